@@ -1,0 +1,124 @@
+"""What went wrong, where, and what to do: the one way in which Rolecall reports a mistake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in what a person wrote.
+
+    Attributes:
+        file: The file, or None where the input is no file (a machine, a command line).
+        keys: Key path inside the file, e.g. ``("instances", "backup", "roles", "client")``; list positions are ints.
+        line: 1-based line; 0 while unknown. It is looked up only when a fault is shown (see inventory/locate.py).
+        column: 1-based column in characters; 0 while unknown.
+    """
+
+    file: Path | None = None
+    keys: tuple[str | int, ...] = ()
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """``inventory.toml:12:3 instances.backup.roles.client``, as far as it is known."""
+        position = "".join(f":{number}" for number in (self.line, self.column) if number)
+        place = f"{self.file}{position}" if self.file else ""
+        return " ".join(part for part in (place, dotted(self.keys)) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One mistake, in words for the person who made it.
+
+    Attributes:
+        message: What is wrong, without a full stop; never a secret.
+        where: Where it stands, or None when it has no place.
+        hint: What to do about it, or "".
+        warning: True for what should be looked at but stops nothing.
+    """
+
+    message: str
+    where: Where | None = None
+    hint: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        """The lines that a person sees."""
+        lines = [f"{'warning' if self.warning else 'error'}: {self.message}"]
+        if self.where and str(self.where):
+            lines.append(f"  at {self.where}")
+        if self.hint:
+            lines.append(f"hint: {self.hint}")
+        return "\n".join(lines)
+
+    def at(self, where: Where) -> Fault:
+        """This fault with its place filled in."""
+        return replace(self, where=where)
+
+    def as_json(self) -> dict[str, object]:
+        """The documented shape of a fault under ``--json`` (docs/json.md)."""
+        where = self.where or Where()
+        return {
+            "level": "warning" if self.warning else "error",
+            "message": self.message,
+            "file": str(where.file) if where.file else None,
+            "line": where.line or None,
+            "column": where.column or None,
+            "path": list(where.keys),
+            "hint": self.hint or None,
+        }
+
+
+class Faults(Exception):  # noqa: N818 - the design's word for it
+    """All faults of a run, reported together.
+
+    Attributes:
+        faults: At least one fault.
+    """
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults: tuple[Fault, ...] = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+def fault(message: str, *, where: Where | None = None, hint: str = "") -> Faults:
+    """A single fault, ready to raise."""
+    return Faults([Fault(message, where, hint)])
+
+
+def dotted(keys: Sequence[str | int]) -> str:
+    """A key path as a person writes it: ``a.b[0].c``; keys that are not plain words are quoted."""
+    text = ""
+    for key in keys:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            plain = key.replace("_", "a").replace("-", "a").isalnum()
+            text += ("." if text else "") + (key if plain else f'"{key.encode("unicode_escape").decode()}"')
+    return text
+
+
+def nearest(name: str, known: Iterable[str], *, what: str) -> str:
+    """A hint with the nearest known name, or with the names there are.
+
+    Args:
+        name: What was written.
+        known: The names that would have been right.
+        what: What is named, in the plural, e.g. ``"machines"``.
+    """
+    names = sorted(known)
+    if not names:
+        return f"there are no {what}"
+    close = get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    shown = ", ".join(names[:10]) + (f", … ({len(names)} in all)" if len(names) > 10 else "")  # noqa: PLR2004
+    return f"{what} there are: {shown}"

@@ -1,0 +1,185 @@
+"""What the user wrote, checked for its shape but not yet for its meaning.
+
+Field names are those of the documents: camelCase in files, snake_case here; free keys are never changed.
+Which module, role or setting exists is the concern of `rolecall.evaluate`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Machines, instances, roles and tags become parts of paths, unit names and SSH arguments.
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"
+NAME_LENGTH = 63  # the longest label of a host name (RFC 1035, 2.3.4)
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
+
+
+def _empty_when_none(value: object) -> object:
+    """YAML reads ``jon:`` as null where Nix and TOML write ``jon = {}``."""
+    return {} if value is None else value
+
+
+class Table(BaseModel):
+    """A table of the inventory: camelCase in files, unknown keys refused, values never changed afterwards."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True
+    )
+
+
+RawSettings = Annotated[dict[str, Any], BeforeValidator(_empty_when_none)]
+
+
+class Meta(Table):
+    """The project's own name and domain."""
+
+    name: str = ""
+    description: str = ""
+    domain: str = ""
+
+
+class Deploy(Table):
+    """How a machine is reached.
+
+    Attributes:
+        target_host: ``[user@]host[:port]`` for SSH, ``dir:PATH`` for a directory that stands for a machine
+            (PATH relative to the project), or None where none is said yet.
+    """
+
+    target_host: str | None = None
+
+
+class State(Table):
+    """Folders that hold what cannot be made again, with commands to run around a backup.
+
+    Attributes:
+        folders: Absolute paths on the machine.
+        before_backup: Command (argument vector) run before the folders are read.
+        after_backup: Command run after they were read, also when the backup failed.
+        before_restore: Command run before the folders are written back.
+        after_restore: Command run after they were written back, also when the restore failed.
+    """
+
+    folders: list[str]
+    before_backup: list[str] = []
+    after_backup: list[str] = []
+    before_restore: list[str] = []
+    after_restore: list[str] = []
+
+
+class Machine(Table):
+    """A host."""
+
+    tags: list[Name] = []
+    description: str = ""
+    machine_class: str = "linux"
+    platform: str = ""
+    state: dict[Name, State] = {}
+    deploy: Annotated[Deploy, BeforeValidator(_empty_when_none)] = Deploy()
+    installed_at: int | None = None
+
+
+class Module(Table):
+    """Where an instance's service comes from.
+
+    Attributes:
+        name: The module's name; the instance's own name when None.
+        input: None, ``"rolecall"`` or ``"clan-core"``: a shipped service; ``"self"``: the project's ``modules/``;
+            else an installed distribution.
+    """
+
+    name: str | None = None
+    input: str | None = None
+
+
+class RoleMachine(Table):
+    """One machine named in a role."""
+
+    settings: RawSettings = {}
+
+
+class RoleTag(Table):
+    """One tag named in a role."""
+
+    settings: RawSettings = {}
+
+
+def _tags_as_table(value: object) -> object:
+    """``tags = ["a"]`` is short for ``tags.a = {}``."""
+    if isinstance(value, list):
+        return {tag if isinstance(tag, str) else repr(tag): {} for tag in value}
+    return _empty_when_none(value)
+
+
+class Role(Table):
+    """One role of an instance: who plays it, with what settings."""
+
+    machines: Annotated[
+        dict[Name, Annotated[RoleMachine, BeforeValidator(_empty_when_none)]], BeforeValidator(_empty_when_none)
+    ] = {}
+    tags: Annotated[
+        dict[Name, Annotated[RoleTag, BeforeValidator(_empty_when_none)]], BeforeValidator(_tags_as_table)
+    ] = {}
+    settings: RawSettings = {}
+
+
+class Instance(Table):
+    """One use of a service, under a name of the user's choice."""
+
+    module: Annotated[Module, BeforeValidator(_empty_when_none)] = Module()
+    roles: dict[Name, Annotated[Role, BeforeValidator(_empty_when_none)]] = {}
+
+
+class Inventory(Table):
+    """The whole inventory as written, over all its sources.
+
+    ``tags`` holds the user's own ``tags.T`` lists; `members_of` adds the machines' tags and the computed ones.
+    """
+
+    meta: Annotated[Meta, BeforeValidator(_empty_when_none)] = Meta()
+    machines: dict[Name, Annotated[Machine, BeforeValidator(_empty_when_none)]] = {}
+    tags: dict[Name, list[Name]] = {}
+    instances: dict[Name, Annotated[Instance, BeforeValidator(_empty_when_none)]] = {}
+
+
+class Source:
+    """One file that spoke, with the plain data it holds.
+
+    Attributes:
+        file: The file.
+        prefix: Keys inside the file under which the inventory stands, e.g. ``("clan", "inventory")``.
+        data: The inventory part of it, JSON-compatible.
+    """
+
+    __slots__ = ("data", "file", "prefix")
+
+    def __init__(self, file: Path, data: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> None:
+        self.file = file
+        self.prefix = prefix
+        self.data = data
+
+
+class Loaded:
+    """An inventory with the sources it came from and what is worth a warning.
+
+    Attributes:
+        inventory: The merged inventory.
+        sources: From general to specific; a later one wins over an earlier one.
+        tags: Every tag with its machines, the computed ones (``all``, one per machine class) included, sorted.
+    """
+
+    __slots__ = ("inventory", "sources", "tags")
+
+    def __init__(
+        self, inventory: Inventory, sources: tuple[Source, ...], tags: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        self.inventory = inventory
+        self.sources = sources
+        self.tags = tags

@@ -1,0 +1,82 @@
+"""The folder of one project: where things stand in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rolecall.errors import fault
+
+INVENTORY_SUFFIXES = (".toml", ".yaml", ".json", ".nix", ".py")
+INVENTORY_NAMES = (*(f"inventory{suffix}" for suffix in INVENTORY_SUFFIXES), "inventory.yml", "flake.nix")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Paths of a project; nothing is read or made by asking for them.
+
+    Attributes:
+        root: The folder with the inventory.
+    """
+
+    root: Path
+
+    @property
+    def keys(self) -> Path:
+        """Public keys of the admins, one ``NAME.pub`` each; and the pinned host keys."""
+        return self.root / "keys"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Pinned host keys by machine name, in OpenSSH's known_hosts format (sshd(8))."""
+        return self.keys / "known_hosts"
+
+    @property
+    def vars(self) -> Path:
+        """What generators made; secrets encrypted."""
+        return self.root / "vars"
+
+    @property
+    def modules(self) -> Path:
+        """The project's own services."""
+        return self.root / "modules"
+
+    @property
+    def machines(self) -> Path:
+        """One folder per machine that has files of its own."""
+        return self.root / "machines"
+
+    @property
+    def local(self) -> Path:
+        """What concerns this checkout alone and is never committed."""
+        return self.root / ".rolecall"
+
+    @property
+    def pending(self) -> Path:
+        """Vars made for a plan and not yet promoted by an update."""
+        return self.local / "pending"
+
+    @property
+    def lab(self) -> Path:
+        """The state of this project's lab."""
+        return self.local / "lab"
+
+    def inventory_files(self) -> list[Path]:
+        """The inventory files that exist, in the order of `INVENTORY_NAMES`."""
+        return [path for name in INVENTORY_NAMES if (path := self.root / name).is_file()]
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above ``start`` that holds an inventory.
+
+    Raises:
+        Faults: When there is none.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if Project(folder).inventory_files():
+            return folder
+    raise fault(
+        f"no inventory in {start} or a folder above it",
+        hint="make one with `rolecall init`, or name the project with `--project FOLDER`",
+    )
