@@ -1,0 +1,140 @@
+"""All resources of one machine, in canonical order, with a digest. The same text on controller and machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Tuple
+
+from rolecall_agent.content import Blob, Secret
+from rolecall_agent.resources import BY_NAME, KINDS, File, Resource, Unit
+from rolecall_agent.resources.checks import single_line
+
+SCHEMA = 1
+_RANK = {kind.kind: rank for rank, kind in enumerate(KINDS)}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command that shows that a service works.
+
+    Attributes:
+        name: Names it in reports.
+        argv: Program and arguments; exit status 0 means that it works.
+        peers: Whether it needs other machines: then it gates the commit, else the switch.
+        timeout: Seconds after which it has failed.
+    """
+
+    name: str
+    argv: Tuple[str, ...]
+    peers: bool = False
+    timeout: int = 30
+
+    def __post_init__(self) -> None:
+        single_line(self.name, "check")
+        object.__setattr__(self, "argv", tuple(str(word) for word in self.argv))
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What one machine must have. Make it with `Configuration.of`.
+
+    Attributes:
+        machine: The machine's name.
+        resources: Sorted by kind, then key; no key twice.
+        checks: Sorted by name.
+    """
+
+    machine: str
+    resources: Tuple[Resource, ...] = ()
+    checks: Tuple[Check, ...] = ()
+
+    @staticmethod
+    def of(machine: str, resources: Iterable[Resource], checks: Iterable[Check] = ()) -> Configuration:
+        """The configuration in canonical order."""
+        ordered = sorted(resources, key=lambda resource: (_RANK[resource.kind], resource.key))
+        return Configuration(machine, tuple(ordered), tuple(sorted(checks, key=lambda check: check.name)))
+
+    @property
+    def digest(self) -> str:
+        """Lower-case hex SHA-256 of `encode`."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
+    def encode(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces, blobs by digest alone, secrets by name and version."""
+        return json.dumps(self.as_json(), sort_keys=True, separators=(",", ":")).encode()
+
+    def as_json(self) -> Dict[str, Any]:
+        """As JSON-compatible data."""
+        return {
+            "schema": SCHEMA,
+            "machine": self.machine,
+            "resources": [encode_resource(resource) for resource in self.resources],
+            "checks": [dataclasses.asdict(check) for check in self.checks],
+        }
+
+    @staticmethod
+    def decode(text: bytes) -> Configuration:
+        """The reverse of `encode`.
+
+        Raises:
+            ValueError: When it is of another schema or breaks a rule of a definition.
+        """
+        data = json.loads(text)
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"a configuration of schema {data['schema']}; this agent knows {SCHEMA}")
+        return Configuration(
+            data["machine"],
+            tuple(decode_resource(item) for item in data["resources"]),
+            tuple(Check(**{**item, "argv": tuple(item["argv"])}) for item in data["checks"]),
+        )
+
+    @property
+    def blobs(self) -> List[Blob]:
+        """Every blob that its files and units need, with data where it is at hand."""
+        needed = [part for item in self.resources if isinstance(item, File) for part in item.parts]
+        needed += [item.text for item in self.resources if isinstance(item, Unit) and isinstance(item.text, Blob)]
+        return [part for part in needed if isinstance(part, Blob)]
+
+    @property
+    def secrets(self) -> List[Secret]:
+        """Every secret that its files need."""
+        return [secret for item in self.resources if isinstance(item, File) for secret in item.secrets]
+
+
+def encode_resource(resource: Resource) -> Dict[str, Any]:
+    """A resource as JSON-compatible data, its kind included."""
+    fields = {field.name: getattr(resource, field.name) for field in dataclasses.fields(resource)}
+    return {"kind": resource.kind, **{name: _encode(value) for name, value in fields.items()}}
+
+
+def decode_resource(data: Dict[str, Any]) -> Resource:
+    """The reverse of `encode_resource`.
+
+    Raises:
+        ValueError: When the kind is unknown or a field breaks its rule.
+    """
+    fields = {name: _decode(value) for name, value in data.items() if name != "kind"}
+    if data.get("kind") not in BY_NAME:
+        raise ValueError(f"unknown kind of resource {data.get('kind')!r}")
+    return BY_NAME[data["kind"]](**fields)
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, Blob):
+        return {"sha256": value.sha256}
+    if isinstance(value, Secret):
+        return {"secret": value.name, "file": value.file, "version": value.version}
+    if isinstance(value, (tuple, list)):
+        return [_encode(item) for item in value]
+    return dict(value) if isinstance(value, dict) else value
+
+
+def _decode(value: object) -> object:
+    if isinstance(value, dict) and "sha256" in value:
+        return Blob(value["sha256"])
+    if isinstance(value, dict) and "secret" in value:
+        return Secret(value["secret"], value["file"], value["version"])
+    return tuple(_decode(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,20 @@
+"""Every kind of thing a machine can have: one file each, one definition for controller and agent."""
+
+from __future__ import annotations
+
+from typing import Dict, Tuple, Type, Union
+
+from rolecall_agent.resources.action import Action
+from rolecall_agent.resources.authorized_key import AuthorizedKey
+from rolecall_agent.resources.directory import Directory
+from rolecall_agent.resources.file import File
+from rolecall_agent.resources.group import Group
+from rolecall_agent.resources.package import Package
+from rolecall_agent.resources.unit import Unit
+from rolecall_agent.resources.user import User
+
+Resource = Union[Package, Group, User, Directory, File, AuthorizedKey, Unit, Action]
+
+# In the order in which they are made; also the canonical order of a configuration.
+KINDS: Tuple[Type[Resource], ...] = (Package, Group, User, Directory, File, AuthorizedKey, Unit, Action)
+BY_NAME: Dict[str, Type[Resource]] = {kind.kind: kind for kind in KINDS}

@@ -1,0 +1,44 @@
+"""A command that runs when something changed: the journalled escape hatch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Tuple, Union
+
+from rolecall_agent.resources import checks
+
+if TYPE_CHECKING:
+    from rolecall_agent.resources import Resource
+
+
+@dataclass(frozen=True)
+class Action:
+    """A command run once whenever one of the named resources changes, and when the action itself is new.
+
+    Attributes:
+        name: Names it among all actions of the machine.
+        argv: Absolute or PATH-searched program and its arguments; no shell.
+        when_changed: Keys of resources (or the resources).
+        undo: Command run when the action is undeclared or rolled back, or ().
+    """
+
+    kind: ClassVar[str] = "action"
+    name: str
+    argv: Tuple[str, ...]
+    when_changed: Tuple[Union[str, Resource], ...] = ()
+    undo: Tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks.single_line(self.name, "action")
+        checks.require(self.argv, f"action {self.name}: a command without words")
+        for field in ("argv", "undo"):
+            words = tuple(str(word) for word in getattr(self, field))
+            checks.require(not any("\x00" in word for word in words), f"action {self.name}: a word holds a NUL")
+            object.__setattr__(self, field, words)
+        keys = {item if isinstance(item, str) else item.key for item in self.when_changed}
+        object.__setattr__(self, "when_changed", tuple(sorted(keys)))
+
+    @property
+    def key(self) -> str:
+        """Names this action among all resources of a machine."""
+        return f"action:{self.name}"

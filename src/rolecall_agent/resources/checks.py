@@ -1,0 +1,78 @@
+"""The rules that every definition holds its fields to, so that no value can mean more than it says."""
+
+from __future__ import annotations
+
+import re
+from typing import Callable
+
+# useradd(8) of shadow-utils: portable names; 32 characters is the limit of utmp.
+ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
+# systemd.unit(5): "unit name", without template instances that would need escaping.
+UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,247}\.(service|timer|socket|path|mount|target|slice)\Z")
+# Debian policy 5.6.7 and rpm's names, which also allow capitals and underscores.
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class DefinitionError(ValueError):
+    """A definition that no machine could or should follow; the message names the field."""
+
+
+def require(condition: object, message: str) -> None:
+    """Raises DefinitionError unless the condition holds."""
+    if not condition:
+        raise DefinitionError(message)
+
+
+def absolute_path(path: str, what: str) -> str:
+    """A normal absolute path: no ``..``, no empty or ``.`` component, no control character.
+
+    Raises:
+        DefinitionError: When it is none.
+    """
+    require(isinstance(path, str) and path.startswith("/"), f"{what}: {path!r} is not an absolute path")
+    require(not _CONTROL.search(path), f"{what}: {path!r} holds a control character")
+    components = path[1:].split("/")
+    require(path == "/" or not {"", ".", ".."} & set(components), f"{what}: {path!r} is not a normal path")
+    require(all(len(component.encode()) < 256 for component in components), f"{what}: a name in {path!r} is too long")  # noqa: PLR2004 - NAME_MAX, limits.h(0p)
+    return path
+
+
+def matching(pattern: re.Pattern[str], text: str, what: str) -> str:
+    """A text that the pattern allows as a whole.
+
+    Raises:
+        DefinitionError: When it does not.
+    """
+    require(isinstance(text, str) and pattern.match(text), f"{what}: {text!r} is not allowed")
+    return text
+
+
+def mode(value: int, what: str) -> int:
+    """Permission bits (chmod(2)).
+
+    Raises:
+        DefinitionError: When there are other bits.
+    """
+    require(isinstance(value, int) and 0 <= value <= 0o7777, f"{what}: mode {value!r} is not between 0 and 0o7777")  # noqa: PLR2004
+    return value
+
+
+def single_line(text: str, what: str) -> str:
+    """A text without control characters.
+
+    Raises:
+        DefinitionError: When it has one.
+    """
+    require(isinstance(text, str) and not _CONTROL.search(text), f"{what}: {text!r} is not a single line")
+    return text
+
+
+def each(check: Callable[[str, str], str], values: object, what: str) -> "tuple[str, ...]":
+    """Every element of a list or tuple under one rule.
+
+    Raises:
+        DefinitionError: When it is no list, or an element breaks the rule.
+    """
+    require(isinstance(values, (list, tuple)), f"{what}: {values!r} is not a list")
+    return tuple(check(value, what) for value in values)  # type: ignore[attr-defined]

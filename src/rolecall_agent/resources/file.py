@@ -1,0 +1,65 @@
+"""A regular file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Tuple
+
+from rolecall_agent.content import Content, Part, Secret, as_parts
+from rolecall_agent.resources import checks
+
+
+@dataclass(frozen=True)
+class File:
+    """A regular file with this very content. Missing folders above it are made.
+
+    Attributes:
+        path: Absolute path.
+        content: Text, bytes, or `parts(…)` of them and secrets. A file with a secret is for its owner alone,
+            or stands under /run.
+        owner: User name.
+        group: Group name.
+        mode: Permission bits; 0600 by default where there is a secret, else 0644.
+    """
+
+    kind: ClassVar[str] = "file"
+    path: str
+    content: Content
+    owner: str = "root"
+    group: str = "root"
+    mode: int = -1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", checks.absolute_path(str(self.path), "file"))
+        what = f"file {self.path}"
+        checks.matching(checks.ACCOUNT, self.owner, what)
+        checks.matching(checks.ACCOUNT, self.group, what)
+        object.__setattr__(self, "content", as_parts(self.content))
+        secret = bool(self.secrets)
+        if self.mode == -1:
+            object.__setattr__(self, "mode", 0o600 if secret else 0o644)
+        checks.mode(self.mode, what)
+        checks.require(
+            not secret or not self.mode & 0o077 or self.path.startswith("/run/"),
+            f"{what}: holds a secret, so its mode must be 0600 or stricter, or it must stand under /run",
+        )
+
+    @property
+    def parts(self) -> Tuple[Part, ...]:
+        """The content as parts."""
+        return self.content  # type: ignore[return-value]  # __post_init__ made it so
+
+    @property
+    def secrets(self) -> Tuple[Secret, ...]:
+        """The secrets that the content needs."""
+        return tuple(part for part in self.parts if isinstance(part, Secret))
+
+    @property
+    def key(self) -> str:
+        """Names this file among all resources of a machine."""
+        return f"file:{self.path}"
+
+
+def secret_file(secret: Secret, owner: str = "root", group: str = "root", mode: int = 0o400) -> File:
+    """The secret alone in a file at ``secret.path``, on a tmpfs."""
+    return File(secret.path, secret, owner, group, mode)

@@ -1,0 +1,94 @@
+"""A unit of systemd."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Mapping, Sequence, Tuple, Union
+
+from rolecall_agent.content import Blob
+from rolecall_agent.resources import checks
+
+if TYPE_CHECKING:
+    from rolecall_agent.resources import Resource
+
+Sections = Mapping[str, Mapping[str, Union[str, Sequence[str]]]]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit file under /etc/systemd/system with the state it should be in.
+
+    Attributes:
+        name: Unit name with its suffix (systemd.unit(5)).
+        text: The unit file's text.
+        enabled: Whether it starts at boot (needs an ``[Install]`` section).
+        started: Whether it runs now; a changed one is restarted. False for what a timer starts.
+        restart_on: Keys of resources (or the resources) whose change restarts it.
+        reload_on: Keys of resources (or the resources) whose change reloads it.
+    """
+
+    kind: ClassVar[str] = "unit"
+    name: str
+    text: Union[str, Blob]
+    enabled: bool = False
+    started: bool = False
+    restart_on: Tuple[Union[str, Resource], ...] = ()
+    reload_on: Tuple[Union[str, Resource], ...] = ()
+
+    def __post_init__(self) -> None:
+        checks.matching(checks.UNIT, self.name, "unit")
+        if isinstance(self.text, str):
+            checks.require("\x00" not in self.text, f"unit {self.name}: its text holds a NUL")
+            checks.require(
+                not self.enabled or "[Install]" in self.text,
+                f"unit {self.name}: enabled, but without an [Install] section it would never start",
+            )
+            object.__setattr__(self, "text", Blob.of(self.text))
+        for field in ("restart_on", "reload_on"):
+            keys = {item if isinstance(item, str) else item.key for item in getattr(self, field)}
+            object.__setattr__(self, field, tuple(sorted(keys)))
+
+    @property
+    def key(self) -> str:
+        """Names this unit among all resources of a machine."""
+        return f"unit:{self.name}"
+
+    @property
+    def path(self) -> str:
+        """Where the unit file stands."""
+        return f"/etc/systemd/system/{self.name}"
+
+
+def unit_text(sections: Sections) -> str:
+    """A unit file from its sections; a list gives one line per element.
+
+    Raises:
+        DefinitionError: When a value would break out of its line.
+    """
+    lines = []
+    for section, settings in sections.items():
+        lines.append(f"[{checks.single_line(section, 'unit section')}]")
+        for name, value in settings.items():
+            for single in (value,) if isinstance(value, str) else value:
+                checks.require(not single.endswith("\\"), f"unit setting {name}: {single!r} ends in a backslash")
+                lines.append(f"{name}={checks.single_line(single, f'unit setting {name}')}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def exec_line(argv: Sequence[object]) -> str:
+    """An argument vector as a value of ``ExecStart=``, every word taken literally.
+
+    Source: systemd.service(5) "COMMAND LINES": double quotes, C-style escapes, ``%`` specifiers, ``$`` variables.
+
+    Raises:
+        DefinitionError: When a word has a control character, or there is none.
+    """
+    checks.require(argv, "a command without words")
+    return " ".join(_exec_word(checks.single_line(str(word), "command")) for word in argv)
+
+
+def _exec_word(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return escaped if re.fullmatch(r"[A-Za-z0-9_./:=@,%$+-]+", escaped) and word not in {";", "-"} else f'"{escaped}"'
