@@ -1,0 +1,181 @@
+"""The root file system that all machines of all labs share, built once and cached under a hash of its recipe."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rolecall.errors import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+GATEWAY = "10.77.0.1"
+"""The lab's own end of the machines' network; networks of different labs never meet, so it is always the same."""
+PROXY_PORT = 3128
+
+_PACKAGES = (
+    "systemd systemd-sysv dbus libpam-systemd openssh-server python3 iproute2 iputils-ping sudo nftables procps kmod "
+    "netbase ca-certificates curl less wireguard-tools wireguard-go"
+)
+
+# Runs in the new root. The package lists stay, so that `apt-get install` works in a fresh machine at once.
+_PREPARE = f"""
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get clean
+systemctl enable --quiet ssh systemd-networkd
+systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \\
+    e2scrub_reap.service console-getty.service systemd-networkd-wait-online.service getty.target
+useradd --create-home --shell /bin/bash --groups sudo admin
+echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin
+chmod 0440 /etc/sudoers.d/admin
+printf 'MaxStartups 200\\nHostKey /etc/ssh/ssh_host_ed25519_key\\n' > /etc/ssh/sshd_config.d/lab.conf
+printf 'Acquire::http::Proxy "http://{GATEWAY}:{PROXY_PORT}";\\nAPT::Periodic::Enable "0";
+APT::Keep-Downloaded-Packages "false";\\n' > /etc/apt/apt.conf.d/00lab
+echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/lab
+rm -f /etc/ssh/ssh_host_* /etc/machine-id /var/lib/dbus/machine-id /etc/resolv.conf
+touch /etc/resolv.conf /etc/default/locale /etc/.updated /var/.updated
+apt-cache gencaches -q
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One Debian package source of this computer.
+
+    Attributes:
+        uri: Where the mirror is, ``http`` or ``https``, without a slash at its end.
+        suite: E.g. ``bookworm-updates``.
+        components: E.g. ``("main",)``.
+    """
+
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+
+    @property
+    def plain(self) -> str:
+        """The address that machines use: always plain http, for the proxy can only keep what it can read."""
+        return self.uri.replace("https://", "http://", 1)
+
+    def __str__(self) -> str:
+        """The line in a machine's ``sources.list``."""
+        return f"deb {self.plain} {self.suite} {' '.join(self.components)}"
+
+
+def cache() -> Path:
+    """Where bases and packages are kept: ``$ROLECALL_CACHE``, else ``rolecall`` in the XDG cache directory."""
+    if own := os.environ.get("ROLECALL_CACHE"):
+        return Path(own).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "rolecall"
+
+
+def codename(os_release: Path = Path("/etc/os-release")) -> str:
+    """This Debian's name, e.g. ``bookworm``, which is also what machines run."""
+    found = re.search(r'^VERSION_CODENAME="?([a-z]+)', os_release.read_text(), re.MULTILINE)
+    return found[1] if found else "bookworm"
+
+
+def sources(apt: Path = Path("/etc/apt"), *, suite: str) -> list[Source]:
+    """The Debian sources of this computer for one release, its updates and its security fixes.
+
+    Args:
+        apt: The directory of apt's configuration; both of its formats (sources.list(5)) are read.
+        suite: The release, e.g. ``bookworm``. Other vendors' sources have other suites and are left out.
+
+    Raises:
+        Faults: There is no source of that release.
+    """
+    files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
+    texts = {file: file.read_text() for file in files if file.suffix in {".list", ".sources"} and file.is_file()}
+    every = [s for file, text in texts.items() for s in (_stanzas if file.suffix == ".sources" else _lines)(text)]
+    wanted = (suite, f"{suite}-updates", f"{suite}-security")
+    found = [source for name in wanted for source in dict.fromkeys(every) if source.suite == name]
+    if not any(source.suite == suite for source in found):
+        raise fault(
+            f"the apt sources of this computer have no {suite}",
+            hint=f"the lab builds its machines from the Debian mirror in {apt}; only http and https will do",
+        )
+    return found
+
+
+def _lines(text: str) -> Iterator[Source]:
+    """Reads the one-line format: ``deb [option=value …] URI SUITE COMPONENT…``."""
+    for uri, suite, components in re.findall(
+        r"^\s*deb\s+(?:\[[^\]]*\]\s*)?(https?://\S+?)/?\s+(\S+)\s+([^#\n]+)", text, re.MULTILINE
+    ):
+        yield Source(uri, suite, tuple(components.split()))
+
+
+def _stanzas(text: str) -> Iterator[Source]:
+    """Reads the deb822 format: paragraphs of ``Field: values``, where an indented line goes on with a field."""
+    text = re.sub(r"^#.*\n?", "", text, flags=re.MULTILINE)
+    for paragraph in re.split(r"\n\s*\n", text):
+        pairs = re.findall(r"^([A-Za-z0-9-]+):((?:.*)(?:\n[ \t]+.*)*)", paragraph, re.MULTILINE)
+        fields = {name.lower(): value.split() for name, value in pairs}
+        if "deb" not in fields.get("types", ()) or fields.get("enabled") == ["no"]:
+            continue
+        for uri in fields.get("uris", ()):
+            for suite in fields.get("suites", ()):
+                if uri.startswith(("http://", "https://")):
+                    yield Source(uri.rstrip("/"), suite, tuple(fields.get("components", ())))
+
+
+def build(progress: Callable[[str], None]) -> Path:
+    """The base's directory; if it is not there it is built, which takes about a minute.
+
+    Args:
+        progress: Told in a few words how far the build is.
+
+    Raises:
+        Faults: No Debian source, or debootstrap failed; the log's place is in the hint.
+    """
+    suite = codename()
+    found = sources(suite=suite)
+    recipe = "\n".join([_PACKAGES, _PREPARE, *map(str, found)])
+    base = cache() / "lab" / f"base-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    if base.is_dir():
+        return base
+    base.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with base.with_suffix(".lock").open("w") as lock:
+        progress("base system: waiting for its lock")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not base.is_dir():
+            _debootstrap(base, suite, found, progress)
+    return base
+
+
+def _debootstrap(base: Path, suite: str, found: list[Source], progress: Callable[[str], None]) -> None:
+    """Makes the base beside its place and moves it there whole."""
+    new, log = base.with_suffix(".new"), base.with_suffix(".log")
+    shutil.rmtree(new, ignore_errors=True)
+    mirror = next(source.uri for source in found if source.suite == suite)
+    # Namespaces of its own: whatever debootstrap mounts goes with it, also when it is killed.
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
+    include = "--include=" + ",".join(_PACKAGES.split())
+    with log.open("w") as output:
+        argv = [*apart, "debootstrap", "--variant=minbase", include, suite, str(new), mirror]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as made:
+            for number, line in enumerate(made.stdout or ()):
+                output.write(line)
+                if step := re.match(r"I: (Retrieving|Validating|Extracting|Unpacking|Configuring) (\S+)", line):
+                    progress(f"base system: {step[1].lower()} {step[2].rstrip('.')} (step {number + 1})")
+        if made.returncode == 0:
+            progress("base system: package lists")
+            (new / "etc/apt/sources.list").write_text("".join(f"{source}\n" for source in found))
+            shutil.copy("/etc/resolv.conf", new / "etc/resolv.conf")
+            argv = [*apart, "chroot", str(new), "sh", "-ec", _PREPARE]
+            made = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, text=True)
+            made.wait()
+    if made.returncode:
+        last = " / ".join(log.read_text().strip().splitlines()[-3:])
+        raise fault(f"the lab's base system could not be built: {last}", hint=f"the whole story is in {log}")
+    new.rename(base)

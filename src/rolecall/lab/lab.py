@@ -1,0 +1,421 @@
+"""A lab as its users see it: boot it, reach its machines by ssh, break them, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from rolecall.errors import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+_START_S = 30
+_END_S = 20
+_PROGRAMS = {
+    "systemd-nspawn": "systemd-container",
+    "debootstrap": "debootstrap",
+    "unshare": "util-linux",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+}
+
+
+class Lab:
+    """The throw-away machines of one project.
+
+    Use it as a context manager for a lab that ends with the block, and with this process, whatever ends that::
+
+        with Lab(project / ".rolecall/lab", ["web", "backup_server"]) as lab:
+            lab.run("web", "systemctl", "is-system-running")
+
+    Args:
+        directory: The lab's state, e.g. ``PROJECT/.rolecall/lab``; it exists while the lab is up, with mode 0700.
+        machines: Names of machines: letters, digits, ``_``, ``-``.
+        disk: Whether what machines write goes to the disk under ``directory`` and not to memory: slower,
+            but then fsync means something.
+
+    Attributes:
+        directory: As given, absolute.
+        machines: As given.
+        ssh_config: Configuration of OpenSSH's client in which each machine is a host of its name.
+        known_hosts: The machines' host keys, by name.
+    """
+
+    def __init__(self, directory: Path, machines: Sequence[str], *, disk: bool = False) -> None:
+        self.directory = directory.absolute()
+        self.machines = tuple(dict.fromkeys(machines))
+        self.disk = disk
+        self.ssh_config = self.directory / "ssh_config"
+        self.known_hosts = self.directory / "known_hosts"
+        self._control = self.directory / "control"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def available() -> str | None:
+        """None if a lab can run on this computer, else the reason in words."""
+        if sys.platform != "linux":
+            return "the lab needs Linux"
+        if not Path("/etc/debian_version").exists():
+            return "the lab needs Debian, whose packages its machines are made of"
+        if os.geteuid() != 0:
+            return "the lab needs root"
+        if missing := {package for program, package in _PROGRAMS.items() if not shutil.which(program)}:
+            return f"the lab needs: apt-get install {' '.join(sorted(missing))}"
+        if "cgroup2" not in Path("/proc/filesystems").read_text():
+            return "the lab needs a kernel with cgroup2"
+        return None
+
+    def up(self, *, tied: bool = False, progress: Callable[[str], None] = lambda _: None) -> dict[str, float]:
+        """Boots the machines that do not exist yet, and waits until one can log in.
+
+        Args:
+            tied: Whether the lab dies with this process, also when that is killed.
+            progress: Told in a few words what is being done.
+
+        Returns:
+            For each machine booted now, the seconds until a login worked. The root file system, which is built if it
+            is not in the cache, does not count.
+
+        Raises:
+            Faults: The lab cannot run here, a name is no good, or a machine does not come up.
+        """
+        if reason := self.available():
+            raise fault(reason)
+        for name in self.machines:
+            if name.startswith("-") or not name.replace("_", "a").replace("-", "a").isalnum() or not name.isascii():
+                raise fault(f"{name!r} is no name for a machine of the lab", hint="letters, digits, _ and - will do")
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        if not self._is_up():
+            self._boot(tied=tied, progress=progress)
+        began = time.monotonic()
+        known = self._records()
+        new = [name for name in self.machines if name not in known]
+        if not new:
+            return {}
+        progress(f"booting {len(new)} machine{'s'[: len(new) > 1]}")
+        authorized = (self.directory / "id.pub").read_text()
+        self._write(known | self._ask("add", machines=new, authorized=authorized)["added"])
+        spent = time.monotonic() - began
+        return {name: round(seconds + spent, 2) for name, seconds in self.wait(new).items()}
+
+    def down(self) -> None:
+        """Ends the lab, if it is up, and removes all that is left of it or of one that was killed."""
+        try:
+            lock = (self.directory / "lock").open("rb")
+        except FileNotFoundError:
+            return
+        with lock:
+            with contextlib.suppress(OSError, ValueError):
+                self._ask("down")
+            if not _locked(lock, _END_S) and (boss := self._boss()):
+                os.kill(boss, signal.SIGKILL)
+            if not _locked(lock, _END_S):
+                raise fault("the lab does not end", hint=f"its log is {self.directory}/log/boss")
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(lock.name).st_ino == os.fstat(lock.fileno()).st_ino:
+                    self._clean()
+        if self._process:
+            if self._process.stdin:
+                self._process.stdin.close()
+            self._process.wait()
+            self._process = None
+
+    def running(self) -> dict[str, bool]:
+        """Which machines run; empty when the lab is down."""
+        try:
+            return dict(self._ask("status")["running"])
+        except OSError:
+            return {}
+
+    def run(
+        self, machine: str, *argv: str, input: bytes | None = None, check: bool = True  # noqa: A002 - as subprocess.run
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs a command on a machine as root, over ssh.
+
+        Args:
+            machine: Its name.
+            argv: The command; each word arrives as it is.
+            input: What the command reads from its standard input; nothing by default.
+            check: Whether a failure raises.
+
+        Returns:
+            The finished process with its output; exit status 255 is ssh's own failure.
+
+        Raises:
+            subprocess.CalledProcessError: The command failed and ``check`` is true.
+        """
+        command = ["ssh", "-F", str(self.ssh_config), "--", machine, shlex.join(argv)]
+        return subprocess.run(command, input=input or b"", capture_output=True, check=check)
+
+    def kill(self, machine: str) -> None:
+        """Takes a machine's power away: all its processes end at one stroke."""
+        self._ask("kill", machine=machine)
+
+    def start(self, machine: str) -> None:
+        """Switches a machine on that was killed or has switched itself off; does not wait for it."""
+        self._ask("start", machine=machine)
+
+    def cut(self, machine: str) -> None:
+        """Unplugs a machine's network, until ``plug`` or the machine's next boot."""
+        self._ask("cut", machine=machine)
+
+    def plug(self, machine: str) -> None:
+        """Plugs a machine's network in again."""
+        self._ask("plug", machine=machine)
+
+    def wait(self, machines: Iterable[str] = (), timeout: float = 60) -> dict[str, float]:
+        """Waits until one can log in to machines.
+
+        Args:
+            machines: Their names; by default all.
+            timeout: Seconds.
+
+        Returns:
+            The seconds that each took.
+
+        Raises:
+            Faults: One did not come up in time.
+        """
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - find() must be quick to import
+
+        began = time.monotonic()
+        records = self._records()
+        names = list(machines) or list(records)
+
+        def one(name: str) -> float | None:
+            while time.monotonic() - began < timeout:
+                if self._answers(records[name]["port"]) and not self.run(name, "true", check=False).returncode:
+                    return round(time.monotonic() - began, 2)
+                time.sleep(0.05)
+            return None
+
+        with ThreadPoolExecutor(32) as pool:
+            took = dict(zip(names, pool.map(one, names), strict=True))
+        if late := [name for name, seconds in took.items() if seconds is None]:
+            raise fault(
+                f"no login within {timeout:g} s: {', '.join(late)}",
+                hint=f"what they printed while booting is in {self.directory}/log/",
+            )
+        return {name: seconds for name, seconds in took.items() if seconds is not None}
+
+    def __enter__(self) -> Self:
+        try:
+            self.up(tied=True)
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    def _boot(self, *, tied: bool, progress: Callable[[str], None]) -> None:
+        """Starts the boss with no machine yet."""
+        from rolecall.lab import base  # noqa: PLC0415 - find() must be quick to import
+        from rolecall.lab.boss import Orders  # noqa: PLC0415
+
+        root = base.build(progress)
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        # Whoever holds the lock is the lab: the boss inherits it, and it is free only when the last of the chain is dead.
+        with (self.directory / "lock").open("w") as lock, Path("/proc/self/ns/net").open("rb") as network:
+            if not _locked(lock, 0):
+                raise fault(f"the lab in {self.directory} is just starting or ending", hint="try again in a second")
+            self._clean(but="lock")
+            (self.directory / "log").mkdir(mode=0o700)
+            key = self.directory / "id"
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(key)], check=True)
+            orders = Orders(
+                directory=str(self.directory),
+                base=str(root),
+                packages=str(base.cache() / "lab/packages"),
+                mirrors={source.plain: source.uri for source in base.sources(suite=base.codename())},
+                gateway=base.GATEWAY,
+                proxy_port=base.PROXY_PORT,
+                group=self._group,
+                host_network=network.fileno(),
+                disk=self.disk,
+                tied=tied,
+            )
+            told = json.dumps({name: getattr(orders, name) for name in orders.__slots__})
+            argv = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--ipc", "--"]
+            argv += [sys.executable, "-P", "-m", "rolecall.lab.boss", told]
+            with (self.directory / "log/boss").open("wb") as log:
+                self._process = subprocess.Popen(
+                    argv,
+                    # While tied its standard input is a pipe from here: its end is the lab's end.
+                    stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(lock.fileno(), network.fileno()),
+                    env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                )
+        until = time.monotonic() + _START_S
+        while not self._is_up():
+            if self._process.poll() is not None or time.monotonic() > until:
+                last = (self.directory / "log/boss").read_text().strip().splitlines()[-1:]
+                raise fault(f"the lab did not start: {' '.join(last)}", hint=f"see {self.directory}/log/boss")
+            time.sleep(0.005)
+
+    @property
+    def _group(self) -> str:
+        """The name of its cgroup: the same for the same directory, so that leftovers are found."""
+        return "rolecall-lab-" + hashlib.sha256(bytes(self.directory)).hexdigest()[:12]
+
+    def _clean(self, but: str = "") -> None:
+        """Removes what a dead lab left: its files, except one, and its empty cgroups."""
+        for path in self.directory.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != but:
+                path.unlink()
+        if not but:
+            self.directory.rmdir()
+        mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+        if top := next((Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"), None):
+            from rolecall.lab.boss import sweep  # noqa: PLC0415
+
+            sweep(top / self._group)
+
+    def _records(self) -> dict[str, dict[str, Any]]:
+        """What ``machines.json`` says: port, address, hostname and host key by name."""
+        try:
+            return dict(json.loads((self.directory / "machines.json").read_text()))
+        except FileNotFoundError:
+            return {}
+
+    def _write(self, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Writes what makes the machines reachable; machines.json last, for it says that the rest is there."""
+        common = (
+            ("User", "root"),
+            ("IdentityFile", _quoted(self.directory / "id")),
+            ("IdentitiesOnly", "yes"),
+            ("UserKnownHostsFile", _quoted(self.known_hosts)),
+            ("GlobalKnownHostsFile", "/dev/null"),
+            ("StrictHostKeyChecking", "yes"),
+            ("BatchMode", "yes"),
+            # Much cheaper than the default key exchange, on a way that never leaves this computer.
+            ("KexAlgorithms", "curve25519-sha256"),
+            ("LogLevel", "ERROR"),
+        )
+        hosts = "".join(
+            f"Host {name}\n  HostName 127.0.0.1\n  Port {record['port']}\n  HostKeyAlias {name}\n"
+            + "".join(f"  {key} {value}\n" for key, value in common)
+            for name, record in records.items()
+        )
+        self.ssh_config.write_text(hosts)
+        self.known_hosts.write_text("".join(f"{name} {record['host_key']}\n" for name, record in records.items()))
+        (self.directory / "machines.json.new").write_text(json.dumps(records, indent=2) + "\n")
+        (self.directory / "machines.json.new").replace(self.directory / "machines.json")
+
+    def _connect(self) -> socket.socket:
+        """A connection to the boss.
+
+        Raises:
+            OSError: The lab is down.
+        """
+        connection = socket.socket(socket.AF_UNIX)
+        # A Unix socket's path may have 107 bytes only; this way to the directory is always short.
+        directory = os.open(self.directory, os.O_PATH)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/control")
+        except OSError:
+            connection.close()
+            raise
+        finally:
+            os.close(directory)
+        return connection
+
+    def _is_up(self) -> bool:
+        try:
+            self._connect().close()
+        except OSError:
+            return False
+        return True
+
+    def _boss(self) -> int | None:
+        """The boss's process id, from the kernel."""
+        try:
+            with self._connect() as connection:
+                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        except OSError:
+            return None
+        return int(struct.unpack("3i", credentials)[0])
+
+    def _ask(self, verb: str, **details: object) -> dict[str, Any]:
+        """Tells the boss to do something.
+
+        Raises:
+            OSError: The lab is down.
+            ValueError: It went down meanwhile.
+            Faults: The boss could not.
+        """
+        if "machine" in details and details["machine"] not in self._records():
+            raise fault(f"the lab has no machine {details['machine']!r}")
+        with self._connect() as connection, connection.makefile("rwb") as stream:
+            stream.write(json.dumps({"verb": verb, **details}).encode() + b"\n")
+            stream.flush()
+            answer: dict[str, Any] = json.loads(stream.readline())
+        if error := answer.get("error"):
+            raise fault(f"lab {verb}: {error}", hint=f"see {self.directory}/log/boss")
+        return answer
+
+    @staticmethod
+    def _answers(port: int) -> bool:
+        """Whether an sshd greets there: cheaper to ask than a login."""
+        try:
+            with socket.create_connection(("127.0.0.1", port), 2) as connection:
+                return connection.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+
+def find(directory: Path) -> Lab | None:
+    """The lab that is up in a directory, else None.
+
+    Args:
+        directory: E.g. ``PROJECT/.rolecall/lab``.
+    """
+    lab = Lab(directory, ())
+    if not lab._is_up():  # noqa: SLF001 - of the same module
+        return None
+    lab.machines = tuple(lab._records())  # noqa: SLF001
+    return lab
+
+
+def _locked(lock: IO[Any], timeout: float) -> bool:
+    """Tries to take a lock file's lock for so many seconds."""
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.005)
+        else:
+            return True
+
+
+def _quoted(path: Path) -> str:
+    """A path as ssh_config(5) wants it: in quotes, with its own special characters made harmless."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'

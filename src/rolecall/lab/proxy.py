@@ -1,0 +1,127 @@
+"""A caching HTTP proxy for apt inside the machines: each package is fetched once and kept on this computer's disk.
+
+It serves nothing but the mirrors it is told: machines get no way into this computer's network through it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+_TIMEOUT_S = 60
+
+
+class Proxy(ThreadingHTTPServer):
+    """The server; its handlers run in threads of their own.
+
+    Args:
+        listening: The socket on which machines reach it.
+        kept: Where it keeps what it fetched.
+        mirrors: Prefixes of the addresses that machines may ask for, and what stands there in truth
+            (``http://`` for a machine may be ``https://``).
+    """
+
+    daemon_threads = True
+
+    def __init__(self, listening: socket.socket, kept: Path, mirrors: Mapping[str, str]) -> None:
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.kept = kept
+        self.mirrors = mirrors
+        self.fetching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A machine that goes away in the middle of an answer is nothing to report."""
+
+    def real(self, url: str) -> str | None:
+        """The address behind one that a machine asked for, or None if it may not."""
+        for prefix, mirror in self.mirrors.items():
+            if url.startswith(prefix + "/") and ".." not in url:
+                return mirror + url[len(prefix) :]
+        return None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Proxy
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        """Keeps the log for what matters."""
+
+    def do_GET(self) -> None:
+        """Answers from the disk, or fetches; keeps what by its name can never change (packages, lists by hash)."""
+        url = self.server.real(self.path)
+        if url is None:
+            self.send_error(403, "not a mirror of this lab")
+        elif url.endswith(".deb") or "/by-hash/" in url:
+            kept = self.server.kept / hashlib.sha256(url.encode()).hexdigest()
+            try:
+                with self.server.fetching[url]:  # eight machines that install one package fetch it once
+                    if not kept.exists():
+                        _fetch(url, kept)
+                with kept.open("rb") as body:
+                    self._answer(200, {"Content-Length": str(kept.stat().st_size)}, body)
+            except OSError as error:
+                self._fail(error)
+        else:
+            self._pass_on(url)
+
+    def _pass_on(self, url: str) -> None:
+        asked = self.headers.get("If-Modified-Since")
+        request = urllib.request.Request(url, headers={"If-Modified-Since": asked} if asked else {})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - real() chose it
+                names = ("Content-Length", "Last-Modified")
+                headers = {name: answer.headers[name] for name in names if name in answer.headers}
+                if "Content-Length" not in headers:
+                    self.close_connection = True
+                self._answer(200, headers, answer)
+        except OSError as error:
+            self._fail(error)
+
+    def _answer(self, code: int, headers: Mapping[str, str], body: IO[bytes] | None) -> None:
+        self.send_response(code)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body is not None:
+            shutil.copyfileobj(body, self.wfile, 1 << 18)
+
+    def _fail(self, error: OSError) -> None:
+        code = error.code if isinstance(error, urllib.error.HTTPError) else 502
+        self._answer(code, {} if code == 304 else {"Content-Length": "0"}, None)  # noqa: PLR2004
+
+
+def _fetch(url: str, kept: Path) -> None:
+    """Puts what is at ``url`` at ``kept``, whole or not at all.
+
+    Raises:
+        OSError: It could not be fetched.
+    """
+    with tempfile.NamedTemporaryFile(dir=kept.parent, prefix="part-", delete=False) as file:
+        part = Path(file.name)
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - real() chose it
+                shutil.copyfileobj(answer, file, 1 << 18)
+                announced = answer.headers.get("Content-Length")
+            file.flush()
+            if announced and int(announced) != part.stat().st_size:
+                raise ConnectionError(f"{url} ended early")
+            part.replace(kept)
+        finally:
+            part.unlink(missing_ok=True)
