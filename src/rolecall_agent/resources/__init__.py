@@ -13,6 +13,20 @@ from rolecall_agent.resources.package import Package
 from rolecall_agent.resources.unit import Unit
 from rolecall_agent.resources.user import User
 
+__all__ = [
+    "BY_NAME",
+    "KINDS",
+    "Action",
+    "AuthorizedKey",
+    "Directory",
+    "File",
+    "Group",
+    "Package",
+    "Resource",
+    "Unit",
+    "User",
+]
+
 Resource = Union[Package, Group, User, Directory, File, AuthorizedKey, Unit, Action]
 
 # In the order in which they are made; also the canonical order of a configuration.

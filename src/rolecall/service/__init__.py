@@ -1,0 +1,67 @@
+"""Everything a service author needs, and the whole of it. `docs/services.md` teaches it.
+
+A module is a Python package or file with a `Service`; shipped services use nothing but these names.
+"""
+
+from rolecall.model.vars import Context, Generator, VarFile
+from rolecall.service.contract import ContractError, Interface, NoSettings, Role, Service, Var
+from rolecall.service.generators import Passphrase, SecretText, SSHKey, SSHKeyPair
+from rolecall.service.interfaces import Backups, State
+from rolecall.service.member import Exported, Member
+from rolecall.service.settings import AbsolutePath, CalendarEvent, Settings
+from rolecall.service.units import service_unit, timer_unit
+from rolecall_agent.configuration import Check
+from rolecall_agent.content import Secret, parts
+from rolecall_agent.resources import (
+    Action,
+    AuthorizedKey,
+    Directory,
+    File,
+    Group,
+    Package,
+    Resource,
+    Unit,
+    User,
+)
+from rolecall_agent.resources.file import secret_file
+from rolecall_agent.resources.unit import exec_line, unit_text
+
+__all__ = [
+    "AbsolutePath",
+    "Action",
+    "AuthorizedKey",
+    "Backups",
+    "CalendarEvent",
+    "Check",
+    "Context",
+    "ContractError",
+    "Directory",
+    "Exported",
+    "File",
+    "Generator",
+    "Group",
+    "Interface",
+    "Member",
+    "NoSettings",
+    "Package",
+    "Passphrase",
+    "Resource",
+    "Role",
+    "SSHKey",
+    "SSHKeyPair",
+    "Secret",
+    "SecretText",
+    "Service",
+    "Settings",
+    "State",
+    "Unit",
+    "User",
+    "Var",
+    "VarFile",
+    "exec_line",
+    "parts",
+    "secret_file",
+    "service_unit",
+    "timer_unit",
+    "unit_text",
+]

@@ -1,0 +1,43 @@
+"""Interfaces that come with Rolecall: what services of different authors tell each other."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rolecall.service.contract import Interface
+
+
+class State(Interface):
+    """Folders that hold what cannot be made again; backup services back them up.
+
+    Attributes:
+        name: Names it among the states of its publisher.
+        folders: Absolute paths.
+        before_backup: Argument vector run before the folders are read, or [].
+        after_backup: Run after they were read, also when the backup failed.
+        before_restore: Run before they are written back.
+        after_restore: Run after they were written back, also when the restore failed.
+    """
+
+    name: str
+    folders: list[str] = Field(min_length=1)
+    before_backup: list[str] = []
+    after_backup: list[str] = []
+    before_restore: list[str] = []
+    after_restore: list[str] = []
+
+
+class Backups(Interface):
+    """How one machine's backups are made, listed and restored; what ``rolecall backups`` runs on it.
+
+    Attributes:
+        target: Where they go, e.g. the server's machine name; with the instance it names a repository.
+        create: Argument vector that makes an archive now and prints its name as the last line.
+        listing: Argument vector that prints a JSON list of ``{"name": …, "time": …}``, oldest first.
+        restore: Argument vector to which the archive's name, and optionally paths, are appended.
+    """
+
+    target: str
+    create: list[str]
+    listing: list[str]
+    restore: list[str]

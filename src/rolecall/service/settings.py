@@ -1,0 +1,76 @@
+"""Settings of roles, and the types that their fields share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError, core_schema
+
+from rolecall_agent.resources.checks import DefinitionError, absolute_path
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+
+
+class Settings(BaseModel):
+    """Base of every role's settings: camelCase in the inventory, snake_case in Python; unknown names are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True
+    )
+
+
+class AbsolutePath(PurePosixPath):
+    """A normal absolute path on a machine: no ``..``, no control characters."""
+
+    @classmethod
+    def _checked(cls, value: object) -> AbsolutePath:
+        if isinstance(value, cls):
+            return value
+        try:
+            return cls(absolute_path(value, "path"))  # type: ignore[arg-type]  # it refuses what is no text
+        except DefinitionError as error:
+            raise PydanticCustomError("path", "{reason}", {"reason": str(error).removeprefix("path: ")}) from None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
+        """A text in the inventory, this type in Python (pydantic's documented hook)."""
+        return core_schema.no_info_plain_validator_function(
+            cls._checked, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """For editors."""
+        return {"type": "string", "pattern": "^/"}
+
+
+_SHORTHAND = {
+    "minutely", "hourly", "daily", "weekly", "monthly", "quarterly", "semiannually", "yearly", "annually",
+}  # fmt: skip
+# systemd.time(7) "CALENDAR EVENTS": [weekdays] [date] [time] [zone], each of fields with lists, ranges, steps.
+_FIELD = r"[0-9*~.,/-]+"
+_CALENDAR = re.compile(
+    rf"((?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[a-z.,-]*\s*)?(?:(?:^|(?<=\s)){_FIELD}-?{_FIELD}\s*)?"
+    rf"((?:^|(?<=\s)){_FIELD}:{_FIELD}(?::{_FIELD})?)?(?:\s+(?:UTC|[A-Za-z]+/[A-Za-z_/+-]+))?\Z",
+    re.IGNORECASE,
+)
+
+
+def _calendar_event(text: str) -> str:
+    if text.lower() in _SHORTHAND or (text and text == text.strip() and _CALENDAR.match(text)):
+        return text
+    raise PydanticCustomError(
+        "calendar", "is no calendar event of systemd.time(7), such as 'daily' or 'Mon..Fri *-*-* 01:30:00'"
+    )
+
+
+CalendarEvent = Annotated[str, AfterValidator(_calendar_event)]
+"""A time that recurs, as systemd.time(7) writes it."""
