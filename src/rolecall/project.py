@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rolecall.errors import fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INVENTORY_SUFFIXES = (".toml", ".yaml", ".json", ".nix", ".py")
 INVENTORY_NAMES = (*(f"inventory{suffix}" for suffix in INVENTORY_SUFFIXES), "inventory.yml", "flake.nix")

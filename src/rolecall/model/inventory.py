@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def _empty_when_none(value: object) -> object:
 class Table(BaseModel):
     """A table of the inventory: camelCase in files, unknown keys refused, values never changed afterwards."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True
-    )
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
 
 
 RawSettings = Annotated[dict[str, Any], BeforeValidator(_empty_when_none)]
@@ -177,9 +175,7 @@ class Loaded:
 
     __slots__ = ("inventory", "sources", "tags")
 
-    def __init__(
-        self, inventory: Inventory, sources: tuple[Source, ...], tags: Mapping[str, tuple[str, ...]]
-    ) -> None:
+    def __init__(self, inventory: Inventory, sources: tuple[Source, ...], tags: Mapping[str, tuple[str, ...]]) -> None:
         self.inventory = inventory
         self.sources = sources
         self.tags = tags

@@ -186,6 +186,5 @@ class Service:
 
 def _require_name(name: str, what: str) -> None:
 
-
     if not re.fullmatch(NAME_PATTERN, name):
         raise ContractError(f"{what}: {name!r} is no name (letters, digits, _ and -)")

@@ -1,0 +1,150 @@
+"""Members, vars and exports → the configuration of each machine, with the origin of every resource."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rolecall.errors import Fault, Faults, Where
+from rolecall.evaluate.authors import calling
+from rolecall_agent.configuration import Check, Configuration
+from rolecall_agent.resources import File, Resource, Unit, User
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from rolecall.model.membership import Membership
+    from rolecall.service.contract import Service
+    from rolecall.service.member import Member, World
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """One machine's configuration with the reasons for it.
+
+    Attributes:
+        configuration: What the machine must have.
+        origins: By resource key: the ``INSTANCE.ROLE`` that ask for it, sorted.
+    """
+
+    configuration: Configuration
+    origins: Mapping[str, tuple[str, ...]]
+
+
+def configure(membership: Membership, world: World, machines: Iterable[str]) -> dict[str, Configured]:
+    """The configurations of some machines, in the order given.
+
+    Raises:
+        Faults: Definitions that exclude each other, and failures of service code, of all machines together.
+    """
+    parts = _members_by_machine(membership, world)
+    faults: list[Fault] = []
+    configured = {}
+    for machine in machines:
+        draft = _Draft(machine, faults)
+        for service, instance, role_name, members in parts.get(machine, ()):
+            draft.add(service, instance, role_name, members)
+        configured[machine] = draft.finish()
+    if faults:
+        raise Faults(faults)
+    return configured
+
+
+_Part = tuple["Service", str, str, tuple["Member[Any]", ...]]
+
+
+def _members_by_machine(membership: Membership, world: World) -> dict[str, list[_Part]]:
+    """What each machine plays: one part per membership, and one per service with `machine` functions."""
+    parts: dict[str, list[_Part]] = {}
+    together: dict[tuple[str, str], list[Member[Any]]] = {}
+    services: dict[str, Service] = {}
+    for instance, service in membership.services.items():
+        for role in service.roles:
+            for member in world.members[instance, role]:
+                parts.setdefault(member.machine, []).append((service, instance, role, (member,)))
+                if service.machine_configurers:
+                    services[service.name] = service
+                    together.setdefault((member.machine, service.name), []).append(member)
+    for (machine, name), members in together.items():
+        parts[machine].append((services[name], members[0].instance, "", tuple(members)))
+    return parts
+
+
+class _Draft:
+    """One machine's resources while they are being collected."""
+
+    def __init__(self, machine: str, faults: list[Fault]) -> None:
+        self.machine = machine
+        self.faults = faults
+        self.resources: dict[str, Resource] = {}
+        self.origins: dict[str, set[str]] = {}
+        self.checks: dict[str, Check] = {}
+
+    def add(self, service: Service, instance: str, role: str, members: tuple[Member[Any], ...]) -> None:
+        """Everything that one membership (or, with role "", one service as a whole) asks for."""
+        origin = f"{instance}.{role}" if role else service.name
+        if role:
+            calls: Sequence[Callable[[Any], Iterable[Resource]]] = service.roles[role].configurers
+            argument: object = members[0]
+        else:
+            calls, argument = service.machine_configurers, members
+        try:
+            with calling(service, f"{origin} on {self.machine}", instance):
+                found = [resource for call in calls for resource in call(argument)]
+                checks = [
+                    check for call in (service.roles[role].checkers if role else ()) for check in call(members[0])
+                ]
+        except Faults as error:
+            self.faults += error.faults
+            return
+        for resource in found:
+            self._put(resource, origin, instance)
+        for check in checks:
+            self.checks[f"{origin}: {check.name}"] = replace(check, name=f"{origin}: {check.name}")
+
+    def _put(self, resource: Resource, origin: str, instance: str) -> None:
+        present = self.resources.get(resource.key)
+        merged = resource if present is None else _united(present, resource)
+        if merged is None:
+            others = " and ".join(sorted(self.origins[resource.key]))
+            message = f"{others} and {origin} want {resource.key} on {self.machine} in different ways"
+            hint = "give one of the instances other settings, or take one of the roles from the machine"
+            self.faults.append(Fault(message, Where(keys=("instances", instance)), hint))
+            return
+        self.resources[resource.key] = merged
+        self.origins.setdefault(resource.key, set()).add(origin)
+
+    def finish(self) -> Configured:
+        """The configuration, in canonical order."""
+        self._check_paths()
+        configuration = Configuration.of(self.machine, self.resources.values(), self.checks.values())
+        origins = {key: tuple(sorted(names)) for key, names in self.origins.items()}
+        return Configured(configuration, origins)
+
+    def _check_paths(self) -> None:
+        """A path is one thing: a file that is also a unit's, or a directory, would fight on the machine."""
+        taken: dict[str, str] = {}
+        for resource in self.resources.values():
+            path = getattr(resource, "path", None)
+            if path and taken.setdefault(path, resource.key) != resource.key:
+                message = f"{taken[path]} and {resource.key} on {self.machine} stand at the same path"
+                origins = ", ".join(sorted(self.origins[taken[path]] | self.origins[resource.key]))
+                self.faults.append(Fault(message, hint=f"they come from {origins}"))
+        for resource in self.resources.values():
+            if isinstance(resource, (File, Unit)):
+                folder = resource.path.rpartition("/")[0]
+                while folder:
+                    if taken.get(folder, "").startswith(("file:", "unit:")):
+                        message = f"{taken[folder]} on {self.machine} stands where {resource.key} needs a directory"
+                        self.faults.append(Fault(message))
+                    folder = folder.rpartition("/")[0]
+
+
+def _united(one: Resource, other: Resource) -> Resource | None:
+    """One resource that satisfies both definitions, or None when they exclude each other."""
+    if one == other:
+        return one
+    if isinstance(one, User) and isinstance(other, User):
+        groups = tuple({*one.groups, *other.groups})
+        return replace(one, groups=groups) if replace(other, groups=one.groups) == one else None
+    return None

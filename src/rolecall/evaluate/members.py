@@ -1,0 +1,167 @@
+"""Inventory and services → Membership: who plays what, with which settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from rolecall.errors import Fault, Faults, Where, dotted, nearest
+from rolecall.evaluate.merge import Conflict, Layer, merge
+from rolecall.evaluate.validation import setting_faults
+from rolecall.model.membership import Cast, Membership
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rolecall.model.inventory import Instance, Loaded
+    from rolecall.model.inventory import Role as Declared
+    from rolecall.service.contract import Role, Service
+    from rolecall.service.registry import Registry
+
+_ROLE, _TAG, _MACHINE = range(3)
+
+
+def resolve(loaded: Loaded, registry: Registry) -> Membership:
+    """The members of every instance.
+
+    Raises:
+        Faults: Every unknown module, role, machine and setting, every wrong type and missing value, together.
+    """
+    faults: list[Fault] = []
+    warnings: list[Fault] = []
+    unfit: list[Fault] = []
+    services: dict[str, Service] = {}
+    casts: dict[str, dict[str, Cast]] = {}
+    machine_tags = _tags_of_machines(loaded)
+    for name, instance in loaded.inventory.instances.items():
+        where = Where(keys=("instances", name))
+        module = instance.module
+        try:
+            found = registry.find(module.input, module.name or name, Where(keys=(*where.keys, "module")))
+        except Faults as error:
+            faults += error.faults
+            faults += _unknown_machines(loaded, where, instance)
+            continue
+        services[name] = found.service
+        faults += _unknown_roles(where, instance, found.service)
+        faults += _unknown_machines(loaded, where, instance)
+        warnings += _unknown_tags(loaded, where, instance)
+        casts[name] = {
+            role.name: _cast(loaded, machine_tags, where, role, instance.roles.get(role.name), faults)
+            for role in found.service.roles.values()
+        }
+        if not any(cast.settings for cast in casts[name].values()):
+            warnings.append(
+                Fault(f"the instance {name!r} has no members", where, "give its roles machines or tags", warning=True)
+            )
+        else:
+            unfit += [fault for role in found.service.roles.values() for fault in _counted(where, role, casts[name])]
+    if faults:
+        raise Faults(faults)
+    return Membership(services, casts, tuple(warnings), tuple(unfit))
+
+
+def _tags_of_machines(loaded: Loaded) -> Mapping[str, tuple[str, ...]]:
+    tags: dict[str, list[str]] = {machine: [] for machine in loaded.inventory.machines}
+    for tag in sorted(loaded.tags):
+        for machine in loaded.tags[tag]:
+            tags[machine].append(tag)
+    return {machine: tuple(names) for machine, names in tags.items()}
+
+
+def _cast(
+    loaded: Loaded,
+    machine_tags: Mapping[str, tuple[str, ...]],
+    instance: Where,
+    role: Role[Any],
+    declared: Declared | None,
+    faults: list[Fault],
+) -> Cast:
+    """All members of one role. Machines with the same layers share one settings object."""
+    if declared is None:
+        return Cast({}, {})
+    where = Where(keys=(*instance.keys, "roles", role.name))
+    via: dict[str, tuple[str, ...]] = {}
+    for tag in sorted(declared.tags):
+        for machine in loaded.tags.get(tag, ()):
+            via.setdefault(machine, ("tags", tag))
+    via |= {name: ("machines", name) for name in declared.machines if name in loaded.inventory.machines}
+    general = Layer(("settings",), _ROLE, declared.settings)
+    telling = {
+        tag: Layer(("tags", tag, "settings"), _TAG, declared.tags[tag].settings)
+        for tag in sorted(declared.tags)
+        if declared.tags[tag].settings
+    }
+    shared: dict[tuple[str, ...], Any] = {}
+    settings = {}
+    for machine in sorted(via):
+        tags = tuple(tag for tag in machine_tags[machine] if tag in telling) if telling else ()
+        own = declared.machines[machine].settings if machine in declared.machines else {}
+        if own or tags not in shared:
+            layers = [general, *(telling[tag] for tag in tags)]
+            if own:
+                layers.append(Layer(("machines", machine, "settings"), _MACHINE, own))
+            value = _settings(role, layers, where, via[machine], faults)
+            if not own:
+                shared[tags] = value
+        else:
+            value = shared[tags]
+        settings[machine] = value
+    return Cast(settings, {machine: via[machine] for machine in settings})
+
+
+def _settings(role: Role[Any], layers: list[Layer], where: Where, via: tuple[str, ...], faults: list[Fault]) -> object:
+    """Final settings of a member; None, with faults added, when they are not valid."""
+    conflicts: list[Conflict] = []
+    merged = merge(layers, conflicts)
+    found = [_disagreement(conflict, where) for conflict in conflicts]
+    value = None
+    try:
+        value = role.settings.model_validate(merged)
+    except ValidationError as error:
+        found += setting_faults(error, role, layers, where, via)
+    faults += [fault for fault in found if fault not in faults]  # a role's fault is told once, not per machine
+    return value
+
+
+def _disagreement(conflict: Conflict, where: Where) -> Fault:
+    tags = " and ".join(repr(layer.at[1]) for layer in conflict.layers)
+    at = (*where.keys, *conflict.layers[0].at, *conflict.keys)
+    hint = "say it for the machine itself, or take one of the tags away"
+    return Fault(f"the tags {tags} disagree about {dotted(conflict.keys)}", Where(keys=at), hint)
+
+
+def _unknown_roles(where: Where, instance: Instance, service: Service) -> Iterable[Fault]:
+    for role in instance.roles:
+        if role not in service.roles:
+            at = Where(keys=(*where.keys, "roles", role))
+            yield Fault(f"{service.name} has no role {role!r}", at, nearest(role, service.roles, what="roles"))
+
+
+def _unknown_machines(loaded: Loaded, where: Where, instance: Instance) -> Iterable[Fault]:
+    known = loaded.inventory.machines
+    for role, declared in instance.roles.items():
+        for machine in declared.machines:
+            if machine not in known:
+                at = Where(keys=(*where.keys, "roles", role, "machines", machine))
+                hint = f"{nearest(machine, known, what='machines')} Or declare it: `rolecall machines add {machine}`"
+                yield Fault(f"there is no machine {machine!r}", at, hint)
+
+
+def _unknown_tags(loaded: Loaded, where: Where, instance: Instance) -> Iterable[Fault]:
+    for role, declared in instance.roles.items():
+        for tag in declared.tags:
+            if not loaded.tags.get(tag):
+                at = Where(keys=(*where.keys, "roles", role, "tags", tag))
+                hint = nearest(tag, (name for name in loaded.tags if loaded.tags[name]), what="tags")
+                yield Fault(f"no machine has the tag {tag!r}", at, hint, warning=True)
+
+
+def _counted(where: Where, role: Role[Any], casts: Mapping[str, Cast]) -> Iterable[Fault]:
+    count = len(casts[role.name].settings)
+    at = Where(keys=(*where.keys, "roles", role.name))
+    if count < role.minimum:
+        yield Fault(f"the role {role.name!r} needs at least {role.minimum} machine(s), it has {count}", at)
+    if role.maximum is not None and count > role.maximum:
+        yield Fault(f"the role {role.name!r} takes at most {role.maximum} machine(s), it has {count}", at)

@@ -1,0 +1,43 @@
+"""Who plays what: the members of every instance, with their final settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolecall.errors import Fault
+    from rolecall.service.contract import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """All members of one role of one instance.
+
+    Attributes:
+        settings: Validated settings by machine, sorted; members with the same layers share one object.
+        via: Where the membership of a machine stands: key path below the role, ``("machines", M)`` or
+            ``("tags", T)``.
+    """
+
+    settings: Mapping[str, Any]
+    via: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The members of every instance.
+
+    Attributes:
+        services: The service of every instance.
+        casts: By instance, then role, in the order of the service's roles.
+        warnings: What is odd but stops nothing.
+        unfit: Roles with too few or too many machines: `show` still shows them, a plan refuses them.
+    """
+
+    services: Mapping[str, Service]
+    casts: Mapping[str, Mapping[str, Cast]]
+    warnings: tuple[Fault, ...] = ()
+    unfit: tuple[Fault, ...] = field(default=())

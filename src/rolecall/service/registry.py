@@ -1,0 +1,148 @@
+"""Finds the service that an instance names: shipped, the project's own, or of an installed distribution."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution
+from typing import TYPE_CHECKING
+
+from rolecall.errors import Fault, Faults, Where, nearest
+from rolecall.service.contract import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+GROUP = "rolecall.services"
+SHIPPED = (None, "rolecall", "clan-core")  # the documents name Clan's own input; ours takes its place
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A service with its origin.
+
+    Attributes:
+        service: The service.
+        distribution: Name and version of what brought it, e.g. ``"rolecall 0.1.0"``; ``"self"`` for the project's own.
+    """
+
+    service: Service
+    distribution: str
+
+
+class Registry:
+    """Loads the services that an inventory names, each once, and no others.
+
+    Args:
+        modules: The project's folder of own services.
+        urls: What the inventory says of where its inputs come from, for hints.
+    """
+
+    def __init__(self, modules: Path, urls: Mapping[str, str] | None = None) -> None:
+        self._modules = modules
+        self._urls = urls or {}
+        self._found: dict[tuple[str | None, str], Found] = {}
+
+    def find(self, source: str | None, name: str, where: Where) -> Found:
+        """The service of a module.
+
+        Args:
+            source: The instance's ``module.input``.
+            name: The module's name.
+            where: The instance's ``module`` table, for faults.
+
+        Raises:
+            Faults: When it does not exist, fails to load or is no service.
+        """
+        key = (source, name)
+        if key not in self._found:
+            self._found[key] = self._own(name, where) if source == "self" else self._installed(source, name, where)
+        return self._found[key]
+
+    def names(self, source: str | None) -> list[str]:
+        """The modules that an input offers, sorted; [] when it is not installed."""
+        if source == "self":
+            paths = self._modules.iterdir() if self._modules.is_dir() else ()
+            return sorted(path.stem for path in paths if _is_module(path))
+        try:
+            return sorted(_entry_points(distribution("rolecall" if source in SHIPPED else str(source))))
+        except PackageNotFoundError:
+            return []
+
+    def _installed(self, source: str | None, name: str, where: Where) -> Found:
+        wanted = "rolecall" if source in SHIPPED else str(source)
+        try:
+            brought_by = distribution(wanted)
+        except (PackageNotFoundError, ValueError):
+            url = self._urls.get(wanted)
+            package = _requirement(wanted, url)
+            hint = f"add it to this project: `uv add {package}`" if package else "it must be a name of a distribution"
+            raise _fault(f"the input {wanted!r} is not installed", where, "input", hint) from None
+        entry_points = _entry_points(brought_by)
+        if name not in entry_points:
+            hint = nearest(name, entry_points, what=f"modules of {wanted}")
+            raise _fault(f"{wanted} has no module {name!r}", where, "name", hint)
+        label = f"{brought_by.name} {brought_by.version}"
+        try:
+            loaded = entry_points[name].load()
+        except Exception as error:
+            raise _broken(name, label, error, where) from error
+        return Found(_checked(loaded, name, label, where), label)
+
+    def _own(self, name: str, where: Where) -> Found:
+        candidates = (self._modules / f"{name}.py", self._modules / name / "__init__.py")
+        path = next((path for path in candidates if path.is_file()), None)
+        if path is None:
+            hint = nearest(name, self.names("self"), what=f"modules in {self._modules}")
+            raise _fault(f"this project has no module {name!r}", where, "name", hint)
+        spec = importlib.util.spec_from_file_location(f"rolecall_project.{name}", path)
+        assert spec  # noqa: S101 - a .py file always has one
+        assert spec.loader  # noqa: S101 - as above
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise _broken(name, str(path), error, where) from error
+        return Found(_checked(getattr(module, "service", None), name, str(path), where), "self")
+
+
+def _is_module(path: Path) -> bool:
+    return (path.suffix == ".py" and path.stem.isidentifier()) or (path / "__init__.py").is_file()
+
+
+def _entry_points(source: Distribution) -> dict[str, EntryPoint]:
+    return {point.name: point for point in source.entry_points if point.group == GROUP}
+
+
+def _requirement(name: str, url: str | None) -> str:
+    """What ``uv add`` takes; flake references are those of nix3-flake(1)."""
+    scheme, _, rest = (url or "").partition(":")
+    if scheme in {"github", "gitlab"} and rest.count("/") >= 1:
+        owner, repository, *revision = rest.split("?")[0].split("/")
+        suffix = f"@{'/'.join(revision)}" if revision else ""
+        return f"git+https://{scheme}.com/{owner}/{repository}{suffix}"
+    if scheme.startswith("git+"):
+        return str(url)
+    return name if name.replace("-", "").replace("_", "").replace(".", "").isalnum() else ""
+
+
+def _checked(loaded: object, name: str, label: str, where: Where) -> Service:
+    if not isinstance(loaded, Service):
+        hint = "its module must define `service = Service(…)` (see docs/services.md)"
+        raise _fault(f"the module {name!r} of {label} is no service", where, "name", hint)
+    return loaded
+
+
+def _broken(name: str, label: str, error: Exception, where: Where) -> Faults:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    line = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    message = f"the module {name!r} of {label} does not load: {line}{type(error).__name__}: {error}"
+    return _fault(message, where, "name", "this is a fault of the module, not of the inventory")
+
+
+def _fault(message: str, where: Where, key: str, hint: str) -> Faults:
+    return Faults([Fault(message, Where(where.file, (*where.keys, key)), hint)])
