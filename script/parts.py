@@ -1,0 +1,122 @@
+"""The parts of script/test, a line for each: `[unit] ok 12.3 s`. Without options all run that this machine can run.
+
+What a failing part printed is shown, and the other parts still run. The last line sums the tests: those that pytest
+counted, and one for every other part.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = os.environ | {"PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "CACHE": "-p no:cacheprovider"}
+
+# Each part is a bash script, run from the top of the checkout with .venv/bin first on PATH.
+LINT = "ruff check . && ruff format --check ."
+FIX = "ruff check --fix . && ruff format ."
+TYPES = "mypy"
+LAYERS = "lint-imports"
+UNIT = "pytest $CACHE -n 2 -m 'not lab' --ignore tests/test_docs.py"
+DOCS = "pytest $CACHE -m 'not lab' tests/test_docs.py"
+LAB = "pytest $CACHE -m lab --durations 10"
+BENCHMARKS = """
+for benchmark in benchmarks/*.py; do
+  case $benchmark in */fleet.py) ;; *) python "$benchmark" --quick ;; esac # the fleet needs a lab
+done
+"""
+WHEEL = """
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+uv build --quiet --wheel --no-build-isolation --python .venv --out-dir "$folder"
+uv venv --quiet --python .venv "$folder/venv"
+uv pip install --quiet --python "$folder/venv" --constraints requirements.lock "$folder"/*.whl
+cd "$folder"
+venv/bin/rolecall --version
+"""
+
+# Parts of one group run beside each other; groups follow one another. Two workers: the unit tests want both cores.
+UNIT_GROUPS = [{"lint": LINT, "types": TYPES, "layers": LAYERS}, {"unit": UNIT}]
+OTHER_GROUPS = [{"docs": DOCS, "wheel": WHEEL}, {"benchmarks": BENCHMARKS}]
+LAB_GROUPS = [{"lab": LAB}]
+
+# What the lab needs of this machine: the program, and Debian's package of it.
+LAB_PROGRAMS = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "ssh": "openssh-client"}
+
+printing = threading.Lock()
+
+
+def run(name: str, script: str) -> tuple[int, int]:
+    """Run one part, tell how it went, and return how many tests passed and failed."""
+    start = time.monotonic()
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace", check=False,
+    )  # fmt: skip
+    word = "FAILED" if done.returncode else "ok"
+    counts = []
+    if closing := re.search(r".* in [\d.]+s\b.*\Z", done.stdout.rstrip()):  # pytest's last line
+        counts = re.findall(r"(\d+) (passed|failed|errors?)\b", closing[0])
+    with printing:
+        if done.returncode:
+            print(f"\n{done.stdout.rstrip()}\n")
+        told = ", ".join(f"{count} {what}" for count, what in counts)
+        print(f"[{name}] {word} {time.monotonic() - start:.1f} s{told and f' ({told})'}", flush=True)
+    passed = sum(int(count) for count, what in counts if what == "passed")
+    failed = sum(int(count) for count, what in counts if what != "passed")
+    if not counts:
+        passed = int(done.returncode == 0)
+    return passed, max(failed, int(done.returncode != 0))
+
+
+def why_no_lab() -> str:
+    """Return why the lab cannot run here, after installing what it needs where that is possible; else nothing."""
+    if os.geteuid() != 0:
+        return "they boot real machines, which needs root"
+    missing = [package for program, package in LAB_PROGRAMS.items() if not shutil.which(program)]
+    if missing and not shutil.which("apt-get"):
+        return f"{', '.join(missing)} missing, and this is no Debian"
+    install = f"apt-get update -qq && apt-get install -qq --no-install-recommends {' '.join(missing)}"
+    if missing and run("lab: packages", f"export DEBIAN_FRONTEND=noninteractive; {install}")[1]:
+        return f"{', '.join(missing)} could not be installed"
+    return ""
+
+
+def main() -> int:
+    """Run the parts that were asked for."""
+    parser = argparse.ArgumentParser(prog="script/test", description=__doc__)
+    parser.add_argument("--unit", action="store_true", help="only lint, types, layers and unit tests")
+    parser.add_argument("--lab", action="store_true", help="only the tests on real machines; needs root and Debian")
+    parser.add_argument("--fix", action="store_true", help="let ruff mend and format what it can first")
+    chosen = parser.parse_args()
+
+    groups = [{"fix": FIX}] if chosen.fix else []
+    if not chosen.lab:
+        groups += UNIT_GROUPS
+    if not chosen.lab and not chosen.unit:
+        groups += OTHER_GROUPS
+    no_lab = "" if chosen.unit else why_no_lab()
+    if not chosen.unit and not no_lab:
+        groups += LAB_GROUPS
+
+    counts = []
+    for group in groups:
+        with ThreadPoolExecutor(2) as workers:
+            counts += workers.map(run, group.keys(), group.values())
+    if no_lab:
+        print(f"[lab] left out: {no_lab}")
+    passed = sum(count for count, _ in counts)
+    failed = sum(count for _, count in counts) + bool(no_lab and chosen.lab)
+    print(f"{passed} passed, {failed} failed")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
