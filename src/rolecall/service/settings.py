@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -23,15 +22,25 @@ class Settings(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
 
 
-class AbsolutePath(PurePosixPath):
-    """A normal absolute path on a machine: no ``..``, no control characters."""
+class AbsolutePath(str):
+    """A normal absolute path on a machine: no ``..``, no control characters. ``path / name`` goes below it.
+
+    Raises:
+        DefinitionError: When it is none.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, path: str) -> AbsolutePath:
+        return super().__new__(cls, absolute_path(path, "path"))
+
+    def __truediv__(self, name: str) -> AbsolutePath:
+        return AbsolutePath(f"{self.rstrip('/')}/{name}")
 
     @classmethod
     def _checked(cls, value: object) -> AbsolutePath:
-        if isinstance(value, cls):
-            return value
         try:
-            return cls(absolute_path(value, "path"))  # type: ignore[arg-type]  # it refuses what is no text
+            return cls(value)  # type: ignore[arg-type]  # it refuses what is no text
         except DefinitionError as error:
             raise PydanticCustomError("path", "{reason}", {"reason": str(error).removeprefix("path: ")}) from None
 

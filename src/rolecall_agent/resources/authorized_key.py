@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import ClassVar, Tuple
+from typing import ClassVar, Sequence
 
 from rolecall_agent.resources import checks
 
@@ -26,7 +26,7 @@ class AuthorizedKey:
     kind: ClassVar[str] = "authorized-key"
     user: str
     public_key: str
-    command: Tuple[str, ...] = ()
+    command: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         what = f"authorized key of {self.user}"

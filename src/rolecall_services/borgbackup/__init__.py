@@ -1,0 +1,142 @@
+"""Encrypted, deduplicated backups with BorgBackup.
+
+Every client pushes the state that its machine declares to every server, each into a repository of its own that no
+other client can reach: the server knows each client's key in advance and ties it to that one repository.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+
+from pydantic import Field
+
+from rolecall.service import (
+    AbsolutePath,
+    AuthorizedKey,
+    Backups,
+    CalendarEvent,
+    Check,
+    Directory,
+    File,
+    Member,
+    Package,
+    Passphrase,
+    Resource,
+    Service,
+    Settings,
+    SSHKeyPair,
+    State,
+    User,
+    secret_file,
+    service_unit,
+    timer_unit,
+)
+
+service = Service("borgbackup", description="Encrypted, deduplicated backups of every client to every server.")
+
+USER = "borg"
+BORG = Package("borgbackup", names={"arch": "borg", "alpine": "borgbackup"})
+SSH = Package("openssh-client", names={"arch": "openssh", "fedora": "openssh-clients", "rhel": "openssh-clients"})
+
+
+class ServerSettings(Settings):
+    """Where the backups are kept."""
+
+    directory: AbsolutePath = Field(
+        AbsolutePath("/var/lib/borgbackup"), description="Holds the repositories: DIRECTORY/INSTANCE/CLIENT."
+    )
+
+
+class Retention(Settings):
+    """Which archives are kept; see borg-prune(1)."""
+
+    within: str = Field("1d", pattern=r"^[1-9][0-9]*[Hdwmy]$", description="Everything younger than this.")
+    daily: int = Field(7, ge=0, description="Last archive of that many days.")
+    weekly: int = Field(4, ge=0, description="Last archive of that many weeks.")
+    monthly: int = Field(6, ge=0, description="Last archive of that many months.")
+
+
+class ClientSettings(Settings):
+    """When to back up, and what to leave out."""
+
+    start_at: CalendarEvent = Field("*-*-* 01:00:00", description="When it runs, as systemd.time(7) writes it.")
+    exclude: list[str] = Field([], description="Patterns of what to leave out; see borg-patterns(1).")
+    keep: Retention = Field(Retention(), description="Which archives are kept.")
+
+
+server = service.role("server", ServerSettings, description="Stores the backups of all clients.", minimum=1)
+client = service.role("client", ClientSettings, description="Backs its declared state up to every server.")
+
+ssh_key = client.var("ssh", SSHKeyPair())
+passphrase = client.var("repokey", Passphrase(words=6))
+
+
+@server.configure
+def store_backups(me: Member[ServerSettings]) -> Iterator[Resource]:
+    """A user that owns the repositories, and one key per client that opens the client's own repository alone."""
+    yield BORG
+    yield User(USER, home="/var/lib/borg", shell="/bin/sh")  # noqa: S604 - a login shell: sshd runs the key's command by it
+    yield Directory(me.settings.directory, owner=USER, group=USER, mode=0o700)
+    yield Directory(me.settings.directory / me.instance, owner=USER, group=USER, mode=0o700)
+    for peer in me.members(client):
+        repository = me.settings.directory / me.instance / peer.machine
+        command = ["borg", "serve", "--restrict-to-repository", repository]
+        yield AuthorizedKey(USER, peer[ssh_key].public, command=command)
+
+
+@client.configure
+def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
+    """The keys, what to back up where, the program that does it, and a timer that starts it."""
+    servers = me.members(server)
+    states = [export.value for export in me.exports(State, machine=me.machine)]
+    key = secret_file(me[ssh_key].private)
+    words = secret_file(me[passphrase].secret)
+    known_hosts = File(
+        me.path("known_hosts"), "".join(f"{peer.address} {line}\n" for peer in servers for line in peer.host_keys)
+    )
+    plan = {
+        "instance": me.instance,
+        "machine": me.machine,
+        "key": key.path,
+        "passphrase": words.path,
+        "known_hosts": known_hosts.path,
+        "repositories": {
+            peer.machine: f"ssh://{USER}@{peer.address}{peer.settings.directory}/{me.instance}/{me.machine}"
+            for peer in servers
+        },
+        "states": [state.model_dump() for state in states],
+        "exclude": me.settings.exclude,
+        "keep": me.settings.keep.model_dump(),
+    }
+    program = File(me.path("backup"), job_program(), mode=0o755)
+    job = service_unit(
+        me.name("backup.service"),
+        [program.path, "create"],
+        description=f"Backup of {me.machine} ({me.instance})",
+        oneshot=True,
+    )
+    yield from (BORG, SSH, key, words, known_hosts, program, job)
+    yield File(me.path("backup.json"), json.dumps(plan, indent=2, sort_keys=True) + "\n")
+    yield timer_unit(job, me.settings.start_at, description=f"Start the backup of {me.machine} ({me.instance})")
+
+
+@client.exports(Backups)
+def offer_backups(me: Member[ClientSettings]) -> Iterator[Backups]:
+    """What `rolecall backups` runs on a client, for each server."""
+    for peer in me.members(server):
+        run = [me.path("backup"), "--server", peer.machine]
+        yield Backups(target=peer.machine, create=[*run, "create"], listing=[*run, "list"], restore=[*run, "restore"])
+
+
+@client.check
+def borg_runs(me: Member[ClientSettings]) -> Iterator[Check]:
+    """The program and its borg start, and every server lets this client in."""
+    yield Check("borg starts", (me.path("backup"), "version"))
+    yield Check("servers answer", (me.path("backup"), "probe"), peers=True, timeout=60)
+
+
+@cache
+def job_program() -> bytes:
+    """The program that runs on clients, as it stands beside this file."""
+    return (files(__package__) / "job.py").read_bytes()

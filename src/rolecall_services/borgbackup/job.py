@@ -1,0 +1,195 @@
+#!/usr/bin/python3
+"""Backs this machine's declared state up with borg. Installed by Rolecall; reads backup.json beside it.
+
+    backup [--server NAME] create | list | restore ARCHIVE [PATH ...] | probe | version
+
+Standard library only, Python 3.9 and newer: it runs on the machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Borg's exit codes: 0 success, 1 done with warnings (a file changed while it was read), 2 error (borg(1)).
+WARNED = 1
+Plan = dict[str, Any]
+
+
+def environment(plan: Plan) -> dict[str, str]:
+    """The environment in which borg finds its keys; the passphrase stays in its file."""
+    ssh = ["ssh", "-F", "none", "-i", plan["key"], "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"]
+    ssh += ["-o", f"UserKnownHostsFile={plan['known_hosts']}", "-o", "GlobalKnownHostsFile=/dev/null"]
+    ssh += ["-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=30"]
+    return {
+        **os.environ,
+        "BORG_RSH": shlex.join(ssh),
+        "BORG_PASSCOMMAND": shlex.join(["cat", plan["passphrase"]]),
+        "BORG_BASE_DIR": f"/var/cache/rolecall/{plan['instance']}",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def borg(plan: Plan, *argv: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    """Runs borg; it waits up to ten minutes for another run on the same repository."""
+    command = ["borg", "--lock-wait", "600", *argv]
+    stderr = subprocess.PIPE if quiet else None
+    return subprocess.run(
+        command, env=environment(plan), stdout=subprocess.PIPE, stderr=stderr, text=True, check=False, cwd="/"
+    )
+
+
+def initialised(plan: Plan, repository: str) -> bool:
+    """Makes the repository where there is none yet."""
+    seen = borg(plan, "--log-json", "list", "--short", "--last", "1", repository, quiet=True)
+    if seen.returncode <= WARNED:
+        return True
+    if "Repository.DoesNotExist" not in seen.stderr and "Repository.InvalidRepository" not in seen.stderr:
+        sys.stderr.write(messages(seen.stderr))
+        return False
+    return borg(plan, "init", "--encryption", "repokey-blake2", repository).returncode <= WARNED
+
+
+def messages(log: str) -> str:
+    """The texts of borg's JSON log lines."""
+    lines = []
+    for line in log.splitlines():
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            line = entry.get("message", "") if isinstance(entry, dict) else line  # noqa: PLW2901 - the same line, plainer
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+@contextlib.contextmanager
+def around(states: list[Plan], before: str, after: str) -> Iterator[bool]:
+    """Runs each state's command before and, whatever happens between, the one after. Yields whether all before ran."""
+    begun = []
+    ready = True
+    try:
+        for state in states:
+            begun.append(state)
+            if state[before] and subprocess.run(state[before], check=False).returncode:
+                sys.stderr.write(f"backup: {before} of {state['name']} failed: {shlex.join(state[before])}\n")
+                ready = False
+                break
+        yield ready
+    finally:
+        for state in reversed(begun):
+            if state[after] and subprocess.run(state[after], check=False).returncode:
+                sys.stderr.write(f"backup: {after} of {state['name']} failed: {shlex.join(state[after])}\n")
+
+
+def create(plan: Plan, repositories: dict[str, str]) -> bool:
+    """One archive of all declared folders in each repository; then what is too old goes. Prints the archive's name."""
+    folders = sorted({folder for state in plan["states"] for folder in state["folders"]})
+    if not folders:
+        sys.stdout.write("backup: nothing to do: no state is declared on this machine\n")
+        return True
+    missing = [folder for folder in folders if not os.path.lexists(folder)]
+    for folder in missing:
+        sys.stderr.write(f"backup: {folder} is declared, but does not exist\n")
+    present = [folder for folder in folders if folder not in missing]
+    archive = datetime.datetime.now(datetime.timezone.utc).strftime(f"{plan['machine']}-%Y-%m-%dT%H:%M:%S.%fZ")
+    done = not missing
+    with around(plan["states"], "before_backup", "after_backup") as ready:
+        if not ready or not present:
+            return False
+        excludes = [f"--exclude={pattern}" for pattern in plan["exclude"]]
+        for server, repository in repositories.items():
+            made = initialised(plan, repository) and (
+                borg(plan, "create", *excludes, f"{repository}::{archive}", *present).returncode <= WARNED
+            )
+            if not made:
+                sys.stderr.write(f"backup: no archive on {server}\n")
+            done = done and made
+    for repository in repositories.values() if done else ():
+        done = tidy(plan, repository) and done
+    sys.stdout.write(f"{archive}\n")
+    return done
+
+
+def tidy(plan: Plan, repository: str) -> bool:
+    """Removes archives that the retention no longer keeps, and frees their space."""
+    keep = [f"--keep-{span}={value}" for span, value in plan["keep"].items()]
+    prune = borg(plan, "prune", "--glob-archives", f"{plan['machine']}-*", *keep, repository)
+    return prune.returncode <= WARNED and borg(plan, "compact", repository).returncode <= WARNED
+
+
+def listing(plan: Plan, repositories: dict[str, str]) -> bool:
+    """Prints a JSON list of archives, oldest first."""
+    archives: list[dict[str, str]] = []
+    done = True
+    for server, repository in repositories.items():
+        found = borg(plan, "--log-json", "list", "--json", repository, quiet=True)
+        if found.returncode > WARNED:
+            if "Repository.DoesNotExist" not in found.stderr and "Repository.InvalidRepository" not in found.stderr:
+                sys.stderr.write(f"backup: {server}: {messages(found.stderr)}")
+                done = False
+            continue
+        archives += [
+            {"name": entry["name"], "time": entry["time"], "server": server}
+            for entry in json.loads(found.stdout)["archives"]
+        ]
+    sys.stdout.write(json.dumps(sorted(archives, key=lambda archive: archive["time"])) + "\n")
+    return done
+
+
+def restore(plan: Plan, repositories: dict[str, str], archive: str, paths: list[str]) -> bool:
+    """Writes an archive's files back to where they came from, with owners and modes."""
+    for repository in repositories.values():
+        wanted = [path.lstrip("/") for path in paths]
+        if borg(plan, "info", f"{repository}::{archive}", quiet=True).returncode > WARNED:
+            continue
+        with around(plan["states"], "before_restore", "after_restore") as ready:
+            return ready and borg(plan, "extract", f"{repository}::{archive}", *wanted).returncode <= WARNED
+    sys.stderr.write(f"backup: there is no archive {archive!r} on {', '.join(repositories)}\n")
+    return False
+
+
+def probe(plan: Plan, repositories: dict[str, str]) -> bool:
+    """Whether every server lets this machine in; a repository need not exist yet."""
+    done = True
+    for server, repository in repositories.items():
+        seen = borg(plan, "--log-json", "list", "--short", "--last", "1", repository, quiet=True)
+        absent = "Repository.DoesNotExist" in seen.stderr or "Repository.InvalidRepository" in seen.stderr
+        if seen.returncode > WARNED and not absent:
+            sys.stderr.write(f"backup: {server}: {messages(seen.stderr)}")
+            done = False
+    return done
+
+
+def main() -> int:
+    """The command line. Exit status 0 when all was done, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", help="only this server")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("create", "list", "probe", "version"):
+        verbs.add_parser(verb)
+    back = verbs.add_parser("restore")
+    back.add_argument("archive")
+    back.add_argument("paths", nargs="*")
+    asked = parser.parse_args()
+    plan: Plan = json.loads((Path(__file__).parent / "backup.json").read_text())
+    repositories = plan["repositories"]
+    if asked.server:
+        repositories = {name: url for name, url in repositories.items() if name == asked.server}
+    if asked.verb == "version":
+        return borg(plan, "--version").returncode
+    if asked.verb == "restore":
+        return 0 if restore(plan, repositories, asked.archive, asked.paths) else 1
+    act = {"create": create, "list": listing, "probe": probe}[asked.verb]
+    return 0 if act(plan, repositories) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
