@@ -1,4 +1,4 @@
-"""The root file system that all machines of all labs share, built once and cached under a hash of its recipe."""
+"""The root file system that all machines share, built once and cached under a hash of its recipe."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 GATEWAY = "10.77.0.1"
-"""The lab's own end of the machines' network; networks of different labs never meet, so it is always the same."""
+"""The lab's own end of the machines' network: always the same, for networks of different labs never meet."""
 PROXY_PORT = 3128
+_STEPS = 760  # lines that debootstrap prints, for the progress
 
 _PACKAGES = (
-    "systemd systemd-sysv dbus libpam-systemd openssh-server python3 iproute2 iputils-ping sudo nftables procps kmod "
-    "netbase ca-certificates curl less wireguard-tools wireguard-go"
+    "systemd systemd-sysv dbus libpam-systemd openssh-server python3 iproute2 iputils-ping sudo nftables "
+    "procps kmod netbase ca-certificates curl less wireguard-tools wireguard-go"
 )
 
 # Runs in the new root. The package lists stay, so that `apt-get install` works in a fresh machine at once.
@@ -32,8 +33,9 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractiv
 apt-get update -qq
 apt-get clean
 systemctl enable --quiet ssh systemd-networkd
-systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \\
-    e2scrub_reap.service console-getty.service systemd-networkd-wait-online.service getty.target
+systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer \\
+    e2scrub_all.timer e2scrub_reap.service \\
+    console-getty.service systemd-networkd-wait-online.service getty.target
 useradd --create-home --shell /bin/bash --groups sudo admin
 echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin
 chmod 0440 /etc/sudoers.d/admin
@@ -72,7 +74,7 @@ class Source:
 
 
 def cache() -> Path:
-    """Where bases and packages are kept: ``$ROLECALL_CACHE``, else ``rolecall`` in the XDG cache directory."""
+    """Where bases and packages are kept: ``$ROLECALL_CACHE``, else ``rolecall`` in XDG's cache directory."""
     if own := os.environ.get("ROLECALL_CACHE"):
         return Path(own).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "rolecall"
@@ -94,11 +96,12 @@ def sources(apt: Path = Path("/etc/apt"), *, suite: str) -> list[Source]:
     Raises:
         Faults: There is no source of that release.
     """
-    files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
-    texts = {file: file.read_text() for file in files if file.suffix in {".list", ".sources"} and file.is_file()}
-    every = [s for file, text in texts.items() for s in (_stanzas if file.suffix == ".sources" else _lines)(text)]
+    every: dict[Source, None] = {}
+    for file in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
+        if (read := {".list": _lines, ".sources": _stanzas}.get(file.suffix)) and file.is_file():
+            every |= dict.fromkeys(read(file.read_text()))
     wanted = (suite, f"{suite}-updates", f"{suite}-security")
-    found = [source for name in wanted for source in dict.fromkeys(every) if source.suite == name]
+    found = [source for name in wanted for source in every if source.suite == name]
     if not any(source.suite == suite for source in found):
         raise fault(
             f"the apt sources of this computer have no {suite}",
@@ -116,7 +119,7 @@ def _lines(text: str) -> Iterator[Source]:
 
 
 def _stanzas(text: str) -> Iterator[Source]:
-    """Reads the deb822 format: paragraphs of ``Field: values``, where an indented line goes on with a field."""
+    """Reads the deb822 format: paragraphs of ``Field: values``, where indented lines go on."""
     text = re.sub(r"^#.*\n?", "", text, flags=re.MULTILINE)
     for paragraph in re.split(r"\n\s*\n", text):
         pairs = re.findall(r"^([A-Za-z0-9-]+):((?:.*)(?:\n[ \t]+.*)*)", paragraph, re.MULTILINE)
@@ -166,8 +169,9 @@ def _debootstrap(base: Path, suite: str, found: list[Source], progress: Callable
         with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as made:
             for number, line in enumerate(made.stdout or ()):
                 output.write(line)
-                if step := re.match(r"I: (Retrieving|Validating|Extracting|Unpacking|Configuring) (\S+)", line):
-                    progress(f"base system: {step[1].lower()} {step[2].rstrip('.')} (step {number + 1})")
+                if number % 25 == 0:
+                    step = line.removeprefix("I: ").strip()[:60]
+                    progress(f"base system, once: {step} ({number * 100 // _STEPS} %)")
         if made.returncode == 0:
             progress("base system: package lists")
             (new / "etc/apt/sources.list").write_text("".join(f"{source}\n" for source in found))

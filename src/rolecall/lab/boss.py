@@ -1,12 +1,14 @@
-"""The part of the lab that runs as root: it keeps the machines. Standard library only, and nothing else of Rolecall.
+"""The part of the lab that runs as root: it keeps the machines. Standard library only.
 
-It is started by lab.py as ``unshare --pid --mount --net --ipc … python -m rolecall.lab.boss ORDERS`` and so is pid 1
-of namespaces of its own. Pid 1 does nothing but bury the dead; its one child does the work below. When any process of
-the chain dies, for whatever reason, the kernel kills all others and every machine, and frees all mounts and links. What can be
-left is a state directory and empty cgroups; the next ``up`` and ``down`` remove both.
+It is started by lab.py as ``unshare --pid --mount --net --ipc … python -m rolecall.lab.boss ORDERS`` and so is
+pid 1 of namespaces of its own. Pid 1 does nothing but bury the dead; its one child does the work below. When
+any process of the chain dies, for whatever reason, the kernel kills the others and every machine, and frees
+all mounts and links. What can be left is a state directory and empty cgroups; the next ``up`` and ``down``
+remove both.
 
-Orders come as one JSON line per connection on the Unix socket ``control`` in the state directory, and each is answered by one:
-``{"verb": …, …}`` by ``{"running": {NAME: bool}, …}`` or ``{"error": TEXT}``. The verbs are Boss's methods of that name.
+The wire: one JSON line per connection on the Unix socket ``control`` in the state directory, answered by one.
+``{"verb": …, …}`` is answered by ``{"running": {NAME: bool}, …}`` or ``{"error": TEXT}``; the verbs are in
+``_VERBS``, and their arguments stand beside the verb.
 """
 
 from __future__ import annotations
@@ -163,7 +165,7 @@ class Boss:
     def serve(self) -> None:
         """Answers on the control socket until ``down``."""
         if self.orders.tied:
-            _spawn(lambda: (os.read(0, 1), self.down()))
+            _spawn(self._end_with_input)
         os.chdir(self.directory)  # a Unix socket's path may have 107 bytes only; relative it is short
         with socket.socket(socket.AF_UNIX) as control:
             control.bind("control.new")
@@ -184,13 +186,13 @@ class Boss:
                 verb = _VERBS[order.pop("verb")]
                 with self._busy:
                     answer |= verb(self, **order) or {}
-                answer["running"] = {name: not machine.off.is_set() for name, machine in self.machines.items()}
+                answer["running"] = {m.name: not m.off.is_set() for m in self.machines.values()}
             except Exception as error:  # noqa: BLE001 - the one who asked must learn of it, whatever it is
                 answer = {"error": f"{type(error).__name__}: {error}"}
             stream.write(json.dumps(answer).encode() + b"\n")
 
     def status(self) -> None:
-        """Changes nothing."""
+        """Changes nothing; each answer says which machines run."""
 
     def add(self, machines: Sequence[str], authorized: str) -> dict[str, object]:
         """Makes and boots machines.
@@ -250,6 +252,10 @@ class Boss:
         shutil.rmtree(self.directory, ignore_errors=True)
         os._exit(0)  # pid 1 follows, and the kernel ends what is left
 
+    def _end_with_input(self) -> None:
+        os.read(0, 1)
+        self.down()
+
     def _furnish(self, machine: Machine, authorized: str) -> None:
         """Mounts a machine's root and writes into it what is its own."""
         upper, work = (_RUN / "upper" / machine.alias / part for part in ("data", "work"))
@@ -262,7 +268,8 @@ class Boss:
         (etc / "machine-id").write_text(uuid.uuid4().hex + "\n")
         (etc / "systemd/network/10-lab.network").write_text(
             f"[Match]\nName=host0\n[Network]\nAddress={machine.address}/16\n"
-            f"Address=fd77::{machine.number + 10:x}/64\nGateway={self.orders.gateway}\nLLMNR=no\nIPv6AcceptRA=no\n"
+            f"Address=fd77::{machine.number + 10:x}/64\nGateway={self.orders.gateway}\n"
+            "LLMNR=no\nIPv6AcceptRA=no\n"
         )
         key = etc / "ssh/ssh_host_ed25519_key"
         _sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", machine.hostname, "-f", str(key))
@@ -291,21 +298,27 @@ class Boss:
         tun = ["--bind=/dev/net/tun"] if Path("/dev/net/tun").exists() else []
         argv = [
             *("sh", "-c", 'echo 0 > "$0" && exec "$@"', f"{group}/cgroup.procs"),
-            *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", f"--machine={machine.alias}"),
-            *(f"--hostname={machine.hostname}", f"--directory={machine.root}", f"--network-bridge={_BRIDGE}"),
-            *("--link-journal=no", "--resolv-conf=off", "--timezone=off", "--console=pipe"),
+            *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe"),
+            *(f"--machine={machine.alias}", f"--hostname={machine.hostname}", f"--directory={machine.root}"),
+            *("--link-journal=no", "--resolv-conf=off", "--timezone=off", f"--network-bridge={_BRIDGE}"),
             *("--capability=CAP_NET_ADMIN,CAP_NET_RAW", *tun),
         ]
         try:
             with (self.directory / "log" / machine.name).open("ab") as log:
-                while subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode == _REBOOT:
+                while subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log) == _REBOOT:
                     pass
         finally:
             machine.off.set()
 
 
 _VERBS: dict[str, Callable[..., dict[str, object] | None]] = {
-    verb.__name__: verb for verb in (Boss.status, Boss.add, Boss.start, Boss.kill, Boss.cut, Boss.plug, Boss.down)
+    "status": Boss.status,
+    "add": Boss.add,
+    "start": Boss.start,
+    "kill": Boss.kill,
+    "cut": Boss.cut,
+    "plug": Boss.plug,
+    "down": Boss.down,
 }
 
 

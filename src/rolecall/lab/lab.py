@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -14,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -37,16 +39,21 @@ _PROGRAMS = {
 }
 
 
+# Namespaces of its own; --kill-child: the boss never outlives unshare.
+_APART = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--ipc", "--"]
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
 class Lab:
     """The throw-away machines of one project.
 
-    Use it as a context manager for a lab that ends with the block, and with this process, whatever ends that::
+    As a context manager it ends with the block, and with this process, whatever ends that::
 
         with Lab(project / ".rolecall/lab", ["web", "backup_server"]) as lab:
             lab.run("web", "systemctl", "is-system-running")
 
     Args:
-        directory: The lab's state, e.g. ``PROJECT/.rolecall/lab``; it exists while the lab is up, with mode 0700.
+        directory: The lab's state, e.g. ``PROJECT/.rolecall/lab``; it exists while the lab is up, mode 0700.
         machines: Names of machines: letters, digits, ``_``, ``-``.
         disk: Whether what machines write goes to the disk under ``directory`` and not to memory: slower,
             but then fsync means something.
@@ -90,8 +97,8 @@ class Lab:
             progress: Told in a few words what is being done.
 
         Returns:
-            For each machine booted now, the seconds until a login worked. The root file system, which is built if it
-            is not in the cache, does not count.
+            For each machine booted now, the seconds until a login worked. Building the root file system, if
+            it is not in the cache, does not count.
 
         Raises:
             Faults: The lab cannot run here, a name is no good, or a machine does not come up.
@@ -99,8 +106,8 @@ class Lab:
         if reason := self.available():
             raise fault(reason)
         for name in self.machines:
-            if name.startswith("-") or not name.replace("_", "a").replace("-", "a").isalnum() or not name.isascii():
-                raise fault(f"{name!r} is no name for a machine of the lab", hint="letters, digits, _ and - will do")
+            if not _NAME.fullmatch(name):
+                raise fault(f"the lab cannot name a machine {name!r}", hint="letters, digits, _ and - will do")
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         if not self._is_up():
             self._boot(tied=tied, progress=progress)
@@ -129,12 +136,12 @@ class Lab:
             if not _locked(lock, _END_S):
                 raise fault("the lab does not end", hint=f"its log is {self.directory}/log/boss")
             with contextlib.suppress(FileNotFoundError):
-                if os.stat(lock.name).st_ino == os.fstat(lock.fileno()).st_ino:
+                if Path(lock.name).stat().st_ino == os.fstat(lock.fileno()).st_ino:  # not already another lab's
                     self._clean()
         if self._process:
+            self._process.wait()
             if self._process.stdin:
                 self._process.stdin.close()
-            self._process.wait()
             self._process = None
 
     def running(self) -> dict[str, bool]:
@@ -145,7 +152,11 @@ class Lab:
             return {}
 
     def run(
-        self, machine: str, *argv: str, input: bytes | None = None, check: bool = True  # noqa: A002 - as subprocess.run
+        self,
+        machine: str,
+        *argv: str,
+        input: bytes | None = None,  # noqa: A002 - as subprocess.run has it
+        check: bool = True,
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs a command on a machine as root, over ssh.
 
@@ -161,8 +172,11 @@ class Lab:
         Raises:
             subprocess.CalledProcessError: The command failed and ``check`` is true.
         """
-        command = ["ssh", "-F", str(self.ssh_config), "--", machine, shlex.join(argv)]
-        return subprocess.run(command, input=input or b"", capture_output=True, check=check)
+        return subprocess.run(self.argv(machine, *argv), input=input or b"", capture_output=True, check=check)
+
+    def argv(self, machine: str, *command: str) -> list[str]:
+        """The words that run a command on a machine, or with none log in to it."""
+        return ["ssh", "-F", str(self.ssh_config), "--", machine, *([shlex.join(command)] if command else [])]
 
     def kill(self, machine: str) -> None:
         """Takes a machine's power away: all its processes end at one stroke."""
@@ -201,7 +215,8 @@ class Lab:
 
         def one(name: str) -> float | None:
             while time.monotonic() - began < timeout:
-                if self._answers(records[name]["port"]) and not self.run(name, "true", check=False).returncode:
+                greeted = self._greets(records[name]["port"])
+                if greeted and self.run(name, "true", check=False).returncode == 0:
                     return round(time.monotonic() - began, 2)
                 time.sleep(0.05)
             return None
@@ -235,14 +250,25 @@ class Lab:
 
         root = base.build(progress)
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        # Whoever holds the lock is the lab: the boss inherits it, and it is free only when the last of the chain is dead.
+        # Whoever holds the lock is the lab: the boss inherits it, and it is free when all of the chain are dead.
         with (self.directory / "lock").open("w") as lock, Path("/proc/self/ns/net").open("rb") as network:
             if not _locked(lock, 0):
-                raise fault(f"the lab in {self.directory} is just starting or ending", hint="try again in a second")
+                raise fault(f"a lab is just starting or ending in {self.directory}", hint="try again in a second")
             self._clean(but="lock")
             (self.directory / "log").mkdir(mode=0o700)
-            key = self.directory / "id"
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(key)], check=True)
+            keygen = [
+                "ssh-keygen",
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                "lab",
+                "-f",
+                str(self.directory / "id"),
+            ]
+            subprocess.run(keygen, check=True)
             orders = Orders(
                 directory=str(self.directory),
                 base=str(root),
@@ -256,8 +282,7 @@ class Lab:
                 tied=tied,
             )
             told = json.dumps({name: getattr(orders, name) for name in orders.__slots__})
-            argv = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--ipc", "--"]
-            argv += [sys.executable, "-P", "-m", "rolecall.lab.boss", told]
+            argv = [*_APART, sys.executable, "-P", "-m", "rolecall.lab.boss", told]
             with (self.directory / "log/boss").open("wb") as log:
                 self._process = subprocess.Popen(
                     argv,
@@ -269,6 +294,8 @@ class Lab:
                     pass_fds=(lock.fileno(), network.fileno()),
                     env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
                 )
+        # Reaps it whenever it ends, also when that is another process's doing.
+        threading.Thread(target=self._process.wait, daemon=True).start()
         until = time.monotonic() + _START_S
         while not self._is_up():
             if self._process.poll() is not None or time.monotonic() > until:
@@ -304,7 +331,7 @@ class Lab:
             return {}
 
     def _write(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """Writes what makes the machines reachable; machines.json last, for it says that the rest is there."""
+        """Writes what makes machines reachable; machines.json last, for it says that the rest is there."""
         common = (
             ("User", "root"),
             ("IdentityFile", _quoted(self.directory / "id")),
@@ -323,9 +350,11 @@ class Lab:
             for name, record in records.items()
         )
         self.ssh_config.write_text(hosts)
-        self.known_hosts.write_text("".join(f"{name} {record['host_key']}\n" for name, record in records.items()))
-        (self.directory / "machines.json.new").write_text(json.dumps(records, indent=2) + "\n")
-        (self.directory / "machines.json.new").replace(self.directory / "machines.json")
+        pins = (f"{name} {record['host_key']}\n" for name, record in records.items())
+        self.known_hosts.write_text("".join(pins))
+        new = self.directory / "machines.json.new"
+        new.write_text(json.dumps(records, indent=2) + "\n")
+        new.replace(self.directory / "machines.json")
 
     def _connect(self) -> socket.socket:
         """A connection to the boss.
@@ -333,9 +362,9 @@ class Lab:
         Raises:
             OSError: The lab is down.
         """
-        connection = socket.socket(socket.AF_UNIX)
         # A Unix socket's path may have 107 bytes only; this way to the directory is always short.
         directory = os.open(self.directory, os.O_PATH)
+        connection = socket.socket(socket.AF_UNIX)
         try:
             connection.connect(f"/proc/self/fd/{directory}/control")
         except OSError:
@@ -356,10 +385,10 @@ class Lab:
         """The boss's process id, from the kernel."""
         try:
             with self._connect() as connection:
-                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+                peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         except OSError:
             return None
-        return int(struct.unpack("3i", credentials)[0])
+        return int(struct.unpack("3i", peer)[0])
 
     def _ask(self, verb: str, **details: object) -> dict[str, Any]:
         """Tells the boss to do something.
@@ -380,7 +409,7 @@ class Lab:
         return answer
 
     @staticmethod
-    def _answers(port: int) -> bool:
+    def _greets(port: int) -> bool:
         """Whether an sshd greets there: cheaper to ask than a login."""
         try:
             with socket.create_connection(("127.0.0.1", port), 2) as connection:

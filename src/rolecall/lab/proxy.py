@@ -1,4 +1,4 @@
-"""A caching HTTP proxy for apt inside the machines: each package is fetched once and kept on this computer's disk.
+"""A caching HTTP proxy for apt inside the machines: each package is fetched once and kept on disk.
 
 It serves nothing but the mirrors it is told: machines get no way into this computer's network through it.
 """
@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Keeps the log for what matters."""
 
     def do_GET(self) -> None:
-        """Answers from the disk, or fetches; keeps what by its name can never change (packages, lists by hash)."""
+        """Answers from disk, or fetches; keeps what by its name never changes (packages, lists by hash)."""
         url = self.server.real(self.path)
         if url is None:
             self.send_error(403, "not a mirror of this lab")

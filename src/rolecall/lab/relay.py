@@ -1,7 +1,7 @@
 """Carries connections from a port of this computer to a machine of the lab, whose network is a separate one.
 
-A socket stays in the network namespace in which it was made, whoever uses it: the listening socket belongs to the
-computer, the connection to the machine to the lab. So nothing needs to be routed and no address can collide.
+A socket stays in the network namespace in which it was made, whoever uses it: the listening socket belongs to
+the computer, the connection to the machine to the lab. So nothing is routed, and no address can collide.
 """
 
 from __future__ import annotations
@@ -51,6 +51,6 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         while size := source.recv_into(buffer):
             sink.sendall(view[:size])
     with contextlib.suppress(OSError):
-        # A machine that lost its power never answers; without this the thread would wait a quarter of an hour.
+        # A machine that lost its power never answers; the thread would wait a quarter of an hour.
         sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _ORPHAN_MS)
         sink.shutdown(socket.SHUT_WR)

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from rolecall.cli.lab import lab as command
+from rolecall.errors import Faults
+from rolecall.lab import Lab, base, find, relay
+from rolecall.lab.proxy import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import LabFactory
+
+
+def out(lab: Lab, machine: str, *argv: str) -> str:
+    return lab.run(machine, *argv).stdout.decode().strip()
+
+
+def until(true: Callable[[], object], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+# What needs no machine
+
+
+def test_reads_both_formats_of_apt_sources(tmp_path: Path) -> None:
+    (tmp_path / "sources.list").write_text(
+        "# deb http://old.test/debian bookworm main\n"
+        "deb [signed-by=/x arch=amd64] https://a.test/debian/ bookworm main contrib # a remark\n"
+        "deb-src http://a.test/debian bookworm main\n"
+        "deb http://vendor.test/apt stable main\n"
+    )
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d/debian.sources").write_text(
+        "# a remark\nTypes: deb deb-src\nURIs: http://b.test/debian\nSuites: bookworm\n bookworm-updates\n"
+        "Components: main\n\nEnabled: no\nTypes: deb\nURIs: http://c.test/debian\nSuites: bookworm\n"
+        "Components: main\n\nTypes: deb\nURIs: http://s.test/debian-security\n# in between\n"
+        "Suites: bookworm-security\nComponents: main\n"
+    )
+    (tmp_path / "sources.list.d/off.list.disabled").write_text("deb http://d.test/debian bookworm main\n")
+    assert [str(source) for source in base.sources(tmp_path, suite="bookworm")] == [
+        "deb http://a.test/debian bookworm main contrib",
+        "deb http://b.test/debian bookworm main",
+        "deb http://b.test/debian bookworm-updates main",
+        "deb http://s.test/debian-security bookworm-security main",
+    ]
+    with pytest.raises(Faults, match="no trixie"):
+        base.sources(tmp_path, suite="trixie")
+
+
+def test_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    monkeypatch.delenv("ROLECALL_CACHE", raising=False)
+    assert base.cache() == Path("/x/rolecall")
+    monkeypatch.setenv("ROLECALL_CACHE", "/own")
+    assert base.cache() == Path("/own")
+
+
+def test_relay_carries_both_ways_and_half_closes() -> None:
+    behind = socket.create_server(("127.0.0.1", 0))
+    front = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=relay.serve, args=(front, behind.getsockname()), daemon=True).start()
+    data = os.urandom(3_000_000)
+    with socket.create_connection(front.getsockname()) as client:
+        machine, _ = behind.accept()
+        with machine, ThreadPoolExecutor() as pool:
+            arrived = pool.submit(machine.makefile("rb").read)
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            assert arrived.result() == data
+            machine.sendall(b"answer")
+            machine.shutdown(socket.SHUT_WR)
+            assert client.makefile("rb").read() == b"answer"
+    behind.close()
+    with socket.create_connection(front.getsockname()) as client:  # nobody is there
+        assert client.recv(1) == b""
+
+
+def test_proxy_serves_its_mirrors_and_nothing_else(tmp_path: Path) -> None:
+    mirrors = {"http://m.test/debian": "https://real.test/deb"}
+    with socket.create_server(("127.0.0.1", 0)) as listening, Proxy(listening, tmp_path, mirrors) as proxy:
+        assert proxy.real("http://m.test/debian/pool/a.deb") == "https://real.test/deb/pool/a.deb"
+        for other in ("http://m.test/debianX/a", "http://m.test/debian/../a", "http://127.0.0.1/", "/etc/passwd"):
+            assert proxy.real(other) is None
+
+
+def test_no_lab_is_found_where_none_is(tmp_path: Path) -> None:
+    assert find(tmp_path / "lab") is None
+    lab = Lab(tmp_path / "lab", ["a"])
+    assert lab.running() == {}
+    lab.down()
+    assert not (tmp_path / "lab").exists()
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("name", ["-rf", "a.b", "", "a\n", "ü", "../a"])
+def test_a_bad_name_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Faults, match="cannot name"):
+        Lab(tmp_path / "lab", [name]).up()
+    assert not (tmp_path / "lab").exists()
+
+
+# On machines
+
+
+def test_machines_are_whole_debian_systems(lab: Lab) -> None:
+    assert lab.running() == {"web": True, "backup_server": True}
+    for machine in lab.machines:
+        assert out(lab, machine, "systemctl", "is-system-running", "--wait") == "running"
+    assert out(lab, "backup_server", "hostname") == "backup-server"
+    assert out(lab, "web", "echo", "two  words", "$HOME;") == "two  words $HOME;"
+    assert lab.run("web", "cat", input=b"\0data").stdout == b"\0data"
+    assert lab.run("web", "false", check=False).returncode == 1
+
+
+def test_machines_reach_each_other_by_name(lab: Lab) -> None:
+    lab.run("web", "ping", "-c1", "-W2", "backup_server")
+    lab.run("backup_server", "ping", "-c1", "-W2", "web")
+    assert out(lab, "web", "getent", "hosts", "backup-server").startswith("10.77.0.12")
+
+
+def test_admin_may_sudo(lab: Lab) -> None:
+    ssh = ["ssh", "-F", str(lab.ssh_config), "-l", "admin", "web", "sudo -n id -u"]
+    assert subprocess.check_output(ssh) == b"0\n"
+
+
+def test_a_package_installs_from_the_cache(lab: Lab) -> None:
+    lab.run("web", "apt-get", "install", "-qq", "-y", "hello")
+    assert out(lab, "web", "hello") == "Hello, world!"
+
+
+def test_private_things_are_private(lab: Lab) -> None:
+    assert lab.directory.stat().st_mode & 0o777 == 0o700
+    for name in ("id", "control"):
+        assert (lab.directory / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_it_is_found_while_up(lab: Lab) -> None:
+    found = find(lab.directory)
+    assert found is not None
+    assert found.machines == ("web", "backup_server")
+    assert found.up() == {}
+
+
+def test_reboot_is_a_boot_of_the_same_disk(lab: Lab) -> None:
+    boot_id = ("cat", "/proc/sys/kernel/random/boot_id")
+    before = out(lab, "web", *boot_id)
+    lab.run("web", "touch", "/root/kept")
+    lab.run("web", "systemctl", "reboot", check=False)
+
+    def rebooted() -> bool:
+        lab.wait(["web"])
+        done = lab.run("web", *boot_id, check=False)
+        return done.returncode == 0 and done.stdout.decode().strip() != before
+
+    until(rebooted)
+    lab.run("web", "test", "-e", "/root/kept")
+    assert lab.running()["web"]
+
+
+def test_power_loss_and_power_on(lab: Lab) -> None:
+    lab.kill("backup_server")
+    assert lab.running() == {"web": True, "backup_server": False}
+    assert lab.run("backup_server", "true", check=False).returncode == 255
+    lab.start("backup_server")
+    lab.wait(["backup_server"])
+    lab.run("web", "ping", "-c1", "-W2", "backup_server")
+
+
+def test_a_link_is_cut_and_plugged(lab: Lab) -> None:
+    lab.cut("backup_server")
+    assert lab.run("web", "ping", "-c1", "-W1", "backup_server", check=False).returncode == 1
+    with pytest.raises(Faults, match="no login within 1 s: backup_server"):
+        lab.wait(["backup_server"], timeout=1)
+    lab.plug("backup_server")
+    lab.wait()
+
+
+def test_orders_for_unknown_machines_are_faults(lab: Lab) -> None:
+    with pytest.raises(Faults, match="no machine 'nobody'"):
+        lab.kill("nobody")
+
+
+def test_two_labs_beside_each_other_and_a_machine_added_later(lab: Lab, lab_factory: LabFactory) -> None:
+    other = lab_factory("web", disk=True)
+    other.run("web", "touch", "/root/other")
+    assert lab.run("web", "test", "-e", "/root/other", check=False).returncode == 1
+    assert [*Lab(other.directory, ["web", "Late-Comer"]).up()] == ["Late-Comer"]
+    other.run("web", "ping", "-c1", "-W2", "Late-Comer")
+    assert other.running() == {"web": True, "Late-Comer": True}
+    other.down()
+    assert not other.directory.exists()
+    lab.run("web", "true")
+
+
+def leftovers(directory: Path) -> list[str]:
+    """What is left of the lab in a directory, anywhere on this computer."""
+    group = Lab(directory, ())._group
+    processes = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            texts = (path / "cmdline").read_text() + (path / "cgroup").read_text()
+        except OSError:
+            continue
+        processes += [str(path)] if str(directory) in texts or group in texts else []
+    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{group}")]
+    links = re.findall(r"(?:vb-m\d+|lab0)\b", subprocess.check_output(["ip", "link"], text=True))
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/run/lab" in line]
+    return processes + cgroups + links + mounts + ([str(directory)] if directory.exists() else [])
+
+
+@pytest.mark.lab
+def test_a_killed_harness_leaves_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "lab"
+    text = f"from pathlib import Path; from rolecall.lab import Lab\nLab(Path({str(directory)!r}), ['a', 'b'])"
+    text += ".up(tied=True); print('up', flush=True); input()"
+    environment = os.environ | {"PYTHONPATH": str(Path(base.__file__).parents[2])}
+    argv = [sys.executable, "-c", text]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, env=environment) as harness:
+        assert harness.stdout
+        assert harness.stdout.readline() == b"up\n"
+        assert leftovers(directory)
+        harness.send_signal(signal.SIGKILL)
+    until(lambda: not leftovers(directory))
+
+
+@pytest.mark.lab
+def test_a_killed_boss_takes_the_machines_along_and_down_sweeps(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab", ["a"])
+    lab.up()
+    assert lab._process
+    lab._process.kill()
+    lab._process.wait()
+    until(lambda: lab.running() == {})
+    assert find(lab.directory) is None
+    lab.down()
+    until(lambda: not leftovers(lab.directory))
+
+
+@pytest.mark.lab
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = ModuleType("rolecall.pipeline")
+    monkeypatch.setattr(pipeline, "machine_names", lambda _: ["one"], raising=False)
+    monkeypatch.setitem(sys.modules, "rolecall.pipeline", pipeline)
+    (tmp_path / "inventory.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+
+    def rolecall(*argv: str) -> str:
+        result = runner.invoke(command, argv, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    with pytest.raises(Faults, match="the lab is down"):
+        runner.invoke(command, ["run", "one", "--", "true"], catch_exceptions=False)
+    try:
+        assert [*json.loads(rolecall("up", "--json"))["machines"]] == ["one"]
+        assert json.loads(rolecall("status", "--json")) == {"machines": {"one": True}}
+        assert rolecall("run", "--all", "--", "echo", "a  b") == "one: a  b\n"
+        assert runner.invoke(command, ["run", "one", "--", "exit 3"]).exit_code == 127
+        with pytest.raises(Faults, match="did you mean"):
+            runner.invoke(command, ["run", "ome", "--", "true"], catch_exceptions=False)
+    finally:
+        rolecall("down")
+    assert not (tmp_path / ".rolecall/lab").exists()
