@@ -1,0 +1,25 @@
+"""Vars: values made once and kept.
+
+`rolecall.vars.make` runs generators, `rolecall.vars.store` keeps what they made, `rolecall.vars.keys` says who can
+read the secret ones.
+"""
+
+from rolecall.vars.keys import add_admin, admins, create_identity, remove_admin
+from rolecall.vars.make import make, missing
+from rolecall.vars.store import decrypt, discard, pending, promote, prune, stored, stored_all
+
+__all__ = [
+    "add_admin",
+    "admins",
+    "create_identity",
+    "decrypt",
+    "discard",
+    "make",
+    "missing",
+    "pending",
+    "promote",
+    "prune",
+    "remove_admin",
+    "stored",
+    "stored_all",
+]

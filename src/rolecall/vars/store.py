@@ -1,0 +1,319 @@
+"""Vars on disk: where they stand, how they are read, and the moves by which they come and go.
+
+Below ``project.vars``, and the same below ``project.pending``::
+
+    per-machine/MACHINE/NAME/FILE/{value|secret, version}
+    shared/NAME/FILE/{value|secret, version}
+
+``value`` is public and plain, ``secret`` an age file of mode 0600, ``version`` a random public id of that very value.
+A folder NAME is a var; it is written elsewhere, and comes, moves and goes by rename(2): whole or not at all.
+Every writer holds one lock. Readers need none: a var moves only from ``pending`` to ``vars``, so who reads in that
+order misses nothing.
+"""
+
+# Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
+# ruff: noqa: PTH102, PTH104, PTH106, PTH110, PTH120, PTH123, PTH208
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rolecall.errors import Fault, Faults, Where, fault
+from rolecall.model.vars import StoredFile, StoredVar, VarFile, VarKey
+from rolecall.vars.keys import opener
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from rolecall.project import Project
+
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
+_MACHINE = re.compile(_NAME)
+_VAR = re.compile(rf"{_NAME}(\.{_NAME}){{0,2}}")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+LOCK_SECONDS = 30.0
+"""How long a writer waits for another one."""
+
+
+def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
+    """Those of these vars that there are, pending ones included; nothing is decrypted.
+
+    A file that has lost its value or its version is left out; `rolecall.vars.make.missing` tells of it.
+
+    Raises:
+        Faults: When a key cannot be a path, or a public value is no text.
+    """
+    keys = list(keys)
+    return read(project.pending, keys) | read(project.vars, keys)
+
+
+def stored_all(project: Project) -> dict[VarKey, StoredVar]:
+    """All vars of the project, by key, without pending ones."""
+    return read(project.vars, _keys(project.vars))
+
+
+def pending(project: Project) -> dict[VarKey, StoredVar]:
+    """The vars that were made for a plan and not yet promoted, by key."""
+    return read(project.pending, _keys(project.pending))
+
+
+def read(base: Path, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
+    """Those of these vars that stand below ``base``."""
+    if not base.is_dir():
+        return {}
+    found = ((key, _read_var(var_folder(base, key))) for key in keys)
+    return {key: var for key, var in found if var is not None}
+
+
+def decrypt(project: Project, wanted: Iterable[tuple[VarKey, str]]) -> dict[tuple[VarKey, str], bytes]:
+    """The values of secrets, each given as a var and the name of its file.
+
+    Raises:
+        Faults: When one's own identity is missing or does not fit, or a secret is not there.
+    """
+    wanted = list(wanted)
+    unseal = opener() if wanted else None
+    values = {}
+    for key, file in wanted:
+        # As everywhere: what is stored counts before what is pending.
+        paths = [f"{file_folder(base, key, file)}/secret" for base in (project.vars, project.pending)]
+        path = next(filter(os.path.exists, paths), None)
+        if path is None or unseal is None:
+            raise fault(f"no secret {file!r} of {key}", where=Where(Path(paths[0])))
+        values[key, file] = unseal(_read(path), Path(path))
+    return values
+
+
+@contextlib.contextmanager
+def locked(project: Project) -> Iterator[None]:
+    """Holds the lock of all writers, after clearing up behind one that was killed.
+
+    Raises:
+        Faults: When another writer holds it for `LOCK_SECONDS`, or what is done under it meets an OSError.
+    """
+    try:
+        _make_folder(str(project.local))
+        descriptor = os.open(project.local / "vars.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _acquire(project, descriptor)
+            _settle(project)
+            yield
+        finally:
+            os.close(descriptor)  # and with it the lock
+    except OSError as error:
+        where = Where(Path(error.filename)) if isinstance(error.filename, str) else None
+        raise fault(f"vars cannot be written: {error.strerror}", where=where) from error
+
+
+def write_pending(project: Project, made: Mapping[VarKey, Mapping[VarFile, bytes]]) -> None:
+    """Puts all of these into the pending set, or none; the caller holds the lock.
+
+    Args:
+        project: The project.
+        made: What the files shall hold; secrets are encrypted already.
+    """
+    making = project.local / "making"
+    for key, files in made.items():
+        for file, data in files.items():
+            folder = file_folder(making, key, file.name)
+            _make_folder(folder)
+            kind, mode = ("secret", 0o600) if file.secret else ("value", 0o644)
+            _write(f"{folder}/{kind}", data, mode)
+            _write(f"{folder}/version", f"{secrets.token_urlsafe(16)}\n".encode(), 0o644)
+    if made:
+        os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
+        os.rename(making, project.local / "made")  # from here on they are made; who comes next completes it
+        _settle(project)
+
+
+def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
+    """Moves exactly these vars from the pending set to the stored ones. Doing it again completes or changes nothing.
+
+    Args:
+        project: The project.
+        shown: The vars as the plan showed them; the versions tell whether it is still these.
+
+    Raises:
+        Faults: When one of them is not there any more or is another value now; nothing is moved then.
+    """
+    with locked(project):
+        kept = read(project.vars, shown)
+        now = read(project.pending, shown) | kept
+        faults = [
+            Fault(
+                f"{key} is not there any more" if key not in now else f"{key} is no longer what the plan showed",
+                Where(Path(var_folder(project.vars if key in kept else project.pending, key))),
+                "look at a new `rolecall plan`",
+            )
+            for key, var in shown.items()
+            if now.get(key) != var
+        ]
+        if faults:
+            raise Faults(faults)
+        moved = [key for key in shown if key not in kept]
+        for key in moved:
+            _move(var_folder(project.pending, key), var_folder(project.vars, key))
+        if moved:
+            os.sync()
+
+
+def discard(project: Project, keep: Collection[VarKey] = ()) -> list[VarKey]:
+    """Drops the pending vars that are not to be kept, and those that are stored by now (by a colleague's commit).
+
+    Returns:
+        The dropped vars.
+    """
+    if not (project.pending.exists() or (project.local / "made").exists()):
+        return []
+    with locked(project):
+        dropped = [
+            key for key in _keys(project.pending) if key not in keep or os.path.exists(var_folder(project.vars, key))
+        ]
+        _remove(project, project.pending, dropped)
+    return dropped
+
+
+def prune(project: Project, wanted: Collection[VarKey], *, dry_run: bool = False) -> list[VarKey]:
+    """Removes the stored vars that nobody wants.
+
+    Returns:
+        The removed vars, or those that would be.
+    """
+    with contextlib.nullcontext() if dry_run else locked(project):
+        unwanted = [key for key in _keys(project.vars) if key not in wanted]
+        if not dry_run:
+            _remove(project, project.vars, unwanted)
+    return unwanted
+
+
+def var_folder(base: Path, key: VarKey) -> str:
+    """The folder of one var.
+
+    Raises:
+        Faults: When a name is none; the project's folder is never left.
+    """
+    if (key.machine and not _MACHINE.fullmatch(key.machine)) or not _VAR.fullmatch(key.name):
+        raise fault(f"{str(key)!r} cannot name a var", hint="names are letters, digits, `_` and `-`")
+    return f"{base}/per-machine/{key.machine}/{key.name}" if key.machine else f"{base}/shared/{key.name}"
+
+
+def file_folder(base: Path, key: VarKey, file: str) -> str:
+    """The folder of one value; see `var_folder`."""
+    if not _FILE.fullmatch(file):
+        raise fault(f"{file!r} cannot name a file of {key}", hint="names are letters, digits, `.`, `_` and `-`")
+    return f"{var_folder(base, key)}/{file}"
+
+
+def _keys(base: Path) -> list[VarKey]:
+    """The vars below ``base``, in order; what is not named like one is none."""
+    found = [VarKey("", name) for name in _folders(f"{base}/shared", _VAR)]
+    for machine in _folders(f"{base}/per-machine", _MACHINE):
+        found += [VarKey(machine, name) for name in _folders(f"{base}/per-machine/{machine}", _VAR)]
+    return found
+
+
+def _folders(path: str, pattern: re.Pattern[str]) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.name for entry in entries if pattern.fullmatch(entry.name) and entry.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def _read_var(folder: str) -> StoredVar | None:
+    """The var that stands here; an empty folder (git keeps none, but leaves some) is no var."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    files = ((name, _read_file(f"{folder}/{name}")) for name in names)
+    return {name: file for name, file in files if file} if names else None
+
+
+def _read_file(folder: str) -> StoredFile | None:
+    try:
+        names = os.listdir(folder)
+        if "version" not in names or ("value" in names) == ("secret" in names):
+            return None
+        version = _read(f"{folder}/version").decode().strip()
+        public = _read(f"{folder}/value").decode() if "value" in names else ""
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UnicodeDecodeError:
+        raise fault("not UTF-8 text", where=Where(Path(folder))) from None
+    return StoredFile("secret" in names, version, public) if version else None
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.readall()
+
+
+def _write(path: str, data: bytes, mode: int) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+
+
+def _make_folder(path: str) -> None:
+    """Like makedirs, which would leave the folders above to the umask alone: here none is writable to others."""
+    with contextlib.suppress(FileExistsError):
+        try:
+            os.mkdir(path, 0o755)
+        except FileNotFoundError:
+            _make_folder(os.path.dirname(path))
+            os.mkdir(path, 0o755)
+
+
+def _move(source: str, target: str) -> None:
+    _make_folder(os.path.dirname(target))
+    os.rename(source, target)  # refuses to replace a var: only an empty folder gives way
+    _remove_empty(os.path.dirname(source))
+
+
+def _remove(project: Project, base: Path, keys: Iterable[VarKey]) -> None:
+    removed = f"{project.local}/removed"
+    for number, key in enumerate(keys):
+        _move(var_folder(base, key), f"{removed}/{number}")
+    shutil.rmtree(removed, ignore_errors=True)
+
+
+def _remove_empty(folder: str) -> None:
+    with contextlib.suppress(OSError):  # it is not empty, then
+        os.rmdir(folder)
+
+
+def _acquire(project: Project, descriptor: int) -> None:
+    patience = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > patience:
+                raise fault(
+                    "another rolecall is making or moving vars of this project",
+                    where=Where(project.local / "vars.lock"),
+                    hint="try again when it has ended",
+                ) from None
+            time.sleep(0.02)
+
+
+def _settle(project: Project) -> None:
+    """Throws away what was not made to the end, and completes what was."""
+    for unfinished in ("making", "removed"):
+        shutil.rmtree(project.local / unfinished, ignore_errors=True)
+    made = project.local / "made"
+    keys = _keys(made)
+    # A pending var that is made anew gives way: nobody has used it.
+    _remove(project, project.pending, read(project.pending, keys))
+    for key in keys:
+        _move(var_folder(made, key), var_folder(project.pending, key))
+    shutil.rmtree(made, ignore_errors=True)
