@@ -1,0 +1,171 @@
+"""What would change, where and why; and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolecall.errors import Fault
+    from rolecall.model.vars import StoredVar, VarKey
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource that changes on one machine.
+
+    Attributes:
+        key: ``KIND:NAME``.
+        action: As in rolecall_agent.protocol.Change: create, change, adopt, overwrite, remove, repair.
+        detail: In what it differs; never a secret.
+        origins: The ``INSTANCE.ROLE`` that ask for it; () for what goes.
+    """
+
+    key: str
+    action: str
+    detail: str
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """What happens to a unit beyond its file: ``stop``, ``restart``, ``reload``, ``start``; ``run`` for an action."""
+
+    name: str
+    verb: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachinePlan:
+    """What happens on one machine.
+
+    Attributes:
+        machine: Its name.
+        target: How it is reached, in words.
+        wave: Place in the order of switching, from 0.
+        digest: Of the configuration that it shall have.
+        changes: In the order in which resources are made; () when nothing changes.
+        units: What happens to units.
+        comparison: The agent's digest of what was compared, "" when nothing changes.
+        generation: Number of its current generation, 0 when there is none.
+        recovered: How an interrupted switch was ended on the way, or "".
+        failure: Why nothing can be said of it, or "".
+    """
+
+    machine: str
+    target: str
+    wave: int
+    digest: str
+    changes: tuple[Change, ...] = ()
+    units: tuple[UnitChange, ...] = ()
+    comparison: str = ""
+    generation: int = 0
+    recovered: str = ""
+    failure: str = ""
+
+    @property
+    def same(self) -> bool:
+        """Whether the machine is as it should be."""
+        return not self.comparison and not self.failure
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that an update would do.
+
+    Attributes:
+        machines: Sorted by wave, then name.
+        makes: Vars that were made for this plan and become real with the update.
+        modules: By instance: the module and the distribution that brings it.
+        warnings: What should be looked at.
+    """
+
+    machines: tuple[MachinePlan, ...]
+    makes: Mapping[VarKey, StoredVar]
+    modules: Mapping[str, str]
+    warnings: tuple[Fault, ...] = ()
+
+    @property
+    def changing(self) -> tuple[MachinePlan, ...]:
+        """The machines on which something changes."""
+        return tuple(machine for machine in self.machines if machine.comparison)
+
+    @property
+    def failing(self) -> tuple[MachinePlan, ...]:
+        """The machines of which nothing can be said."""
+        return tuple(machine for machine in self.machines if machine.failure)
+
+    @property
+    def empty(self) -> bool:
+        """Whether an update would do nothing at all."""
+        return not self.makes and not self.changing and not self.failing
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this plan: lower-case hex SHA-256 of `as_json`."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented form under ``--json`` (docs/json.md)."""
+        return {
+            "machines": {plan.machine: {**asdict(plan), "same": plan.same} for plan in self.machines},
+            "makes": [
+                {"var": str(key), "files": {name: file.version for name, file in files.items()}}
+                for key, files in self.makes.items()
+            ],
+            "modules": dict(self.modules),
+            "warnings": [warning.as_json() for warning in self.warnings],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one machine.
+
+    Attributes:
+        machine: Its name.
+        result: ``unchanged``; ``updated``; ``restored`` (back as it was before the run); ``untouched`` (never
+            switched); ``unknown`` (it could not be brought back or asked; the next run recovers it).
+        message: Why it is not as planned, or "".
+        detail: Lines that help to find the cause, or "".
+        generation: Number of its current generation afterwards.
+    """
+
+    machine: str
+    result: str
+    message: str = ""
+    detail: str = ""
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a run.
+
+    Attributes:
+        outcomes: Sorted by machine.
+        seconds: How long it took.
+        execs: Commands started on machines, over all of them.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    execs: int
+
+    @property
+    def done(self) -> bool:
+        """Whether every machine is as planned."""
+        return all(outcome.result in {"unchanged", "updated"} for outcome in self.outcomes)
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented form under ``--json`` (docs/json.md)."""
+        return {
+            "done": self.done,
+            "machines": {outcome.machine: asdict(outcome) for outcome in self.outcomes},
+            "seconds": round(self.seconds, 3),
+            "execs": self.execs,
+        }
