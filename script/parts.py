@@ -7,7 +7,6 @@ counted, and one for every other part.
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -42,9 +41,6 @@ UNIT_GROUPS = [{"lint": LINT, "types": TYPES, "layers": LAYERS}, {"unit": UNIT}]
 OTHER_GROUPS = [{"docs": DOCS, "wheel": WHEEL}, {"benchmarks": BENCHMARKS}]
 LAB_GROUPS = [{"lab": LAB}]
 
-# What the lab needs of this machine: the program, and Debian's package of it.
-LAB_PROGRAMS = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "ssh": "openssh-client"}
-
 printing = threading.Lock()
 
 
@@ -73,16 +69,15 @@ def run(name: str, script: str) -> tuple[int, int]:
 
 
 def why_no_lab() -> str:
-    """Return why the lab cannot run here, after installing what it needs where that is possible; else nothing."""
-    if os.geteuid() != 0:
-        return "they boot real machines, which needs root"
-    missing = [package for program, package in LAB_PROGRAMS.items() if not shutil.which(program)]
-    if missing and not shutil.which("apt-get"):
-        return f"{', '.join(missing)} missing, and this is no Debian"
-    install = f"apt-get update -qq && apt-get install -qq --no-install-recommends {' '.join(missing)}"
-    if missing and run("lab: packages", f"export DEBIAN_FRONTEND=noninteractive; {install}")[1]:
-        return f"{', '.join(missing)} could not be installed"
-    return ""
+    """Return why the lab cannot run here, after installing what it says it needs; nothing when it can."""
+    ask = [f"{ROOT}/.venv/bin/python", "-c", "from rolecall.lab import Lab; print(Lab.available() or '')"]
+    install = re.compile(r"apt-get install (.+)")
+    reason = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    if os.geteuid() == 0 and (packages := install.search(reason)):
+        script = f"apt-get update -qq && apt-get install -qq --no-install-recommends {packages[1]}"
+        run("lab: packages", f"export DEBIAN_FRONTEND=noninteractive; {script}")
+        reason = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    return reason
 
 
 def main() -> int:
