@@ -40,6 +40,8 @@ _MACHINE = re.compile(_NAME)
 _VAR = re.compile(rf"{_NAME}(\.{_NAME}){{0,2}}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
+_PIECE = 1 << 16
+
 LOCK_SECONDS = 30.0
 """How long a writer waits for another one."""
 
@@ -241,21 +243,26 @@ def _read_var(folder: str) -> StoredVar | None:
 
 def _read_file(folder: str) -> StoredFile | None:
     try:
-        names = os.listdir(folder)
-        if "version" not in names or ("value" in names) == ("secret" in names):
-            return None
         version = _read(f"{folder}/version").decode().strip()
-        public = _read(f"{folder}/value").decode() if "value" in names else ""
+        secret = os.path.exists(f"{folder}/secret")
+        public = "" if secret else _read(f"{folder}/value").decode()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError:
         raise fault("not UTF-8 text", where=Where(Path(folder))) from None
-    return StoredFile("secret" in names, version, public) if version else None
+    return StoredFile(secret, version, public) if version else None
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.readall()
+    """The whole file, in three system calls: open() makes seven, and there are thousands of files."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        data = piece = os.read(descriptor, _PIECE)
+        while len(piece) == _PIECE:
+            data += (piece := os.read(descriptor, _PIECE))
+    finally:
+        os.close(descriptor)
+    return data
 
 
 def _write(path: str, data: bytes, mode: int) -> None:

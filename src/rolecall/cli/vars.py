@@ -1,0 +1,124 @@
+"""``rolecall vars``: the keys and secrets that were made."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from rolecall.errors import fault, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rolecall.cli.keys import Session
+    from rolecall.model.vars import VarKey
+
+
+@click.group(name="vars")
+def vars_() -> None:
+    """See, make and clear away keys and secrets."""
+
+
+@vars_.command(name="list")
+@click.pass_obj
+def list_(session: Session) -> None:
+    """List all vars, without decrypting any."""
+    from rolecall.vars import pending, stored_all  # noqa: PLC0415 - commands import what they use: the others start faster
+
+    waiting, kept = pending(session.project), stored_all(session.project)
+    rows = [
+        {
+            "machine": key.machine or None,
+            "name": key.name,
+            "file": name,
+            "secret": file.secret,
+            "version": file.version,
+            "pending": key not in kept,
+        }
+        for key, var in sorted((waiting | kept).items())
+        for name, file in sorted(var.items())
+    ]
+    if session.json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        kind = "secret" if row["secret"] else "public"
+        ending = "  pending" if row["pending"] else ""
+        click.echo(f"{kind}  {row['machine'] or 'shared'}/{row['name']}/{row['file']}{ending}")
+
+
+@vars_.command()
+@click.argument("key")
+@click.option("--yes", is_flag=True, help="Print a secret even where it is not a terminal that gets it.")
+@click.pass_obj
+def get(session: Session, key: str, *, yes: bool) -> None:
+    """Print the value KEY, as `vars list` names it; the file may be left out where there is but one."""
+    from rolecall.vars import decrypt, pending, stored_all  # noqa: PLC0415
+
+    found = pending(session.project) | stored_all(session.project)
+    # Reversed: a shared var comes first, and so is it that answers to `shared/…`, whatever machine is called so.
+    named = {f"{var}/{name}": (var, name) for var in sorted(found, reverse=True) for name in found[var]}
+    named |= {str(var): (var, name) for var, name in named.values() if len(found[var]) == 1}
+    if key not in named:
+        raise fault(f"no var {key!r}", hint=nearest(key, named, what="vars"))
+    var, name = named[key]
+    file = found[var][name]
+    if file.secret and not (yes or sys.stdout.isatty()):
+        raise fault(
+            f"{key} is secret, and what you are printing to is no terminal", hint="say `--yes` to print it all the same"
+        )
+    value = decrypt(session.project, [(var, name)])[var, name] if file.secret else file.public.encode()
+    if session.json:
+        text = value.decode(errors="surrogateescape")
+        click.echo(json.dumps({"value": text, "secret": file.secret, "version": file.version}, indent=2))
+    else:
+        click.echo(value, nl=False)
+
+
+@vars_.command()
+@click.pass_obj
+def generate(session: Session) -> None:
+    """Make the vars that are missing, and keep them without waiting for an update."""
+    from rolecall.pipeline import recipes  # noqa: PLC0415
+    from rolecall.vars import make, promote, stored_all  # noqa: PLC0415
+
+    kept = stored_all(session.project)
+    made = make(session.project, recipes(session.project))
+    promote(session.project, made)
+    _tell(session, "made", [key for key in made if key not in kept], "nothing was missing")
+
+
+@vars_.command()
+@click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go.")
+@click.pass_obj
+def prune(session: Session, *, dry_run: bool) -> None:
+    """Remove the stored vars that nothing in the inventory wants any more."""
+    from rolecall.pipeline import recipes  # noqa: PLC0415
+    from rolecall.vars import prune as remove  # noqa: PLC0415
+
+    wanted = {recipe.key for recipe in recipes(session.project)}
+    removed = remove(session.project, wanted, dry_run=dry_run)
+    _tell(session, "would remove" if dry_run else "removed", removed, "every var is wanted")
+
+
+@vars_.command()
+@click.pass_obj
+def discard(session: Session) -> None:
+    """Drop the vars that were made for a plan and not used by an update."""
+    from rolecall.vars import discard as drop  # noqa: PLC0415
+
+    _tell(session, "dropped", drop(session.project), "nothing is pending")
+
+
+def _tell(session: Session, verb: str, keys: Iterable[VarKey], otherwise: str) -> None:
+    named = [str(key) for key in keys]
+    if session.json:
+        click.echo(json.dumps({verb.replace(" ", "_"): named}, indent=2))
+        return
+    for name in named:
+        click.echo(f"{verb} {name}")
+    if not named:
+        click.echo(otherwise)
