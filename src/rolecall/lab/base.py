@@ -8,9 +8,10 @@ import os
 import re
 import shutil
 import subprocess
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from rolecall.errors import fault
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 GATEWAY = "10.77.0.1"
 """The lab's own end of the machines' network: always the same, for networks of different labs never meet."""
 PROXY_PORT = 3128
-_STEPS = 760  # lines that debootstrap prints, for the progress
 
 _PACKAGES = (
     "systemd systemd-sysv dbus libpam-systemd openssh-server python3 iproute2 iputils-ping sudo nftables "
@@ -152,34 +152,47 @@ def build(progress: Callable[[str], None]) -> Path:
         progress("base system: waiting for its lock")
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not base.is_dir():
-            _debootstrap(base, suite, found, progress)
+            _debootstrap(base, suite, found, lock, progress)
     return base
 
 
-def _debootstrap(base: Path, suite: str, found: list[Source], progress: Callable[[str], None]) -> None:
+def _debootstrap(base: Path, suite: str, found: list[Source], lock: IO[str], progress: Callable[[str], None]) -> None:
     """Makes the base beside its place and moves it there whole."""
-    new, log = base.with_suffix(".new"), base.with_suffix(".log")
+    new = base.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     mirror = next(source.uri for source in found if source.suite == suite)
-    # Namespaces of its own: whatever debootstrap mounts goes with it, also when it is killed.
-    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
     include = "--include=" + ",".join(_PACKAGES.split())
-    with log.open("w") as output:
-        argv = [*apart, "debootstrap", "--variant=minbase", include, suite, str(new), mirror]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as made:
-            for number, line in enumerate(made.stdout or ()):
-                output.write(line)
-                if number % 25 == 0:
-                    step = line.removeprefix("I: ").strip()[:60]
-                    progress(f"base system, once: {step} ({number * 100 // _STEPS} %)")
-        if made.returncode == 0:
-            progress("base system: package lists")
-            (new / "etc/apt/sources.list").write_text("".join(f"{source}\n" for source in found))
-            shutil.copy("/etc/resolv.conf", new / "etc/resolv.conf")
-            argv = [*apart, "chroot", str(new), "sh", "-ec", _PREPARE]
-            made = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, text=True)
-            made.wait()
-    if made.returncode:
-        last = " / ".join(log.read_text().strip().splitlines()[-3:])
-        raise fault(f"the lab's base system could not be built: {last}", hint=f"the whole story is in {log}")
+    with base.with_suffix(".log").open("w") as log:
+        _step(["debootstrap", "--variant=minbase", include, suite, str(new), mirror], lock, log, progress)
+        (new / "etc/apt/sources.list").write_text("".join(f"{source}\n" for source in found))
+        shutil.copy("/etc/resolv.conf", new / "etc/resolv.conf")
+        _step(["chroot", str(new), "sh", "-ec", _PREPARE], lock, log, progress)
     new.rename(base)
+
+
+def _step(argv: list[str], lock: IO[str], log: IO[str], progress: Callable[[str], None]) -> None:
+    """Runs one command of the build.
+
+    It runs in namespaces of its own, so that whatever it mounts goes with it, and holds the lock, so that no other
+    build begins while it runs on after this process was killed.
+    """
+    last: deque[str] = deque(maxlen=3)
+    with subprocess.Popen(
+        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--", *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        umask=0o022,
+        pass_fds=(lock.fileno(),),
+    ) as running:
+        for number, line in enumerate(running.stdout or ()):
+            log.write(line)
+            last.append(line.strip())
+            if number % 25 == 0:
+                progress(f"base system, built once: {line.removeprefix('I: ').strip()[:70]}")
+    if running.returncode:
+        raise fault(
+            f"the base system of the lab could not be built: {argv[0]}: {' / '.join(last)}",
+            hint=f"its log is {log.name}; the lab needs this computer's Debian mirror, once",
+        )

@@ -19,7 +19,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -109,9 +108,18 @@ class Machine:
         return "10.77.{}.{}".format(*divmod(self.number + 10, 256))
 
     @property
+    def link(self) -> str:
+        """The bridge's end of its network cable, as systemd-nspawn names it."""
+        return f"vb-{self.alias}"
+
+    @property
     def root(self) -> Path:
         """Its root file system as the boss sees it."""
         return _RUN / "root" / self.alias
+
+    def unlink(self) -> None:
+        """Removes its network cable, if there is one."""
+        subprocess.call(["ip", "link", "delete", self.link], stderr=subprocess.DEVNULL)
 
 
 class Boss:
@@ -195,19 +203,19 @@ class Boss:
         """Changes nothing; each answer says which machines run."""
 
     def add(self, machines: Sequence[str], authorized: str) -> dict[str, object]:
-        """Makes and boots machines.
+        """Makes and boots the machines that the lab does not have yet.
 
         Args:
-            machines: Their names, none of which the lab has.
+            machines: Their names.
             authorized: The public key that may log in as root and as admin.
 
         Returns:
-            ``{"added": {NAME: {"port", "address", "hostname", "host_key"}}}``.
+            ``{"added": [NAME, …], "machines": {NAME: {"port", "address", "hostname", "host_key"}, …}}``.
         """
-        for name in machines:
-            if not _NAME.fullmatch(name) or name in self.machines:
-                raise ValueError(f"no name for a new machine: {name!r}")
-        new = [Machine(name, len(self.machines) + number) for number, name in enumerate(machines, 1)]
+        names = [name for name in machines if name not in self.machines]
+        if bad := [name for name in names if not _NAME.fullmatch(name)]:
+            raise ValueError(f"no name for a machine: {bad[0]!r}")
+        new = [Machine(name, number) for number, name in enumerate(names, len(self.machines) + 1)]
         self.machines |= {machine.name: machine for machine in new}
         for machine in new:
             machine.off.set()
@@ -219,7 +227,8 @@ class Boss:
         for machine in new:
             self.start(machine.name)
         told = ("port", "address", "hostname", "host_key")
-        return {"added": {machine.name: {key: getattr(machine, key) for key in told} for machine in new}}
+        records = {name: {key: getattr(each, key) for key in told} for name, each in self.machines.items()}
+        return {"added": names, "machines": records}
 
     def start(self, machine: str) -> None:
         """Switches a machine on that is off."""
@@ -229,20 +238,24 @@ class Boss:
             _spawn(self._run, chosen)
 
     def kill(self, machine: str) -> None:
-        """Takes a machine's power away: all its processes end at one stroke."""
+        """Takes a machine's power away: all its processes end at one stroke, and no peer hears of it."""
         chosen = self.machines[machine]
+        until = time.monotonic() + 10
         if not chosen.off.is_set():
-            (self.group / chosen.alias / "cgroup.kill").write_text("1")
-            if not chosen.off.wait(10):
+            chosen.unlink()  # first: the kernel would say goodbye on the connections of the dead
+        while not chosen.off.wait(0.01):
+            with contextlib.suppress(FileNotFoundError):  # it has only just been started
+                (self.group / chosen.alias / "cgroup.kill").write_text("1")
+            if time.monotonic() > until:
                 raise TimeoutError(f"{machine} does not die")
 
     def cut(self, machine: str) -> None:
         """Unplugs a machine's network until ``plug`` or its next start."""
-        _sh("ip", "link", "set", f"vb-{self.machines[machine].alias}", "down")
+        _sh("ip", "link", "set", self.machines[machine].link, "down")
 
     def plug(self, machine: str) -> None:
         """Plugs a machine's network in again."""
-        _sh("ip", "link", "set", f"vb-{self.machines[machine].alias}", "up")
+        _sh("ip", "link", "set", self.machines[machine].link, "up")
 
     def down(self) -> None:
         """Ends everything and leaves nothing."""
@@ -305,8 +318,10 @@ class Boss:
         ]
         try:
             with (self.directory / "log" / machine.name).open("ab") as log:
-                while subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log) == _REBOOT:
-                    pass
+                status = _REBOOT
+                while status == _REBOOT:
+                    machine.unlink()  # the kernel takes its time to remove the link of a machine that has ended
+                    status = subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         finally:
             machine.off.set()
 
@@ -356,7 +371,7 @@ def main() -> None:
         while os.wait()[0] != worker:
             pass
         os._exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the person's command
+    os.umask(0o022)  # for what it writes into machines
     boss = Boss(Orders(**json.loads(sys.argv[1])))
     boss.prepare()
     boss.serve()

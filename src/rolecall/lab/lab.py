@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from rolecall.errors import fault
+from rolecall.errors import fault, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -112,13 +112,12 @@ class Lab:
         if not self._is_up():
             self._boot(tied=tied, progress=progress)
         began = time.monotonic()
-        known = self._records()
-        new = [name for name in self.machines if name not in known]
-        if not new:
-            return {}
-        progress(f"booting {len(new)} machine{'s'[: len(new) > 1]}")
         authorized = (self.directory / "id.pub").read_text()
-        self._write(known | self._ask("add", machines=new, authorized=authorized)["added"])
+        answer = self._ask("add", machines=self.machines, authorized=authorized)
+        self._write(answer["machines"])
+        if not (new := answer["added"]):
+            return {}
+        progress(f"booting: {', '.join(new)}")
         spent = time.monotonic() - began
         return {name: round(seconds + spent, 2) for name, seconds in self.wait(new).items()}
 
@@ -129,7 +128,7 @@ class Lab:
         except FileNotFoundError:
             return
         with lock:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError):
                 self._ask("down")
             if not _locked(lock, _END_S) and (boss := self._boss()):
                 os.kill(boss, signal.SIGKILL)
@@ -180,19 +179,19 @@ class Lab:
 
     def kill(self, machine: str) -> None:
         """Takes a machine's power away: all its processes end at one stroke."""
-        self._ask("kill", machine=machine)
+        self._order("kill", machine)
 
     def start(self, machine: str) -> None:
         """Switches a machine on that was killed or has switched itself off; does not wait for it."""
-        self._ask("start", machine=machine)
+        self._order("start", machine)
 
     def cut(self, machine: str) -> None:
         """Unplugs a machine's network, until ``plug`` or the machine's next boot."""
-        self._ask("cut", machine=machine)
+        self._order("cut", machine)
 
     def plug(self, machine: str) -> None:
         """Plugs a machine's network in again."""
-        self._ask("plug", machine=machine)
+        self._order("plug", machine)
 
     def wait(self, machines: Iterable[str] = (), timeout: float = 60) -> dict[str, float]:
         """Waits until one can log in to machines.
@@ -299,6 +298,7 @@ class Lab:
         until = time.monotonic() + _START_S
         while not self._is_up():
             if self._process.poll() is not None or time.monotonic() > until:
+                self._process.kill()
                 last = (self.directory / "log/boss").read_text().strip().splitlines()[-1:]
                 raise fault(f"the lab did not start: {' '.join(last)}", hint=f"see {self.directory}/log/boss")
             time.sleep(0.005)
@@ -390,20 +390,33 @@ class Lab:
             return None
         return int(struct.unpack("3i", peer)[0])
 
+    def _order(self, verb: str, machine: str) -> None:
+        """Has something done to one machine.
+
+        Raises:
+            Faults: The lab is down or has no such machine, or it could not be done.
+        """
+        if machine not in (known := self._records()):
+            raise fault(f"the lab has no machine {machine!r}", hint=nearest(machine, known, what="machines of the lab"))
+        try:
+            self._ask(verb, machine=machine)
+        except OSError as error:
+            raise fault("the lab is down", hint="boot it: rolecall lab up") from error
+
     def _ask(self, verb: str, **details: object) -> dict[str, Any]:
         """Tells the boss to do something.
 
         Raises:
             OSError: The lab is down.
-            ValueError: It went down meanwhile.
             Faults: The boss could not.
         """
-        if "machine" in details and details["machine"] not in self._records():
-            raise fault(f"the lab has no machine {details['machine']!r}")
         with self._connect() as connection, connection.makefile("rwb") as stream:
             stream.write(json.dumps({"verb": verb, **details}).encode() + b"\n")
             stream.flush()
-            answer: dict[str, Any] = json.loads(stream.readline())
+            line = stream.readline()
+        if not line:
+            raise ConnectionResetError("the lab went down meanwhile")
+        answer: dict[str, Any] = json.loads(line)
         if error := answer.get("error"):
             raise fault(f"lab {verb}: {error}", hint=f"see {self.directory}/log/boss")
         return answer
