@@ -1,0 +1,72 @@
+"""The workload of fleet.py, as a service: what a machine of middling size is made of, without packages."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+from typing import TYPE_CHECKING
+
+from rolecall.service import (
+    AuthorizedKey,
+    Directory,
+    File,
+    Group,
+    Member,
+    Resource,
+    Service,
+    Settings,
+    User,
+    service_unit,
+    timer_unit,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+service = Service("workload", description="A group, users with keys, folders, files, services and a timer.")
+
+FILES = 30
+
+
+class NodeSettings(Settings):
+    """What the benchmark changes: the first file has it in its content."""
+
+    change: int = 0
+
+
+node = service.role("node", NodeSettings, description="Has all of it.")
+
+
+def public_key(name: str) -> str:
+    """Return a key that looks real; nobody has the other half."""
+    field = b"ssh-ed25519"
+    data = len(field).to_bytes(4, "big") + field + (32).to_bytes(4, "big") + hashlib.sha256(name.encode()).digest()
+    return f"ssh-ed25519 {base64.b64encode(data).decode()}"
+
+
+@node.configure
+def resources(me: Member[NodeSettings]) -> Iterator[Resource]:
+    """Yield 1 group, 2 users with 2 keys each, 3 folders, 30 files of 1 to 4 KiB, 2 services and 1 timer."""
+    yield Group("workers")
+    for user in ("alice", "bob"):
+        yield User(user, home=f"/home/{user}", shell="/bin/bash", groups=("workers",))  # noqa: S604 - a login shell
+        for key in range(2):
+            yield AuthorizedKey(user, public_key(f"{user} {key}"))
+    for name in ("cache", "data", "spool"):
+        yield Directory(f"/srv/workload/{name}", owner="alice", group="workers", mode=0o750)
+    files = [File(f"/etc/workload/{number:02}.conf", content(me, number)) for number in range(FILES)]
+    yield from files
+    sleep = ["/bin/sleep", "infinity"]
+    yield service_unit("workload-a.service", sleep, description="First half", restart_on=files[: FILES // 2])
+    yield service_unit("workload-b.service", sleep, description="Second half", restart_on=files[FILES // 2 :])
+    job = service_unit("workload-job.service", ["/bin/true"], description="A job", oneshot=True)
+    yield job
+    yield timer_unit(job, "*-*-* 01:00:00", description="Starts the job")
+
+
+def content(me: Member[NodeSettings], number: int) -> str:
+    """Return a file's text, another one on each machine."""
+    dice = random.Random(f"{me.machine} {number}")  # noqa: S311 - no secret
+    lines = [f"machine = {me.machine}", *(f"option-{line} = {dice.random()}" for line in range(dice.randint(30, 120)))]
+    return "\n".join(lines) + (f"\nchange = {me.settings.change}\n" if number == 0 else "\n")
