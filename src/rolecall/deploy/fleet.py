@@ -73,7 +73,7 @@ class Fleet:
         self._machines = {want.target.machine: _Machine(want) for want in wanted}
         self._progress = progress
         self._began = time.monotonic()
-        self._execs = 0
+        self._execs: list[str] = []  # machine per command started; appending is safe from threads
         self._stack = ExitStack()
         self._pool = self._stack.enter_context(ThreadPoolExecutor(WIDTH))
 
@@ -131,7 +131,7 @@ class Fleet:
         configuration = wanted.configuration
         plan = MachinePlan(wanted.target.machine, wanted.target.text, wanted.wave, configuration.digest)
         session = Session(wanted.target)
-        self._execs += 1
+        self._execs.append(wanted.target.machine)
         try:
             state = session.open(plan.digest)
             generation = state["current"]["number"] if state["current"] else 0
@@ -180,7 +180,7 @@ class Fleet:
             machine.problems.append(Outcome(name, result, str(error), error.detail))
             return
         if over_network:
-            self._execs += 1
+            self._execs.append(name)
             try:
                 with Session(machine.wanted.target) as second:
                     second.confirm(run, nonce)
@@ -235,7 +235,7 @@ class Fleet:
             generation = machine.plan.generation if machine.plan else 0
             outcome = machine.outcome or (machine.problems[0] if machine.problems else None)
             outcomes.append(outcome or Outcome(name, "unchanged", generation=generation))
-        return Report(tuple(outcomes), time.monotonic() - self._began, self._execs)
+        return Report(tuple(outcomes), time.monotonic() - self._began, len(self._execs))
 
     def _each(self, function: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> list[ResultT]:
         return list(self._pool.map(function, items))

@@ -62,6 +62,10 @@ class Registry:
             self._found[key] = self._own(name, where) if source == "self" else self._installed(source, name, where)
         return self._found[key]
 
+    def origin(self, service: Service) -> str:
+        """Name and version of what brought a service that was found here."""
+        return next(found.distribution for found in self._found.values() if found.service is service)
+
     def names(self, source: str | None) -> list[str]:
         """The modules that an input offers, sorted; [] when it is not installed."""
         if source == "self":

@@ -1,0 +1,98 @@
+"""The command line: one file per group of commands, and no logic. Commands are imported only when they are used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rolecall import __version__
+from rolecall.cli.common import Invocation, tell
+from rolecall.errors import Fault, Faults
+
+if TYPE_CHECKING:
+    from typing import Any
+
+COMMANDS = {
+    "backups": "rolecall.cli.backups:backups",
+    "check": "rolecall.cli.show:check",
+    "init": "rolecall.cli.init:init",
+    "keys": "rolecall.cli.keys:keys",
+    "lab": "rolecall.cli.lab:lab",
+    "machines": "rolecall.cli.machines:machines",
+    "plan": "rolecall.cli.update:plan",
+    "services": "rolecall.cli.services:services",
+    "show": "rolecall.cli.show:show",
+    "ssh": "rolecall.cli.ssh:ssh",
+    "update": "rolecall.cli.update:update",
+    "vars": "rolecall.cli.vars:vars_",
+}
+
+
+class Commands(click.Group):
+    """The commands by name, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All commands, in alphabetical order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name; None, with which click tells the nearest, when there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        _add_json(command, ctx.obj)
+        return command
+
+
+def _add_json(command: click.Command, invocation: Invocation) -> None:
+    """Gives a command, or each below a group, the option that all have."""
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _add_json(below, invocation)
+        return
+
+    def remember(_ctx: click.Context, _param: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's signature
+        invocation.json = invocation.json or bool(value)
+
+    text = "Print one JSON document (see docs/json.md)."
+    command.params.append(
+        click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=remember, help=text)
+    )
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rolecall", message="%(prog)s %(version)s")
+@click.option("-C", "--project", "folder", default=".", metavar="FOLDER", help="The project (default: here or above).")
+@click.pass_obj
+def rolecall(invocation: Invocation, folder: str) -> None:
+    """Declare a distributed service once; every machine plays its role."""
+    invocation.folder = Path(folder)
+
+
+def main() -> None:
+    """The program. Exit status 0 done, 1 failed, 2 wrong usage."""
+    invocation = Invocation()
+    try:
+        rolecall.main(standalone_mode=False, obj=invocation)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("aborted", err=True)
+        sys.exit(130)
+    except Faults as error:
+        tell(error.faults, as_json=invocation.json)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has seen enough
+        sys.exit(1)
+    except OSError as error:
+        tell([Fault(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))], as_json=invocation.json)
+        sys.exit(1)

@@ -1,0 +1,111 @@
+"""Plans and reports as text for people."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolecall.model.plan import Change, MachinePlan, Plan, Report
+
+# action: sign, colour, word for what is not obvious from the sign
+SIGNS = {
+    "create": ("+", "green", ""),
+    "change": ("~", "yellow", ""),
+    "repair": ("~", "yellow", "drifted: "),
+    "adopt": ("=", "cyan", "already so"),
+    "overwrite": ("!", "red", "overwrites: "),
+    "remove": ("-", "red", ""),
+}
+SUMMARY = {"unchanged": None, "updated": "green", "restored": "yellow", "untouched": "yellow", "unknown": "red"}
+
+
+def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
+    """A plan. Machines with the same changes are shown together.
+
+    Args:
+        plan: The plan.
+        reasons: By ``INSTANCE.ROLE``: where in the inventory that stands.
+    """
+    lines: list[str] = []
+    for key, files in plan.makes.items():
+        kinds = ", ".join(f"{name} (secret)" if file.secret else name for name, file in sorted(files.items()))
+        lines.append(f"make {key}: {kinds}")
+    if plan.makes:
+        lines.append("")
+    by_content = sorted(plan.changing, key=lambda machine: (machine.wave, str(_content(machine)), machine.machine))
+    for _, group in groupby(by_content, key=lambda machine: (machine.wave, _content(machine))):
+        lines += [*_group(list(group), reasons), ""]
+    for machine in plan.failing:
+        lines += [click.style(f"{machine.machine}: {machine.failure}", fg="red"), ""]
+    same = [machine.machine for machine in plan.machines if machine.same]
+    if same and not plan.empty:
+        lines.append(f"nothing changes on {_names(same)}")
+    instances = ", ".join(f"{name}: {module}" for name, module in plan.modules.items())
+    if plan.empty:
+        lines.append(f"nothing changes ({len(plan.machines)} machines)")
+    else:
+        count = sum(len(machine.changes) for machine in plan.changing)
+        lines.append(
+            f"{count} changes on {len(plan.changing)} of {len(plan.machines)} machines, "
+            f"{len(plan.makes)} vars to make; services: {instances}"
+        )
+    return "\n".join(lines)
+
+
+def _content(machine: MachinePlan) -> tuple[object, ...]:
+    return (machine.target if machine.target.startswith("dir") else "", machine.changes, machine.units)
+
+
+def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]:
+    first = machines[0]
+    head = _names([machine.machine for machine in machines])
+    recovered = f", an interrupted switch was {first.recovered}" if first.recovered else ""
+    lines = [click.style(f"{head}", bold=True) + f" ({first.target}{recovered})"]
+    width = max(len(change.key.replace(":", " ", 1)) for change in first.changes) if first.changes else 0
+    lines += [_change(change, min(width, 70)) for change in first.changes]
+    lines += [f"  {unit.verb} {unit.name}" for unit in first.units]
+    origins = sorted({origin for change in first.changes for origin in change.origins})
+    lines += [f"  because of {origin} at {reasons[origin]}" for origin in origins if origin in reasons]
+    return lines
+
+
+def _change(change: Change, width: int) -> str:
+    sign, colour, word = SIGNS[change.action]
+    name = change.key.replace(":", " ", 1)
+    if len(name) > width:
+        name = name[: width - 1] + "…"
+    detail = "" if change.action in {"create", "remove"} else f"{word}{change.detail}"
+    why = ", ".join(change.origins)
+    return click.style(f"  {sign} {name:{width}}", fg=colour) + f"  {'  '.join(filter(None, (why, detail)))}".rstrip()
+
+
+def _names(names: list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return f"{len(names)} machines ({shown}, …)" if len(names) > 5 else shown  # noqa: PLR2004 - a line's worth
+
+
+def report_text(report: Report) -> str:
+    """What became of a run."""
+    lines = []
+    for outcome in report.outcomes:
+        if outcome.result == "unchanged":
+            continue
+        number = f" (generation {outcome.generation})" if outcome.generation else ""
+        message = f": {outcome.message}" if outcome.message else ""
+        lines.append(click.style(f"{outcome.machine} {outcome.result}{number}", fg=SUMMARY[outcome.result]) + message)
+        if outcome.result != "updated":
+            lines += [f"    {line}" for line in outcome.detail.splitlines()]
+    updated = sum(outcome.result == "updated" for outcome in report.outcomes)
+    if report.done:
+        word = f"{updated} machines updated" if updated else "nothing changed"
+    elif any(outcome.result == "unknown" for outcome in report.outcomes):
+        word = "failed; a machine is in doubt: the next run recovers it"
+    else:
+        word = "failed; every machine is as it was before"
+    lines.append(f"{word} ({report.seconds:.1f} s, {report.execs} execs)")
+    return "\n".join(lines)

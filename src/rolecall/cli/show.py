@@ -1,0 +1,68 @@
+"""``rolecall check`` and ``rolecall show``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rolecall.cli.common import tell
+
+if TYPE_CHECKING:
+    from rolecall.cli.common import Invocation
+
+
+@click.command()
+@click.pass_obj
+def check(invocation: Invocation) -> None:
+    """Read the inventory and tell everything that is wrong with it."""
+    from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
+
+    found = pipeline.check(invocation.project)
+    if not invocation.json:
+        tell(found.warnings, as_json=False)
+    machines, instances = len(found.loaded.inventory.machines), len(found.membership.services)
+    warnings = [warning.as_json() for warning in found.warnings]
+    text = f"the inventory is sound: {machines} machines, {instances} instances, {len(warnings)} warnings"
+    invocation.emit({"faults": [], "warnings": warnings}, text)
+
+
+@click.command()
+@click.argument("machine", required=False)
+@click.pass_obj
+def show(invocation: Invocation, machine: str | None) -> None:
+    """Show who plays what; or all that MACHINE must have."""
+    from rolecall import pipeline  # noqa: PLC0415 - as above
+
+    project = invocation.project
+    if machine is None:
+        found = pipeline.members(project)
+        document = pipeline.as_json(found)
+        if not invocation.json:
+            tell((*found.warnings, *found.membership.unfit), as_json=False)
+        invocation.emit(document, "" if invocation.json else _cast_list(document))
+        return
+    configured = pipeline.evaluate(project, invocation.lab, [machine]).configured[machine]
+    configuration = configured.configuration
+    document = {"digest": configuration.digest, **configuration.as_json(), "origins": configured.origins}
+    width = max((len(resource.key) for resource in configuration.resources), default=0)
+    lines = [f"{machine}  {configuration.digest[:12]}"]
+    lines += [
+        f"  {resource.key:{width}}  {', '.join(configured.origins[resource.key])}"
+        for resource in configuration.resources
+    ]
+    invocation.emit(document, "\n".join(lines))
+
+
+def _cast_list(document: dict[str, object]) -> str:
+    lines = []
+    members = document["members"]
+    assert isinstance(members, dict)  # noqa: S101 - the pipeline's documented form
+    for instance, roles in members.items():
+        lines.append(instance)
+        for role, machines in roles.items():
+            lines.append(f"  {role}: {', '.join(machines) or '(nobody)'}")
+    machines = document["machines"]
+    assert isinstance(machines, dict)  # noqa: S101 - as above
+    lines.append(f"machines: {', '.join(machines) or '(none)'}")
+    return "\n".join(lines)

@@ -1,0 +1,27 @@
+"""``rolecall ssh``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rolecall.cli.common import Invocation
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("machine")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:
+    """Log in to MACHINE with its pinned key, or run COMMAND there as root."""
+    from rolecall import pipeline  # noqa: PLC0415 - imported when used
+    from rolecall.errors import fault  # noqa: PLC0415 - as above
+
+    target = pipeline.target(invocation.project, machine, invocation.lab)
+    if target.root is not None:
+        raise fault(f"{machine} is the directory {target.root}: nobody can log in there")
+    argv = target.command(list(command))
+    os.execvp(argv[0], argv)  # noqa: S606 - no shell is what is wanted

@@ -1,0 +1,90 @@
+"""``rolecall plan`` and ``rolecall update``."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from rolecall.cli.common import tell
+from rolecall.errors import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rolecall.cli.common import Invocation
+
+CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
+
+
+@click.command()
+@click.argument("machines", nargs=-1)
+@click.option("--exit-code", is_flag=True, help="Exit with 2 when something would change.")
+@click.option("--discard", is_flag=True, help="First drop the keys that were made for earlier plans.")
+@click.pass_obj
+def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, discard: bool) -> None:  # noqa: FBT001 - click's flags
+    """Show what an update would change, on which machine, and why; change nothing there.
+
+    Keys that do not exist yet are made and set aside; `rolecall update` takes exactly those.
+    """
+    from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
+    from rolecall.cli.render import plan_text  # noqa: PLC0415 - as above
+
+    project = invocation.project
+    if discard:
+        pipeline.discard(project)
+    with pipeline.planning(project, invocation.lab, machines, lambda *_: None) as (found, _, reasons):
+        if not invocation.json:
+            tell(found.warnings, as_json=False)
+        document = {**found.as_json(), "digest": found.digest}
+        text = "" if invocation.json else plan_text(found, reasons())
+        invocation.emit(document, text)
+    if found.failing:
+        sys.exit(1)
+    if exit_code and not found.empty:
+        sys.exit(CHANGES)
+
+
+@click.command()
+@click.argument("machines", nargs=-1)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--expect", metavar="DIGEST", help="Go on only if the plan is this one (from `plan --json`).")
+@click.pass_obj
+def update(invocation: Invocation, machines: tuple[str, ...], yes: bool, expect: str | None) -> None:  # noqa: FBT001 - click's flags
+    """Bring the machines to what the inventory says: all of them, or none.
+
+    MACHINES are those to update; all by default.
+    """
+    from rolecall import pipeline  # noqa: PLC0415 - as above
+    from rolecall.cli.render import plan_text, report_text  # noqa: PLC0415 - as above
+
+    progress = _progress(quiet=invocation.json)
+    with pipeline.planning(invocation.project, invocation.lab, machines, progress) as (found, apply, reasons):
+        if not invocation.json:
+            tell(found.warnings, as_json=False)
+            click.echo(plan_text(found, reasons()))
+        if expect and found.digest != expect:
+            raise fault("the plan is not the one that you expect", hint="look at `rolecall plan` again")
+        if not found.empty and not found.failing and not yes:
+            if not sys.stdin.isatty() or invocation.json:
+                raise fault("nobody is there to be asked", hint="pass --yes to go on without a question")
+            click.confirm("update these machines?", abort=True)
+        report = apply()
+        invocation.emit(report.as_json(), report_text(report))
+    if not report.done:
+        sys.exit(1)
+
+
+def _progress(*, quiet: bool) -> Callable[[str, str], None]:
+    """One plain line per machine and step, with the seconds since the start; several threads may speak."""
+    lock, began = threading.Lock(), time.monotonic()
+
+    def show(machine: str, text: str) -> None:
+        if not quiet:
+            with lock:
+                click.echo(f"[{time.monotonic() - began:5.1f} s] {machine}: {text}", err=True)
+
+    return show

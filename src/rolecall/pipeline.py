@@ -1,0 +1,349 @@
+"""The whole way of an entry, from the inventory's files to the machines.
+
+    load → resolve → steps (vars and exports) → configure → plan → apply
+
+Each stage is functions of its own package and knows no other stage; only this module joins them. The command line, and
+whatever else will drive Rolecall, calls what stands here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import secrets
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rolecall import inventory
+from rolecall import vars as var_store
+from rolecall.deploy.fleet import Fleet, Wanted
+from rolecall.deploy.target import Target, find_target, pinned_keys
+from rolecall.errors import Fault, Faults, fault, nearest
+from rolecall.evaluate.configure import configure
+from rolecall.evaluate.members import resolve
+from rolecall.evaluate.order import waves
+from rolecall.evaluate.steps import gather, run_steps
+from rolecall.evaluate.steps import recipes as recipes_of
+from rolecall.model.plan import Plan, Report
+from rolecall.project import Project
+from rolecall.service.interfaces import Backups
+from rolecall.service.member import Host
+from rolecall.service.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from rolecall.deploy.target import Lab
+    from rolecall.evaluate.configure import Configured
+    from rolecall.model.inventory import Loaded
+    from rolecall.model.membership import Membership
+    from rolecall.model.vars import Recipe, StoredVar, VarKey
+    from rolecall.service.member import Exported, World
+    from rolecall_agent import protocol
+
+    Progress = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What an inventory says, resolved.
+
+    Attributes:
+        loaded: The inventory with its sources.
+        registry: Where its services were found.
+        membership: Who plays what.
+    """
+
+    loaded: Loaded
+    registry: Registry
+    membership: Membership
+
+    @property
+    def warnings(self) -> tuple[Fault, ...]:
+        """What should be looked at, with places."""
+        return tuple(inventory.locate(warning, self.loaded.sources) for warning in self.membership.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that follows from an inventory without asking a machine.
+
+    Attributes:
+        members: What it says, resolved.
+        world: All members with their vars and exports.
+        configured: Configurations of the machines that were asked for.
+        waves: The order in which machines switch.
+        makes: Vars that are pending: made for this very evaluation or an earlier one, not yet promoted.
+    """
+
+    members: Members
+    world: World
+    configured: Mapping[str, Configured]
+    waves: Mapping[str, int]
+    makes: Mapping[VarKey, StoredVar]
+
+
+def members(project: Project) -> Members:
+    """Loads the inventory and resolves its members. Touches no network, makes nothing.
+
+    Raises:
+        Faults: Everything that is wrong with it, together, with places.
+    """
+    loaded, faults = inventory.read(project)
+    urls = {name: url for source in loaded.sources for name, url in source.inputs.items()}
+    registry = Registry(project.modules, urls)
+    try:
+        found = Members(loaded, registry, resolve(loaded, registry))
+    except Faults as error:
+        faults += tuple(inventory.locate(found, loaded.sources) for found in error.faults)
+    else:
+        if not faults:
+            return found
+    raise Faults(faults)
+
+
+def check(project: Project) -> Members:
+    """As `members`, and roles have as many machines as they need.
+
+    Raises:
+        Faults: As `members`.
+    """
+    found = members(project)
+    if found.membership.unfit:
+        with _placed(found.loaded):
+            raise Faults(found.membership.unfit)
+    return found
+
+
+def evaluate(project: Project, lab: Lab | None = None, only: Sequence[str] = ()) -> Evaluation:
+    """The configurations of all machines, or of some. Missing vars are made into the pending set.
+
+    Args:
+        project: The project.
+        lab: The project's lab while it is up.
+        only: The machines that are wanted; () for all.
+
+    Raises:
+        Faults: As `check`; also when service code fails or definitions exclude each other.
+    """
+    found = check(project)
+    declared = found.loaded.inventory.machines
+    with _placed(found.loaded):
+        unknown = [name for name in only if name not in declared]
+        if unknown:
+            raise Faults(
+                Fault(f"there is no machine {name!r}", hint=nearest(name, declared, what="machines"))
+                for name in unknown
+            )
+        world = gather(found.membership, _hosts(project, found.loaded, lab))
+        run_steps(found.loaded.inventory, found.membership, world, lambda wanted: var_store.make(project, wanted))
+        configured = configure(found.membership, world, only or declared)
+    pending = var_store.pending(project)
+    makes = {key: files for key, files in pending.items() if key in world.vars}
+    return Evaluation(found, world, configured, waves(found.membership), makes)
+
+
+def recipes(project: Project) -> list[Recipe]:
+    """Every var that the inventory asks for, whether made or not."""
+    found = members(project)
+    return recipes_of(found.membership, gather(found.membership, {}))
+
+
+def machine_names(root: Path) -> list[str]:
+    """The machines of the inventory, sorted."""
+    return sorted(inventory.load(Project(root)).inventory.machines)
+
+
+def target(project: Project, machine: str, lab: Lab | None) -> Target:
+    """How a machine is reached.
+
+    Raises:
+        Faults: When it is not declared, or it is not said.
+    """
+    loaded = inventory.load(project)
+    declared = loaded.inventory.machines.get(machine)
+    if declared is None:
+        hint = nearest(machine, loaded.inventory.machines, what="machines")
+        raise fault(f"there is no machine {machine!r}", hint=hint)
+    found = find_target(project, machine, declared.deploy.target_host, lab)
+    with _placed(loaded):
+        if isinstance(found, Fault):
+            raise Faults([found])
+    return found
+
+
+def backups(project: Project, lab: Lab | None, machine: str) -> list[Exported[Backups]]:
+    """How a machine's backups are made, listed and restored: one entry per instance and target.
+
+    Raises:
+        Faults: When nothing backs the machine up.
+    """
+    evaluation = evaluate(project, lab, [machine])
+    found = [export for export in evaluation.world.exports.get(Backups, ()) if export.machine == machine]
+    if not found:
+        raise fault(
+            f"nothing backs {machine} up", hint="give it a role in an instance of a backup service, then update"
+        )
+    return found
+
+
+@contextmanager
+def planning(
+    project: Project, lab: Lab | None, only: Sequence[str], progress: Progress
+) -> Iterator[tuple[Plan, Callable[[], Report], Callable[[], Mapping[str, str]]]]:
+    """Looks at the machines: the plan, a function that does exactly what it shows, and one that says why.
+
+    The last gives the place in the inventory of each ``INSTANCE.ROLE``.
+
+    The machines that change stay connected until the `with` block ends.
+
+    Raises:
+        Faults: As `evaluate`; also when it is not said how a machine with anything to do is reached.
+    """
+    evaluation = evaluate(project, lab, only)
+    wanted, warnings = _wanted(project, evaluation, lab)
+    modules = {
+        name: f"{service.name} ({evaluation.members.registry.origin(service)})"
+        for name, service in evaluation.members.membership.services.items()
+    }
+    with Fleet(wanted, progress) as fleet:
+        plans = fleet.look()
+        plan = Plan(plans, evaluation.makes, modules, (*evaluation.members.warnings, *warnings))
+
+        def apply() -> Report:
+            if plan.failing:
+                return fleet.report()
+            var_store.promote(project, evaluation.makes)
+            return fleet.apply(_meta(project), _revealer(project, evaluation.world))
+
+        yield plan, apply, lambda: _reasons(evaluation.members)
+
+
+def _reasons(found: Members) -> Mapping[str, str]:
+    """Where in the inventory each role is that has members."""
+    reasons = {}
+    for instance, casts in found.membership.casts.items():
+        for role, cast in casts.items():
+            if cast.settings:
+                where = Where(keys=("instances", instance, "roles", role))
+                placed = inventory.locate(Fault("", where), found.loaded.sources).where
+                reasons[f"{instance}.{role}"] = f"{placed.file.name}:{placed.line}" if placed and placed.file else ""
+    return reasons
+
+
+def discard(project: Project) -> None:
+    """Drops the vars that were made for plans and never promoted."""
+    var_store.discard(project)
+
+
+def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[list[Wanted], list[Fault]]:
+    """What each machine shall become; a machine without a target is no fault while nothing is to be done there."""
+    machines = evaluation.members.loaded.inventory.machines
+    wanted, faults, warnings = [], [], []
+    for name, configured in evaluation.configured.items():
+        found = find_target(project, name, machines[name].deploy.target_host, lab)
+        if isinstance(found, Target):
+            wave = evaluation.waves.get(name, 0)
+            wanted.append(Wanted(found, wave, configured.configuration, configured.origins))
+        elif configured.configuration.resources:
+            faults.append(found)
+        else:
+            warnings.append(Fault(found.message, found.where, found.hint, warning=True))
+    with _placed(evaluation.members.loaded):
+        if faults:
+            raise Faults(faults)
+    sources = evaluation.members.loaded.sources
+    warnings += [
+        Fault(
+            f"{name} is pinned, but no longer declared: what Rolecall installed there stays",
+            hint="declare it without roles and update, to undo what is there; or forget its pin",
+            warning=True,
+        )
+        for name in sorted(pinned_keys(project.known_hosts).keys() - machines.keys())
+    ]
+    return wanted, [inventory.locate(warning, sources) for warning in warnings]
+
+
+def _hosts(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]:
+    """Addresses and pinned keys: from what is declared and pinned, never from what was last seen."""
+    domain = loaded.inventory.meta.domain
+    pins: dict[Path | None, Mapping[str, tuple[str, ...]]] = {None: pinned_keys(project.known_hosts)}
+    hosts = {}
+    for name, machine in loaded.inventory.machines.items():
+        found = find_target(project, name, machine.deploy.target_host, lab)
+        in_lab = lab is not None and machine.deploy.target_host is None
+        declared = found.host if isinstance(found, Target) and not in_lab else ""
+        address = declared or (f"{name}.{domain}" if domain and not in_lab else name)
+        known_hosts = lab.known_hosts if lab and in_lab else None
+        if known_hosts not in pins:
+            pins[known_hosts] = pinned_keys(known_hosts or project.known_hosts)
+        hosts[name] = Host(address, pins[known_hosts].get(name, ()))
+    return hosts
+
+
+def _revealer(project: Project, world: World) -> Callable[[str, list[list[str]]], Mapping[str, bytes]]:
+    """Gives secret values by version; decrypts only what a machine lacks."""
+    where = {file.version: (key, name) for key, files in world.vars.items() for name, file in files.items()}
+
+    def reveal(_machine: str, needed: list[list[str]]) -> Mapping[str, bytes]:
+        versions = [version for _, _, version in needed]
+        values = var_store.decrypt(project, [where[version] for version in versions])
+        return {version: values[where[version]] for version in versions}
+
+    return reveal
+
+
+def _meta(project: Project) -> protocol.Meta:
+    """Who does this run, with which state of the project."""
+    git = ["git", "-C", str(project.root), "rev-parse", "HEAD"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        commit = ""  # a machine without git
+    now = dt.datetime.now(dt.UTC)
+    run = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    return {"run": run, "user": getpass.getuser(), "commit": commit, "at": now.isoformat(timespec="seconds")}
+
+
+@contextmanager
+def _placed(loaded: Loaded) -> Iterator[None]:
+    """Gives faults their lines."""
+    try:
+        yield
+    except Faults as error:
+        raise Faults(inventory.locate(found, loaded.sources) for found in error.faults) from error.__cause__
+
+
+def as_json(found: Members) -> dict[str, Any]:
+    """The documented form of ``rolecall show --json`` (docs/json.md)."""
+    loaded = found.loaded
+    tags: dict[str, list[str]] = {name: [] for name in loaded.inventory.machines}
+    for tag, names in loaded.tags.items():
+        for name in names:
+            tags[name].append(tag)
+    machines = {}
+    for name, machine in sorted(loaded.inventory.machines.items()):
+        declared = machine.model_dump(mode="json", by_alias=True, exclude={"tags"})
+        machines[name] = {"tags": sorted(tags[name]), **declared}
+    dumped: dict[int, Any] = {}
+    casts = {}
+    for instance, roles in found.membership.casts.items():
+        casts[instance] = {
+            role: {
+                name: dumped.get(id(settings)) or dumped.setdefault(id(settings), _dump(settings))
+                for name, settings in cast.settings.items()
+            }
+            for role, cast in roles.items()
+        }
+    return {
+        "machines": machines,
+        "members": casts,
+        "warnings": [warning.as_json() for warning in (*found.warnings, *found.membership.unfit)],
+    }
+
+
+def _dump(settings: Any) -> object:  # noqa: ANN401 - any role's model
+    return settings.model_dump(mode="json", by_alias=True)
