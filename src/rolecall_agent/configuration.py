@@ -82,7 +82,15 @@ class Configuration:
         Raises:
             ValueError: When it is of another schema or breaks a rule of a definition.
         """
-        data = json.loads(text)
+        return Configuration.decode_json(json.loads(text))
+
+    @staticmethod
+    def decode_json(data: Dict[str, Any]) -> Configuration:
+        """The reverse of `as_json`.
+
+        Raises:
+            ValueError: As `decode`.
+        """
         if data["schema"] != SCHEMA:
             raise ValueError(f"a configuration of schema {data['schema']}; this agent knows {SCHEMA}")
         return Configuration(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple, Union
 
 from rolecall_agent.resources import checks
 
 if TYPE_CHECKING:
     from rolecall_agent.resources import Resource
+    from rolecall_agent.store import Store
+    from rolecall_agent.system import System
 
 
 @dataclass(frozen=True)
@@ -42,3 +44,19 @@ class Action:
     def key(self) -> str:
         """Names this action among all resources of a machine."""
         return f"action:{self.name}"
+
+    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
+        """In what the machine differs from this; None for nothing."""
+        return None  # what a command did cannot be seen; the switch knows when it is due
+
+    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
+        """What stands there now, for `restore`."""
+        return {self.key: {}}
+
+    def apply(self, system: System, store: Store) -> None:  # noqa: ARG002 - as every kind
+        """Makes it so."""
+        # The switch runs it, with its triggers known.
+
+    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
+        """Makes it what `capture` found."""
+        # As above: its undo.

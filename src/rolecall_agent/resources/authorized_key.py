@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import ClassVar, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Sequence
 
-from rolecall_agent.resources import checks
+from rolecall_agent.resources import checks, placing
+from rolecall_agent.tree import Failure
+
+if TYPE_CHECKING:
+    from rolecall_agent.store import Store
+    from rolecall_agent.system import System
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT: key type and base64 data; the comment is ours to set.
 _KEY = re.compile(r"(ssh-[a-z0-9-]+|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+={0,3}\Z")
@@ -48,3 +53,65 @@ class AuthorizedKey:
             return self.public_key
         quoted = shlex.join(self.command).replace("\\", "\\\\").replace('"', '\\"')
         return f'restrict,command="{quoted}" {self.public_key}'
+
+    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
+        """In what the machine differs from this; None for nothing."""
+        account = system.user(self.user)
+        lines = _lines(system, _path(account.home)) if account else []
+        mine = [line for line in lines if self._is_of_key(line)]
+        return None if mine == [self.line] else f"other options: {mine[0]}" if mine else placing.ABSENT
+
+    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
+        """What stands there now, for `restore`."""
+        path = self._place(system)
+        before = [line for line in _lines(system, path) if self._is_of_key(line)]
+        made = {} if system.stat(path) else {f"made:{path}": {"type": "absent"}}
+        return {self.key: {"lines": before}, **made, **placing.missing_parents(system, path)}
+
+    def apply(self, system: System, store: Store) -> None:  # noqa: ARG002 - as every kind
+        """Makes it so."""
+        self._replace(system, [self.line])
+
+    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
+        """Makes it what `capture` found."""
+        if system.user(self.user):
+            self._replace(system, original["lines"])
+
+    def _replace(self, system: System, wanted: List[str]) -> None:
+        """Puts these lines where the key's first line is, or at the end; no other line of the key stays."""
+        path = self._place(system)
+        before = _lines(system, path)
+        mine = [index for index, line in enumerate(before) if self._is_of_key(line)]
+        others = [line for line in before if not self._is_of_key(line)]
+        at = mine[0] if mine else len(others)
+        after = [*others[:at], *wanted, *others[at:]]
+        if after == before:
+            return
+        entry = system.stat(path)
+        folder = path.rpartition("/")[0]
+        if system.stat(folder) is None:
+            system.mkdir(folder, self.user, self.user, 0o700)
+        owner, group, mode = (entry.owner, entry.group, entry.mode) if entry else (self.user, self.user, 0o600)
+        system.write(path, "".join(f"{line}\n" for line in after).encode(errors="surrogateescape"), owner, group, mode)
+
+    def _place(self, system: System) -> str:
+        account = system.user(self.user)
+        if account is None:
+            raise Failure(f"authorized key: there is no user {self.user}")
+        if system.stat(account.home) is None:
+            raise Failure(f"authorized key: {self.user} has no home {account.home}")
+        return _path(account.home)
+
+    def _is_of_key(self, line: str) -> bool:
+        return not line.lstrip().startswith("#") and self.public_key.split()[1] in line.split()
+
+
+def _path(home: str) -> str:
+    return f"{home}/.ssh/authorized_keys"
+
+
+def _lines(system: System, path: str) -> List[str]:
+    """The lines there, [] for no file. The last one gets the newline that it may lack when the file is written."""
+    if system.stat(path) is None:
+        return []
+    return system.read(path).decode(errors="surrogateescape").splitlines()

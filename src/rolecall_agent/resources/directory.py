@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional
 
-from rolecall_agent.resources import checks
+from rolecall_agent.resources import checks, placing
+from rolecall_agent.tree import Failure
+
+if TYPE_CHECKING:
+    from rolecall_agent.store import Store
+    from rolecall_agent.system import System
 
 
 @dataclass(frozen=True)
@@ -29,3 +35,37 @@ class Directory:
     def key(self) -> str:
         """Names this directory among all resources of a machine."""
         return f"directory:{self.path}"
+
+    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
+        """In what the machine differs from this; None for nothing."""
+        found = placing.placed_wrongly(system.stat(self.path), "directory", self.owner, self.group, self.mode)
+        return ", ".join(found) or None
+
+    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
+        """What stands there now, for `restore`."""
+        entry = system.stat(self.path)
+        if entry is None:
+            return {self.key: {"type": "absent"}, **placing.missing_parents(system, self.path)}
+        if entry.type != "directory":
+            raise Failure(f"a {entry.type} stands at {self.path}, where a directory is declared; move it away first")
+        return {self.key: {"owner": entry.owner, "group": entry.group, "mode": entry.mode}}
+
+    def apply(self, system: System, store: Store) -> None:  # noqa: ARG002 - as every kind
+        """Makes it so."""
+        placing.make_parents(system, self.path)
+        if system.stat(self.path) is None:
+            system.mkdir(self.path, self.owner, self.group, self.mode)
+        else:
+            system.own(self.path, self.owner, self.group, self.mode)
+
+    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
+        """Makes it what `capture` found."""
+        if "mode" in original:
+            if system.stat(self.path):
+                system.own(self.path, original["owner"], original["group"], original["mode"])
+            return
+        try:
+            system.remove(self.path)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:  # rmdir(2); others' things are in it
+                raise

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
 
 from rolecall_agent.content import Content, Part, Secret, as_parts
-from rolecall_agent.resources import checks
+from rolecall_agent.resources import checks, placing
+
+if TYPE_CHECKING:
+    from rolecall_agent.store import Store
+    from rolecall_agent.system import System
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,31 @@ class File:
     def key(self) -> str:
         """Names this file among all resources of a machine."""
         return f"file:{self.path}"
+
+    def difference(self, system: System, store: Store) -> Optional[str]:
+        """In what the machine differs from this; None for nothing."""
+        entry = system.stat(self.path)
+        found = placing.placed_wrongly(entry, "file", self.owner, self.group, self.mode)
+        if entry and entry.type == "file" and not store.matches(self.parts, system.read(self.path)):
+            found.insert(0, "content")
+        return ", ".join(found) or None
+
+    def capture(self, system: System, store: Store) -> Dict[str, Any]:
+        """What stands there now, for `restore`."""
+        return {self.key: store.keep(self.path), **placing.missing_parents(system, self.path)}
+
+    def apply(self, system: System, store: Store) -> None:
+        """Makes it so."""
+        placing.make_parents(system, self.path)
+        entry = system.stat(self.path)
+        if entry and entry.type == "file" and store.matches(self.parts, system.read(self.path)):
+            system.own(self.path, self.owner, self.group, self.mode)  # its time of change stays
+        else:
+            system.write(self.path, store.content(self.parts), self.owner, self.group, self.mode)
+
+    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
+        """Makes it what `capture` found."""
+        store.put_back(self.path, original)
 
 
 def secret_file(secret: Secret, owner: str = "root", group: str = "root", mode: int = 0o400) -> File:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Mapping, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from rolecall_agent.content import Blob
-from rolecall_agent.resources import checks
+from rolecall_agent.resources import checks, placing
 
 if TYPE_CHECKING:
     from rolecall_agent.resources import Resource
+    from rolecall_agent.store import Store
+    from rolecall_agent.system import System
 
 Sections = Mapping[str, Mapping[str, Union[str, Sequence[str]]]]
 
@@ -58,6 +60,49 @@ class Unit:
     def path(self) -> str:
         """Where the unit file stands."""
         return f"/etc/systemd/system/{self.name}"
+
+    @property
+    def blob(self) -> Blob:
+        """The unit file's text."""
+        return self.text  # type: ignore[return-value]  # __post_init__ made it so
+
+    def difference(self, system: System, store: Store) -> Optional[str]:
+        """In what the machine differs from this; None for nothing."""
+        if system.stat(self.path) is None and not system.unit(self.name).known:
+            return placing.ABSENT
+        found = self.file_difference(system, store)
+        state = system.unit(self.name)
+        if state.enabled != self.enabled:
+            found.append("not enabled" if self.enabled else "enabled")
+        if self.started and not (state.active or state.done):
+            found.append("not running")
+        return ", ".join(found) or None
+
+    def file_difference(self, system: System, store: Store) -> List[str]:
+        """In what its unit file differs; [] for nothing."""
+        entry = system.stat(self.path)
+        if entry is None:
+            return ["no unit file of ours"]
+        found = placing.placed_wrongly(entry, "file", "root", "root", 0o644)
+        if entry.type == "file" and not store.matches((self.blob,), system.read(self.path)):
+            found.insert(0, "content")
+        return found
+
+    def capture(self, system: System, store: Store) -> Dict[str, Any]:
+        """What stands there now, for `restore`."""
+        state = system.unit(self.name)
+        original = {"file": store.keep(self.path), "enabled": state.enabled, "active": state.active}
+        return {self.key: original, **placing.missing_parents(system, self.path)}
+
+    def apply(self, system: System, store: Store) -> None:
+        """Makes it so."""
+        if self.file_difference(system, store):
+            placing.make_parents(system, self.path)
+            system.write(self.path, store.content((self.blob,)), "root", "root", 0o644)
+
+    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
+        """Makes it what `capture` found."""
+        store.put_back(self.path, original["file"])
 
 
 def unit_text(sections: Sections) -> str:

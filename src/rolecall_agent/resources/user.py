@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, FrozenSet, Optional, Tuple
 
-from rolecall_agent.resources import checks
+from rolecall_agent.resources import checks, placing
+from rolecall_agent.system import Account
+
+if TYPE_CHECKING:
+    from rolecall_agent.store import Store
+    from rolecall_agent.system import System
+
+NO_HOME = "/nonexistent"
+_NO_LOGIN = "/usr/sbin/nologin"
 
 
 @dataclass(frozen=True)
@@ -37,3 +45,59 @@ class User:
     def key(self) -> str:
         """Names this user among all resources of a machine."""
         return f"user:{self.name}"
+
+    def difference(self, system: System, store: Store) -> Optional[str]:
+        """In what the machine differs from this; None for nothing."""
+        account = system.user(self.name)
+        if account is None:
+            return placing.ABSENT
+        found = []
+        for what in ("home", "shell"):
+            if getattr(account, what) != getattr(self, what):
+                found.append(f"{what} {getattr(account, what)}, not {getattr(self, what)}")
+        if account.groups != self._groups(account, store):
+            found.append("groups")
+        if account.locked:
+            found.append("locked")
+        if self.home != NO_HOME and system.stat(self.home) is None:
+            found.append("no home directory")
+        return ", ".join(found) or None
+
+    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
+        """What stands there now, for `restore`."""
+        account = system.user(self.name)
+        made = placing.missing_parents(system, self.home) if self.home != NO_HOME else {}
+        if account is None:
+            return {self.key: {"type": "absent"}, **made}
+        fields = {"home": account.home, "shell": account.shell, "locked": account.locked}
+        return {self.key: {**fields, "groups": sorted(account.groups)}, **made}
+
+    def apply(self, system: System, store: Store) -> None:
+        """Makes it so."""
+        account = system.user(self.name)
+        wanted = Account(self.home, self.shell, self._groups(account, store))
+        if account is None:
+            system.add_user(self.name, wanted)
+        elif account != wanted:
+            system.change_user(self.name, wanted)
+        if self.home != NO_HOME and system.stat(self.home) is None:
+            placing.make_parents(system, self.home)
+            system.mkdir(self.home, self.name, self.name, 0o750)
+
+    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
+        """Makes it what `capture` found."""
+        account = system.user(self.name)
+        if account is None:
+            return
+        before = Account(account.home, _NO_LOGIN, frozenset(), locked=True)  # its id and home stay its own
+        if "home" in original:
+            groups = frozenset(original["groups"])
+            before = Account(original["home"], original["shell"], groups, original["locked"])
+        if account != before:
+            system.change_user(self.name, before)
+
+    def _groups(self, account: Optional[Account], store: Store) -> FrozenSet[str]:
+        """The groups to be in: the declared ones, and those it was in before us."""
+        original = store.originals.get(self.key)
+        before = original.get("groups", ()) if original is not None else account.groups if account else ()
+        return frozenset(self.groups) | frozenset(before)

@@ -1,0 +1,43 @@
+"""``python3 DIGEST boot``: what rolecall-boot.service runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import List, Optional
+
+from rolecall_agent.conversation import locked
+from rolecall_agent.store import Store
+from rolecall_agent.switch import Machine, recover
+from rolecall_agent.system import RealSystem
+from rolecall_agent.tree import Failure
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Undoes an interrupted switch and makes again what the current generation has under /run; the exit status."""
+    if (sys.argv[1:] if argv is None else argv) != ["boot"]:
+        sys.stderr.write("usage: python3 -m rolecall_agent boot\n")
+        return 2
+    try:
+        with locked("/"):
+            system = RealSystem(booting=True)
+            machine = Machine(system, Store(system), lambda step, detail: print(step, detail))  # noqa: T201 - the journal
+            recovered = recover(machine)
+            if recovered:
+                print("an interrupted switch was", recovered)  # noqa: T201 - the journal
+            make_volatile(machine)
+    except (Failure, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+def make_volatile(machine: Machine) -> None:
+    """Makes again what stood under /run, which a boot empties."""
+    for resource in machine.configuration(machine.store.current).resources:
+        volatile = resource.kind in {"directory", "file"} and resource.key.partition(":")[2].startswith("/run/")
+        if volatile and resource.difference(machine.system, machine.store):
+            resource.apply(machine.system, machine.store)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

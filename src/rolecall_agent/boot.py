@@ -1,0 +1,36 @@
+"""What has to be done when a machine boots: undo an interrupted switch, and make again what stands under /run."""
+
+from __future__ import annotations
+
+import sys
+
+from rolecall_agent.resources import Unit
+from rolecall_agent.resources.unit import exec_line, unit_text
+
+NAME = "rolecall-boot.service"
+
+
+def unit() -> Unit:
+    """The unit that does it, early: before any service that may read a secret."""
+    python = sys.executable or "/usr/bin/python3"
+    return Unit(
+        NAME,
+        unit_text(
+            {
+                "Unit": {
+                    "Description": "Rolecall: make the current generation whole again after a boot",
+                    "DefaultDependencies": "no",
+                    "After": "local-fs.target systemd-tmpfiles-setup.service",
+                    "Before": "sysinit.target shutdown.target",
+                    "Conflicts": "shutdown.target",
+                },
+                "Service": {
+                    "Type": "oneshot",
+                    "RemainAfterExit": "yes",
+                    "ExecStart": exec_line([python, "-I", "-S", "/var/lib/rolecall/agent/boot", "boot"]),
+                },
+                "Install": {"WantedBy": "sysinit.target"},
+            }
+        ),
+        enabled=True,
+    )

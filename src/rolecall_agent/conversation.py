@@ -1,0 +1,283 @@
+"""The agent's side of `protocol`: one conversation."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import signal
+import time
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional
+
+from rolecall_agent import comparison, protocol
+from rolecall_agent.configuration import Configuration
+from rolecall_agent.resources import File, Unit
+from rolecall_agent.store import HOME, Store
+from rolecall_agent.switch import Machine, check, commit, recover, switch, undo
+from rolecall_agent.tree import Failure
+
+PATIENCE = 5.0  # seconds to wait for another agent
+Message = Dict[str, Any]
+
+
+def serve(first: Message, source: BinaryIO, sink: BinaryIO, root: str) -> int:
+    """Answers until the other side ends the conversation.
+
+    Args:
+        first: The message that the bootstrap has read.
+        source: Frames from the controller.
+        sink: Frames to it.
+        root: ``"/"`` for this machine, else the root of a recorded system.
+
+    Returns:
+        The exit status: 0, or 1 when the last answer was a failure.
+    """
+    os.umask(0o022)  # what packages' scripts and useradd(8) expect
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost link is seen as the end of the stream
+    return Conversation(source, sink, root).run(first)
+
+
+class Conversation:
+    """One conversation and where it stands."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO, root: str) -> None:
+        self._source = source
+        self._sink = sink
+        self._root = root
+        self._target: Optional[Configuration] = None  # compared
+        self._meta: Optional[protocol.Meta] = None  # staged
+        self._verified = False
+        self._provisional = False
+        self._failed = False
+
+    def run(self, first: Message) -> int:
+        """Answers the first message and all that follow."""
+        with contextlib.ExitStack() as stack:
+            try:
+                if first["type"] == "confirm":
+                    self._prepare(first)
+                    return self._confirm(first)
+                stack.enter_context(locked(self._root))
+                self._prepare(first)
+                self._open(first)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other side is told
+                return self._fail(error)
+            with contextlib.suppress(protocol.ProtocolError, OSError):
+                while True:
+                    frame = protocol.read_frame(self._source)
+                    if frame is None:
+                        break
+                    self._answer(frame[0])
+            if self._provisional:  # the policy for a lost link
+                undo(self._machine)
+            elif self._meta:
+                self._machine.store.prune()  # what was staged for nothing
+        return int(self._failed)
+
+    def _answer(self, message: Message) -> None:
+        answers: Dict[str, Callable[[Message], None]] = {
+            "compare": self._compare,
+            "stage": self._stage,
+            "switch": self._switch,
+            "check": self._check,
+            "commit": self._commit,
+            "undo": self._undo,
+        }
+        try:
+            answer = answers.get(message["type"])
+            if answer is None:
+                raise Failure(f"a message {message['type']!r} has no place here")
+            answer(message)
+            self._failed = False
+        except protocol.ProtocolError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error)
+
+    def _prepare(self, first: Message) -> None:
+        if self._root == "/":
+            from rolecall_agent.system import RealSystem, System  # noqa: PLC0415 - only one of them is needed
+
+            system: System = RealSystem()
+        else:
+            from rolecall_agent.recorded import RecordedSystem  # noqa: PLC0415
+
+            system = RecordedSystem(self._root)
+        self._machine = Machine(system, Store(system, first["agent"]), self._tell)
+
+    def _open(self, message: Message) -> None:
+        if message["type"] != "open" or message["protocol"] != protocol.PROTOCOL:
+            raise Failure(f"this agent speaks protocol {protocol.PROTOCOL}")
+        system, store = self._machine.system, self._machine.store
+        store.prepare()
+        recovered = recover(self._machine)
+        current = store.generation(store.current)
+        drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
+        self._send(
+            {
+                "type": "state",
+                "same": bool(current and current["digest"] == message["expect"] and not drift),
+                "current": current,
+                "drift": drift,
+                "recovered": recovered,
+                "agent_python": platform.python_version(),
+                "os": system.os_release(),
+            }
+        )
+
+    def _compare(self, message: Message) -> None:
+        self._require(not self._provisional, "a switch is provisional")
+        self._target = Configuration.decode_json(message["configuration"])
+        work, digest = self._work()
+        self._send({"type": "comparison", "changes": work.changes, "restarts": work.restarts, "digest": digest})
+
+    def _work(self) -> "tuple[comparison.Work, str]":
+        machine = self._machine
+        self._require(self._target is not None, "nothing was compared yet")
+        assert self._target is not None  # noqa: S101 - as required
+        old, new = machine.configuration(machine.store.current), machine.whole(self._target)
+        work = comparison.compare(machine.system, machine.store, old, new)
+        return work, work.digest(old, new)
+
+    def _stage(self, message: Message) -> None:
+        self._require(not self._provisional, "a switch is provisional")
+        work, digest = self._work()
+        self._require(digest == message["comparison"], "the machine is no longer as it was when this was planned")
+        assert self._target is not None  # noqa: S101 - _work has seen it
+        store = self._machine.store
+        self._meta = message["meta"]
+        note_holder(self._root, message["meta"]["run"])
+        blobs, secrets = store.lacking(self._target)
+        self._send(
+            {
+                "type": "need",
+                "blobs": [blob.sha256 for blob in blobs],
+                "secrets": [[secret.name, secret.file, secret.version] for secret in secrets],
+            }
+        )
+        versions = {secret.version for secret in secrets}
+        digests = {blob.sha256 for blob in blobs}
+        while True:
+            frame = protocol.read_frame(self._source)
+            if frame is None:
+                raise protocol.ProtocolError("the stream ended while staging")
+            got, payload = frame
+            if got["type"] == "verify":
+                break
+            if got["type"] == "blob" and got["sha256"] in digests:
+                store.add_blob(got["sha256"], payload)
+            elif got["type"] == "secret" and got["version"] in versions:
+                store.add_secret(got["version"], payload)
+            else:
+                raise protocol.ProtocolError(f"{got['type']!r} was not asked for")
+        self._verify({change["key"] for change in work.changes})
+        self._send({"type": "staged"})
+
+    def _verify(self, changed: "set[str]") -> None:
+        assert self._target is not None  # noqa: S101 - _stage has seen it
+        system, store = self._machine.system, self._machine.store
+        blobs, secrets = store.lacking(self._target)
+        self._require(not blobs and not secrets, "not everything that is needed has arrived")
+        units = {}
+        for resource in self._target.resources:
+            if isinstance(resource, Unit):
+                units[resource.name] = store.content((resource.blob,))
+            elif isinstance(resource, File) and resource.key in changed and not resource.secrets:
+                system.validate(resource.path, store.content(resource.parts))
+        if any(f"unit:{name}" in changed for name in units):
+            system.validate_units(units)
+        self._verified = True
+
+    def _switch(self, message: Message) -> None:
+        self._require(self._verified and not self._provisional, "nothing is staged")
+        assert self._target is not None  # noqa: S101 - it is staged
+        assert self._meta is not None  # noqa: S101 - as above
+        self._verified = False
+        nonce, confirm = message["nonce"], message["confirm"]
+        changed = switch(self._machine, self._target, self._meta, nonce=nonce, confirm=confirm)
+        self._provisional = True
+        self._send({"type": "provisional", "changed": changed})
+
+    def _check(self, message: Message) -> None:
+        self._require(self._provisional, "nothing is provisional")
+        assert self._target is not None  # noqa: S101 - it is provisional
+        results = check(self._machine.system, self._target.checks, peers=message["peers"])
+        self._send({"type": "checks", "checks": results})
+
+    def _commit(self, _: Message) -> None:
+        self._require(self._provisional, "nothing is provisional")
+        number, notes = commit(self._machine)
+        self._provisional = False
+        self._send({"type": "committed", "number": number, "notes": notes})
+
+    def _undo(self, _: Message) -> None:
+        self._require(self._provisional, "nothing is provisional")
+        self._provisional = False
+        undo(self._machine)
+        self._send({"type": "undone"})
+
+    def _confirm(self, message: Message) -> int:
+        journal = self._machine.store.journal
+        good = journal and journal["provisional"] and journal["run"] == message["run"]
+        if not journal or not good or journal["nonce"] != message["nonce"]:
+            raise Failure(f"no switch of run {message['run']} waits for this confirmation")
+        self._machine.store.confirm(message["nonce"])
+        self._send({"type": "confirmed"})
+        return 0
+
+    def _require(self, condition: bool, message: str) -> None:  # noqa: FBT001 - as assert
+        if not condition:
+            raise Failure(message)
+
+    def _tell(self, step: str, detail: str) -> None:
+        self._send({"type": "progress", "step": step, "detail": detail})
+
+    def _fail(self, error: Exception) -> int:
+        """Tells what went wrong. What is not a Failure is named by its type: its text could hold anything."""
+        known = isinstance(error, (Failure, OSError, ValueError))
+        message = str(error) if known else f"the agent failed: {type(error).__name__} {error}"
+        restored = error.restored if isinstance(error, Failure) else True
+        detail = error.detail if isinstance(error, Failure) else ""
+        restored = restored and not self._provisional
+        self._send({"type": "failed", "message": message, "restored": restored, "detail": detail})
+        self._failed = True
+        return 1
+
+    def _send(self, message: Message) -> None:
+        # A link that is lost in the middle of a switch must not end it there: the next read sees it.
+        with contextlib.suppress(OSError):
+            protocol.write_frame(self._sink, message)
+
+
+@contextlib.contextmanager
+def locked(root: str) -> Iterator[None]:
+    """Holds the machine's lock.
+
+    Raises:
+        Failure: When another agent holds it for longer than `PATIENCE`.
+    """
+    path = os.path.join(root, HOME[1:], "lock")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    holder = os.pread(fd, 200, 0).decode(errors="replace") or "another agent"
+                    raise Failure(f"{holder} is at work on this machine") from None
+                time.sleep(0.05)
+        note_holder(root, "")
+        yield
+    finally:
+        os.close(fd)
+
+
+def note_holder(root: str, run: str) -> None:
+    """Writes who holds the lock, for those who wait."""
+    with open(os.path.join(root, HOME[1:], "lock"), "r+", encoding="utf-8") as file:
+        file.truncate()
+        file.write(f"run {run} (pid {os.getpid()})" if run else f"pid {os.getpid()}")

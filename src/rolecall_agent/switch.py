@@ -1,0 +1,297 @@
+"""The order of a switch.
+
+`switch` makes a new generation provisional; `commit` makes it the current one; `undo` is the same way towards the old
+generation. Each step looks at what is there and does only what is missing, so that a machine that was killed anywhere
+is brought back by `undo` again: `recover` does so at the next open, or at boot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from rolecall_agent import boot
+from rolecall_agent.comparison import Done, Work, compare
+from rolecall_agent.resources import Action, AuthorizedKey, Package, Resource, Unit
+from rolecall_agent.tree import Failure
+
+if TYPE_CHECKING:
+    from rolecall_agent.configuration import Check, Configuration
+    from rolecall_agent.protocol import CheckResult, Meta
+    from rolecall_agent.store import Store
+    from rolecall_agent.system import System
+
+# Through these we are talked to: they come last, when everything else is known to work.
+_LAST = ("sshd.service", "ssh.service", "systemd-networkd.service")
+_TAIL = 2000  # characters of a check's output
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a switch happens.
+
+    Attributes:
+        system: The machine.
+        store: Its state directory.
+        tell: Told each step and its detail.
+    """
+
+    system: System
+    store: Store
+    tell: Callable[[str, str], None]
+
+    def configuration(self, number: int) -> Configuration:
+        """The configuration of a generation, with what the agent adds itself."""
+        return self.whole(self.store.configuration(number))
+
+    def whole(self, configuration: Configuration) -> Configuration:
+        """A configuration with what the agent adds itself: the unit that it needs at boot."""
+        if not self.system.boots or not configuration.resources:
+            return configuration
+        return replace(configuration, resources=(*configuration.resources, boot.unit()))
+
+
+def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool) -> List[str]:
+    """Switches to a staged configuration; provisional afterwards.
+
+    Args:
+        machine: Where; no journal is there.
+        target: Everything that it needs is in the store.
+        meta: Who does this.
+        nonce: What a confirmation must give.
+        confirm: Whether `commit` needs one.
+
+    Returns:
+        The keys of the resources that changed.
+
+    Raises:
+        Failure: When it failed; ``restored`` says whether the machine is as it was.
+    """
+    store = machine.store
+    journal: Dict[str, Any] = {
+        "run": meta["run"],
+        "from": store.current,
+        "to": store.add_generation(target, meta),
+        "nonce": nonce,
+        "confirm": confirm,
+        "provisional": False,
+        "units": [],
+        "actions": [],
+    }
+    for blob in machine.whole(target).blobs:
+        if blob.data is not None:  # the boot unit's
+            store.add_blob(blob.sha256, blob.data)
+    store.set_boot_agent()
+    store.write_journal(journal)
+    try:
+        work = _move(machine, journal, machine.configuration(journal["from"]), machine.whole(target))
+        machine.tell("check", "")
+        failed = [result for result in check(machine.system, target.checks, peers=False) if not result["ok"]]
+        if failed:
+            raise Failure(f"the check {failed[0]['name']!r} failed", failed[0]["output"])
+        store.write_journal({**journal, "provisional": True})
+    except Exception as error:
+        raise _undone(machine, error) from error
+    return [change["key"] for change in work.changes if change["action"] != "adopt"]
+
+
+def _move(
+    machine: Machine, journal: Dict[str, Any], old: Configuration, new: Configuration, undoing: Optional[Done] = None
+) -> Work:
+    """From one configuration to another, whatever of either is there."""
+    system, store, tell = machine.system, machine.store, machine.tell
+    work = compare(system, store, old, new, undoing)
+
+    packages = [item for item in new.resources if isinstance(item, Package)]
+    missing = [item.name_on(system) for item in packages if item.difference(system, store)]
+    _remember(machine, packages)
+    if missing:
+        tell("install", " ".join(missing))
+        system.install(missing)
+
+    if work.stop:
+        tell("stop", " ".join(work.stop))
+        system.systemctl("stop", work.stop)
+
+    changed = {change["key"] for change in work.changes}
+    for kind, group in groupby(new.resources, key=lambda resource: resource.kind):
+        if kind == "package":
+            continue
+        resources = [resource for resource in group if resource.key in changed]
+        _remember(machine, resources)
+        for resource in resources:
+            if resource.difference(system, store):
+                tell(kind, resource.key.partition(":")[2])
+                resource.apply(system, store)
+
+    for action in work.undo:
+        _run(machine, action, action.undo)
+    # Links of a unit go by its [Install] section: before its file does.
+    system.systemctl("disable", [name for name in work.disable if system.unit(name).known])
+    for resource in work.remove:
+        if resource.key in store.originals:
+            tell("remove", resource.key)
+            resource.restore(system, store, store.originals[resource.key])
+    _remove_made(machine)
+
+    if not undoing and (work.run or work.restart or work.reload or work.start):
+        # From here on going back means to restart and to run them again.
+        journal["units"] = sorted({*work.restart, *work.reload, *work.start})
+        journal["actions"] = sorted(action.key for action in work.run)
+        store.write_journal(journal)
+    for action in work.run:
+        _run(machine, action, action.argv)
+
+    system.systemctl("enable", work.enable)
+    if work.units_changed:
+        tell("systemd", "reload")
+        system.systemctl("daemon-reload", ())
+    if undoing:
+        system.systemctl("reset-failed", [name for name in sorted(undoing.units) if system.unit(name).failed])
+    for last in (False, True):
+        for verb, names in (("restart", work.restart), ("reload-or-restart", work.reload), ("start", work.start)):
+            batch = [name for name in names if (name in _LAST) is last]
+            if batch:
+                tell(verb, " ".join(batch))
+                system.systemctl(verb, batch)
+        system.require_running([name for name in (*work.restart, *work.reload, *work.start) if (name in _LAST) is last])
+    return work
+
+
+def undo(machine: Machine) -> None:
+    """Back to the generation from which the journal's switch began.
+
+    Raises:
+        Failure: When that failed too; the journal stays, and the next open tries again.
+    """
+    journal = machine.store.journal
+    if journal is None:
+        return
+    old, new = machine.configuration(journal["to"]), machine.configuration(journal["from"])
+    for resource in (*old.resources, *new.resources):
+        for path in _paths(machine, resource):
+            machine.system.sweep(path)
+    done = Done(frozenset(journal["units"]), frozenset(journal["actions"]))
+    try:
+        _move(machine, journal, old, new, done)
+        _settle(machine)
+    except Exception as error:
+        found = error if isinstance(error, Failure) else Failure(f"{type(error).__name__}: {error}")
+        raise Failure(f"it could not be brought back: {found.message}", found.detail, restored=False) from error
+
+
+def commit(machine: Machine) -> Tuple[int, List[str]]:
+    """Makes the provisional generation the current one: its number, and what could not be tidied.
+
+    Raises:
+        Failure: When none is provisional, or it waits for a confirmation.
+    """
+    journal = machine.store.journal
+    if journal is None or not journal["provisional"]:
+        raise Failure("there is nothing to commit")
+    if journal["confirm"] and machine.store.confirmed != journal["nonce"]:
+        raise Failure("the switch has not been confirmed over a second connection", restored=False)
+    machine.store.set_current(journal["to"])
+    return journal["to"], _settle(machine)
+
+
+def recover(machine: Machine) -> Optional[str]:
+    """Ends a switch whose agent is gone: None for nothing to do, else ``"undone"`` or ``"committed"``.
+
+    Raises:
+        Failure: When it could not be undone.
+    """
+    journal = machine.store.journal
+    if journal is None:
+        return None
+    if machine.store.current == journal["to"]:
+        _settle(machine)
+        return "committed"
+    undo(machine)
+    return "undone"
+
+
+def check(system: System, checks: Sequence[Check], *, peers: bool) -> List[CheckResult]:
+    """Runs those checks that need peers, or the others."""
+    results: List[CheckResult] = []
+    for each in checks:
+        if each.peers == peers:
+            status, output = system.run(each.argv, each.timeout)
+            results.append({"name": each.name, "ok": status == 0, "output": output[-_TAIL:]})
+    return results
+
+
+def _undone(machine: Machine, error: Exception) -> Failure:
+    """What to raise for a switch that failed, after undoing it."""
+    found = error if isinstance(error, Failure) else Failure(f"{type(error).__name__}: {error}")
+    machine.tell("undo", found.message)
+    try:
+        undo(machine)
+    except Failure as second:
+        return Failure(f"{found.message}; {second.message}", f"{found.detail}\n{second.detail}".strip(), restored=False)
+    return found
+
+
+def _settle(machine: Machine) -> List[str]:
+    """What is left to do when a switch has ended, either way; what could not be tidied."""
+    system, store = machine.system, machine.store
+    kept = {resource.key for resource in machine.configuration(store.current).resources}
+    ended = {key: value for key, value in store.originals.items() if key not in kept and not key.startswith("made:")}
+    # Packages go only now: going back must not need the network. A package that another one declares stays.
+    wanted = {value["name"] for key, value in store.originals.items() if key.startswith("package:") and key in kept}
+    ours = [value["name"] for key, value in ended.items() if key.startswith("package:") and not value["installed"]]
+    notes = system.uninstall([name for name in ours if name not in wanted and system.installed(name)])
+    store.forget(ended)
+    store.prune()
+    store.drop_journal()
+    return notes
+
+
+def _remember(machine: Machine, resources: Sequence[Resource]) -> None:
+    """Captures what stands where resources that are not ours yet will be."""
+    originals: Dict[str, Any] = {}
+    for resource in resources:
+        if resource.key not in machine.store.originals:
+            originals.update(resource.capture(machine.system, machine.store))
+    machine.store.remember({key: value for key, value in originals.items() if key not in machine.store.originals})
+
+
+def _remove_made(machine: Machine) -> None:
+    """Removes folders, and files of keys, that we made on the way and that hold nothing any more."""
+    system, store = machine.system, machine.store
+    declared = {
+        resource.key.partition(":")[2]
+        for number in (store.current, (store.journal or {}).get("to", 0))
+        for resource in machine.configuration(number).resources
+        if resource.kind == "directory"
+    }
+    gone = []
+    for key in sorted((key for key in store.originals if key.startswith("made:")), reverse=True):
+        path = key[len("made:") :]
+        entry = system.stat(path)
+        if entry is None:
+            gone.append(key)
+        elif (entry.type == "file" and not entry.size) or (
+            entry.type == "directory" and path not in declared and not system.names(path)
+        ):
+            system.remove(path)
+            gone.append(key)
+    store.forget(gone)
+
+
+def _run(machine: Machine, action: Action, argv: Sequence[str]) -> None:
+    machine.tell("action", action.name)
+    status, output = machine.system.run(argv, 600)
+    if status:
+        raise Failure(f"the action {action.name!r} failed with status {status}", output)
+
+
+def _paths(machine: Machine, resource: Resource) -> List[str]:
+    """Where a killed write may have left something beside."""
+    if isinstance(resource, AuthorizedKey):
+        account = machine.system.user(resource.user)
+        return [f"{account.home}/.ssh/authorized_keys"] if account else []
+    if resource.kind in {"file", "unit"}:
+        return [resource.path]  # type: ignore[union-attr]  # these have one
+    return []

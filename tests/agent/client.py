@@ -1,0 +1,109 @@
+"""A small controller: one conversation with an agent, over real pipes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rolecall_agent import archive, protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Self
+
+    from rolecall_agent.configuration import Configuration
+
+META = {"run": "run-1", "user": "tester", "commit": "", "at": "2026-01-01T00:00:00Z"}
+
+
+class Refused(Exception):  # noqa: N818
+    def __init__(self, message: dict[str, Any]) -> None:
+        super().__init__(message["message"])
+        self.failed = message
+
+
+class Client:
+    def __init__(self, root: Path, python: str = sys.executable, before: str = "") -> None:
+        argv = archive.command(str(root), python)
+        if before:
+            argv = ["sh", "-c", f'{before}; exec "$@"', "sh", *argv]
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.progress: list[dict[str, Any]] = []
+        self.agent_sent = False
+        self.began = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.close()
+        self.process.wait(20)
+        self.process.stdout.close()
+
+    def send(self, message: dict[str, Any], payload: bytes = b"") -> None:
+        protocol.write_frame(self.process.stdin, message, payload)  # type: ignore[arg-type]
+
+    def receive(self) -> dict[str, Any]:
+        if not self.began:
+            protocol.skip_banner(self.process.stdout)  # type: ignore[arg-type]
+            self.began = True
+        while frame := protocol.read_frame(self.process.stdout):  # type: ignore[arg-type]
+            message, _ = frame
+            if message["type"] == "progress":
+                self.progress.append(message)
+                continue
+            if message["type"] == "failed":
+                raise Refused(message)
+            return message
+        raise EOFError
+
+    def ask(self, **message: object) -> dict[str, Any]:
+        self.send(message)
+        return self.receive()
+
+    def open(self, expect: str | None = None) -> dict[str, Any]:
+        return self.first(type="open", protocol=protocol.PROTOCOL, machine="m", expect=expect)
+
+    def first(self, **message: object) -> dict[str, Any]:
+        digest, packed = archive.build()
+        answer = self.ask(agent=digest, **message)
+        if answer["type"] == "need-agent":
+            self.agent_sent = True
+            self.send({"type": "agent"}, packed)
+            answer = self.receive()
+        return answer
+
+    def compare(self, configuration: Configuration) -> dict[str, Any]:
+        self.configuration = configuration
+        return self.ask(type="compare", configuration=configuration.as_json())
+
+    def stage(self, comparison: str, secrets: Mapping[str, bytes]) -> dict[str, Any]:
+        need = self.ask(type="stage", comparison=comparison, meta=META)
+        blobs = {blob.sha256: blob.data for blob in self.configuration.blobs}
+        for sha256 in need["blobs"]:
+            self.send({"type": "blob", "sha256": sha256}, blobs[sha256] or b"")
+        for name, file, version in need["secrets"]:
+            self.send({"type": "secret", "name": name, "file": file, "version": version}, secrets[version])
+        assert self.ask(type="verify") == {"type": "staged"}
+        return need
+
+    def switch(
+        self, configuration: Configuration, secrets: Mapping[str, bytes] | None = None, *, confirm: bool = False
+    ) -> dict[str, Any]:
+        self.stage(self.compare(configuration)["digest"], secrets or {})
+        return self.ask(type="switch", nonce="n1", confirm=confirm)
+
+    def commit(self) -> int:
+        number: int = self.ask(type="commit")["number"]
+        return number
+
+
+def update(root: Path, configuration: Configuration, secrets: Mapping[str, bytes] | None = None) -> int:
+    with Client(root) as client:
+        client.open()
+        client.switch(configuration, secrets)
+        return client.commit()
