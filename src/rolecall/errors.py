@@ -52,11 +52,11 @@ class Fault:
 
     def __str__(self) -> str:
         """The lines that a person sees."""
-        lines = [f"{'warning' if self.warning else 'error'}: {self.message}"]
+        lines = [f"{'warning' if self.warning else 'error'}: {_printable(self.message)}"]
         if self.where and str(self.where):
-            lines.append(f"  at {self.where}")
+            lines.append(f"  at {_printable(str(self.where))}")
         if self.hint:
-            lines.append(f"hint: {self.hint}")
+            lines.append(f"hint: {_printable(self.hint, keep=chr(10))}")
         return "\n".join(lines)
 
     def at(self, where: Where) -> Fault:
@@ -92,6 +92,13 @@ class Faults(Exception):  # noqa: N818 - the design's word for it
 def fault(message: str, *, where: Where | None = None, hint: str = "") -> Faults:
     """A single fault, ready to raise."""
     return Faults([Fault(message, where, hint)])
+
+
+def _printable(text: str, *, keep: str = "") -> str:
+    """Control characters escaped: what a file holds must not steer the terminal that its faults are shown on."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def dotted(keys: Sequence[str | int]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 if TYPE_CHECKING:
@@ -21,18 +21,25 @@ NAME_LENGTH = 63  # the longest label of a host name (RFC 1035, 2.3.4)
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 
 
-def _empty_when_none(value: object) -> object:
-    """YAML reads ``jon:`` as null where Nix and TOML write ``jon = {}``."""
-    return {} if value is None else value
-
-
 class Table(BaseModel):
-    """A table of the inventory: camelCase in files, unknown keys refused, values never changed afterwards."""
+    """A table of the inventory: camelCase in files, unknown keys refused, values never changed afterwards.
+
+    Null says nothing: YAML reads ``jon:`` as null where Nix and TOML write ``jon = {}``.
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: object) -> object:
+        if value is None:
+            return {}
+        if isinstance(value, dict) and None in value.values():
+            return {key: each for key, each in value.items() if each is not None}
+        return value
 
-RawSettings = Annotated[dict[str, Any], BeforeValidator(_empty_when_none)]
+
+RawSettings = dict[str, Any]
 
 
 class Meta(Table):
@@ -77,10 +84,10 @@ class Machine(Table):
 
     tags: list[Name] = []
     description: str = ""
-    machine_class: str = "linux"
+    machine_class: Name = "linux"
     platform: str = ""
     state: dict[Name, State] = {}
-    deploy: Annotated[Deploy, BeforeValidator(_empty_when_none)] = Deploy()
+    deploy: Deploy = Deploy()
     installed_at: int | None = None
 
 
@@ -111,28 +118,24 @@ class RoleTag(Table):
 
 def _tags_as_table(value: object) -> object:
     """``tags = ["a"]`` is short for ``tags.a = {}``."""
-    if isinstance(value, list):
-        return {tag if isinstance(tag, str) else repr(tag): {} for tag in value}
-    return _empty_when_none(value)
+    if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
+        return {tag: {} for tag in value}
+    return value
 
 
 class Role(Table):
     """One role of an instance: who plays it, with what settings."""
 
-    machines: Annotated[
-        dict[Name, Annotated[RoleMachine, BeforeValidator(_empty_when_none)]], BeforeValidator(_empty_when_none)
-    ] = {}
-    tags: Annotated[
-        dict[Name, Annotated[RoleTag, BeforeValidator(_empty_when_none)]], BeforeValidator(_tags_as_table)
-    ] = {}
+    machines: dict[Name, RoleMachine] = {}
+    tags: Annotated[dict[Name, RoleTag], BeforeValidator(_tags_as_table)] = {}
     settings: RawSettings = {}
 
 
 class Instance(Table):
     """One use of a service, under a name of the user's choice."""
 
-    module: Annotated[Module, BeforeValidator(_empty_when_none)] = Module()
-    roles: dict[Name, Annotated[Role, BeforeValidator(_empty_when_none)]] = {}
+    module: Module = Module()
+    roles: dict[Name, Role] = {}
 
 
 class Inventory(Table):
@@ -141,10 +144,10 @@ class Inventory(Table):
     ``tags`` holds the user's own ``tags.T`` lists; `members_of` adds the machines' tags and the computed ones.
     """
 
-    meta: Annotated[Meta, BeforeValidator(_empty_when_none)] = Meta()
-    machines: dict[Name, Annotated[Machine, BeforeValidator(_empty_when_none)]] = {}
+    meta: Meta = Meta()
+    machines: dict[Name, Machine] = {}
     tags: dict[Name, list[Name]] = {}
-    instances: dict[Name, Annotated[Instance, BeforeValidator(_empty_when_none)]] = {}
+    instances: dict[Name, Instance] = {}
 
 
 class Source:
@@ -154,14 +157,22 @@ class Source:
         file: The file.
         prefix: Keys inside the file under which the inventory stands, e.g. ``("clan", "inventory")``.
         data: The inventory part of it, JSON-compatible.
+        inputs: What the file says of where inputs come from: a name to a URL or a distribution.
     """
 
-    __slots__ = ("data", "file", "prefix")
+    __slots__ = ("data", "file", "inputs", "prefix")
 
-    def __init__(self, file: Path, data: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        file: Path,
+        data: Mapping[str, Any],
+        prefix: tuple[str, ...] = (),
+        inputs: Mapping[str, str] | None = None,
+    ) -> None:
         self.file = file
         self.prefix = prefix
         self.data = data
+        self.inputs = inputs or {}
 
 
 class Loaded:

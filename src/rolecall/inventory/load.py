@@ -1,0 +1,64 @@
+"""Stage 1: the project's inventory files to one checked inventory."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from rolecall.errors import Fault, Faults
+from rolecall.inventory import files, shape, tags
+from rolecall.inventory.data import merge
+from rolecall.inventory.locate import locate
+from rolecall.model.inventory import Loaded, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rolecall.project import Project
+
+
+def load(project: Project) -> Loaded:
+    """The project's inventory.
+
+    Raises:
+        Faults: All that is wrong with its files, notation and shape, each with its place.
+    """
+    loaded, faults = read(project)
+    if faults:
+        raise Faults(faults)
+    return loaded
+
+
+def read(project: Project) -> tuple[Loaded, tuple[Fault, ...]]:
+    """What of the project's inventory fits its model, and the faults of the rest.
+
+    For a caller that reports them together with those of later stages; `load` is for everyone else.
+
+    Raises:
+        Faults: When a file cannot be read at all: what later stages said about the rest would mislead.
+    """
+    sources: list[Source] = []
+    unread: list[Fault] = []
+    for file in files.find(project):
+        try:
+            sources.append(files.read(file))
+        except Faults as error:
+            unread += error.faults
+    sources[:0] = _folders(project)
+    inventory, faults = shape.inventory(reduce(merge, (dict(source.data) for source in sources), {}))
+    if unread:
+        raise Faults(_located([*unread, *faults], sources))
+    tagged, wrong = tags.members(inventory)
+    return Loaded(inventory, tuple(sources), tagged), tuple(_located([*faults, *wrong], sources))
+
+
+def _folders(project: Project) -> list[Source]:
+    """The machines that are declared by having a folder, as the most general source."""
+    if not project.machines.is_dir():
+        return []
+    names = sorted(path.name for path in project.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
+    return [Source(project.machines, {"machines": {name: {} for name in names}})] if names else []
+
+
+def _located(faults: Iterable[Fault], sources: Sequence[Source]) -> list[Fault]:
+    return [locate(fault, sources) for fault in faults]

@@ -1,0 +1,69 @@
+"""Where a fault stands: line and column are looked up by a second parse, and only when a fault is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rolecall.errors import Faults, Where
+from rolecall.inventory import files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rolecall.errors import Fault
+    from rolecall.model.inventory import Source
+
+Keys = tuple[str | int, ...]
+Position = tuple[Keys, int, int]  # a key path from the file's top, its line, its column
+
+
+def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
+    """The fault with file, line and column of the deepest key on its path that is written somewhere.
+
+    Args:
+        fault: Its ``where.keys`` are counted from the inventory's top; a line that is known already is kept.
+        sources: From general to specific: of two that have the path equally deep, the later one counts.
+    """
+    where = fault.where or Where()
+    if where.line:
+        return fault
+    best: tuple[int, Source, tuple[int, int]] | None = None
+    for source in sources:
+        if where.file not in {None, source.file}:
+            continue
+        known = written(source.file)
+        path = (*source.prefix, *where.keys)
+        depth = next((n for n in range(len(path), 0, -1) if path[:n] in known), 0)
+        depth = max(depth - len(source.prefix), 0)
+        if best is None or depth >= best[0]:
+            best = depth, source, known.get(path[: len(source.prefix) + depth], (0, 0)) if depth else (0, 0)
+    if best is None:
+        return fault
+    _, source, (line, column) = best
+    return fault.at(replace(where, file=source.file, line=line, column=column))
+
+
+def written(file: Path) -> Mapping[Keys, tuple[int, int]]:
+    """Line and column of every key path that a file writes; nothing for what cannot be read again."""
+    try:
+        stamp = file.stat()
+    except OSError:
+        return {}
+    return _written(file, stamp.st_mtime_ns, stamp.st_size)
+
+
+@lru_cache(maxsize=8)
+def _written(file: Path, _changed: int, _size: int) -> Mapping[Keys, tuple[int, int]]:
+    found: dict[Keys, tuple[int, int]] = {}
+    notation = files.notation(file)
+    if notation is None:
+        return found
+    try:
+        for keys, line, column in notation.positions(files.text(file)):
+            found.setdefault(keys, (line, column))  # a table opened in several places stands at the first
+    except Faults:
+        pass
+    return found

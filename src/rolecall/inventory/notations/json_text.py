@@ -1,0 +1,92 @@
+"""JSON (RFC 8259), by the standard library; a key that stands twice in an object is a fault."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rolecall.inventory import wrapping
+from rolecall.inventory.data import shown, syntax_fault
+from rolecall.inventory.notations import trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tree_sitter import Node
+
+    from rolecall.inventory.data import Data
+    from rolecall.inventory.locate import Keys, Position
+    from rolecall.model.inventory import Source
+
+
+class _TwiceError(ValueError):
+    """A key that stands twice in one object."""
+
+
+def read(text: str, file: Path) -> Source:
+    """The inventory in a JSON file.
+
+    Raises:
+        Faults: A syntax error, a key set twice, or what is no data.
+    """
+    try:
+        return wrapping.source(file, json.loads(text, object_pairs_hook=_once))
+    except json.JSONDecodeError as error:
+        message = f"JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+        raise syntax_fault(message, error.lineno, error.colno, hint=_hint(error)) from None
+    except _TwiceError as error:
+        line, column = _second(text, str(error))
+        hint = "remove one of the two"
+        raise syntax_fault(f"{shown(str(error))} is set twice", line, column, hint=hint) from None
+    except ValueError as error:
+        raise syntax_fault(f"JSON: {error}") from None
+
+
+def _hint(error: json.JSONDecodeError) -> str:
+    if error.msg.startswith(("Illegal trailing comma", "Expecting property name")):
+        return "keys stand in double quotes, and no comma follows the last entry"
+    return "one comma stands between two entries" if error.msg == "Expecting ',' delimiter" else ""
+
+
+def _once(pairs: list[tuple[str, object]]) -> Data:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _TwiceError(key)
+            seen.add(key)
+    return data
+
+
+def _second(text: str, key: str) -> tuple[int, int]:
+    """Where a key that some object has twice stands for the second time."""
+    seen: set[Keys] = set()
+    for keys, line, column in positions(text):
+        if keys in seen and keys[-1] == key:
+            return line, column
+        seen.add(keys)
+    return 0, 0
+
+
+def positions(text: str) -> Iterator[Position]:
+    """Where each key and each item of a list stands."""
+    return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("json", text))))
+
+
+def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:
+    todo: list[tuple[Node, Keys]] = [(node, ()) for node in tree.named_children]
+    while todo:
+        node, keys = todo.pop()
+        if node.type == "object":
+            for pair in trees.parts(node):
+                key, value = pair.child_by_field_name("key"), pair.child_by_field_name("value")
+                if key is not None and value is not None:
+                    path = (*keys, json.loads(trees.text(key)))
+                    yield path, key
+                    todo.append((value, path))
+        elif node.type == "array":
+            for index, item in enumerate(trees.parts(node)):
+                yield (*keys, index), item
+                todo.append((item, (*keys, index)))

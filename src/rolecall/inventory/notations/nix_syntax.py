@@ -1,0 +1,673 @@
+"""Nix's grammar, read into a small tree; what is beyond data becomes one `Beyond` that only a use of it faults.
+
+Written by hand rather than on tree-sitter-nix because a fault must say *which* sign is missing (an error tree does
+not know), because that parser needs quadratic time for long chains of operators, and because depth must be bounded.
+The tests hold it against tree-sitter-nix. Source of the rules: Nix's src/libexpr/lexer.l and parser.y.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from rolecall.inventory.data import DEPTH, LARGEST, shown, syntax_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space> (?: \s | \#[^\n]*+ | /\*(?s:.*?)\*/ )++ )
+  | (?P<uri>   [A-Za-z][A-Za-z0-9+.-]*+ : [A-Za-z0-9%/?:@&=+$,_.!~*'-]++ )
+  | (?P<path>  (?: ~ | [A-Za-z0-9._+-]*+ ) (?: (?: / [A-Za-z0-9._+-]++ )++ /? | /(?=\$\{) )
+             | < [A-Za-z0-9._+-]++ (?: / [A-Za-z0-9._+-]++ )*+ > )
+  | (?P<float> (?: [1-9][0-9]*+ \. [0-9]*+ | 0? \. [0-9]++ ) (?: [Ee] [+-]? [0-9]++ )? )
+  | (?P<int>   [0-9]++ )
+  | (?P<name>  [A-Za-z_][A-Za-z0-9_'-]*+ )
+  | (?P<sign>  \.\.\. | \$\{ | '' | == | != | <= | >= | && | \|\| | -> | \+\+ | // | <\| | \|> | [][{}()=;:,.?@"+*/<>!-] )
+    """,
+    re.VERBOSE,
+)
+_TEXT = re.compile(
+    r"""(?P<text> (?: [^$"\\] | \$[^{"\\] | \$(?=["\\]) )++ ) | (?P<escape> \\(?s:.) )
+    | (?P<open> \$\{ ) | (?P<end> " )""",
+    re.VERBOSE,
+)
+_INDENTED = re.compile(
+    r"""(?P<text> (?: [^$'] | \$[^{'] | '[^'$] )++ ) | (?P<quotes> ''' ) | (?P<dollar> ''\$ )
+    | (?P<escape> ''\\(?s:.) ) | (?P<open> \$\{ ) | (?P<end> '' ) | (?P<single> [$'] )""",
+    re.VERBOSE,
+)
+_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
+_KEYWORDS: Final = frozenset({"if", "then", "else", "let", "in", "inherit", "rec", "with", "assert"})
+_OPERATORS: Final = frozenset(
+    {"+", "++", "-", "*", "/", "//", "==", "!=", "<", ">", "<=", ">=", "&&", "||", "->", "?", "<|", "|>"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number or a path."""
+
+    offset: int
+    value: str | float
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string: literal parts, and expressions between ``${`` and ``}``."""
+
+    offset: int
+    parts: tuple[str | Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    offset: int
+    items: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """``a.b."c" = value;``."""
+
+    path: tuple[Text, ...]
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Inherit:
+    """``inherit a b;`` or ``inherit (source) a b;``."""
+
+    names: tuple[Text, ...]
+    source: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """``{ … }`` or ``rec { … }``."""
+
+    offset: int
+    bindings: tuple[Binding | Inherit, ...]
+    recursive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """``let … in body``."""
+
+    offset: int
+    bindings: Set
+    body: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A name that stands for its value."""
+
+    offset: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """``base.a.b``."""
+
+    offset: int
+    base: Expression
+    path: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """``function argument``."""
+
+    offset: int
+    function: Expression
+    argument: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """``names: body``; which names it takes, not their defaults."""
+
+    offset: int
+    names: tuple[str, ...]
+    body: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Correct Nix that is no data.
+
+    Attributes:
+        offset: Where it stands.
+        what: What it is, e.g. "the operator `+`".
+    """
+
+    offset: int
+    what: str
+
+
+Expression = Constant | Text | Items | Set | Let | Variable | Select | Apply | Function | Beyond
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str  # name, int, float, path, uri, sign, end
+    text: str
+    start: int
+    end: int
+
+
+def parse(text: str) -> Expression:
+    """The tree of a Nix file.
+
+    Args:
+        text: The file's content; line ends are ``\\n``.
+
+    Raises:
+        Faults: A syntax error, with line and column, or too deep nesting.
+    """
+    return _Parser(text).file()
+
+
+class _Parser:
+    """Recursive descent with one token of look-ahead; strings are read in their own two small modes."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.depth = 0
+        self.previous_end = 0
+        self.token = self._read(0)
+
+    def file(self) -> Expression:
+        whole = self.expression()
+        if self.token.kind != "end":
+            if self.token.text in {"}", "]", ")"}:
+                self._fault(f"`{self.token.text}` closes nothing", "remove it, or open its partner further up")
+            self._fault(
+                f"{self._found()} after the end of the file's one value",
+                "a file is one value: put everything between one `{` and its `}`",
+            )
+        return whole
+
+    # Expressions
+
+    def expression(self) -> Expression:
+        """Whatever can stand right of a ``=``."""
+        start = self.token.start
+        self.depth += 1
+        if self.depth > DEPTH:
+            self._fault(f"nested deeper than {DEPTH} levels", "an inventory needs a few levels only")
+        try:
+            match self.token.text if self.token.kind == "name" else "":
+                case "let":
+                    return self._let()
+                case "if":
+                    self._advance()
+                    for keyword in ("then", "else"):
+                        self.expression()
+                        self._expect(keyword, start, "if")
+                    self.expression()
+                    return Beyond(start, "`if`")
+                case "with" | "assert" as keyword:
+                    self._advance()
+                    self.expression()
+                    self._expect(";", start, keyword)
+                    self.expression()
+                    return Beyond(start, f"`{keyword}`")
+            return self._function() or self._operation()
+        finally:
+            self.depth -= 1
+
+    def _let(self) -> Expression:
+        opener = self._advance()
+        bindings = self._bindings(opener, "in")
+        return Let(opener.start, Set(opener.start, bindings, recursive=True), self.expression())
+
+    def _function(self) -> Expression | None:
+        """``x: …``, ``{ a, b ? 1, ... }: …``, and either with ``@``; None when none stands here."""
+        start = self.token.start
+        names: list[str] = []
+        if self._is_variable():
+            after = self._read(self.token.end)
+            if after.text not in {":", "@"}:
+                return None
+            names.append(self._advance().text)
+            if self.token.text == "@":
+                self._advance()
+                names += self._formals()
+        elif self.token.text == "{" and self._opens_formals():
+            names += self._formals()
+            if self.token.text == "@":
+                self._advance()
+                names.append(self._advance().text)
+        else:
+            return None
+        self._expect(":", start, "function")
+        return Function(start, tuple(names), self.expression())
+
+    def _opens_formals(self) -> bool:
+        first = self._read(self.token.end)
+        second = self._read(first.end)
+        if first.text == "}":
+            return second.text in {":", "@"}
+        if first.text == "...":
+            return True
+        return first.kind == "name" and (
+            second.text in {",", "?"} or (second.text == "}" and self._read(second.end).text in {":", "@"})
+        )
+
+    def _formals(self) -> list[str]:
+        opener = self.token
+        self._expect("{", opener.start, "function")
+        names: list[str] = []
+        while self.token.text != "}":
+            if self.token.text == "...":
+                self._advance()
+            elif self._is_variable():
+                names.append(self._advance().text)
+                if self.token.text == "?":
+                    self._advance()
+                    self.expression()
+            else:
+                self._fault(f"expected the name of an argument, found {self._found()}")
+            if self.token.text != "}":
+                self._expect(",", opener.start, "{")
+        self._advance()
+        return names
+
+    def _operation(self) -> Expression:
+        """Operands and operators; precedence does not matter, since any operator but a number's sign is beyond data."""
+        sign = self.token if self.token.text in {"-", "!"} else None
+        while self.token.text in {"-", "!"}:
+            self._advance()
+        result = self._application()
+        if sign:
+            plain = isinstance(result, Constant) and not isinstance(result.value, str) and sign.text == "-"
+            signs = self.text[sign.start : result.offset].strip()
+            if plain and signs == "-":
+                result = Constant(sign.start, -result.value)  # type: ignore[union-attr,operator]
+            else:
+                result = Beyond(sign.start, f"the operator `{sign.text}`")
+        while self.token.text in _OPERATORS and self.token.kind == "sign":
+            operator = self._advance()
+            if not isinstance(result, Beyond):
+                result = Beyond(operator.start, f"the operator `{operator.text}`")
+            if operator.text == "?":
+                self._path()
+                continue
+            while self.token.text in {"-", "!"}:
+                self._advance()
+            if self.token.text in {"let", "if", "with", "assert"} or (
+                (self._is_variable() or self.token.text == "{") and self._starts_function()
+            ):
+                self.expression()
+                break
+            self._application()
+        return result
+
+    def _starts_function(self) -> bool:
+        if self.token.text == "{":
+            return self._opens_formals()
+        return self._read(self.token.end).text in {":", "@"}
+
+    def _application(self) -> Expression:
+        start = self.token.start
+        result = self._operand()
+        while self._at_operand():
+            end = self.previous_end
+            argument = self._operand()
+            if self.token.text == "=":  # what was read as an argument is the next entry's name
+                self._fault("`;` is missing after this value", "every entry ends with `;`: `name = value;`", at=end)
+            result = Apply(start, result, argument)
+        return result
+
+    def _at_operand(self) -> bool:
+        token = self.token
+        if token.kind == "sign":
+            return token.text in {'"', "''", "{", "[", "("}
+        return token.kind != "end" and (token.text not in _KEYWORDS or token.text == "rec")
+
+    def _operand(self) -> Expression:
+        """A simple value with the names selected from it."""
+        start = self.token.start
+        value = self._simple()
+        if self.token.text == "." and self.token.kind == "sign":
+            self._advance()
+            value = Select(start, value, self._path())
+        if self.token.text == "or" and self.token.kind == "name":
+            self._advance()
+            self._operand()
+            value = Beyond(start, "`or`")
+        return value
+
+    def _simple(self) -> Expression:
+        token = self.token
+        match token.kind, token.text:
+            case "int", digits:
+                self._advance()
+                if len(digits) > len(str(LARGEST)) or int(digits) >= LARGEST:
+                    self._fault(f"the number {shown(digits)} is too large", "Nix numbers have 64 bits", at=token.start)
+                return Constant(token.start, int(digits))
+            case "float", digits:
+                self._advance()
+                return Constant(token.start, float(digits))
+            case "path" | "uri", path:
+                self._advance()
+                if self._adjoins("${"):
+                    while self._adjoins("${") or self._adjoins("path"):
+                        self._interpolation() if self.token.text == "${" else self._advance()
+                    return Beyond(token.start, "a path with `${…}` in it")
+                return Constant(token.start, path)
+            case "sign", '"' | "''":
+                return self._string()
+            case "sign", "[":
+                return self._list()
+            case "sign", "{":
+                self._advance()
+                return Set(token.start, self._bindings(token, "}"))
+            case "sign", "(":
+                self._advance()
+                inner = self.expression()
+                self._expect(")", token.start, "(")
+                return inner
+            case "name", "rec":
+                self._advance()
+                opener = self.token
+                self._expect("{", token.start, "rec")
+                return Set(token.start, self._bindings(opener, "}"), recursive=True)
+            case "name", name if name not in _KEYWORDS:
+                self._advance()
+                return Variable(token.start, name)
+        hint = ""
+        if token.text in {";", "}"}:
+            hint = "write a value before it; nothing is `null`, an empty table is `{}`"
+        elif token.text == "=":
+            hint = "one `=` stands between a name and its value"
+        return self._fault(f"expected a value, found {self._found()}", hint)
+
+    def _list(self) -> Expression:
+        opener = self._advance()
+        items: list[Expression] = []
+        self.depth += 1
+        if self.depth > DEPTH:
+            self._fault(f"nested deeper than {DEPTH} levels", "an inventory needs a few levels only")
+        while self.token.text != "]" or self.token.kind != "sign":
+            if self.token.kind == "end":
+                self._unclosed(opener)
+            if self.token.text == ",":
+                self._fault("a `,` in a list", 'Nix separates list items by spaces: `[ "a" "b" ]`')
+            if self.token.text == "-":
+                self._fault("a sign in a list", "put a negative number in parentheses: `[ (-1) ]`")
+            if not self._at_operand():
+                self._fault(
+                    f"{self._found()} inside the list that opens on line {self._line(opener.start)}",
+                    "close the list with `]`",
+                )
+            items.append(self._operand())
+        self._advance()
+        self.depth -= 1
+        return Items(opener.start, tuple(items))
+
+    # Sets
+
+    def _bindings(self, opener: _Token, closer: str) -> tuple[Binding | Inherit, ...]:
+        found: list[Binding | Inherit] = []
+        while self.token.text != closer or self.token.kind not in {"sign", "name"}:
+            if self.token.kind == "end":
+                self._unclosed(opener)
+            if self.token.text == "inherit":
+                found.append(self._inherit())
+                continue
+            if not self._at_name():
+                if self.token.text in {"]", ")", "}", "in"}:
+                    self._fault(
+                        f"{self._found()} before the `{opener.text}` of line {self._line(opener.start)} is closed",
+                        f"close it with `{closer}` first",
+                    )
+                hint = "entries are separated by `;` alone" if self.token.text in {",", ";"} else ""
+                self._fault(f"expected a name, found {self._found()}", hint)
+            start = self.token.start
+            path = self._path()
+            self._equals(self.text[start : self.previous_end])
+            value = self.expression()
+            self._semicolon()
+            found.append(Binding(path, value))
+        self._advance()
+        return tuple(found)
+
+    def _inherit(self) -> Inherit:
+        self._advance()
+        source = None
+        if self.token.text == "(":
+            opener = self._advance()
+            source = self.expression()
+            self._expect(")", opener.start, "(")
+        names = []
+        while self._at_name():
+            names.append(self._name())
+        self._semicolon()
+        return Inherit(tuple(names), source)
+
+    def _equals(self, name: str) -> None:
+        if self.token.text == "=":
+            self._advance()
+            return
+        name = shown(name)
+        if self.token.text == ":":
+            self._fault(f"`:` after {name}", f"Nix puts `=` between a name and its value: {name} = …;")
+        if self.token.text in {";", "}"} or self.token.kind == "end":
+            self._fault(f"{name} has no value", f"write {name} = …;")
+        self._fault(
+            f"expected `=` after {name}, found {self._found()}",
+            f"a `=` is missing between name and value: {name} = …;",
+        )
+
+    def _semicolon(self) -> None:
+        if self.token.text == ";":
+            self._advance()
+            return
+        if self.token.text == ",":
+            self._fault("`,` after a value", "in Nix every entry ends with `;`, not `,`")
+        if self.token.text in {"=", ":"}:
+            self._fault(
+                f"a second `{self.token.text}` in one entry", "end the entry before it with `;`: `name = value;`"
+            )
+        self._fault(
+            "`;` is missing after this value", "every entry ends with `;`: `name = value;`", at=self.previous_end
+        )
+
+    def _at_name(self) -> bool:
+        token = self.token
+        return (token.kind == "name" and token.text not in _KEYWORDS) or token.text in {'"', "${"}
+
+    def _path(self) -> tuple[Text, ...]:
+        names = [self._name()]
+        while self.token.text == ".":
+            self._advance()
+            if len(names) > DEPTH:
+                self._fault(f"nested deeper than {DEPTH} levels", "an inventory needs a few levels only")
+            names.append(self._name())
+        return tuple(names)
+
+    def _name(self) -> Text:
+        token = self.token
+        if not self._at_name():
+            self._fault(f"expected a name, found {self._found()}", "names stand between the dots: `a.b.c`")
+        if token.kind == "name":
+            self._advance()
+            return Text(token.start, (token.text,))
+        if token.text == "${":
+            return Text(token.start, (self._interpolation(),))
+        return self._string()
+
+    # Strings
+
+    def _string(self) -> Text:
+        opener = self.token
+        indented = opener.text == "''"
+        pattern = _INDENTED if indented else _TEXT
+        position = opener.end
+        parts: list[tuple[str | Expression, bool]] = []  # a part, and whether its spaces can be indentation
+        if indented and (first_line := re.compile(r" *\n").match(self.text, position)):
+            position = first_line.end()
+        while True:
+            match = pattern.match(self.text, position)
+            if match is None:
+                self._fault("this text is never closed", f"end it with `{opener.text}`", at=opener.start)
+            position = match.end()
+            piece = match[0]
+            match match.lastgroup:
+                case "end":
+                    break
+                case "text" | "single":
+                    parts.append((piece, True))
+                case "quotes":
+                    parts.append(("''", False))
+                case "dollar":
+                    parts.append(("$", False))
+                case "escape":
+                    parts.append((_ESCAPES.get(piece[-1], piece[-1]), False))
+                case _:
+                    self.token = _Token("sign", "${", match.start(), position)
+                    parts.append((self._interpolation(resume=True), False))
+                    position = self.previous_end
+        self.previous_end = position
+        self.token = self._read(position)
+        pieces = _unindent(parts) if indented else (part for part, _ in parts)
+        return Text(opener.start, tuple(_joined(pieces)))
+
+    def _interpolation(self, *, resume: bool = False) -> Expression:
+        """``${ … }``; with ``resume`` the text after ``}`` is left to the string around it."""
+        opener = self._advance()
+        inner = self.expression()
+        if resume and self.token.text == "}":
+            self.previous_end = self.token.end
+            return inner
+        self._expect("}", opener.start, "${")
+        return inner
+
+    # Tokens
+
+    def _read(self, position: int) -> _Token:
+        match = _TOKEN.match(self.text, position)
+        if match and match.lastgroup == "space":
+            position = match.end()
+            match = _TOKEN.match(self.text, position)
+        if match:
+            kind = match.lastgroup or ""
+            return _Token(kind, match[0], position, match.end())
+        if position >= len(self.text):
+            return _Token("end", "", position, position)
+        if self.text.startswith("/*", position):
+            self._fault("this comment is never closed", "end it with `*/`", at=position)
+        return self._fault(f"{shown(self.text[position])} has no meaning here", at=position)
+
+    def _advance(self) -> _Token:
+        token = self.token
+        self.previous_end = token.end
+        self.token = self._read(token.end)
+        return token
+
+    def _expect(self, text: str, opener: int, what: str) -> None:
+        if self.token.text == text:
+            self._advance()
+            return
+        self._fault(f"expected `{text}`, found {self._found()}", f"`{what}` on line {self._line(opener)} needs it")
+
+    def _adjoins(self, what: str) -> bool:
+        return what in {self.token.text, self.token.kind} and self.token.start == self.previous_end
+
+    def _is_variable(self) -> bool:
+        return self.token.kind == "name" and self.token.text not in _KEYWORDS
+
+    def _found(self) -> str:
+        return "the end of the file" if self.token.kind == "end" else f"`{shown(self.token.text, quote='')}`"
+
+    def _line(self, offset: int) -> int:
+        return self.text.count("\n", 0, offset) + 1
+
+    def _unclosed(self, opener: _Token) -> NoReturn:
+        closer = {"{": "}", "[": "]", "let": "in"}[opener.text]
+        self._fault(f"this `{opener.text}` is never closed", f"close it with `{closer}`", at=opener.start)
+
+    def _fault(self, message: str, hint: str = "", *, at: int | None = None) -> NoReturn:
+        raise syntax_fault(message, *place(self.text, self.token.start if at is None else at), hint=hint)
+
+
+def place(text: str, offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of an offset in characters."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+def _joined(parts: Iterator[str | Expression] | Sequence[str | Expression]) -> Iterator[str | Expression]:
+    """The parts with neighbouring literals made one."""
+    literal: list[str] = []
+    for part in parts:
+        if isinstance(part, str):
+            literal.append(part)
+            continue
+        if literal:
+            yield "".join(literal)
+            literal = []
+        yield part
+    if literal:
+        yield "".join(literal)
+
+
+def _unindent(parts: Sequence[tuple[str | Expression, bool]]) -> Iterator[str | Expression]:
+    """Drops the indentation that all lines share, and a last line of spaces (Nix: ParserState::stripIndentation)."""
+    least = 1_000_000
+    current, at_start = 0, True
+    for part, can_indent in parts:
+        if not can_indent or not isinstance(part, str):
+            if at_start:
+                at_start, least = False, min(least, current)
+            continue
+        for character in part:
+            if character == "\n":
+                at_start, current = True, 0
+            elif at_start and character == " ":
+                current += 1
+            elif at_start:
+                at_start, least = False, min(least, current)
+    dropped, at_start = 0, True
+    for number, (part, _) in enumerate(parts, 1):
+        if not isinstance(part, str):
+            at_start, dropped = False, 0
+            yield part
+            continue
+        kept: list[str] = []
+        for character in part:
+            if character == "\n":
+                at_start, dropped = True, 0
+            elif at_start and character == " ":
+                dropped += 1
+                if dropped <= least:
+                    continue
+            else:
+                at_start = False
+            kept.append(character)
+        text = "".join(kept)
+        if number == len(parts):
+            head, newline, tail = text.rpartition("\n")
+            if newline and not tail.strip(" "):
+                text = head + newline
+        yield text
+
+
+def line_starts(text: str) -> list[int]:
+    """The offset at which each line starts."""
+    return [0, *(match.end() for match in re.finditer("\n", text))]
+
+
+def place_in(starts: list[int], offset: int) -> tuple[int, int]:
+    """As `place`, for many offsets of one text."""
+    line = bisect_right(starts, offset)
+    return line, offset - starts[line - 1] + 1

@@ -1,0 +1,72 @@
+"""Python: a file that sets ``inventory`` to plain data. It is executed, with the rights of who runs Rolecall."""
+
+from __future__ import annotations
+
+import ast
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from rolecall.inventory import wrapping
+from rolecall.inventory.data import syntax_fault
+from rolecall.inventory.notations import trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rolecall.inventory.locate import Keys, Position
+    from rolecall.model.inventory import Source
+
+
+def read(text: str, file: Path) -> Source:
+    """What the file's ``inventory`` is after the file was executed.
+
+    Raises:
+        Faults: A syntax error, an exception of the file's own code, no ``inventory``, or what is no data.
+    """
+    names: dict[str, Any] = {"__name__": "inventory", "__file__": str(file)}
+    try:
+        code = compile(text, str(file), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise syntax_fault(f"Python: {error.msg}", error.lineno or 0, error.offset or 0) from None
+    except (ValueError, MemoryError) as error:
+        raise syntax_fault(f"Python: {error}") from None
+    try:
+        exec(code, names)  # noqa: S102 - the person's own program; the module's docstring says so
+    except RecursionError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the file's own
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise syntax_fault(f"this file failed: {message}", (lines and lines[-1]) or 0) from None
+    if "inventory" not in names:
+        hint = "write `inventory = {…}` at the top level"
+        raise syntax_fault("this file sets no `inventory`", hint=hint)
+    return wrapping.source(file, names["inventory"])
+
+
+def positions(text: str) -> Iterator[Position]:
+    """Where each key and each list item stands, as far as ``inventory`` is written as a literal."""
+    return trees.in_characters(text, ((keys, node.lineno - 1, node.col_offset) for keys, node in _walk(text)))
+
+
+def _walk(text: str) -> Iterator[tuple[Keys, ast.expr]]:
+    todo: list[tuple[ast.expr, Keys]] = []
+    for statement in ast.parse(text).body:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name("inventory")], value=value)
+                | ast.AnnAssign(target=ast.Name("inventory"), value=ast.expr() as value)
+            ):
+                todo = [(value, ())]
+    while todo:
+        node, keys = todo.pop()
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield (*keys, key.value), key
+                    todo.append((value, (*keys, key.value)))
+        elif isinstance(node, ast.List):
+            for index, item in enumerate(node.elts):
+                yield (*keys, index), item
+                todo.append((item, (*keys, index)))

@@ -1,0 +1,50 @@
+"""Trees that know where everything stands (tree-sitter): built only when a fault asks for a line."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tree_sitter import Node
+
+    from rolecall.inventory.locate import Keys, Position
+
+
+def parse(notation: str, text: str) -> Node:
+    """The root of the tree of ``text``.
+
+    Args:
+        notation: A grammar that is installed as ``tree_sitter_NOTATION``.
+        text: A file's content.
+    """
+    from tree_sitter import Language, Parser  # noqa: PLC0415 - not loaded while nothing is wrong
+
+    language = Language(import_module(f"tree_sitter_{notation}").language())
+    return Parser(language).parse(text.encode()).root_node
+
+
+def text(node: Node) -> str:
+    """What stands at a node."""
+    return (node.text or b"").decode()
+
+
+def parts(node: Node) -> list[Node]:
+    """A node's named children without comments."""
+    return [child for child in node.named_children if child.type != "comment"]
+
+
+def in_characters(content: str, found: Iterator[tuple[Keys, int, int]]) -> Iterator[Position]:
+    """Rows from 0 and columns in UTF-8 bytes, as parsers count them, to lines and columns from 1 in characters."""
+    lines = None if content.isascii() else content.encode().split(b"\n")
+    for keys, row, column in found:
+        if lines is not None:
+            column = len(lines[row][:column].decode(errors="replace"))  # noqa: PLW2901 - the same thing, in characters
+        yield keys, row + 1, column + 1
+
+
+def end(content: str) -> tuple[int, int]:
+    """Line and column, from 1, of the end of a text."""
+    return content.count("\n") + 1, len(content) - content.rfind("\n")

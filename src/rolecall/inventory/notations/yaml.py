@@ -1,0 +1,102 @@
+"""YAML 1.2 without tags, by ruamel.yaml; dates stay texts, as in the core schema (yaml.org/spec/1.2.2, 10.3)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rolecall.inventory import wrapping
+from rolecall.inventory.data import syntax_fault
+from rolecall.inventory.notations import trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ruamel.yaml import YAML
+    from tree_sitter import Node
+
+    from rolecall.inventory.locate import Keys, Position
+    from rolecall.model.inventory import Source
+
+
+def read(text: str, file: Path) -> Source:
+    """The inventory in a YAML file.
+
+    Raises:
+        Faults: A syntax error, a key set twice, a tag, or what is no data.
+    """
+    from ruamel.yaml.error import MarkedYAMLError  # noqa: PLC0415 - slow to load
+
+    try:
+        whole = _parser().load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        message = " ".join(part for part in (error.context, error.problem) if part).split("\n")[0]
+        raise syntax_fault(f"YAML: {message}", line, column, hint=_hint(message)) from None
+    except RecursionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - on odd input ruamel.yaml raises nearly anything
+        message = re.sub(r"\s+", " ", str(error)) or type(error).__name__
+        raise syntax_fault(f"YAML: {message}") from None
+    return wrapping.source(file, whole)
+
+
+def _parser() -> YAML:
+    from ruamel.yaml import YAML  # noqa: PLC0415 - slow to load
+    from ruamel.yaml.constructor import SafeConstructor  # noqa: PLC0415 - slow to load
+
+    class Constructor(SafeConstructor):  # type: ignore[misc, unused-ignore]
+        """Leaves dates as they are written."""
+
+    Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+    parser = YAML(typ="safe", pure=True)
+    parser.Constructor = Constructor
+    return parser
+
+
+def _hint(message: str) -> str:
+    if "duplicate key" in message:
+        return "remove one of the two"
+    if "cannot start any token" in message and "\\t" in message:
+        return "YAML is indented with spaces, never with tabs"
+    if "could not determine a constructor" in message:
+        return "remove the tag (`!…`); an inventory is plain data"
+    if "mapping values are not allowed here" in message:
+        return "check the indentation of this line and of the one above; a text with `: ` stands in quotes"
+    return ""
+
+
+def positions(text: str) -> Iterator[Position]:
+    """Where each key and each item of a list stands."""
+    return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("yaml", text))))
+
+
+def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:
+    todo: list[tuple[Node, Keys]] = [(node, ()) for node in trees.parts(tree) if node.type == "document"]
+    while todo:
+        node, keys = todo.pop()
+        if node.type in {"block_mapping", "flow_mapping"}:
+            for pair in trees.parts(node):
+                key = pair.child_by_field_name("key")
+                value = pair.child_by_field_name("value")
+                name = _name(key or pair)
+                yield (*keys, name), key or pair
+                if value is not None:
+                    todo.append((value, (*keys, name)))
+        elif node.type in {"block_sequence", "flow_sequence"}:
+            for index, item in enumerate(trees.parts(node)):
+                inner = trees.parts(item)[0] if item.type == "block_sequence_item" and trees.parts(item) else item
+                yield (*keys, index), inner
+                todo.append((inner, (*keys, index)))
+        elif node.type in {"document", "block_node", "flow_node"}:
+            todo.extend((child, keys) for child in trees.parts(node))
+
+
+def _name(key: Node) -> str:
+    written = trees.text(key).strip()
+    if written[:1] in {'"', "'"}:
+        value = _parser().load(written)
+        return value if isinstance(value, str) else written
+    return written
