@@ -20,7 +20,7 @@ from rolecall import inventory
 from rolecall import vars as var_store
 from rolecall.deploy.fleet import Fleet, Wanted
 from rolecall.deploy.target import Target, find_target, pinned_keys
-from rolecall.errors import Fault, Faults, fault, nearest
+from rolecall.errors import Fault, Faults, Where, fault, nearest
 from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import resolve
 from rolecall.evaluate.order import waves
