@@ -11,13 +11,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 
-from rolecall.cli.lab import lab as command
 from rolecall.errors import Faults
 from rolecall.lab import Lab, base, find, relay
 from rolecall.lab.proxy import Proxy
@@ -258,28 +255,25 @@ def test_a_killed_boss_takes_the_machines_along_and_down_sweeps(tmp_path: Path) 
 
 
 @pytest.mark.lab
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipeline = ModuleType("rolecall.pipeline")
-    monkeypatch.setattr(pipeline, "machine_names", lambda _: ["one"], raising=False)
-    monkeypatch.setitem(sys.modules, "rolecall.pipeline", pipeline)
-    (tmp_path / "inventory.toml").write_text("")
-    monkeypatch.chdir(tmp_path)
-    runner = CliRunner()
+def test_the_command(tmp_path: Path) -> None:
+    (tmp_path / "inventory.toml").write_text("[machines.one]\n")
 
-    def rolecall(*argv: str) -> str:
-        result = runner.invoke(command, argv, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return result.stdout
+    def rolecall(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "rolecall", "-C", str(tmp_path), "lab", *words]
+        environment = os.environ | {"PYTHONPATH": str(Path(base.__file__).parents[2])}
+        return subprocess.run(argv, check=False, capture_output=True, text=True, env=environment)
 
-    with pytest.raises(Faults, match="the lab is down"):
-        runner.invoke(command, ["run", "one", "--", "true"], catch_exceptions=False)
+    assert "error: the lab is down\nhint: " in rolecall("run", "one", "--", "true").stderr
     try:
-        assert [*json.loads(rolecall("up", "--json"))["machines"]] == ["one"]
-        assert json.loads(rolecall("status", "--json")) == {"machines": {"one": True}}
-        assert rolecall("run", "--all", "--", "echo", "a  b") == "one: a  b\n"
-        assert runner.invoke(command, ["run", "one", "--", "exit 3"]).exit_code == 127
-        with pytest.raises(Faults, match="did you mean"):
-            runner.invoke(command, ["run", "ome", "--", "true"], catch_exceptions=False)
+        up = rolecall("up", "--json")
+        assert [*json.loads(up.stdout)["machines"]] == ["one"], up.stderr
+        assert rolecall("up").stdout == "all machines are there already\n"
+        assert json.loads(rolecall("status", "--json").stdout) == {"machines": {"one": True}}
+        assert rolecall("run", "one", "--", "echo", "a  b").stdout == "a  b\n"
+        assert rolecall("run", "one", "sh", "-c", "exit 3").returncode == 3
+        assert rolecall("run", "--all", "--", "echo", "a  b").stdout == "one: a  b\n"
+        assert rolecall("run", "one").returncode == 2
+        assert "did you mean 'one'?" in rolecall("run", "ome", "--", "true").stderr
     finally:
-        rolecall("down")
+        assert rolecall("down").returncode == 0
     assert not (tmp_path / ".rolecall/lab").exists()

@@ -170,11 +170,17 @@ class Lab:
 
         Raises:
             subprocess.CalledProcessError: The command failed and ``check`` is true.
+            Faults: The lab has no such machine, or is down.
         """
         return subprocess.run(self.argv(machine, *argv), input=input or b"", capture_output=True, check=check)
 
     def argv(self, machine: str, *command: str) -> list[str]:
-        """The words that run a command on a machine, or with none log in to it."""
+        """The words that run a command on a machine, or with none log in to it.
+
+        Raises:
+            Faults: The lab has no such machine, or is down.
+        """
+        self._check(machine)
         return ["ssh", "-F", str(self.ssh_config), "--", machine, *([shlex.join(command)] if command else [])]
 
     def kill(self, machine: str) -> None:
@@ -396,12 +402,20 @@ class Lab:
         Raises:
             Faults: The lab is down or has no such machine, or it could not be done.
         """
-        if machine not in (known := self._records()):
-            raise fault(f"the lab has no machine {machine!r}", hint=nearest(machine, known, what="machines of the lab"))
+        self._check(machine)
         try:
             self._ask(verb, machine=machine)
         except OSError as error:
             raise fault("the lab is down", hint="boot it: rolecall lab up") from error
+
+    def _check(self, machine: str) -> None:
+        """Raises Faults for a machine that the lab does not have."""
+        known = self._records()
+        if not known:
+            raise fault("the lab is down", hint="boot it: rolecall lab up")
+        if machine not in known:
+            hint = nearest(machine, known, what="machines of the lab")
+            raise fault(f"the lab has no machine {machine!r}", hint=hint)
 
     def _ask(self, verb: str, **details: object) -> dict[str, Any]:
         """Tells the boss to do something.
