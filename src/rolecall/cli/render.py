@@ -58,14 +58,15 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
 
 
 def _content(machine: MachinePlan) -> tuple[object, ...]:
-    return (machine.target if machine.target.startswith("dir") else "", machine.changes, machine.units)
+    return (machine.changes, machine.units)
 
 
 def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]:
     first = machines[0]
     head = _names([machine.machine for machine in machines])
     recovered = f", an interrupted switch was {first.recovered}" if first.recovered else ""
-    lines = [click.style(f"{head}", bold=True) + f" ({first.target}{recovered})"]
+    target = ", ".join(sorted({machine.target for machine in machines})[:3])
+    lines = [click.style(head, bold=True) + f" ({target}{recovered})"]
     width = max(len(change.key.replace(":", " ", 1)) for change in first.changes) if first.changes else 0
     lines += [_change(change, min(width, 70)) for change in first.changes]
     lines += [f"  {unit.verb} {unit.name}" for unit in first.units]

@@ -11,6 +11,7 @@ import click
 
 from rolecall.cli.common import tell
 from rolecall.errors import fault
+from rolecall_agent.resources import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,9 +52,16 @@ def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, dis
 @click.command()
 @click.argument("machines", nargs=-1)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell of every resource, not of every step alone.")
 @click.option("--expect", metavar="DIGEST", help="Go on only if the plan is this one (from `plan --json`).")
 @click.pass_obj
-def update(invocation: Invocation, machines: tuple[str, ...], yes: bool, expect: str | None) -> None:  # noqa: FBT001 - click's flags
+def update(
+    invocation: Invocation,
+    machines: tuple[str, ...],
+    yes: bool,  # noqa: FBT001 - click's flag
+    verbose: bool,  # noqa: FBT001 - as above
+    expect: str | None,
+) -> None:
     """Bring the machines to what the inventory says: all of them, or none.
 
     MACHINES are those to update; all by default.
@@ -61,7 +69,7 @@ def update(invocation: Invocation, machines: tuple[str, ...], yes: bool, expect:
     from rolecall import pipeline  # noqa: PLC0415 - as above
     from rolecall.cli.render import plan_text, report_text  # noqa: PLC0415 - as above
 
-    progress = _progress(quiet=invocation.json)
+    progress = _progress(quiet=invocation.json, verbose=verbose)
     with pipeline.planning(invocation.project, invocation.lab, machines, progress) as (found, apply, reasons):
         if not invocation.json:
             tell(found.warnings, as_json=False)
@@ -78,12 +86,12 @@ def update(invocation: Invocation, machines: tuple[str, ...], yes: bool, expect:
         sys.exit(1)
 
 
-def _progress(*, quiet: bool) -> Callable[[str, str], None]:
+def _progress(*, quiet: bool, verbose: bool) -> Callable[[str, str], None]:
     """One plain line per machine and step, with the seconds since the start; several threads may speak."""
     lock, began = threading.Lock(), time.monotonic()
 
     def show(machine: str, text: str) -> None:
-        if not quiet:
+        if not quiet and (verbose or text.split(" ", 1)[0] not in BY_NAME):
             with lock:
                 click.echo(f"[{time.monotonic() - began:5.1f} s] {machine}: {text}", err=True)
 
