@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from rolecall.errors import fault, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rolecall.cli.keys import Session
+    from rolecall.cli.common import Invocation
     from rolecall.model.vars import VarKey
 
 
@@ -24,11 +23,11 @@ def vars_() -> None:
 
 @vars_.command(name="list")
 @click.pass_obj
-def list_(session: Session) -> None:
+def list_(invocation: Invocation) -> None:
     """List all vars, without decrypting any."""
     from rolecall.vars import pending, stored_all  # noqa: PLC0415 - commands import what they use: the others start faster
 
-    waiting, kept = pending(session.project), stored_all(session.project)
+    waiting, kept = pending(invocation.project), stored_all(invocation.project)
     rows = [
         {
             "machine": key.machine or None,
@@ -36,29 +35,28 @@ def list_(session: Session) -> None:
             "file": name,
             "secret": file.secret,
             "version": file.version,
-            "pending": key not in kept,
+            "pending": key in waiting,
         }
-        for key, var in sorted((waiting | kept).items())
+        for key, var in sorted((kept | waiting).items())
         for name, file in sorted(var.items())
     ]
-    if session.json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        kind = "secret" if row["secret"] else "public"
-        ending = "  pending" if row["pending"] else ""
-        click.echo(f"{kind}  {row['machine'] or 'shared'}/{row['name']}/{row['file']}{ending}")
+    lines = [
+        f"{'secret' if row['secret'] else 'public'}  {row['machine'] or 'shared'}/{row['name']}/{row['file']}"
+        + ("  pending" if row["pending"] else "")
+        for row in rows
+    ]
+    invocation.emit({"vars": rows}, "\n".join(lines) or "there are no vars")
 
 
 @vars_.command()
 @click.argument("key")
 @click.option("--yes", is_flag=True, help="Print a secret even where it is not a terminal that gets it.")
 @click.pass_obj
-def get(session: Session, key: str, *, yes: bool) -> None:
+def get(invocation: Invocation, key: str, *, yes: bool) -> None:
     """Print the value KEY, as `vars list` names it; the file may be left out where there is but one."""
     from rolecall.vars import decrypt, pending, stored_all  # noqa: PLC0415
 
-    found = pending(session.project) | stored_all(session.project)
+    found = pending(invocation.project) | stored_all(invocation.project)
     # Reversed: a shared var comes first, and so is it that answers to `shared/…`, whatever machine is called so.
     named = {f"{var}/{name}": (var, name) for var in sorted(found, reverse=True) for name in found[var]}
     named |= {str(var): (var, name) for var, name in named.values() if len(found[var]) == 1}
@@ -70,55 +68,50 @@ def get(session: Session, key: str, *, yes: bool) -> None:
         raise fault(
             f"{key} is secret, and what you are printing to is no terminal", hint="say `--yes` to print it all the same"
         )
-    value = decrypt(session.project, [(var, name)])[var, name] if file.secret else file.public.encode()
-    if session.json:
+    value = decrypt(invocation.project, [(var, name)])[var, name] if file.secret else file.public.encode()
+    if invocation.json:
         text = value.decode(errors="surrogateescape")
-        click.echo(json.dumps({"value": text, "secret": file.secret, "version": file.version}, indent=2))
+        invocation.emit({"value": text, "secret": file.secret, "version": file.version}, "")
     else:
-        click.echo(value, nl=False)
+        click.echo(value, nl=False)  # these very bytes, and no newline more
 
 
 @vars_.command()
 @click.pass_obj
-def generate(session: Session) -> None:
+def generate(invocation: Invocation) -> None:
     """Make the vars that are missing, and keep them without waiting for an update."""
     from rolecall.pipeline import recipes  # noqa: PLC0415
     from rolecall.vars import make, promote, stored_all  # noqa: PLC0415
 
-    kept = stored_all(session.project)
-    made = make(session.project, recipes(session.project))
-    promote(session.project, made)
-    _tell(session, "made", [key for key in made if key not in kept], "nothing was missing")
+    kept = stored_all(invocation.project)
+    made = make(invocation.project, recipes(invocation.project))
+    promote(invocation.project, made)
+    _tell(invocation, "made", [key for key in made if key not in kept], "nothing was missing")
 
 
 @vars_.command()
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go.")
 @click.pass_obj
-def prune(session: Session, *, dry_run: bool) -> None:
+def prune(invocation: Invocation, *, dry_run: bool) -> None:
     """Remove the stored vars that nothing in the inventory wants any more."""
     from rolecall.pipeline import recipes  # noqa: PLC0415
     from rolecall.vars import prune as remove  # noqa: PLC0415
 
-    wanted = {recipe.key for recipe in recipes(session.project)}
-    removed = remove(session.project, wanted, dry_run=dry_run)
-    _tell(session, "would remove" if dry_run else "removed", removed, "every var is wanted")
+    wanted = {recipe.key for recipe in recipes(invocation.project)}
+    removed = remove(invocation.project, wanted, dry_run=dry_run)
+    _tell(invocation, "would remove" if dry_run else "removed", removed, "every var is wanted")
 
 
 @vars_.command()
 @click.pass_obj
-def discard(session: Session) -> None:
+def discard(invocation: Invocation) -> None:
     """Drop the vars that were made for a plan and not used by an update."""
     from rolecall.vars import discard as drop  # noqa: PLC0415
 
-    _tell(session, "dropped", drop(session.project), "nothing is pending")
+    _tell(invocation, "dropped", drop(invocation.project), "nothing is pending")
 
 
-def _tell(session: Session, verb: str, keys: Iterable[VarKey], otherwise: str) -> None:
+def _tell(invocation: Invocation, verb: str, keys: Iterable[VarKey], otherwise: str) -> None:
     named = [str(key) for key in keys]
-    if session.json:
-        click.echo(json.dumps({verb.replace(" ", "_"): named}, indent=2))
-        return
-    for name in named:
-        click.echo(f"{verb} {name}")
-    if not named:
-        click.echo(otherwise)
+    text = "\n".join(f"{verb} {name}" for name in named) or otherwise
+    invocation.emit({"vars": named}, text)

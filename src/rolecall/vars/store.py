@@ -64,8 +64,10 @@ def stored_all(project: Project) -> dict[VarKey, StoredVar]:
 
 
 def pending(project: Project) -> dict[VarKey, StoredVar]:
-    """The vars that were made for a plan and not yet promoted, by key."""
-    return read(project.pending, _keys(project.pending))
+    """The vars that were made for a plan and neither promoted nor stored otherwise (by a colleague's commit)."""
+    waiting = read(project.pending, _keys(project.pending))
+    kept = read(project.vars, waiting)
+    return {key: var for key, var in waiting.items() if key not in kept}
 
 
 def read(base: Path, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
@@ -227,7 +229,7 @@ def _folders(path: str, pattern: re.Pattern[str]) -> list[str]:
     try:
         with os.scandir(path) as entries:
             return sorted(entry.name for entry in entries if pattern.fullmatch(entry.name) and entry.is_dir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
