@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from rolecall.cli.common import Invocation
+from rolecall.cli.keys import keys
+from rolecall.cli.vars import vars_
+from rolecall.errors import Faults
+from rolecall.model.vars import Recipe, VarKey
+from rolecall.service.generators import Passphrase, SSHKeyPair
+from rolecall.vars import decrypt, make, promote
+
+if TYPE_CHECKING:
+    from rolecall.project import Project
+
+GROUPS = {"vars": vars_, "keys": keys}
+SSH, WORD = VarKey("jon", "backup.ssh"), VarKey("", "word")
+
+
+@pytest.fixture
+def made(project: Project) -> Project:
+    """A project with a stored key pair and a pending shared passphrase."""
+    (project.root / "inventory.toml").write_text("")
+    promote(project, make(project, [Recipe(SSH, SSHKeyPair(), "backup.client")]))
+    make(project, [Recipe(WORD, Passphrase(), "backup.client")])
+    return project
+
+
+def run(project: Project, group: str, *words: str, as_json: bool = False) -> str:
+    """What a command prints; its faults are raised."""
+    result = CliRunner().invoke(GROUPS[group], words, obj=Invocation(project.root, json=as_json))
+    if isinstance(result.exception, Faults):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def run_json(project: Project, *words: str) -> Any:  # noqa: ANN401 - whatever it prints
+    return json.loads(run(project, *words, as_json=True))
+
+
+def test_list_names_what_is_there(made: Project) -> None:
+    assert run(made, "vars", "list").splitlines() == [
+        "secret  shared/word/passphrase  pending",
+        "secret  jon/backup.ssh/private",
+        "public  jon/backup.ssh/public",
+    ]
+    rows = run_json(made, "vars", "list")["vars"]
+    assert [(row["machine"], row["file"], row["pending"]) for row in rows] == [
+        (None, "passphrase", True),
+        ("jon", "private", False),
+        ("jon", "public", False),
+    ]
+
+
+def test_get_prints_secrets_only_where_they_are_meant_to_go(made: Project) -> None:
+    secret = decrypt(made, [(WORD, "passphrase")])[WORD, "passphrase"].decode()
+    assert run(made, "vars", "get", "jon/backup.ssh/public").startswith("ssh-ed25519 ")
+    with pytest.raises(Faults, match=r"shared/word is secret[^$]*--yes") as caught:
+        run(made, "vars", "get", "shared/word")
+    assert secret not in str(caught.value)
+    assert run(made, "vars", "get", "shared/word", "--yes") == secret
+    assert run_json(made, "vars", "get", "shared/word/passphrase", "--yes")["value"] == secret
+    with pytest.raises(Faults, match=r"no var 'jon/backup.shs'[^$]*did you mean"):
+        run(made, "vars", "get", "jon/backup.shs")
+
+
+def test_get_prints_a_secret_to_a_terminal(made: Project) -> None:
+    secret = decrypt(made, [(WORD, "passphrase")])[WORD, "passphrase"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside the test runner's threads
+        child, terminal = pty.fork()
+    if not child:
+        try:
+            sys.stdout = os.fdopen(1, "w")
+            vars_.main(["get", "shared/word"], obj=Invocation(made.root))
+        finally:
+            os._exit(0)
+    assert secret in os.read(terminal, 4096)
+    os.waitpid(child, 0)
+    os.close(terminal)
+
+
+def test_discard_and_prune_say_what_went(made: Project) -> None:
+    assert run_json(made, "vars", "discard") == {"vars": ["shared/word"]}
+    assert run(made, "vars", "discard") == "nothing is pending\n"
+    assert run(made, "vars", "prune", "--dry-run") == "would remove jon/backup.ssh\n"
+    assert run(made, "vars", "prune") == "removed jon/backup.ssh\n"
+    assert run(made, "vars", "list") == "there are no vars\n"
+
+
+def test_generate_makes_what_the_inventory_asks_for_and_keeps_it(made: Project) -> None:
+    (made.root / "inventory.toml").write_text(
+        '[machines.jon]\n[machines.sara]\n[instances.backup]\nmodule.name = "borgbackup"\n'
+        "[instances.backup.roles.client.machines.jon]\n[instances.backup.roles.server.machines.sara]\n"
+    )
+    lines = run(made, "vars", "generate").splitlines()
+    assert lines
+    assert all(line.startswith("made jon/backup.") for line in lines)
+    assert "pending" not in run(made, "vars", "list").replace("shared/word/passphrase  pending", "")
+    assert run(made, "vars", "generate") == "nothing was missing\n"
+
+
+def test_keys(made: Project) -> None:
+    key = run_json(made, "keys", "list")["keys"][0]
+    assert key["name"] == "me"
+    assert "earlier ones are not" in run(made, "keys", "add", "again", key["publicKey"])
+    assert run(made, "keys", "list").splitlines() == [f"again  {key['publicKey']}", f"me     {key['publicKey']}"]
+    assert run_json(made, "keys", "remove", "me") == {"removed": "me"}
+    run(made, "keys", "remove", "again")
+    assert "rolecall keys create" in run(made, "keys", "list")
+    assert run_json(made, "keys", "create", "me")["publicKey"].endswith("keys/me.pub")
+    assert run_json(made, "keys", "list")["keys"] == [key]
