@@ -245,12 +245,14 @@ def test_a_killed_harness_leaves_nothing(tmp_path: Path) -> None:
 def test_a_killed_boss_takes_the_machines_along_and_down_sweeps(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", ["a"])
     lab.up()
-    assert lab._process
-    lab._process.kill()
-    lab._process.wait()
-    until(lambda: lab.running() == {})
-    assert find(lab.directory) is None
-    lab.down()
+    try:
+        assert lab._process
+        lab._process.kill()
+        lab._process.wait()
+        until(lambda: lab.running() == {})
+        assert find(lab.directory) is None
+    finally:
+        lab.down()
     until(lambda: not leftovers(lab.directory))
 
 

@@ -194,7 +194,7 @@ class Boss:
                 verb = _VERBS[order.pop("verb")]
                 with self._busy:
                     answer |= verb(self, **order) or {}
-                answer["running"] = {m.name: not m.off.is_set() for m in self.machines.values()}
+                    answer["running"] = {m.name: not m.off.is_set() for m in self.machines.values()}
             except Exception as error:  # noqa: BLE001 - the one who asked must learn of it, whatever it is
                 answer = {"error": f"{type(error).__name__}: {error}"}
             stream.write(json.dumps(answer).encode() + b"\n")

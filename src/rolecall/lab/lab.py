@@ -105,6 +105,8 @@ class Lab:
         """
         if reason := self.available():
             raise fault(reason)
+        if not self.machines:
+            raise fault("there is no machine to boot", hint="declare one in the inventory, under machines")
         for name in self.machines:
             if not _NAME.fullmatch(name):
                 raise fault(f"the lab cannot name a machine {name!r}", hint="letters, digits, _ and - will do")
@@ -452,10 +454,8 @@ def find(directory: Path) -> Lab | None:
         directory: E.g. ``PROJECT/.rolecall/lab``.
     """
     lab = Lab(directory, ())
-    if not lab._is_up():  # noqa: SLF001 - of the same module
-        return None
-    lab.machines = tuple(lab._records())  # noqa: SLF001
-    return lab
+    lab.machines = tuple(lab._records())  # noqa: SLF001 - of the same module
+    return lab if lab.machines and lab._is_up() else None  # noqa: SLF001
 
 
 def _locked(lock: IO[Any], timeout: float) -> bool:
