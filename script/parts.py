@@ -26,6 +26,11 @@ UNIT = "pytest $CACHE -n 2 -m 'not lab' --ignore tests/test_docs.py"
 DOCS = "pytest $CACHE -m 'not lab' tests/test_docs.py"
 LAB = "pytest $CACHE -m lab --durations 10"
 BENCHMARKS = "for name in start evaluation; do python benchmarks/$name.py --quick; done"  # the fleet needs a lab
+DEMO = """
+printed=$(script/demo)
+echo "$printed"
+grep -q '^nothing changed' <<<"$printed" # its second update
+"""
 WHEEL = """
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -38,7 +43,7 @@ venv/bin/rolecall --version
 
 # Parts of one group run beside each other; groups follow one another. Two workers: the unit tests want both cores.
 UNIT_GROUPS = [{"lint": LINT, "types": TYPES, "layers": LAYERS}, {"unit": UNIT}]
-OTHER_GROUPS = [{"docs": DOCS, "wheel": WHEEL}, {"benchmarks": BENCHMARKS}]
+OTHER_GROUPS = [{"docs": DOCS, "demo": DEMO, "wheel": WHEEL}, {"benchmarks": BENCHMARKS}]
 LAB_GROUPS = [{"lab": LAB}]
 
 printing = threading.Lock()

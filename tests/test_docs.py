@@ -73,7 +73,7 @@ def run_console(text: str, folder: Path, where: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=120,
+            timeout=600,
             text=True,
             check=False,
         )
@@ -84,8 +84,15 @@ def run_console(text: str, folder: Path, where: str) -> None:
 
 def environment(folder: Path) -> dict[str, str]:
     """Return the variables of a page's commands, the same on every machine."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {"PATH": path, "HOME": str(folder), "LC_ALL": "C.UTF-8", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "100"}
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),  # what the lab boots from
+        "LC_ALL": "C.UTF-8",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+        "COLUMNS": "100",
+    }
 
 
 def matches(shown: str, printed: str) -> bool:
@@ -105,7 +112,11 @@ def test_page(page: str, tmp_path: Path) -> None:
 @pytest.mark.lab
 @pytest.mark.parametrize("page", [page for page in PAGES if "console lab\n" in (ROOT / page).read_text()])
 def test_page_in_the_lab(page: str, tmp_path: Path) -> None:
-    run_page((ROOT / page).read_text(), tmp_path, lab=True)
+    try:
+        run_page((ROOT / page).read_text(), tmp_path, lab=True)
+    finally:
+        rolecall = Path(sys.executable).parent / "rolecall"
+        subprocess.run([rolecall, "lab", "down"], cwd=tmp_path / "project", check=True)
 
 
 GOOD = """
