@@ -72,6 +72,8 @@ def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]
     lines += [f"  {unit.verb} {unit.name}" for unit in first.units]
     origins = sorted({origin for change in first.changes for origin in change.origins})
     lines += [f"  because of {origin} at {reasons[origin]}" for origin in origins if origin in reasons]
+    if any(change.action == "remove" for change in first.changes):
+        lines.append("  because nothing in the inventory asks for it any more")
     return lines
 
 
@@ -81,8 +83,8 @@ def _change(change: Change, width: int) -> str:
     if len(name) > width:
         name = name[: width - 1] + "…"
     detail = "" if change.action in {"create", "remove"} else f"{word}{change.detail}"
-    why = ", ".join(change.origins)
-    return click.style(f"  {sign} {name:{width}}", fg=colour) + f"  {'  '.join(filter(None, (why, detail)))}".rstrip()
+    notes = "  ".join(filter(None, (", ".join(change.origins), detail)))
+    return click.style(f"  {sign} {name:{width}}  {notes}".rstrip(), fg=colour)
 
 
 def _names(names: list[str]) -> str:

@@ -23,5 +23,6 @@ def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:
     target = pipeline.target(invocation.project, machine, invocation.lab)
     if target.root is not None:
         raise fault(f"{machine} is the directory {target.root}: nobody can log in there")
-    argv = target.command(list(command))
+    shell = ["sh", "-c", " ".join(command)]  # as ssh(1) itself: the words are joined and a shell reads them
+    argv = target.command(shell if command else [])
     os.execvp(argv[0], argv)  # noqa: S606 - no shell is what is wanted
