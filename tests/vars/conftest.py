@@ -19,8 +19,9 @@ def _own_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("XDG_CONFIG_HOME", raising=False)
         patch.delenv("ROLECALL_IDENTITY", raising=False)
-        # It makes power loss harmless, which no test can cause; hundreds of them wait for everybody else's disk.
+        # They make power loss harmless, which no test can cause; hundreds of them wait for everybody else's disk.
         patch.setattr(os, "sync", lambda: None)
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 

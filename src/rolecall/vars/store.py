@@ -31,7 +31,7 @@ from rolecall.model.vars import StoredFile, StoredVar, VarFile, VarKey
 from rolecall.vars.keys import opener
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rolecall.project import Project
 
@@ -115,7 +115,7 @@ def locked(project: Project) -> Iterator[None]:
             os.close(descriptor)  # and with it the lock
     except OSError as error:
         where = Where(Path(error.filename)) if isinstance(error.filename, str) else None
-        raise fault(f"vars cannot be written: {error.strerror}", where=where) from error
+        raise fault(f"vars cannot be written: {error.strerror or error}", where=where) from error
 
 
 def write_pending(project: Project, made: Mapping[VarKey, Mapping[VarFile, bytes]]) -> None:
@@ -149,6 +149,8 @@ def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
     Raises:
         Faults: When one of them is not there any more or is another value now; nothing is moved then.
     """
+    if not shown:
+        return
     with locked(project):
         kept = read(project.vars, shown)
         now = read(project.pending, shown) | kept
@@ -170,7 +172,7 @@ def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
             os.sync()
 
 
-def discard(project: Project, keep: Collection[VarKey] = ()) -> list[VarKey]:
+def discard(project: Project, keep: Iterable[VarKey] = ()) -> list[VarKey]:
     """Drops the pending vars that are not to be kept, and those that are stored by now (by a colleague's commit).
 
     Returns:
@@ -178,22 +180,24 @@ def discard(project: Project, keep: Collection[VarKey] = ()) -> list[VarKey]:
     """
     if not (project.pending.exists() or (project.local / "made").exists()):
         return []
+    kept = set(keep)
     with locked(project):
         dropped = [
-            key for key in _keys(project.pending) if key not in keep or os.path.exists(var_folder(project.vars, key))
+            key for key in _keys(project.pending) if key not in kept or os.path.exists(var_folder(project.vars, key))
         ]
         _remove(project, project.pending, dropped)
     return dropped
 
 
-def prune(project: Project, wanted: Collection[VarKey], *, dry_run: bool = False) -> list[VarKey]:
+def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) -> list[VarKey]:
     """Removes the stored vars that nobody wants.
 
     Returns:
         The removed vars, or those that would be.
     """
+    kept = set(wanted)
     with contextlib.nullcontext() if dry_run else locked(project):
-        unwanted = [key for key in _keys(project.vars) if key not in wanted]
+        unwanted = [key for key in _keys(project.vars) if key not in kept]
         if not dry_run:
             _remove(project, project.vars, unwanted)
     return unwanted
