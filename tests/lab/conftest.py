@@ -20,8 +20,10 @@ class LabFactory(Protocol):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What uses a lab is marked ``lab``, and skipped with the reason where none can run."""
     reason = Lab.available()
+    here = Path(__file__).parent
     for item in items:
-        if {"lab", "lab_factory"} & set(getattr(item, "fixturenames", ())):
+        used = {"lab", "lab_factory"} & set(getattr(item, "fixturenames", ()))
+        if used and item.path.is_relative_to(here):
             item.add_marker(pytest.mark.lab)
         if reason and item.get_closest_marker("lab"):
             item.add_marker(pytest.mark.skip(reason=reason))

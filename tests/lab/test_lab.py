@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -253,6 +254,14 @@ def test_a_killed_boss_takes_the_machines_along_and_down_sweeps(tmp_path: Path) 
         assert find(lab.directory) is None
     finally:
         lab.down()
+    until(lambda: not leftovers(lab.directory))
+
+
+@pytest.mark.lab
+def test_who_deletes_the_folder_ends_the_lab(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab", ["a"])
+    lab.up()
+    shutil.rmtree(lab.directory)
     until(lambda: not leftovers(lab.directory))
 
 

@@ -171,7 +171,7 @@ class Boss:
         self._outside.submit(_spawn, proxy.serve_forever).result()
 
     def serve(self) -> None:
-        """Answers on the control socket until ``down``."""
+        """Answers on the control socket until ``down``, or until that is deleted."""
         if self.orders.tied:
             _spawn(self._end_with_input)
         os.chdir(self.directory)  # a Unix socket's path may have 107 bytes only; relative it is short
@@ -180,9 +180,11 @@ class Boss:
             Path("control.new").chmod(0o600)
             control.listen(64)
             Path("control.new").rename("control")
-            while True:
-                connection, _ = control.accept()
-                _spawn(self._answer, connection)
+            control.settimeout(1)
+            while Path("control").exists():  # who deletes the project's folder does not want its lab either
+                with contextlib.suppress(TimeoutError):
+                    _spawn(self._answer, control.accept()[0])
+        self.down()
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rwb") as stream, contextlib.suppress(OSError):

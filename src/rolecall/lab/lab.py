@@ -71,7 +71,6 @@ class Lab:
         self.disk = disk
         self.ssh_config = self.directory / "ssh_config"
         self.known_hosts = self.directory / "known_hosts"
-        self._control = self.directory / "control"
         self._process: subprocess.Popen[bytes] | None = None
 
     @staticmethod
