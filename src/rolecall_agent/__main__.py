@@ -20,7 +20,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     try:
         with locked("/"):
             system = RealSystem(booting=True)
-            machine = Machine(system, Store(system), lambda step, detail: print(step, detail))  # noqa: T201 - the journal
+            machine = Machine(system, Store(system), print)
             recovered = recover(machine)
             if recovered:
                 print("an interrupted switch was", recovered)  # noqa: T201 - the journal

@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import sys
+from typing import Any, Dict, Tuple
 
 
-def main():  # type: ignore[no-untyped-def]  # annotations would be read by old Pythons
+def main() -> None:
     """Starts the conversation."""
     # The frames get streams of their own: nothing that a command prints or reads can come between them.
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -22,19 +23,19 @@ def main():  # type: ignore[no-untyped-def]  # annotations would be read by old 
     sink.write(b"ROLECALL-FRAMES-1" + bytes([10]))
     sink.flush()
 
-    def receive():  # type: ignore[no-untyped-def]
+    def receive() -> Tuple[Dict[str, Any], bytes]:
         head = source.read(4)
         if len(head) < 4:  # noqa: PLR2004
             sys.exit(0)
         message = json.loads(source.read(int.from_bytes(head, "big")).decode())
         return message, source.read(message.pop("payload", 0))
 
-    def send(message):  # type: ignore[no-untyped-def]
+    def send(message: Dict[str, Any]) -> None:
         text = json.dumps(message).encode()
         sink.write(len(text).to_bytes(4, "big") + text)
         sink.flush()
 
-    def fail(message):  # type: ignore[no-untyped-def]
+    def fail(message: str) -> None:
         send({"type": "failed", "message": message, "restored": True, "detail": ""})
         sys.exit(1)
 
@@ -63,7 +64,7 @@ def main():  # type: ignore[no-untyped-def]  # annotations would be read by old 
     sys.exit(serve(first, source, sink, root))
 
 
-def digest_of(home):  # type: ignore[no-untyped-def]
+def digest_of(home: str) -> str:
     """The digest of an unpacked agent, "" when there is none."""
     files = {}
     for folder, _, names in os.walk(home):
@@ -76,7 +77,7 @@ def digest_of(home):  # type: ignore[no-untyped-def]
     return hashlib.sha256(text).hexdigest() if files else ""
 
 
-def unpack(files, home):  # type: ignore[no-untyped-def]
+def unpack(files: Dict[str, str], home: str) -> None:
     """Writes an agent's files: whole or not at all."""
     fresh = home + "." + str(os.getpid())
     for name in sorted(files):

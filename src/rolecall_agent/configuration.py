@@ -124,7 +124,7 @@ def decode_resource(data: Dict[str, Any]) -> Resource:
     Raises:
         ValueError: When the kind is unknown or a field breaks its rule.
     """
-    fields = {name: _decode(value) for name, value in data.items() if name != "kind"}
+    fields: Dict[str, Any] = {name: _decode(value) for name, value in data.items() if name != "kind"}
     if data.get("kind") not in BY_NAME:
         raise ValueError(f"unknown kind of resource {data.get('kind')!r}")
     return BY_NAME[data["kind"]](**fields)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import platform
 import signal
+import sys
 import time
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional
 
@@ -86,8 +86,8 @@ class Conversation:
         }
         try:
             answer = answers.get(message["type"])
-            if answer is None:
-                raise Failure(f"a message {message['type']!r} has no place here")
+            self._require(answer is not None, f"a message {message['type']!r} has no place here")
+            assert answer is not None  # noqa: S101 - as required
             answer(message)
             self._failed = False
         except protocol.ProtocolError:
@@ -107,8 +107,8 @@ class Conversation:
         self._machine = Machine(system, Store(system, first["agent"]), self._tell)
 
     def _open(self, message: Message) -> None:
-        if message["type"] != "open" or message["protocol"] != protocol.PROTOCOL:
-            raise Failure(f"this agent speaks protocol {protocol.PROTOCOL}")
+        good = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
+        self._require(good, f"this agent speaks protocol {protocol.PROTOCOL}")
         system, store = self._machine.system, self._machine.store
         store.prepare()
         recovered = recover(self._machine)
@@ -121,7 +121,7 @@ class Conversation:
                 "current": current,
                 "drift": drift,
                 "recovered": recovered,
-                "agent_python": platform.python_version(),
+                "agent_python": sys.version.split()[0],
                 "os": system.os_release(),
             }
         )
@@ -132,7 +132,7 @@ class Conversation:
         work, digest = self._work()
         self._send({"type": "comparison", "changes": work.changes, "restarts": work.restarts, "digest": digest})
 
-    def _work(self) -> "tuple[comparison.Work, str]":
+    def _work(self) -> tuple[comparison.Work, str]:
         machine = self._machine
         self._require(self._target is not None, "nothing was compared yet")
         assert self._target is not None  # noqa: S101 - as required
@@ -174,7 +174,7 @@ class Conversation:
         self._verify({change["key"] for change in work.changes})
         self._send({"type": "staged"})
 
-    def _verify(self, changed: "set[str]") -> None:
+    def _verify(self, changed: set[str]) -> None:
         assert self._target is not None  # noqa: S101 - _stage has seen it
         system, store = self._machine.system, self._machine.store
         blobs, secrets = store.lacking(self._target)

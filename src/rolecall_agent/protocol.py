@@ -231,7 +231,7 @@ class Failed(TypedDict):
     detail: str
 
 
-def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:
+def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the above
     """Writes and flushes one frame.
 
     Args:

@@ -1,4 +1,5 @@
 """A system that is a directory: files are real, everything else is written down."""
+# ruff: noqa: D102 - what the seam's methods do is said once, in System
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ class RecordedSystem(Tree):
         owner, group = self._record["owners"].get(path, ["root", "root"])
         return owner, group
 
-    def _give(self, fd: int, path: str, owner: str, group: str) -> None:  # noqa: ARG002
+    def _give(self, fd: int, path: str, owner: str, group: str) -> None:
         if owner != "root" and owner not in self._record["users"]:
             raise Failure(f"there is no user {owner}")
         if group != "root" and not self.group(group):

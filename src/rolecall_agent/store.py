@@ -91,7 +91,7 @@ class Store:
 
     def generation(self, number: int) -> Optional[Generation]:
         """What is told about a generation; None for 0."""
-        return self._json(f"generations/{number}/meta.json") if number else None  # type: ignore[return-value]
+        return self._json(f"generations/{number}/meta.json") if number else None
 
     def add_generation(self, configuration: Configuration, meta: Meta) -> int:
         """Writes the next generation; its number."""
@@ -115,7 +115,8 @@ class Store:
     @property
     def journal(self) -> Optional[Json]:
         """The switch that is not settled, as `switch` wrote it; None for none."""
-        return self._json("journal.json")
+        journal: Optional[Json] = self._json("journal.json")
+        return journal
 
     def write_journal(self, journal: Json) -> None:
         """Replaces the journal."""
@@ -137,13 +138,13 @@ class Store:
 
     # Contents
 
-    def lacking(self, configuration: Configuration) -> "tuple[List[Blob], List[Secret]]":
+    def lacking(self, configuration: Configuration) -> tuple[List[Blob], List[Secret]]:
         """The blobs and secrets of a configuration that are not here."""
         blobs = {blob.sha256: blob for blob in configuration.blobs}
         secrets = {secret.version: secret for secret in configuration.secrets}
         for names, kept in ((blobs, "blobs"), (secrets, "sealed")):
             for name in self._system.names(f"{HOME}/{kept}"):
-                names.pop(name, None)  # type: ignore[attr-defined]  # both are by name
+                names.pop(name, None)
         return list(blobs.values()), list(secrets.values())
 
     def add_blob(self, sha256: str, data: bytes) -> None:
@@ -260,7 +261,7 @@ class Store:
         if self._agent and boot:
             self._retain("agent", {"boot", boot.target, self._agent})
 
-    def _retain(self, folder: str, names: "set[Any]") -> None:
+    def _retain(self, folder: str, names: set[Any]) -> None:
         for name in self._system.names(f"{HOME}/{folder}"):
             if name not in names:
                 self._remove(f"{HOME}/{folder}/{name}")
@@ -272,11 +273,11 @@ class Store:
                 self._remove(f"{path}/{name}")
         self._system.remove(path)
 
-    def _json(self, name: str) -> Any:
+    def _json(self, name: str) -> Any:  # noqa: ANN401 - JSON is any of its types
         try:
             return json.loads(self._system.read(f"{HOME}/{name}"))
         except FileNotFoundError:
             return None
 
-    def _write(self, name: str, data: Any) -> None:
+    def _write(self, name: str, data: Any) -> None:  # noqa: ANN401 - as above
         self._system.write(f"{HOME}/{name}", json.dumps(data, sort_keys=True, separators=(",", ":")).encode())

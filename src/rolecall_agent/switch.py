@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 
 from rolecall_agent import boot
 from rolecall_agent.comparison import Done, Work, compare
-from rolecall_agent.resources import Action, AuthorizedKey, Package, Resource, Unit
+from rolecall_agent.resources import Action, AuthorizedKey, Directory, Package, Resource
 from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
@@ -86,10 +86,7 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
     store.write_journal(journal)
     try:
         work = _move(machine, journal, machine.configuration(journal["from"]), machine.whole(target))
-        machine.tell("check", "")
-        failed = [result for result in check(machine.system, target.checks, peers=False) if not result["ok"]]
-        if failed:
-            raise Failure(f"the check {failed[0]['name']!r} failed", failed[0]["output"])
+        _require_checks(machine, target)
         store.write_journal({**journal, "provisional": True})
     except Exception as error:
         raise _undone(machine, error) from error
@@ -100,55 +97,72 @@ def _move(
     machine: Machine, journal: Dict[str, Any], old: Configuration, new: Configuration, undoing: Optional[Done] = None
 ) -> Work:
     """From one configuration to another, whatever of either is there."""
-    system, store, tell = machine.system, machine.store, machine.tell
-    work = compare(system, store, old, new, undoing)
+    work = compare(machine.system, machine.store, old, new, undoing)
+    _install(machine, new)
+    _stop(machine, work)
+    _apply(machine, work, new)
+    _remove(machine, work, new, must=not undoing)
+    if not undoing:
+        # From here on going back means to restart these and to run those again.
+        journal["units"] = sorted({*work.restart, *work.reload, *work.start})
+        journal["actions"] = sorted(action.key for action in work.run)
+        machine.store.write_journal(journal)
+    for action in work.run:
+        _run(machine, action, action.argv, must=not undoing)
+    _start(machine, work, undoing or Done())
+    return work
 
+
+def _install(machine: Machine, new: Configuration) -> None:
     packages = [item for item in new.resources if isinstance(item, Package)]
-    missing = [item.name_on(system) for item in packages if item.difference(system, store)]
+    missing = [item.name_on(machine.system) for item in packages if item.difference(machine.system, machine.store)]
     _remember(machine, packages)
     if missing:
-        tell("install", " ".join(missing))
-        system.install(missing)
+        machine.tell("install", " ".join(missing))
+        machine.system.install(missing)
 
+
+def _stop(machine: Machine, work: Work) -> None:
     if work.stop:
-        tell("stop", " ".join(work.stop))
-        system.systemctl("stop", work.stop)
+        machine.tell("stop", " ".join(work.stop))
+        machine.system.systemctl("stop", work.stop)
 
+
+def _apply(machine: Machine, work: Work, new: Configuration) -> None:
+    """Groups, users, directories, files, keys, unit files. What stood there is remembered just before."""
+    system, store = machine.system, machine.store
     changed = {change["key"] for change in work.changes}
     for kind, group in groupby(new.resources, key=lambda resource: resource.kind):
-        if kind == "package":
-            continue
         resources = [resource for resource in group if resource.key in changed]
         _remember(machine, resources)
         for resource in resources:
             if resource.difference(system, store):
-                tell(kind, resource.key.partition(":")[2])
+                machine.tell(kind, resource.key.partition(":")[2])
                 resource.apply(system, store)
 
+
+def _remove(machine: Machine, work: Work, new: Configuration, *, must: bool) -> None:
+    """Takes away what is no longer declared, and puts back what stood there before us."""
+    system, store = machine.system, machine.store
     for action in work.undo:
-        _run(machine, action, action.undo)
-    # Links of a unit go by its [Install] section: before its file does.
+        _run(machine, action, action.undo, must=must)
+    # By the [Install] section of a unit file, which must still be there.
     system.systemctl("disable", [name for name in work.disable if system.unit(name).known])
     for resource in work.remove:
         if resource.key in store.originals:
-            tell("remove", resource.key)
+            machine.tell("remove", resource.key)
             resource.restore(system, store, store.originals[resource.key])
-    _remove_made(machine)
+    _remove_made(machine, new)
 
-    if not undoing and (work.run or work.restart or work.reload or work.start):
-        # From here on going back means to restart and to run them again.
-        journal["units"] = sorted({*work.restart, *work.reload, *work.start})
-        journal["actions"] = sorted(action.key for action in work.run)
-        store.write_journal(journal)
-    for action in work.run:
-        _run(machine, action, action.argv)
 
+def _start(machine: Machine, work: Work, undoing: Done) -> None:
+    """Brings systemd to what the unit files say now."""
+    system, tell = machine.system, machine.tell
     system.systemctl("enable", work.enable)
     if work.units_changed:
         tell("systemd", "reload")
         system.systemctl("daemon-reload", ())
-    if undoing:
-        system.systemctl("reset-failed", [name for name in sorted(undoing.units) if system.unit(name).failed])
+    system.systemctl("reset-failed", [name for name in sorted(undoing.units) if system.unit(name).failed])
     for last in (False, True):
         for verb, names in (("restart", work.restart), ("reload-or-restart", work.reload), ("start", work.start)):
             batch = [name for name in names if (name in _LAST) is last]
@@ -156,7 +170,6 @@ def _move(
                 tell(verb, " ".join(batch))
                 system.systemctl(verb, batch)
         system.require_running([name for name in (*work.restart, *work.reload, *work.start) if (name in _LAST) is last])
-    return work
 
 
 def undo(machine: Machine) -> None:
@@ -222,6 +235,13 @@ def check(system: System, checks: Sequence[Check], *, peers: bool) -> List[Check
     return results
 
 
+def _require_checks(machine: Machine, target: Configuration) -> None:
+    machine.tell("check", "")
+    for result in check(machine.system, target.checks, peers=False):
+        if not result["ok"]:
+            raise Failure(f"the check {result['name']!r} failed", result["output"])
+
+
 def _undone(machine: Machine, error: Exception) -> Failure:
     """What to raise for a switch that failed, after undoing it."""
     found = error if isinstance(error, Failure) else Failure(f"{type(error).__name__}: {error}")
@@ -257,15 +277,10 @@ def _remember(machine: Machine, resources: Sequence[Resource]) -> None:
     machine.store.remember({key: value for key, value in originals.items() if key not in machine.store.originals})
 
 
-def _remove_made(machine: Machine) -> None:
+def _remove_made(machine: Machine, new: Configuration) -> None:
     """Removes folders, and files of keys, that we made on the way and that hold nothing any more."""
     system, store = machine.system, machine.store
-    declared = {
-        resource.key.partition(":")[2]
-        for number in (store.current, (store.journal or {}).get("to", 0))
-        for resource in machine.configuration(number).resources
-        if resource.kind == "directory"
-    }
+    declared = {resource.path for resource in new.resources if isinstance(resource, Directory)}
     gone = []
     for key in sorted((key for key in store.originals if key.startswith("made:")), reverse=True):
         path = key[len("made:") :]
@@ -280,10 +295,12 @@ def _remove_made(machine: Machine) -> None:
     store.forget(gone)
 
 
-def _run(machine: Machine, action: Action, argv: Sequence[str]) -> None:
+def _run(machine: Machine, action: Action, argv: Sequence[str], *, must: bool) -> None:
     machine.tell("action", action.name)
     status, output = machine.system.run(argv, 600)
-    if status:
+    if status and not must:  # a command that fails must not keep the rest from going back
+        machine.tell("action", f"{action.name} failed with status {status}")
+    elif status:
         raise Failure(f"the action {action.name!r} failed with status {status}", output)
 
 

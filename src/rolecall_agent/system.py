@@ -3,16 +3,16 @@
 `System` is all that the rest of the agent knows. `RealSystem` is the machine; `recorded.RecordedSystem` its twin below
 a root directory.
 """
+# ruff: noqa: D102 - what the seam's methods do is said once, in System
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import shutil
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 from rolecall_agent.tree import Entry, Failure, Tree
 
@@ -62,11 +62,11 @@ class System(Protocol):
 
     boots: bool
 
-    def stat(self, path: str) -> Optional[Entry]: ...  # noqa: D102 - these are Tree's
-    def read(self, path: str) -> bytes: ...  # noqa: D102
-    def names(self, path: str) -> List[str]: ...  # noqa: D102
-    def attributes(self, path: str) -> Dict[str, str]: ...  # noqa: D102
-    def write(  # noqa: D102
+    def stat(self, path: str) -> Optional[Entry]: ...  # these are Tree's
+    def read(self, path: str) -> bytes: ...
+    def names(self, path: str) -> List[str]: ...
+    def attributes(self, path: str) -> Dict[str, str]: ...
+    def write(
         self,
         path: str,
         data: bytes,
@@ -77,11 +77,11 @@ class System(Protocol):
         mtime_ns: int = 0,
         attributes: Optional[Mapping[str, str]] = None,
     ) -> None: ...
-    def symlink(self, path: str, target: str, owner: str = "root", group: str = "root") -> None: ...  # noqa: D102
-    def mkdir(self, path: str, owner: str = "root", group: str = "root", mode: int = 0o755) -> None: ...  # noqa: D102
-    def own(self, path: str, owner: str, group: str, mode: int) -> None: ...  # noqa: D102
-    def remove(self, path: str) -> None: ...  # noqa: D102
-    def sweep(self, path: str) -> None: ...  # noqa: D102
+    def symlink(self, path: str, target: str, owner: str = "root", group: str = "root") -> None: ...
+    def mkdir(self, path: str, owner: str = "root", group: str = "root", mode: int = 0o755) -> None: ...
+    def own(self, path: str, owner: str, group: str, mode: int) -> None: ...
+    def remove(self, path: str) -> None: ...
+    def sweep(self, path: str) -> None: ...
 
     def group(self, name: str) -> bool:
         """Whether there is this group."""
@@ -124,7 +124,7 @@ class System(Protocol):
         ...
 
     def systemctl(self, verb: str, units: Sequence[str]) -> None:
-        """Does one verb of systemctl(1) to units, "daemon-reload" to none; nothing without units."""
+        """Does one verb of the program systemctl to units: nothing without any, but for ``daemon-reload``."""
         ...
 
     def require_running(self, units: Sequence[str]) -> None:
@@ -198,7 +198,7 @@ class RealSystem(Tree):
     def _forget(self, path: str) -> None:
         pass
 
-    # Accounts: shadow's programs
+    # Accounts, by shadow's programs
 
     def group(self, name: str) -> bool:
         import grp  # noqa: PLC0415
@@ -240,7 +240,7 @@ class RealSystem(Tree):
         change = expiry if was is None or was.locked != account.locked else []
         self._must(["usermod", *settings, *change, name], f"user {name} cannot be changed")
 
-    # Packages: dpkg and apt
+    # Packages, by dpkg and apt
 
     def expect(self, packages: Iterable[str], units: Iterable[str]) -> None:
         self._expected[0].update(packages)
@@ -291,11 +291,11 @@ class RealSystem(Tree):
         return notes
 
     def _require_apt(self) -> None:
-        if not shutil.which("apt-get"):
+        if not _found("apt-get"):
             release = self.os_release()
             raise Failure(f"packages on {release.get('ID', 'this system')}: only apt is known yet")
 
-    # Units: systemctl
+    # Units, by systemctl
 
     def unit(self, name: str) -> UnitState:
         if name not in self._units:
@@ -306,7 +306,7 @@ class RealSystem(Tree):
             )
             _, output = self._capture(["systemctl", "show", "--property", properties, "--", *names])
             self._units.update(dict.fromkeys(names, UnitState()))
-            for asked, block in zip(names, output.split("\n\n")):
+            for asked, block in zip(names, output.split("\n\n")):  # noqa: B905 - not in Python 3.9
                 self._units[asked] = _unit_state(dict(line.partition("=")[::2] for line in block.splitlines()))
         return self._units[name]
 
@@ -372,14 +372,14 @@ class RealSystem(Tree):
 
     def validate(self, path: str, data: bytes) -> None:
         for pattern, argv in _VALIDATORS:
-            if re.match(pattern, path) and shutil.which(argv[0]):
+            if re.match(pattern, path) and _found(argv[0]):
                 with _scratch({os.path.basename(path): data}) as (file,):
                     status, output = self.run([*argv, file], 30)
                 if status:
                     raise Failure(f"{argv[0]} refuses {path}", output)
 
     def validate_units(self, texts: Mapping[str, bytes]) -> None:
-        if not texts or not shutil.which("systemd-analyze"):
+        if not texts or not _found("systemd-analyze"):
             return
         with _scratch(texts) as files:
             status, output = self.run(["systemd-analyze", "verify", "--man=no", *files], 60)
@@ -391,9 +391,8 @@ class RealSystem(Tree):
 
     def os_release(self) -> Dict[str, str]:
         for path in ("/etc/os-release", "/usr/lib/os-release"):
-            with contextlib.suppress(OSError):
-                with open(path, encoding="utf-8") as file:
-                    return read_os_release(file.read())
+            with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
+                return read_os_release(file.read())
         return {}
 
 
@@ -403,6 +402,11 @@ _VALIDATORS = (
     (r"/etc/sudoers(\Z|\.d/[^/]+\Z)", ["visudo", "-c", "-q", "-f"]),
     (r"/etc/nftables\.conf\Z", ["nft", "-c", "-f"]),
 )
+
+
+def _found(program: str) -> bool:
+    """Whether a program is on the path. Not shutil's, whose import costs too much."""
+    return any(os.access(f"{folder}/{program}", os.X_OK) for folder in ENVIRONMENT["PATH"].split(":"))
 
 
 def _ids(owner: str, group: str) -> Tuple[int, int]:
@@ -440,13 +444,13 @@ def _unit_state(shown: Dict[str, str]) -> UnitState:
 
 
 @contextlib.contextmanager
-def _scratch(files: Mapping[str, bytes]) -> Any:
+def _scratch(files: Mapping[str, bytes]) -> Iterator[List[str]]:
     """Files in a private folder, under their own names, for as long as needed."""
     import tempfile  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="rolecall-") as folder:
         paths = [os.path.join(folder, name) for name in files]
-        for path, data in zip(paths, files.values()):
+        for path, data in zip(paths, files.values()):  # noqa: B905 - as above
             with open(path, "wb") as file:
                 file.write(data)
             os.chmod(path, 0o440)  # visudo insists

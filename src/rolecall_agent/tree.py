@@ -254,43 +254,49 @@ class Tree:
     def _parent(self, path: str) -> Iterator[Tuple[int, str]]:
         """The open folder of a path, and the path's last name."""
         *ahead, name = path.strip("/").split("/")
+        name = name or "."  # the root itself
         ahead.reverse()
         way = [os.dup(self._root)]
         links = 0
         try:
             while ahead:
                 part = ahead.pop()
-                if part in {"", "."}:
-                    continue
                 if part == "..":
-                    if len(way) > 1:
-                        os.close(way.pop())
-                    continue
-                try:
-                    way.append(os.open(part, _FOLDER, dir_fd=way[-1]))
-                except OSError as error:
-                    if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
-                        raise
-                    target = self._link(way[-1], part, path)
-                    links += 1
+                    _leave(way, 1)
+                elif part not in {"", "."}:
+                    target = self._enter(way, part, path)
+                    links += bool(target)
                     if links > MAX_LINKS:
-                        raise Failure(f"{path}: too many symbolic links on the way") from None
+                        raise Failure(f"{path}: too many symbolic links on the way")
                     if target.startswith("/"):
-                        while len(way) > 1:
-                            os.close(way.pop())
+                        _leave(way, len(way))
                     ahead.extend(reversed(target.split("/")))
             yield way[-1], name
         finally:
             for fd in way:
                 os.close(fd)
 
-    def _link(self, folder: int, name: str, path: str) -> str:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    def _enter(self, way: List[int], name: str, path: str) -> str:
+        """Opens the next folder; or, for a link that may be followed, gives its target."""
+        try:
+            way.append(os.open(name, _FOLDER, dir_fd=way[-1]))
+        except OSError as error:
+            if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
+                raise
+        else:
+            return ""
+        found = os.stat(name, dir_fd=way[-1], follow_symlinks=False)
         if not stat.S_ISLNK(found.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, f"{name} is not a directory", path)
         if found.st_uid not in {0, os.geteuid()}:
             raise Failure(f"{path}: {name} on the way is a symbolic link that an ordinary user made")
-        return os.readlink(name, dir_fd=folder)
+        return os.readlink(name, dir_fd=way[-1])
+
+
+def _leave(way: List[int], steps: int) -> None:
+    """Goes back up, at most to the root."""
+    for _ in range(min(steps, len(way) - 1)):
+        os.close(way.pop())
 
 
 def _beside(name: str) -> str:

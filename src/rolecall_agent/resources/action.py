@@ -53,10 +53,10 @@ class Action:
         """What stands there now, for `restore`."""
         return {self.key: {}}
 
-    def apply(self, system: System, store: Store) -> None:  # noqa: ARG002 - as every kind
+    def apply(self, system: System, store: Store) -> None:
         """Makes it so."""
         # The switch runs it, with its triggers known.
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
+    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:
         """Makes it what `capture` found."""
         # As above: its undo.

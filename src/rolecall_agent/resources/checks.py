@@ -30,7 +30,7 @@ def absolute_path(path: str, what: str) -> str:
     Raises:
         DefinitionError: When it is none.
     """
-    require(isinstance(path, str) and path.startswith("/"), f"{what}: {path!r} is not an absolute path")
+    require(isinstance(path, str) and path.startswith("/"), f"{what}: {path!r} is not an absolute path")  # type: ignore[redundant-expr]  # JSON holds anything
     require(not _CONTROL.search(path), f"{what}: {path!r} holds a control character")
     components = path[1:].split("/")
     require(path == "/" or not {"", ".", ".."} & set(components), f"{what}: {path!r} is not a normal path")
@@ -44,7 +44,7 @@ def matching(pattern: re.Pattern[str], text: str, what: str) -> str:
     Raises:
         DefinitionError: When it does not.
     """
-    require(isinstance(text, str) and pattern.match(text), f"{what}: {text!r} is not allowed")
+    require(isinstance(text, str) and pattern.match(text), f"{what}: {text!r} is not allowed")  # type: ignore[redundant-expr]  # JSON holds anything
     return text
 
 
@@ -54,7 +54,7 @@ def mode(value: int, what: str) -> int:
     Raises:
         DefinitionError: When there are other bits.
     """
-    require(isinstance(value, int) and 0 <= value <= 0o7777, f"{what}: mode {value!r} is not between 0 and 0o7777")  # noqa: PLR2004
+    require(isinstance(value, int) and 0 <= value <= 0o7777, f"{what}: mode {value!r} is not between 0 and 0o7777")  # type: ignore[redundant-expr]  # noqa: PLR2004 - JSON holds anything
     return value
 
 
@@ -64,11 +64,11 @@ def single_line(text: str, what: str) -> str:
     Raises:
         DefinitionError: When it has one.
     """
-    require(isinstance(text, str) and not _CONTROL.search(text), f"{what}: {text!r} is not a single line")
+    require(isinstance(text, str) and not _CONTROL.search(text), f"{what}: {text!r} is not a single line")  # type: ignore[redundant-expr]  # JSON holds anything
     return text
 
 
-def each(check: Callable[[str, str], str], values: object, what: str) -> "tuple[str, ...]":
+def each(check: Callable[[str, str], str], values: object, what: str) -> tuple[str, ...]:
     """Every element of a list or tuple under one rule.
 
     Raises:

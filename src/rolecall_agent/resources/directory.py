@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional
 
@@ -45,7 +44,8 @@ class Directory:
         """What stands there now, for `restore`."""
         entry = system.stat(self.path)
         if entry is None:
-            return {self.key: {"type": "absent"}, **placing.missing_parents(system, self.path)}
+            made = {f"made:{self.path}": {"type": "absent"}, **placing.missing_parents(system, self.path)}
+            return {self.key: {"type": "absent"}, **made}
         if entry.type != "directory":
             raise Failure(f"a {entry.type} stands at {self.path}, where a directory is declared; move it away first")
         return {self.key: {"owner": entry.owner, "group": entry.group, "mode": entry.mode}}
@@ -60,12 +60,6 @@ class Directory:
 
     def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
         """Makes it what `capture` found."""
-        if "mode" in original:
-            if system.stat(self.path):
-                system.own(self.path, original["owner"], original["group"], original["mode"])
-            return
-        try:
-            system.remove(self.path)
-        except OSError as error:
-            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:  # rmdir(2); others' things are in it
-                raise
+        # One that we made is left to the switch, which removes it once nothing is in it.
+        if "mode" in original and system.stat(self.path):
+            system.own(self.path, original["owner"], original["group"], original["mode"])

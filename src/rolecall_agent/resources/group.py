@@ -41,6 +41,6 @@ class Group:
         if not system.group(self.name):
             system.add_group(self.name)
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
+    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:
         """Makes it what `capture` found."""
         # Its id stays taken, so that nobody else gets its files.

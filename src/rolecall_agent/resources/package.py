@@ -53,10 +53,10 @@ class Package:
         name = self.name_on(system)
         return {self.key: {"name": name, "installed": system.installed(name)}}
 
-    def apply(self, system: System, store: Store) -> None:  # noqa: ARG002 - as every kind
+    def apply(self, system: System, store: Store) -> None:
         """Makes it so."""
         # The switch installs all packages at once, before anything else.
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
+    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:
         """Makes it what `capture` found."""
         # When the switch is settled, so that going back needs no network.

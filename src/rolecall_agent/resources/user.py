@@ -52,9 +52,10 @@ class User:
         if account is None:
             return placing.ABSENT
         found = []
-        for what in ("home", "shell"):
-            if getattr(account, what) != getattr(self, what):
-                found.append(f"{what} {getattr(account, what)}, not {getattr(self, what)}")
+        if account.home != self.home:
+            found.append(f"home {account.home}, not {self.home}")
+        if account.shell != self.shell:
+            found.append(f"shell {account.shell}, not {self.shell}")
         if account.groups != self._groups(account, store):
             found.append("groups")
         if account.locked:

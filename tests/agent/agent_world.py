@@ -1,0 +1,196 @@
+"""A small recorded machine that has things of its own, configurations for it, and ways to kill its agent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from rolecall_agent.configuration import Configuration
+from rolecall_agent.content import Secret, parts
+from rolecall_agent.recorded import RecordedSystem
+from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, Resource, Unit, User
+from rolecall_agent.resources.unit import unit_text
+from rolecall_agent.store import Store
+from rolecall_agent.switch import Machine, commit, recover, switch
+
+META: Any = {"run": "r", "user": "u", "commit": "", "at": "2026-01-01T00:00:00Z"}
+SECRETS = {"v1": b"first value", "v2": b"second value"}
+STATE = "var/lib/rolecall"
+
+
+def make(root: Path) -> Path:
+    """A machine as its owner left it."""
+    texts = {
+        "etc/a": "ours once\n",
+        "root/.ssh/authorized_keys": '# by hand\nssh-rsa FOREIGN someone\nfrom="10.0.0.1" ssh-ed25519 KEY1 old\n',
+        "lib/systemd/system/dist.service": "[Service]\nExecStart=/bin/dist\n",
+        "etc/systemd/system/own.service": "[Service]\nExecStart=/bin/own\n[Install]\nWantedBy=x.target\n",
+        "home/u2/note": "mine\n",
+    }
+    for name, text in texts.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (root / "etc/a").chmod(0o640)
+    (root / "etc/app").mkdir()
+    (root / "etc/app/b").symlink_to("../a")
+    (root / "srv/d").mkdir(parents=True)
+    (root / "srv/d").chmod(0o750)
+    (root / STATE).mkdir(parents=True)
+    user = {"home": "/home/u2", "shell": "/bin/sh", "groups": ["g2"], "locked": False}
+    record = {
+        "users": {"u2": user},
+        "groups": ["g2", "u2"],
+        "packages": ["p1"],
+        "units": {"dist.service": {"active": True, "enabled": True}, "own.service": {"active": True, "enabled": True}},
+        "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
+        "commands": [],
+        "fail": {},
+    }
+    (root / STATE / "system.json").write_text(json.dumps(record))
+    return root
+
+
+def snapshot(root: Path) -> dict[str, Any]:
+    """All that a switch promises to bring back: not users that are locked, nor homes, nor groups."""
+    record = json.loads((root / STATE / "system.json").read_text())
+    found: dict[str, Any] = {
+        "users": {name: user for name, user in record["users"].items() if not user["locked"]},
+        "units": record["units"],
+        "packages": record["packages"],
+    }
+    for path in sorted(root.rglob("*")):
+        name = "/" + str(path.relative_to(root))
+        if name.startswith(("/" + STATE, "/var")) or name == "/home/u1":
+            continue
+        info = path.lstat()
+        kind = stat.S_IFMT(info.st_mode)
+        content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+        found[name] = (kind, stat.S_IMODE(info.st_mode), content, record["owners"].get(name))
+    return found
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing in the agent sees it."""
+
+
+CHANGING = ("write", "symlink", "mkdir", "own", "remove", "add_group", "add_user", "change_user", "install",
+            "uninstall", "systemctl", "run")  # fmt: skip
+
+
+class Mortal(RecordedSystem):
+    """Dies before its n-th change."""
+
+    def __init__(self, root: str, lives: int) -> None:
+        super().__init__(root)
+        self.lives = lives
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in CHANGING:
+            self.lives -= 1
+            if self.lives < 0:
+                raise Killed
+        return super().__getattribute__(name)
+
+
+def machine(root: Path, lives: int | None = None) -> Machine:
+    system = RecordedSystem(str(root)) if lives is None else Mortal(str(root), lives)
+    return Machine(system, Store(system), lambda _step, _detail: None)
+
+
+def update(root: Path, target: Configuration, lives: int | None = None) -> str | None:
+    """A whole update, as a conversation does it; how an interrupted one before it was ended."""
+    it = machine(root, lives)
+    it.store.prepare()
+    recovered = recover(it)
+    stage(it, target)
+    switch(it, target, META, nonce="n", confirm=False)
+    commit(it)
+    return recovered
+
+
+def stage(it: Machine, target: Configuration) -> None:
+    blobs, secrets = it.store.lacking(target)
+    data = {blob.sha256: blob.data for blob in target.blobs}
+    for blob in blobs:
+        it.store.add_blob(blob.sha256, data[blob.sha256] or b"")
+    for secret in secrets:
+        it.store.add_secret(secret.version, SECRETS[secret.version])
+
+
+def copy(root: Path, to: Path) -> Path:
+    if to.exists():
+        shutil.rmtree(to)
+    shutil.copytree(root, to, symlinks=True)
+    return to
+
+
+def service(name: str, command: str, **fields: Any) -> Unit:
+    text = unit_text({"Service": {"ExecStart": command}, "Install": {"WantedBy": "multi-user.target"}})
+    return Unit(name, text, **fields)
+
+
+secrets = st.sampled_from([Secret("i.pass", "value", version) for version in SECRETS])
+contents = st.one_of(st.sampled_from(["", "one\n", "two\n"]), secrets.map(lambda secret: parts("PASS=", secret)))
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> Configuration:
+    """Anything that makes sense on the machine of `make`."""
+    made: list[Resource] = []
+    users = draw(st.sets(st.sampled_from(["u1", "u2"])))
+    made += [User(name, home=f"/home/{name}", groups=draw(st.sampled_from([(), ("g1",)]))) for name in sorted(users)]
+    made.append(Group("g1"))
+    made += [Package(name) for name in draw(st.sets(st.sampled_from(["p1", "p2"])))]
+    owners = st.sampled_from(["root", *sorted(users)])
+    for path in draw(st.sets(st.sampled_from(["/srv/d", "/srv/d/e", "/opt/x", "/opt/x/y"]))):
+        made.append(Directory(path, draw(owners), mode=draw(st.sampled_from([0o755, 0o700]))))
+    for path in draw(st.sets(st.sampled_from(["/etc/a", "/etc/app/b", "/opt/x/y/z", "/srv/d/f", "/run/s"]))):
+        made.append(File(path, draw(contents), draw(owners), mode=draw(st.sampled_from([0o600, 0o400]))))
+    keys = st.sets(st.tuples(st.sampled_from(["root", *sorted(users)]), st.sampled_from(["KEY1", "KEY2"])))
+    for user, key in draw(keys):
+        made.append(AuthorizedKey(user, f"ssh-ed25519 {key}", draw(st.sampled_from([(), ("serve",)]))))
+    for name in draw(st.sets(st.sampled_from(["a.service", "b.service", "dist.service", "own.service"]))):
+        command = draw(st.sampled_from(["/bin/one", "/bin/two"]))
+        flags = {"enabled": draw(st.booleans()), "started": draw(st.booleans())}
+        made.append(service(name, command, restart_on=("file:/etc/a",), **flags))
+    if draw(st.booleans()):
+        made.append(Action("refresh", ("refresh",), ("file:/etc/a",), ("unrefresh",)))
+    return Configuration.of("m", made)
+
+
+RICH = Configuration.of(
+    "m",
+    [
+        User("u1", home="/home/u1"),
+        Directory("/srv/d", "u1", mode=0o700),
+        File("/etc/a", parts("PASS=", Secret("i.pass", "value", "v1"))),
+        File("/etc/app/b", "one\n"),
+        File("/opt/x/y/z", "two\n", "u1"),
+        AuthorizedKey("u1", "ssh-ed25519 KEY2", ("serve",)),
+        AuthorizedKey("root", "ssh-ed25519 KEY1"),
+        service("a.service", "/bin/one", enabled=True, started=True, restart_on=("file:/etc/a",)),
+        service("dist.service", "/bin/two", started=True),
+        Package("p2"),
+        Action("refresh", ("refresh",), ("file:/etc/a",), ("unrefresh",)),
+    ],
+)
+OTHER = Configuration.of(
+    "m",
+    [
+        File("/etc/a", parts("PASS=", Secret("i.pass", "value", "v2"))),
+        Directory("/opt/x", mode=0o700),
+        File("/opt/x/other", "three\n"),
+        User("u2", home="/home/u2", groups=("g2",)),
+        AuthorizedKey("u2", "ssh-ed25519 KEY1"),
+        service("a.service", "/bin/two", enabled=False, started=True, restart_on=("file:/etc/a",)),
+        service("b.service", "/bin/one", enabled=True, started=True),
+        Package("p1"),
+    ],
+)
+NOTHING = Configuration.of("m", [])

@@ -1,0 +1,101 @@
+"""The laws of a switch: undeclaring undoes, and a kill anywhere leaves the old or the new, never something between."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from agent_world import (
+    NOTHING,
+    OTHER,
+    RICH,
+    STATE,
+    Killed,
+    configurations,
+    copy,
+    machine,
+    make,
+    snapshot,
+    update,
+)
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from rolecall_agent import comparison
+from rolecall_agent.configuration import Configuration
+from rolecall_agent.switch import recover
+
+QUICK = settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@QUICK
+@given(st.lists(configurations(), min_size=1, max_size=3))
+def test_after_everything_is_undeclared_the_machine_is_as_it_was(them: list[Configuration]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = make(Path(folder))
+        before = snapshot(root)
+        for target in them:
+            update(root, target)
+            it = machine(root)
+            assert comparison.drift(it.system, it.store, target) == []
+            assert comparison.compare(it.system, it.store, target, target).changes == []
+        update(root, NOTHING)
+        assert snapshot(root) == before
+        assert list((root / STATE / "original").iterdir()) == [root / STATE / "original/index.json"]
+
+
+@QUICK
+@given(configurations(), configurations(), st.integers(0, 120), st.integers(0, 60))
+def test_killed_twice_it_is_the_old_or_the_new(old: Configuration, new: Configuration, first: int, second: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = make(Path(folder, "m"))
+        update(root, old)
+        was = snapshot(root)
+        other = copy(root, Path(folder, "other"))
+        update(other, new)
+        will_be = snapshot(other)
+        with pytest.raises(Killed):
+            update(root, new, lives=first)
+            raise Killed
+        try:
+            recovered = recover(machine(root, lives=second))
+        except Killed:
+            recovered = recover(machine(root))
+        assert recovered in {None, "undone", "committed"}
+        now = snapshot(root)
+        assert now == (will_be if machine(root).store.current == 2 else was)
+        if recovered:
+            assert now == (will_be if recovered == "committed" else was)
+        assert update(root, new) is None
+        assert snapshot(root) == will_be
+
+
+@pytest.mark.parametrize(("old", "new"), [(NOTHING, RICH), (RICH, OTHER), (RICH, NOTHING)])
+def test_killed_at_every_step_it_is_the_old_or_the_new(old: Configuration, new: Configuration, tmp_path: Path) -> None:
+    root = make(tmp_path / "m")
+    update(root, old)
+    was = snapshot(root)
+    update(copy(root, tmp_path / "new"), new)
+    will_be = snapshot(tmp_path / "new")
+    assert was != will_be
+    ends = []
+    for lives in range(1000):
+        copy(root, tmp_path / "try")
+        try:
+            update(tmp_path / "try", new, lives)
+        except Killed:
+            recovered = recover(machine(tmp_path / "try"))
+            committed = machine(tmp_path / "try").store.current == 2
+            assert snapshot(tmp_path / "try") == (will_be if committed else was), f"killed before change {lives}"
+            assert recovered in ({None, "committed"} if committed else {None, "undone"})
+            assert not list((tmp_path / "try").rglob(".rolecall-new-*"))
+            ends.append(recovered)
+        else:
+            break
+    assert {None, "undone", "committed"} == set(ends)
