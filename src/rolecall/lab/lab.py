@@ -211,13 +211,15 @@ class Lab:
             The seconds that each took.
 
         Raises:
-            Faults: One did not come up in time.
+            Faults: One did not come up in time, or the lab has no such machine.
         """
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - find() must be quick to import
 
         began = time.monotonic()
         records = self._records()
         names = list(machines) or list(records)
+        for name in names:
+            self._check(name)
 
         def one(name: str) -> float | None:
             while time.monotonic() - began < timeout:
@@ -262,19 +264,8 @@ class Lab:
                 raise fault(f"a lab is just starting or ending in {self.directory}", hint="try again in a second")
             self._clean(but="lock")
             (self.directory / "log").mkdir(mode=0o700)
-            keygen = [
-                "ssh-keygen",
-                "-q",
-                "-t",
-                "ed25519",
-                "-N",
-                "",
-                "-C",
-                "lab",
-                "-f",
-                str(self.directory / "id"),
-            ]
-            subprocess.run(keygen, check=True)
+            keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]
+            subprocess.run([*keygen, str(self.directory / "id")], check=True)
             orders = Orders(
                 directory=str(self.directory),
                 base=str(root),
