@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
+
+_NOT_THEIRS = ("rolecall", "rolecall_agent", "importlib", "pydantic")  # what stands between us and an author's code
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +133,23 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
         return f"did you mean {close[0]!r}?"
     shown = ", ".join(names[:10]) + (f", … ({len(names)} in all)" if len(names) > 10 else "")  # noqa: PLR2004
     return f"{what} there are: {shown}"
+
+
+def sentences(*hints: str) -> str:
+    """Several hints as one text: each but the last ends as a sentence does."""
+    return " ".join(hint if hint.endswith(("?", ".")) else f"{hint}." for hint in hints[:-1]) + f" {hints[-1]}"
+
+
+def raised_at(error: BaseException) -> str:
+    """``FILE:LINE`` in code that others wrote, where it raised or called what raised; "" when none of it ran.
+
+    The first frame outside of Rolecall and the import system is theirs; so are those that follow beside or below it,
+    but not the library that they called.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    modules = [sys.modules[name] for name in _NOT_THEIRS if name in sys.modules]
+    ours = ("<frozen", *(f"{Path(str(module.__file__)).parent}/" for module in modules))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    theirs = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(frames[0].filename).parent)]
+    return f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import traceback
+from collections.abc import Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rolecall.errors import Fault, Faults, Where
+from rolecall.errors import Faults, Where, fault, raised_at
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rolecall.service.contract import Service
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -32,18 +34,27 @@ def calling(service: Service, what: str, instance: str) -> Iterator[None]:
     except Faults:
         raise
     except Exception as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if __package__ not in frame.filename]
-        own = [
-            frame for frame in frames if "/rolecall/" not in frame.filename and "rolecall_agent" not in frame.filename
-        ]
-        place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+        line = raised_at(error)
+        place = f" ({line})" if line else ""
         kind = "" if isinstance(error, DefinitionError) else f"{type(error).__name__}: "
-        raise Faults(
-            [
-                Fault(
-                    f"{service.name}, {what}: {kind}{error}{place}",
-                    Where(keys=("instances", instance)),
-                    "a setting that the service cannot use, or a fault of the service itself",
-                )
-            ]
+        hint = "a setting that the service cannot use, or a fault of the service itself"
+        raise fault(
+            f"{service.name}, {what}: {kind}{error}{place}", where=Where(keys=("instances", instance)), hint=hint
         ) from error
+
+
+def results(function: Callable[[Any], Iterable[T]], argument: object, kinds: tuple[type, ...]) -> list[T]:
+    """What an author's function yields.
+
+    Raises:
+        TypeError: When it is something else than it should be.
+    """
+    found = function(argument)
+    if not isinstance(found, Iterable):
+        raise TypeError(f"{function.__name__} gives {type(found).__name__}; it must yield, or return a list")
+    values = list(found)
+    for value in values:
+        if not isinstance(value, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise TypeError(f"{function.__name__} gives {type(value).__name__}; it must give {wanted}")
+    return values

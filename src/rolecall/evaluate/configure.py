@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rolecall.errors import Fault, Faults, Where
-from rolecall.evaluate.authors import calling
+from rolecall.evaluate.authors import calling, results
 from rolecall_agent.configuration import Check, Configuration
-from rolecall_agent.resources import File, Resource, Unit, User
+from rolecall_agent.resources import KINDS, File, Resource, Unit, User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -90,10 +90,9 @@ class _Draft:
             calls, argument = service.machine_configurers, members
         try:
             with calling(service, f"{origin} on {self.machine}", instance):
-                found = [resource for call in calls for resource in call(argument)]
-                checks = [
-                    check for call in (service.roles[role].checkers if role else ()) for check in call(members[0])
-                ]
+                found = [resource for call in calls for resource in results(call, argument, KINDS)]
+                checkers = service.roles[role].checkers if role else ()
+                checks = [check for call in checkers for check in results(call, members[0], (Check,))]
         except Faults as error:
             self.faults += error.faults
             return

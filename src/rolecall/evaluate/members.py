@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from rolecall.errors import Fault, Faults, Where, dotted, nearest
-from rolecall.evaluate.merge import Conflict, Layer, merge
+from rolecall.errors import Fault, Faults, Where, dotted, nearest, sentences
+from rolecall.evaluate.authors import calling
+from rolecall.evaluate.merge import Layer, Malformed, merge
 from rolecall.evaluate.validation import setting_faults
 from rolecall.model.membership import Cast, Membership
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from rolecall.evaluate.merge import Problem
     from rolecall.model.inventory import Instance, Loaded
     from rolecall.model.inventory import Role as Declared
     from rolecall.service.contract import Role, Service
@@ -113,23 +116,34 @@ def _cast(
 
 def _settings(role: Role[Any], layers: list[Layer], where: Where, via: tuple[str, ...], faults: list[Fault]) -> object:
     """Final settings of a member; None, with faults added, when they are not valid."""
-    conflicts: list[Conflict] = []
-    merged = merge(layers, conflicts)
-    found = [_disagreement(conflict, where) for conflict in conflicts]
+    problems: list[Problem] = []
+    merged = merge(layers, problems)
+    found = [_problem(problem, where) for problem in problems]
     value = None
     try:
-        value = role.settings.model_validate(merged)
-    except ValidationError as error:
-        found += setting_faults(error, role, layers, where, via)
+        with calling(role.service, f"the settings of {dotted(where.keys[1:])}", str(where.keys[1])):
+            try:
+                # As JSON, in which a list is also fit for a set or a tuple (pydantic, "Strict Mode").
+                value = role.settings.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
+            except ValidationError as error:
+                found += setting_faults(error, role, merged, layers, where, via)
+    except Faults as error:
+        found += error.faults
     faults += [fault for fault in found if fault not in faults]  # a role's fault is told once, not per machine
     return value
 
 
-def _disagreement(conflict: Conflict, where: Where) -> Fault:
-    tags = " and ".join(repr(layer.at[1]) for layer in conflict.layers)
-    at = (*where.keys, *conflict.layers[0].at, *conflict.keys)
+def _problem(problem: Problem, where: Where) -> Fault:
+    about = f"about {dotted(problem.keys)}"
+    if isinstance(problem, Malformed):
+        at = (*where.keys, *problem.layer.at, *problem.keys)
+        return Fault(problem.problem, Where(keys=at), "write it as the Nix module system does")
+    at = (*where.keys, *problem.layers[0].at, *problem.keys)
+    if len(problem.layers) == 1:
+        return Fault(f"two values that differ {about}", Where(keys=at), "keep one of them, or give one a priority")
+    names = " and ".join(repr(layer.at[1]) for layer in problem.layers)
     hint = "say it for the machine itself, or take one of the tags away"
-    return Fault(f"the tags {tags} disagree about {dotted(conflict.keys)}", Where(keys=at), hint)
+    return Fault(f"the tags {names} disagree {about}", Where(keys=at), hint)
 
 
 def _unknown_roles(where: Where, instance: Instance, service: Service) -> Iterable[Fault]:
@@ -145,7 +159,9 @@ def _unknown_machines(loaded: Loaded, where: Where, instance: Instance) -> Itera
         for machine in declared.machines:
             if machine not in known:
                 at = Where(keys=(*where.keys, "roles", role, "machines", machine))
-                hint = f"{nearest(machine, known, what='machines')} Or declare it: `rolecall machines add {machine}`"
+                hint = sentences(
+                    nearest(machine, known, what="machines"), f"Or declare it: `rolecall machines add {machine}`"
+                )
                 yield Fault(f"there is no machine {machine!r}", at, hint)
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from rolecall.errors import Fault, Faults, Where
-from rolecall.evaluate.authors import calling
+from pydantic import ValidationError
+
+from rolecall.errors import Fault, Faults, Where, dotted
+from rolecall.evaluate.authors import calling, results
 from rolecall.model.vars import Recipe, VarKey
 from rolecall.service.contract import Var
 from rolecall.service.interfaces import State
@@ -72,11 +74,7 @@ def run_steps(inventory: Inventory, membership: Membership, world: World, make: 
     Raises:
         Faults: When steps need one another in a circle, or a step fails.
     """
-    world.exports[State] = [
-        Exported(State(name=name, **state.model_dump()), machine)
-        for machine, declared in inventory.machines.items()
-        for name, state in declared.state.items()
-    ]
+    world.exports[State] = _declared_state(inventory)
     order = TopologicalSorter(_needs(membership))
     try:
         order.prepare()
@@ -91,6 +89,23 @@ def run_steps(inventory: Inventory, membership: Membership, world: World, make: 
             if not isinstance(step.does, Var):
                 _publish(step, step.does, world)
         order.done(*ready)
+
+
+def _declared_state(inventory: Inventory) -> list[Exported[State]]:
+    """The state that the inventory declares for machines themselves."""
+    exports, faults = [], []
+    for machine, declared in inventory.machines.items():
+        for name, state in declared.state.items():
+            try:
+                exports.append(Exported(State(name=name, **state.model_dump()), machine))
+            except ValidationError as error:
+                for detail in error.errors(include_url=False):
+                    keys = ("machines", machine, "state", name, *detail["loc"])
+                    message = f"{dotted(detail['loc'])}: {detail['msg'].removeprefix('Input ')}"
+                    faults.append(Fault(message, Where(keys=keys), "folders are absolute paths, at least one"))
+    if faults:
+        raise Faults(faults)
+    return exports
 
 
 def recipes(membership: Membership, world: World) -> list[Recipe]:
@@ -154,9 +169,5 @@ def _publish(step: Step, publisher: Publisher, world: World) -> None:
     published = world.exports.setdefault(publisher.interface, [])
     for member in world.members[step.instance, step.role.name]:
         with calling(step.role.service, f"{step.instance}.{step.role.name} on {member.machine}", step.instance):
-            values = list(publisher.function(member))
-        for value in values:
-            if not isinstance(value, publisher.interface):
-                message = f"{step} published {type(value).__name__}, not {publisher.interface.__name__}"
-                raise Faults([Fault(message, Where(keys=("instances", step.instance)))])
-            published.append(Exported(value, member.machine, step.instance, step.role.name))
+            values = results(publisher.function, member, (publisher.interface,))
+        published += [Exported(value, member.machine, step.instance, step.role.name) for value in values]

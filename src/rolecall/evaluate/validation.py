@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from rolecall.errors import Fault, Where, dotted, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pydantic import ValidationError
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
     from rolecall.evaluate.merge import Layer
@@ -24,6 +26,9 @@ _EXPECTED = {
     "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
     "model_attributes_type": "a table",
@@ -31,19 +36,41 @@ _EXPECTED = {
 
 
 def setting_faults(
-    error: ValidationError, role: Role[Any], layers: Sequence[Layer], where: Where, via: tuple[str, ...]
+    error: ValidationError,
+    role: Role[Any],
+    merged: Mapping[str, Any],
+    layers: Sequence[Layer],
+    where: Where,
+    via: tuple[str, ...],
 ) -> Iterable[Fault]:
     """A fault per mistake, placed in the most specific layer that speaks of it."""
     for detail in error.errors(include_url=False):
-        keys = detail["loc"]
+        keys = _keys(detail, merged)
         layer = next((layer for layer in reversed(layers) if _speaks(layer.values, keys)), None)
         place = (*layer.at, *keys) if layer else via
         at = Where(keys=(*where.keys, *place))
         yield Fault(_message(detail, dotted(keys), role), at, _hint(detail, keys, role))
 
 
+def _keys(detail: ErrorDetails, merged: object) -> tuple[str | int, ...]:
+    """The path of what is wrong in the settings, without the names of types that pydantic puts into it."""
+    keys: list[str | int] = []
+    for key in detail["loc"]:
+        inside: Any = (
+            merged if isinstance(merged, dict) else dict(enumerate(merged)) if isinstance(merged, list) else {}
+        )
+        if key in inside:
+            merged = inside[key]
+        elif detail["type"] != "missing" or key != detail["loc"][-1]:
+            continue
+        keys.append(key)
+    return tuple(keys)
+
+
 def _speaks(values: object, keys: Sequence[str | int]) -> bool:
     for key in keys:
+        if isinstance(values, dict) and values.get("_type") in {"override", "order", "if", "merge"}:
+            return True  # what is inside it is part of this layer
         if isinstance(values, dict) and key in values:
             values = values[key]
         else:
@@ -81,19 +108,25 @@ def _found(value: object) -> str:
 
 
 def _hint(detail: ErrorDetails, keys: Sequence[str | int], role: Role[Any]) -> str:
-    model = _model_at(role.settings, keys[:-1])
-    if detail["type"] == "extra_forbidden" and keys and model:
-        known = [field.alias or name for name, field in model.model_fields.items()]
-        return nearest(str(keys[-1]), known, what="settings")
-    if detail["type"] == "missing" and keys:
-        field = next((f for n, f in role.settings.model_fields.items() if keys[0] in (n, f.alias)), None)
-        return (field.description or "") if field else ""
+    fields = _fields_at(role.settings, keys[:-1])
+    if detail["type"] == "extra_forbidden" and keys:
+        return nearest(str(keys[-1]), fields, what="settings")
+    if detail["type"] == "missing" and keys and keys[-1] in fields:
+        return fields[str(keys[-1])].description or ""
     return ""
 
 
-def _model_at(model: type[BaseModel] | None, keys: Sequence[str | int]) -> type[BaseModel] | None:
+def _fields_at(kind: Any, keys: Sequence[str | int]) -> dict[str, FieldInfo]:  # noqa: ANN401 - any annotation
+    """The fields, by their names in the inventory, of the table at a path; {} where it is not known."""
     for key in keys:
-        field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None) if model else None
-        kind = field.annotation if field else None
-        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-    return model
+        fields = _fields(kind)
+        kind = fields[str(key)].annotation if str(key) in fields else (get_args(kind) or (None,))[-1]
+    return _fields(kind)
+
+
+def _fields(kind: Any) -> dict[str, FieldInfo]:  # noqa: ANN401 - as above
+    while get_origin(kind) in {Annotated, Union, UnionType}:
+        kind = get_args(kind)[0]
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return {}
+    return {field.alias or name: field for name, field in kind.model_fields.items()}

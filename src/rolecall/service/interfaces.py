@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from rolecall.service.contract import Interface
+from rolecall.service.settings import AbsolutePath  # noqa: TC001 - pydantic reads it when the program runs
 
 
 class State(Interface):
@@ -20,7 +21,7 @@ class State(Interface):
     """
 
     name: str
-    folders: list[str] = Field(min_length=1)
+    folders: list[AbsolutePath] = Field(min_length=1)
     before_backup: list[str] = []
     after_backup: list[str] = []
     before_restore: list[str] = []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
-import traceback
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Fault, Faults, Where, nearest
+from rolecall.errors import Fault, Faults, Where, nearest, raised_at
+from rolecall.model.inventory import NAME_PATTERN
 from rolecall.service.contract import Service
 
 if TYPE_CHECKING:
@@ -92,13 +93,14 @@ class Registry:
         label = f"{brought_by.name} {brought_by.version}"
         try:
             loaded = entry_points[name].load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _broken(name, label, error, where) from error
         return Found(_checked(loaded, name, label, where), label)
 
     def _own(self, name: str, where: Where) -> Found:
         candidates = (self._modules / f"{name}.py", self._modules / name / "__init__.py")
-        path = next((path for path in candidates if path.is_file()), None)
+        named = re.fullmatch(NAME_PATTERN, name)  # nothing outside of the folder
+        path = next((path for path in candidates if named and path.is_file()), None)
         if path is None:
             hint = nearest(name, self.names("self"), what=f"modules in {self._modules}")
             raise _fault(f"this project has no module {name!r}", where, "name", hint)
@@ -109,7 +111,7 @@ class Registry:
         sys.modules[spec.name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _broken(name, str(path), error, where) from error
         return Found(_checked(getattr(module, "service", None), name, str(path), where), "self")
 
@@ -141,10 +143,11 @@ def _checked(loaded: object, name: str, label: str, where: Where) -> Service:
     return loaded
 
 
-def _broken(name: str, label: str, error: Exception, where: Where) -> Faults:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    line = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
-    message = f"the module {name!r} of {label} does not load: {line}{type(error).__name__}: {error}"
+def _broken(name: str, label: str, error: BaseException, where: Where) -> Faults:
+    line = raised_at(error)
+    message = (
+        f"the module {name!r} of {label} does not load: {f'{line}: ' if line else ''}{type(error).__name__}: {error}"
+    )
     return _fault(message, where, "name", "this is a fault of the module, not of the inventory")
 
 

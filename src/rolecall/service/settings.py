@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
+from rolecall.service.calendar import is_calendar_event
 from rolecall_agent.resources.checks import DefinitionError, absolute_path
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class AbsolutePath(str):
 
     __slots__ = ()
 
-    def __new__(cls, path: str) -> AbsolutePath:
+    def __new__(cls, path: str) -> Self:
+        """The path, checked."""
         return super().__new__(cls, absolute_path(path, "path"))
 
     def __truediv__(self, name: str) -> AbsolutePath:
@@ -59,20 +60,8 @@ class AbsolutePath(str):
         return {"type": "string", "pattern": "^/"}
 
 
-_SHORTHAND = {
-    "minutely", "hourly", "daily", "weekly", "monthly", "quarterly", "semiannually", "yearly", "annually",
-}  # fmt: skip
-# systemd.time(7) "CALENDAR EVENTS": [weekdays] [date] [time] [zone], each of fields with lists, ranges, steps.
-_FIELD = r"[0-9*~.,/-]+"
-_CALENDAR = re.compile(
-    rf"((?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[a-z.,-]*\s*)?(?:(?:^|(?<=\s)){_FIELD}-?{_FIELD}\s*)?"
-    rf"((?:^|(?<=\s)){_FIELD}:{_FIELD}(?::{_FIELD})?)?(?:\s+(?:UTC|[A-Za-z]+/[A-Za-z_/+-]+))?\Z",
-    re.IGNORECASE,
-)
-
-
 def _calendar_event(text: str) -> str:
-    if text.lower() in _SHORTHAND or (text and text == text.strip() and _CALENDAR.match(text)):
+    if is_calendar_event(text):
         return text
     raise PydanticCustomError(
         "calendar", "is no calendar event of systemd.time(7), such as 'daily' or 'Mon..Fri *-*-* 01:30:00'"
