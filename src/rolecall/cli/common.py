@@ -53,7 +53,11 @@ class Invocation:
 
     def emit(self, document: Any, text: str) -> None:  # noqa: ANN401 - any JSON-compatible data
         """Prints a result: as JSON when that was asked for, else as text."""
-        click.echo(json.dumps(document, indent=2, sort_keys=False) if self.json else text.rstrip("\n"))
+        if self.json:
+            from pydantic_core import to_json  # noqa: PLC0415 - indents ten times as fast as json does
+
+            text = to_json(document, indent=2).decode()
+        click.echo(text.rstrip("\n"))
 
 
 def tell(faults: Iterable[Fault], *, as_json: bool) -> None:
