@@ -5,16 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from rolecall import __version__
 from rolecall.cli.common import Invocation, tell
 from rolecall.errors import Fault, Faults
-
-if TYPE_CHECKING:
-    from typing import Any
 
 COMMANDS = {
     "backups": "rolecall.cli.backups:backups",
@@ -45,24 +41,24 @@ class Commands(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
-        _add_json(command, ctx.obj)
+        _add_json(command)
         return command
 
 
-def _add_json(command: click.Command, invocation: Invocation) -> None:
+def _add_json(command: click.Command) -> None:
     """Gives a command, or each below a group, the option that all have."""
     if isinstance(command, click.Group):
         for below in command.commands.values():
-            _add_json(below, invocation)
-        return
+            _add_json(below)
+    elif not any(param.name == "json" for param in command.params):
+        text = "Print one JSON document (see docs/json.md)."
+        command.params.append(
+            click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=_remember, help=text)
+        )
 
-    def remember(_ctx: click.Context, _param: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's signature
-        invocation.json = invocation.json or bool(value)
 
-    text = "Print one JSON document (see docs/json.md)."
-    command.params.append(
-        click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=remember, help=text)
-    )
+def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    ctx.obj.json = ctx.obj.json or value
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
