@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date, datetime, time
 from typing import Any, Final
 
 from rolecall.errors import Fault, Faults, Where
@@ -14,6 +15,9 @@ LARGEST: Final = 2**63  # what every notation and reader of JSON can hold
 BYTES: Final = 64 * 1024 * 1024
 
 Data = dict[str, Any]
+Keys = tuple[str | int, ...]
+
+_DATA: Final = "write texts, numbers, true, false, lists and tables; put a date in quotes"
 
 
 def syntax_fault(message: str, line: int = 0, column: int = 0, *, hint: str = "") -> Faults:
@@ -29,66 +33,62 @@ def shown(text: str, *, quote: str = "`", limit: int = 60) -> str:
 
 def named(value: object) -> str:
     """A value in words, for "expected …, found …"."""
-    match value:
-        case None:
-            return "nothing (null)"
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return f"the number {shown(str(value), quote='')}"
-        case str():
-            return f"the text {shown(json.dumps(value, ensure_ascii=False), quote='')}"
-        case list():
-            return "a list"
-        case dict():
-            return "a table"
-        case _:
-            return f"a Python {shown(type(value).__name__, quote='')}"
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"the number {shown(str(value), quote='')}"
+    if isinstance(value, str):
+        return f"the text {shown(json.dumps(value, ensure_ascii=False), quote='')}"
+    words = {list: "a list", dict: "a table", date: "a date", datetime: "a date", time: "a time"}
+    return words.get(type(value)) or f"a Python {shown(type(value).__name__, quote='')}"
 
 
 def check(data: object) -> list[Fault]:
     """What in ``data`` could not stand in a JSON file: other types, keys that are no texts, endless or huge data."""
     faults: list[Fault] = []
     left = VALUES
-    todo: list[tuple[object, tuple[str | int, ...]]] = [(data, ())]
+    todo: list[tuple[object, Keys]] = [(data, ())]
     while todo:
         value, keys = todo.pop()
         left -= 1
         if left < 0:
             return [Fault(f"more than {VALUES} values", Where(), "do repeated references multiply each other?")]
-        if isinstance(value, str):
-            problem = "" if value.isascii() or _encodable(value) else "a text with half a surrogate pair"
-        elif value is None or isinstance(value, int):
-            problem = "" if value is None or -LARGEST <= value < LARGEST else "a number of more than 64 bits"
-        elif isinstance(value, float):
-            problem = "" if math.isfinite(value) else f"{value} is no number that JSON has"
-        elif isinstance(value, dict | list):
-            problem = ""
-            if len(keys) >= DEPTH:
-                return [Fault(f"nested deeper than {DEPTH} levels", Where(keys=keys[:8]), "does it contain itself?")]
-            if isinstance(value, list):
-                todo.extend((item, (*keys, index)) for index, item in enumerate(value))
-            else:
-                for key, item in value.items():
-                    if isinstance(key, str) and (key.isascii() or _encodable(key)):
-                        todo.append((item, (*keys, key)))
-                    else:
-                        faults.append(
-                            Fault(
-                                f"the key {shown(str(key))} is no text",
-                                Where(keys=keys),
-                                "put it in quotes",
-                            )
-                        )
-        else:
-            problem = f"{named(value)} is no data"
-        if problem:
-            hint = "write texts, numbers, true, false, lists and tables; put a date in quotes"
-            faults.append(Fault(problem, Where(keys=keys), hint))
+        if not isinstance(value, dict | list):
+            if problem := _problem(value):
+                faults.append(Fault(problem, Where(keys=keys), _DATA))
+            continue
+        if len(keys) >= DEPTH:
+            # Without a place: deep files crash the parser that would look for it (tree-sitter-yaml).
+            return [Fault(f"nested deeper than {DEPTH} levels", Where(), "does it contain itself?")]
+        if isinstance(value, list):
+            todo += [(item, (*keys, index)) for index, item in reversed(list(enumerate(value)))]
+            continue
+        for key in value:
+            if not isinstance(key, str) or not _encodable(key):
+                where = Where(keys=(*keys, str(key)))
+                faults.append(Fault(f"the key {shown(str(key))} is no text", where, "put it in quotes"))
+        todo += [(item, (*keys, str(key))) for key, item in reversed(value.items())]
     return faults
 
 
+def _problem(value: object) -> str:
+    """Why a value that is neither list nor table is no data, or ""."""
+    if isinstance(value, str):
+        return "" if _encodable(value) else "a text with half a surrogate pair"
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, int):
+        return "" if -LARGEST <= value < LARGEST else "a number of more than 64 bits"
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else f"{value} is no number that JSON has"
+    return f"{named(value)} is no data"
+
+
 def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.inventory.data import BYTES, DEPTH, syntax_fault
-from rolecall.model.inventory import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from rolecall.inventory.locate import Position
+    from rolecall.model.inventory import Source
     from rolecall.project import Project
 
 TOOLS: Final = "inventory.json"  # what tools write, below the person's own file

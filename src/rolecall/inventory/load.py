@@ -43,7 +43,7 @@ def read(project: Project) -> tuple[Loaded, tuple[Fault, ...]]:
         try:
             sources.append(files.read(file))
         except Faults as error:
-            unread += error.faults
+            unread += _located(error.faults, [Source(file, {})])
     sources[:0] = _folders(project)
     inventory, faults = shape.inventory(reduce(merge, (dict(source.data) for source in sources), {}))
     if unread:

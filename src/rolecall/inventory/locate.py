@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import Faults, Where
 from rolecall.inventory import files
+from rolecall.inventory.data import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from rolecall.errors import Fault
     from rolecall.model.inventory import Source
 
-Keys = tuple[str | int, ...]
 Position = tuple[Keys, int, int]  # a key path from the file's top, its line, its column
 
 
@@ -28,13 +28,13 @@ def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
         sources: From general to specific: of two that have the path equally deep, the later one counts.
     """
     where = fault.where or Where()
-    if where.line:
+    if where.line or (where.file and not where.keys):
         return fault
     best: tuple[int, Source, tuple[int, int]] | None = None
     for source in sources:
         if where.file not in {None, source.file}:
             continue
-        known = written(source.file)
+        known = written(source.file) if where.keys else {}
         path = (*source.prefix, *where.keys)
         depth = next((n for n in range(len(path), 0, -1) if path[:n] in known), 0)
         depth = max(depth - len(source.prefix), 0)

@@ -15,8 +15,7 @@ from rolecall.model.inventory import NAME_LENGTH, Inventory
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from rolecall.inventory.data import Data
-    from rolecall.inventory.locate import Keys
+    from rolecall.inventory.data import Data, Keys
 
 _EXPECTED: Final = {
     "string_type": "a text",

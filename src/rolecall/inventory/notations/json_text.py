@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from rolecall.inventory.data import Data
-    from rolecall.inventory.locate import Keys, Position
+    from rolecall.inventory.data import Data, Keys
+    from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
 
 

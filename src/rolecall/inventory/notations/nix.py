@@ -196,7 +196,7 @@ class _Reader:
         self.depth -= 1
         return result
 
-    def _evaluate(self, tree: syntax.Expression, scope: _Scope) -> _Value:
+    def _evaluate(self, tree: syntax.Expression, scope: _Scope) -> _Value:  # noqa: C901 - a case per kind of tree
         self._deeper(tree.offset)
         result: _Value
         match tree:
@@ -370,4 +370,3 @@ def _called(function: syntax.Expression) -> str:
     if isinstance(function, syntax.Select):
         return "".join(part for part in function.path[-1].parts if isinstance(part, str))
     return function.name if isinstance(function, syntax.Variable) else ""
-

@@ -10,23 +10,25 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from rolecall.inventory.data import DEPTH, LARGEST, shown, syntax_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+# What comes before the `:` of a URI or the first `/` of a path is bounded, so that reading stays linear.
 _TOKEN = re.compile(
     r"""
     (?P<space> (?: \s | \#[^\n]*+ | /\*(?s:.*?)\*/ )++ )
-  | (?P<uri>   [A-Za-z][A-Za-z0-9+.-]*+ : [A-Za-z0-9%/?:@&=+$,_.!~*'-]++ )
-  | (?P<path>  (?: ~ | [A-Za-z0-9._+-]*+ ) (?: (?: / [A-Za-z0-9._+-]++ )++ /? | /(?=\$\{) )
+  | (?P<uri>   [A-Za-z][A-Za-z0-9+.-]{0,63}+ : [A-Za-z0-9%/?:@&=+$,_.!~*'-]++ )
+  | (?P<path>  (?: ~ | [A-Za-z0-9._+-]{0,255}+ ) (?: (?: / [A-Za-z0-9._+-]++ )++ /? | /(?=\$\{) )
              | < [A-Za-z0-9._+-]++ (?: / [A-Za-z0-9._+-]++ )*+ > )
   | (?P<float> (?: [1-9][0-9]*+ \. [0-9]*+ | 0? \. [0-9]++ ) (?: [Ee] [+-]? [0-9]++ )? )
   | (?P<int>   [0-9]++ )
   | (?P<name>  [A-Za-z_][A-Za-z0-9_'-]*+ )
-  | (?P<sign>  \.\.\. | \$\{ | '' | == | != | <= | >= | && | \|\| | -> | \+\+ | // | <\| | \|> | [][{}()=;:,.?@"+*/<>!-] )
+  | (?P<sign>  \.\.\. | \$\{ | '' | == | != | <= | >= | && | \|\| | -> | \+\+ | // | <\| | \|>
+             | [][{}()=;:,.?@"+*<>!-] | /(?!\*) )
     """,
     re.VERBOSE,
 )
@@ -156,8 +158,7 @@ class Beyond:
 Expression = Constant | Text | Items | Set | Let | Variable | Select | Apply | Function | Beyond
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str  # name, int, float, path, uri, sign, end
     text: str
     start: int
@@ -168,7 +169,7 @@ def parse(text: str) -> Expression:
     """The tree of a Nix file.
 
     Args:
-        text: The file's content; line ends are ``\\n``.
+        text: The file's content; lines end with a line feed alone.
 
     Raises:
         Faults: A syntax error, with line and column, or too deep nesting.
@@ -254,14 +255,14 @@ class _Parser:
 
     def _opens_formals(self) -> bool:
         first = self._read(self.token.end)
+        if first.kind != "name" and first.text not in {"}", "..."}:
+            return False  # and what follows may be the inside of a text, which has no tokens
         second = self._read(first.end)
         if first.text == "}":
             return second.text in {":", "@"}
-        if first.text == "...":
+        if first.text == "..." or second.text in {",", "?"}:
             return True
-        return first.kind == "name" and (
-            second.text in {",", "?"} or (second.text == "}" and self._read(second.end).text in {":", "@"})
-        )
+        return second.text == "}" and self._read(second.end).text in {":", "@"}
 
     def _formals(self) -> list[str]:
         opener = self.token
@@ -347,50 +348,56 @@ class _Parser:
             value = Beyond(start, "`or`")
         return value
 
-    def _simple(self) -> Expression:
+    def _simple(self) -> Expression:  # noqa: C901, PLR0911 - a case per kind of value
         token = self.token
-        match token.kind, token.text:
-            case "int", digits:
+        match token.kind:
+            case "int" | "float":
+                return self._number()
+            case "path" | "uri":
+                return self._file_path()
+            case "name" if token.text not in _KEYWORDS:
                 self._advance()
-                if len(digits) > len(str(LARGEST)) or int(digits) >= LARGEST:
-                    self._fault(f"the number {shown(digits)} is too large", "Nix numbers have 64 bits", at=token.start)
-                return Constant(token.start, int(digits))
-            case "float", digits:
-                self._advance()
-                return Constant(token.start, float(digits))
-            case "path" | "uri", path:
-                self._advance()
-                if self._adjoins("${"):
-                    while self._adjoins("${") or self._adjoins("path"):
-                        self._interpolation() if self.token.text == "${" else self._advance()
-                    return Beyond(token.start, "a path with `${…}` in it")
-                return Constant(token.start, path)
-            case "sign", '"' | "''":
+                return Variable(token.start, token.text)
+        match token.text:
+            case '"' | "''":
                 return self._string()
-            case "sign", "[":
+            case "[":
                 return self._list()
-            case "sign", "{":
-                self._advance()
-                return Set(token.start, self._bindings(token, "}"))
-            case "sign", "(":
+            case "(":
                 self._advance()
                 inner = self.expression()
                 self._expect(")", token.start, "(")
                 return inner
-            case "name", "rec":
+            case "{":
+                self._advance()
+                return Set(token.start, self._bindings(token, "}"))
+            case "rec":
                 self._advance()
                 opener = self.token
                 self._expect("{", token.start, "rec")
                 return Set(token.start, self._bindings(opener, "}"), recursive=True)
-            case "name", name if name not in _KEYWORDS:
-                self._advance()
-                return Variable(token.start, name)
         hint = ""
         if token.text in {";", "}"}:
             hint = "write a value before it; nothing is `null`, an empty table is `{}`"
         elif token.text == "=":
             hint = "one `=` stands between a name and its value"
         return self._fault(f"expected a value, found {self._found()}", hint)
+
+    def _number(self) -> Constant:
+        token = self._advance()
+        if token.kind == "float":
+            return Constant(token.start, float(token.text))
+        if len(token.text) > len(str(LARGEST)) or int(token.text) >= LARGEST:
+            self._fault(f"the number {shown(token.text)} is too large", "Nix numbers have 64 bits", at=token.start)
+        return Constant(token.start, int(token.text))
+
+    def _file_path(self) -> Expression:
+        token = self._advance()
+        if not self._adjoins("${"):
+            return Constant(token.start, token.text)
+        while self._adjoins("${") or self._adjoins("path"):
+            self._interpolation() if self.token.text == "${" else self._advance()
+        return Beyond(token.start, "a path with `${…}` in it")
 
     def _list(self) -> Expression:
         opener = self._advance()
@@ -431,7 +438,11 @@ class _Parser:
                         f"{self._found()} before the `{opener.text}` of line {self._line(opener.start)} is closed",
                         f"close it with `{closer}` first",
                     )
-                hint = "entries are separated by `;` alone" if self.token.text in {",", ";"} else ""
+                hint = ""
+                if self.token.text in {",", ";"}:
+                    hint = "remove it; one `;` ends each entry"
+                elif self.token.text in _KEYWORDS:
+                    hint = f'a name that is a word of the language stands in quotes: "{self.token.text}"'
                 self._fault(f"expected a name, found {self._found()}", hint)
             start = self.token.start
             path = self._path()
@@ -459,14 +470,14 @@ class _Parser:
         if self.token.text == "=":
             self._advance()
             return
-        name = shown(name)
+        name, example = shown(name), shown(f"{name} = …;")
         if self.token.text == ":":
-            self._fault(f"`:` after {name}", f"Nix puts `=` between a name and its value: {name} = …;")
+            self._fault(f"`:` after {name}", f"Nix puts `=` between a name and its value: {example}")
         if self.token.text in {";", "}"} or self.token.kind == "end":
-            self._fault(f"{name} has no value", f"write {name} = …;")
+            self._fault(f"{name} has no value", f"write {example}")
         self._fault(
             f"expected `=` after {name}, found {self._found()}",
-            f"a `=` is missing between name and value: {name} = …;",
+            f"a `=` is missing between name and value: {example}",
         )
 
     def _semicolon(self) -> None:
@@ -567,7 +578,8 @@ class _Parser:
             return _Token("end", "", position, position)
         if self.text.startswith("/*", position):
             self._fault("this comment is never closed", "end it with `*/`", at=position)
-        return self._fault(f"{shown(self.text[position])} has no meaning here", at=position)
+        hint = 'a text stands in double quotes: "text"' if self.text[position] == "'" else ""
+        return self._fault(f"{shown(self.text[position])} has no meaning here", hint, at=position)
 
     def _advance(self) -> _Token:
         token = self.token
@@ -623,43 +635,44 @@ def _joined(parts: Iterator[str | Expression] | Sequence[str | Expression]) -> I
 
 def _unindent(parts: Sequence[tuple[str | Expression, bool]]) -> Iterator[str | Expression]:
     """Drops the indentation that all lines share, and a last line of spaces (Nix: ParserState::stripIndentation)."""
-    least = 1_000_000
-    current, at_start = 0, True
-    for part, can_indent in parts:
-        if not can_indent or not isinstance(part, str):
-            if at_start:
-                at_start, least = False, min(least, current)
-            continue
-        for character in part:
-            if character == "\n":
-                at_start, current = True, 0
-            elif at_start and character == " ":
-                current += 1
-            elif at_start:
-                at_start, least = False, min(least, current)
-    dropped, at_start = 0, True
+    least = _indentation(parts)
+    starts = True  # whether the next part starts a line
     for number, (part, _) in enumerate(parts, 1):
         if not isinstance(part, str):
-            at_start, dropped = False, 0
+            starts = False
             yield part
             continue
-        kept: list[str] = []
-        for character in part:
-            if character == "\n":
-                at_start, dropped = True, 0
-            elif at_start and character == " ":
-                dropped += 1
-                if dropped <= least:
-                    continue
-            else:
-                at_start = False
-            kept.append(character)
-        text = "".join(kept)
-        if number == len(parts):
-            head, newline, tail = text.rpartition("\n")
-            if newline and not tail.strip(" "):
-                text = head + newline
-        yield text
+        first, *rest = part.split("\n")
+        lines = [_dropped(first, least) if starts else first, *(_dropped(line, least) for line in rest)]
+        starts = not (rest or [first])[-1].strip(" ") and (starts or bool(rest))
+        if number == len(parts) and len(lines) > 1 and not lines[-1].strip(" "):
+            lines[-1] = ""
+        yield "\n".join(lines)
+
+
+def _dropped(line: str, count: int) -> str:
+    """A line without its first spaces, at most ``count``."""
+    return line[min(count, len(line) - len(line.lstrip(" "))) :]
+
+
+def _indentation(parts: Sequence[tuple[str | Expression, bool]]) -> int:
+    """The number of spaces before the first other sign of a line, at the least of all lines that have one."""
+    least = 1_000_000
+    current, starts = 0, True
+    for part, can_indent in parts:
+        if not can_indent or not isinstance(part, str):
+            if starts:
+                starts, least = False, min(least, current)
+            continue
+        for number, line in enumerate(part.split("\n")):
+            if number:
+                starts, current = True, 0
+            if starts:
+                signs = line.lstrip(" ")
+                current += len(line) - len(signs)
+                if signs:
+                    starts, least = False, min(least, current)
+    return least
 
 
 def line_starts(text: str) -> list[int]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rolecall.inventory.locate import Keys, Position
+    from rolecall.inventory.data import Keys
+    from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
 
 

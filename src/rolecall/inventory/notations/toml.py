@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from typing import TYPE_CHECKING
 
+from rolecall.errors import dotted
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import syntax_fault
+from rolecall.inventory.data import shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from rolecall.inventory.locate import Keys, Position
+    from rolecall.inventory.data import Keys
+    from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -31,21 +34,27 @@ def read(text: str, file: Path) -> Source:
     try:
         return wrapping.source(file, tomllib.loads(text))
     except ValueError as error:  # also an integer of thousands of digits
-        message = str(error)
-        place = _PLACE.search(message)
+        place = _PLACE.search(str(error))
         line, column = (int(place[1]), int(place[2])) if place and place[1] else trees.end(text)
-        message = _PLACE.sub("", message)
-        raise syntax_fault(f"TOML: {message[:1].lower()}{message[1:]}", line, column, hint=_hint(message)) from None
+        message, hint = _in_words(_PLACE.sub("", str(error)))
+        raise syntax_fault(message, line, column, hint=hint) from None
 
 
-def _hint(message: str) -> str:
-    if message.startswith("Cannot "):
-        return "the key or table is set twice; remove one of the two"
-    if message == "Invalid value":
-        return 'a text stands in quotes: name = "value"'
-    if message.startswith("Expected '=' after a key"):
-        return "write name = value; a name with other signs than letters, digits, `_` and `-` stands in quotes"
-    return ""
+def _in_words(message: str) -> tuple[str, str]:
+    """What tomllib says, said so that it helps, and a hint."""
+    remove = "remove one of the two"
+    if twice := re.fullmatch(r"Cannot declare (\(.*\)) twice", message):
+        return f"{shown(dotted(ast.literal_eval(twice[1])))} is set twice", remove
+    if twice := re.fullmatch(r"Duplicate inline table key (.*)", message):
+        return f"{shown(ast.literal_eval(twice[1]))} is set twice", remove
+    hint = ""
+    if message == "Cannot overwrite a value":
+        message, hint = "this key is set already", remove
+    elif message == "Invalid value":
+        hint = 'a text stands in quotes: name = "value"'
+    elif message.startswith("Expected '=' after a key"):
+        hint = "write name = value; a name with other signs than letters, digits, `_` and `-` stands in quotes"
+    return f"TOML: {message[:1].lower()}{message[1:]}", hint
 
 
 def positions(text: str) -> Iterator[Position]:
@@ -55,34 +64,35 @@ def positions(text: str) -> Iterator[Position]:
 
 def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:
     counts: dict[Keys, int] = {}
-    todo: list[tuple[Node, Keys]] = []
     for child in tree.children:
         if child.type == "pair":
-            todo.append((child, ()))
-        if child.type not in {"table", "table_array_element"}:
-            continue
-        keys: Keys = ()
-        header = next(node for node in child.named_children if node.type.endswith("key"))
-        names = list(_names(header))
-        for number, (name, node) in enumerate(names, 1):
-            keys = (*keys, name)
-            yield keys, node
-            if number == len(names) and child.type == "table_array_element":
+            yield from _values(child, ())
+        elif child.type in {"table", "table_array_element"}:
+            header, *pairs = trees.parts(child)
+            keys: Keys = ()
+            for name, node in _names(header):
+                keys = (*keys, counts[keys], name) if keys in counts else (*keys, name)
+                yield keys, node
+            if child.type == "table_array_element":
                 counts[keys] = counts.get(keys, -1) + 1
-                yield (*keys, counts[keys]), node
-            if keys in counts:
                 keys = (*keys, counts[keys])
-        todo.extend((node, keys) for node in child.named_children if node.type == "pair")
+                yield keys, header
+            for pair in pairs:
+                yield from _values(pair, keys)
+
+
+def _values(pair: Node, keys: Keys) -> Iterator[tuple[Keys, Node]]:
+    todo = [(pair, keys)]
     while todo:
         node, keys = todo.pop()
         if node.type == "pair":
-            key, *_, value = trees.parts(node)
+            key, value = trees.parts(node)
             for name, part in _names(key):
                 keys = (*keys, name)
                 yield keys, part
             todo.append((value, keys))
         elif node.type == "inline_table":
-            todo.extend((pair, keys) for pair in trees.parts(node))
+            todo.extend((each, keys) for each in trees.parts(node))
         elif node.type == "array":
             for index, item in enumerate(trees.parts(node)):
                 yield (*keys, index), item

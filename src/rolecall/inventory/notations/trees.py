@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from rolecall.inventory.locate import Keys, Position
+    from rolecall.inventory.data import Keys
+    from rolecall.inventory.locate import Position
 
 
 def parse(notation: str, text: str) -> Node:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import syntax_fault
+from rolecall.inventory.data import DEPTH, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from ruamel.yaml import YAML
     from tree_sitter import Node
 
-    from rolecall.inventory.locate import Keys, Position
+    from rolecall.inventory.data import Keys
+    from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
+
+
+# tree-sitter-yaml 0.7 crashes on some 260 levels of indentation; each needs a column of its own.
+_DEEP = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
 
 
 def read(text: str, file: Path) -> Source:
@@ -34,6 +39,8 @@ def read(text: str, file: Path) -> Source:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         message = " ".join(part for part in (error.context, error.problem) if part).split("\n")[0]
+        if twice := re.search(r'found duplicate key "(.*?)" with value', message):
+            raise syntax_fault(f"{shown(twice[1])} is set twice", line, column, hint="remove one of the two") from None
         raise syntax_fault(f"YAML: {message}", line, column, hint=_hint(message)) from None
     except RecursionError:
         raise
@@ -46,19 +53,27 @@ def read(text: str, file: Path) -> Source:
 def _parser() -> YAML:
     from ruamel.yaml import YAML  # noqa: PLC0415 - slow to load
     from ruamel.yaml.constructor import SafeConstructor  # noqa: PLC0415 - slow to load
+    from ruamel.yaml.scanner import Scanner  # noqa: PLC0415 - slow to load
 
     class Constructor(SafeConstructor):  # type: ignore[misc, unused-ignore]
         """Leaves dates as they are written."""
 
+    class Bounded(Scanner):
+        """Stops at a depth at which scanning, quadratic in it, is still quick."""
+
+        def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:  # noqa: N803, ANN401 - theirs
+            if len(self.flow_context) >= DEPTH:
+                raise RecursionError
+            super().fetch_flow_collection_start(TokenClass, to_push)
+
     Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
     parser = YAML(typ="safe", pure=True)
     parser.Constructor = Constructor
+    parser.Scanner = Bounded
     return parser
 
 
 def _hint(message: str) -> str:
-    if "duplicate key" in message:
-        return "remove one of the two"
     if "cannot start any token" in message and "\\t" in message:
         return "YAML is indented with spaces, never with tabs"
     if "could not determine a constructor" in message:
@@ -69,7 +84,9 @@ def _hint(message: str) -> str:
 
 
 def positions(text: str) -> Iterator[Position]:
-    """Where each key and each item of a list stands."""
+    """Where each key and each item of a list stands; none in a file nested so deeply that its grammar would crash."""
+    if _DEEP.search(text):
+        return iter(())
     return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("yaml", text))))
 
 

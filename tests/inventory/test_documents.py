@@ -1,0 +1,72 @@
+"""Every snippet of the two documents that the project was born from."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Load, Said
+
+DOCUMENTS = Path(__file__).parent.parent / "documents"
+FENCE = re.compile(r"^( *)```\{?\.?nix([^\n]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+
+
+def snippets(document: str) -> list[str]:
+    return [textwrap.dedent(match[3]) for match in FENCE.finditer((DOCUMENTS / document).read_text())]
+
+
+INSTANCES = snippets("instances.md")
+INVENTORY = snippets("inventory.md")
+
+
+def test_all_snippets_were_found() -> None:
+    assert (len(INSTANCES), len(INVENTORY)) == (4, 3)
+
+
+@pytest.mark.parametrize("text", [*INSTANCES, *INVENTORY[1:]])
+def test_a_snippet_loads(text: str, loading: Load) -> None:
+    assert loading(text).inventory.instances
+
+
+def test_the_missing_equals_sign_is_reported_where_it_is_missing(said: Said) -> None:
+    assert said(INVENTORY[0]) == (
+        'error: expected `=` after `roles.client.machines."jon"`, found `{`\n'
+        "  at inventory.nix:9:37\n"
+        'hint: a `=` is missing between name and value: `roles.client.machines."jon" = …;`'
+    )
+
+
+def test_roles_and_settings(loading: Load) -> None:
+    vpn = loading(INSTANCES[2]).inventory.instances["my-vpn"]
+    assert vpn.module.name == "zerotier"
+    assert vpn.roles["peer"].settings == {"ipRanges": ["all"]}
+    assert list(vpn.roles["peer"].machines) == ["my-machine-name"]
+    assert vpn.roles["controller"].machines["some-server-name"].settings == {"dynamicIp": {"enable": True}}
+
+
+def test_the_flake_and_its_inputs(loading: Load) -> None:
+    loaded = loading(INSTANCES[3], "flake.nix")
+    module = loaded.inventory.instances["my-foo"].module
+    assert (module.input, module.name) == ("libstd", "mod-A")
+    (source,) = loaded.sources
+    assert source.inputs == {"libstd": "github:libfoo/libfoo"}
+    assert source.prefix == ("clan", "inventory")
+
+
+def test_tags(loading: Load) -> None:
+    loaded = loading(INVENTORY[1])
+    assert loaded.tags == {"all": ("jon", "sara"), "linux": ("jon", "sara"), "backup": ("jon", "sara")}
+    assert list(loaded.inventory.instances["instance_1"].roles["client"].tags) == ["backup"]
+
+
+def test_two_instances(loading: Load) -> None:
+    instances = loading(INVENTORY[2]).inventory.instances
+    assert {name: sorted(each.roles["client"].machines) for name, each in instances.items()} == {
+        "instance_1": ["jon"],
+        "instance_2": ["backup_server"],
+    }

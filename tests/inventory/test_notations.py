@@ -1,0 +1,181 @@
+"""The same data means the same in every notation, and no input does anything but load or fault."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from rolecall.errors import Faults
+from rolecall.inventory import load
+from rolecall.inventory.files import read
+from rolecall.inventory.locate import written
+from rolecall.project import Project
+
+Data = dict[str, Any]
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0\x85\u2028\u2029\ufeff"), max_size=12)
+names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,6}", fullmatch=True)
+scalars = (
+    st.booleans()
+    | st.integers(-(2**63) + 1, 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False, width=32)
+    | texts
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names | texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def inventories(draw: st.DrawFn) -> Data:
+    machines = draw(st.lists(names, unique=True, max_size=3))
+    role = st.fixed_dictionaries(
+        {},
+        optional={
+            "machines": st.dictionaries(st.sampled_from(machines or ["none"]), st.just({}), max_size=2),
+            "tags": st.lists(names, max_size=2),
+            "settings": st.dictionaries(texts, values, max_size=3),
+        },
+    )
+    instance = st.fixed_dictionaries({"roles": st.dictionaries(names, role, max_size=2)})
+    return {
+        "machines": {name: {"description": draw(texts)} for name in machines},
+        "instances": draw(st.dictionaries(names, instance, max_size=2)),
+    }
+
+
+def as_nix(value: object) -> str:
+    match value:
+        case dict():
+            return "{ " + "".join(f"{nix_text(key)} = {as_nix(each)}; " for key, each in value.items()) + "}"
+        case list():
+            return "[ " + "".join(f"({as_nix(each)}) " for each in value) + "]"
+        case str():
+            return nix_text(value)
+        case float():
+            # Nix wants a dot in every float, and digits before it are no zero with more digits behind
+            return f"{value:.400f}".rstrip("0") + "0"
+        case _:
+            return json.dumps(value)
+
+
+def nix_text(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${").replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def as_toml(value: object) -> str:
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{toml_text(key)} = {as_toml(each)}" for key, each in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(as_toml, value)) + "]"
+        case str():
+            return toml_text(value)
+        case float():
+            return f"{value:.400f}".rstrip("0") + "0"
+        case _:
+            return json.dumps(value)
+
+
+def toml_text(text: str) -> str:
+    return '"' + "".join(f"\\U{ord(c):08x}" if ord(c) < 32 or c in '"\\\x7f' else c for c in text) + '"'
+
+
+def as_yaml(value: Data) -> str:
+    stream = StringIO()
+    YAML(typ="safe", pure=True).dump(value, stream)
+    return stream.getvalue()
+
+
+def top(printer: Any, value: Data) -> str:  # noqa: ANN401 - either printer
+    return "".join(f"{key} = {printer(each)}\n" for key, each in value.items())
+
+
+@given(inventories())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_notation_means_the_same(data: Data) -> None:
+    written_as = {
+        "json": json.dumps(data),
+        "toml": top(as_toml, data),
+        "nix": as_nix(data),
+        "yaml": as_yaml(data),
+        "py": f"inventory = {data!r}",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for notation, text in written_as.items():
+            file = Path(folder) / f"inventory.{notation}"
+            file.write_text(text, newline="")
+            assert read(file).data == data, notation
+            known = written(file)
+            for keys in key_paths(data):
+                assert keys in known or notation == "py", (notation, keys)
+
+
+def key_paths(data: object, above: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    if isinstance(data, dict):
+        return [path for key, each in data.items() for path in ((*above, key), *key_paths(each, (*above, key)))]
+    return []
+
+
+def only_faults(name: str, content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).write_bytes(content)
+        try:
+            load(Project(Path(folder)))
+        except Faults as faults:
+            for each in str(faults).split("\n"):
+                assert each.isprintable(), each  # noqa: PT017 - Faults is one of the two right outcomes
+
+
+FILES = [f"inventory.{suffix}" for suffix in ("toml", "yaml", "json", "nix")]
+DOCUMENTS = Path(__file__).parent.parent / "documents"
+STARTS = [
+    *(part for path in sorted(DOCUMENTS.glob("*.md")) for part in path.read_text().split("```") if "inventory" in part),
+    "[machines.jon]\ntags = ['a', \"b\"]\n[[x.y]]\nz = {a.b = 1}\n",
+    'machines: &m\n  jon: {tags: [a, "b"]}\n  sara:\n  - |\n    x\n  - *m\n<<: *m\n',
+    '{"machines": {"jon": {"tags": ["a", 1.5, null]}}}',
+    "let a = { b = 1; }; in rec { inherit (a) b; c = ''\n  x${d}''$y\n''; d = \"\\n\"; e = lib.mkForce [ (-1) ]; }",
+]
+SIGNS = list("{}[]()=;:,.\"'$\\#/*&!|>-+?@<%~\n\t \0é\x1b😀") + [
+    "''",
+    "${",
+    "let ",
+    " in ",
+    "rec ",
+    "inherit ",
+    "lib.mkForce ",
+]
+
+
+@given(st.sampled_from(FILES), st.binary(max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_random_bytes_only_fault(name: str, content: bytes) -> None:
+    only_faults(name, content)
+
+
+@given(st.sampled_from(FILES), st.sampled_from(STARTS), st.data())
+@settings(max_examples=100, deadline=None)
+def test_mutated_documents_only_fault(name: str, text: str, data: st.DataObject) -> None:
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(start, min(len(text), start + 8)))
+        text = text[:start] + data.draw(st.sampled_from([*SIGNS, ""])) + text[end:]
+    only_faults(name, text.encode())
+
+
+@pytest.mark.parametrize("name", [*FILES, "inventory.py"])
+@pytest.mark.parametrize("sign", ["[", '{"a":', "{a=", "(", '"${', "''${", "- ", "a.", "!"])
+def test_a_hundred_thousand_levels_end_in_a_fault(name: str, sign: str) -> None:
+    start = "inventory = " if name in {"inventory.toml", "inventory.py"} else ""
+    only_faults(name, (start + sign * 100_000).encode())
