@@ -35,7 +35,7 @@ class Commands(click.Group):
         """All commands, in alphabetical order."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """A command by its name; None, with which click tells the nearest, when there is none."""
         if cmd_name not in COMMANDS:
             return None
