@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case stays one line
 """Bad inventories, each against the exact words that a person gets."""
 
 from __future__ import annotations
@@ -434,7 +435,7 @@ CASES = [
             "error: `x/y` is no name for a machine\n"
             "  at inventory.nix:1:31 tags.web[0]\n"
             "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
-            "error: `a\\nb` is no name for a instance\n"
+            "error: `a\\nb` is no name for an instance\n"
             '  at inventory.nix:1:13 instances."a\\nb"\n'
             "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs"
         ),

@@ -26,7 +26,14 @@ _EXPECTED: Final = {
     "int_type": "a whole number",
     "bool_type": "true or false",
 }
-_NAMED: Final = {"machines": "machine", "tags": "tag", "instances": "instance", "roles": "role", "state": "state"}
+_NAMED: Final = {
+    "machines": "a machine",
+    "tags": "a tag",
+    "instances": "an instance",
+    "roles": "a role",
+    "state": "a state",
+    "machineClass": "a machine class",
+}
 _NAMES: Final = f"names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to {NAME_LENGTH} signs"
 _TRIES: Final = 5  # what is left after removing the faulty can show new faults; in practice once
 
@@ -52,7 +59,7 @@ def _fault(detail: ErrorDetails) -> Fault:
     keys: Keys = tuple(key for key in detail["loc"] if key != "[key]")
     kind, found = detail["type"], detail["input"]
     if kind in {"string_pattern_mismatch", "string_too_long"}:
-        return Fault(f"{shown(str(found))} is no name for a {_kind(keys)}", Where(keys=keys), _NAMES)
+        return Fault(f"{shown(str(found))} is no name for {_kind(keys)}", Where(keys=keys), _NAMES)
     if kind == "extra_forbidden":
         key = str(keys[-1])
         known = [each.alias or name for name, each in _fields(keys[:-1]).items()]
@@ -66,8 +73,8 @@ def _fault(detail: ErrorDetails) -> Fault:
 
 def _kind(keys: Keys) -> str:
     if isinstance(keys[-1], int):
-        return "machine" if keys[0] == "tags" else "tag"
-    return _NAMED.get(str(keys[-2]), "name") if len(keys) > 1 else "name"
+        return "a machine" if keys[0] == "tags" else "a tag"
+    return _NAMED.get(str(keys[-2])) or _NAMED.get(str(keys[-1]), "this")
 
 
 def _fields(keys: Keys) -> dict[str, Any]:
