@@ -46,8 +46,9 @@ def setting_faults(
     """A fault per mistake, placed in the most specific layer that speaks of it."""
     for detail in error.errors(include_url=False):
         keys = _keys(detail, merged)
-        layer = next((layer for layer in reversed(layers) if _speaks(layer.values, keys)), None)
-        place = (*layer.at, *keys) if layer else via
+        told = keys[:-1] if detail["type"] == "missing" else keys  # of what is missing, its table is there
+        own = ((layer, _own(layer.values, told, merged)) for layer in reversed(layers) if told)
+        place = next(((*layer.at, *path) for layer, path in own if path is not None), via)
         at = Where(keys=(*where.keys, *place))
         yield Fault(_message(detail, dotted(keys), role), at, _hint(detail, keys, role))
 
@@ -67,15 +68,20 @@ def _keys(detail: ErrorDetails, merged: object) -> tuple[str | int, ...]:
     return tuple(keys)
 
 
-def _speaks(values: object, keys: Sequence[str | int]) -> bool:
+def _own(values: Any, keys: Sequence[str | int], merged: Any) -> tuple[str | int, ...] | None:  # noqa: ANN401 - any data
+    """The path in one layer of what stands at ``keys`` in the merged settings; None when it does not speak of it."""
+    path: list[str | int] = []
     for key in keys:
-        if isinstance(values, dict) and values.get("_type") in {"override", "order", "if", "merge"}:
-            return True  # what is inside it is part of this layer
-        if isinstance(values, dict) and key in values:
-            values = values[key]
-        else:
-            return isinstance(values, list) and isinstance(key, int)
-    return True
+        merged = merged[key]
+        if isinstance(values, dict) and values.get("_type") in ("override", "order", "if", "merge"):
+            break  # what is inside it is part of this layer
+        if isinstance(values, list) and merged in values:
+            key = values.index(merged)  # noqa: PLW2901 - lists were joined: each layer counts from 0
+        elif not (isinstance(values, dict) and key in values):
+            return None
+        values = values[key]
+        path.append(key)
+    return tuple(path)
 
 
 def _message(detail: ErrorDetails, name: str, role: Role[Any]) -> str:
