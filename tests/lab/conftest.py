@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 import tempfile
+import textwrap
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from rolecall.lab import Lab
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
 
 
 class LabFactory(Protocol):
@@ -22,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = Lab.available()
     here = Path(__file__).parent
     for item in items:
-        used = {"lab", "lab_factory"} & set(getattr(item, "fixturenames", ()))
+        used = {"lab", "lab_factory", "new_desk"} & set(getattr(item, "fixturenames", ()))
         if used and item.path.is_relative_to(here):
             item.add_marker(pytest.mark.lab)
         if reason and item.get_closest_marker("lab"):
@@ -45,3 +53,123 @@ def lab_factory() -> Iterator[LabFactory]:
 def lab(lab_factory: LabFactory) -> Lab:
     """Two machines for tests that leave them running as they were."""
     return lab_factory("web", "backup_server")
+
+
+# Runs on a machine: everything at and below the paths, as JSON.
+LOOK = """
+import hashlib, json, os, stat, sys
+found = {}
+def look(path):
+    try:
+        state = os.lstat(path)
+        content = ""
+        if stat.S_ISREG(state.st_mode):
+            with open(path, "rb") as file:
+                content = hashlib.sha256(file.read()).hexdigest()
+        elif stat.S_ISLNK(state.st_mode):
+            content = os.readlink(path)
+        elif stat.S_ISDIR(state.st_mode):
+            for name in sorted(os.listdir(path)):
+                look(os.path.join(path, name))
+        names = sorted(os.listxattr(path, follow_symlinks=False))
+        attributes = {name: os.getxattr(path, name, follow_symlinks=False).hex() for name in names}
+    except FileNotFoundError:
+        return
+    found[path] = {
+        "mode": oct(state.st_mode), "owner": [state.st_uid, state.st_gid], "content": content,
+        "attributes": attributes, "mtime": state.st_mtime_ns, "inode": state.st_ino,
+        "links": 1 if stat.S_ISDIR(state.st_mode) else state.st_nlink,
+    }
+for path in sys.argv[1:]:
+    look(path)
+print(json.dumps(found))
+"""
+
+Looks = dict[str, dict[str, Any]]
+
+
+class Desk:
+    """A person's project, the command line in it, and the machines of its lab."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.lab = Lab(root / ".rolecall/lab", ())
+        self._environment = os.environ | {"ROLECALL_IDENTITY": str(root.parent / "identity")}
+
+    def rolecall(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Runs the command, which must end with this status."""
+        done = subprocess.run(
+            self._argv(words),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *words: str, status: int = 0) -> Any:  # noqa: ANN401 - any command's document
+        """What the command prints under ``--json``."""
+        return json.loads(self.rolecall(*words, "--json", status=status).stdout)
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Starts the command in a session of its own; both its streams are one."""
+        pipe, out = subprocess.PIPE, subprocess.STDOUT
+        return subprocess.Popen(
+            self._argv(words), env=self._environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=out, text=True
+        )
+
+    def write(self, **inventory: object) -> None:
+        """Replaces inventory.json."""
+        (self.root / "inventory.json").write_text(json.dumps(inventory, indent=2))
+
+    def on(self, machine: str, script: str, *argv: str, given: str = "", status: int | None = 0) -> str:
+        """What a shell script prints on a machine, both streams; it must end with this status, unless that is None."""
+        script = f"exec 2>&1\n{script}"
+        done = self.lab.run(machine, "bash", "-c", script, "bash", *argv, input=given.encode(), check=False)
+        output = done.stdout.decode(errors="replace")
+        assert status in {None, done.returncode}, f"{machine}: {script}: {done.returncode}\n{output}{done.stderr!r}"
+        return output
+
+    def look(self, machine: str, *paths: str, but: tuple[str, ...] = ()) -> Looks:
+        """Every entry at and below paths, without these fields."""
+        done = self.lab.run(machine, "python3", "-c", LOOK, *paths)
+        looks: Looks = json.loads(done.stdout)
+        return {path: {name: value for name, value in look.items() if name not in but} for path, look in looks.items()}
+
+    def _argv(self, words: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "rolecall", "-C", str(self.root), *words]
+
+
+class DeskFactory(Protocol):
+    def __call__(self) -> Desk: ...
+
+
+@pytest.fixture(scope="module")
+def new_desk() -> Iterator[DeskFactory]:
+    """Makes desks with an empty project; their labs end with the module."""
+    with ExitStack() as ends:
+
+        def make() -> Desk:
+            root = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="desk-"))) / "a project"
+            root.mkdir()
+            made = Desk(root)
+            ends.callback(made.lab.down)
+            return made
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def section() -> Callable[[str], str]:
+    """The block of Nix in a section of the document on the inventory, as it stands there."""
+    document = (ROOT / "tests/documents/inventory.md").read_text()
+
+    def block(title: str) -> str:
+        below = document.partition(f"### {title}\n")[2].partition("\n### ")[0]
+        found = re.search(r"^( *)```\{\.nix[^\n]*\n(.*?)^\1```", below, re.MULTILINE | re.DOTALL)
+        assert found
+        return textwrap.dedent(found[2])
+
+    return block
