@@ -82,7 +82,7 @@ def _change(change: Change, width: int) -> str:
     name = change.key.replace(":", " ", 1)
     if len(name) > width:
         name = name[: width - 1] + "…"
-    detail = "" if change.action in {"create", "remove"} else f"{word}{change.detail}"
+    detail = f"{word}{change.detail}"
     notes = "  ".join(filter(None, (", ".join(change.origins), detail)))
     return click.style(f"  {sign} {name:{width}}  {notes}".rstrip(), fg=colour)
 
