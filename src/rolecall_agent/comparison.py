@@ -41,6 +41,7 @@ class Work:
         changes: By resource, in canonical order, removals last.
         remove: Resources to take away, in this order.
         stop: Units to stop before anything changes. This and the next are names of units.
+        reset: Units whose failure is forgotten, so that they may start again, or go.
         disable: Units that no longer start at boot.
         enable: Units that start at boot from now on.
         restart: Units to restart.
@@ -54,6 +55,7 @@ class Work:
     changes: List[Change] = field(default_factory=list)
     remove: List[Resource] = field(default_factory=list)
     stop: List[str] = field(default_factory=list)
+    reset: List[str] = field(default_factory=list)
     disable: List[str] = field(default_factory=list)
     enable: List[str] = field(default_factory=list)
     restart: List[str] = field(default_factory=list)
@@ -171,6 +173,8 @@ def _unit(
     state = system.unit(unit.name)
     new_text = bool(unit.file_difference(system, store))
     work.units_changed = work.units_changed or new_text or state.enabled != unit.enabled or bool(undoing)
+    if undoing and unit.name in undoing.units and state.failed:
+        work.reset.append(unit.name)
     if state.enabled != unit.enabled:
         (work.enable if unit.enabled else work.disable).append(unit.name)
     if not unit.started:
@@ -192,6 +196,8 @@ def _removed_unit(system: System, store: Store, work: Work, unit: Unit) -> None:
         return  # never reached
     state = system.unit(unit.name)
     work.units_changed = True
+    if state.failed:
+        work.reset.append(unit.name)
     if state.enabled and not original["enabled"]:
         work.disable.append(unit.name)
     elif original["enabled"] and not state.enabled:

@@ -95,7 +95,8 @@ class Store:
 
     def add_generation(self, configuration: Configuration, meta: Meta) -> int:
         """Writes the next generation; its number."""
-        number = max([self.current, *self._numbers()]) + 1
+        number = self.current + 1
+        self._remove(f"{HOME}/generations/{number}")  # of an agent that was killed while it wrote it
         self._system.mkdir(f"{HOME}/generations/{number}", mode=0o700)
         self._system.write(f"{HOME}/generations/{number}/configuration.json", configuration.encode())
         self._write(f"generations/{number}/meta.json", {**meta, "number": number, "digest": configuration.digest})

@@ -109,7 +109,7 @@ def _move(
         machine.store.write_journal(journal)
     for action in work.run:
         _run(machine, action, action.argv, must=not undoing)
-    _start(machine, work, undoing or Done())
+    _start(machine, work)
     return work
 
 
@@ -126,6 +126,7 @@ def _stop(machine: Machine, work: Work) -> None:
     if work.stop:
         machine.tell("stop", " ".join(work.stop))
         machine.system.systemctl("stop", work.stop)
+    machine.system.systemctl("reset-failed", work.reset)
 
 
 def _apply(machine: Machine, work: Work, new: Configuration) -> None:
@@ -155,14 +156,13 @@ def _remove(machine: Machine, work: Work, new: Configuration, *, must: bool) -> 
     _remove_made(machine, new)
 
 
-def _start(machine: Machine, work: Work, undoing: Done) -> None:
+def _start(machine: Machine, work: Work) -> None:
     """Brings systemd to what the unit files say now."""
     system, tell = machine.system, machine.tell
     system.systemctl("enable", work.enable)
     if work.units_changed:
         tell("systemd", "reload")
         system.systemctl("daemon-reload", ())
-    system.systemctl("reset-failed", [name for name in sorted(undoing.units) if system.unit(name).failed])
     for last in (False, True):
         for verb, names in (("restart", work.restart), ("reload-or-restart", work.reload), ("start", work.start)):
             batch = [name for name in names if (name in _LAST) is last]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -17,6 +16,9 @@ from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Gro
 from rolecall_agent.resources.unit import unit_text
 from rolecall_agent.store import Store
 from rolecall_agent.switch import Machine, commit, recover, switch
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 META: Any = {"run": "r", "user": "u", "commit": "", "at": "2026-01-01T00:00:00Z"}
 SECRETS = {"v1": b"first value", "v2": b"second value"}
@@ -90,7 +92,7 @@ class Mortal(RecordedSystem):
         super().__init__(root)
         self.lives = lives
 
-    def __getattribute__(self, name: str) -> Any:
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - as object's
         if name in CHANGING:
             self.lives -= 1
             if self.lives < 0:
@@ -130,7 +132,7 @@ def copy(root: Path, to: Path) -> Path:
     return to
 
 
-def service(name: str, command: str, **fields: Any) -> Unit:
+def service(name: str, command: str, **fields: Any) -> Unit:  # noqa: ANN401 - as Unit's
     text = unit_text({"Service": {"ExecStart": command}, "Install": {"WantedBy": "multi-user.target"}})
     return Unit(name, text, **fields)
 

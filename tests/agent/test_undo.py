@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from agent_world import (
@@ -23,8 +25,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from rolecall_agent import comparison
-from rolecall_agent.configuration import Configuration
 from rolecall_agent.switch import recover
+
+if TYPE_CHECKING:
+    from rolecall_agent.configuration import Configuration
 
 QUICK = settings(
     max_examples=15,
@@ -60,9 +64,8 @@ def test_killed_twice_it_is_the_old_or_the_new(old: Configuration, new: Configur
         other = copy(root, Path(folder, "other"))
         update(other, new)
         will_be = snapshot(other)
-        with pytest.raises(Killed):
+        with contextlib.suppress(Killed):
             update(root, new, lives=first)
-            raise Killed
         try:
             recovered = recover(machine(root, lives=second))
         except Killed:
@@ -99,3 +102,13 @@ def test_killed_at_every_step_it_is_the_old_or_the_new(old: Configuration, new: 
         else:
             break
     assert {None, "undone", "committed"} == set(ends)
+
+
+def test_an_agent_killed_before_its_journal_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    for lives in range(12):
+        with contextlib.suppress(Killed):
+            update(root, RICH, lives)
+    for number in range(1, 14):
+        update(root, OTHER if number % 2 else RICH)
+    assert len(list((root / STATE / "generations").iterdir())) == 10

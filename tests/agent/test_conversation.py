@@ -1,0 +1,291 @@
+"""Whole conversations over real pipes, through the bootstrap, with a recorded machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent_client import META, Client, Refused, update
+from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, snapshot
+
+from rolecall_agent import archive, conversation, protocol
+from rolecall_agent.configuration import Check, Configuration
+from rolecall_agent.resources import File
+from rolecall_agent.tree import Failure
+
+ONE = Configuration.of("m", [File("/etc/one", "1\n")])
+
+
+def oldest_python() -> str | None:
+    """An interpreter of 3.9, the oldest that the agent knows, if this machine has one."""
+    found = [shutil.which("python3.9"), *Path("~/.pyenv/versions").expanduser().glob("3.9*/bin/python3.9")]
+    if shutil.which("uv"):
+        asked = subprocess.run(["uv", "python", "find", "3.9"], capture_output=True, text=True, check=False)
+        found.append(asked.stdout.strip())
+    for python in found:
+        if python and not subprocess.run([python, "-c", "pass"], capture_output=True, check=False).returncode:
+            return str(python)
+    return None
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make(tmp_path / "m")
+
+
+def fail(root: Path, **what: list[str]) -> None:
+    record = root / STATE / "system.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "fail": what}))
+
+
+@pytest.mark.parametrize("python", [sys.executable, "3.9"])
+def test_a_life(root: Path, python: str) -> None:
+    if python == "3.9":
+        python = oldest_python() or pytest.skip("no Python 3.9 here")
+    before = snapshot(root)
+    with Client(root, python, before="echo Welcome; printf 'to this host'") as first:
+        assert first.open()["current"] is None
+        assert first.agent_sent
+        assert first.switch(RICH, SECRETS)["type"] == "provisional"
+        assert {"type": "progress", "step": "install", "detail": "p2"} in first.progress
+        assert first.commit() == 1
+    with Client(root, python) as again:
+        state = again.open(RICH.digest)
+        assert not again.agent_sent
+        assert state["same"]
+        assert state["current"] == {**META, "number": 1, "digest": RICH.digest}
+        assert state["drift"] == []
+        if python != sys.executable:
+            assert state["agent_python"].startswith("3.9.")
+        assert again.compare(RICH)["changes"] == []
+    (root / "etc/a").write_text("by hand\n")
+    with Client(root, python) as drifted:
+        state = drifted.open(RICH.digest)
+        assert not state["same"]
+        assert state["drift"] == [{"key": "file:/etc/a", "reason": "content"}]
+        repair = drifted.compare(RICH)
+        assert repair["changes"] == [{"key": "file:/etc/a", "action": "repair", "detail": "content"}]
+        assert {"name": "a.service", "verb": "restart"} in repair["restarts"]
+        drifted.switch(NOTHING)
+        drifted.commit()
+    assert snapshot(root) == before
+
+
+def test_what_is_compared_is_named(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        comparison = client.compare(RICH)
+    actions = {change["key"]: change["action"] for change in comparison["changes"]}
+    assert actions["file:/etc/a"] == "overwrite"
+    assert actions["file:/opt/x/y/z"] == "create"
+    assert actions["unit:dist.service"] == "overwrite"
+    assert comparison["restarts"] == [
+        {"name": "action:refresh", "verb": "run"},
+        {"name": "dist.service", "verb": "restart"},
+        {"name": "a.service", "verb": "start"},
+    ]
+    (root / "etc/one").write_text("1\n")
+    (root / "etc/one").chmod(0o644)
+    with Client(root) as client:
+        client.open()
+        assert client.compare(ONE)["changes"] == [{"key": "file:/etc/one", "action": "adopt", "detail": ""}]
+
+
+def test_only_what_was_shown_is_applied(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        shown = client.compare(RICH)["digest"]
+        (root / "etc/a").unlink()
+        with pytest.raises(Refused, match="no longer as it was") as refused:
+            client.ask(type="stage", comparison=shown, meta=META)
+        assert refused.value.failed["restored"]
+
+
+def test_a_unit_that_fails_brings_everything_back(root: Path) -> None:
+    before = snapshot(root)
+    fail(root, units=["a.service"])
+    with Client(root) as client:
+        client.open()
+        with pytest.raises(Refused, match=r"a\.service failed") as refused:
+            client.switch(RICH, SECRETS)
+        assert refused.value.failed["restored"]
+        assert refused.value.failed["detail"]
+        with pytest.raises(Refused, match="nothing is provisional"):
+            client.commit()
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize("broken", [{"packages": ["p2"]}, {"commands": ["refresh"]}, {"commands": ["probe"]}])
+def test_whatever_fails_brings_everything_back(root: Path, broken: dict[str, list[str]]) -> None:
+    target = Configuration.of("m", RICH.resources, [Check("it works", ("probe",))])
+    before = snapshot(root)
+    fail(root, **broken)
+    with Client(root) as client:
+        client.open()
+        with pytest.raises(Refused) as refused:
+            client.switch(target, SECRETS)
+        assert refused.value.failed["restored"]
+    assert snapshot(root) == before
+
+
+def test_the_end_of_the_stream_undoes_a_provisional_switch(root: Path) -> None:
+    before = snapshot(root)
+    with Client(root) as client:
+        client.open()
+        client.switch(RICH, SECRETS)
+        assert snapshot(root) != before
+    assert snapshot(root) == before
+    with Client(root) as client:
+        state = client.open()
+        assert (state["current"], state["recovered"]) == (None, None)
+
+
+def test_undo(root: Path) -> None:
+    update(root, ONE)
+    before = snapshot(root)
+    with Client(root) as client:
+        client.open()
+        client.switch(OTHER, SECRETS)
+        assert client.ask(type="undo") == {"type": "undone"}
+        assert snapshot(root) == before
+        client.switch(OTHER, SECRETS)
+        assert client.commit() == 2
+
+
+def test_commit_waits_for_a_second_connection(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        client.switch(ONE, confirm=True)
+        with pytest.raises(Refused, match="confirmed") as refused:
+            client.commit()
+        assert not refused.value.failed["restored"]
+        with Client(root) as second, pytest.raises(Refused):
+            second.first(type="confirm", run=META["run"], nonce="guessed")
+        with Client(root) as second:
+            assert second.first(type="confirm", run=META["run"], nonce="n1") == {"type": "confirmed"}
+        assert client.commit() == 1
+
+
+def test_checks_with_peers(root: Path) -> None:
+    fail(root, commands=["no"])
+    target = Configuration.of("m", [], [Check("a", ("yes",), peers=True), Check("b", ("no",), peers=True)])
+    with Client(root) as client:
+        client.open()
+        client.switch(target)
+        checks = client.ask(type="check", peers=True)["checks"]
+        assert [(check["name"], check["ok"]) for check in checks] == [("a", True), ("b", False)]
+
+
+def test_secrets_are_sealed_and_nowhere_else(root: Path) -> None:
+    update(root, RICH, SECRETS)
+    holders = [path for path in root.rglob("*") if path.is_file() and SECRETS["v1"] in path.read_bytes()]
+    assert {path.relative_to(root).as_posix() for path in holders} == {"etc/a", "etc/app/b", f"{STATE}/sealed/v1"} - {
+        "etc/app/b"
+    }
+    assert (root / STATE / "sealed/v1").stat().st_mode & 0o777 == 0o600
+    assert (root / STATE / "sealed").stat().st_mode & 0o777 == 0o700
+    update(root, OTHER, SECRETS)
+    assert (root / STATE / "sealed/v1").exists()  # generation 1 still names it
+    for _ in range(5):
+        update(root, ONE)
+        update(root, NOTHING)
+    assert not list((root / STATE / "sealed").iterdir())
+
+
+def test_what_was_staged_for_nothing_goes(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        client.stage(client.compare(RICH)["digest"], SECRETS)
+    assert not list((root / STATE / "sealed").iterdir())
+
+
+def test_killed_at_every_progress_it_is_recovered(root: Path, tmp_path: Path) -> None:
+    update(root, OTHER, SECRETS)
+    was = snapshot(root)
+    steps = 0
+    while True:
+        shutil.rmtree(tmp_path / "try", ignore_errors=True)
+        shutil.copytree(root, tmp_path / "try", symlinks=True)
+        with Client(tmp_path / "try") as client:
+            client.open()
+            client.stage(client.compare(RICH)["digest"], SECRETS)
+            client.send({"type": "switch", "nonce": "n", "confirm": False})
+            got: dict[str, Any] = {}
+            for _ in range(steps + 1):
+                frame = protocol.read_frame(client.process.stdout)  # type: ignore[arg-type]
+                assert frame
+                got = frame[0]
+                if got["type"] == "provisional":
+                    break
+            client.process.kill()
+        with Client(tmp_path / "try") as after:
+            state = after.open(OTHER.digest)
+        assert state["recovered"] == "undone"
+        assert state["same"]
+        assert snapshot(tmp_path / "try") == was
+        steps += 4  # every fourth: the kill comes some changes after the frame anyway
+        if got["type"] == "provisional" or steps > 40:
+            break
+
+
+def test_a_damaged_agent_is_replaced(root: Path) -> None:
+    update(root, ONE)
+    digest, _ = archive.build()
+    (root / STATE / "agent" / digest / "rolecall_agent/switch.py").write_text("1/0")
+    with Client(root) as client:
+        assert client.open(ONE.digest)["same"]
+        assert client.agent_sent
+
+
+def test_what_is_not_the_protocol_is_refused(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        for message in ({"type": "nonsense"}, {"type": "switch"}, {"type": "commit"}, {"type": "stage"}):
+            with pytest.raises(Refused):
+                client.ask(**message)
+        with pytest.raises(Refused, match="not a normal path"):
+            client.ask(type="compare", configuration={**ONE.as_json(), "resources": [_file("/etc/../x")]})
+        assert client.compare(ONE)["changes"]
+    with Client(root) as client, pytest.raises(Refused, match="speaks protocol"):
+        client.first(type="open", protocol=99, machine="m", expect=None)
+    with Client(root) as client:
+        client.open()
+        client.ask(type="stage", comparison=client.compare(ONE)["digest"], meta=META)
+        client.send({"type": "blob", "sha256": ONE.blobs[0].sha256}, b"other")
+        with pytest.raises(Refused, match="arrived damaged"):
+            client.receive()
+
+
+def _file(path: str) -> dict[str, Any]:
+    return {**ONE.as_json()["resources"][0], "path": path}
+
+
+def test_one_agent_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "PATIENCE", 0.05)
+    with conversation.locked(str(root)):
+        conversation.note_holder(str(root), "run-7")
+        with pytest.raises(Failure, match=r"run run-7 \(pid \d+\) is at work"), conversation.locked(str(root)):
+            raise AssertionError
+    with conversation.locked(str(root)):
+        pass
+
+
+def test_the_archive_is_reproducible_and_the_command_needs_no_quotes() -> None:
+    digest, packed = archive.build()
+    assert hashlib.sha256(packed).hexdigest() == digest
+    assert set(json.loads(packed)) >= {"__main__.py", "rolecall_agent/switch.py", "rolecall_agent/resources/file.py"}
+    assert not set("'!\\\n`$") & set(" ".join(archive.command("/r")))
+
+
+def test_files_that_are_right_are_not_touched(root: Path) -> None:
+    update(root, ONE)
+    was = (root / "etc/one").stat()
+    update(root, Configuration.of("m", [*ONE.resources, service("a.service", "/bin/one")]))
+    now = (root / "etc/one").stat()
+    assert (now.st_ino, now.st_mtime_ns) == (was.st_ino, was.st_mtime_ns)

@@ -1,0 +1,119 @@
+"""What single kinds of resources promise."""
+# ruff: noqa: S604 - a user's shell is none that runs anything
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from agent_world import NOTHING, make, service, snapshot, update
+
+from rolecall_agent.configuration import Configuration
+from rolecall_agent.recorded import RecordedSystem
+from rolecall_agent.resources import AuthorizedKey, Directory, File, Package, User
+from rolecall_agent.system import read_os_release
+from rolecall_agent.tree import Failure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make(tmp_path / "m")
+
+
+def test_a_key_replaces_its_own_line_and_no_other(root: Path) -> None:
+    keys = root / "root/.ssh/authorized_keys"
+    before = keys.read_text()
+    update(root, Configuration.of("m", [AuthorizedKey("root", "ssh-ed25519 KEY1", ("serve",))]))
+    assert keys.read_text().splitlines() == [
+        "# by hand",
+        "ssh-rsa FOREIGN someone",
+        'restrict,command="serve" ssh-ed25519 KEY1',
+    ]
+    update(root, NOTHING)
+    assert keys.read_text() == before
+
+
+def test_a_key_added_by_hand_meanwhile_is_kept(root: Path) -> None:
+    update(root, Configuration.of("m", [User("u1", home="/home/u1"), AuthorizedKey("u1", "ssh-ed25519 KEY2")]))
+    keys = root / "home/u1/.ssh/authorized_keys"
+    assert (keys.stat().st_mode & 0o777, keys.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    keys.write_text(keys.read_text() + "ssh-rsa MINE\n")
+    update(root, NOTHING)
+    assert keys.read_text() == "ssh-rsa MINE\n"
+
+
+def test_a_user_that_we_made_is_locked_and_comes_back(root: Path) -> None:
+    user = Configuration.of("m", [User("u1", home="/home/u1", shell="/bin/sh")])
+    update(root, user)
+    update(root, NOTHING)
+    account = RecordedSystem(str(root)).user("u1")
+    assert account
+    assert account.locked
+    assert account.shell.endswith("nologin")
+    assert (root / "home/u1").is_dir()
+    update(root, user)
+    account = RecordedSystem(str(root)).user("u1")
+    assert account
+    assert (account.locked, account.shell) == (False, "/bin/sh")
+
+
+def test_groups_that_a_user_had_are_kept(root: Path) -> None:
+    system = RecordedSystem(str(root))
+    for name in ("g1", "g3"):
+        system.add_group(name)
+    update(root, Configuration.of("m", [User("u2", home="/home/u2", shell="/bin/sh", groups=("g1", "g3"))]))
+    update(root, Configuration.of("m", [User("u2", home="/home/u2", shell="/bin/sh", groups=("g1",))]))
+    account = RecordedSystem(str(root)).user("u2")
+    assert account
+    assert account.groups == {"g1", "g2"}
+
+
+def test_a_directory_with_anything_in_it_stays(root: Path) -> None:
+    update(root, Configuration.of("m", [Directory("/srv/new")]))
+    (root / "srv/new/data").write_text("precious")
+    update(root, NOTHING)
+    assert (root / "srv/new/data").exists()
+    (root / "srv/new/data").unlink()
+    update(root, NOTHING)
+    assert not (root / "srv/new").exists()
+
+
+def test_what_is_in_the_way_is_named(root: Path) -> None:
+    before = snapshot(root)
+    for resource, message in (
+        (File("/srv/d", ""), "a directory stands at /srv/d"),
+        (Directory("/etc/a"), "a file stands at /etc/a"),
+        (AuthorizedKey("nobody-here", "ssh-ed25519 KEY1"), "no user nobody-here"),
+        (File("/etc/z", "", "nobody-here"), "no user nobody-here"),
+        (File("/etc/a/b", ""), "Not a directory|is not a directory"),
+    ):
+        with pytest.raises(Failure, match=message):
+            update(root, Configuration.of("m", [File("/etc/first", "1"), resource]))
+        assert snapshot(root) == before
+
+
+def test_a_package_by_the_name_of_the_distribution(root: Path) -> None:
+    (root / "etc/os-release").write_text("NAME=\"X Y\"\nID=manjaro\nID_LIKE='arch other'\n")
+    update(root, Configuration.of("m", [Package("borgbackup", {"arch": "borg"}), Package("p1")]))
+    assert RecordedSystem(str(root)).installed("borg")
+    update(root, NOTHING)
+    system = RecordedSystem(str(root))
+    assert not system.installed("borg")
+    assert system.installed("p1")
+
+
+def test_os_release() -> None:
+    assert read_os_release("A=1\nB=\"two words\"\nC='x'\n# no\n") == {"A": "1", "B": "two words", "C": "x"}
+
+
+def test_a_unit_of_the_distribution_comes_back(root: Path) -> None:
+    before = snapshot(root)
+    unit = service("dist.service", "/bin/ours", started=True)
+    update(root, Configuration.of("m", [unit]))
+    state = RecordedSystem(str(root)).unit("dist.service")
+    assert (state.enabled, state.active) == (False, True)
+    update(root, NOTHING)
+    assert snapshot(root) == before
