@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ def empty(tmp_path: Path) -> Project:
 
 
 def ssh_key(path: Path, *, kind: str = "ed25519", phrase: str = "") -> None:
+    if not shutil.which("ssh-keygen"):
+        pytest.skip("ssh-keygen is not installed")
     path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", phrase, "-b", "2048", "-f", path], check=True)
 

@@ -10,7 +10,7 @@ import click
 
 from rolecall import __version__
 from rolecall.cli.common import Invocation, tell
-from rolecall.errors import Fault, Faults
+from rolecall.errors import Fault, Faults, nearest
 
 COMMANDS = {
     "backups": "rolecall.cli.backups:backups",
@@ -35,10 +35,15 @@ class Commands(click.Group):
         """All commands, in alphabetical order."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """A command by its name; None, with which click tells the nearest, when there is none."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """A command by its name.
+
+        Raises:
+            UsageError: When there is none.
+        """
         if cmd_name not in COMMANDS:
-            return None
+            hint = nearest(cmd_name, COMMANDS, what="commands")
+            raise click.UsageError(f"no such command: {cmd_name!r}; {hint}", ctx)
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         _add_json(command)
