@@ -27,10 +27,12 @@ class Done:
     Attributes:
         units: Names of those that it may have started, restarted or reloaded.
         actions: Keys of those that it may have run.
+        ran: Names of units that ran before it, whether declared so or not.
     """
 
     units: FrozenSet[str] = frozenset()
     actions: FrozenSet[str] = frozenset()
+    ran: FrozenSet[str] = frozenset()
 
 
 @dataclass
@@ -178,7 +180,10 @@ def _unit(
     if state.enabled != unit.enabled:
         (work.enable if unit.enabled else work.disable).append(unit.name)
     if not unit.started:
-        if isinstance(before, Unit) and before.started and state.active:
+        if undoing and unit.name in undoing.ran:
+            if state.active and unit.name in undoing.units:
+                work.restart.append(unit.name)
+        elif isinstance(before, Unit) and before.started and state.active:
             work.stop.append(unit.name)
         return
     due = unit.name in undoing.units if undoing else new_text or bool(changed & set(unit.restart_on))

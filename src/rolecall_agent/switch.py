@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 
 from rolecall_agent import boot
 from rolecall_agent.comparison import Done, Work, compare
-from rolecall_agent.resources import Action, AuthorizedKey, Directory, Package, Resource
+from rolecall_agent.resources import Action, AuthorizedKey, Directory, Package, Resource, Unit
 from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class Machine:
             return configuration
         return replace(configuration, resources=(*configuration.resources, boot.unit()))
 
+    def running(self, *configurations: Configuration) -> List[str]:
+        """The names of those of their units that run."""
+        names = {item.name for each in configurations for item in each.resources if isinstance(item, Unit)}
+        return sorted(name for name in names if self.system.unit(name).active)
+
 
 def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool) -> List[str]:
     """Switches to a staged configuration; provisional afterwards.
@@ -76,6 +81,7 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         "nonce": nonce,
         "confirm": confirm,
         "provisional": False,
+        "ran": machine.running(machine.configuration(store.current), target),
         "units": [],
         "actions": [],
     }
@@ -185,7 +191,7 @@ def undo(machine: Machine) -> None:
     for resource in (*old.resources, *new.resources):
         for path in _paths(machine, resource):
             machine.system.sweep(path)
-    done = Done(frozenset(journal["units"]), frozenset(journal["actions"]))
+    done = Done(frozenset(journal["units"]), frozenset(journal["actions"]), frozenset(journal["ran"]))
     try:
         _move(machine, journal, old, new, done)
         _settle(machine)
@@ -263,8 +269,8 @@ def _settle(machine: Machine) -> List[str]:
     ours = [value["name"] for key, value in ended.items() if key.startswith("package:") and not value["installed"]]
     notes = system.uninstall([name for name in ours if name not in wanted and system.installed(name)])
     store.forget(ended)
-    store.prune()
     store.drop_journal()
+    store.prune()  # only now: whoever ends a switch from its journal must find both generations
     return notes
 
 
