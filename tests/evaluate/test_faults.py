@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-TABLE = re.findall(
-    r"^=== (\w+)\n(.*?)^---\n(.*?)\n(?==== |\Z)",
-    Path(__file__).with_name("faults.txt").read_text(),
-    re.DOTALL | re.MULTILINE,
-)
+TEXT = Path(__file__).with_name("faults.txt").read_text()
+TABLE = re.findall(r"^=== (\w+)\n(.*?)^---\n(.*?)\n(?==== |\Z)", TEXT, re.DOTALL | re.MULTILINE)
 
 CLUB = """
 from typing import Literal

@@ -77,7 +77,6 @@ def store_backups(me: Member[ServerSettings]) -> Iterator[Resource]:
     """A user that owns the repositories, and one key per client that opens the client's own repository alone."""
     yield BORG
     yield User(USER, home="/var/lib/borg", shell="/bin/sh")  # noqa: S604 - a login shell: sshd runs the key's command by it
-    yield Directory(me.settings.directory, owner=USER, group=USER, mode=0o700)
     yield Directory(me.settings.directory / me.instance, owner=USER, group=USER, mode=0o700)
     for peer in me.members(client):
         repository = me.settings.directory / me.instance / peer.machine
@@ -98,12 +97,12 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
     plan = {
         "instance": me.instance,
         "machine": me.machine,
+        "cache": f"/var/cache/rolecall/{me.instance}",
         "key": key.path,
         "passphrase": words.path,
         "known_hosts": known_hosts.path,
         "repositories": {
-            peer.machine: f"ssh://{USER}@{peer.address}{peer.settings.directory}/{me.instance}/{me.machine}"
-            for peer in servers
+            peer.machine: _url(peer.address, peer.settings.directory / me.instance / me.machine) for peer in servers
         },
         "states": [state.model_dump() for state in states],
         "exclude": me.settings.exclude,
@@ -134,6 +133,12 @@ def borg_runs(me: Member[ClientSettings]) -> Iterator[Check]:
     """The program and its borg start, and every server lets this client in."""
     yield Check("borg starts", (me.path("backup"), "version"))
     yield Check("servers answer", (me.path("backup"), "probe"), peers=True, timeout=60)
+
+
+def _url(address: str, path: str) -> str:
+    """A repository as borg(1) writes it: IPv6 addresses in brackets, braces doubled (borg-placeholders(1))."""
+    host = f"[{address}]" if ":" in address else address
+    return f"ssh://{USER}@{host}{path.replace('{', '{{').replace('}', '}}')}"
 
 
 @cache

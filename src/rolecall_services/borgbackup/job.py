@@ -14,11 +14,14 @@ import datetime
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Borg's exit codes: 0 success, 1 done with warnings (a file changed while it was read), 2 error (borg(1)).
 WARNED = 1
@@ -34,7 +37,8 @@ def environment(plan: Plan) -> dict[str, str]:
         **os.environ,
         "BORG_RSH": shlex.join(ssh),
         "BORG_PASSCOMMAND": shlex.join(["cat", plan["passphrase"]]),
-        "BORG_BASE_DIR": f"/var/cache/rolecall/{plan['instance']}",
+        "BORG_BASE_DIR": plan["cache"],
+        "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",  # a server may change its address; its host key is what is trusted
         "LC_ALL": "C.UTF-8",
     }
 
@@ -44,7 +48,14 @@ def borg(plan: Plan, *argv: str, quiet: bool = False) -> subprocess.CompletedPro
     command = ["borg", "--lock-wait", "600", *argv]
     stderr = subprocess.PIPE if quiet else None
     return subprocess.run(
-        command, env=environment(plan), stdout=subprocess.PIPE, stderr=stderr, text=True, check=False, cwd="/"
+        command,
+        env=environment(plan),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        check=False,
+        cwd="/",
     )
 
 
@@ -78,44 +89,63 @@ def around(states: list[Plan], before: str, after: str) -> Iterator[bool]:
     try:
         for state in states:
             begun.append(state)
-            if state[before] and subprocess.run(state[before], check=False).returncode:
-                sys.stderr.write(f"backup: {before} of {state['name']} failed: {shlex.join(state[before])}\n")
+            if not run(state, before):
                 ready = False
                 break
         yield ready
     finally:
         for state in reversed(begun):
-            if state[after] and subprocess.run(state[after], check=False).returncode:
-                sys.stderr.write(f"backup: {after} of {state['name']} failed: {shlex.join(state[after])}\n")
+            run(state, after)
+
+
+def run(state: Plan, when: str) -> bool:
+    """Runs one of a state's commands; what it prints is no part of our own answer."""
+    if not state[when]:
+        return True
+    try:
+        status = subprocess.run(state[when], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode
+    except OSError as error:
+        sys.stderr.write(f"backup: {error}\n")
+        status = 1
+    if status:
+        sys.stderr.write(f"backup: {when} of {state['name']} failed: {shlex.join(state[when])}\n")
+    return not status
 
 
 def create(plan: Plan, repositories: dict[str, str]) -> bool:
     """One archive of all declared folders in each repository; then what is too old goes. Prints the archive's name."""
-    folders = sorted({folder for state in plan["states"] for folder in state["folders"]})
-    if not folders:
-        sys.stdout.write("backup: nothing to do: no state is declared on this machine\n")
+    if not plan["states"]:
+        sys.stderr.write("backup: nothing to do: no state is declared on this machine\n")
         return True
-    missing = [folder for folder in folders if not os.path.lexists(folder)]
-    for folder in missing:
-        sys.stderr.write(f"backup: {folder} is declared, but does not exist\n")
-    present = [folder for folder in folders if folder not in missing]
     archive = datetime.datetime.now(datetime.timezone.utc).strftime(f"{plan['machine']}-%Y-%m-%dT%H:%M:%S.%fZ")
-    done = not missing
     with around(plan["states"], "before_backup", "after_backup") as ready:
-        if not ready or not present:
+        if not ready:
             return False
+        present, missing = folders(plan)  # only now: a command before may have made them
+        for folder in missing:
+            sys.stderr.write(f"backup: {folder} is declared, but does not exist\n")
         excludes = [f"--exclude={pattern}" for pattern in plan["exclude"]]
-        for server, repository in repositories.items():
-            made = initialised(plan, repository) and (
-                borg(plan, "create", *excludes, f"{repository}::{archive}", *present).returncode <= WARNED
+        made = {}
+        for server, repository in repositories.items() if present else ():
+            made[server] = initialised(plan, repository) and (
+                borg(plan, "create", *excludes, "--", f"{repository}::{archive}", *present).returncode <= WARNED
             )
-            if not made:
+            if not made[server]:
                 sys.stderr.write(f"backup: no archive on {server}\n")
-            done = done and made
+    done = bool(made) and all(made.values()) and not missing
     for repository in repositories.values() if done else ():
         done = tidy(plan, repository) and done
-    sys.stdout.write(f"{archive}\n")
+    if any(made.values()):
+        sys.stdout.write(f"{archive}\n")
     return done
+
+
+def folders(plan: Plan) -> tuple[list[str], list[str]]:
+    """What is declared and there, and what is not. Of a link, what it leads to is kept as well."""
+    declared = sorted({folder for state in plan["states"] for folder in state["folders"]})
+    missing = [folder for folder in declared if not Path(folder).exists()]
+    present = {path for folder in declared if folder not in missing for path in (folder, os.path.realpath(folder))}
+    return sorted(present), missing
 
 
 def tidy(plan: Plan, repository: str) -> bool:
@@ -145,13 +175,13 @@ def listing(plan: Plan, repositories: dict[str, str]) -> bool:
 
 
 def restore(plan: Plan, repositories: dict[str, str], archive: str, paths: list[str]) -> bool:
-    """Writes an archive's files back to where they came from, with owners and modes."""
+    """Writes an archive's files back to where they came from, with owners and modes: all of them, or it has failed."""
     for repository in repositories.values():
         wanted = [path.lstrip("/") for path in paths]
-        if borg(plan, "info", f"{repository}::{archive}", quiet=True).returncode > WARNED:
+        if borg(plan, "info", "--", f"{repository}::{archive}", quiet=True).returncode > WARNED:
             continue
         with around(plan["states"], "before_restore", "after_restore") as ready:
-            return ready and borg(plan, "extract", f"{repository}::{archive}", *wanted).returncode <= WARNED
+            return ready and borg(plan, "extract", "--", f"{repository}::{archive}", *wanted).returncode == 0
     sys.stderr.write(f"backup: there is no archive {archive!r} on {', '.join(repositories)}\n")
     return False
 
@@ -179,9 +209,12 @@ def main() -> int:
     back.add_argument("archive")
     back.add_argument("paths", nargs="*")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that commands after a backup run
     plan: Plan = json.loads((Path(__file__).parent / "backup.json").read_text())
     repositories = plan["repositories"]
     if asked.server:
+        if asked.server not in repositories:
+            parser.error(f"there is no server {asked.server!r}")
         repositories = {name: url for name, url in repositories.items() if name == asked.server}
     if asked.verb == "version":
         return borg(plan, "--version").returncode
