@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GROUP = "rolecall.services"
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PyPA's specification of names
 SHIPPED = (None, "rolecall", "clan-core")  # the documents name Clan's own input; ours takes its place
 
 
@@ -79,10 +80,12 @@ class Registry:
 
     def _installed(self, source: str | None, name: str, where: Where) -> Found:
         wanted = "rolecall" if source in SHIPPED else str(source)
+        url = self._urls.get(wanted)
+        if url and _DISTRIBUTION.fullmatch(url):  # an alias under `inputs`
+            wanted, url = url, None
         try:
             brought_by = distribution(wanted)
         except (PackageNotFoundError, ValueError):
-            url = self._urls.get(wanted)
             package = _requirement(wanted, url)
             hint = f"add it to this project: `uv add {package}`" if package else "it must be a name of a distribution"
             raise _fault(f"the input {wanted!r} is not installed", where, "input", hint) from None
@@ -133,7 +136,7 @@ def _requirement(name: str, url: str | None) -> str:
         return f"git+https://{scheme}.com/{owner}/{repository}{suffix}"
     if scheme.startswith("git+"):
         return str(url)
-    return name if name.replace("-", "").replace("_", "").replace(".", "").isalnum() else ""
+    return name if _DISTRIBUTION.fullmatch(name) else ""
 
 
 def _checked(loaded: object, name: str, label: str, where: Where) -> Service:

@@ -128,9 +128,12 @@ def exec_line(argv: Sequence[object]) -> str:
     Source: systemd.service(5) "COMMAND LINES": double quotes, C-style escapes, ``%`` specifiers, ``$`` variables.
 
     Raises:
-        DefinitionError: When a word has a control character, or there is none.
+        DefinitionError: When a word has a control character, there is none, or the first is no program's name.
     """
     checks.require(argv, "a command without words")
+    # Quotes do not protect the first word: its prefixes mean something, and `$$` stays two signs there.
+    program = str(argv[0])
+    checks.require(program and program[0] not in "@-:+!|" and "$" not in program, f"{program!r} is no program")
     return " ".join(_exec_word(checks.single_line(str(word), "command")) for word in argv)
 
 
