@@ -1,0 +1,265 @@
+"""All or nothing on real machines: what fails, is killed, loses its power or meets another run."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+
+    from conftest import Desk, DeskFactory
+
+MACHINES = ("jon", "sara")
+UNIT = "rolecall-probe.daemon.service"
+HOLD_SWITCH, HOLD_CHECK = "/run/hold-switch", "/run/hold-check"  # while one exists, a switch or its last check waits
+WAIT = "if [ -e {0} ]; then echo $PPID >{0}.by; fi; while [ -e {0} ]; do sleep 0.05; done"
+
+# A project's own service with something of every kind; `text` is what updates change.
+MODULE = f"""
+from collections.abc import Iterator
+
+from rolecall.service import (
+    Action, Check, Directory, File, Member, Passphrase, Resource, Service, Settings, User, secret_file, service_unit
+)
+
+service = Service("probe", description="Something of every kind.")
+
+
+class NodeSettings(Settings):
+    text: str = "one"
+    program: list[str] = ["/bin/sleep", "infinity"]
+
+
+node = service.role("node", NodeSettings, description="Has it.")
+words = node.var("words", Passphrase(words=4))
+
+
+@node.configure
+def have(me: Member[NodeSettings]) -> Iterator[Resource]:
+    yield User("probe", home="/var/lib/probe")
+    text = File(me.path("text"), me.settings.text, owner="probe", mode=0o640)
+    yield Directory("/srv/probe", owner="probe", group="probe", mode=0o750)
+    yield File("/etc/motd", f"{{me.settings.text}} on {{me.machine}}\\n", mode=0o604)
+    yield File(f"/srv/probe/{{me.settings.text}}", "only while it is so")
+    yield text
+    yield secret_file(me[words].secret)
+    yield service_unit(me.name("daemon.service"), me.settings.program, description="A daemon", restart_on=[text])
+    yield Action("wait", ["/bin/sh", "-c", "{WAIT.format(HOLD_SWITCH)}"], when_changed=[text])
+
+
+@node.check
+def peers_answer(me: Member[NodeSettings]) -> Iterator[Check]:
+    yield Check("peers answer", ("/bin/sh", "-c", "{WAIT.format(HOLD_CHECK)}"), peers=True)
+"""
+
+# What must be as it was: files, the generations, what runs.
+STATE = f"""
+systemctl is-enabled {UNIT} rolecall-boot.service; systemctl is-active {UNIT}
+systemctl list-units --no-legend --failed; systemctl list-unit-files --no-legend 'rolecall*'
+readlink /var/lib/rolecall/current; ls /var/lib/rolecall/generations /var/lib/rolecall/blobs /var/lib/rolecall/sealed
+getent passwd probe; ls /var/lib/rolecall/journal.json
+"""
+
+
+def until(true: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def declare(desk: Desk, text: str, **settings_of: dict[str, Any]) -> None:
+    """Two nodes with this text, and with settings of their own."""
+    named = {machine: {"settings": settings_of.get(machine, {})} for machine in MACHINES}
+    role = {"settings": {"text": text}, "machines": named}
+    probe = {"module": {"name": "probe", "input": "self"}, "roles": {"node": role}}
+    desk.write(machines={machine: {} for machine in MACHINES}, instances={"probe": probe})
+
+
+def state(desk: Desk) -> dict[str, tuple[object, ...]]:
+    """All that an undone switch must leave as it was."""
+    # A file that was put back is another inode, at another time; so are the folders that it went through.
+    paths = ("/etc", "/srv", "/run/rolecall", "/var/lib/rolecall/original")
+    return {
+        machine: (desk.look(machine, *paths, but=("inode", "mtime")), desk.on(machine, STATE, status=None))
+        for machine in MACHINES
+    }
+
+
+def texts(desk: Desk) -> list[str]:
+    """What the machines say of themselves, with the daemon that belongs to it."""
+    script = f"cat /etc/motd; systemctl is-active {UNIT}; ls /srv/probe"
+    return [desk.on(machine, script, status=None) for machine in MACHINES]
+
+
+def new(text: str) -> list[str]:
+    return [f"{text} on {machine}\nactive\n{text}\n" for machine in MACHINES]
+
+
+BOOT = "cat /proc/sys/kernel/random/boot_id"
+
+
+@pytest.fixture(scope="module")
+def office(new_desk: DeskFactory) -> Desk:
+    desk = new_desk()
+    (desk.root / "modules").mkdir()
+    (desk.root / "modules/probe.py").write_text(MODULE)
+    declare(desk, "start")
+    desk.rolecall("keys", "create")
+    desk.rolecall("lab", "up")
+    desk.rolecall("update", "--yes")
+    return desk
+
+
+@pytest.fixture
+def desk(office: Desk) -> Iterator[Desk]:
+    """Two machines, updated to "one", with nothing held."""
+    declare(office, "one")
+    office.rolecall("update", "--yes")
+    assert texts(office) == new("one")
+    yield office
+    for machine in MACHINES:
+        office.on(machine, f"rm -f {HOLD_SWITCH} {HOLD_CHECK}")
+
+
+def begin_held(desk: Desk, hold: str, *machines: str) -> subprocess.Popen[str]:
+    """An update to "two" that waits on some machines, and has reached that point."""
+    for machine in machines:
+        desk.on(machine, f"rm -f {hold}.by; touch {hold}")
+    declare(desk, "two")
+    update = desk.begin("update", "--yes")
+    for machine in machines:
+        desk.on(machine, f"timeout 60 sh -c 'until [ -s {hold}.by ]; do sleep 0.05; done'")
+    return update
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (["/bin/sh", "-c", "echo this is why >&2; exit 1"], "this is why"),
+        (["/bin/sh", "-c", "sleep 0.2; echo this is why >&2; exit 1"], "this is why"),
+        (["/nowhere/program"], "/nowhere/program"),
+    ],
+    ids=["fails", "fails-late", "missing"],
+)
+def test_a_unit_that_does_not_start_brings_the_whole_run_back(desk: Desk, program: list[str], said: str) -> None:
+    before = state(desk)
+    declare(desk, "two", sara={"program": program})
+    failed = desk.rolecall("update", "--yes", status=1)
+    assert state(desk) == before
+    assert UNIT in failed.stdout
+    assert said in failed.stdout
+    assert "failed; every machine is as it was before" in failed.stdout
+    assert "updated" not in failed.stdout
+    assert texts(desk) == new("one")
+    declare(desk, "one")
+    assert desk.rolecall("plan").stdout == "nothing changes (2 machines)\n"
+
+
+def test_a_first_switch_that_fails_leaves_nothing(office: Desk) -> None:
+    office.write(machines={machine: {} for machine in MACHINES})
+    office.rolecall("update", "--yes")
+    assert office.on("sara", "ls -d /etc/rolecall /run/rolecall /srv/probe 2>/dev/null; true") == ""
+    before = state(office)
+    declare(office, "two", sara={"program": ["/bin/false"]})
+    report = office.json("update", "--yes", status=1)
+    assert state(office) == before
+    assert {outcome["result"] for outcome in report["machines"].values()} == {"restored"}
+
+
+def test_an_agent_killed_in_the_middle_is_recovered_by_the_next_run(desk: Desk) -> None:
+    before = state(desk)
+    update = begin_held(desk, HOLD_SWITCH, "jon")
+    desk.on("jon", f"kill -9 $(cat {HOLD_SWITCH}.by)")
+    output, _ = update.communicate(timeout=60)
+    assert update.returncode == 1, output
+    assert "jon unknown" in output
+    assert "sara restored" in output
+    assert "a machine is in doubt: the next run recovers it" in output
+    assert state(desk)["sara"] == before["sara"]
+    assert texts(desk)[0] != new("one")[0]  # it was killed in the middle indeed
+    desk.on("jon", f"rm {HOLD_SWITCH}")
+    again = desk.rolecall("update", "--yes")
+    assert "the lab, an interrupted switch was undone)" in again.stdout
+    assert "2 machines updated" in again.stdout
+    assert texts(desk) == new("two")
+
+
+def test_a_plan_recovers_what_was_interrupted_too(desk: Desk) -> None:
+    before = state(desk)
+    update = begin_held(desk, HOLD_SWITCH, *MACHINES)
+    for machine in MACHINES:
+        desk.on(machine, f"kill -9 $(cat {HOLD_SWITCH}.by); rm {HOLD_SWITCH}")
+    output, _ = update.communicate(timeout=60)
+    assert update.returncode == 1, output
+    declare(desk, "one")
+    plan = desk.json("plan")
+    assert {machine["recovered"] for machine in plan["machines"].values()} == {"undone"}
+    assert state(desk) == before
+    assert desk.rolecall("plan").stdout == "nothing changes (2 machines)\n"
+
+
+def test_a_controller_killed_while_provisional_is_undone_by_the_agents(desk: Desk) -> None:
+    before = state(desk)
+    update = begin_held(desk, HOLD_CHECK, *MACHINES)
+    for machine in MACHINES:
+        assert json.loads(desk.on(machine, "cat /var/lib/rolecall/journal.json"))["provisional"]
+    assert texts(desk) == new("two")
+    update.kill()
+    update.communicate()
+    for machine in MACHINES:
+        desk.on(machine, f"rm {HOLD_CHECK}")
+    until(lambda: state(desk) == before)
+    assert texts(desk) == new("one")
+    assert "2 machines updated" in desk.rolecall("update", "--yes").stdout
+
+
+def test_of_two_runs_at_once_one_is_refused(desk: Desk) -> None:
+    update = begin_held(desk, HOLD_SWITCH, "jon")
+    refused = desk.rolecall("update", "--yes", status=1)
+    assert "is at work on this machine" in refused.stdout
+    assert "failed; every machine is as it was before" in refused.stdout
+    desk.on("jon", f"rm {HOLD_SWITCH}")
+    output, _ = update.communicate(timeout=60)
+    assert update.returncode == 0, output
+    assert texts(desk) == new("two")
+    assert desk.rolecall("plan").stdout == "nothing changes (2 machines)\n"
+
+
+def test_a_boot_brings_back_what_stands_under_run(desk: Desk) -> None:
+    secret = desk.look("jon", "/run/rolecall", but=("inode", "mtime"))
+    boot = desk.on("jon", BOOT)
+    desk.on("jon", "systemctl reboot", status=None)
+
+    def rebooted() -> bool:
+        desk.lab.wait(["jon"])
+        return desk.on("jon", BOOT, status=None).strip() not in {"", boot.strip()}
+
+    until(rebooted)
+    assert desk.look("jon", "/run/rolecall", but=("inode", "mtime")) == secret
+    assert desk.on("jon", "systemctl is-system-running --wait; systemctl is-active rolecall-boot.service") == (
+        "running\nactive\n"
+    )
+    assert texts(desk) == new("one")
+    assert desk.rolecall("plan").stdout == "nothing changes (2 machines)\n"
+
+
+def test_power_lost_in_the_middle_is_undone_at_boot(desk: Desk) -> None:
+    before = state(desk)
+    update = begin_held(desk, HOLD_SWITCH, "jon")
+    desk.lab.kill("jon")
+    desk.lab.start("jon")
+    desk.lab.wait(["jon"])
+    desk.on("jon", "systemctl is-system-running --wait")
+    assert state(desk)["jon"] == before["jon"]
+    output, _ = update.communicate(timeout=120)
+    assert update.returncode == 1, output
+    assert "jon unknown" in output
+    assert state(desk) == before
+    assert "2 machines updated" in desk.rolecall("update", "--yes").stdout
+    assert texts(desk) == new("two")
