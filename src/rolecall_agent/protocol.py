@@ -222,7 +222,8 @@ class Failed(TypedDict):
 
     ``restored``: true when the machine is as it was before this conversation's switch (also when that had not
     begun); false when it could not be brought back, which the next open tries again. ``detail``: e.g. the unit's
-    last log lines. After it only the end of the stream is of use.
+    last log lines. The conversation goes on: while provisional, ``undo`` is still possible, and a refused
+    ``commit`` may be asked again. Only a failed opening, or a frame that cannot be read, ends it.
     """
 
     type: str

@@ -73,6 +73,8 @@ def snapshot(root: Path) -> dict[str, Any]:
         info = path.lstat()
         kind = stat.S_IFMT(info.st_mode)
         content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+        if path.name == "authorized_keys":
+            content = str(sorted(path.read_text().splitlines()))  # their order means nothing to sshd
         found[name] = (kind, stat.S_IMODE(info.st_mode), content, record["owners"].get(name))
     return found
 
