@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rolecall.errors import Fault, Faults, Where
 from rolecall.evaluate.authors import calling, results
 from rolecall_agent.configuration import Check, Configuration
-from rolecall_agent.resources import KINDS, File, Resource, Unit, User
+from rolecall_agent.resources import KINDS, Directory, File, Resource, Unit, User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -130,12 +130,13 @@ class _Draft:
                 origins = ", ".join(sorted(self.origins[taken[path]] | self.origins[resource.key]))
                 self.faults.append(Fault(message, hint=f"they come from {origins}"))
         for resource in self.resources.values():
-            if isinstance(resource, (File, Unit)):
+            if isinstance(resource, (Directory, File, Unit)):
                 folder = resource.path.rpartition("/")[0]
                 while folder:
                     if taken.get(folder, "").startswith(("file:", "unit:")):
                         message = f"{taken[folder]} on {self.machine} stands where {resource.key} needs a directory"
-                        self.faults.append(Fault(message))
+                        origins = ", ".join(sorted(self.origins[taken[folder]] | self.origins[resource.key]))
+                        self.faults.append(Fault(message, hint=f"they come from {origins}"))
                     folder = folder.rpartition("/")[0]
 
 

@@ -31,7 +31,9 @@ def world(instance: str = "i", address: str = "store", **directories: str) -> Wo
         private = StoredFile(secret=True, version="v1")
         made.vars[VarKey(name, f"{instance}.ssh")] = {"private": private, "public": public}
         made.vars[VarKey(name, f"{instance}.repokey")] = {"passphrase": StoredFile(secret=True, version="v2")}
-    made.exports[State] = [Exported(State(name="documents", folders=["/srv"], before_backup=["sync"]), "jon")]
+    made.exports[State] = [
+        Exported(State(name="documents", folders=[AbsolutePath("/srv")], before_backup=["sync"]), "jon")
+    ]
     return made
 
 

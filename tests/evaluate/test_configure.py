@@ -1,0 +1,235 @@
+"""From members to configurations: what unites, what excludes, what stays secret, and in which order they switch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall import pipeline
+from rolecall import vars as var_store
+from rolecall.errors import Faults
+from rolecall.evaluate.order import waves
+from rolecall.model.membership import Cast, Membership
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rolecall.project import Project
+
+    MakeProject = Callable[..., Project]
+
+MODULE = """
+from pydantic import Field
+from rolecall.service import *
+
+class Has(Settings):
+    groups: list[str] = []
+    motd: str = ""
+    where: str = ""
+
+service = Service("mine", description="For tests.")
+has = service.role("has", Has, description="Has things.")
+
+@has.configure
+def things(me):
+    yield Group("shared")
+    yield User("worker", groups=tuple(me.settings.groups))
+    if me.settings.motd:
+        yield File("/etc/motd", me.settings.motd)
+    if me.settings.where:
+        yield Directory(me.settings.where)
+
+@service.machine
+def once(members):
+    yield File("/etc/members", " ".join(f"{each.instance}.{each.role}" for each in members))
+"""
+TWO = """
+[machines.a]
+[instances.one]
+module = {{ name = "mine", input = "self" }}
+roles.has.machines.a.settings = {{ {one} }}
+[instances.two]
+module = {{ name = "mine", input = "self" }}
+roles.has.machines.a.settings = {{ {two} }}
+"""
+BACKUPS = """
+[machines]
+jon.state.documents.folders = ["/srv"]
+sara = {}
+store = {}
+[instances.one]
+module.name = "borgbackup"
+roles.client.tags = ["all"]
+roles.server.machines.store = {}
+[instances.two]
+module.name = "borgbackup"
+roles.client.machines.jon = {}
+roles.server.machines.store = {}
+"""
+
+
+def test_equal_resources_merge_and_groups_unite(make_project: MakeProject) -> None:
+    project = make_project(
+        TWO.format(one='groups = ["z", "b"], motd = "x"', two='groups = ["a"], motd = "x"'), mine=MODULE
+    )
+    found = pipeline.evaluate(project).configured["a"]
+    by_key = {resource.key: resource for resource in found.configuration.resources}
+    assert by_key["user:worker"].groups == ("a", "b", "z")  # type: ignore[union-attr]
+    assert by_key["file:/etc/members"].parts[0].data == b"one.has two.has"  # type: ignore[union-attr]
+    assert found.origins == {
+        "group:shared": ("one.has", "two.has"),
+        "user:worker": ("one.has", "two.has"),
+        "file:/etc/motd": ("one.has", "two.has"),
+        "file:/etc/members": ("mine",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "message"),
+    [
+        ('motd = "x"', 'motd = "y"', "one.has and two.has want file:/etc/motd on a in different ways"),
+        ('motd = "x"', 'where = "/etc/motd"', "directory:/etc/motd and file:/etc/motd on a stand at the same path"),
+        ('motd = "x"', 'where = "/etc/motd/below"', "file:/etc/motd on a stands where directory:/etc/motd/below needs"),
+    ],
+)
+def test_two_definitions_of_one_thing(make_project: MakeProject, one: str, two: str, message: str) -> None:
+    with pytest.raises(Faults) as caught:
+        pipeline.evaluate(make_project(TWO.format(one=one, two=two), mine=MODULE))
+    kinds = {
+        message,
+        message.replace("directory:/etc/motd and file:/etc/motd", "file:/etc/motd and directory:/etc/motd"),
+    }
+    assert any(kind in str(caught.value) for kind in kinds)
+    assert "one.has" in str(caught.value)
+
+
+def test_two_instances_keep_keys_repositories_and_units_apart(make_project: MakeProject) -> None:
+    evaluation = pipeline.evaluate(make_project(BACKUPS))
+    for machine in ("jon", "store"):
+        common = {
+            key
+            for key, origins in evaluation.configured[machine].origins.items()
+            if len({origin.partition(".")[0] for origin in origins}) > 1
+        }
+        assert {key.partition(":")[0] for key in common} <= {"package", "user", "directory"}
+    keys = [str(key) for key in evaluation.makes]
+    assert len(keys) == len(set(keys)) == 8
+    [one, two] = (
+        file for file in evaluation.configured["jon"].configuration.resources if file.key.endswith("backup.json")
+    )
+    repositories = [json.loads(file.parts[0].data)["repositories"]["store"] for file in (one, two)]  # type: ignore[union-attr,arg-type]
+    assert repositories == [f"ssh://borg@store/var/lib/borgbackup/{name}/jon" for name in ("one", "two")]
+
+
+def test_no_configuration_holds_a_secret(make_project: MakeProject) -> None:
+    project = make_project(BACKUPS)
+    evaluation = pipeline.evaluate(project)
+    secrets = var_store.decrypt(
+        project, [(key, name) for key, files in evaluation.makes.items() for name, file in files.items() if file.secret]
+    )
+    assert len(secrets) == 8
+    texts = [
+        each.configuration.encode() + b"".join(blob.data or b"" for blob in each.configuration.blobs)
+        for each in evaluation.configured.values()
+    ]
+    kept = [path.read_bytes() for path in project.local.rglob("*") if path.is_file()]
+    for value in secrets.values():
+        for line in value.splitlines():
+            assert line.startswith(b"-----") or not any(line in text for text in [*texts, *kept])
+
+
+def test_the_same_inventory_has_the_same_digests_in_every_process(make_project: MakeProject) -> None:
+    project = make_project(
+        BACKUPS
+        + TWO.format(one='groups = ["z", "b"]', two='groups = ["a"]').replace("one", "three").replace("two", "four"),
+        mine=MODULE,
+    )
+    pipeline.evaluate(project)  # makes the keys
+    code = """if True:
+        import pathlib, sys
+        from rolecall import pipeline, project
+        found = pipeline.evaluate(project.Project(pathlib.Path(sys.argv[1])))
+        print({name: each.configuration.digest for name, each in found.configured.items()}, found.waves)
+        """
+    answers = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        argv = [sys.executable, "-c", code, str(project.root)]
+        answers.add(subprocess.run(argv, env=environment, check=True, capture_output=True, text=True).stdout)
+    assert len(answers) == 1
+
+
+def test_members_with_the_same_layers_share_their_settings(make_project: MakeProject) -> None:
+    project = make_project("""
+[machines]
+a.tags = ["x"]
+b.tags = ["x"]
+c = { tags = ["x"], machineClass = "darwin" }
+d = {}
+[instances.one]
+module.name = "borgbackup"
+roles.server.machines.d = {}
+roles.client.settings.exclude = ["role"]
+roles.client.tags.all = {}
+roles.client.tags.x.settings.exclude = ["x"]
+roles.client.tags.darwin.settings.exclude = ["darwin"]
+roles.client.machines.b.settings.exclude = ["b"]
+""")
+    cast = pipeline.check(project).membership.casts["one"]["client"]
+    assert {name: settings.exclude for name, settings in cast.settings.items()} == {
+        "a": ["role", "x"],
+        "b": ["role", "x", "b"],
+        "c": ["role", "darwin", "x"],
+        "d": ["role"],
+    }
+    assert cast.via == {"a": ("tags", "all"), "b": ("machines", "b"), "c": ("tags", "all"), "d": ("tags", "all")}
+    many = pipeline.check(
+        make_project(
+            "".join(f"[machines.m{n}]\n" for n in range(50))
+            + """
+[instances.one]
+module.name = "borgbackup"
+roles.server.machines.m0 = {}
+roles.client = { tags = ["all"], settings.exclude = ["x"] }
+"""
+        )
+    ).membership.casts["one"]["client"]
+    assert len({id(settings) for settings in many.settings.values()}) == 1
+
+
+def waves_of(**instances: dict[str, str]) -> dict[str, int]:
+    """The waves of instances whose roles are played by machines of one letter."""
+    casts = {
+        name: {role: Cast(dict.fromkeys(machines), {}) for role, machines in roles.items()}
+        for name, roles in instances.items()
+    }
+    return waves(Membership({}, casts))
+
+
+@pytest.mark.parametrize(
+    ("instances", "expected"),
+    [
+        ({}, {}),
+        ({"i": {"server": "s", "client": "ab"}}, {"s": 0, "a": 1, "b": 1}),
+        ({"i": {"server": "s", "middle": "", "client": "a"}}, {"s": 0, "a": 1}),
+        ({"i": {"server": "s", "client": "a"}, "j": {"server": "a", "client": "b"}}, {"s": 0, "a": 1, "b": 2}),
+        ({"i": {"server": "s", "client": "sa"}}, {"s": 0, "a": 1}),
+        ({"i": {"server": "s", "client": "a"}, "j": {"server": "a", "client": "sb"}}, {"s": 0, "a": 0, "b": 1}),
+        ({"i": {"server": "s", "client": "a"}, "j": {"server": "a", "client": "s"}}, {"s": 0, "a": 0}),
+        (
+            {
+                "i": {"server": "s", "client": "a"},
+                "j": {"server": "a", "client": "s"},
+                "k": {"server": "x", "client": "y"},
+            },
+            {"x": 0, "y": 1, "s": 2, "a": 2},
+        ),
+    ],
+)
+def test_waves(instances: dict[str, dict[str, str]], expected: dict[str, int]) -> None:
+    assert waves_of(**instances) == expected
