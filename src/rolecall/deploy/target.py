@@ -96,7 +96,7 @@ def find_target(project: Project, machine: str, target_host: str | None, lab: La
             return Fault(f"the target {target_host!r} names no directory", where, "write dir:PATH")
         return Target(machine, target_host, root=project.root / path)
     parsed = _HOST.match(target_host)
-    if not parsed:
+    if not parsed or not 0 < int(parsed["port"] or 22) < 2**16:
         return Fault(f"{target_host!r} is no target", where, "write [user@]host[:port], or dir:PATH")
     user, host, port = parsed["user"], parsed["host"].strip("[]"), parsed["port"]
     options = _common(machine, project.known_hosts)
