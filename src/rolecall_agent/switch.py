@@ -268,7 +268,8 @@ def _settle(machine: Machine) -> List[str]:
     wanted = {value["name"] for key, value in store.originals.items() if key.startswith("package:") and key in kept}
     ours = [value["name"] for key, value in ended.items() if key.startswith("package:") and not value["installed"]]
     notes = system.uninstall([name for name in ours if name not in wanted and system.installed(name)])
-    store.forget(ended)
+    # Not before: going back may have made them again.
+    store.forget([*ended, *(f"made:{path}" for path in _made(store) if system.stat(path) is None)])
     store.drop_journal()
     store.prune()  # only now: whoever ends a switch from its journal must find both generations
     return notes
@@ -287,18 +288,17 @@ def _remove_made(machine: Machine, new: Configuration) -> None:
     """Removes folders, and files of keys, that we made on the way and that hold nothing any more."""
     system, store = machine.system, machine.store
     declared = {resource.path for resource in new.resources if isinstance(resource, Directory)}
-    gone = []
-    for key in sorted((key for key in store.originals if key.startswith("made:")), reverse=True):
-        path = key[len("made:") :]
+    for path in sorted(_made(store), reverse=True):
         entry = system.stat(path)
-        if entry is None:
-            gone.append(key)
-        elif (entry.type == "file" and not entry.size) or (
-            entry.type == "directory" and path not in declared and not system.names(path)
-        ):
+        empty_file = entry and entry.type == "file" and not entry.size
+        empty_folder = entry and entry.type == "directory" and path not in declared and not system.names(path)
+        if empty_file or empty_folder:
             system.remove(path)
-            gone.append(key)
-    store.forget(gone)
+
+
+def _made(store: Store) -> List[str]:
+    """The paths that we made on the way to others."""
+    return [key[len("made:") :] for key in store.originals if key.startswith("made:")]
 
 
 def _run(machine: Machine, action: Action, argv: Sequence[str], *, must: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from agent_world import (
+    META,
     NOTHING,
     OTHER,
     RICH,
@@ -25,7 +26,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from rolecall_agent import comparison
-from rolecall_agent.switch import recover
+from rolecall_agent.switch import recover, switch, undo
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
@@ -112,3 +113,17 @@ def test_an_agent_killed_before_its_journal_leaves_nothing_in_the_way(tmp_path: 
     for number in range(1, 14):
         update(root, OTHER if number % 2 else RICH)
     assert len(list((root / STATE / "generations").iterdir())) == 10
+
+
+def test_what_an_undo_made_again_is_still_ours(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    before = snapshot(root)
+    update(root, RICH)
+    was = snapshot(root)
+    it = machine(root)
+    switch(it, NOTHING, META, nonce="n", confirm=False)
+    assert snapshot(root) != was
+    undo(it)
+    assert snapshot(root) == was
+    update(root, NOTHING)
+    assert snapshot(root) == before
