@@ -7,6 +7,7 @@ counted, and one for every other part.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,7 +23,8 @@ LINT = "ruff check . && ruff format --check ."
 FIX = "ruff check --fix . && ruff format ."
 TYPES = "mypy"
 LAYERS = "lint-imports"
-UNIT = "pytest $CACHE -n 2 -m 'not lab' --ignore tests/test_docs.py"
+UNIT = "pytest $CACHE -n 2 -m 'not lab and not slow' --ignore tests/test_docs.py"
+SLOW = "pytest $CACHE -n 2 -m 'slow and not lab' --durations 5"
 DOCS = "pytest $CACHE -m 'not lab' tests/test_docs.py"
 LAB = "pytest $CACHE -m lab --durations 10"
 BENCHMARKS = "for name in start evaluation; do python benchmarks/$name.py --quick; done"  # the fleet needs a lab
@@ -43,7 +45,7 @@ venv/bin/rolecall --version
 
 # Parts of one group run beside each other; groups follow one another. Two workers: the unit tests want both cores.
 UNIT_GROUPS = [{"lint": LINT, "types": TYPES, "layers": LAYERS}, {"unit": UNIT}]
-OTHER_GROUPS = [{"docs": DOCS, "demo": DEMO, "wheel": WHEEL}, {"benchmarks": BENCHMARKS}]
+OTHER_GROUPS = [{"slow": SLOW}, {"docs": DOCS, "demo": DEMO, "wheel": WHEEL}, {"benchmarks": BENCHMARKS}]
 LAB_GROUPS = [{"lab": LAB}]
 
 printing = threading.Lock()
@@ -73,14 +75,19 @@ def run(name: str, script: str) -> tuple[int, int]:
     return passed, max(failed, int(done.returncode != 0))
 
 
+def install(name: str, packages: str) -> None:
+    """Install Debian packages that tests need, as root; say so in a line of its own."""
+    script = f"apt-get update -qq && apt-get install -qq --no-install-recommends {packages}"
+    run(name, f"export DEBIAN_FRONTEND=noninteractive; {script}")
+
+
 def why_no_lab() -> str:
     """Return why the lab cannot run here, after installing what it says it needs; nothing when it can."""
     ask = [f"{ROOT}/.venv/bin/python", "-c", "from rolecall.lab import Lab; print(Lab.available() or '')"]
-    install = re.compile(r"apt-get install (.+)")
+    named = re.compile(r"apt-get install (.+)")
     reason = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
-    if os.geteuid() == 0 and (packages := install.search(reason)):
-        script = f"apt-get update -qq && apt-get install -qq --no-install-recommends {packages[1]}"
-        run("lab: packages", f"export DEBIAN_FRONTEND=noninteractive; {script}")
+    if os.geteuid() == 0 and (packages := named.search(reason)):
+        install("lab: packages", packages[1])
         reason = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
     return reason
 
@@ -93,6 +100,8 @@ def main() -> int:
     parser.add_argument("--fix", action="store_true", help="let ruff mend and format what it can first")
     chosen = parser.parse_args()
 
+    if not chosen.unit and os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which("borg"):
+        install("borg", "borgbackup")  # without it the slow tests leave out what needs a real one
     groups = [{"fix": FIX}] if chosen.fix else []
     if not chosen.lab:
         groups += UNIT_GROUPS

@@ -204,6 +204,7 @@ def test_what_was_staged_for_nothing_goes(root: Path) -> None:
     assert not list((root / STATE / "sealed").iterdir())
 
 
+@pytest.mark.slow
 def test_killed_at_every_progress_it_is_recovered(root: Path, tmp_path: Path) -> None:
     update(root, OTHER, SECRETS)
     was = snapshot(root)

@@ -28,6 +28,8 @@ from hypothesis import strategies as st
 from rolecall_agent import comparison
 from rolecall_agent.switch import recover, switch, undo
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
 

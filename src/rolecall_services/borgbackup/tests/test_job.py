@@ -19,7 +19,7 @@ from rolecall_services.borgbackup import job_program
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(not shutil.which("borg"), reason="there is no borg here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("borg"), reason="there is no borg here")]
 
 
 def python(version: str) -> list[str]:
