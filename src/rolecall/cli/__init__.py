@@ -95,5 +95,6 @@ def main() -> None:
         sys.stderr.close()  # whoever read our output has seen enough
         sys.exit(1)
     except OSError as error:
-        tell([Fault(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))], as_json=invocation.json)
+        # As text, for it may be standard output that cannot be written.
+        tell([Fault(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))], as_json=False)
         sys.exit(1)

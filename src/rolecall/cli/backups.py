@@ -41,7 +41,8 @@ def create(invocation: Invocation, machine: str, instance: str | None, target: s
         made.append({"instance": offer.instance, "target": offer.value.target, "archive": name})
         if done.returncode:
             raise fault(f"the backup of {machine} to {offer.value.target} ({offer.instance}) failed")
-    invocation.emit(made, "\n".join(f"{one['instance']} {one['target']} {one['archive']}" for one in made))
+    rows = [f"{one['instance']} {one['target']} {one['archive'] or '(nothing to back up)'}" for one in made]
+    invocation.emit(made, "\n".join(rows))
 
 
 @backups.command("list")

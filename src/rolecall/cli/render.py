@@ -42,6 +42,9 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
         lines += [*_group(list(group), reasons), ""]
     for machine in plan.failing:
         lines += [click.style(f"{machine.machine}: {machine.failure}", fg="red"), ""]
+    for machine in plan.machines:
+        if machine.same and machine.recovered:
+            lines += [f"{machine.machine}: an interrupted switch was {machine.recovered}", ""]
     same = [machine.machine for machine in plan.machines if machine.same]
     if same and not plan.empty:
         lines.append(f"nothing changes on {_names(same)}")
@@ -58,7 +61,7 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
 
 
 def _content(machine: MachinePlan) -> tuple[object, ...]:
-    return (machine.changes, machine.units)
+    return (machine.recovered, machine.changes, machine.units)
 
 
 def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]:
