@@ -56,11 +56,11 @@ class Fault:
 
     def __str__(self) -> str:
         """The lines that a person sees."""
-        lines = [f"{'warning' if self.warning else 'error'}: {_printable(self.message)}"]
+        lines = [f"{'warning' if self.warning else 'error'}: {printable(self.message)}"]
         if self.where and str(self.where):
-            lines.append(f"  at {_printable(str(self.where))}")
+            lines.append(f"  at {printable(str(self.where))}")
         if self.hint:
-            lines.append(f"hint: {_printable(self.hint, keep=chr(10))}")
+            lines.append(f"hint: {printable(self.hint, keep=chr(10))}")
         return "\n".join(lines)
 
     def at(self, where: Where) -> Fault:
@@ -98,8 +98,8 @@ def fault(message: str, *, where: Where | None = None, hint: str = "") -> Faults
     return Faults([Fault(message, where, hint)])
 
 
-def _printable(text: str, *, keep: str = "") -> str:
-    """Control characters escaped: what a file holds must not steer the terminal that its faults are shown on."""
+def printable(text: str, *, keep: str = "") -> str:
+    """Control characters escaped: what a file or a machine says must not steer the terminal that it is shown on."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)

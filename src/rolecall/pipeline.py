@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
+import os
 import secrets
 import subprocess
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from rolecall.model.vars import Recipe, StoredVar, VarKey
     from rolecall.service.member import Exported, World
     from rolecall_agent import protocol
+    from rolecall_agent.content import Secret
 
     Progress = Callable[[str, str], None]
 
@@ -190,15 +192,35 @@ def backups(project: Project, lab: Lab | None, machine: str) -> list[Exported[Ba
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, with the machines that it concerns still connected.
+
+    Attributes:
+        plan: What an update would do.
+    """
+
+    plan: Plan
+    _project: Project
+    _evaluation: Evaluation
+    _fleet: Fleet
+
+    def apply(self) -> Report:
+        """Does exactly what the plan shows; nothing when a machine could not be looked at."""
+        if self.plan.failing:
+            return self._fleet.report()
+        meta = _meta(self._project)
+        var_store.promote(self._project, self.plan.makes)
+        return self._fleet.apply(meta, _revealer(self._project, self._evaluation.world))
+
+    def reasons(self) -> Mapping[str, str]:
+        """Where in the inventory each role is that has members, by ``INSTANCE.ROLE``."""
+        return _reasons(self._evaluation.members)
+
+
 @contextmanager
-def planning(
-    project: Project, lab: Lab | None, only: Sequence[str], progress: Progress
-) -> Iterator[tuple[Plan, Callable[[], Report], Callable[[], Mapping[str, str]]]]:
-    """Looks at the machines: the plan, a function that does exactly what it shows, and one that says why.
-
-    The last gives the place in the inventory of each ``INSTANCE.ROLE``.
-
-    The machines that change stay connected until the `with` block ends.
+def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: Progress) -> Iterator[Planned]:
+    """Looks at the machines. Those that change stay connected until the `with` block ends.
 
     Raises:
         Faults: As `evaluate`; also when it is not said how a machine with anything to do is reached.
@@ -210,16 +232,8 @@ def planning(
         for name, service in evaluation.members.membership.services.items()
     }
     with Fleet(wanted, progress) as fleet:
-        plans = fleet.look()
-        plan = Plan(plans, evaluation.makes, modules, (*evaluation.members.warnings, *warnings))
-
-        def apply() -> Report:
-            if plan.failing:
-                return fleet.report()
-            var_store.promote(project, evaluation.makes)
-            return fleet.apply(_meta(project), _revealer(project, evaluation.world))
-
-        yield plan, apply, lambda: _reasons(evaluation.members)
+        plan = Plan(fleet.look(), evaluation.makes, modules, (*evaluation.members.warnings, *warnings))
+        yield Planned(plan, project, evaluation, fleet)
 
 
 def _reasons(found: Members) -> Mapping[str, str]:
@@ -259,7 +273,7 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
     warnings += [
         Fault(
             f"{name} is pinned, but no longer declared: what Rolecall installed there stays",
-            hint="declare it without roles and update, to undo what is there; or forget its pin",
+            hint="declare it without roles and update, to undo what is there; or take its lines from keys/known_hosts",
             warning=True,
         )
         for name in sorted(pinned_keys(project.known_hosts).keys() - machines.keys())
@@ -284,14 +298,13 @@ def _hosts(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]
     return hosts
 
 
-def _revealer(project: Project, world: World) -> Callable[[str, list[list[str]]], Mapping[str, bytes]]:
-    """Gives secret values by version; decrypts only what a machine lacks."""
+def _revealer(project: Project, world: World) -> Callable[[Sequence[Secret]], Mapping[str, bytes]]:
+    """Gives secret values by version; decrypts only what is asked for."""
     where = {file.version: (key, name) for key, files in world.vars.items() for name, file in files.items()}
 
-    def reveal(_machine: str, needed: list[list[str]]) -> Mapping[str, bytes]:
-        versions = [version for _, _, version in needed]
-        values = var_store.decrypt(project, [where[version] for version in versions])
-        return {version: values[where[version]] for version in versions}
+    def reveal(needed: Sequence[Secret]) -> Mapping[str, bytes]:
+        values = var_store.decrypt(project, [where[secret.version] for secret in needed])
+        return {secret.version: values[where[secret.version]] for secret in needed}
 
     return reveal
 
@@ -305,7 +318,14 @@ def _meta(project: Project) -> protocol.Meta:
         commit = ""  # a machine without git
     now = dt.datetime.now(dt.UTC)
     run = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    return {"run": run, "user": getpass.getuser(), "commit": commit, "at": now.isoformat(timespec="seconds")}
+    return {"run": run, "user": _user(), "commit": commit, "at": now.isoformat(timespec="seconds")}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"  # one without a name, as in a container
 
 
 @contextmanager

@@ -41,10 +41,12 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
     for _, group in groupby(by_content, key=lambda machine: (machine.wave, _content(machine))):
         lines += [*_group(list(group), reasons), ""]
     for machine in plan.failing:
-        lines += [click.style(f"{machine.machine}: {machine.failure}", fg="red"), ""]
+        lines += [click.style(f"{machine.machine} ({machine.target}): {machine.failure}", fg="red"), ""]
     for machine in plan.machines:
         if machine.same and machine.recovered:
             lines += [f"{machine.machine}: an interrupted switch was {machine.recovered}", ""]
+    if plan.failing and len(plan.failing) < len(plan.machines):
+        lines += ["to go on without them for now, name the others: `rolecall update MACHINE …`", ""]
     same = [machine.machine for machine in plan.machines if machine.same]
     if same and not plan.empty:
         lines.append(f"nothing changes on {_names(same)}")

@@ -37,11 +37,12 @@ def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, dis
     project = invocation.project
     if discard:
         pipeline.discard(project)
-    with pipeline.planning(project, invocation.lab, machines, lambda *_: None) as (found, _, reasons):
+    with pipeline.planning(project, invocation.lab, machines, lambda *_: None) as planned:
+        found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
         document = {**found.as_json(), "digest": found.digest}
-        text = "" if invocation.json else plan_text(found, reasons())
+        text = "" if invocation.json else plan_text(found, planned.reasons())
         invocation.emit(document, text)
     if found.failing:
         sys.exit(1)
@@ -70,17 +71,18 @@ def update(
     from rolecall.cli.render import plan_text, report_text  # noqa: PLC0415 - as above
 
     progress = _progress(quiet=invocation.json, verbose=verbose)
-    with pipeline.planning(invocation.project, invocation.lab, machines, progress) as (found, apply, reasons):
+    with pipeline.planning(invocation.project, invocation.lab, machines, progress) as planned:
+        found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
-            click.echo(plan_text(found, reasons()))
+            click.echo(plan_text(found, planned.reasons()))
         if expect and found.digest != expect:
             raise fault("the plan is not the one that you expect", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
             if not sys.stdin.isatty() or invocation.json:
                 raise fault("nobody is there to be asked", hint="pass --yes to go on without a question")
             click.confirm("update these machines?", abort=True)
-        report = apply()
+        report = planned.apply()
         invocation.emit(report.as_json(), report_text(report))
     if not report.done:
         sys.exit(1)

@@ -6,29 +6,36 @@ connection of its own, which shows that it can still be reached.
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import secrets
+import signal
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.errors import Faults, fault
 from rolecall.model.plan import Change, MachinePlan, Outcome, Report, UnitChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
     from rolecall.deploy.target import Target
     from rolecall_agent import protocol
     from rolecall_agent.configuration import Configuration
+    from rolecall_agent.content import Secret
 
-WIDTH = 32  # machines talked to at once; each is one ssh process
-ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
+    Reveal = Callable[[Sequence[Secret]], Mapping[str, bytes]]
+
+WIDTH = 64  # machines talked to at once
+DESCRIPTORS = 4  # that a machine holds while it is connected, with one to spare
+RESERVE = 200  # descriptors for everything else
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +57,38 @@ class Wanted:
 
 @dataclass(slots=True)
 class _Machine:
-    """One machine during a run."""
+    """One machine during a run.
+
+    Attributes:
+        wanted: What it shall become.
+        plan: What would change.
+        session: Its conversation, while there is one.
+        state: What it is now: ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
+            ``staged``; ``provisional``; ``updated``; ``restored``; ``unknown``.
+        problems: What went wrong, each with lines that help.
+    """
 
     wanted: Wanted
+    plan: MachinePlan
     session: Session | None = None
-    plan: MachinePlan | None = None
-    staged: bool = False
-    switched: bool = False
-    outcome: Outcome | None = None
-    problems: list[Outcome] = field(default_factory=list)
+    state: str = "unseen"
+    generation: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.wanted.target.machine
+
+    @property
+    def talk(self) -> Session:
+        """Its conversation.
+
+        Raises:
+            AgentFailedError: When there is none.
+        """
+        if self.session is None:
+            raise AgentFailedError("it is not connected")
+        return self.session
 
 
 class Fleet:
@@ -67,15 +97,22 @@ class Fleet:
     Args:
         wanted: The machines.
         progress: Told what happens on which machine, from several threads.
+
+    Raises:
+        Faults: When there are more machines than this process may have connections.
     """
 
     def __init__(self, wanted: Iterable[Wanted], progress: Callable[[str, str], None]) -> None:
-        self._machines = {want.target.machine: _Machine(want) for want in wanted}
+        self._machines = [
+            _Machine(want, MachinePlan(want.target.machine, want.target.text, want.wave, want.configuration.digest))
+            for want in wanted
+        ]
         self._progress = progress
-        self._began = time.monotonic()
-        self._execs: list[str] = []  # machine per command started; appending is safe from threads
-        self._stack = ExitStack()
-        self._pool = self._stack.enter_context(ThreadPoolExecutor(WIDTH))
+        self._seconds = 0.0
+        self._execs: list[str] = []  # the machine of every exec; appending is safe from threads
+        self._interrupted = False
+        _allow_descriptors(len(self._machines) * DESCRIPTORS + RESERVE)
+        self._pool = ThreadPoolExecutor(WIDTH)
 
     def __enter__(self) -> Self:
         return self
@@ -83,162 +120,190 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._each(lambda machine: machine.session.close() if machine.session else None, self._machines.values())
-        self._stack.close()
+        self._each(self._hang_up, self._machines)
+        self._pool.shutdown()
 
     def look(self) -> tuple[MachinePlan, ...]:
         """What would change on each machine, sorted by wave, then name. Those that change stay connected."""
-        plans = self._each(self._look, self._machines.values())
-        return tuple(sorted(plans, key=lambda plan: (plan.wave, plan.machine)))
+        with self._timed():
+            for start in range(0, len(self._machines), WIDTH):
+                batch = self._machines[start : start + WIDTH]
+                with _deaf_children():
+                    for machine in batch:
+                        self._connect(machine)
+                self._each(self._look, batch)
+            if self._interrupted:
+                raise KeyboardInterrupt
+        return tuple(sorted((machine.plan for machine in self._machines), key=lambda plan: (plan.wave, plan.machine)))
 
-    def apply(self, meta: protocol.Meta, reveal: Callable[[str, list[list[str]]], Mapping[str, bytes]]) -> Report:
-        """Does what `look` showed, on all machines or on none.
+    def apply(self, meta: protocol.Meta, reveal: Reveal) -> Report:
+        """Does what `look` showed, on all machines or on none. Ctrl-C brings all back; a second one gives up waiting.
 
         Args:
             meta: Who does this.
-            reveal: Gives secret values by version, for a machine and the secrets that it lacks.
+            reveal: Gives secret values by version.
         """
-        changing = [machine for machine in self._machines.values() if machine.plan and machine.plan.comparison]
-        self._each(lambda machine: self._stage(machine, meta, reveal), changing)
-        good = all(machine.staged for machine in changing)
-        if good:
-            good = self._switch_all(changing, meta)
-        if good:
-            good = self._check_all(changing)
-        finish = self._commit if good else self._undo
-        self._each(finish, changing)
-        return self._report()
+        changing = [machine for machine in self._machines if machine.plan.comparison]
+        waves = groupby(sorted(changing, key=lambda machine: machine.wanted.wave), lambda machine: machine.wanted.wave)
+        with self._timed():
+            good = (
+                self._step(lambda machine: self._stage(machine, meta, reveal), changing)
+                and all(self._step(lambda machine: self._switch(machine, meta), list(wave)) for _, wave in waves)
+                # Whoever is to commit must be there and provisional still, checks or no checks.
+                and self._step(self._check, changing)
+            )
+            if good:
+                self._step(self._commit, changing)
+            else:
+                self._step(self._undo, [machine for machine in changing if machine.state == "provisional"])
+            self._step(self._ask, [machine for machine in changing if machine.state in {"unknown", "provisional"}])
+        return self.report()
 
     def report(self) -> Report:
-        """A report of having looked, for a run in which nothing changes."""
-        return self._report()
+        """What has become of every machine so far."""
+        failed = any(machine.problems for machine in self._machines)
+        outcomes = []
+        for machine in sorted(self._machines, key=lambda machine: machine.name):
+            state = {"unseen": "untouched", "staged": "untouched", "provisional": "unknown"}.get(
+                machine.state, machine.state
+            )
+            message = "; ".join(message for message, _ in machine.problems)
+            if not message and state in {"untouched", "restored"}:
+                message = "another machine failed" if failed else "interrupted"
+            detail = "\n".join(detail for _, detail in machine.problems if detail)
+            outcomes.append(Outcome(machine.name, state, message, detail, machine.generation))
+        return Report(tuple(outcomes), self._seconds, len(self._execs))
 
-    def _switch_all(self, changing: list[_Machine], meta: protocol.Meta) -> bool:
-        changing = sorted(changing, key=lambda machine: (machine.wanted.wave, machine.wanted.target.machine))
-        for _, wave in groupby(changing, key=lambda machine: machine.wanted.wave):
-            members = list(wave)
-            self._each(lambda machine: self._switch(machine, meta["run"]), members)
-            if any(machine.problems for machine in members):
-                return False
-        return True
-
-    def _check_all(self, changing: list[_Machine]) -> bool:
-        self._each(self._check, changing)
-        return not any(machine.problems for machine in changing)
-
-    def _look(self, machine: _Machine) -> MachinePlan:
-        wanted = machine.wanted
-        configuration = wanted.configuration
-        plan = MachinePlan(wanted.target.machine, wanted.target.text, wanted.wave, configuration.digest)
-        session = Session(wanted.target)
-        self._execs.append(wanted.target.machine)
+    def _connect(self, machine: _Machine) -> None:
         try:
-            state = session.open(plan.digest)
-            generation = state["current"]["number"] if state["current"] else 0
-            found = replace(plan, generation=generation, recovered=state["recovered"] or "")
-            blank = not state["current"] and not configuration.resources
-            if state["same"] or blank:
-                session.close()
+            machine.session = self._exec(machine)
+        except OSError as error:
+            self._fail(machine, f"it cannot be reached: {error}")
+
+    def _exec(self, machine: _Machine) -> Session:
+        self._execs.append(machine.name)
+        return Session(machine.wanted.target)
+
+    def _look(self, machine: _Machine) -> None:
+        if machine.session is None:
+            return
+        configuration = machine.wanted.configuration
+        try:
+            state = machine.session.open(machine.plan.digest)
+            machine.generation = state["current"]["number"] if state["current"] else 0
+            machine.plan = replace(machine.plan, generation=machine.generation, recovered=state["recovered"] or "")
+            if state["same"] or not (state["current"] or configuration.resources):
+                machine.state = "unchanged"
+                self._hang_up(machine)
             else:
-                comparison = session.compare(configuration)
-                found = _compared(found, comparison, wanted.origins)
-                machine.session = session
+                comparison = machine.session.compare(configuration)
+                machine.plan = _compared(machine.plan, comparison, machine.wanted.origins)
+                machine.state = "untouched"
         except AgentFailedError as error:
-            session.close()
-            found = replace(plan, failure=str(error))
-            machine.problems.append(Outcome(plan.machine, "untouched", str(error), error.detail))
-        machine.plan = found
-        return found
+            self._fail(machine, str(error), error.detail)
+            self._hang_up(machine)
 
-    def _stage(
-        self,
-        machine: _Machine,
-        meta: protocol.Meta,
-        reveal: Callable[[str, list[list[str]]], Mapping[str, bytes]],
-    ) -> None:
-        name = machine.wanted.target.machine
-        assert machine.session  # noqa: S101 - _look kept it for every machine that changes
-        assert machine.plan  # noqa: S101 - as above
-        self._progress(name, "stage")
-        blobs = {blob.sha256: blob for blob in machine.wanted.configuration.blobs}
-        try:
-            machine.session.stage(machine.plan.comparison, meta, blobs, lambda needed: reveal(name, needed))
-            machine.staged = True
-        except AgentFailedError as error:
-            machine.problems.append(Outcome(name, "untouched", str(error), error.detail))
+    def _fail(self, machine: _Machine, message: str, detail: str = "") -> None:
+        """Nothing can be said of a machine."""
+        machine.problems.append((message, detail))
+        machine.plan = replace(machine.plan, failure=message)
 
-    def _switch(self, machine: _Machine, run: str) -> None:
-        name = machine.wanted.target.machine
-        assert machine.session  # noqa: S101 - _look kept it
+    def _stage(self, machine: _Machine, meta: protocol.Meta, reveal: Reveal) -> None:
+        self._progress(machine.name, "stage")
+        machine.talk.stage(machine.plan.comparison, meta, machine.wanted.configuration, reveal)
+        machine.state = "staged"
+
+    def _switch(self, machine: _Machine, meta: protocol.Meta) -> None:
         nonce = secrets.token_hex(16)
         over_network = machine.wanted.target.root is None
+        machine.state = "unknown"  # until it says
         try:
-            machine.session.switch(nonce, confirm=over_network, progress=lambda text: self._progress(name, text))
-            machine.switched = True
+            machine.talk.switch(nonce, confirm=over_network, progress=lambda text: self._progress(machine.name, text))
         except AgentFailedError as error:
-            result = "restored" if error.restored else "unknown"
-            machine.problems.append(Outcome(name, result, str(error), error.detail))
-            return
+            machine.state = "restored" if error.restored else "unknown"
+            raise
+        machine.state = "provisional"
         if over_network:
-            self._execs.append(name)
             try:
-                with Session(machine.wanted.target) as second:
-                    second.confirm(run, nonce)
+                with self._exec(machine) as second:
+                    second.confirm(meta["run"], nonce)
             except AgentFailedError as error:
                 message = f"it could not be reached again after its switch: {error}"
-                machine.problems.append(Outcome(name, "restored", message, error.detail))
+                raise AgentFailedError(message, error.detail) from None
 
     def _check(self, machine: _Machine) -> None:
-        name = machine.wanted.target.machine
-        if not any(check.peers for check in machine.wanted.configuration.checks):
-            return
-        assert machine.session  # noqa: S101 - _look kept it
-        self._progress(name, "check with peers")
-        try:
-            for result in machine.session.check(peers=True):
-                if not result["ok"]:
-                    message = f"the check {result['name']!r} failed"
-                    machine.problems.append(Outcome(name, "restored", message, result["output"]))
-        except AgentFailedError as error:
-            machine.problems.append(Outcome(name, "unknown", str(error), error.detail))
+        if any(check.peers for check in machine.wanted.configuration.checks):
+            self._progress(machine.name, "check with peers")
+        failed = [result for result in machine.talk.check(peers=True) if not result["ok"]]
+        machine.problems += [(f"the check {result['name']!r} failed", result["output"]) for result in failed]
 
     def _commit(self, machine: _Machine) -> None:
-        name = machine.wanted.target.machine
-        assert machine.session  # noqa: S101 - _look kept it
-        try:
-            committed = machine.session.commit()
-            notes = "; ".join(committed["notes"])
-            machine.outcome = Outcome(name, "updated", notes, generation=committed["number"])
-            self._progress(name, f"generation {committed['number']} committed")
-        except AgentFailedError as error:
-            machine.outcome = Outcome(name, "unknown", f"the commit was not confirmed: {error}", error.detail)
+        machine.state = "unknown"  # until it says
+        committed = machine.talk.commit()
+        machine.state, machine.generation = "updated", committed["number"]
+        machine.problems += [(note, "") for note in committed["notes"]]
+        self._progress(machine.name, f"generation {committed['number']} committed")
 
     def _undo(self, machine: _Machine) -> None:
-        """Brings a machine back after something failed, here or on another one."""
-        name = machine.wanted.target.machine
-        assert machine.session  # noqa: S101 - _look kept it
-        first = machine.problems[0] if machine.problems else None
-        if not machine.switched:
-            machine.outcome = first or Outcome(name, "untouched", "another machine failed")
-            return
+        self._progress(machine.name, "undo")
+        machine.state = "unknown"  # until it says
+        machine.talk.undo(lambda text: self._progress(machine.name, text))
+        machine.state = "restored"
+
+    def _ask(self, machine: _Machine) -> None:
+        """Asks over a new connection what became of a machine; its agent recovers it when it has to."""
+        self._progress(machine.name, "ask what became of it")
+        self._hang_up(machine)
+        with self._exec(machine) as session:
+            current = session.open(machine.plan.digest)["current"]
+        if current and current["digest"] == machine.plan.digest:
+            machine.state, machine.generation = "updated", current["number"]
+        elif (current["number"] if current else 0) == machine.plan.generation:
+            machine.state = "restored"
+
+    def _hang_up(self, machine: _Machine) -> None:
+        if machine.session:
+            machine.session.close()
+            machine.session = None
+
+    def _step(self, step: Callable[[_Machine], None], machines: Sequence[_Machine]) -> bool:
+        """Does one step on machines; whether all is well. Whatever goes wrong on one is told of that one."""
+
+        def attempt(machine: _Machine) -> None:
+            try:
+                step(machine)
+            except AgentFailedError as error:
+                machine.problems.append((str(error), error.detail))
+            except Faults as error:
+                machine.problems.append(("; ".join(fault.message for fault in error.faults), str(error)))
+            except Exception as error:  # noqa: BLE001 - the others must still be brought to an end
+                machine.problems.append((f"{type(error).__name__}: {error}", ""))
+
+        self._each(attempt, machines)
+        return not self._interrupted and not any(machine.problems for machine in machines)
+
+    def _each(self, function: Callable[[_Machine], None], machines: Iterable[_Machine]) -> None:
+        """Calls a function for each machine, side by side. Ctrl-C lets what has begun end, and is remembered."""
+        calls = [self._pool.submit(function, machine) for machine in machines]
         try:
-            self._progress(name, "undo")
-            machine.session.undo(lambda text: self._progress(name, text))
-            machine.outcome = first or Outcome(name, "restored", "another machine failed")
-        except AgentFailedError as error:
-            message = f"{first.message}; then: {error}" if first else str(error)
-            machine.outcome = Outcome(name, "restored" if error.restored else "unknown", message, error.detail)
+            wait(calls)
+        except KeyboardInterrupt:
+            if self._interrupted:
+                raise
+            self._interrupted = True
+            self._progress("interrupted", "what has begun is brought to an end; once more to leave at once")
+            wait(calls)
+        for call in calls:
+            call.result()
 
-    def _report(self) -> Report:
-        outcomes = []
-        for name, machine in sorted(self._machines.items()):
-            generation = machine.plan.generation if machine.plan else 0
-            outcome = machine.outcome or (machine.problems[0] if machine.problems else None)
-            outcomes.append(outcome or Outcome(name, "unchanged", generation=generation))
-        return Report(tuple(outcomes), time.monotonic() - self._began, len(self._execs))
-
-    def _each(self, function: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> list[ResultT]:
-        return list(self._pool.map(function, items))
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Counts the seconds; a person's thinking in between does not count."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds += time.monotonic() - began
 
 
 def _compared(
@@ -253,3 +318,30 @@ def _compared(
         units=tuple(UnitChange(unit["name"], unit["verb"]) for unit in comparison["restarts"]),
         comparison=comparison["digest"],
     )
+
+
+def _allow_descriptors(needed: int) -> None:
+    """Raises this process's own limit as far as it may (getrlimit(2)).
+
+    Raises:
+        Faults: When that is not enough.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            hint = f"raise the limit (`ulimit -n {needed}`), or name fewer machines"
+            raise fault(f"so many machines need {needed} open files, and {hard} are allowed", hint=hint)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Programs started here do not hear Ctrl-C: it is ours to say what becomes of a switch. ssh(1) keeps to that."""
+    if threading.current_thread() is not threading.main_thread():  # only there can it be set
+        yield
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)

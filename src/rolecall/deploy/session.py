@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from rolecall.errors import printable
 from rolecall_agent import archive, protocol
+from rolecall_agent.content import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
-    from typing import BinaryIO, Self
+    from typing import Self
 
     from rolecall.deploy.target import Target
     from rolecall_agent.configuration import Configuration
-    from rolecall_agent.content import Blob
+
+PATIENCE = 300  # seconds for an agent to undo what was provisional when its conversation is ended
 
 
 class AgentFailedError(Exception):
     """The machine could not do what was asked.
 
     Attributes:
-        detail: Lines that help to find the cause.
+        detail: Lines that help to find the cause, or "".
         restored: Whether the machine is as it was before; None when it cannot be known.
     """
 
@@ -33,15 +37,23 @@ class AgentFailedError(Exception):
 
 
 class Session:
-    """One exec on one machine. Leaving the `with` block ends it; a provisional switch is then undone by the agent."""
+    """One exec on one machine. Leaving the `with` block ends it; a provisional switch is then undone by the agent.
+
+    Raises:
+        OSError: When the program that reaches the machine cannot be started.
+    """
 
     def __init__(self, target: Target) -> None:
         self.machine = target.machine
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        self._process = subprocess.Popen(
-            target.agent(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
-        )
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(target.agent(), stdin=pipe, stdout=pipe, stderr=self._errors)
+        except BaseException:
+            self._errors.close()
+            raise
         self._banner_skipped = False
+        self._over: AgentFailedError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -53,13 +65,8 @@ class Session:
 
     def close(self) -> None:
         """Ends the conversation and waits for the agent to end."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream:
-                try:
-                    stream.close()
-                except OSError:
-                    continue  # unsent bytes to a connection that is gone
-        self._process.wait()
+        self._end(PATIENCE)
+        self._over = self._over or AgentFailedError("the conversation has ended")
         self._errors.close()
 
     def open(self, expect: str | None) -> protocol.State:
@@ -95,27 +102,32 @@ class Session:
         self,
         comparison: str,
         meta: protocol.Meta,
-        blobs: Mapping[str, Blob],
-        reveal: Callable[[list[list[str]]], Mapping[str, bytes]],
+        configuration: Configuration,
+        reveal: Callable[[Sequence[Secret]], Mapping[str, bytes]],
     ) -> None:
         """Brings everything the switch needs to the machine, and changes nothing yet.
 
         Args:
             comparison: Digest of the comparison that was shown.
             meta: Who does this.
-            blobs: By digest.
-            reveal: Gives secret values by version, for the secrets ([name, file, version]) that the machine lacks.
+            configuration: What was compared. A machine gets the blobs and secrets that stand in it, and no others.
+            reveal: Gives the values of secrets by version.
 
         Raises:
             AgentFailedError: Also when the machine is no longer as it was compared.
         """
         self._send(protocol.Stage(type="stage", comparison=comparison, meta=meta))
         need = self._receive("need")
+        blobs = {blob.sha256: blob.data for blob in configuration.blobs}
+        secrets = [Secret(*entry) for entry in need["secrets"]]
+        if not (set(need["blobs"]) <= blobs.keys() and set(secrets) <= set(configuration.secrets)):
+            raise AgentFailedError("it asks for what is not in its configuration", restored=True)
         for digest in need["blobs"]:
-            self._send(protocol.BlobFrame(type="blob", sha256=digest), blobs[digest].data or b"")
-        values = reveal(need["secrets"]) if need["secrets"] else {}
-        for name, file, version in need["secrets"]:
-            self._send(protocol.SecretFrame(type="secret", name=name, file=file, version=version), values[version])
+            self._send(protocol.BlobFrame(type="blob", sha256=digest), blobs[digest] or b"")
+        values = reveal(secrets) if secrets else {}
+        for secret in secrets:
+            frame = protocol.SecretFrame(type="secret", name=secret.name, file=secret.file, version=secret.version)
+            self._send(frame, values[secret.version])
         self._send({"type": "verify"})
         self._receive("staged")
 
@@ -129,7 +141,7 @@ class Session:
         self._receive("provisional", progress)
 
     def check(self, *, peers: bool) -> list[protocol.CheckResult]:
-        """Runs the checks that need peers, or the others."""
+        """Runs the checks that need peers, or the others. Fails when the machine is provisional no longer."""
         self._send({"type": "check", "peers": peers})
         return cast("list[protocol.CheckResult]", self._receive("checks")["checks"])
 
@@ -152,19 +164,24 @@ class Session:
         return got
 
     def _send(self, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the protocol's
+        if self._over:
+            raise self._over
         try:
             protocol.write_frame(cast("BinaryIO", self._process.stdin), message, payload)
         except OSError:
-            raise self._gone() from None
+            raise self._gone("the connection is gone") from None
 
     def _receive(self, wanted: str, progress: Callable[[str], None] | None = None, *, also: str = "") -> dict[str, Any]:
+        """The next frame of a kind. Whatever text is in it, a terminal can show it safely."""
+        if self._over:
+            raise self._over
         stream = cast("BinaryIO", self._process.stdout)
         try:
             if not self._banner_skipped:
                 protocol.skip_banner(stream)
                 self._banner_skipped = True
             while frame := protocol.read_frame(stream):
-                message, _ = frame
+                message: dict[str, Any] = _safe(frame[0])
                 if message["type"] == "failed":
                     raise AgentFailedError(message["message"], message["detail"], restored=message["restored"])
                 if message["type"] in {wanted, also}:
@@ -172,21 +189,41 @@ class Session:
                 if progress and message["type"] == "progress":
                     progress(f"{message['step']} {message['detail']}".strip())
         except (OSError, protocol.ProtocolError) as error:
-            raise self._gone(str(error)) from None
-        raise self._gone()
+            raise self._gone(printable(str(error))) from None
+        raise self._gone("")
 
-    def _gone(self, said: str = "") -> AgentFailedError:
-        """What is known when the other side is no longer there."""
-        if self._process.stdin and not self._process.stdin.closed:
-            try:
-                self._process.stdin.close()
-            except OSError:
-                said = said or "the connection is gone"
-        status = self._process.wait()
+    def _gone(self, said: str) -> AgentFailedError:
+        """What is known when the other side is no longer there; nothing more can be said to it."""
+        status = self._end(5)
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip()
-        if "Host key verification failed" in lines:
-            hint = f"look at its key and pin it: `rolecall machines pin {self.machine}`"
-            return AgentFailedError("its host key is not the pinned one, or none is pinned", hint)
-        last = lines.splitlines()[-1] if lines else said or f"the connection ended with status {status}"
-        return AgentFailedError(last, lines)
+        lines = printable(self._errors.read().decode(errors="replace").strip(), keep="\n")
+        if "HAS CHANGED" in lines:  # ssh's own words for a key that differs
+            said = "its host key is NOT THE PINNED ONE: somebody may be in between, or it was installed anew"
+            self._over = AgentFailedError(said, lines)
+        elif "Host key verification failed" in lines:
+            said = f"no host key of it is pinned; look at it and pin it: `rolecall machines pin {self.machine}`"
+            self._over = AgentFailedError(said, lines)
+        else:
+            last = lines.splitlines()[-1] if lines else said or f"the connection ended with status {status}"
+            self._over = AgentFailedError(last, "\n".join(filter(None, (said, lines))))
+        return self._over
+
+    def _end(self, patience: float) -> int:
+        """Closes the streams and waits; who does not end in time is ended. The exit status."""
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # unsent bytes to a connection that is gone
+                cast("BinaryIO", stream).close()
+        try:
+            return self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def _safe(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """JSON data without control characters in its texts; machines send what they like."""
+    if isinstance(value, str):
+        return printable(value, keep="\n\t")
+    if isinstance(value, list):
+        return [_safe(item) for item in value]
+    return {key: _safe(item) for key, item in value.items()} if isinstance(value, dict) else value

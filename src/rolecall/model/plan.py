@@ -106,8 +106,10 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Names exactly this plan: lower-case hex SHA-256 of `as_json`."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+        """Names what an update by this plan would do: lower-case hex SHA-256; warnings and places do not count."""
+        made = sorted((str(key), sorted(file.version for file in files.values())) for key, files in self.makes.items())
+        machines = sorted((plan.machine, plan.digest, plan.comparison, plan.failure) for plan in self.machines)
+        return hashlib.sha256(json.dumps([made, machines, sorted(self.modules.items())]).encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
         """The documented form under ``--json`` (docs/json.md)."""
