@@ -1,0 +1,253 @@
+"""A run over several machines, which are directories here: what becomes of each when something goes wrong on one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall import pipeline
+from rolecall.deploy.fleet import Fleet, Wanted
+from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.deploy.target import Target
+from rolecall.project import Project
+from rolecall_agent.configuration import Check, Configuration
+from rolecall_agent.resources import File, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from rolecall.model.plan import Report
+    from rolecall_agent import protocol
+    from rolecall_agent.content import Secret
+
+META: protocol.Meta = {"run": "r1", "user": "me", "commit": "", "at": "2026-01-01T00:00:00+00:00"}
+RUNS = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+NAMES = ("anna", "ben", "carl")
+
+
+def no_secrets(_: Sequence[Secret]) -> Mapping[str, bytes]:
+    return {}
+
+
+def quiet(_machine: str, _text: str) -> None:
+    pass
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def wanted(folder: Path, content: str) -> list[Wanted]:
+    """Each machine a wave of its own, in the order of their names."""
+    name = f"{content}.service"  # another one each time, so that a failing start does not keep from going back
+    resources = (File("/etc/greeting", content), Unit(name, RUNS, enabled=True, started=True))
+    checks = (Check("peers", ("true",), peers=True),)
+    return [
+        Wanted(Target(name, name, root=folder / name), wave, Configuration.of(name, resources, checks), {})
+        for wave, name in enumerate(NAMES)
+    ]
+
+
+def update(folder: Path, content: str, act: Callable[[Fleet, str, str], None] | None = None) -> Report:
+    fleets: list[Fleet] = []
+
+    def progress(machine: str, text: str) -> None:
+        if act:
+            act(fleets[0], machine, text)
+
+    with Fleet(wanted(folder, content), progress) as fleet:
+        fleets.append(fleet)
+        fleet.look()
+        return fleet.apply(META, no_secrets)
+
+
+def results(report: Report) -> dict[str, str]:
+    return {outcome.machine: outcome.result for outcome in report.outcomes}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    paths = {name: folder / name / "etc/greeting" for name in NAMES}
+    return {name: path.read_text() if path.exists() else "" for name, path in paths.items()}
+
+
+def everywhere(value: str) -> dict[str, str]:
+    return dict.fromkeys(NAMES, value)
+
+
+def record(folder: Path, machine: str, **what: list[str]) -> None:
+    path = folder / machine / "var/lib/rolecall/system.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "fail": what}))
+
+
+def kill(fleet: Fleet, machine: str) -> None:
+    """The agent of a machine dies, as when its connection is lost for good."""
+    session = next(found.session for found in fleet._machines if found.name == machine)
+    assert session
+    session._process.kill()
+    session._process.wait()
+
+
+def test_all_are_updated_and_then_nothing_changes(folder: Path) -> None:
+    first = update(folder, "one")
+    assert (results(first), first.done, first.execs) == (everywhere("updated"), True, 3)
+    second = update(folder, "one")
+    assert (results(second), second.done, second.execs) == (everywhere("unchanged"), True, 3)
+
+
+def test_a_unit_that_does_not_start_on_the_last_brings_all_back(folder: Path) -> None:
+    update(folder, "one")
+    record(folder, "carl", units=["two.service"])
+    report = update(folder, "two")
+    assert results(report) == everywhere("restored")
+    assert not report.done
+    assert {outcome.generation for outcome in report.outcomes} == {1}
+    assert contents(folder) == everywhere("one")
+
+
+def test_a_check_that_fails_with_peers_brings_all_back(folder: Path) -> None:
+    update(folder, "one")
+    record(folder, "ben", commands=["true"])
+    report = update(folder, "two")
+    assert results(report) == everywhere("restored")
+    assert next(outcome for outcome in report.outcomes if outcome.machine == "ben").message
+    assert contents(folder) == everywhere("one")
+
+
+def test_one_that_is_lost_while_provisional_is_no_half_commit(folder: Path) -> None:
+    update(folder, "one")
+
+    def lose(fleet: Fleet, machine: str, text: str) -> None:
+        if machine == "carl" and text.startswith("file"):
+            kill(fleet, "anna")
+
+    report = update(folder, "two", lose)
+    assert results(report) == everywhere("restored")
+    assert contents(folder) == everywhere("one")
+
+
+def test_one_that_is_lost_just_before_its_commit_is_told_of(folder: Path) -> None:
+    update(folder, "one")
+    lost: list[str] = []
+
+    def lose(fleet: Fleet, machine: str, text: str) -> None:
+        if "committed" in text and not lost:
+            lost.append("carl" if machine != "carl" else "ben")
+            kill(fleet, lost[0])
+
+    report = update(folder, "two", lose)
+    for name, result in results(report).items():
+        assert (result, contents(folder)[name]) in {("updated", "two"), ("restored", "one")}
+    assert report.done == (contents(folder) == everywhere("two"))
+
+
+def test_an_interrupt_brings_all_back(folder: Path) -> None:
+    update(folder, "one")
+
+    sent: list[str] = []
+
+    def interrupt(_: Fleet, machine: str, text: str) -> None:
+        if machine == "ben" and text.startswith("file") and not sent:
+            sent.append(machine)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    report = update(folder, "two", interrupt)
+    assert set(results(report).values()) <= {"restored", "untouched"}
+    assert not report.done
+    assert contents(folder) == everywhere("one")
+
+
+def test_more_machines_than_descriptors_are_refused_beforehand(folder: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+from rolecall.deploy.fleet import Fleet, Wanted
+from rolecall.deploy.target import Target
+from rolecall_agent.configuration import Configuration
+root = Path(sys.argv[1])
+one = Wanted(Target("m", "", root=root / "m"), 0, Configuration.of("m", ()), {})
+Fleet([one] * 9, lambda *_: None)
+"""
+    done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=False)
+    assert "open files" in done.stderr
+    assert not list(folder.iterdir())
+
+
+class Speaks(Target):
+    """A machine at which some program answers in place of the agent."""
+
+    program: list[str] = []  # noqa: RUF012 - set below
+
+    def agent(self) -> list[str]:
+        return self.program
+
+
+def speaking(program: list[str]) -> Speaks:
+    target = Speaks("eve", "eve")
+    Speaks.program = program
+    return target
+
+
+def test_an_endless_banner_is_an_end() -> None:
+    with Session(speaking(["yes"])) as session, pytest.raises(AgentFailedError):
+        session.open(None)
+
+
+def test_what_has_ended_stays_ended() -> None:
+    with Session(speaking(["sh", "-c", "echo no such luck >&2; exit 3"])) as session:
+        for _ in range(2):
+            with pytest.raises(AgentFailedError, match="no such luck"):
+                session.open(None)
+
+
+THIEF = """
+import sys
+from rolecall_agent import protocol
+out, inn = sys.stdout.buffer, sys.stdin.buffer
+out.write(protocol.MARKER)
+for answer in ({"type": "state"}, {"type": "need", "blobs": [], "secrets": [["backup.ssh", "private", "V" * 22]]}):
+    protocol.read_frame(inn)
+    protocol.write_frame(out, answer)
+inn.read()
+"""
+
+
+def test_a_machine_gets_no_secret_that_is_not_its_own() -> None:
+    def reveal(_: Sequence[Secret]) -> Mapping[str, bytes]:
+        pytest.fail("revealed")
+
+    with Session(speaking([sys.executable, "-c", THIEF])) as session:
+        session.open(None)
+        with pytest.raises(AgentFailedError, match="not in its configuration"):
+            session.stage("digest", META, Configuration.of("eve", ()), reveal)
+
+
+def test_what_a_machine_says_cannot_steer_a_terminal() -> None:
+    script = THIEF.replace(
+        '{"type": "state"}', r'{"type": "failed", "message": "\x1b[2Jgone", "detail": "", "restored": True}'
+    )
+    with Session(speaking([sys.executable, "-c", script])) as session:
+        with pytest.raises(AgentFailedError) as caught:
+            session.open(None)
+        assert str(caught.value) == r"\x1b[2Jgone"
+
+
+def test_a_plan_is_named_by_what_it_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLECALL_IDENTITY", str(folder / "identity"))
+    (folder / "inventory.toml").write_text('[machines.a]\ndeploy.targetHost = "dir:t/a"\n')
+
+    def digest() -> str:
+        with pipeline.planning(Project(folder), None, (), quiet) as planned:
+            return planned.plan.digest
+
+    first = digest()
+    (folder / "inventory.toml").write_text('# a remark\n\n[machines.a]\ndeploy.targetHost = "dir:t/a"\n')
+    assert digest() == first
