@@ -93,7 +93,7 @@ def test_discard_and_prune_say_what_went(made: Project) -> None:
     assert run_json(made, "vars", "discard") == {"vars": ["shared/word"]}
     assert run(made, "vars", "discard") == "nothing is pending\n"
     assert run(made, "vars", "prune", "--dry-run") == "would remove jon/backup.ssh\n"
-    assert run(made, "vars", "prune") == "removed jon/backup.ssh\n"
+    assert run(made, "vars", "prune", "--yes") == "removed jon/backup.ssh\n"
     assert run(made, "vars", "list") == "there are no vars\n"
 
 

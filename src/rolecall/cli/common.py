@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.errors import fault
 from rolecall.project import Project, find_root
 
 if TYPE_CHECKING:
@@ -58,6 +60,18 @@ class Invocation:
 
             text = to_json(document, indent=2).decode()
         click.echo(text.rstrip("\n"))
+
+
+def ask(invocation: Invocation, question: str) -> None:
+    """Goes on only when a person says yes.
+
+    Raises:
+        Faults: When nobody is there to be asked.
+        Abort: When the answer is no.
+    """
+    if invocation.json or not sys.stdin.isatty():
+        raise fault("nobody is there to be asked", hint="pass --yes to go on without a question")
+    click.confirm(question, abort=True, err=True)
 
 
 def tell(faults: Iterable[Fault], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli.common import tell
+from rolecall.cli.common import ask, tell
 from rolecall.errors import fault
 from rolecall_agent.resources import BY_NAME
 
@@ -79,9 +79,7 @@ def update(
         if expect and found.digest != expect:
             raise fault("the plan is not the one that you expect", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
-            if not sys.stdin.isatty() or invocation.json:
-                raise fault("nobody is there to be asked", hint="pass --yes to go on without a question")
-            click.confirm("update these machines?", abort=True)
+            ask(invocation, "update these machines?")
         report = planned.apply()
         invocation.emit(report.as_json(), report_text(report))
     if not report.done:

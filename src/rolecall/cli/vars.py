@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli.common import ask
 from rolecall.errors import fault, nearest
 
 if TYPE_CHECKING:
@@ -91,15 +92,24 @@ def generate(invocation: Invocation) -> None:
 
 @vars_.command()
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def prune(invocation: Invocation, *, dry_run: bool) -> None:
-    """Remove the stored vars that nothing in the inventory wants any more."""
+def prune(invocation: Invocation, *, dry_run: bool, yes: bool) -> None:
+    """Remove the stored vars that nothing in the inventory wants any more.
+
+    What was encrypted with a secret that goes, such as backups, can never be read again.
+    """
     from rolecall.pipeline import recipes  # noqa: PLC0415
     from rolecall.vars import prune as remove  # noqa: PLC0415
 
     wanted = {recipe.key for recipe in recipes(invocation.project)}
-    removed = remove(invocation.project, wanted, dry_run=dry_run)
-    _tell(invocation, "would remove" if dry_run else "removed", removed, "every var is wanted")
+    unwanted = remove(invocation.project, wanted, dry_run=True)
+    if unwanted and not dry_run:
+        if not yes:
+            names = ", ".join(map(str, unwanted))
+            ask(invocation, f"remove {names} for good? What they encrypt (backups, say) is lost with them")
+        unwanted = remove(invocation.project, wanted)
+    _tell(invocation, "would remove" if dry_run else "removed", unwanted, "every var is wanted")
 
 
 @vars_.command()

@@ -89,7 +89,7 @@ class Lab:
         return None
 
     def up(self, *, tied: bool = False, progress: Callable[[str], None] = lambda _: None) -> dict[str, float]:
-        """Boots the machines that do not exist yet, and waits until one can log in.
+        """Boots the machines that do not exist yet or are off, and waits until one can log in.
 
         Args:
             tied: Whether the lab dies with this process, also when that is killed.
@@ -116,7 +116,10 @@ class Lab:
         authorized = (self.directory / "id.pub").read_text()
         answer = self._ask("add", machines=self.machines, authorized=authorized)
         self._write(answer["machines"])
-        if not (new := answer["added"]):
+        off = [name for name, runs in self.running().items() if name in self.machines and not runs]
+        for name in off:
+            self.start(name)
+        if not (new := [*answer["added"], *(name for name in off if name not in answer["added"])]):
             return {}
         progress(f"booting: {', '.join(new)}")
         spent = time.monotonic() - began
