@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolecall import __version__
-from rolecall.cli import COMMANDS, main
+from rolecall.cli import COMMANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    Run = Callable[..., tuple[int, str, str]]
+    from conftest import Run
 
 INVENTORY = """
 [machines]
@@ -29,26 +28,6 @@ roles.client.machines.jon = {}
 roles.server.machines.store = {}
 """
 FAULT = {"level", "message", "file", "line", "column", "path", "hint"}
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The program in a folder of its own, with its arguments: exit status, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROLECALL_IDENTITY", str(tmp_path / "identity"))
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rolecall", *words])
-        status = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return status, out, err
-
-    return call
 
 
 def faults(out: str) -> list[dict[str, Any]]:
@@ -130,7 +109,7 @@ def test_check_and_show(run: Run, tmp_path: Path) -> None:
     assert json.loads(run("check", "--json")[1]) == {"faults": [], "warnings": []}
     document = json.loads(run("show", "--json")[1])
     assert document.keys() == {"machines", "members", "warnings"}
-    assert document["members"]["backup"]["server"] == {"store": {"directory": "/var/lib/borgbackup"}}
+    assert document["members"]["backup"]["server"]["store"]["directory"] == "/var/lib/borgbackup"
     assert document["machines"]["jon"]["tags"] == ["all", "linux"]
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rolecall.deploy import pins
-from rolecall.deploy.target import Lab, Target, find_target, pinned_keys
-from rolecall.errors import Fault, Faults
+from rolecall.deploy.target import Lab, Target, find_target
+from rolecall.errors import Fault
 from rolecall.project import Project
 
 PROJECT = Project(Path("/srv/a project"))
@@ -54,7 +53,7 @@ def test_ssh(text: str, user: str | None, host: str, port: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "-oProxyCommand=x", "root@-x", "-x@jon", "a b", "jon;x", "jon\n", "jon:", "jon:x", "jon:123456", "@jon",
-     "a@b@c", "fe80::1", "[x]", "ssh://jon", "jon/x", "$(x)", "jön", "dir:", "jon:0", "jon:65536"],
+     "a@b@c", "fe80::1", "[x]", "ssh://jon", "jon/x", "$(x)", "jön", "dir:", "dir:.", "jon:0", "jon:65536"],
 )  # fmt: skip
 def test_no_targets(text: str) -> None:
     fault = find_target(PROJECT, "jon", text, None)
@@ -88,40 +87,88 @@ def test_commands_reach_the_machine_word_by_word() -> None:
     assert heard.stdout.split("\n")[-len(words) - 1 : -1] == words
 
 
-KEYS = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==", "ssh-rsa AAAAB3NzaC1yc2E="]
+# Everything by which a person's own ssh_config could weaken what is promised; and options that one version knows alone.
+WEAK = """
+Host *
+  IgnoreUnknown UseKeychain
+  UseKeychain yes
+  StrictHostKeyChecking no
+  UserKnownHostsFile /weak
+  GlobalKnownHostsFile /weak
+  KnownHostsCommand /bin/echo weak
+  VerifyHostKeyDNS yes
+  UpdateHostKeys yes
+  CheckHostIP yes
+  HostKeyAlias weak
+  ControlMaster auto
+  ControlPath /weak
+  ForwardAgent yes
+  ForwardX11 yes
+  ClearAllForwardings no
+  PermitLocalCommand yes
+  RemoteCommand weak
+  LogLevel DEBUG
+  User person
+"""
 
 
-def test_pins(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    assert pinned_keys(project.known_hosts) == {}
-    pins.pin(project, "jon", KEYS)
-    pins.pin(project, "sara", KEYS[:1])
-    pins.pin(project, "jon", KEYS[1:])
-    assert pinned_keys(project.known_hosts) == {"jon": (KEYS[1],), "sara": (KEYS[0],)}
-    assert sorted(path.name for path in project.keys.iterdir()) == ["known_hosts"]
+@pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh here")
+def test_a_persons_ssh_config_weakens_nothing(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(WEAK)
+    target = found("jon")
+    argv = ["ssh", "-F", str(tmp_path / "config"), "-G", *target.ssh]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "user person" in done.stdout.splitlines()  # it is read, and what it says else counts
+    assert "weak" not in done.stdout
+    read = {name: value for name, _, value in (line.partition(" ") for line in done.stdout.splitlines())}
+    off = ("controlmaster", "verifyhostkeydns", "updatehostkeys", "forwardagent", "forwardx11", "checkhostip")
+    assert {read[name] for name in (*off, "permitlocalcommand")} <= {"no", "false"}
+    assert (read["clearallforwardings"], read["loglevel"]) == ("yes", "ERROR")
+    assert "controlpath" not in read
+    assert "kexalgorithms" not in "".join(target.ssh).lower()  # ssh's own order: what resists quantum computers first
 
 
-def test_pins_of_others_are_read(tmp_path: Path) -> None:
-    file = tmp_path / "known_hosts"
-    file.write_text(
-        f"# ours\n\njon,10.0.0.1 {KEYS[0]} comment\n@revoked * {KEYS[1]}\n|1|hashed= {KEYS[1]}\n  jon {KEYS[1]}\n"
-    )
-    assert pinned_keys(file) == {"jon": tuple(sorted(KEYS)), "10.0.0.1": (KEYS[0],)}
+@pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh here")
+def test_a_client_without_an_option_leaves_it_out() -> None:
+    *options, dashes, host = found("jon").ssh
+    argv = ["ssh", "-F", "none", "-G", *options, "-o", "OfTheFuture=no", dashes, host]
+    assert subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="there is no ssh-keygen here")
-def test_fingerprints_are_those_of_ssh_keygen(tmp_path: Path) -> None:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
-    key = " ".join((tmp_path / "key.pub").read_text().split()[:2])
-    shown = subprocess.run(
-        ["ssh-keygen", "-lf", tmp_path / "key.pub"], capture_output=True, text=True, check=True
-    ).stdout
-    assert pins.fingerprint(key).split() == ["ssh-ed25519", shown.split()[1]]
+def test_a_command_gets_no_terminal_by_a_persons_ssh_config() -> None:
+    assert found("jon").command(["true"])[:2] == ["ssh", "-T"]
+    assert found("jon").command(["true"], terminal=True)[:2] == ["ssh", "-t"]
+    assert "-T" not in found("jon").command([])
 
 
-def test_a_machine_that_does_not_answer_has_no_keys_to_pin() -> None:
-    with pytest.raises(Faults, match="is not reached by SSH: dir:x"):
-        pins.scan(found("dir:x"))
-    if shutil.which("ssh-keyscan"):
-        with pytest.raises(Faults, match="jon shows no host keys"):
-            pins.scan(found("root@127.0.0.1:1"))
+@pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh here")
+def test_pins_stand_where_the_project_is_whatever_it_is_called(tmp_path: Path) -> None:
+    project = Project(tmp_path / "100%h $HOME ~ ü")
+    target = find_target(project, "jon", "127.0.0.1:1", None)
+    assert isinstance(target, Target)
+    [option] = [word for word in target.ssh if word.startswith("UserKnownHostsFile=")]
+    assert option == f'UserKnownHostsFile="{tmp_path}/100%%h $HOME ~ ü/keys/known_hosts"'
+
+
+@pytest.mark.parametrize("name", ['q"x', "${HOME}", "a\\b", "a\nb"])
+def test_a_path_that_ssh_would_read_as_another(name: str) -> None:
+    for target_host, lab in (("jon", None), (None, Lab(Path("/lab/config"), Path("/lab", name)))):
+        fault = find_target(Project(Path("/srv") / name), "jon", target_host, lab)
+        assert isinstance(fault, Fault)
+        assert fault.message.startswith("ssh cannot be told of the file ")
+    assert isinstance(find_target(Project(Path("/srv") / name), "jon", "dir:x", None), Target)
+
+
+@pytest.mark.parametrize("text", ["dir:/", "dir:..", "dir:x/../..", "dir:/srv", "dir://", "dir:/proc/self/root"])
+def test_no_directory_holds_the_project_or_this_computer(text: str) -> None:
+    fault = find_target(PROJECT, "jon", text, None)
+    assert isinstance(fault, Fault)
+    assert (fault.message, bool(fault.where)) == (f"the target {text!r} holds this project itself", True)
+
+
+def test_links_hide_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "up").symlink_to("..")
+    assert isinstance(find_target(Project(tmp_path), "jon", "dir:up", None), Fault)
+    (tmp_path / "round").symlink_to("round")
+    assert isinstance(find_target(Project(tmp_path), "jon", "dir:round/x", None), Target)
+    assert isinstance(find_target(Project(tmp_path), "jon", "dir:a\0b", None), Fault)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.errors import fault
+from rolecall.cli.common import tell
+from rolecall.errors import Faults
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rolecall.cli.common import Invocation
+    from rolecall.deploy.backups import Offers
     from rolecall.deploy.target import Target
-    from rolecall.service import Backups
-    from rolecall.service.member import Exported
+    from rolecall.errors import Fault
 
 
 @click.group()
@@ -33,16 +35,13 @@ _target = click.option("--target", help="Only on this server.")
 @_target
 @click.pass_obj
 def create(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> None:
-    """Back MACHINE up now."""
-    made = []
-    for reach, offer in _offers(invocation, machine, instance, target):
-        done = _run(reach, offer.value.create)
-        name = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
-        made.append({"instance": offer.instance, "target": offer.value.target, "archive": name})
-        if done.returncode:
-            raise fault(f"the backup of {machine} to {offer.value.target} ({offer.instance}) failed")
-    rows = [f"{one['instance']} {one['target']} {one['archive'] or '(nothing to back up)'}" for one in made]
-    invocation.emit(made, "\n".join(rows))
+    """Back MACHINE up now, to every server."""
+    from rolecall.deploy import backups as stage  # noqa: PLC0415 - imported when used, here and below
+
+    made, faults = stage.create(*_offers(invocation, machine, instance, target))
+    rows = [{"instance": one.instance, "target": one.target, "archive": one.name} for one in made]
+    lines = [f"{one.instance} {one.target} {one.name or '(nothing to back up)'}" for one in made]
+    _emit(invocation, rows, lines, faults)
 
 
 @backups.command("list")
@@ -52,9 +51,12 @@ def create(invocation: Invocation, machine: str, instance: str | None, target: s
 @click.pass_obj
 def list_(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> None:
     """List the backups of MACHINE, oldest first."""
-    found = _archives(invocation, machine, instance, target)
-    rows = [f"{one['instance']} {one['target']} {one['name']}" for one in found]
-    invocation.emit(found, "\n".join(rows) or f"there are no backups of {machine}")
+    from rolecall.deploy import backups as stage  # noqa: PLC0415 - as above
+
+    found, faults = stage.archives(*_offers(invocation, machine, instance, target))
+    lines = [f"{one.instance} {one.target} {one.name}" for one in found]
+    nothing = [] if faults else [f"there are no backups of {machine}"]
+    _emit(invocation, [asdict(one) for one in found], lines or nothing, faults)
 
 
 @backups.command()
@@ -74,56 +76,46 @@ def restore(
     instance: str | None,
     target: str | None,
 ) -> None:
-    """Write the files of ARCHIVE (default: the newest), or only PATHS of it, back to MACHINE."""
-    known = _archives(invocation, machine, instance, target)
-    chosen = [one for one in known if archive in {None, one["name"]}]
-    if not chosen:
-        hint = f"see `rolecall backups list {machine}`"
-        raise fault(f"{machine} has no backup {archive or ''}".rstrip(), hint=hint)
-    newest = max(chosen, key=lambda one: str(one["time"]))
+    """Write the files of ARCHIVE (default: the newest), or only PATHS of it, back to MACHINE.
+
+    Example: rolecall backups restore jon jon-2026-01-31T01:00:00.000000Z /srv/documents
+    """
+    from rolecall.deploy import backups as stage  # noqa: PLC0415 - as above
+
+    reach, offers = _offers(invocation, machine, instance, target)
+    found, faults = stage.archives(reach, offers)
+    try:
+        chosen = stage.newest(reach, found, archive)
+    except Faults as error:
+        raise Faults([*faults, *error.faults]) from None
+    warnings = [replace(fault, warning=True) for fault in faults]  # other servers do not stop what this one can give
+    if not invocation.json:
+        tell(warnings, as_json=False)
     if not yes:
         what = " ".join(paths) or "all its files"
-        click.confirm(f"overwrite {what} on {machine} from {newest['name']}?", abort=True)
-    for reach, offer in _offers(invocation, machine, newest["instance"], newest["target"]):
-        done = _run(reach, [*offer.value.restore, newest["name"], *paths])
-        sys.stderr.write(done.stdout)
-        if done.returncode:
-            raise fault(f"the restore of {machine} from {newest['name']} failed")
-    invocation.emit(newest, f"restored {newest['name']} from {newest['target']} ({newest['instance']})")
+        click.confirm(f"overwrite {what} on {machine} from {chosen.name} on {chosen.target}?", abort=True, err=True)
+    sys.stderr.write(stage.restore(reach, offers, chosen, paths))
+    document = {**asdict(chosen), "warnings": [warning.as_json() for warning in warnings]}
+    invocation.emit(document, f"restored {chosen.name} from {chosen.target} ({chosen.instance})")
 
 
-def _archives(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> list[dict[str, Any]]:
-    found = []
-    for reach, offer in _offers(invocation, machine, instance, target):
-        done = _run(reach, offer.value.listing)
-        if done.returncode:
-            raise fault(f"the backups of {machine} on {offer.value.target} ({offer.instance}) cannot be listed")
-        found += [
-            {"instance": offer.instance, "target": offer.value.target, "name": one["name"], "time": one["time"]}
-            for one in json.loads(done.stdout)
-        ]
-    return sorted(found, key=lambda one: str(one["time"]))
-
-
-def _offers(
-    invocation: Invocation, machine: str, instance: str | None, target: str | None
-) -> list[tuple[Target, Exported[Backups]]]:
-    from rolecall import pipeline  # noqa: PLC0415 - imported when used
+def _offers(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> tuple[Target, Offers]:
+    from rolecall import pipeline  # noqa: PLC0415 - as above
+    from rolecall.deploy import backups as stage  # noqa: PLC0415 - as above
 
     project, lab = invocation.project, invocation.lab
-    offers = [
-        offer
-        for offer in pipeline.backups(project, lab, machine)
-        if instance in {None, offer.instance} and target in {None, offer.value.target}
-    ]
-    if not offers:
-        raise fault(f"nothing backs {machine} up that way", hint="leave out --instance or --target")
-    reach = pipeline.target(project, machine, lab)
-    if reach.root is not None:
-        raise fault(f"{machine} is the directory {reach.root}: no command runs there")
-    return [(reach, offer) for offer in offers]
+    offers = stage.choose(pipeline.backups(project, lab, machine), machine, instance, target)
+    return pipeline.target(project, machine, lab), offers
 
 
-def _run(reach: Target, argv: list[str]) -> subprocess.CompletedProcess[str]:
-    """Runs a command on a machine; what it says of its work goes straight to the person."""
-    return subprocess.run(reach.command(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+def _emit(invocation: Invocation, rows: Sequence[object], lines: Sequence[str], faults: Sequence[Fault]) -> None:
+    """Prints what was done; when something failed, that too, and the exit status is 1."""
+    if not faults:
+        invocation.emit(rows, "\n".join(lines))
+        return
+    document = {"faults": [fault.as_json() for fault in faults], "archives": rows}
+    if lines or invocation.json:
+        invocation.emit(document, "\n".join(lines))
+    if not invocation.json:
+        tell(faults, as_json=False)
+    raise click.exceptions.Exit(1)

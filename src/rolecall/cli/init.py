@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ INVENTORY = """\
 # `rolecall check` reads it, `rolecall plan` shows what would change, `rolecall update` does it.
 
 [meta]
-name = "{name}"
+name = {name}
 
 # [machines.web1]
 # tags = ["backup"]
@@ -36,22 +38,41 @@ name = "{name}"
 @click.argument("folder", default=".")
 @click.pass_obj
 def init(invocation: Invocation, folder: str) -> None:
-    """Start a project in FOLDER: an inventory to fill in, and a key of your own for its secrets."""
-    from rolecall.errors import fault  # noqa: PLC0415 - imported when used, here and below
+    """Start a project in FOLDER: an inventory to fill in, and a key of your own for its secrets.
+
+    Example: rolecall init backups
+    """
+    from rolecall.errors import Where, fault  # noqa: PLC0415 - imported when used, here and below
     from rolecall.project import Project  # noqa: PLC0415 - as above
     from rolecall.vars import admins, create_identity  # noqa: PLC0415 - as above
 
     project = Project(Path(folder).resolve())
     if found := project.inventory_files():
-        raise fault(f"there is an inventory already: {found[0]}")
-    project.root.mkdir(parents=True, exist_ok=True)
-    (project.root / "inventory.toml").write_text(INVENTORY.format(name=project.root.name))
-    ignored = project.root / ".gitignore"
-    text = ignored.read_text() if ignored.is_file() else ""
-    if ".rolecall/" not in text.splitlines():
-        ignored.write_text(f"{text}.rolecall/\n")
-    identity = None if admins(project) else create_identity(project, getpass.getuser())
+        raise fault("there is an inventory already", where=Where(found[0]), hint="`rolecall check` reads it")
+    if project.root.exists() and not project.root.is_dir():
+        raise fault(f"{project.root} is a file", hint="name a folder, or one that is to be made")
+    try:
+        project.root.mkdir(parents=True, exist_ok=True)
+        ignored = project.root / ".gitignore"
+        text = ignored.read_text() if ignored.is_file() else ""
+        if ".rolecall/" not in text.splitlines():
+            ignored.write_text(f"{text}.rolecall/\n")
+        identity = None if admins(project) else create_identity(project, _user())
+        # The inventory last: it makes the folder a project, and `init` can be tried again until then.
+        (project.root / "inventory.toml").write_text(INVENTORY.format(name=_quoted(project.root.name)), "utf-8")
+    except OSError as error:
+        raise fault(f"cannot start a project in {project.root}: {error.strerror}") from None
     lines = [f"made {project.root / 'inventory.toml'}"]
     lines += [f"your key for secrets is {identity}: keep a copy of it in a safe place"] if identity else []
     document = {"inventory": str(project.root / "inventory.toml"), "identity": str(identity) if identity else None}
     invocation.emit(document, "\n".join(lines))
+
+
+def _user() -> str:
+    """Who starts this project, as a name of a key."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", getpass.getuser())
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML: as in JSON, but also DEL is escaped. Bytes of a name that are no UTF-8 become `?`."""
+    return json.dumps(text.encode(errors="replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -20,13 +20,17 @@ def machines() -> None:
 def list_(invocation: Invocation) -> None:
     """List the machines with their tags and targets."""
     from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
+    from rolecall.deploy.target import Target, find_target  # noqa: PLC0415 - as above
 
     document = pipeline.as_json(pipeline.members(invocation.project))["machines"]
-    rows = [
-        f"{name}  {declared['deploy']['targetHost'] or '-'}  {', '.join(declared['tags'])}"
-        for name, declared in document.items()
-    ]
-    invocation.emit(document, "\n".join(rows))
+    project, lab = invocation.project, invocation.lab
+    rows = []
+    for name, declared in document.items():
+        found = find_target(project, name, declared["deploy"]["targetHost"], lab)
+        rows.append((name, found.text if isinstance(found, Target) else "-", ", ".join(declared["tags"])))
+    names, targets = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+    text = "\n".join(f"{name:{names}}  {target:{targets}}  {tags}" for name, target, tags in rows)
+    invocation.emit(document, text or "there are no machines; declare one with `rolecall machines add NAME`")
 
 
 @machines.command()
@@ -35,13 +39,21 @@ def list_(invocation: Invocation) -> None:
 @click.option("--tag", "tags", multiple=True, help="A tag that it gets; may be given several times.")
 @click.pass_obj
 def add(invocation: Invocation, name: str, target_host: str | None, tags: tuple[str, ...]) -> None:
-    """Declare the machine NAME, in inventory.json beside your own inventory."""
+    """Declare the machine NAME, in inventory.json beside your own inventory.
+
+    Example: rolecall machines add jon --target-host root@jon.example.org --tag backup
+    """
     from rolecall import inventory  # noqa: PLC0415 - as above
+    from rolecall.deploy.target import find_target  # noqa: PLC0415 - as above
+    from rolecall.errors import Fault, Faults  # noqa: PLC0415 - as above
 
     values: dict[str, object] = {}
     if tags:
         values["tags"] = list(tags)
-    if target_host:
+    if target_host is not None:
+        found = find_target(invocation.project, name, target_host, None)
+        if isinstance(found, Fault):
+            raise Faults([found])
         values["deploy"] = {"targetHost": target_host}
     file = inventory.add_machine(invocation.project, name, values)
     invocation.emit({"machine": name, "file": str(file)}, f"declared {name} in {file.name}")
@@ -49,19 +61,40 @@ def add(invocation: Invocation, name: str, target_host: str | None, tags: tuple[
 
 @machines.command()
 @click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--replace", is_flag=True, help="Put the keys in the place of others that are pinned now.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="Do not ask. Other keys that are pinned stay, unless --replace is said."
+)
 @click.pass_obj
-def pin(invocation: Invocation, name: str, yes: bool) -> None:  # noqa: FBT001 - click's flag
-    """Ask the machine NAME for its SSH host keys and pin them, after you have compared them."""
+def pin(invocation: Invocation, name: str, yes: bool, replace: bool) -> None:  # noqa: FBT001 - click's flags
+    """Ask the machine NAME for its SSH host keys and pin them, after you have compared them.
+
+    On the machine itself, `ssh-keygen -lf` with each /etc/ssh/ssh_host_*_key.pub prints what to compare with.
+    """
     from rolecall import pipeline  # noqa: PLC0415 - as above
     from rolecall.deploy import pins  # noqa: PLC0415 - as above
 
     project = invocation.project
-    target = pipeline.target(project, name, None)
-    keys = pins.scan(target)
+    keys = pins.scan(pipeline.target(project, name, None))
+    before = pins.pinned(project, name)
+    document = {"machine": name, "keys": keys, "before": before}
+    if before == keys:
+        invocation.emit(document, f"the {len(keys)} host keys of {name} are pinned already")
+        return
+    if before or not yes:
+        _compare(name, keys, before)
     if not yes:
-        for key in keys:
-            click.echo(pins.fingerprint(key), err=True)
-        click.confirm(f"are these the keys of {name}? (there: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub)", abort=True)
-    pins.pin(project, name, keys)
-    invocation.emit({"machine": name, "keys": keys}, f"pinned {len(keys)} host keys of {name}")
+        what = "and REPLACE the pinned ones" if before else "and are they the same"
+        click.confirm(f"did you compare these on {name} itself, {what}?", abort=True, err=True)
+    pins.pin(project, name, keys, replace=replace or bool(before and not yes))
+    invocation.emit(document, f"pinned {len(keys)} host keys of {name}")
+
+
+def _compare(name: str, keys: list[str], before: list[str]) -> None:
+    """Shows a person what a machine says of itself, and what is pinned."""
+    from rolecall.deploy import pins  # noqa: PLC0415 - as above
+
+    if before:
+        click.secho(f"WARNING: {name} shows other host keys than are pinned. {pins.OTHERS}", fg="red", err=True)
+        click.echo("\n".join(["pinned:", *(f"  {pins.fingerprint(key)}" for key in before)]), err=True)
+    click.echo("\n".join(["shown now:", *(f"  {pins.fingerprint(key)}" for key in keys)]), err=True)

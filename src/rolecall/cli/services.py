@@ -9,6 +9,9 @@ import click
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
     from rolecall.service import Service
+    from rolecall.service.registry import Registry
+
+SOURCES = (None, "self")  # shipped, and the project's own
 
 
 @click.group()
@@ -19,19 +22,43 @@ def services() -> None:
 @services.command("list")
 @click.pass_obj
 def list_(invocation: Invocation) -> None:
-    """List the shipped services."""
-    found = [_loaded(name) for name in _registry().names(None)]
-    width = max(len(service.name) for service in found)
-    text = "\n".join(f"{service.name:{width}}  {service.description}" for service in found)
-    invocation.emit({service.name: {"description": service.description} for service in found}, text)
+    """List the shipped services and the project's own."""
+    from rolecall.errors import Faults, Where  # noqa: PLC0415 - imported when used, here and below
+
+    registry = _registry(invocation)
+    rows: list[dict[str, str | None]] = []
+    for source in SOURCES:
+        for name in registry.names(source):
+            try:
+                description = registry.find(source, name, Where()).service.description
+            except Faults as error:  # of one module, which hides no other
+                description = error.faults[0].message
+            rows.append({"name": name, "input": source, "description": description})
+    width = max(len(str(row["name"])) for row in rows)
+    own = " (input self)"
+    lines = [f"{row['name']:{width}}  {row['description']}{own if row['input'] else ''}" for row in rows]
+    invocation.emit({"services": rows}, "\n".join(lines))
 
 
 @services.command()
 @click.argument("name")
+@click.option(
+    "--input", "source", metavar="INPUT", help="Where it comes from, as `module.input`; else the first found."
+)
 @click.pass_obj
-def show(invocation: Invocation, name: str) -> None:
-    """Show the roles of a service and their settings."""
-    service = _loaded(name)
+def show(invocation: Invocation, name: str, source: str | None) -> None:
+    """Show the roles of a service and their settings; the project's own are found first.
+
+    Example: rolecall services show borgbackup
+    """
+    from rolecall.errors import Where, fault, nearest  # noqa: PLC0415 - as above
+
+    registry = _registry(invocation)
+    sources = [each for each in reversed(SOURCES) if name in registry.names(each)]
+    if not source and not sources:
+        known = [each for where in SOURCES for each in registry.names(where)]
+        raise fault(f"there is no service {name!r}", hint=nearest(name, known, what="services"))
+    service: Service = registry.find(source or sources[0], name, Where()).service
     document = {
         "name": service.name,
         "description": service.description,
@@ -64,16 +91,12 @@ def _role(role: Any) -> dict[str, object]:  # noqa: ANN401 - a role of any setti
     }
 
 
-def _registry() -> Any:  # noqa: ANN401 - imported when used
-    from pathlib import Path  # noqa: PLC0415 - as above
-
+def _registry(invocation: Invocation) -> Registry:
+    """The project's services; outside of one, the shipped ones."""
+    from rolecall.errors import Faults  # noqa: PLC0415 - as above
     from rolecall.service.registry import Registry  # noqa: PLC0415 - as above
 
-    return Registry(Path("modules"))
-
-
-def _loaded(name: str) -> Service:
-    from rolecall.errors import Where  # noqa: PLC0415 - as above
-
-    service: Service = _registry().find(None, name, Where()).service
-    return service
+    try:
+        return Registry(invocation.project.modules)
+    except Faults:
+        return Registry(invocation.folder / ".rolecall" / "no modules")

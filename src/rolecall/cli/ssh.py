@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:
-    """Log in to MACHINE with its pinned key, or run COMMAND there as root."""
+    """Log in to MACHINE with its pinned key, or run COMMAND there as root.
+
+    Example: rolecall ssh jon systemctl --failed
+    """
     from rolecall import pipeline  # noqa: PLC0415 - imported when used
     from rolecall.errors import fault  # noqa: PLC0415 - as above
 

@@ -7,11 +7,22 @@ import hashlib
 import subprocess
 from typing import TYPE_CHECKING
 
+from rolecall import files
+from rolecall.deploy.target import pin_lines, pinned_keys
 from rolecall.errors import fault
 
 if TYPE_CHECKING:
     from rolecall.deploy.target import Target
     from rolecall.project import Project
+
+
+# What a change of keys means.
+OTHERS = "Either the machine was installed anew, or somebody stands between you and it and reads all that you send."
+
+
+def pinned(project: Project, machine: str) -> list[str]:
+    """The pinned keys of a machine, each ``TYPE BASE64``, sorted."""
+    return list(pinned_keys(project.known_hosts).get(machine, ()))
 
 
 def scan(target: Target) -> list[str]:
@@ -22,28 +33,60 @@ def scan(target: Target) -> list[str]:
     """
     if not target.host:
         raise fault(f"{target.machine} is not reached by SSH: {target.text}")
-    port = target.ssh[target.ssh.index("-p") + 1] if "-p" in target.ssh else "22"
-    argv = ["ssh-keyscan", "-T", "10", "-p", port, "--", target.host]
+    settings = _settings(target)
+    host, port = settings["hostname"], settings["port"]  # as a person's ssh_config has them
+    argv = ["ssh-keyscan", "-T", "10", "-p", port, "--", host]
     found = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
     keys = sorted(" ".join(line.split()[1:3]) for line in found.splitlines() if line and not line.startswith("#"))
     if not keys:
-        raise fault(f"{target.machine} shows no host keys at {target.host} port {port}", hint="is sshd running there?")
+        hint = "is sshd running there?"
+        if jump := settings.get("proxyjump") or settings.get("proxycommand"):
+            hint = (
+                f"ssh-keyscan does not go through {jump!r}: read the keys on the machine itself, and write each "
+                f"into keys/known_hosts as `{target.machine} TYPE KEY`"
+            )
+        raise fault(f"{target.machine} shows no host keys at {host} port {port}", hint=hint)
     return keys
+
+
+def _settings(target: Target) -> dict[str, str]:
+    """What ssh(1) makes of a target with a person's ssh_config: aliases, ports and jump hosts resolved."""
+    done = subprocess.run(["ssh", "-G", *target.ssh], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise fault(f"ssh does not say how it reaches {target.machine}: {done.stderr.strip()}")
+    return {name: value for name, _, value in (line.partition(" ") for line in done.stdout.splitlines())}
 
 
 def fingerprint(key: str) -> str:
     """A key's type and SHA-256 fingerprint, as ssh-keygen(1) -l prints it."""
     kind, data = key.split()
-    digest = base64.b64encode(hashlib.sha256(base64.b64decode(data)).digest()).decode().rstrip("=")
+    try:
+        digest = base64.b64encode(hashlib.sha256(base64.b64decode(data)).digest()).decode().rstrip("=")
+    except ValueError:
+        return f"{kind} is no key"  # a line that a person spoilt; ssh passes over it
     return f"{kind} SHA256:{digest}"
 
 
-def pin(project: Project, machine: str, keys: list[str]) -> None:
-    """Makes these the only pinned keys of a machine."""
+def pin(project: Project, machine: str, keys: list[str], *, replace: bool) -> None:
+    """Makes these the only pinned keys of a machine. Other names in a line of the old ones keep it.
+
+    Raises:
+        Faults: When others are pinned and they are not to be replaced.
+    """
     path = project.known_hosts
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text().splitlines() if path.is_file() else []
-    kept = [line for line in lines if line.split(" ")[0] != machine]
-    fresh = path.with_suffix(".new")
-    fresh.write_text("".join(f"{line}\n" for line in [*kept, *(f"{machine} {key}" for key in keys)]))
-    fresh.replace(path)
+    with files.locked(project.local / "pins.lock"):
+        if not replace and pinned(project, machine) not in ([], keys):
+            hint = f"{OTHERS} Compare them on the machine itself, then say --replace"
+            raise fault(f"other host keys of {machine} are pinned than it shows now", hint=hint)
+        lines = [kept for line in pin_lines(path) if (kept := _without(machine, line)) is not None]
+        files.replace(path, "".join(f"{line}\n" for line in [*lines, *(f"{machine} {key}" for key in keys)]))
+
+
+def _without(machine: str, line: str) -> str | None:
+    """A line of known_hosts without one name; None when it had no other."""
+    names, *rest = line.split(maxsplit=1) or [""]
+    others = [name for name in names.split(",") if name != machine]
+    if len(others) == len(names.split(",")):
+        return line
+    return " ".join([",".join(others), *rest]) if others else None

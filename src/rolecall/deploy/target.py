@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Fault, Where
+from rolecall.errors import Fault, Faults, Where
 from rolecall_agent import archive
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # No leading dash: the host becomes an argument of ssh(1).
 _HOST = re.compile(r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)"
                    r"(?::(?P<port>[0-9]{1,5}))?\Z")  # fmt: skip
+# What OpenSSH reads in an option's path as something else, in one version or another.
+_UNSPEAKABLE = re.compile(r'["\\\x00-\x1f\x7f]|\$\{')
 # Whoever logs in without being root becomes root by sudo, which must not ask; works under any login shell.
 _BECOME_ROOT = (
     'import os;os.geteuid() and os.execvp("sudo",["sudo","-n","--"]'
@@ -75,7 +78,8 @@ class Target:
             raise ValueError(f"{self.machine} is a directory: no command runs on it")
         run = "import os,sys;os.execvp(sys.argv[1],sys.argv[1:])"
         words = ["python3", "-I", "-S", "-c", _BECOME_ROOT + run, *argv] if argv else []
-        return ["ssh", *(["-t"] if terminal else []), *self.ssh, *([shlex.join(words)] if words else [])]
+        no_terminal = ["-T"] if words else []  # whatever a person's RequestTTY says
+        return ["ssh", *(["-t"] if terminal else no_terminal), *self.ssh, *([shlex.join(words)] if words else [])]
 
 
 def find_target(project: Project, machine: str, target_host: str | None, lab: Lab | None) -> Target | Fault:
@@ -84,51 +88,94 @@ def find_target(project: Project, machine: str, target_host: str | None, lab: La
     A machine for which the inventory names no target is reached in the project's lab while that is up.
     """
     where = Where(keys=("machines", machine, "deploy", "targetHost"))
-    if target_host is None and lab:
-        options = ("-F", str(lab.ssh_config), *_common(machine, lab.known_hosts))
-        return Target(machine, "the lab", machine, (*options, machine))
-    if target_host is None:
+    if target_host is None and lab is None:
         hint = f"set machines.{machine}.deploy.targetHost, or try it out with `rolecall lab up`"
         return Fault(f"it is not said how {machine!r} is reached", Where(keys=where.keys[:2]), hint)
-    if target_host.startswith("dir:"):
-        path = Path(target_host.removeprefix("dir:"))
-        if not path.parts:
-            return Fault(f"the target {target_host!r} names no directory", where, "write dir:PATH")
-        return Target(machine, target_host, root=project.root / path)
-    parsed = _HOST.match(target_host)
+    if target_host is not None and target_host.startswith("dir:"):
+        return _directory(project, machine, target_host, where)
+    known_hosts = project.known_hosts if target_host is not None or lab is None else lab.known_hosts
+    if _UNSPEAKABLE.search(str(known_hosts)):
+        hint = 'move the project: OpenSSH reads `"`, `\\`, `${` and control characters in paths as something else'
+        return Fault(f"ssh cannot be told of the file {str(known_hosts)!r}", None, hint)
+    options = _common(machine, known_hosts)
+    if target_host is None and lab:
+        return Target(machine, "the lab", machine, ("-F", str(lab.ssh_config), *options, machine))
+    parsed = _HOST.match(target_host or "")
     if not parsed or not 0 < int(parsed["port"] or 22) < 2**16:
         return Fault(f"{target_host!r} is no target", where, "write [user@]host[:port], or dir:PATH")
     user, host, port = parsed["user"], parsed["host"].strip("[]"), parsed["port"]
-    options = _common(machine, project.known_hosts)
     options += ("-l", user) if user else ()
     options += ("-p", port) if port else ()
     return Target(machine, f"ssh {target_host}", host, (*options, "--", host))
 
 
+def _directory(project: Project, machine: str, target_host: str, where: Where) -> Target | Fault:
+    """A directory that stands for a machine: never this computer's own root, nor what the project stands in."""
+    path = Path(target_host.removeprefix("dir:"))
+    if not path.parts or "\0" in target_host:
+        return Fault(f"the target {target_host!r} names no directory", where, "write dir:PATH")
+    root = project.root / path
+    if Path(os.path.realpath(project.root)).is_relative_to(os.path.realpath(root)):
+        hint = f"name a directory of its own, e.g. dir:targets/{machine}"
+        return Fault(f"the target {target_host!r} holds this project itself", where, hint)
+    return Target(machine, target_host, root=root)
+
+
 def _common(machine: str, known_hosts: Path) -> tuple[str, ...]:
-    """Options of ssh_config(5). Host keys are pinned by machine name, whatever its address is today."""
-    pins = '"' + str(known_hosts).replace('"', "") + '"'
+    """Options of ssh_config(5), known to OpenSSH 8.4 or left out by it. A person's own ssh_config weakens none of them.
+
+    Host keys are pinned by machine name, whatever its address is today.
+    """
     options = {
+        # Older clients know no KnownHostsCommand. Of IgnoreUnknown only the first counts, and so a narrower one would
+        # make options fatal that a person's own ssh_config lets pass.
+        "IgnoreUnknown": "*",
         "HostKeyAlias": machine,
-        "UserKnownHostsFile": pins,
+        "UserKnownHostsFile": '"' + str(known_hosts).replace("%", "%%") + '"',
         "GlobalKnownHostsFile": "/dev/null",
+        "KnownHostsCommand": "none",
+        "VerifyHostKeyDNS": "no",
         "StrictHostKeyChecking": "yes",
+        "CheckHostIP": "no",
+        "UpdateHostKeys": "no",
+        "ControlMaster": "no",  # a change is confirmed over a connection of its own
+        "ControlPath": "none",
+        "ForwardAgent": "no",
+        "ForwardX11": "no",
+        "ClearAllForwardings": "yes",
+        "PermitLocalCommand": "no",
+        "RemoteCommand": "none",
         "ConnectTimeout": "15",
         "ServerAliveInterval": "15",
         "ServerAliveCountMax": "3",
-        "KexAlgorithms": "^curve25519-sha256",  # first, not only: the default exchange costs 0.1 s of CPU
-        "ForwardX11": "no",
+        "LogLevel": "ERROR",
     }
     return tuple(word for name, value in options.items() for word in ("-o", f"{name}={value}"))
 
 
 def pinned_keys(known_hosts: Path) -> Mapping[str, tuple[str, ...]]:
-    """Host keys by machine name, each ``TYPE BASE64``, sorted. Format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT."""
+    """Host keys by machine name, each ``TYPE BASE64``, sorted. Format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
+
+    Raises:
+        Faults: When the file is no text.
+    """
     pins: dict[str, set[str]] = {}
-    if known_hosts.is_file():
-        for line in known_hosts.read_text().splitlines():
-            names, _, key = line.strip().partition(" ")
-            if names and key and not names.startswith(("#", "@", "|")):
-                for name in names.split(","):
-                    pins.setdefault(name, set()).add(" ".join(key.split()[:2]))
+    for line in pin_lines(known_hosts):
+        names, *key = line.split()[:3] or [""]
+        if len(key) == 2 and not names.startswith(("#", "@", "|")):  # noqa: PLR2004 - type and key
+            for name in names.split(","):
+                pins.setdefault(name, set()).add(" ".join(key))
     return {name: tuple(sorted(keys)) for name, keys in pins.items()}
+
+
+def pin_lines(known_hosts: Path) -> list[str]:
+    """The lines of a known_hosts file; none when there is no file.
+
+    Raises:
+        Faults: When the file is no text.
+    """
+    try:
+        return known_hosts.read_text(encoding="utf-8").splitlines() if known_hosts.is_file() else []
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise Faults([Fault("not UTF-8", Where(known_hosts, line=line), "take the line out and pin anew")]) from None

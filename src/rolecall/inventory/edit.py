@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rolecall.errors import fault
-from rolecall.inventory.load import read
+from rolecall import files
+from rolecall.errors import Faults, Where, fault
+from rolecall.inventory.files import TOOLS
+from rolecall.inventory.load import join, read
+from rolecall.inventory.notations import json_text
 from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
+    from rolecall.errors import Fault
     from rolecall.project import Project
 
 
@@ -30,41 +30,30 @@ def add_machine(project: Project, name: str, values: Mapping[str, Any]) -> Path:
         values: Its table, in the inventory's own form.
 
     Raises:
-        Faults: When the name is none or declared already; nothing is written then.
+        Faults: When the name is none or declared already, or the inventory would have faults that it has not now;
+            nothing is written then.
     """
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
         hint = "names are letters, digits, `_` and `-`, at most 63 of them, and begin with no `-`"
         raise fault(f"{name[:80]!r} is no name of a machine", hint=hint)
-    with _locked(project):
-        loaded, _ = read(project)
+    with files.locked(project.local / "inventory.lock"):
+        loaded, before = read(project)
         if name in loaded.inventory.machines:
             raise fault(f"the machine {name!r} is declared already")
-        path = project.root / "inventory.json"
-        data = json.loads(path.read_text()) if path.is_file() else {}
+        path = project.root / TOOLS
+        data = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
         data.setdefault("machines", {})[name] = dict(values)
-        _replace(path, json.dumps(data, indent=2) + "\n")
+        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        others = [source for source in loaded.sources if source.file != path]
+        folders = sum(source.file == project.machines for source in others)  # more general than what tools write
+        _, after = join([*others[:folders], json_text.read(text, path), *others[folders:]])
+        known = {_essence(each) for each in before}
+        if new := [each for each in after if _essence(each) not in known]:
+            raise Faults(each.at(Where(keys=each.where.keys if each.where else ())) for each in new)  # in no file yet
+        files.replace(path, text)
     return path
 
 
-def _replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, with the mode that it had."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _locked(project: Project) -> Iterator[None]:
-    """One writer at a time."""
-    project.local.mkdir(exist_ok=True)
-    with (project.local / "inventory.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _essence(fault: Fault) -> tuple[object, ...]:
+    """What makes a fault the same, whatever line it has moved to."""
+    return fault.message, fault.where and fault.where.keys

@@ -45,9 +45,15 @@ def read(project: Project) -> tuple[Loaded, tuple[Fault, ...]]:
         except Faults as error:
             unread += _located(error.faults, [Source(file, {})])
     sources[:0] = _folders(project)
-    inventory, faults = shape.inventory(reduce(merge, (dict(source.data) for source in sources), {}))
+    loaded, faults = join(sources)
     if unread:
-        raise Faults(_located([*unread, *faults], sources))
+        raise Faults([*unread, *faults])
+    return loaded, faults
+
+
+def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
+    """What several sources say together, from general to specific, and the faults of what does not fit."""
+    inventory, faults = shape.inventory(reduce(merge, (dict(source.data) for source in sources), {}))
     tagged, wrong = tags.members(inventory)
     return Loaded(inventory, tuple(sources), tagged), tuple(_located([*faults, *wrong], sources))
 

@@ -1,0 +1,129 @@
+"""A machine's backups: what backup services offer, run on the machine. What fails does not hide the rest."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rolecall.errors import Fault, Faults, fault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolecall.deploy.target import Target
+    from rolecall.service import Backups
+    from rolecall.service.member import Exported
+
+    Offers = Sequence[Exported[Backups]]
+
+# A shell's start files may print (~/.bashrc, which bash reads also for sshd): what counts comes after this line.
+_BEGIN = "-- rolecall: the answer --"
+_ANSWER = ["sh", "-c", f'echo; echo "{_BEGIN}"; exec "$@"', "sh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """One backup of a machine.
+
+    Attributes:
+        instance: The instance that made it.
+        target: Where it is kept.
+        name: Its name there; "" where there was nothing to back up.
+        time: When it was made, as its service says it.
+    """
+
+    instance: str
+    target: str
+    name: str
+    time: str = ""
+
+
+def choose(offers: Offers, machine: str, instance: str | None, target: str | None) -> Offers:
+    """The offers of one instance, to one target, or all.
+
+    Raises:
+        Faults: When there is none.
+    """
+    chosen = [offer for offer in offers if instance in {None, offer.instance} and target in {None, offer.value.target}]
+    if not chosen:
+        ways = ", ".join(f"--instance {offer.instance} --target {offer.value.target}" for offer in offers)
+        raise fault(f"nothing backs {machine} up that way", hint=f"ways there are: {ways}")
+    return chosen
+
+
+def create(machine: Target, offers: Offers) -> tuple[list[Archive], list[Fault]]:
+    """Backs the machine up by every offer: the archives that were made, and what failed."""
+    made, faults = [], []
+    for offer in offers:
+        status, answer = _run(machine, offer.value.create)
+        name = answer.rstrip().rpartition("\n")[2]
+        if status:
+            faults.append(_failed(machine, offer, "the backup of {} to {} failed", status))
+        if name or not status:
+            made.append(Archive(offer.instance, offer.value.target, name))
+    return made, faults
+
+
+def archives(machine: Target, offers: Offers) -> tuple[list[Archive], list[Fault]]:
+    """The machine's archives by every offer, oldest first, and which could not be listed."""
+    found, faults = [], []
+    for offer in offers:
+        status, answer = _run(machine, offer.value.listing)
+        try:
+            if status:
+                raise ValueError(status)  # noqa: TRY301 - as an answer that is none
+            listed = json.loads(answer.rstrip().rpartition("\n")[2])
+            found += [Archive(offer.instance, offer.value.target, str(one["name"]), str(one["time"])) for one in listed]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            faults.append(_failed(machine, offer, "the backups of {} on {} cannot be listed", status))
+    return sorted(found, key=lambda archive: archive.time), faults
+
+
+def newest(machine: Target, found: Sequence[Archive], name: str | None) -> Archive:
+    """The archive of this name, or the newest of all.
+
+    Raises:
+        Faults: When there is none.
+    """
+    chosen = [archive for archive in found if name in {None, archive.name}]
+    if not chosen:
+        hint = f"see `rolecall backups list {machine.machine}`"
+        raise fault(f"{machine.machine} has no backup {name or ''}".rstrip(), hint=hint)
+    return max(chosen, key=lambda archive: archive.time)
+
+
+def restore(machine: Target, offers: Offers, archive: Archive, paths: Sequence[str]) -> str:
+    """Writes an archive's files, or some of them, back to the machine; what the service said of it.
+
+    Raises:
+        Faults: When that fails.
+    """
+    offer = choose(offers, machine.machine, archive.instance, archive.target)[0]
+    status, answer = _run(machine, [*offer.value.restore, archive.name, *paths])
+    if status:
+        raise Faults([_failed(machine, offer, f"the restore of {{}} from {archive.name} on {{}} failed", status)])
+    return answer
+
+
+def _run(machine: Target, argv: Sequence[str]) -> tuple[int, str]:
+    """Runs a command on the machine: its status and answer. What it says of its work goes straight to the person.
+
+    Raises:
+        Faults: When no command runs there.
+    """
+    if machine.root is not None:
+        raise fault(f"{machine.machine} is the directory {machine.root}: no command runs there")
+    command = machine.command([*_ANSWER, *argv])
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    return done.returncode, done.stdout.decode(errors="replace").partition(f"{_BEGIN}\n")[2]
+
+
+def _failed(machine: Target, offer: Exported[Backups], what: str, status: int) -> Fault:
+    hint = "its own messages stand above"
+    if status == 255:  # noqa: PLR2004 - ssh(1): an error of the connection
+        hint = f"is {machine.machine} reached at all? try `rolecall ssh {machine.machine} true`"
+    elif not status:
+        hint = "what it answered is no list of archives"
+    return Fault(f"{what.format(machine.machine, offer.value.target)} ({offer.instance})", hint=hint)
