@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The program in a folder of its own, with its arguments: exit status, output, errors."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # nobody answers
     monkeypatch.setenv("ROLECALL_IDENTITY", str(tmp_path / "identity"))
 
     def call(*words: str) -> tuple[int, str, str]:

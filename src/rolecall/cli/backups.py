@@ -118,4 +118,4 @@ def _emit(invocation: Invocation, rows: Sequence[object], lines: Sequence[str], 
         invocation.emit(document, "\n".join(lines))
     if not invocation.json:
         tell(faults, as_json=False)
-    raise click.exceptions.Exit(1)
+    sys.exit(1)

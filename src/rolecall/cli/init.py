@@ -51,6 +51,8 @@ def init(invocation: Invocation, folder: str) -> None:
         raise fault("there is an inventory already", where=Where(found[0]), hint="`rolecall check` reads it")
     if project.root.exists() and not project.root.is_dir():
         raise fault(f"{project.root} is a file", hint="name a folder, or one that is to be made")
+    if not str(project.root).isprintable():
+        raise fault(f"{str(project.root)!r} is no path that can be shown", hint="name a folder of plain characters")
     try:
         project.root.mkdir(parents=True, exist_ok=True)
         ignored = project.root / ".gitignore"
@@ -74,5 +76,5 @@ def _user() -> str:
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML: as in JSON, but also DEL is escaped. Bytes of a name that are no UTF-8 become `?`."""
-    return json.dumps(text.encode(errors="replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A basic string of TOML: of printable text, the same as in JSON."""
+    return json.dumps(text, ensure_ascii=False)
