@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rolecall import pipeline
 from rolecall import vars as var_store
 from rolecall.errors import Faults
 from rolecall.evaluate.order import waves
 from rolecall.model.membership import Cast, Membership
+from rolecall.service import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,9 +231,120 @@ def waves_of(**instances: dict[str, str]) -> dict[str, int]:
                 "j": {"server": "a", "client": "s"},
                 "k": {"server": "x", "client": "y"},
             },
-            {"x": 0, "y": 1, "s": 2, "a": 2},
+            {"x": 0, "y": 1, "s": 0, "a": 0},
         ),
     ],
 )
 def test_waves(instances: dict[str, dict[str, str]], expected: dict[str, int]) -> None:
     assert waves_of(**instances) == expected
+
+
+letters = st.text(st.sampled_from("abcdef"), max_size=3)
+
+
+@given(st.lists(st.lists(letters, max_size=3), max_size=5))
+def test_laws_of_waves(instances: list[list[str]]) -> None:
+    """Whoever waits comes later, those who wait for one another come together, and nobody comes later than that."""
+    found = waves_of(
+        **{
+            str(number): {str(place): machines for place, machines in enumerate(roles)}
+            for number, roles in enumerate(instances)
+        }
+    )
+    waits: dict[str, set[str]] = {machine: set() for roles in instances for machines in roles for machine in machines}
+    for roles in instances:
+        played = [set(machines) for machines in roles if machines]
+        for place, (before, machines) in enumerate(pairwise(played), 1):
+            for machine in machines - set().union(*played[:place]):
+                waits[machine] |= before
+    reached = {machine: set(before) for machine, before in waits.items()}
+    for between, one, other in product(waits, repeat=3):
+        if between in reached[one] and other in reached[between]:
+            reached[one].add(other)
+    assert found.keys() == waits.keys()
+    for machine, wave in found.items():
+        together = {machine, *(other for other in reached[machine] if machine in reached[other])}
+        before = reached[machine] - together
+        assert {found[other] for other in together} == {wave}
+        assert wave == max((found[other] + 1 for other in before), default=0)
+
+
+def test_two_services_of_one_name_stay_apart(make_project: MakeProject) -> None:
+    one, other = MODULE, MODULE.replace("/etc/members", "/etc/others")
+    head, second, rest = TWO.format(one="", two="").partition("[instances.two]")
+    inventory = head + second + rest.replace('"mine"', '"other"')
+    resources = (
+        pipeline.evaluate(make_project(inventory, mine=one, other=other)).configured["a"].configuration.resources
+    )
+    texts = {file.path: file.parts[0].data for file in resources if isinstance(file, File)}
+    assert texts == {"/etc/members": b"one.has", "/etc/others": b"two.has"}
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ('Check("works", ("true",))', ""),
+        (
+            'Check("works", ("false",))',
+            "error: one.has yields two different checks named 'works' on a\n  at inventory.toml:3:12 instances.one\n",
+        ),
+    ],
+)
+def test_two_checks_of_one_name(make_project: MakeProject, second: str, message: str) -> None:
+    checks = f"""
+@has.check
+def works(me):
+    yield Check("works", ("true",))
+    yield {second}
+"""
+    project = make_project(TWO.format(one="", two="").partition("[instances.two]")[0], mine=MODULE + checks)
+    if message:
+        with pytest.raises(Faults) as caught:
+            pipeline.evaluate(project)
+        assert str(caught.value).replace(f"{project.root}/", "").startswith(message)
+    else:
+        [check] = pipeline.evaluate(project).configured["a"].configuration.checks
+        assert check.name == "one.has: works"
+
+
+READER = """
+from rolecall.service import *
+
+service = Service("mine", description="For tests.")
+reader = service.role("reader", description="Has the secrets of all.")
+writer = service.role("writer", description="Has one.")
+words = writer.var("words", Passphrase())
+
+@reader.configure
+def read(me):
+    for peer in me.members(writer):
+        yield FILE
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "works"),
+    [("secret_file(peer[words].secret)", False), ("File(me.path(peer.machine), peer[words].secret)", True)],
+)
+def test_the_secrets_of_two_members_on_one_machine(make_project: MakeProject, file: str, *, works: bool) -> None:
+    inventory = """
+[machines]
+a = {}
+b = {}
+[instances.one]
+module = { name = "mine", input = "self" }
+roles.reader.machines.a = {}
+roles.writer.tags = ["all"]
+"""
+    project = make_project(inventory, mine=READER.replace("FILE", file))
+    if works:
+        resources = pipeline.evaluate(project).configured["a"].configuration.resources
+        assert [resource.key for resource in resources] == ["file:/etc/rolecall/one/a", "file:/etc/rolecall/one/b"]
+        assert len({secret for resource in resources if isinstance(resource, File) for secret in resource.secrets}) == 2
+        return
+    with pytest.raises(Faults) as caught:
+        pipeline.evaluate(project)
+    told = str(caught.value)
+    path = "/run/rolecall/secrets/one.words/passphrase"
+    assert told.startswith(f"error: one.reader wants file:{path} on a in two different ways")
+    assert "`File(me.path(peer.machine), secret)`" in told

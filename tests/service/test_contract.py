@@ -38,6 +38,21 @@ def test_nothing_is_declared_twice() -> None:
         other.var("key", SSHKeyPair())
 
 
+def test_steps_need_what_they_can_read() -> None:
+    service, stranger = Service("s", description=""), Service("stranger", description="")
+    one, other = service.role("one", description=""), service.role("other", description="")
+    own, theirs = one.var("own", SSHKeyPair()), other.var("theirs", SSHKeyPair())
+    foreign = stranger.role("one", description="").var("own", SSHKeyPair())
+    assert one.var("made", SSHKeyPair(), needs=[own]).needs == (own,)
+    for need, named in ((theirs, "the var 'theirs' of s.other"), (foreign, "stranger.one"), (Address, "Address")):
+        with pytest.raises(ContractError, match=f"s.one: the var 'bad' needs .*{named}; what a generator can read"):
+            one.var("bad", SSHKeyPair(), needs=[need])  # type: ignore[list-item]
+    one.exports(Address, needs=[own, theirs, Address])
+    for wrong, named in ((foreign, "the var 'own' of stranger.one"), (str, "str"), ("own", "'own'")):
+        with pytest.raises(ContractError, match=f"s.one: the export of Address needs {named}; what a member can read"):
+            one.exports(Address, needs=[wrong])  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize(("minimum", "maximum"), [(-1, None), (2, 1), (0, -1)])
 def test_no_number_of_machines(minimum: int, maximum: int | None) -> None:
     with pytest.raises(ContractError, match="no number of machines"):
@@ -53,7 +68,7 @@ def test_a_member_sees_what_is_its_own() -> None:
         other.var("theirs", Passphrase()),
     )
     members: dict[tuple[str, str], tuple[Member[Any], ...]] = {}
-    world = World(members, {"m": Host("10.0.0.1", ("ssh-ed25519 K",))})
+    world = World(members, {"m": Host("10.0.0.1", ("ssh-ed25519 K",), 2222)})
     me: Member[Any] = Member(world, "i", "role", "m", None)
     members["i", "role"] = (me,)
     files = {
@@ -61,20 +76,40 @@ def test_a_member_sees_what_is_its_own() -> None:
         "public": StoredFile(secret=False, version="w", public="P\n"),
     }
     world.vars[VarKey("m", "i.key")] = files
-    world.exports[Address] = [
-        Exported(Address(text="t"), "m", "i", "role"),
-        Exported(Address(text="u"), "n", "j", "role"),
-    ]
+    world.publish(
+        Address, [Exported(Address(text="u"), "n", "j", "role"), Exported(Address(text="t"), "m", "i", "role")]
+    )
 
     assert (me[key].public, me[key].private) == ("P", Secret("i.key", "private", "v"))
     assert (me.name("job.service"), me.path("env")) == ("rolecall-i.job.service", "/etc/rolecall/i/env")
-    assert (me.address, me.host_keys) == ("10.0.0.1", ("ssh-ed25519 K",))
+    assert (me.address, me.host_keys, me.port) == ("10.0.0.1", ("ssh-ed25519 K",), 2222)
     assert me.members(role) is members["i", "role"]
     assert me.members(other) == ()
     assert [each.value.text for each in me.exports(Address)] == ["t", "u"]
     assert [each.value.text for each in me.exports(Address, machine="n")] == ["u"]
     assert [each.value.text for each in me.exports(Address, instance="i")] == ["t"]
-    with pytest.raises(NotDeclaredError, match="is not made at this step"):
+    assert me.exports(Address, machine="n", instance="i") == ()
+    with pytest.raises(NotDeclaredError, match="no service of 'i' declares it"):
         me[words]
     with pytest.raises(NotDeclaredError, match="belongs to the role 'other'"):
         me[theirs]
+
+
+def test_a_step_sees_what_it_needs_alone() -> None:
+    role = Service("s", description="").role("role", description="")
+    key = role.var("key", SSHKeyPair())
+    members: dict[tuple[str, str], tuple[Member[Any], ...]] = {}
+    world = World(members, {})
+    me: Member[Any] = Member(world, "i", "role", "m", None)
+    public = StoredFile(secret=False, version="w", public="P\n")
+    world.vars[VarKey("m", "i.key")] = {"private": StoredFile(secret=True, version="v"), "public": public}
+    world.publish(Address, [Exported(Address(text="t"), "m")])
+    with world.limited((key,)):
+        assert me[key].public == "P"
+        with pytest.raises(NotDeclaredError, match="reads exports of Address and does not declare it"):
+            me.exports(Address)
+    with world.limited((Address,)):
+        assert len(me.exports(Address)) == 1
+        with pytest.raises(NotDeclaredError, match="reads the var 'key' and does not declare it"):
+            me[key]
+    assert (me[key].public, len(me.exports(Address))) == ("P", 1)

@@ -56,17 +56,15 @@ _Part = tuple["Service", str, str, tuple["Member[Any]", ...]]
 def _members_by_machine(membership: Membership, world: World) -> dict[str, list[_Part]]:
     """What each machine plays: one part per membership, and one per service with `machine` functions."""
     parts: dict[str, list[_Part]] = {}
-    together: dict[tuple[str, str], list[Member[Any]]] = {}
-    services: dict[str, Service] = {}
+    together: dict[tuple[str, Service], list[Member[Any]]] = {}
     for instance, service in membership.services.items():
         for role in service.roles:
             for member in world.members[instance, role]:
                 parts.setdefault(member.machine, []).append((service, instance, role, (member,)))
                 if service.machine_configurers:
-                    services[service.name] = service
-                    together.setdefault((member.machine, service.name), []).append(member)
-    for (machine, name), members in together.items():
-        parts[machine].append((services[name], members[0].instance, "", tuple(members)))
+                    together.setdefault((member.machine, service), []).append(member)
+    for (machine, service), members in together.items():
+        parts[machine].append((service, members[0].instance, "", tuple(members)))
     return parts
 
 
@@ -99,15 +97,27 @@ class _Draft:
         for resource in found:
             self._put(resource, origin, instance)
         for check in checks:
-            self.checks[f"{origin}: {check.name}"] = replace(check, name=f"{origin}: {check.name}")
+            named = replace(check, name=f"{origin}: {check.name}")
+            if self.checks.setdefault(named.name, named) != named:
+                message = f"{origin} yields two different checks named {check.name!r} on {self.machine}"
+                self.faults.append(Fault(message, Where(keys=("instances", instance)), "give each a name of its own"))
 
     def _put(self, resource: Resource, origin: str, instance: str) -> None:
         present = self.resources.get(resource.key)
         merged = resource if present is None else _united(present, resource)
         if merged is None:
-            others = " and ".join(sorted(self.origins[resource.key]))
-            message = f"{others} and {origin} want {resource.key} on {self.machine} in different ways"
-            hint = "give one of the instances other settings, or take one of the roles from the machine"
+            if origins := sorted(self.origins[resource.key] - {origin}):
+                others = " and ".join(origins)
+                message = f"{others} and {origin} want {resource.key} on {self.machine} in different ways"
+                hint = "give one of the instances other settings, or take one of the roles from the machine"
+            else:
+                message = f"{origin} wants {resource.key} on {self.machine} in two different ways"
+                hint = "its service yields two definitions of one thing"
+            if isinstance(resource, File) and any(part.path == resource.path for part in resource.secrets):
+                hint = (
+                    "a secret's path does not name its member: where a machine has the secrets of several, "
+                    "the service puts each into a file of its own, `File(me.path(peer.machine), secret)`"
+                )
             self.faults.append(Fault(message, Where(keys=("instances", instance)), hint))
             return
         self.resources[resource.key] = merged

@@ -5,56 +5,71 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rolecall.model.membership import Membership
 
-    _Barrier = tuple[str, str]  # a role of an instance: done when all its machines are, and edges stay linear
+    # A machine, or a role of an instance: a role waits for its machines, a machine for roles; so edges stay linear.
+    _Node = str | tuple[str, str]
 
 
 def waves(membership: Membership) -> dict[str, int]:
-    """The wave of every member's machine, from 0.
+    """The wave of every member's machine, from 0, in the order of waves and names.
 
     In each instance, machines of an earlier role of the service come before those of the next role that has members;
     a machine that plays several counts for the first. Where instances contradict each other, the machines concerned
     switch together.
     """
-    after: dict[str, set[_Barrier]] = {}
-    left: dict[_Barrier, set[str]] = {}
+    after: dict[_Node, list[_Node]] = {}
     for instance, casts in membership.casts.items():
         earlier: set[str] = set()
-        previous: _Barrier | None = None
+        previous: _Node | None = None
         for role, cast in casts.items():
             if not cast.settings:
                 continue
             for machine in cast.settings:
-                needs = after.setdefault(machine, set())
+                waits = after.setdefault(machine, [])
                 if previous and machine not in earlier:
-                    needs.add(previous)
+                    waits.append(previous)
             previous = (instance, role)
-            left[previous] = set(cast.settings)
-            earlier |= left[previous]
-    found: dict[str, int] = {}
-    wave = 0
-    while len(found) < len(after):
-        ready = {machine for machine, needs in after.items() if machine not in found and not needs & left.keys()}
-        ready = ready or _knot(after, left)
-        found |= dict.fromkeys(sorted(ready), wave)
-        left = {barrier: rest for barrier, machines in left.items() if (rest := machines - ready)}
-        wave += 1
-    return found
+            after[previous] = [*cast.settings]
+            earlier |= cast.settings.keys()
+    found: dict[_Node, int] = {}
+    for knot in _knots(after):
+        latest = max((found[before] for node in knot for before in after[node] if before in found), default=-1)
+        found |= dict.fromkeys(knot, latest + any(isinstance(node, str) for node in knot))
+    machines = {node: wave for node, wave in found.items() if isinstance(node, str)}
+    return dict(sorted(machines.items(), key=lambda item: (item[1], item[0])))
 
 
-def _knot(after: Mapping[str, set[_Barrier]], left: Mapping[_Barrier, set[str]]) -> set[str]:
-    """The machines of a smallest set of roles that wait for one another alone."""
-    waits = {one: {other for machine in left[one] for other in after[machine] if other in left} for one in left}
-    knots = []
-    for barrier in left:
-        reached: set[_Barrier] = set()
-        todo = [barrier]
-        while todo:
-            for following in waits[todo.pop()] - reached:
-                reached.add(following)
-                todo.append(following)
-        knots.append(reached)
-    return {machine for barrier in min(knots, key=len) for machine in left[barrier]}
+def _knots(after: Mapping[_Node, Sequence[_Node]]) -> Iterator[list[_Node]]:
+    """What waits for one another, mostly one node alone; each knot comes after those that it waits for.
+
+    The strongly connected components of a graph (Tarjan 1972), with a stack in place of recursion.
+    """
+    number: dict[_Node, int] = {}
+    lowest: dict[_Node, int] = {}  # of what is reached and not yet in a knot
+    open_: list[_Node] = []
+    for start in after:
+        path = [] if start in number else [(start, iter(after[start]))]
+        while path:
+            node, rest = path[-1]
+            if node not in number:
+                number[node] = lowest[node] = len(number)
+                open_.append(node)
+            for before in rest:
+                if before not in number:
+                    path.append((before, iter(after[before])))
+                    break
+                if before in lowest:
+                    lowest[node] = min(lowest[node], lowest[before])
+            else:
+                path.pop()
+                if path:
+                    lowest[path[-1][0]] = min(lowest[path[-1][0]], lowest[node])
+                if lowest[node] == number[node]:
+                    knot = []
+                    while node in lowest:
+                        knot.append(open_.pop())
+                        del lowest[knot[-1]]
+                    yield knot

@@ -1,14 +1,15 @@
-"""Members → vars and exports, step by step.
+"""Members → vars, and exports step by step.
 
-Making a var and publishing an export are steps of a role. They run over all members in topological order of what they
-declare to need; a cycle is a fault that names its steps. Nothing here is lazy: once a step has run, what it made is
-complete.
+Vars are made first, all in one run, for a generator reads vars of its own role alone. Publishing an export is a step of
+a role, which may read vars and exports that it declares to need. What is published of one interface is complete before
+any step reads it, so the interfaces run in topological order; a circle is a fault that names its steps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -33,21 +34,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of one role of one instance: a var to make or an interface to publish.
+    """One step of one role of one instance: it publishes what its members have of an interface.
 
     Attributes:
         instance: The instance's name.
         role: The role.
-        does: The var or the publisher.
+        publisher: What it does.
     """
 
     instance: str
     role: Role[Any]
-    does: Var[Any] | Publisher
+    publisher: Publisher
 
     def __str__(self) -> str:
-        what = f"var {self.does.name}" if isinstance(self.does, Var) else f"export {self.does.interface.__name__}"
-        return f"{self.instance}.{self.role.name}: {what}"
+        return f"{self.instance}.{self.role.name}: export {self.publisher.interface.__name__}"
 
 
 def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
@@ -74,21 +74,16 @@ def run_steps(inventory: Inventory, membership: Membership, world: World, make: 
     Raises:
         Faults: When steps need one another in a circle, or a step fails.
     """
-    world.exports[State] = _declared_state(inventory)
-    order = TopologicalSorter(_needs(membership))
-    try:
-        order.prepare()
-    except CycleError as error:
-        raise Faults([_cycle(error.args[1])]) from None
-    while order.is_active():
-        ready = order.get_ready()
-        recipes = [recipe for step in ready if isinstance(step.does, Var) for recipe in _recipes(step, world)]
-        if recipes:
-            world.vars |= make(recipes)
-        for step in ready:
-            if not isinstance(step.does, Var):
-                _publish(step, step.does, world)
-        order.done(*ready)
+    declared = _declared_state(inventory)
+    world.vars |= make(recipes(membership, world))
+    steps: dict[type[Interface], list[Step]] = {State: []}
+    for step in _steps(membership):
+        steps.setdefault(step.publisher.interface, []).append(step)
+    for interface in _in_order(steps):
+        exports = [*(declared if interface is State else ())]
+        for step in steps[interface]:
+            exports += _published(step, world)
+        world.publish(interface, exports)
 
 
 def _declared_state(inventory: Inventory) -> list[Exported[State]]:
@@ -110,64 +105,57 @@ def _declared_state(inventory: Inventory) -> list[Exported[State]]:
 
 def recipes(membership: Membership, world: World) -> list[Recipe]:
     """Every var that the members want, whether made or not."""
-    return [recipe for step in _steps(membership) if isinstance(step.does, Var) for recipe in _recipes(step, world)]
+    return [
+        Recipe(
+            key=VarKey(member.machine, f"{instance}.{var.name}"),
+            generator=var.generator,
+            origin=f"{instance}.{role.name}",
+            settings=member.settings,
+            inputs=tuple((need.name, VarKey(member.machine, f"{instance}.{need.name}")) for need in var.needs),
+        )
+        for instance, service in membership.services.items()
+        for role in service.roles.values()
+        for var in role.vars.values()
+        for member in world.members[instance, role.name]
+    ]
 
 
-def _steps(membership: Membership) -> list[Step]:
-    steps = []
+def _steps(membership: Membership) -> Iterable[Step]:
     for instance, service in membership.services.items():
         for role in service.roles.values():
             if membership.casts[instance][role.name].settings:
-                steps += [Step(instance, role, var) for var in role.vars.values()]
-                steps += [Step(instance, role, publisher) for publisher in role.publishers]
-    return steps
+                yield from (Step(instance, role, publisher) for publisher in role.publishers)
 
 
-def _needs(membership: Membership) -> dict[Step, set[Step]]:
-    steps = _steps(membership)
-    makes = {(step.instance, step.does): step for step in steps if isinstance(step.does, Var)}
-    publishes: dict[type[Interface], set[Step]] = {}
-    for step in steps:
-        if not isinstance(step.does, Var):
-            publishes.setdefault(step.does.interface, set()).add(step)
-    graph: dict[Step, set[Step]] = {}
-    for step in steps:
-        graph[step] = set()
-        for need in step.does.needs:
-            if not isinstance(need, Var):
-                graph[step] |= publishes.get(need, set())
-            elif (step.instance, need) in makes:
-                graph[step].add(makes[step.instance, need])
-    return graph
+def _in_order(steps: Mapping[type[Interface], Sequence[Step]]) -> list[type[Interface]]:
+    """The interfaces, each after those that its steps need.
+
+    Raises:
+        Faults: When steps need one another in a circle.
+    """
+    # Of each interface, the first step that needs another one. No sets: their order differs between processes.
+    graph: dict[type[Interface], dict[type[Interface], Step]] = {}
+    for interface, its_steps in steps.items():
+        needs = graph[interface] = {}
+        for step in its_steps:
+            for need in step.publisher.needs:
+                if not isinstance(need, Var) and need in steps:
+                    needs.setdefault(need, step)
+    try:
+        return list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        # graphlib lists each node before the one that needs it.
+        circle = [graph[interface][need] for interface, need in pairwise(reversed(error.args[1]))]
+        path = " → ".join(str(step) for step in (*circle, circle[0]))
+        where = Where(keys=("instances", circle[0].instance))
+        hint = "a step may need only what is there before it"
+        raise Faults([Fault(f"these steps need one another: {path}", where, hint)]) from None
 
 
-def _cycle(steps: Sequence[Step]) -> Fault:
-    path = " → ".join(str(step) for step in reversed(steps))
-    where = Where(keys=("instances", steps[0].instance))
-    return Fault(f"these steps need one another: {path}", where, "a step may need only what is there before it")
-
-
-def _recipes(step: Step, world: World) -> Iterable[Recipe]:
-    var = step.does
-    assert isinstance(var, Var)  # noqa: S101 - callers ask for such steps alone
-    for member in world.members[step.instance, step.role.name]:
-        inputs = tuple(
-            (need.name, VarKey(member.machine, f"{step.instance}.{need.name}"))
-            for need in var.needs
-            if isinstance(need, Var) and need.role is var.role
-        )
-        yield Recipe(
-            key=VarKey(member.machine, f"{step.instance}.{var.name}"),
-            generator=var.generator,
-            origin=f"{step.instance}.{step.role.name}",
-            settings=member.settings,
-            inputs=inputs,
-        )
-
-
-def _publish(step: Step, publisher: Publisher, world: World) -> None:
-    published = world.exports.setdefault(publisher.interface, [])
-    for member in world.members[step.instance, step.role.name]:
-        with calling(step.role.service, f"{step.instance}.{step.role.name} on {member.machine}", step.instance):
-            values = results(publisher.function, member, (publisher.interface,))
-        published += [Exported(value, member.machine, step.instance, step.role.name) for value in values]
+def _published(step: Step, world: World) -> Iterable[Exported[Any]]:
+    publisher, role = step.publisher, step.role
+    with world.limited(publisher.needs):
+        for member in world.members[step.instance, role.name]:
+            with calling(role.service, f"{step.instance}.{role.name} on {member.machine}", step.instance):
+                values = results(publisher.function, member, (publisher.interface,))
+            yield from (Exported(value, member.machine, step.instance, role.name) for value in values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,4 +40,4 @@ class Membership:
     services: Mapping[str, Service]
     casts: Mapping[str, Mapping[str, Cast]]
     warnings: tuple[Fault, ...] = ()
-    unfit: tuple[Fault, ...] = field(default=())
+    unfit: tuple[Fault, ...] = ()

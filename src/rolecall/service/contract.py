@@ -49,18 +49,24 @@ class Var(Generic[ValuesT]):
         role: The role that declared it.
         name: Unique in the service; the var of a member is called ``INSTANCE.NAME``.
         generator: How it is made.
-        needs: Vars of this service and interfaces that must be there before it is made.
+        needs: Vars of the same role: the generator reads the values that they have for the same member.
     """
 
     role: Role[Any]
     name: str
     generator: Generator[ValuesT]
-    needs: tuple[Var[Any] | type[Interface], ...] = ()
+    needs: tuple[Var[Any], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Publisher:
-    """A step that publishes data of one interface."""
+    """A step that publishes data of one interface.
+
+    Attributes:
+        interface: Of what it publishes.
+        function: What it publishes for a member.
+        needs: Vars of this service and interfaces that must be there before it runs: all that it may read.
+    """
 
     interface: type[Interface]
     function: Callable[[Any], Iterable[Interface]]
@@ -91,18 +97,27 @@ class Role(Generic[SettingsT]):
     configurers: list[Callable[[Any], Iterable[Resource]]] = field(default_factory=list)
     checkers: list[Callable[[Any], Iterable[Check]]] = field(default_factory=list)
 
-    def var(
-        self, name: str, generator: Generator[ValuesT], *, needs: Iterable[Var[Any] | type[Interface]] = ()
-    ) -> Var[ValuesT]:
+    def var(self, name: str, generator: Generator[ValuesT], *, needs: Iterable[Var[Any]] = ()) -> Var[ValuesT]:
         """Declares a var that is made once for every member of this role.
 
+        Args:
+            name: Unique in the service.
+            generator: How it is made.
+            needs: Vars of this role whose values the generator reads in `Context.inputs`.
+
         Raises:
-            ContractError: When the service has a var of that name.
+            ContractError: When the service has a var of that name, or a need is no var of this role.
         """
         _require_name(name, f"{self.service.name}.{self.name}: var")
         if any(name in role.vars for role in self.service.roles.values()):
             raise ContractError(f"{self.service.name} declares the var {name!r} twice")
         handle = Var(self, name, generator, tuple(needs))
+        for need in handle.needs:
+            if getattr(need, "role", None) is not self:
+                raise ContractError(
+                    f"{self.service.name}.{self.name}: the var {name!r} needs {_named(need)}; "
+                    "what a generator can read is vars of its own role"
+                )
         self.vars[name] = handle
         return handle
 
@@ -111,12 +126,27 @@ class Role(Generic[SettingsT]):
     ) -> Callable[
         [Callable[[Member[SettingsT]], Iterable[InterfaceT]]], Callable[[Member[SettingsT]], Iterable[InterfaceT]]
     ]:
-        """Marks the step that publishes data of this interface for every member."""
+        """Marks the step that publishes data of this interface for every member.
+
+        Args:
+            interface: Of what it publishes.
+            needs: Vars of this service and interfaces: the function may read these, and no others.
+
+        Raises:
+            ContractError: When a need is anything else.
+        """
+        needed = tuple(needs)
+        for need in needed:
+            if not _readable(need, self.service):
+                raise ContractError(
+                    f"{self.service.name}.{self.name}: the export of {interface.__name__} needs {_named(need)}; "
+                    "what a member can read is vars of its own service and interfaces"
+                )
 
         def mark(
             function: Callable[[Member[SettingsT]], Iterable[InterfaceT]],
         ) -> Callable[[Member[SettingsT]], Iterable[InterfaceT]]:
-            self.publishers.append(Publisher(interface, function, tuple(needs)))
+            self.publishers.append(Publisher(interface, function, needed))
             return function
 
         return mark
@@ -184,7 +214,18 @@ class Service:
         return function
 
 
-def _require_name(name: str, what: str) -> None:
+def _readable(need: object, service: Service) -> bool:
+    if isinstance(need, Var):
+        return need.role.service is service
+    return isinstance(need, type) and issubclass(need, Interface)
 
+
+def _named(need: object) -> str:
+    if isinstance(need, Var):
+        return f"the var {need.name!r} of {need.role.service.name}.{need.role.name}"
+    return need.__name__ if isinstance(need, type) else repr(need)
+
+
+def _require_name(name: str, what: str) -> None:
     if not re.fullmatch(NAME_PATTERN, name):
         raise ContractError(f"{what}: {name!r} is no name (letters, digits, _ and -)")

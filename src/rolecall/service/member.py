@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -10,12 +11,13 @@ from rolecall.service.contract import InterfaceT, SettingsT
 from rolecall_agent.content import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolecall.model.vars import StoredVar
     from rolecall.service.contract import Interface, Role, Var
 
 OtherT = TypeVar("OtherT")
+_Asked = tuple["type[Interface]", "str | None", "str | None"]  # an interface; a machine and an instance, or any
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,12 @@ class Host:
     Attributes:
         address: Name or address under which other machines reach it.
         host_keys: Its pinned SSH host keys, each ``TYPE BASE64``, sorted.
+        port: Where its SSH server listens.
     """
 
     address: str
     host_keys: tuple[str, ...] = ()
+    port: int = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,49 @@ class World:
     Attributes:
         members: By instance and role, sorted by machine.
         hosts: By machine.
-        vars: What is made so far; complete before any `configure` runs.
-        exports: What is published so far, by interface; likewise.
+        vars: Complete before any step or `configure` reads them.
+        exports: By interface, each from `publish`; likewise.
     """
 
     members: Mapping[tuple[str, str], Sequence[Member[Any]]]
     hosts: Mapping[str, Host]
     vars: dict[VarKey, StoredVar] = field(default_factory=dict)
-    exports: dict[type[Interface], list[Exported[Any]]] = field(default_factory=dict)
+    exports: dict[type[Interface], Sequence[Exported[Any]]] = field(default_factory=dict)
+    _index: dict[_Asked, list[Exported[Any]]] = field(default_factory=dict)
+    _needs: tuple[Var[Any] | type[Interface], ...] | None = None
+
+    def publish(self, interface: type[InterfaceT], exports: Iterable[Exported[InterfaceT]]) -> None:
+        """Everything that there is of an interface, at once; members then see it by machine, instance and role."""
+        found = sorted(exports, key=lambda export: (export.machine, export.instance, export.role))
+        self.exports[interface] = found
+        for export in found:
+            for machine in (export.machine, None):
+                for instance in (export.instance, None):
+                    self._index.setdefault((interface, machine, instance), []).append(export)
+
+    def published(
+        self, interface: type[InterfaceT], machine: str | None, instance: str | None
+    ) -> Sequence[Exported[InterfaceT]]:
+        """What is published of an interface, by everybody where None; found at once, however much there is."""
+        return self._index.get((interface, machine, instance), ())
+
+    @contextmanager
+    def limited(self, needs: tuple[Var[Any] | type[Interface], ...]) -> Iterator[None]:
+        """While a step runs, its members see the vars and exports that it declares to need, and no others."""
+        self._needs = needs
+        try:
+            yield
+        finally:
+            self._needs = None
+
+    def require(self, need: Var[Any] | type[Interface], what: str) -> None:
+        """Lets a step read only what it declared, so that nothing depends on the order of steps.
+
+        Raises:
+            NotDeclaredError: When the step that runs did not declare it.
+        """
+        if self._needs is not None and need not in self._needs:
+            raise NotDeclaredError(f"this step reads {what} and does not declare it in its needs=")
 
 
 class NotDeclaredError(Exception):
@@ -112,38 +151,42 @@ class Member(Generic[SettingsT]):
         """The machine's pinned SSH host keys, each ``TYPE BASE64``."""
         return self._world.hosts[self.machine].host_keys
 
+    @property
+    def port(self) -> int:
+        """Where the machine's SSH server listens."""
+        return self._world.hosts[self.machine].port
+
     def members(self, role: Role[OtherT]) -> Sequence[Member[OtherT]]:  # type: ignore[type-var]
         """All members of a role of this instance, sorted by machine; a shared sequence, never copied."""
         return self._world.members.get((self.instance, role.name), ())
 
     def exports(
         self, interface: type[InterfaceT], *, machine: str | None = None, instance: str | None = None
-    ) -> list[Exported[InterfaceT]]:
-        """What is published of an interface, by anybody, or by one machine or instance alone."""
-        return [
-            export
-            for export in self._world.exports.get(interface, ())
-            if (machine is None or export.machine == machine) and (instance is None or export.instance == instance)
-        ]
+    ) -> Sequence[Exported[InterfaceT]]:
+        """What is published of an interface, by anybody, or by one machine or instance alone; never copied.
+
+        Raises:
+            NotDeclaredError: When a step that publishes something did not declare to need the interface.
+        """
+        self._world.require(interface, f"exports of {interface.__name__}")
+        return self._world.published(interface, machine, instance)
 
     def __getitem__(self, var: Var[OtherT]) -> OtherT:
         """This member's value of a var: public parts as text, secret parts as references.
 
         Raises:
-            NotDeclaredError: When the member's role does not have that var, or it is not made yet at this step.
+            NotDeclaredError: When the member's role does not have that var, or the step does not declare to need it.
         """
         if self.role != var.role.name:
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: it belongs to the role {var.role.name!r}")
         name = f"{self.instance}.{var.name}"
-        try:
-            stored = self._world.vars[VarKey(self.machine, name)]
-        except KeyError:
-            raise NotDeclaredError(
-                f"{name!r} of {self.machine} is not made at this step; declare it in the step's needs="
-            ) from None
+        self._world.require(var, f"the var {var.name!r}")
+        stored = self._world.vars.get(VarKey(self.machine, name))
+        if stored is None:
+            raise NotDeclaredError(f"{self!r} has no var {var.name!r}: no service of {self.instance!r} declares it")
         return var.generator.view(
             {
-                file: Secret(f"{name}", file, value.version) if value.secret else value.public
+                file: Secret(name, file, value.version) if value.secret else value.public
                 for file, value in stored.items()
             }
         )

@@ -36,6 +36,7 @@ from rolecall.service import (
 service = Service("borgbackup", description="Encrypted, deduplicated backups of every client to every server.")
 
 USER = "borg"
+SSH_PORT = 22
 BORG = Package("borgbackup", names={"arch": "borg", "alpine": "borgbackup"})
 SSH = Package("openssh-client", names={"arch": "openssh", "fedora": "openssh-clients", "rhel": "openssh-clients"})
 
@@ -45,6 +46,14 @@ class ServerSettings(Settings):
 
     directory: AbsolutePath = Field(
         AbsolutePath("/var/lib/borgbackup"), description="Holds the repositories: DIRECTORY/INSTANCE/CLIENT."
+    )
+    address: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9:][A-Za-z0-9_.:-]*$",
+        description="Name or address under which clients reach it; without one, the machine's own.",
+    )
+    port: int | None = Field(
+        None, ge=1, le=65535, description="Port of its SSH server for clients; without one, the machine's own."
     )
 
 
@@ -92,7 +101,7 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
     key = secret_file(me[ssh_key].private)
     words = secret_file(me[passphrase].secret)
     known_hosts = File(
-        me.path("known_hosts"), "".join(f"{peer.address} {line}\n" for peer in servers for line in peer.host_keys)
+        me.path("known_hosts"), "".join(f"{_known_as(peer)} {line}\n" for peer in servers for line in peer.host_keys)
     )
     plan = {
         "instance": me.instance,
@@ -102,7 +111,7 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
         "passphrase": words.path,
         "known_hosts": known_hosts.path,
         "repositories": {
-            peer.machine: _url(peer.address, peer.settings.directory / me.instance / me.machine) for peer in servers
+            peer.machine: _url(peer, peer.settings.directory / me.instance / me.machine) for peer in servers
         },
         "states": [state.model_dump() for state in states],
         "exclude": me.settings.exclude,
@@ -135,10 +144,23 @@ def borg_runs(me: Member[ClientSettings]) -> Iterator[Check]:
     yield Check("servers answer", (me.path("backup"), "probe"), peers=True, timeout=60)
 
 
-def _url(address: str, path: str) -> str:
+def _reached(peer: Member[ServerSettings]) -> tuple[str, int]:
+    """Address and port of a server's SSH, as clients reach it."""
+    return peer.settings.address or peer.address, peer.settings.port or peer.port
+
+
+def _known_as(peer: Member[ServerSettings]) -> str:
+    """What ssh(1) looks a server up by in a file of known hosts."""
+    address, port = _reached(peer)
+    return address if port == SSH_PORT else f"[{address}]:{port}"
+
+
+def _url(peer: Member[ServerSettings], path: str) -> str:
     """A repository as borg(1) writes it: IPv6 addresses in brackets, braces doubled (borg-placeholders(1))."""
+    address, port = _reached(peer)
     host = f"[{address}]" if ":" in address else address
-    return f"ssh://{USER}@{host}{path.replace('{', '{{').replace('}', '}}')}"
+    where = host if port == SSH_PORT else f"{host}:{port}"
+    return f"ssh://{USER}@{where}{path.replace('{', '{{').replace('}', '}}')}"
 
 
 @cache

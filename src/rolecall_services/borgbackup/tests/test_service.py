@@ -31,9 +31,8 @@ def world(instance: str = "i", address: str = "store", **directories: str) -> Wo
         private = StoredFile(secret=True, version="v1")
         made.vars[VarKey(name, f"{instance}.ssh")] = {"private": private, "public": public}
         made.vars[VarKey(name, f"{instance}.repokey")] = {"passphrase": StoredFile(secret=True, version="v2")}
-    made.exports[State] = [
-        Exported(State(name="documents", folders=[AbsolutePath("/srv")], before_backup=["sync"]), "jon")
-    ]
+    state = State(name="documents", folders=[AbsolutePath("/srv")], before_backup=["sync"])
+    made.publish(State, [Exported(state, "jon")])
     return made
 
 
@@ -85,6 +84,32 @@ def test_the_client_knows_what_goes_where() -> None:
 def test_addresses_and_paths_are_written_as_borg_reads_them() -> None:
     plan = plan_of(on_client(world(address="fe80::1", store="/srv/{hostname}")))
     assert plan["repositories"] == {"store": "ssh://borg@[fe80::1]/srv/{{hostname}}/i/jon"}
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "repository", "known"),
+    [
+        (Host("store", (KEY,), 2222), {}, "store:2222", "[store]:2222"),
+        (Host("fe80::1", (KEY,), 2222), {}, "[fe80::1]:2222", "[fe80::1]:2222"),
+        (Host("fe80::1", (KEY,)), {}, "[fe80::1]", "fe80::1"),
+        (Host("store", (KEY,), 2222), {"address": "10.0.0.1", "port": 22}, "10.0.0.1", "10.0.0.1"),
+        (Host("store", (KEY,)), {"address": "vpn.example", "port": 2022}, "vpn.example:2022", "[vpn.example]:2022"),
+    ],
+)
+def test_a_server_is_reached_where_it_says(host: Host, settings: dict[str, Any], repository: str, known: str) -> None:
+    made = world()
+    made.hosts["store"] = host  # type: ignore[index]  # a plain dict in this test
+    made.members["i", "server"][0].settings = ServerSettings.model_validate(settings)
+    found = on_client(made)
+    assert plan_of(found)["repositories"] == {"store": f"ssh://borg@{repository}/var/lib/borgbackup/i/jon"}
+    [file] = [file for file in of(found, File) if file.path.endswith("/known_hosts")]
+    assert file.parts[0].data == f"{known} {KEY}\n".encode()
+
+
+@pytest.mark.parametrize("address", ["", "-oProxyCommand=x", "a b", "a\n", "a/b", "user@host", "a,b", "#a"])
+def test_an_address_that_ssh_would_read_otherwise(address: str) -> None:
+    with pytest.raises(ValidationError):
+        ServerSettings.model_validate({"address": address})
 
 
 def test_only_known_servers_are_trusted() -> None:
