@@ -34,11 +34,11 @@ def command(root: Optional[str] = None, python: str = "python3") -> List[str]:
     Its words hold no quote, backslash, exclamation mark or line break: `shlex.join` is right for sh, csh and fish.
 
     Args:
-        root: Root directory of a recorded system; None for the machine itself, as root.
+        root: Root directory of a recorded system, whatever it is called; None for the machine itself, as root.
         python: The interpreter there.
     """
     # -I and -S: nothing of the user's or the site's is imported, and it starts sooner.
-    return [python, "-I", "-S", "-c", bootstrap(), *([root] if root else [])]
+    return [python, "-I", "-S", "-c", bootstrap(), *([] if root is None else [root])]
 
 
 @functools.lru_cache(maxsize=1)

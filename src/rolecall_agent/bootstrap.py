@@ -3,14 +3,14 @@
 It reads one frame of `protocol` (open or confirm), finds the agent that the frame names, asks for it when the machine
 lacks it, and hands the frame on. An agent is kept unpacked, as ``agent/DIGEST/`` below the state directory, so that
 Python can keep its byte code; its digest is that of the canonical JSON of its files' texts. Even an old Python must be
-able to read this, to say that it is too old. Argument: a root for a recorded system; none for the machine itself.
+able to read this, to say that it is too old. Argument: the root of a recorded system; none for the machine itself.
 """
 
 import hashlib
 import json
 import os
 import sys
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 
 def main() -> None:
@@ -40,12 +40,10 @@ def main() -> None:
         sys.exit(1)
 
     first, _ = receive()
-    root = sys.argv[1] if len(sys.argv) > 1 else "/"
-    if sys.version_info < (3, 9):  # noqa: UP036
-        fail("the agent needs Python 3.9 or newer; python3 is " + sys.version.split()[0])
-    if root == "/" and os.geteuid() != 0:
-        fail("the agent must be root; it runs as uid " + str(os.geteuid()))
-    agents = os.path.join(root, "var/lib/rolecall/agent")
+    root = sys.argv[1] if len(sys.argv) > 1 else None
+    if obstacle(root):
+        fail(obstacle(root))
+    agents = os.path.join(root or "/", "var/lib/rolecall/agent")
     home = os.path.join(agents, os.path.basename(first["agent"]))
     try:
         os.makedirs(agents, 0o700, exist_ok=True)
@@ -62,6 +60,17 @@ def main() -> None:
     from rolecall_agent.conversation import serve  # noqa: PLC0415 - it is there only now
 
     sys.exit(serve(first, source, sink, root))
+
+
+def obstacle(root: Optional[str]) -> str:
+    """Why the agent cannot work here, or ""."""
+    if sys.version_info < (3, 9):  # noqa: UP036
+        return "the agent needs Python 3.9 or newer; python3 is " + sys.version.split()[0]
+    if root is None and os.geteuid() != 0:
+        return "the agent must be root; it runs as uid " + str(os.geteuid())
+    if root is not None and os.path.exists(root) and os.path.samefile(root, "/"):
+        return root + " is the machine itself; it cannot be a recorded one"
+    return ""
 
 
 def digest_of(home: str) -> str:

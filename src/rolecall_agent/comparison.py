@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional, Set
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional
 
 from rolecall_agent.resources import Action, Package, Resource, Unit
 from rolecall_agent.resources.placing import ABSENT
@@ -112,21 +112,42 @@ def compare(
     changed = {change["key"] for change in work.changes if change["action"] != "adopt"}
     work.remove = list(reversed(list(before.values())))
     work.changes += [_removal(store, resource) for resource in before.values()]
+    work.changes += _checks(old, new)
 
     had = {resource.key: resource for resource in old.resources}
+
+    def triggered(resource: Resource, field: str) -> bool:
+        """Whether something that it follows changed, or goes: then the old one tells who followed it."""
+        followed, once_followed = getattr(resource, field), getattr(had.get(resource.key), field, ())
+        return bool(changed.intersection(followed) or before.keys() & set(once_followed))
+
     for resource in new.resources:
         if isinstance(resource, Unit):
-            _unit(system, store, work, had.get(resource.key), resource, changed, undoing)
+            _unit(system, store, work, had.get(resource.key), resource, triggered, undoing)
         elif isinstance(resource, Action):
             due = resource.key in (undoing.actions if undoing else changed)
-            if due or (not undoing and changed & set(resource.when_changed)):
+            if due or (not undoing and triggered(resource, "when_changed")):
                 work.run.append(resource)
-    for resource in work.remove:
-        if isinstance(resource, Unit):
-            _removed_unit(system, store, work, resource)
-        elif isinstance(resource, Action) and resource.undo and (not undoing or resource.key in undoing.actions):
-            work.undo.append(resource)
+    for unit in work.remove:
+        if isinstance(unit, Unit):
+            _removed_unit(system, store, work, unit)
+    actions = [action for action in work.remove if isinstance(action, Action) and action.undo]
+    work.undo = [action for action in actions if not undoing or action.key in undoing.actions]
     return work
+
+
+def _checks(old: Configuration, new: Configuration) -> List[Change]:
+    """Checks change nothing on the machine; but a generation that differs only in them is no empty plan."""
+    before, after = ({each.name: each for each in of.checks} for of in (old, new))
+    return [
+        {
+            "key": f"check:{name}",
+            "action": "create" if name not in before else "change" if name in after else "remove",
+            "detail": " ".join(after[name].argv) if name in after else "",
+        }
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
 
 
 def _expect(system: System, configuration: Configuration) -> None:
@@ -141,7 +162,7 @@ def _change(system: System, store: Store, before: Optional[Resource], resource: 
         return {"key": resource.key, "action": "change" if before else "create", "detail": " ".join(resource.argv)}
     reason = resource.difference(system, store)
     if reason is None:
-        return None if before else {"key": resource.key, "action": "adopt", "detail": ""}
+        return None if before == resource else {"key": resource.key, "action": "adopt", "detail": ""}
     if before:
         return {"key": resource.key, "action": "repair" if before == resource else "change", "detail": reason}
     if reason == ABSENT:
@@ -169,7 +190,7 @@ def _unit(
     work: Work,
     before: Optional[Resource],
     unit: Unit,
-    changed: Set[str],
+    triggered: Callable[[Resource, str], bool],
     undoing: Optional[Done],
 ) -> None:
     state = system.unit(unit.name)
@@ -186,12 +207,12 @@ def _unit(
         elif isinstance(before, Unit) and before.started and state.active:
             work.stop.append(unit.name)
         return
-    due = unit.name in undoing.units if undoing else new_text or bool(changed & set(unit.restart_on))
+    due = unit.name in undoing.units if undoing else new_text or triggered(unit, "restart_on")
     if not (state.active or state.done):
         work.start.append(unit.name)
     elif due:
         work.restart.append(unit.name)
-    elif not undoing and changed & set(unit.reload_on):
+    elif not undoing and triggered(unit, "reload_on"):
         work.reload.append(unit.name)
 
 

@@ -8,27 +8,30 @@ import os
 import signal
 import sys
 import time
-from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, Optional, Set
 
 from rolecall_agent import comparison, protocol
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.resources import File, Unit
 from rolecall_agent.store import HOME, Store
-from rolecall_agent.switch import Machine, check, commit, recover, switch, undo
+from rolecall_agent.switch import Machine, check, commit, recover, switch
 from rolecall_agent.tree import Failure
+
+if TYPE_CHECKING:
+    from rolecall_agent.system import System
 
 PATIENCE = 5.0  # seconds to wait for another agent
 Message = Dict[str, Any]
 
 
-def serve(first: Message, source: BinaryIO, sink: BinaryIO, root: str) -> int:
+def serve(first: Message, source: BinaryIO, sink: BinaryIO, root: Optional[str]) -> int:
     """Answers until the other side ends the conversation.
 
     Args:
         first: The message that the bootstrap has read.
         source: Frames from the controller.
         sink: Frames to it.
-        root: ``"/"`` for this machine, else the root of a recorded system.
+        root: Of a recorded system; None for this machine.
 
     Returns:
         The exit status: 0, or 1 when the last answer was a failure.
@@ -41,10 +44,11 @@ def serve(first: Message, source: BinaryIO, sink: BinaryIO, root: str) -> int:
 class Conversation:
     """One conversation and where it stands."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO, root: str) -> None:
+    def __init__(self, source: BinaryIO, sink: BinaryIO, root: Optional[str]) -> None:
         self._source = source
         self._sink = sink
-        self._root = root
+        self._recorded = root is not None
+        self._root = root or "/"
         self._target: Optional[Configuration] = None  # compared
         self._meta: Optional[protocol.Meta] = None  # staged
         self._verified = False
@@ -70,12 +74,14 @@ class Conversation:
                         break
                     self._answer(frame[0])
             if self._provisional:  # the policy for a lost link
-                undo(self._machine)
+                recover(self._machine)
             elif self._meta:
                 self._machine.store.prune()  # what was staged for nothing
         return int(self._failed)
 
     def _answer(self, message: Message) -> None:
+        if message["type"] in {"blob", "secret"}:
+            return  # after a ``stage`` that failed; an answer that nobody reads would block both sides
         answers: Dict[str, Callable[[Message], None]] = {
             "compare": self._compare,
             "stage": self._stage,
@@ -96,14 +102,14 @@ class Conversation:
             self._fail(error)
 
     def _prepare(self, first: Message) -> None:
-        if self._root == "/":
-            from rolecall_agent.system import RealSystem, System  # noqa: PLC0415 - only one of them is needed
+        if self._recorded:
+            from rolecall_agent.recorded import RecordedSystem  # noqa: PLC0415 - only one of them is needed
 
-            system: System = RealSystem()
+            system: System = RecordedSystem(self._root)
         else:
-            from rolecall_agent.recorded import RecordedSystem  # noqa: PLC0415
+            from rolecall_agent.system import RealSystem  # noqa: PLC0415 - as above
 
-            system = RecordedSystem(self._root)
+            system = RealSystem()
         self._machine = Machine(system, Store(system, first["agent"]), self._tell)
 
     def _open(self, message: Message) -> None:
@@ -134,6 +140,7 @@ class Conversation:
 
     def _work(self) -> tuple[comparison.Work, str]:
         machine = self._machine
+        recover(machine)  # what an earlier switch of this conversation left
         self._require(self._target is not None, "nothing was compared yet")
         assert self._target is not None  # noqa: S101 - as required
         old, new = machine.configuration(machine.store.current), machine.whole(self._target)
@@ -156,8 +163,14 @@ class Conversation:
                 "secrets": [[secret.name, secret.file, secret.version] for secret in secrets],
             }
         )
-        versions = {secret.version for secret in secrets}
-        digests = {blob.sha256 for blob in blobs}
+        self._receive({blob.sha256 for blob in blobs}, {secret.version for secret in secrets})
+        self._verify({change["key"] for change in work.changes})
+        self._send({"type": "staged"})
+
+    def _receive(self, digests: Set[str], versions: Set[str]) -> None:
+        """Keeps what was asked for, up to ``verify``: until then the other side reads nothing, so a failure waits."""
+        store = self._machine.store
+        failure: Optional[Exception] = None
         while True:
             frame = protocol.read_frame(self._source)
             if frame is None:
@@ -165,14 +178,19 @@ class Conversation:
             got, payload = frame
             if got["type"] == "verify":
                 break
-            if got["type"] == "blob" and got["sha256"] in digests:
-                store.add_blob(got["sha256"], payload)
-            elif got["type"] == "secret" and got["version"] in versions:
-                store.add_secret(got["version"], payload)
-            else:
-                raise protocol.ProtocolError(f"{got['type']!r} was not asked for")
-        self._verify({change["key"] for change in work.changes})
-        self._send({"type": "staged"})
+            try:
+                if failure:
+                    continue
+                if got["type"] == "blob" and got["sha256"] in digests:
+                    store.add_blob(got["sha256"], payload)
+                elif got["type"] == "secret" and got["version"] in versions:
+                    store.add_secret(got["version"], payload)
+                else:
+                    raise protocol.ProtocolError(f"{got['type']!r} was not asked for")
+            except (Failure, OSError) as error:
+                failure = error
+        if failure:
+            raise failure
 
     def _verify(self, changed: set[str]) -> None:
         assert self._target is not None  # noqa: S101 - _stage has seen it
@@ -200,7 +218,8 @@ class Conversation:
         self._send({"type": "provisional", "changed": changed})
 
     def _check(self, message: Message) -> None:
-        self._require(self._provisional, "nothing is provisional")
+        journal = self._machine.store.journal
+        self._require(self._provisional and journal and journal["provisional"], "nothing is provisional")
         assert self._target is not None  # noqa: S101 - it is provisional
         results = check(self._machine.system, self._target.checks, peers=message["peers"])
         self._send({"type": "checks", "checks": results})
@@ -214,7 +233,8 @@ class Conversation:
     def _undo(self, _: Message) -> None:
         self._require(self._provisional, "nothing is provisional")
         self._provisional = False
-        undo(self._machine)
+        if recover(self._machine) != "undone":
+            raise Failure("the switch is not provisional any more", restored=False)
         self._send({"type": "undone"})
 
     def _confirm(self, message: Message) -> int:
@@ -226,7 +246,7 @@ class Conversation:
         self._send({"type": "confirmed"})
         return 0
 
-    def _require(self, condition: bool, message: str) -> None:  # noqa: FBT001 - as assert
+    def _require(self, condition: object, message: str) -> None:
         if not condition:
             raise Failure(message)
 

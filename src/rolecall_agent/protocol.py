@@ -16,8 +16,8 @@ C sends                   A answers                                       meanin
                           bytes as payload. Then `State`                  and recovers an interrupted switch
 `Compare`                 `Comparison`                                    what this configuration would change
 `Stage`                   `Need`; C then sends each `BlobFrame` and       refused when the machine does not compare
-                          `SecretFrame` with its payload, and             as it was shown
-                          ``{"type": "verify"}``. Then ``staged``
+                          `SecretFrame` with its payload, and             as it was shown. What fails after `Need`
+                          ``{"type": "verify"}``. Then ``staged``         is answered to ``verify``, once
 `Switch`                  `Progress`…, `Provisional`                      undone by the agent itself when it fails
 ``check`` (peers: bool)   `Checks`                                        while provisional; true: those with peers
 ``commit``                `Committed`                                     refused while an asked `Confirm` is missing
@@ -28,6 +28,12 @@ C sends                   A answers                                       meanin
 
 The end of C's stream ends the conversation; a switch that is still provisional is undone then. So the no-op is one
 exec with one frame each way: `Open` with ``expect``, and `State` with ``same``.
+
+Before the first ``commit`` of a run C sends ``check`` with ``peers: true`` to every machine of it, also to one without
+such checks: `Checks` (then empty) says that it is still there and still provisional. After the first, none goes back.
+
+What a machine sends for people (messages, details, reasons, outputs, notes) may hold anything, whoever wrote it there:
+C escapes control characters before it shows them.
 """
 
 from __future__ import annotations
@@ -105,8 +111,9 @@ class Compare(TypedDict):
 class Change(TypedDict):
     """One resource that would change, and in what.
 
-    ``action``: ``create``; ``change`` (ours, declared anew); ``adopt`` (already so, not yet ours); ``overwrite``
-    (something else stands there, not ours); ``remove``; ``repair`` (ours, drifted).
+    ``action``: ``create``; ``change`` (ours, declared anew); ``adopt`` (already so, but not yet ours, or declared in
+    another way: nothing is done); ``overwrite`` (something else stands there, not ours); ``remove``; ``repair`` (ours,
+    drifted). A check of the configuration is here too, as ``check:NAME``: ``create``, ``change`` or ``remove``.
     """
 
     key: str
@@ -139,7 +146,10 @@ class Stage(TypedDict):
 
 
 class Need(TypedDict):
-    """``need``. What the machine lacks: digests of blobs, and secrets as [name, file, version]."""
+    """``need``. What the machine lacks: digests of blobs, and secrets as [name, file, version].
+
+    It names only what the compared configuration itself holds; C refuses a machine that asks for anything else.
+    """
 
     type: str
     blobs: List[str]
@@ -179,7 +189,7 @@ class Progress(TypedDict):
 
 
 class Provisional(TypedDict):
-    """``provisional``: switched, local checks passed, not yet committed. ``changed``: keys of resources."""
+    """``provisional``: switched, local checks passed, not yet committed. ``changed``: keys of `Change`."""
 
     type: str
     changed: List[str]
@@ -201,7 +211,10 @@ class Checks(TypedDict):
 
 
 class Committed(TypedDict):
-    """``committed``. ``notes``: what could not be tidied, for a person; the generation stands nevertheless."""
+    """``committed``. ``notes``: what could not be tidied, for a person; the generation stands nevertheless.
+
+    What is left to tidy is settled at the next open.
+    """
 
     type: str
     number: int
@@ -280,14 +293,17 @@ def skip_banner(stream: BinaryIO, limit: int = 1 << 20) -> bytes:
     Raises:
         ProtocolError: When the stream ends, or the limit in bytes is reached, before the marker.
     """
-    seen = b""
+    seen: List[bytes] = []
+    left = limit
     while True:
-        line = stream.readline(limit)
+        line = stream.readline(left + 1)
         if line.endswith(MARKER):  # a banner may lack its last newline
-            return seen + line[: -len(MARKER)]
-        seen += line
-        if not line or len(seen) > limit:
-            raise ProtocolError("the agent did not start: " + seen[-2000:].decode(errors="replace").strip())
+            return b"".join(seen) + line[: -len(MARKER)]
+        seen.append(line)
+        left -= len(line)
+        if not line or left < 0:
+            last = b"".join(seen)[-2000:].decode(errors="replace").strip()
+            raise ProtocolError("the agent did not start: " + last)
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:

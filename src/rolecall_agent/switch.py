@@ -204,15 +204,21 @@ def commit(machine: Machine) -> Tuple[int, List[str]]:
     """Makes the provisional generation the current one: its number, and what could not be tidied.
 
     Raises:
-        Failure: When none is provisional, or it waits for a confirmation.
+        Failure: When none is provisional, or it waits for a confirmation. Whatever is raised, nothing is committed.
     """
     journal = machine.store.journal
     if journal is None or not journal["provisional"]:
         raise Failure("there is nothing to commit")
     if journal["confirm"] and machine.store.confirmed != journal["nonce"]:
         raise Failure("the switch has not been confirmed over a second connection", restored=False)
-    machine.store.set_current(journal["to"])
-    return journal["to"], _settle(machine)
+    try:
+        machine.store.set_current(journal["to"])
+        return journal["to"], _settle(machine)
+    except Exception as error:
+        if machine.store.current != journal["to"]:
+            raise
+        # It is committed; the journal stays, by which the next open settles it.
+        return journal["to"], [f"it is not tidied up yet: {error}"]
 
 
 def recover(machine: Machine) -> Optional[str]:

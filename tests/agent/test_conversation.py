@@ -7,6 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, sna
 
 from rolecall_agent import archive, conversation, protocol
 from rolecall_agent.configuration import Check, Configuration
-from rolecall_agent.resources import File
+from rolecall_agent.recorded import RecordedSystem
+from rolecall_agent.resources import File, Package
+from rolecall_agent.switch import recover, switch
 from rolecall_agent.tree import Failure
 
 ONE = Configuration.of("m", [File("/etc/one", "1\n")])
@@ -35,9 +39,20 @@ def oldest_python() -> str | None:
     return None
 
 
+@pytest.fixture(scope="session")
+def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An agent that a machine has already, with its byte code: to write and compile it each time costs most."""
+    machine = tmp_path_factory.mktemp("with-agent")
+    with Client(machine) as client:
+        client.open()
+    return machine / STATE / "agent"
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return make(tmp_path / "m")
+def root(tmp_path: Path, agents: Path) -> Path:
+    machine = make(tmp_path / "m")
+    shutil.copytree(agents, machine / STATE / "agent")
+    return machine
 
 
 def fail(root: Path, **what: list[str]) -> None:
@@ -46,7 +61,8 @@ def fail(root: Path, **what: list[str]) -> None:
 
 
 @pytest.mark.parametrize("python", [sys.executable, "3.9"])
-def test_a_life(root: Path, python: str) -> None:
+def test_a_life(tmp_path: Path, python: str) -> None:
+    root = make(tmp_path)
     if python == "3.9":
         python = oldest_python() or pytest.skip("no Python 3.9 here")
     before = snapshot(root)
@@ -183,6 +199,22 @@ def test_checks_with_peers(root: Path) -> None:
         assert [(check["name"], check["ok"]) for check in checks] == [("a", True), ("b", False)]
 
 
+def test_whether_it_is_still_provisional_can_be_asked_by_a_check(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        client.switch(ONE)
+        assert client.ask(type="check", peers=True) == {"type": "checks", "checks": []}
+        journal = root / STATE / "journal.json"
+        kept = journal.read_bytes()
+        journal.unlink()
+        with pytest.raises(Refused, match="nothing is provisional"):
+            client.ask(type="check", peers=True)
+        journal.write_bytes(kept)
+        client.commit()
+        with pytest.raises(Refused, match="nothing is provisional"):
+            client.ask(type="check", peers=True)
+
+
 def test_secrets_are_sealed_and_nowhere_else(root: Path) -> None:
     update(root, RICH, SECRETS)
     holders = [path for path in root.rglob("*") if path.is_file() and SECRETS["v1"] in path.read_bytes()]
@@ -259,7 +291,91 @@ def test_what_is_not_the_protocol_is_refused(root: Path) -> None:
         client.ask(type="stage", comparison=client.compare(ONE)["digest"], meta=META)
         client.send({"type": "blob", "sha256": ONE.blobs[0].sha256}, b"other")
         with pytest.raises(Refused, match="arrived damaged"):
-            client.receive()
+            client.ask(type="verify")
+
+
+def test_a_failure_while_staging_is_told_once_when_the_controller_reads(root: Path) -> None:
+    many = Configuration.of("m", [File(f"/etc/many/{number}", f"{number}\n") for number in range(1500)])
+    with Client(root) as client:
+        client.open()
+        client.ask(type="stage", comparison=client.compare(many)["digest"], meta=META)
+        # Nothing of what is answered here is read; so it must not be answered, or both pipes fill.
+        watch = threading.Timer(10, client.process.kill)
+        watch.start()
+        for blob in many.blobs:
+            client.send({"type": "blob", "sha256": blob.sha256}, b"damaged")
+        with pytest.raises(Refused, match="arrived damaged"):
+            client.ask(type="verify")
+        for blob in many.blobs:  # and when the staging itself had failed
+            client.send({"type": "blob", "sha256": blob.sha256}, b"late")
+        assert client.compare(ONE)["changes"]
+        watch.cancel()
+
+
+@pytest.mark.parametrize("name", ["/", "//", "/proc/self/root", "link"])
+def test_the_machine_itself_is_no_recorded_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to("/")
+    with Client(tmp_path / name) as client, pytest.raises(Refused, match="is the machine itself") as refused:
+        client.open()
+    assert refused.value.failed["restored"]
+    assert archive.command("/")[-1] == "/"
+    assert archive.command(None) == archive.command("/")[:-1]
+
+
+def test_a_plan_is_never_empty_when_something_differs(root: Path) -> None:
+    def compare(*checks: Check, follows: tuple[str, ...] = ()) -> dict[str, str]:
+        target = Configuration.of("m", [*ONE.resources, service("a.service", "/bin/a", restart_on=follows)], checks)
+        with Client(root) as client:
+            client.open()
+            actions = {change["key"]: change["action"] for change in client.compare(target)["changes"]}
+            client.switch(target)
+            client.commit()
+        return actions
+
+    assert compare(Check("it works", ("probe",)))["check:it works"] == "create"
+    assert compare(Check("it works", ("probe",))) == {}
+    assert compare(Check("it works", ("probe",), timeout=5)) == {"check:it works": "change"}
+    assert compare() == {"check:it works": "remove"}
+    assert compare(follows=("file:/etc/one",)) == {"unit:a.service": "adopt"}
+
+
+def test_what_cannot_be_tidied_undoes_no_commit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = Configuration.of("m", [Package("p2")])
+    agent_world.update(root, new)
+    it = agent_world.machine(root)
+    switch(it, ONE, agent_world.META, nonce="n", confirm=False)
+    talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
+    talk._machine = it
+    talk._provisional = True
+    with monkeypatch.context() as context:
+        context.setattr(RecordedSystem, "uninstall", lambda *_: 1 / 0)
+        talk._answer({"type": "commit"})
+    assert not talk._provisional
+    sent = BytesIO(talk._sink.getvalue())  # type: ignore[attr-defined]
+    committed = protocol.read_frame(sent)
+    assert committed
+    assert (committed[0]["type"], committed[0]["number"]) == ("committed", 2)
+    assert "not tidied up yet" in committed[0]["notes"][0]
+    after = agent_world.machine(root)
+    assert recover(after) == "committed"
+    assert (after.store.journal, after.system.installed("p2")) == (None, False)
+
+
+def test_a_commit_that_raises_after_all_is_not_undone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = agent_world.machine(root)
+    it.store.prepare()
+    agent_world.stage(it, ONE)
+    switch(it, ONE, agent_world.META, nonce="n", confirm=False)
+    talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
+    talk._machine, talk._provisional = it, True
+    it.store.set_current(1)  # and then the disk would not say so
+    with monkeypatch.context() as context:
+        context.setattr(conversation, "commit", lambda _: 1 / 0)
+        talk._answer({"type": "commit"})
+    talk._answer({"type": "undo"})
+    assert b"not provisional any more" in talk._sink.getvalue()  # type: ignore[attr-defined]
+    assert (root / "etc/one").exists()
+    assert (it.store.current, it.store.journal) == (1, None)
 
 
 def _file(path: str) -> dict[str, Any]:

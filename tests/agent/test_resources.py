@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_world import NOTHING, make, service, snapshot, update
+from agent_world import NOTHING, machine, make, service, snapshot, update
 
+from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.recorded import RecordedSystem
-from rolecall_agent.resources import AuthorizedKey, Directory, File, Package, User
+from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Package, User
 from rolecall_agent.system import read_os_release
 from rolecall_agent.tree import Failure
 
@@ -117,3 +119,17 @@ def test_a_unit_of_the_distribution_comes_back(root: Path) -> None:
     assert (state.enabled, state.active) == (False, True)
     update(root, NOTHING)
     assert snapshot(root) == before
+
+
+def test_what_is_no_longer_declared_restarts_what_followed_it(root: Path) -> None:
+    followed = [File("/etc/one", "1"), File("/etc/two", "2")]
+    keys = tuple(file.key for file in followed)
+    unit = service("a.service", "/bin/a", started=True, restart_on=keys)
+    action = Action("refresh", ("refresh",), keys)
+    update(root, Configuration.of("m", [*followed, unit, action]))
+    it = machine(root)
+    old = it.store.configuration(1)
+    for kept in (keys, keys[1:]):  # whether or not the new one still names it
+        left = [followed[1], replace(unit, restart_on=kept), replace(action, when_changed=kept)]
+        work = compare(it.system, it.store, old, Configuration.of("m", left))
+        assert (work.restart, [each.name for each in work.run]) == (["a.service"], ["refresh"])
