@@ -35,7 +35,10 @@ _target = click.option("--target", help="Only on this server.")
 @_target
 @click.pass_obj
 def create(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> None:
-    """Back MACHINE up now, to every server."""
+    """Back MACHINE up now, to every server.
+
+    Example: rolecall backups create jon
+    """
     from rolecall.deploy import backups as stage  # noqa: PLC0415 - imported when used, here and below
 
     made, faults = stage.create(*_offers(invocation, machine, instance, target))
