@@ -108,15 +108,19 @@ def members(project: Project) -> Members:
 
 
 def check(project: Project) -> Members:
-    """As `members`, and roles have as many machines as they need.
+    """As `members`, and roles have as many machines as they need, and targets can be understood.
 
     Raises:
         Faults: As `members`.
     """
     found = members(project)
-    if found.membership.unfit:
+    declared = found.loaded.inventory.machines.items()
+    said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
+    targets = [find_target(project, name, target_host, None) for name, target_host in said]
+    faults = [*found.membership.unfit, *(target for target in targets if isinstance(target, Fault))]
+    if faults:
         with _placed(found.loaded):
-            raise Faults(found.membership.unfit)
+            raise Faults(faults)
     return found
 
 
@@ -284,17 +288,17 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
 def _hosts(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]:
     """Addresses and pinned keys: from what is declared and pinned, never from what was last seen."""
     domain = loaded.inventory.meta.domain
-    pins: dict[Path | None, Mapping[str, tuple[str, ...]]] = {None: pinned_keys(project.known_hosts)}
+    pins = pinned_keys(project.known_hosts)
+    lab_pins = pinned_keys(lab.known_hosts) if lab else {}
     hosts = {}
     for name, machine in loaded.inventory.machines.items():
+        if lab and machine.deploy.target_host is None:
+            hosts[name] = Host(name, lab_pins.get(name, ()))
+            continue
         found = find_target(project, name, machine.deploy.target_host, lab)
-        in_lab = lab is not None and machine.deploy.target_host is None
-        declared = found.host if isinstance(found, Target) and not in_lab else ""
-        address = declared or (f"{name}.{domain}" if domain and not in_lab else name)
-        known_hosts = lab.known_hosts if lab and in_lab else None
-        if known_hosts not in pins:
-            pins[known_hosts] = pinned_keys(known_hosts or project.known_hosts)
-        hosts[name] = Host(address, pins[known_hosts].get(name, ()))
+        reached = found if isinstance(found, Target) else None
+        address = (reached.host if reached else "") or (f"{name}.{domain}" if domain else name)
+        hosts[name] = Host(address, pins.get(name, ()), reached.port if reached else 22)
     return hosts
 
 

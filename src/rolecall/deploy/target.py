@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,7 @@ class Target:
         machine: The machine's name.
         text: In words, e.g. ``"ssh root@web1"``.
         host: Host of an SSH target, else "".
+        port: Its port.
         ssh: Arguments of ssh(1) up to and with the host, or ().
         root: The directory of a ``dir:`` target, or None.
     """
@@ -59,7 +60,8 @@ class Target:
     text: str
     host: str = ""
     ssh: tuple[str, ...] = ()
-    root: Path | None = field(default=None)
+    port: int = 22
+    root: Path | None = None
 
     def agent(self) -> list[str]:
         """The argument vector that starts a conversation with the machine's agent."""
@@ -106,7 +108,7 @@ def find_target(project: Project, machine: str, target_host: str | None, lab: La
     user, host, port = parsed["user"], parsed["host"].strip("[]"), parsed["port"]
     options += ("-l", user) if user else ()
     options += ("-p", port) if port else ()
-    return Target(machine, f"ssh {target_host}", host, (*options, "--", host))
+    return Target(machine, f"ssh {target_host}", host, (*options, "--", host), int(port or 22))
 
 
 def _directory(project: Project, machine: str, target_host: str, where: Where) -> Target | Fault:
