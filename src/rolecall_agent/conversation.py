@@ -119,6 +119,9 @@ class Conversation:
         store.prepare()
         recovered = recover(self._machine)
         current = store.generation(store.current)
+        name = store.configuration(store.current).machine if current else message["machine"]
+        doubt = "it has two names, or belongs to another project; undo it there first"
+        self._require(name == message["machine"], f"this machine is installed as {name!r}: {doubt}")
         drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
         self._send(
             {

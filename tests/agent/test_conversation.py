@@ -276,6 +276,12 @@ def test_a_damaged_agent_is_replaced(root: Path) -> None:
         assert client.agent_sent
 
 
+def test_a_machine_that_has_another_name_already_is_refused(root: Path) -> None:
+    update(root, ONE)
+    with Client(root) as client, pytest.raises(Refused, match=f"installed as '{ONE.machine}'"):
+        client.first(type="open", protocol=protocol.PROTOCOL, machine="other", expect=None)
+
+
 def test_what_is_not_the_protocol_is_refused(root: Path) -> None:
     with Client(root) as client:
         client.open()
