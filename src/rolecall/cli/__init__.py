@@ -79,7 +79,7 @@ def main() -> None:
     """The program. Exit status 0 done, 1 failed, 2 wrong usage."""
     invocation = Invocation()
     try:
-        rolecall.main(standalone_mode=False, obj=invocation)
+        rolecall.main(prog_name="rolecall", standalone_mode=False, obj=invocation)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
