@@ -196,8 +196,8 @@ class Session:
         """What is known when the other side is no longer there; nothing more can be said to it."""
         status = self._end(5)
         self._errors.seek(0)
-        lines = printable(self._errors.read().decode(errors="replace").strip(), keep="\n")
-        if "HAS CHANGED" in lines:  # ssh's own words for a key that differs
+        lines = printable(self._errors.read().decode(errors="replace").replace("\r", "").strip(), keep="\n")
+        if "has changed and you have requested strict checking" in lines:  # ssh's words for a key that differs
             said = "its host key is NOT THE PINNED ONE: somebody may be in between, or it was installed anew"
             self._over = AgentFailedError(said, lines)
         elif "Host key verification failed" in lines:
