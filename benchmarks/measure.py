@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# Measured is what people have: a Python that keeps its byte code.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 ROLECALL = str(Path(sys.executable).parent / "rolecall")
 
 
