@@ -67,7 +67,11 @@ def initialised(plan: Plan, repository: str) -> bool:
     if "Repository.DoesNotExist" not in seen.stderr and "Repository.InvalidRepository" not in seen.stderr:
         sys.stderr.write(messages(seen.stderr))
         return False
-    return borg(plan, "init", "--encryption", "repokey-blake2", repository).returncode <= WARNED
+    # What borg says of keeping key and passphrase is done: the project holds the one, the repository the other.
+    made = borg(plan, "--log-json", "init", "--encryption", "repokey-blake2", repository, quiet=True)
+    if made.returncode > WARNED:
+        sys.stderr.write(messages(made.stderr))
+    return made.returncode <= WARNED
 
 
 def messages(log: str) -> str:
