@@ -112,10 +112,14 @@ class Registry:
         assert spec.loader  # noqa: S101 - as above
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
+        # Byte code is told from its source by second and size: a quick edit would run what stood there before.
+        kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         try:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
             raise _broken(name, str(path), error, where) from error
+        finally:
+            sys.dont_write_bytecode = kept
         return Found(_checked(getattr(module, "service", None), name, str(path), where), "self")
 
 
