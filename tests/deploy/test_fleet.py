@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rolecall_agent import protocol
     from rolecall_agent.content import Secret
 
+pytestmark = pytest.mark.slow
+
 META: protocol.Meta = {"run": "r1", "user": "me", "commit": "", "at": "2026-01-01T00:00:00+00:00"}
 RUNS = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
 NAMES = ("anna", "ben", "carl")
