@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import stat
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -53,7 +54,7 @@ class Entry:
     target: str = ""
 
 
-class Tree:
+class Tree(ABC):
     """Files by absolute path below a root; owners are real here.
 
     Every folder on the way is opened one by one: a symbolic link is followed only when root, or who runs this, made
@@ -219,17 +220,17 @@ class Tree:
 
     # What a recorded system does in another way.
 
-    def _owner(self, path: str, found: os.stat_result) -> Tuple[str, str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _owner(self, path: str, found: os.stat_result) -> Tuple[str, str]: ...
 
-    def _give(self, fd: int, path: str, owner: str, group: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _give(self, fd: int, path: str, owner: str, group: str) -> None: ...
 
-    def _give_link(self, folder: int, name: str, path: str, owner: str, group: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _give_link(self, folder: int, name: str, path: str, owner: str, group: str) -> None: ...
 
-    def _forget(self, path: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _forget(self, path: str) -> None: ...
 
     # The way to a path.
 
