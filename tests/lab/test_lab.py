@@ -184,6 +184,14 @@ def test_power_loss_and_power_on(lab: Lab) -> None:
     lab.run("web", "ping", "-c1", "-W2", "backup_server")
 
 
+def test_up_boots_what_is_off(lab: Lab) -> None:
+    lab.run("backup_server", "touch", "/root/kept")
+    lab.kill("backup_server")
+    assert list(lab.up()) == ["backup_server"]
+    lab.run("backup_server", "test", "-e", "/root/kept")
+    assert lab.up() == {}
+
+
 def test_a_link_is_cut_and_plugged(lab: Lab) -> None:
     lab.cut("backup_server")
     assert lab.run("web", "ping", "-c1", "-W1", "backup_server", check=False).returncode == 1

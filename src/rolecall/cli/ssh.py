@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:
-    """Log in to MACHINE with its pinned key, or run COMMAND there as root.
+    """Log in to MACHINE with its pinned key, or run COMMAND there as root, by a shell as ssh does.
 
     Example: rolecall ssh jon systemctl --failed
     """
