@@ -16,6 +16,7 @@ COMMANDS = {
     "backups": "rolecall.cli.backups:backups",
     "check": "rolecall.cli.show:check",
     "init": "rolecall.cli.init:init",
+    "inventory": "rolecall.cli.inventory:inventory",
     "keys": "rolecall.cli.keys:keys",
     "lab": "rolecall.cli.lab:lab",
     "machines": "rolecall.cli.machines:machines",
