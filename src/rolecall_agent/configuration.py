@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -64,16 +63,18 @@ class Configuration:
 
     def encode(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, blobs by digest alone, secrets by name and version."""
-        return json.dumps(self.as_json(), sort_keys=True, separators=(",", ":")).encode()
+        whole = {
+            "schema": SCHEMA,
+            "machine": self.machine,
+            "resources": [{"kind": resource.kind, **vars(resource)} for resource in self.resources],
+            "checks": [vars(check) for check in self.checks],
+        }
+        return json.dumps(whole, sort_keys=True, separators=(",", ":"), default=_encode).encode()
 
     def as_json(self) -> Dict[str, Any]:
         """As JSON-compatible data."""
-        return {
-            "schema": SCHEMA,
-            "machine": self.machine,
-            "resources": [encode_resource(resource) for resource in self.resources],
-            "checks": [dataclasses.asdict(check) for check in self.checks],
-        }
+        data: Dict[str, Any] = json.loads(self.encode())
+        return data
 
     @staticmethod
     def decode(text: bytes) -> Configuration:
@@ -112,14 +113,8 @@ class Configuration:
         return [secret for item in self.resources if isinstance(item, File) for secret in item.secrets]
 
 
-def encode_resource(resource: Resource) -> Dict[str, Any]:
-    """A resource as JSON-compatible data, its kind included."""
-    fields = {field.name: getattr(resource, field.name) for field in dataclasses.fields(resource)}
-    return {"kind": resource.kind, **{name: _encode(value) for name, value in fields.items()}}
-
-
 def decode_resource(data: Dict[str, Any]) -> Resource:
-    """The reverse of `encode_resource`.
+    """A resource from the JSON-compatible data that it is in a configuration, its kind included.
 
     Raises:
         ValueError: When the kind is unknown or a field breaks its rule.
@@ -131,13 +126,12 @@ def decode_resource(data: Dict[str, Any]) -> Resource:
 
 
 def _encode(value: object) -> object:
+    """What json does not know by itself."""
     if isinstance(value, Blob):
         return {"sha256": value.sha256}
     if isinstance(value, Secret):
         return {"secret": value.name, "file": value.file, "version": value.version}
-    if isinstance(value, (tuple, list)):
-        return [_encode(item) for item in value]
-    return dict(value) if isinstance(value, dict) else value
+    raise TypeError(f"{type(value).__name__} has no place in a configuration")
 
 
 def _decode(value: object) -> object:

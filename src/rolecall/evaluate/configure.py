@@ -132,22 +132,29 @@ class _Draft:
 
     def _check_paths(self) -> None:
         """A path is one thing: a file that is also a unit's, or a directory, would fight on the machine."""
+        placed = [
+            (resource.path, resource)
+            for resource in self.resources.values()
+            if isinstance(resource, (Directory, File, Unit))
+        ]
         taken: dict[str, str] = {}
-        for resource in self.resources.values():
-            path = getattr(resource, "path", None)
-            if path and taken.setdefault(path, resource.key) != resource.key:
-                message = f"{taken[path]} and {resource.key} on {self.machine} stand at the same path"
-                origins = ", ".join(sorted(self.origins[taken[path]] | self.origins[resource.key]))
-                self.faults.append(Fault(message, hint=f"they come from {origins}"))
-        for resource in self.resources.values():
-            if isinstance(resource, (Directory, File, Unit)):
-                folder = resource.path.rpartition("/")[0]
-                while folder:
-                    if taken.get(folder, "").startswith(("file:", "unit:")):
-                        message = f"{taken[folder]} on {self.machine} stands where {resource.key} needs a directory"
-                        origins = ", ".join(sorted(self.origins[taken[folder]] | self.origins[resource.key]))
-                        self.faults.append(Fault(message, hint=f"they come from {origins}"))
-                    folder = folder.rpartition("/")[0]
+        for path, resource in placed:
+            if taken.setdefault(path, resource.key) != resource.key:
+                self._clash(taken[path], f"and {resource.key} on {self.machine} stand at the same path", resource)
+        files = {path for path, resource in placed if not isinstance(resource, Directory)}
+        folders: set[str] = set()
+        for path, resource in placed:
+            folder = path.rpartition("/")[0]
+            while folder and folder not in folders:
+                folders.add(folder)
+                if folder in files:
+                    what = f"on {self.machine} stands where {resource.key} needs a directory"
+                    self._clash(taken[folder], what, resource)
+                folder = folder.rpartition("/")[0]
+
+    def _clash(self, key: str, what: str, other: Resource) -> None:
+        origins = ", ".join(sorted(self.origins[key] | self.origins[other.key]))
+        self.faults.append(Fault(f"{key} {what}", hint=f"they come from {origins}"))
 
 
 def _united(one: Resource, other: Resource) -> Resource | None:

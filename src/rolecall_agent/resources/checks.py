@@ -12,6 +12,8 @@ UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,247}\.(service|timer|socket|path|mount|
 # Debian policy 5.6.7 and rpm's names, which also allow capitals and underscores.
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Most paths by far; of any other the rules are looked at one by one.
+_PLAIN_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9@:+,=_.-]{1,255})+\Z")
 
 
 class DefinitionError(ValueError):
@@ -30,7 +32,9 @@ def absolute_path(path: str, what: str) -> str:
     Raises:
         DefinitionError: When it is none.
     """
-    require(isinstance(path, str) and path.startswith("/"), f"{what}: {path!r} is not an absolute path")  # type: ignore[redundant-expr]  # JSON holds anything
+    if isinstance(path, str) and _PLAIN_PATH.match(path):  # type: ignore[redundant-expr]  # JSON holds anything
+        return path
+    require(isinstance(path, str) and path.startswith("/"), f"{what}: {path!r} is not an absolute path")  # type: ignore[redundant-expr]  # as above
     require(not _CONTROL.search(path), f"{what}: {path!r} holds a control character")
     components = path[1:].split("/")
     require(path == "/" or not {"", ".", ".."} & set(components), f"{what}: {path!r} is not a normal path")
@@ -44,8 +48,9 @@ def matching(pattern: re.Pattern[str], text: str, what: str) -> str:
     Raises:
         DefinitionError: When it does not.
     """
-    require(isinstance(text, str) and pattern.match(text), f"{what}: {text!r} is not allowed")  # type: ignore[redundant-expr]  # JSON holds anything
-    return text
+    if isinstance(text, str) and pattern.match(text):  # type: ignore[redundant-expr]  # JSON holds anything
+        return text
+    raise DefinitionError(f"{what}: {text!r} is not allowed")
 
 
 def mode(value: int, what: str) -> int:
@@ -54,8 +59,9 @@ def mode(value: int, what: str) -> int:
     Raises:
         DefinitionError: When there are other bits.
     """
-    require(isinstance(value, int) and 0 <= value <= 0o7777, f"{what}: mode {value!r} is not between 0 and 0o7777")  # type: ignore[redundant-expr]  # noqa: PLR2004 - JSON holds anything
-    return value
+    if isinstance(value, int) and 0 <= value <= 0o7777:  # type: ignore[redundant-expr]  # noqa: PLR2004 - JSON holds anything
+        return value
+    raise DefinitionError(f"{what}: mode {value!r} is not between 0 and 0o7777")
 
 
 def single_line(text: str, what: str) -> str:
@@ -64,8 +70,9 @@ def single_line(text: str, what: str) -> str:
     Raises:
         DefinitionError: When it has one.
     """
-    require(isinstance(text, str) and not _CONTROL.search(text), f"{what}: {text!r} is not a single line")  # type: ignore[redundant-expr]  # JSON holds anything
-    return text
+    if isinstance(text, str) and (text.isprintable() or not _CONTROL.search(text)):  # type: ignore[redundant-expr]  # JSON holds anything
+        return text
+    raise DefinitionError(f"{what}: {text!r} is not a single line")
 
 
 def each(check: Callable[[str, str], str], values: object, what: str) -> tuple[str, ...]:

@@ -116,7 +116,8 @@ def unit_text(sections: Sections) -> str:
         lines.append(f"[{checks.single_line(section, 'unit section')}]")
         for name, value in settings.items():
             for single in (value,) if isinstance(value, str) else value:
-                checks.require(not single.endswith("\\"), f"unit setting {name}: {single!r} ends in a backslash")
+                if single.endswith("\\"):
+                    raise checks.DefinitionError(f"unit setting {name}: {single!r} ends in a backslash")
                 lines.append(f"{name}={checks.single_line(single, f'unit setting {name}')}")
         lines.append("")
     return "\n".join(lines)
@@ -133,7 +134,8 @@ def exec_line(argv: Sequence[object]) -> str:
     checks.require(argv, "a command without words")
     # Quotes do not protect the first word: its prefixes mean something, and `$$` stays two signs there.
     program = str(argv[0])
-    checks.require(program and program[0] not in "@-:+!|" and "$" not in program, f"{program!r} is no program")
+    if not program or program[0] in "@-:+!|" or "$" in program:
+        raise checks.DefinitionError(f"{program!r} is no program")
     return " ".join(_exec_word(checks.single_line(str(word), "command")) for word in argv)
 
 
