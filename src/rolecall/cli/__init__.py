@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from pathlib import Path
@@ -78,6 +79,7 @@ def rolecall(invocation: Invocation, folder: str) -> None:
 
 def main() -> None:
     """The program. Exit status 0 done, 1 failed, 2 wrong usage."""
+    gc.set_threshold(100_000)  # a run makes many values and few circles: looking for those would take a fifth of it
     invocation = Invocation()
     try:
         rolecall.main(prog_name="rolecall", standalone_mode=False, obj=invocation)

@@ -29,17 +29,29 @@ def check(invocation: Invocation) -> None:
 
 @click.command()
 @click.argument("machine", required=False)
+@click.option("--all", "whole", is_flag=True, help="Show the digest of every machine's configuration.")
 @click.pass_obj
-def show(invocation: Invocation, machine: str | None) -> None:
+def show(invocation: Invocation, machine: str | None, *, whole: bool) -> None:
     """Show who plays what; or all that MACHINE must have."""
     from rolecall import pipeline  # noqa: PLC0415 - as above
 
     project = invocation.project
+    if whole and machine:
+        raise click.UsageError("say either MACHINE or --all")
+    if whole:
+        found = {
+            name: each.configuration for name, each in pipeline.evaluate(project, invocation.lab).configured.items()
+        }
+        rows = {name: {"digest": each.digest, "resources": len(each.resources)} for name, each in found.items()}
+        width = max(map(len, found), default=0)
+        lines = [f"{name:{width}}  {row['digest']:.12}  {row['resources']} resources" for name, row in rows.items()]
+        invocation.emit({"configurations": rows}, "\n".join(lines) or "there are no machines")
+        return
     if machine is None:
-        found = pipeline.members(project)
-        document = pipeline.as_json(found)
+        members = pipeline.members(project)
+        document = pipeline.as_json(members)
         if not invocation.json:
-            tell((*found.warnings, *found.membership.unfit), as_json=False)
+            tell((*members.warnings, *members.membership.unfit), as_json=False)
         invocation.emit(document, "" if invocation.json else _cast_list(document))
         return
     configured = pipeline.evaluate(project, invocation.lab, [machine]).configured[machine]

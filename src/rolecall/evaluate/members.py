@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -25,44 +26,102 @@ if TYPE_CHECKING:
 _ROLE, _TAG, _MACHINE = range(3)
 
 
-def resolve(loaded: Loaded, registry: Registry) -> Membership:
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What came of one instance.
+
+    Attributes:
+        inputs: All that it came from: while that stays the same, so does the rest.
+        casts: By role, in the order of the service's roles; None where the service was not found.
+        faults: What is wrong with it.
+        warnings: As in `Membership`.
+        unfit: As in `Membership`.
+    """
+
+    inputs: tuple[object, ...]
+    casts: Mapping[str, Cast] | None
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[Fault, ...] = ()
+    unfit: tuple[Fault, ...] = ()
+
+
+def resolve(
+    loaded: Loaded, registry: Registry, only: Iterable[str] | None = None, kept: dict[str, Resolved] | None = None
+) -> Membership:
     """The members of every instance.
+
+    Args:
+        loaded: The inventory.
+        registry: Where services are found.
+        only: The instances that are wanted; None for all.
+        kept: What became of each instance the last time; taken where nothing has changed, and brought up to date.
 
     Raises:
         Faults: Every unknown module, role, machine and setting, every wrong type and missing value, together.
     """
-    faults: list[Fault] = []
-    warnings: list[Fault] = []
-    unfit: list[Fault] = []
     services: dict[str, Service] = {}
-    casts: dict[str, dict[str, Cast]] = {}
+    found: dict[str, Resolved] = {}
+    kept = {} if kept is None else kept
     machine_tags = _tags_of_machines(loaded)
-    for name, instance in loaded.inventory.instances.items():
+    for name in loaded.inventory.instances if only is None else only:
+        instance = loaded.inventory.instances[name]
         where = Where(keys=("instances", name))
-        module = instance.module
         try:
-            found = registry.find(module.input, module.name or name, Where(keys=(*where.keys, "module")))
+            module = instance.module
+            services[name] = registry.find(
+                module.input, module.name or name, Where(keys=(*where.keys, "module"))
+            ).service
         except Faults as error:
-            faults += error.faults
-            faults += _unknown_machines(loaded, where, instance)
+            unknown = _unknown_machines(loaded, where, instance)
+            found[name] = Resolved((), None, (*error.faults, *unknown))
             continue
-        services[name] = found.service
-        faults += _unknown_roles(where, instance, found.service)
-        faults += _unknown_machines(loaded, where, instance)
-        warnings += _unknown_tags(loaded, where, instance)
-        casts[name] = {
-            role.name: _cast(loaded, machine_tags, where, role, instance.roles.get(role.name), faults)
-            for role in found.service.roles.values()
-        }
-        if not any(cast.settings for cast in casts[name].values()):
-            warnings.append(
-                Fault(f"the instance {name!r} has no members", where, "give its roles machines or tags", warning=True)
-            )
-        else:
-            unfit += [fault for role in found.service.roles.values() for fault in _counted(where, role, casts[name])]
-    if faults:
+        inputs = (services[name], instance, *_touching(loaded, instance))
+        before = kept.get(name)
+        found[name] = (
+            before
+            if before and before.inputs == inputs
+            else _resolved(loaded, machine_tags, where, instance, services[name], inputs)
+        )
+    # Hints name what there is elsewhere, so what has any is looked at again.
+    kept |= {name: resolved for name, resolved in found.items() if not (resolved.faults or resolved.warnings)}
+    if faults := [fault for resolved in found.values() for fault in resolved.faults]:
         raise Faults(faults)
-    return Membership(services, casts, tuple(warnings), tuple(unfit))
+    return Membership(
+        services,
+        {name: resolved.casts for name, resolved in found.items() if resolved.casts is not None},
+        tuple(warning for resolved in found.values() for warning in resolved.warnings),
+        tuple(fault for resolved in found.values() for fault in resolved.unfit),
+    )
+
+
+def _touching(loaded: Loaded, instance: Instance) -> Iterable[object]:
+    """What an instance depends on in the rest of the inventory: who has its tags, and which of its machines exist."""
+    for role in instance.roles.values():
+        yield {tag: loaded.tags.get(tag) for tag in role.tags}
+        yield [name for name in role.machines if name not in loaded.inventory.machines]
+
+
+def _resolved(
+    loaded: Loaded,
+    machine_tags: Mapping[str, tuple[str, ...]],
+    where: Where,
+    instance: Instance,
+    service: Service,
+    inputs: tuple[object, ...],
+) -> Resolved:
+    faults = [*_unknown_roles(where, instance, service), *_unknown_machines(loaded, where, instance)]
+    casts = {
+        role.name: _cast(loaded, machine_tags, where, role, instance.roles.get(role.name), faults)
+        for role in service.roles.values()
+    }
+    warnings = [*_unknown_tags(loaded, where, instance)]
+    unfit: list[Fault] = []
+    if any(cast.settings for cast in casts.values()):
+        unfit = [fault for role in service.roles.values() for fault in _counted(where, role, casts)]
+    else:
+        message = f"the instance {where.keys[1]!r} has no members"
+        warnings.append(Fault(message, where, "give its roles machines or tags", warning=True))
+    return Resolved(inputs, casts, tuple(faults), tuple(warnings), tuple(unfit))
 
 
 def _tags_of_machines(loaded: Loaded) -> Mapping[str, tuple[str, ...]]:
