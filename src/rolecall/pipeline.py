@@ -24,6 +24,7 @@ from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault, nearest
 from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import resolve
+from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.steps import gather, run_steps
 from rolecall.evaluate.steps import recipes as recipes_of
@@ -88,17 +89,21 @@ class Evaluation:
     makes: Mapping[VarKey, StoredVar]
 
 
-def members(project: Project) -> Members:
+def members(project: Project, memory: Memory | None = None) -> Members:
     """Loads the inventory and resolves its members. Touches no network, makes nothing.
+
+    Args:
+        project: The project.
+        memory: Of earlier evaluations in this process.
 
     Raises:
         Faults: Everything that is wrong with it, together, with places.
     """
+    memory = memory or Memory()
     loaded, faults = inventory.read(project)
-    urls = {name: url for source in loaded.sources for name, url in source.inputs.items()}
-    registry = Registry(project.modules, urls)
+    registry = memory.registry = _registry(project, loaded, memory.registry)
     try:
-        found = Members(loaded, registry, resolve(loaded, registry))
+        found = Members(loaded, registry, resolve(loaded, registry, memory.resolved))
     except Faults as error:
         faults += tuple(inventory.locate(found, loaded.sources) for found in error.faults)
     else:
@@ -107,13 +112,20 @@ def members(project: Project) -> Members:
     raise Faults(faults)
 
 
-def check(project: Project) -> Members:
+def _registry(project: Project, loaded: Loaded, earlier: Registry | None) -> Registry:
+    """Where services are found; an earlier one as long as the project's own modules and inputs are the same."""
+    urls = {name: url for source in loaded.sources for name, url in source.inputs.items()}
+    registry = Registry(project.modules, urls)
+    return earlier if earlier and earlier.stamp == registry.stamp else registry
+
+
+def check(project: Project, memory: Memory | None = None) -> Members:
     """As `members`, and roles have as many machines as they need, and targets can be understood.
 
     Raises:
         Faults: As `members`.
     """
-    found = members(project)
+    found = members(project, memory)
     declared = found.loaded.inventory.machines.items()
     said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
     targets = [find_target(project, name, target_host, None) for name, target_host in said]
@@ -124,18 +136,22 @@ def check(project: Project) -> Members:
     return found
 
 
-def evaluate(project: Project, lab: Lab | None = None, only: Sequence[str] = ()) -> Evaluation:
+def evaluate(
+    project: Project, lab: Lab | None = None, only: Sequence[str] = (), memory: Memory | None = None
+) -> Evaluation:
     """The configurations of all machines, or of some. Missing vars are made into the pending set.
 
     Args:
         project: The project.
         lab: The project's lab while it is up.
         only: The machines that are wanted; () for all.
+        memory: Of earlier evaluations in this process: what nothing has changed for is not evaluated again.
 
     Raises:
         Faults: As `check`; also when service code fails or definitions exclude each other.
     """
-    found = check(project)
+    memory = memory or Memory()
+    found = check(project, memory)
     declared = found.loaded.inventory.machines
     with _placed(found.loaded):
         unknown = [name for name in only if name not in declared]
@@ -146,7 +162,9 @@ def evaluate(project: Project, lab: Lab | None = None, only: Sequence[str] = ())
             )
         world = gather(found.membership, _hosts(project, found.loaded, lab))
         run_steps(found.loaded.inventory, found.membership, world, lambda wanted: var_store.make(project, wanted))
-        configured = configure(found.membership, world, only or declared)
+        if not only:
+            memory.turn()
+        configured = configure(found.membership, world, only or declared, memory)
     pending = var_store.pending(project)
     makes = {key: files for key, files in pending.items() if key in world.vars}
     return Evaluation(found, world, configured, waves(found.membership), makes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.evaluate.authors import calling, results
@@ -11,8 +11,9 @@ from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.resources import KINDS, Directory, File, Resource, Unit, User
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from rolecall.evaluate.memory import Memory
     from rolecall.model.membership import Membership
     from rolecall.service.contract import Service
     from rolecall.service.member import Member, World
@@ -31,76 +32,117 @@ class Configured:
     origins: Mapping[str, tuple[str, ...]]
 
 
-def configure(membership: Membership, world: World, machines: Iterable[str]) -> dict[str, Configured]:
+def configure(membership: Membership, world: World, machines: Iterable[str], memory: Memory) -> dict[str, Configured]:
     """The configurations of some machines, in the order given.
 
     Raises:
         Faults: Definitions that exclude each other, and failures of service code, of all machines together.
     """
-    parts = _members_by_machine(membership, world)
+    plays = _plays_by_machine(membership, world)
     faults: list[Fault] = []
     configured = {}
     for machine in machines:
-        draft = _Draft(machine, faults)
-        for service, instance, role_name, members in parts.get(machine, ()):
-            draft.add(service, instance, role_name, members)
-        configured[machine] = draft.finish()
+        parts = []
+        for play in plays.get(machine, ()):
+            try:
+                parts.append(memory.call(world, play[:4], play.given, _part, play))
+            except Faults as error:
+                faults += error.faults
+        try:
+            configured[machine] = memory.call(world, machine, parts, _Draft(machine).add, parts)
+        except Faults as error:
+            faults += error.faults
     if faults:
         raise Faults(faults)
     return configured
 
 
-_Part = tuple["Service", str, str, tuple["Member[Any]", ...]]
+class _Play(NamedTuple):
+    """One membership of a machine; or, with role "", all its members of one service together."""
+
+    machine: str
+    service: Service
+    instance: str
+    role: str
+    given: object  # what service code sees of the members' instances
+    members: tuple[Member[Any], ...]
+
+    @property
+    def origin(self) -> str:
+        """Who asks for what comes of it."""
+        return f"{self.instance}.{self.role}" if self.role else self.service.name
 
 
-def _members_by_machine(membership: Membership, world: World) -> dict[str, list[_Part]]:
-    """What each machine plays: one part per membership, and one per service with `machine` functions."""
-    parts: dict[str, list[_Part]] = {}
+class _Part(NamedTuple):
+    """What one play asks for."""
+
+    origin: str
+    instance: str
+    resources: Sequence[Resource]
+    checks: Sequence[Check]
+
+
+def _plays_by_machine(membership: Membership, world: World) -> dict[str, list[_Play]]:
+    plays: dict[str, list[_Play]] = {}
     together: dict[tuple[str, Service], list[Member[Any]]] = {}
     for instance, service in membership.services.items():
+        casts = membership.casts[instance]
         for role in service.roles:
             for member in world.members[instance, role]:
-                parts.setdefault(member.machine, []).append((service, instance, role, (member,)))
+                play = _Play(member.machine, service, instance, role, casts, (member,))
+                plays.setdefault(member.machine, []).append(play)
                 if service.machine_configurers:
                     together.setdefault((member.machine, service), []).append(member)
     for (machine, service), members in together.items():
-        parts[machine].append((service, members[0].instance, "", tuple(members)))
-    return parts
+        first = members[0].instance
+        given = [(member.role, membership.casts[member.instance]) for member in members]
+        plays[machine].append(_Play(machine, service, first, "", given, tuple(members)))
+    return plays
+
+
+def _part(play: _Play) -> _Part:
+    """Everything that one play asks for; its service's code runs here."""
+    with calling(play.service, f"{play.origin} on {play.machine}", play.instance):
+        if not play.role:
+            found = [each for call in play.service.machine_configurers for each in results(call, play.members, KINDS)]
+            return _Part(play.origin, play.instance, found, ())
+        role, member = play.service.roles[play.role], play.members[0]
+        found = [resource for call in role.configurers for resource in results(call, member, KINDS)]
+        checks = [check for call in role.checkers for check in results(call, member, (Check,))]
+        return _Part(play.origin, play.instance, found, checks)
 
 
 class _Draft:
     """One machine's resources while they are being collected."""
 
-    def __init__(self, machine: str, faults: list[Fault]) -> None:
+    def __init__(self, machine: str) -> None:
         self.machine = machine
-        self.faults = faults
+        self.faults: list[Fault] = []
         self.resources: dict[str, Resource] = {}
         self.origins: dict[str, set[str]] = {}
         self.checks: dict[str, Check] = {}
 
-    def add(self, service: Service, instance: str, role: str, members: tuple[Member[Any], ...]) -> None:
-        """Everything that one membership (or, with role "", one service as a whole) asks for."""
-        origin = f"{instance}.{role}" if role else service.name
-        if role:
-            calls: Sequence[Callable[[Any], Iterable[Resource]]] = service.roles[role].configurers
-            argument: object = members[0]
-        else:
-            calls, argument = service.machine_configurers, members
-        try:
-            with calling(service, f"{origin} on {self.machine}", instance):
-                found = [resource for call in calls for resource in results(call, argument, KINDS)]
-                checkers = service.roles[role].checkers if role else ()
-                checks = [check for call in checkers for check in results(call, members[0], (Check,))]
-        except Faults as error:
-            self.faults += error.faults
-            return
-        for resource in found:
-            self._put(resource, origin, instance)
-        for check in checks:
-            named = replace(check, name=f"{origin}: {check.name}")
-            if self.checks.setdefault(named.name, named) != named:
-                message = f"{origin} yields two different checks named {check.name!r} on {self.machine}"
-                self.faults.append(Fault(message, Where(keys=("instances", instance)), "give each a name of its own"))
+    def add(self, parts: Sequence[_Part]) -> Configured:
+        """The configuration that all parts want, in canonical order.
+
+        Raises:
+            Faults: Where they exclude each other.
+        """
+        for origin, instance, resources, checks in parts:
+            for resource in resources:
+                self._put(resource, origin, instance)
+            for check in checks:
+                named = replace(check, name=f"{origin}: {check.name}")
+                if self.checks.setdefault(named.name, named) != named:
+                    message = f"{origin} yields two different checks named {check.name!r} on {self.machine}"
+                    self.faults.append(
+                        Fault(message, Where(keys=("instances", instance)), "give each a name of its own")
+                    )
+        self._check_paths()
+        if self.faults:
+            raise Faults(self.faults)
+        configuration = Configuration.of(self.machine, self.resources.values(), self.checks.values())
+        return Configured(configuration, {key: tuple(sorted(names)) for key, names in self.origins.items()})
 
     def _put(self, resource: Resource, origin: str, instance: str) -> None:
         present = self.resources.get(resource.key)
@@ -122,13 +164,6 @@ class _Draft:
             return
         self.resources[resource.key] = merged
         self.origins.setdefault(resource.key, set()).add(origin)
-
-    def finish(self) -> Configured:
-        """The configuration, in canonical order."""
-        self._check_paths()
-        configuration = Configuration.of(self.machine, self.resources.values(), self.checks.values())
-        origins = {key: tuple(sorted(names)) for key, names in self.origins.items()}
-        return Configured(configuration, origins)
 
     def _check_paths(self) -> None:
         """A path is one thing: a file that is also a unit's, or a directory, would fight on the machine."""

@@ -46,22 +46,21 @@ class Resolved:
 
 
 def resolve(
-    loaded: Loaded, registry: Registry, only: Iterable[str] | None = None, kept: dict[str, Resolved] | None = None
+    loaded: Loaded, registry: Registry, kept: dict[str, Resolved], only: Iterable[str] | None = None
 ) -> Membership:
     """The members of every instance.
 
     Args:
         loaded: The inventory.
         registry: Where services are found.
-        only: The instances that are wanted; None for all.
         kept: What became of each instance the last time; taken where nothing has changed, and brought up to date.
+        only: The instances that are wanted; None for all.
 
     Raises:
         Faults: Every unknown module, role, machine and setting, every wrong type and missing value, together.
     """
     services: dict[str, Service] = {}
     found: dict[str, Resolved] = {}
-    kept = {} if kept is None else kept
     machine_tags = _tags_of_machines(loaded)
     for name in loaded.inventory.instances if only is None else only:
         instance = loaded.inventory.instances[name]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 OtherT = TypeVar("OtherT")
 _Asked = tuple["type[Interface]", "str | None", "str | None"]  # an interface; a machine and an instance, or any
+Question = tuple[Any, ...]  # the name of a method of World, and its arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class World:
     exports: dict[type[Interface], Sequence[Exported[Any]]] = field(default_factory=dict)
     _index: dict[_Asked, list[Exported[Any]]] = field(default_factory=dict)
     _needs: tuple[Var[Any] | type[Interface], ...] | None = None
+    _heard: dict[Question, object] | None = None
 
     def publish(self, interface: type[InterfaceT], exports: Iterable[Exported[InterfaceT]]) -> None:
         """Everything that there is of an interface, at once; members then see it by machine, instance and role."""
@@ -83,7 +85,38 @@ class World:
         self, interface: type[InterfaceT], machine: str | None, instance: str | None
     ) -> Sequence[Exported[InterfaceT]]:
         """What is published of an interface, by everybody where None; found at once, however much there is."""
-        return self._index.get((interface, machine, instance), ())
+        found = self._index.get((interface, machine, instance), ())
+        if self._heard is not None:
+            self._heard["published", interface, machine, instance] = found
+        return found
+
+    def host(self, machine: str) -> Host:
+        """What is declared of a machine."""
+        found = self.hosts[machine]
+        if self._heard is not None:
+            self._heard["host", machine] = found
+        return found
+
+    def var(self, key: VarKey) -> StoredVar | None:
+        """A var as it is stored, if it is."""
+        found = self.vars.get(key)
+        if self._heard is not None:
+            self._heard["var", key] = found
+        return found
+
+    @contextmanager
+    def listening(self) -> Iterator[dict[Question, object]]:
+        """Gives what members ask of the world while the block runs, with the answers."""
+        before, self._heard = self._heard, {}
+        try:
+            yield self._heard
+        finally:
+            self._heard = before
+
+    def answer(self, question: Question) -> object:
+        """What the world says now to a question of an earlier one; None for a machine that is gone."""
+        name, *arguments = question
+        return self.hosts.get(*arguments) if name == "host" else getattr(self, name)(*arguments)
 
     @contextmanager
     def limited(self, needs: tuple[Var[Any] | type[Interface], ...]) -> Iterator[None]:
@@ -144,17 +177,17 @@ class Member(Generic[SettingsT]):
     @property
     def address(self) -> str:
         """Name or address under which other machines reach this one."""
-        return self._world.hosts[self.machine].address
+        return self._world.host(self.machine).address
 
     @property
     def host_keys(self) -> tuple[str, ...]:
         """The machine's pinned SSH host keys, each ``TYPE BASE64``."""
-        return self._world.hosts[self.machine].host_keys
+        return self._world.host(self.machine).host_keys
 
     @property
     def port(self) -> int:
         """Where the machine's SSH server listens."""
-        return self._world.hosts[self.machine].port
+        return self._world.host(self.machine).port
 
     def members(self, role: Role[OtherT]) -> Sequence[Member[OtherT]]:  # type: ignore[type-var]
         """All members of a role of this instance, sorted by machine; a shared sequence, never copied."""
@@ -181,7 +214,7 @@ class Member(Generic[SettingsT]):
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: it belongs to the role {var.role.name!r}")
         name = f"{self.instance}.{var.name}"
         self._world.require(var, f"the var {var.name!r}")
-        stored = self._world.vars.get(VarKey(self.machine, name))
+        stored = self._world.var(VarKey(self.machine, name))
         if stored is None:
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: no service of {self.instance!r} declares it")
         return var.generator.view(

@@ -41,11 +41,16 @@ class Registry:
     Args:
         modules: The project's folder of own services.
         urls: What the inventory says of where its inputs come from, for hints.
+
+    Attributes:
+        stamp: Equal for two registries that find the same services.
     """
 
     def __init__(self, modules: Path, urls: Mapping[str, str] | None = None) -> None:
         self._modules = modules
         self._urls = urls or {}
+        states = [(path, path.stat()) for path in sorted(modules.rglob("*.py"))]
+        self.stamp = (modules, self._urls, [(path, state.st_mtime_ns, state.st_size) for path, state in states])
         self._found: dict[tuple[str | None, str], Found] = {}
 
     def find(self, source: str | None, name: str, where: Where) -> Found:
