@@ -67,7 +67,8 @@ class Members:
     @property
     def warnings(self) -> tuple[Fault, ...]:
         """What should be looked at, with places."""
-        return tuple(inventory.locate(warning, self.loaded.sources) for warning in self.membership.warnings)
+        warnings = (*self.loaded.warnings, *self.membership.warnings)
+        return tuple(inventory.locate(warning, self.loaded.sources) for warning in warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rolecall.evaluate.merge import Conflict, Layer, Malformed, merge
+from rolecall.evaluate.layers import Layer
+from rolecall.evaluate.merge import Conflict, Malformed, merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -230,7 +231,7 @@ def test_what_is_no_wrapper_is_a_table() -> None:
 def test_a_wrapper_that_is_not_well_formed(value: object, problem: str) -> None:
     [found] = problems_of({"t": {"a": value}}, {})
     assert isinstance(found, Malformed)
-    assert (found.keys, found.problem) == (("t", "a"), problem)
+    assert (found.statement.keys[:2], found.problem) == (("t", "a"), problem)
 
 
 JSON = st.recursive(

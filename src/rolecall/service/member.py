@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rolecall.model.vars import StoredVar
     from rolecall.service.contract import Interface, Role, Var
+    from rolecall.service.settings import SecretRef
 
 OtherT = TypeVar("OtherT")
 _Asked = tuple["type[Interface]", "str | None", "str | None"]  # an interface; a machine and an instance, or any
@@ -127,7 +128,7 @@ class World:
         finally:
             self._needs = None
 
-    def require(self, need: Var[Any] | type[Interface], what: str) -> None:
+    def require(self, need: Var[Any] | type[Interface] | SecretRef, what: str) -> None:
         """Lets a step read only what it declared, so that nothing depends on the order of steps.
 
         Raises:
@@ -203,6 +204,19 @@ class Member(Generic[SettingsT]):
         """
         self._world.require(interface, f"exports of {interface.__name__}")
         return self._world.published(interface, machine, instance)
+
+    def secret(self, reference: SecretRef) -> Secret:
+        """The secret that a setting names: a var of this machine, or one that all machines share.
+
+        Raises:
+            NotDeclaredError: When there is none, or a step that publishes something asks: it publishes no secrets.
+        """
+        self._world.require(reference, f"the secret {str(reference)!r}")
+        for machine in (self.machine, ""):
+            stored = self._world.var(VarKey(machine, reference.name)) or {}
+            if (file := stored.get(reference.file)) and file.secret:
+                return Secret(reference.name, reference.file, file.version)
+        raise NotDeclaredError(f"{self!r} has no secret {str(reference)!r}")
 
     def __getitem__(self, var: Var[OtherT]) -> OtherT:
         """This member's value of a var: public parts as text, secret parts as references.
