@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from dataclasses import dataclass, replace
@@ -115,6 +116,26 @@ def dotted(keys: Sequence[str | int]) -> str:
             plain = key.replace("_", "a").replace("-", "a").isalnum()
             text += ("." if text else "") + (key if plain else f'"{key.encode("unicode_escape").decode()}"')
     return text
+
+
+def undotted(text: str) -> tuple[str | int, ...]:
+    """The key path that `dotted` writes so.
+
+    Raises:
+        Faults: When it is none.
+    """
+    keys: list[str | int] = []
+    rest = text
+    while rest:
+        found = re.match(r'(?:\.?(?:"((?:[^"\\]|\\.)+)"|([^."\[\]]+))|\[(\d{1,9})\])', rest)
+        if not found or (not keys and rest[0] in ".["):
+            raise fault(f"{text!r} is no path", hint="write it as `a.b[0].c`; put quotes around a key with dots")
+        quoted, plain, index = found.groups()
+        keys.append(
+            int(index) if index else plain or quoted.encode("latin-1", "backslashreplace").decode("unicode_escape")
+        )
+        rest = rest[found.end() :]
+    return tuple(keys)
 
 
 def nearest(name: str, known: Iterable[str], *, what: str) -> str:

@@ -21,11 +21,12 @@ from rolecall import inventory
 from rolecall import vars as var_store
 from rolecall.deploy.fleet import Fleet, Wanted
 from rolecall.deploy.target import Target, find_target, pinned_keys
-from rolecall.errors import Fault, Faults, Where, fault, nearest
+from rolecall.errors import Fault, Faults, Where, fault, nearest, undotted
 from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
+from rolecall.evaluate.references import unknown_secrets
 from rolecall.evaluate.steps import gather, run_steps
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.plan import Plan, Report
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
+    from rolecall.evaluate.explain import Explanation
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
     from rolecall.model.vars import Recipe, StoredVar, VarKey
@@ -121,7 +123,7 @@ def _registry(project: Project, loaded: Loaded, earlier: Registry | None) -> Reg
 
 
 def check(project: Project, memory: Memory | None = None) -> Members:
-    """As `members`, and roles have as many machines as they need, and targets can be understood.
+    """As `members`, and roles have as many machines as they need, secrets that settings name exist, targets make sense.
 
     Raises:
         Faults: As `members`.
@@ -130,7 +132,11 @@ def check(project: Project, memory: Memory | None = None) -> Members:
     declared = found.loaded.inventory.machines.items()
     said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
     targets = [find_target(project, name, target_host, None) for name, target_host in said]
-    faults = [*found.membership.unfit, *(target for target in targets if isinstance(target, Fault))]
+    faults = [
+        *found.membership.unfit,
+        *unknown_secrets(found.loaded, found.membership),
+        *(target for target in targets if isinstance(target, Fault)),
+    ]
     if faults:
         with _placed(found.loaded):
             raise Faults(faults)
@@ -175,6 +181,26 @@ def recipes(project: Project) -> list[Recipe]:
     """Every var that the inventory asks for, whether made or not."""
     found = members(project)
     return recipes_of(found.membership, gather(found.membership, {}))
+
+
+def explain(project: Project, subject: str) -> Explanation:
+    """Where what the inventory says of a machine, a role or a member's settings comes from.
+
+    Args:
+        project: The project.
+        subject: ``machines.M``, ``INSTANCE``, ``INSTANCE.ROLE``, or ``INSTANCE.ROLE.MACHINE`` with a key path below.
+
+    Raises:
+        Faults: As `members`; also when there is no such thing.
+    """
+    from rolecall.evaluate.explain import explanation  # noqa: PLC0415 - one command alone needs it
+
+    found = members(project)
+
+    def locate(where: Where) -> Where:
+        return inventory.locate(Fault("", where), found.loaded.sources).where or where
+
+    return explanation(found.loaded, found.membership, undotted(subject), locate)
 
 
 def machine_names(root: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
@@ -15,11 +15,13 @@ from rolecall.service.settings import Replace, SecretRef
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from rolecall.service.contract import Role
 
-@cache
-def kind_of(settings: type[BaseModel]) -> Kind:
-    """The kind of the settings as a whole."""
-    return Kind([settings])
+
+@lru_cache(maxsize=1024)
+def kind_of(role: Role[Any]) -> Kind:
+    """The kind of a role's settings as a whole."""
+    return Kind([role.settings])
 
 
 class Kind:

@@ -167,7 +167,7 @@ def _cast(
 
 def _settings(role: Role[Any], layers: list[Layer], where: Where, via: tuple[str, ...], faults: list[Fault]) -> object:
     """Final settings of a member; None, with faults added, when they are not valid."""
-    kind = kind_of(role.settings)
+    kind = kind_of(role)
     problems: list[Problem] = []
     record: Record | None = {} if kind.secretive else None
     merged = merge(layers, problems, kind if kind.guides else None, record)

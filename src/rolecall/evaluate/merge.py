@@ -181,7 +181,7 @@ def _items(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Not
 def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> Sequence[Statement]:
     """The statements that count, unwrapped, in the order in which they are joined."""
     bare = [each for statement in stated for each in _bare(statement, notes)]
-    kept = bare
+    kept: Sequence[Statement] = bare
     if len(bare) > 1:
         best = min(statement.priority for statement in bare)
         kept = _after_the_last_of_another_form([each for each in bare if each.priority == best], kind)

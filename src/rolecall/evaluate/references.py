@@ -61,7 +61,7 @@ def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
         (instance, role)
         for instance, service in membership.services.items()
         for role in service.roles.values()
-        if kind_of(role.settings).secretive
+        if kind_of(role).secretive
     ]
     known = _known(membership) if naming else {}
     lacking: dict[tuple[Keys, str], list[str]] = {}
@@ -76,7 +76,7 @@ def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
                 if not secret:
                     declared = loaded.inventory.instances[instance].roles[role.name]
                     record: Record = {}
-                    merge(layers_of(declared, machine, tags_of(loaded, machine)), [], kind_of(role.settings), record)
+                    merge(layers_of(declared, machine, tags_of(loaded, machine)), [], kind_of(role), record)
                     at = ("instances", instance, "roles", role.name, *(place(record, path) or cast.via[machine]))
                     lacking.setdefault((at, str(reference)), []).append(machine)
     return [_lacking(reference, Where(keys=at), machines, known) for (at, reference), machines in lacking.items()]

@@ -10,7 +10,7 @@ from rolecall.evaluate.merge import merge, place
 from rolecall.evaluate.references import HINT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -79,7 +79,7 @@ def setting_faults(
         where: The role.
         via: Where the member's membership stands below the role: the place of what nobody speaks of.
     """
-    kind = kind_of(role.settings)
+    kind = kind_of(role)
     record: Record = {}
     merged = merge(layers, [], kind, record)
     mistakes = [_mistake(detail, merged) for detail in error.errors(include_url=False)]

@@ -29,22 +29,14 @@ def members(inventory: Inventory) -> tuple[Mapping[str, tuple[str, ...]], list[F
     own: dict[str, set[str]] = {}
     selecting: dict[str, Selection] = {}
     for tag, said in inventory.tags.items():
-        keys: Keys = ("tags", tag)
         if tag in computed:
-            faults.append(_computed(tag, keys))
+            faults.append(_computed(tag, ("tags", tag)))
             continue
-        listed: Iterable[str] = said.machines if isinstance(said, Selection) else said
         if isinstance(said, Selection):
             selecting[tag] = said
-            keys = (*keys, "machines")
-        own[tag] = set()
-        for index, name in enumerate(listed):
-            if name in inventory.machines:
-                own[tag].add(name)
-            else:
-                where = Where(keys=(*keys, index))
-                hint = nearest(name, inventory.machines, what="machines")
-                faults.append(Fault(f"there is no machine {shown(name)}", where, hint))
+            own[tag] = _declared(inventory, said.machines, ("tags", tag, "machines"), faults)
+        else:
+            own[tag] = _declared(inventory, said, ("tags", tag), faults)
     for name, machine in inventory.machines.items():
         for index, tag in enumerate(machine.tags):
             if tag in computed:
@@ -56,6 +48,15 @@ def members(inventory: Inventory) -> tuple[Mapping[str, tuple[str, ...]], list[F
         faults += _misnamed(tag, selection, plain, selecting)
         own[tag] |= _selected(selection, plain)
     return {tag: tuple(sorted(names)) for tag, names in (computed | own).items()}, faults
+
+
+def _declared(inventory: Inventory, names: Iterable[str], keys: Keys, faults: list[Fault]) -> set[str]:
+    """Those of the machines at a key path that there are."""
+    for index, name in enumerate(names):
+        if name not in inventory.machines:
+            hint = nearest(name, inventory.machines, what="machines")
+            faults.append(Fault(f"there is no machine {shown(name)}", Where(keys=(*keys, index)), hint))
+    return inventory.machines.keys() & names
 
 
 def _selected(selection: Selection, plain: Mapping[str, set[str]]) -> set[str]:

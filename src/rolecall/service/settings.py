@@ -72,7 +72,7 @@ class AbsolutePath(str):
         return {"type": "string", "pattern": "^/"}
 
 
-_REFERENCE: Final = re.compile(r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?)/([A-Za-z0-9_.-]+)")
+_REFERENCE: Final = r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?)/([A-Za-z0-9_.-]+)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class SecretRef:
         """The reference that a value of the inventory is; None when it is none, and then perhaps a real secret."""
         if not (isinstance(value, dict) and value.keys() == {"var"} and isinstance(value["var"], str)):
             return None
-        found = _REFERENCE.fullmatch(value["var"])
+        found = re.fullmatch(_REFERENCE, value["var"])
         return cls(found[1], found[2]) if found else None
 
     def as_data(self) -> dict[str, str]:
@@ -121,7 +121,7 @@ class SecretRef:
         cls, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """For editors."""
-        var = {"type": "string", "pattern": f"^{_REFERENCE.pattern}$"}
+        var = {"type": "string", "pattern": f"^{_REFERENCE}$"}
         return {"type": "object", "properties": {"var": var}, "required": ["var"], "additionalProperties": False}
 
 
