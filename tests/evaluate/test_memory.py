@@ -83,6 +83,8 @@ def write(file: Path, content: str) -> None:
 
 def ran(project: Project, memory: Memory) -> list[str]:
     """Evaluate, and tell which functions of the module ran."""
+    for name, configured in pipeline.evaluate(project).configured.items():
+        assert pipeline.evaluate_some(project, None, [name]).configured == {name: configured}
     CALLS.clear()
     remembered = pipeline.evaluate(project, memory=memory).configured
     found = sorted(CALLS)
@@ -160,3 +162,22 @@ def test_memory_never_shows(make_project: MakeProject, versions: list[str]) -> N
     for version in versions:
         write(project.root / "inventory.toml", version)
         ran(project, memory)  # it compares with an evaluation that remembers nothing
+
+
+@pytest.mark.parametrize(
+    ("machines", "expected"),
+    [
+        (["cleo"], ["two.cleo"]),
+        (["ben"], ["one.ben", "one.ben"]),  # once more when it asked what `two` says
+        (["dora"], []),
+        (["dora", "cleo"], ["two.cleo"]),
+    ],
+)
+def test_one_machine_costs_its_own_instances(
+    make_project: MakeProject, machines: list[str], expected: list[str]
+) -> None:
+    project = make_project(text() + "[machines.dora]\n", echo=MODULE)
+    CALLS.clear()
+    found = pipeline.evaluate_some(project, None, machines)
+    assert sorted(found.configured) == sorted(machines)
+    assert sorted(CALLS) == expected
