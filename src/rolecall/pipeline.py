@@ -23,7 +23,7 @@ from rolecall.deploy.fleet import Fleet, Wanted
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault, nearest, undotted
 from rolecall.evaluate.configure import configure
-from rolecall.evaluate.members import resolve
+from rolecall.evaluate.members import answering, playing, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import unknown_secrets
@@ -36,7 +36,7 @@ from rolecall.service.member import Host
 from rolecall.service.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rolecall.deploy.target import Lab
@@ -104,7 +104,7 @@ def members(project: Project, memory: Memory | None = None) -> Members:
     """
     memory = memory or Memory()
     loaded, faults = inventory.read(project)
-    registry = memory.registry = _registry(project, loaded, memory.registry)
+    registry = _registry(project, loaded, memory)
     try:
         found = Members(loaded, registry, resolve(loaded, registry, memory.resolved))
     except Faults as error:
@@ -115,11 +115,13 @@ def members(project: Project, memory: Memory | None = None) -> Members:
     raise Faults(faults)
 
 
-def _registry(project: Project, loaded: Loaded, earlier: Registry | None) -> Registry:
-    """Where services are found; an earlier one as long as the project's own modules and inputs are the same."""
+def _registry(project: Project, loaded: Loaded, memory: Memory) -> Registry:
+    """Where services are found; the earlier one as long as the project's own modules and inputs are the same."""
     urls = {name: url for source in loaded.sources for name, url in source.inputs.items()}
     registry = Registry(project.modules, urls)
-    return earlier if earlier and earlier.stamp == registry.stamp else registry
+    if memory.registry is None or memory.registry.stamp != registry.stamp:
+        memory.registry = registry
+    return memory.registry
 
 
 def check(project: Project, memory: Memory | None = None) -> Members:
@@ -143,38 +145,69 @@ def check(project: Project, memory: Memory | None = None) -> Members:
     return found
 
 
-def evaluate(
-    project: Project, lab: Lab | None = None, only: Sequence[str] = (), memory: Memory | None = None
-) -> Evaluation:
-    """The configurations of all machines, or of some. Missing vars are made into the pending set.
+def evaluate(project: Project, lab: Lab | None = None, memory: Memory | None = None) -> Evaluation:
+    """The configurations of all machines. Missing vars are made into the pending set.
 
     Args:
         project: The project.
         lab: The project's lab while it is up.
-        only: The machines that are wanted; () for all.
         memory: Of earlier evaluations in this process: what nothing has changed for is not evaluated again.
 
     Raises:
         Faults: As `check`; also when service code fails or definitions exclude each other.
     """
     memory = memory or Memory()
+    memory.turn()
     found = check(project, memory)
-    declared = found.loaded.inventory.machines
     with _placed(found.loaded):
-        unknown = [name for name in only if name not in declared]
-        if unknown:
-            raise Faults(
-                Fault(f"there is no machine {name!r}", hint=nearest(name, declared, what="machines"))
-                for name in unknown
-            )
         world = gather(found.membership, _hosts(project, found.loaded, lab))
-        run_steps(found.loaded.inventory, found.membership, world, lambda wanted: var_store.make(project, wanted))
-        if not only:
-            memory.turn()
-        configured = configure(found.membership, world, only or declared, memory)
-    pending = var_store.pending(project)
-    makes = {key: files for key, files in pending.items() if key in world.vars}
-    return Evaluation(found, world, configured, waves(found.membership), makes)
+        return _evaluated(project, found, world, found.loaded.inventory.machines, memory)
+
+
+def evaluate_some(
+    project: Project, lab: Lab | None, machines: Sequence[str], memory: Memory | None = None
+) -> Evaluation:
+    """The configurations of some machines, and of the inventory just what those need: the instances that they play in.
+
+    What an instance elsewhere exports counts too where it is asked for. So a question that goes beyond what was
+    evaluated brings in the instances that could answer it, and then all of it is evaluated once more.
+
+    Args:
+        project: The project.
+        lab: The project's lab while it is up.
+        machines: Those that are wanted.
+        memory: As for `evaluate`.
+
+    Raises:
+        Faults: As `evaluate`, of what was evaluated; and for a machine that is not declared.
+    """
+    memory = memory or Memory()
+    loaded = inventory.load(project)
+    with _placed(loaded):
+        if unknown := [name for name in machines if name not in loaded.inventory.machines]:
+            hints = {name: nearest(name, loaded.inventory.machines, what="machines") for name in unknown}
+            raise Faults(Fault(f"there is no machine {name!r}", hint=hint) for name, hint in hints.items())
+        registry, hosts = _registry(project, loaded, memory), _hosts(project, loaded, lab)
+        instances = playing(loaded, machines)
+        while True:
+            found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
+            if found.membership.unfit:
+                raise Faults(found.membership.unfit)
+            world = gather(found.membership, hosts)
+            with world.listening() as asked:
+                evaluation = _evaluated(project, found, world, machines, memory)
+            if more := answering(loaded, registry, asked) - instances:
+                instances |= more
+                continue
+            return evaluation
+
+
+def _evaluated(project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory) -> Evaluation:
+    membership = found.membership
+    run_steps(found.loaded.inventory, membership, world, lambda wanted: var_store.make(project, wanted))
+    configured = configure(membership, world, machines, memory)
+    makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
+    return Evaluation(found, world, configured, waves(membership), makes)
 
 
 def recipes(project: Project) -> list[Recipe]:
@@ -232,7 +265,7 @@ def backups(project: Project, lab: Lab | None, machine: str) -> list[Exported[Ba
     Raises:
         Faults: When nothing backs the machine up.
     """
-    evaluation = evaluate(project, lab, [machine])
+    evaluation = evaluate_some(project, lab, [machine])
     found = [export for export in evaluation.world.exports.get(Backups, ()) if export.machine == machine]
     if not found:
         raise fault(
@@ -274,7 +307,11 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
     Raises:
         Faults: As `evaluate`; also when it is not said how a machine with anything to do is reached.
     """
-    evaluation = evaluate(project, lab, only)
+    if only:
+        check(project)  # the rest may concern them too, as a peer that is missing
+        evaluation = evaluate_some(project, lab, only)
+    else:
+        evaluation = evaluate(project, lab)
     wanted, warnings = _wanted(project, evaluation, lab)
     modules = {
         name: f"{service.name} ({evaluation.members.registry.origin(service)})"

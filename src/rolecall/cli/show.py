@@ -54,7 +54,7 @@ def show(invocation: Invocation, machine: str | None, *, whole: bool) -> None:
             tell((*members.warnings, *members.membership.unfit), as_json=False)
         invocation.emit(document, "" if invocation.json else _cast_list(document))
         return
-    configured = pipeline.evaluate(project, invocation.lab, [machine]).configured[machine]
+    configured = pipeline.evaluate_some(project, invocation.lab, [machine]).configured[machine]
     configuration = configured.configuration
     document = {"digest": configuration.digest, **configuration.as_json(), "origins": configured.origins}
     width = max((len(resource.key) for resource in configuration.resources), default=0)

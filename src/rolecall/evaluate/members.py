@@ -18,12 +18,13 @@ from rolecall.evaluate.validation import setting_faults
 from rolecall.model.membership import Cast, Membership
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from rolecall.evaluate.merge import Problem, Record
     from rolecall.model.inventory import Instance, Loaded
     from rolecall.model.inventory import Role as Declared
-    from rolecall.service.contract import Role, Service
+    from rolecall.service.contract import Interface, Role, Service
+    from rolecall.service.member import Question
     from rolecall.service.registry import Registry
 
 
@@ -47,7 +48,7 @@ class Resolved:
 
 
 def resolve(
-    loaded: Loaded, registry: Registry, kept: dict[str, Resolved], only: Iterable[str] | None = None
+    loaded: Loaded, registry: Registry, kept: dict[str, Resolved], only: Container[str] | None = None
 ) -> Membership:
     """The members of every instance.
 
@@ -63,7 +64,7 @@ def resolve(
     services: dict[str, Service] = {}
     found: dict[str, Resolved] = {}
     machine_tags = _tags_of_machines(loaded)
-    for name in loaded.inventory.instances if only is None else only:
+    for name in loaded.inventory.instances if only is None else filter(only.__contains__, loaded.inventory.instances):
         instance = loaded.inventory.instances[name]
         where = Where(keys=("instances", name))
         try:
@@ -92,6 +93,47 @@ def resolve(
         tuple(warning for resolved in found.values() for warning in resolved.warnings),
         tuple(fault for resolved in found.values() for fault in resolved.unfit),
     )
+
+
+def playing(loaded: Loaded, machines: Iterable[str]) -> set[str]:
+    """The instances in which any of these machines has a role."""
+    wanted = set(machines)
+    tags = {tag for tag, names in loaded.tags.items() if not wanted.isdisjoint(names)}
+    return {
+        name
+        for name, instance in loaded.inventory.instances.items()
+        if any(
+            not wanted.isdisjoint(role.machines) or not tags.isdisjoint(role.tags) for role in instance.roles.values()
+        )
+    }
+
+
+def answering(loaded: Loaded, registry: Registry, asked: Iterable[Question]) -> set[str]:
+    """The instances that publish what the world was asked for.
+
+    Raises:
+        Faults: When one of them has no service that loads.
+    """
+    found: set[str] = set()
+    for what, *filters in asked:
+        if what == "published":
+            interface, machine, instance = filters
+            among = playing(loaded, [machine]) if machine else loaded.inventory.instances
+            found |= {
+                name
+                for name in among
+                if instance in {None, name} and interface in _published_by(_service(loaded, registry, name))
+            }
+    return found
+
+
+def _published_by(service: Service) -> set[type[Interface]]:
+    return {publisher.interface for role in service.roles.values() for publisher in role.publishers}
+
+
+def _service(loaded: Loaded, registry: Registry, name: str) -> Service:
+    module = loaded.inventory.instances[name].module
+    return registry.find(module.input, module.name or name, Where(keys=("instances", name, "module"))).service
 
 
 def _touching(loaded: Loaded, instance: Instance) -> Iterable[object]:

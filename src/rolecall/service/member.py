@@ -86,7 +86,7 @@ class World:
         self, interface: type[InterfaceT], machine: str | None, instance: str | None
     ) -> Sequence[Exported[InterfaceT]]:
         """What is published of an interface, by everybody where None; found at once, however much there is."""
-        found = self._index.get((interface, machine, instance), ())
+        found: Sequence[Exported[Any]] = self._index.get((interface, machine, instance), ())
         if self._heard is not None:
             self._heard["published", interface, machine, instance] = found
         return found
@@ -108,11 +108,15 @@ class World:
     @contextmanager
     def listening(self) -> Iterator[dict[Question, object]]:
         """Gives what members ask of the world while the block runs, with the answers."""
-        before, self._heard = self._heard, {}
+        outer = self._heard
+        heard: dict[Question, object] = {}
+        self._heard = heard
         try:
-            yield self._heard
+            yield heard
         finally:
-            self._heard = before
+            self._heard = outer
+            if outer is not None:
+                outer |= heard
 
     def answer(self, question: Question) -> object:
         """What the world says now to a question of an earlier one; None for a machine that is gone."""

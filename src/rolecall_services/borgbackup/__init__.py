@@ -4,12 +4,12 @@ Every client pushes the state that its machine declares to every server, each in
 other client can reach: the server knows each client's key in advance and ties it to that one repository.
 """
 
-import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
 from pydantic import Field
+from pydantic_core import to_json
 
 from rolecall.service import (
     AbsolutePath,
@@ -125,7 +125,7 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
         oneshot=True,
     )
     yield from (BORG, SSH, key, words, known_hosts, program, job)
-    yield File(me.path("backup.json"), json.dumps(plan, indent=2, sort_keys=True) + "\n")
+    yield File(me.path("backup.json"), to_json(plan, indent=2) + b"\n")
     yield timer_unit(job, me.settings.start_at, description=f"Start the backup of {me.machine} ({me.instance})")
 
 

@@ -1,0 +1,183 @@
+"""A process that lives on: what a change touches is evaluated again, nothing else, and the outcome is the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rolecall import pipeline
+from rolecall.evaluate.memory import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from rolecall.project import Project
+
+    MakeProject = Callable[..., Project]
+
+CALLS: list[str] = []
+sys.modules["echo_calls"] = SimpleNamespace(calls=CALLS)  # type: ignore[assignment] # what all loads of the module share
+
+MODULE = """
+from echo_calls import calls
+from rolecall.service import *
+
+class Word(Interface):
+    text: str
+
+class Says(Settings):
+    word: str = "hello"
+
+service = Service("echo", description="Tells which of its functions ran for whom.")
+speaker = service.role("speaker", Says, description="Says a word.")
+hearer = service.role("hearer", description="Writes down what is said in its instance.")
+key = speaker.var("key", Passphrase(words=3))
+
+@speaker.exports(Word)
+def say(me):
+    yield Word(text=me.settings.word)
+
+@speaker.configure
+def speak(me):
+    calls.append(f"{me.instance}.{me.machine}")
+    yield File(me.path("key"), me[key].secret)
+
+@hearer.configure
+def hear(me):
+    calls.append(f"{me.instance}.{me.machine}")
+    words = " ".join(each.value.text for each in me.exports(Word, instance="two"))
+    yield File(me.path("heard"), words + " ".join(peer.address for peer in me.members(speaker)))
+"""
+
+
+def text(one: str = "a", two: str = "b", host: str = "ann.example", hearer: str = "ben") -> str:
+    return f"""
+[machines.ann]
+deploy.targetHost = "{host}"
+[machines.ben]
+[machines.cleo]
+[instances.one]
+module = {{ name = "echo", input = "self" }}
+roles.speaker.machines.ann.settings.word = "{one}"
+roles.hearer.machines.{hearer} = {{}}
+[instances.two]
+module = {{ name = "echo", input = "self" }}
+roles.speaker.machines.cleo.settings.word = "{two}"
+roles.speaker.machines.ann = {{}}
+"""
+
+
+def write(file: Path, content: str) -> None:
+    """Two edits in one tick of the clock would look like none."""
+    stamp = file.stat().st_mtime_ns
+    file.write_text(content)
+    os.utime(file, ns=(stamp + 1_000_000, stamp + 1_000_000))
+
+
+def ran(project: Project, memory: Memory) -> list[str]:
+    """Evaluate, and tell which functions of the module ran."""
+    for name, configured in pipeline.evaluate(project).configured.items():
+        assert pipeline.evaluate_some(project, None, [name]).configured == {name: configured}
+    CALLS.clear()
+    remembered = pipeline.evaluate(project, memory=memory).configured
+    found = sorted(CALLS)
+    assert remembered == pipeline.evaluate(project).configured
+    return found
+
+
+ONE = ["one.ann", "one.ben"]
+TWO = ["two.ann", "two.cleo"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (text(), []),
+        (text(one="c"), ONE),  # who hears reads `two`, which says the same
+        (text(two="c"), ["one.ben", *TWO]),
+        (text(host="bob.example"), ["one.ben"]),  # nobody else asks for an address
+        (text(hearer="cleo"), ["one.ann", "one.cleo"]),
+        (text() + "[machines.dora]\ntags = ['x']\n", []),
+        (text() + "[machines.cleo.state.x]\nfolders = ['/srv']\n", []),
+    ],
+)
+def test_a_change_touches_what_it_touches(make_project: MakeProject, changed: str, expected: list[str]) -> None:
+    project, memory = make_project(text(), echo=MODULE), Memory()
+    assert ran(project, memory) == ONE + TWO
+    write(project.root / "inventory.toml", changed)
+    assert ran(project, memory) == expected
+    assert ran(project, memory) == []
+
+
+def test_a_new_secret_touches_who_uses_it(make_project: MakeProject) -> None:
+    project, memory = make_project(text(), echo=MODULE), Memory()
+    ran(project, memory)
+    (version,) = project.pending.glob("per-machine/cleo/two.key/*/version")
+    version.write_text("0123456789012345678901\n")
+    assert ran(project, memory) == ["two.cleo"]
+
+
+def test_another_module_is_loaded(make_project: MakeProject) -> None:
+    project, memory = make_project(text(), echo=MODULE), Memory()
+    ran(project, memory)
+    write(project.modules / "echo.py", MODULE + "\n# edited\n")
+    assert ran(project, memory) == ONE + TWO
+
+
+def test_a_fault_is_told_again(make_project: MakeProject) -> None:
+    bad = MODULE.replace('yield File(me.path("key")', 'yield File("key"')
+    project, memory = make_project(text(), echo=bad), Memory()
+    for _ in range(2):
+        with pytest.raises(pipeline.Faults, match="not an absolute path"):
+            pipeline.evaluate(project, memory=memory)
+
+
+def test_what_is_gone_is_forgotten(make_project: MakeProject) -> None:
+    project, memory = make_project(text(), echo=MODULE), Memory()
+    ran(project, memory)
+    write(project.root / "inventory.toml", text(hearer="cleo"))
+    ran(project, memory)
+    ran(project, memory)
+    write(project.root / "inventory.toml", text())
+    assert "one.ben" in ran(project, memory)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.builds(text, one=st.sampled_from("ab"), two=st.sampled_from("ab"), hearer=st.sampled_from(["ben", "cleo"])),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_memory_never_shows(make_project: MakeProject, versions: list[str]) -> None:
+    project, memory = make_project(text(), echo=MODULE), Memory()
+    for version in versions:
+        write(project.root / "inventory.toml", version)
+        ran(project, memory)  # it compares with an evaluation that remembers nothing
+
+
+@pytest.mark.parametrize(
+    ("machines", "expected"),
+    [
+        (["cleo"], ["two.cleo"]),
+        (["ben"], ["one.ben", "one.ben"]),  # once more when it asked what `two` says
+        (["dora"], []),
+        (["dora", "cleo"], ["two.cleo"]),
+    ],
+)
+def test_one_machine_costs_its_own_instances(
+    make_project: MakeProject, machines: list[str], expected: list[str]
+) -> None:
+    project = make_project(text() + "[machines.dora]\n", echo=MODULE)
+    CALLS.clear()
+    found = pipeline.evaluate_some(project, None, machines)
+    assert sorted(found.configured) == sorted(machines)
+    assert sorted(CALLS) == expected
