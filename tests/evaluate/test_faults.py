@@ -22,15 +22,32 @@ TEXT = Path(__file__).with_name("faults.txt").read_text()
 TABLE = re.findall(r"^=== (\w+)\n(.*?)^---\n(.*?)\n(?==== |\Z)", TEXT, re.DOTALL | re.MULTILINE)
 
 CLUB = """
-from typing import Literal
+from enum import Enum
+from typing import Annotated, Literal
 from pydantic import Field, field_validator
-from rolecall.service import AbsolutePath, Service, Settings
+from rolecall.service import AbsolutePath, Passphrase, SecretRef, Service, Settings, SSHKeyPair, replace
 
 service = Service("club", description="For tests.")
 
 class Address(Settings):
     host: str = Field(description="Where it is.")
     port: int = Field(22, ge=1, le=65535)
+
+class Colour(Enum):
+    RED = "red"
+    GREEN = "green"
+
+class Local(Settings):
+    kind: Literal["local"]
+    folder: str
+
+class Remote(Settings):
+    kind: Literal["remote"]
+    hosts: list[str] = Field(min_length=1)
+
+class Login(Settings):
+    user: str
+    password: SecretRef
 
 class TalkSettings(Settings):
     word: str = Field(description="What to say.")
@@ -45,6 +62,18 @@ class TalkSettings(Settings):
     others: dict[str, Address] = {}
     more: list[Address] = []
     base_dir: AbsolutePath = AbsolutePath("/srv")
+    colour: Colour = Colour.RED
+    code: str = Field("abc", pattern="^[a-z]+$", min_length=2, max_length=4)
+    even: int = Field(2, gt=0, lt=10, multiple_of=2)
+    pairs: dict[str, int] = Field({}, max_length=2)
+    rest: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    place: Annotated[Local | Remote, Field(discriminator="kind")] | None = None
+    places: dict[str, Annotated[Local | Remote, Field(discriminator="kind")]] = {}
+    untold: Address | Login | str = ""
+    chosen: Annotated[list[Address], replace] = []
+    login: Login | None = None
+    secret: SecretRef | None = None
+    secrets: dict[str, list[SecretRef]] = {}
 
     @field_validator("word")
     @classmethod
@@ -57,6 +86,8 @@ class TalkSettings(Settings):
 
 lead = service.role("lead", description="One.", minimum=1, maximum=1)
 talk = service.role("talk", TalkSettings, description="Any.")
+talk.var("pass", Passphrase())
+talk.var("key", SSHKeyPair())
 """
 
 BASE = """

@@ -70,6 +70,11 @@ class Kind:
         """The fields of its models by their names in the inventory; {} where any key, or none, may stand."""
         return {_alias(name, field): field for model in self.models for name, field in model.model_fields.items()}
 
+    def fields_beside(self, key: str) -> Mapping[str, FieldInfo]:
+        """The fields of those of its models that have no field of this name."""
+        others = [model for model in self.models if all(_alias(*each) != key for each in model.model_fields.items())]
+        return Kind(others).fields
+
     @cached_property
     def secret(self) -> bool:
         """Whether a reference to a secret stands here, and no text may."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from rolecall.errors import Fault, Where, dotted, nearest
 from rolecall.evaluate.kinds import kind_of
@@ -38,7 +40,6 @@ _EXPECTED = {
     "none_required": "null",
     "literal_error": "{expected}",
     "enum": "{expected}",
-    "union_tag_invalid": "{expected_tags}",
     "greater_than_equal": "at least {ge}",
     "greater_than": "more than {gt}",
     "less_than_equal": "at most {le}",
@@ -47,8 +48,8 @@ _EXPECTED = {
     "string_too_short": "a text of at least {min_length} characters",
     "string_too_long": "a text of at most {max_length} characters",
     "string_pattern_mismatch": "a text that matches {pattern}",
-    "too_short": "at least {min_length} entries",
-    "too_long": "at most {max_length} entries",
+    "too_short": "{min_length} or more entries",
+    "too_long": "{max_length} or fewer entries",
 }
 _TYPES = {"none_required", "literal_error", *(kind for kind in _EXPECTED if kind.endswith("_type"))}
 
@@ -157,7 +158,7 @@ def _message(group: Sequence[_Mistake], name: str, role: Role[Any], kind: Kind) 
     expected = [_expected(mistake.detail) for mistake in group]
     if all(expected):
         if detail["type"] in {"too_short", "too_long"}:
-            return f"{name} must have {expected[0]}, not {detail['ctx']['actual_length']}"
+            return f"{name} must have {expected[0]}, not {len(detail['input'])}"
         value = detail["ctx"]["tag"] if detail["type"] == "union_tag_invalid" else detail["input"]
         found = _found(value, hidden=kind.at(keys).secretive)
         return f"{name} must be {' or '.join(dict.fromkeys(expected))}, not {found}"
@@ -167,7 +168,10 @@ def _message(group: Sequence[_Mistake], name: str, role: Role[Any], kind: Kind) 
 
 def _expected(detail: ErrorDetails) -> str:
     """What should have been there, or ""."""
-    return _EXPECTED.get(detail["type"], "").format_map(detail.get("ctx", {}))
+    context = detail.get("ctx", {})
+    if detail["type"] == "union_tag_invalid":
+        return " or ".join(context["expected_tags"].split(", "))
+    return _EXPECTED.get(detail["type"], "").format_map(context)
 
 
 def _found(value: object, *, hidden: bool) -> str:
@@ -187,15 +191,22 @@ def _found(value: object, *, hidden: bool) -> str:
 
 
 def _hint(detail: ErrorDetails, keys: Keys, kind: Kind) -> str:
-    fields = kind.at(keys[:-1]).fields
+    around = kind.at(keys[:-1])
+    hint = ""
     match detail["type"]:
         case "extra_forbidden" if keys:
-            return nearest(str(keys[-1]), fields, what="settings")
-        case "missing" if keys and keys[-1] in fields:
-            return fields[str(keys[-1])].description or ""
+            hint = nearest(str(keys[-1]), around.fields_beside(str(keys[-1])), what="settings")
+        case "missing" if keys and keys[-1] in around.fields:
+            hint = around.fields[str(keys[-1])].description or ""
+        case "union_tag_not_found":
+            choices = (repr(choice) for option in kind.at(keys).options for choice in get_args(option))
+            hint = f"it is {' or '.join(choices)}"
+        case "literal_error" | "enum" | "union_tag_invalid":
+            found = detail["ctx"].get("tag", detail["input"])
+            close = get_close_matches(str(found), re.findall("'([^']*)'", _expected(detail)), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else ""
         case "secret_ref":
-            return HINT
+            hint = HINT
         case _ if detail["input"] is None:
-            return "null decides that there is no value; leave the key out to say nothing"
-        case _:
-            return ""
+            hint = "null decides that there is no value; leave the key out to say nothing"
+    return hint
