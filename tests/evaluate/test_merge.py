@@ -319,20 +319,20 @@ Place = Annotated[Local | Remote, Field(discriminator="kind_of_place")]
 
 
 class Inner(Settings):
-    some_names: Annotated[list[str], replace] = []
-    all_names: list[str] = []
+    some_names: Annotated[list[str], replace]
+    all_names: list[str]
 
 
 class Chosen(Settings):
-    names: Annotated[list[str], replace] = []
-    table: Annotated[dict[str, int], replace] = {}
-    either: Annotated[list[str], replace] | None = None
-    inner: Inner | None = None
-    tables: dict[str, Inner] = {}
-    place: Place = Local(kind_of_place="local")
-    places: dict[str, Place] = {}
-    untold: Local | Remote | list[str] = []
-    children: dict[str, Chosen] = {}
+    names: Annotated[list[str], replace]
+    table: Annotated[dict[str, int], replace]
+    either: Annotated[list[str], replace] | None
+    inner: Inner | None
+    tables: dict[str, Inner]
+    place: Place
+    places: dict[str, Place]
+    untold: Local | Remote | list[str]
+    children: dict[str, Chosen]
 
 
 CHOSEN = Kind([Chosen])
@@ -461,5 +461,5 @@ def test_nothing_that_can_be_written_breaks_it(values: list[dict[str, Any]]) -> 
 
 
 class Strange(Settings):
-    a: Annotated[Local | Remote, Field(discriminator="kind_of_place")] | Annotated[list[Place], replace] | None = None
-    content: dict[str, Local | Inner] = {}
+    a: Annotated[Local | Remote, Field(discriminator="kind_of_place")] | Annotated[list[Place], replace] | None
+    content: dict[str, Local | Inner]

@@ -247,7 +247,7 @@ class _Settings:
                 yield self._setting(wanted[:depth], value)
             inside = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
             if key not in inside:
-                hint = nearest(str(key), map(str, inside), what="settings there")
+                hint = nearest(str(key), map(str, inside), what="settings")
                 raise fault(f"{self.name} has no setting {dotted(wanted[: depth + 1])!r}", hint=hint)
             value = inside[key]
         yield from self._below(wanted, value)
