@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_KEY = re.compile(r"""(?P<dot>\.)?(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^."\[\]]+))|\[(?P<index>\d{1,9})\]""")
 _NOT_THEIRS = ("rolecall", "rolecall_agent", "importlib", "pydantic")  # what stands between us and an author's code
 
 
@@ -114,8 +115,12 @@ def dotted(keys: Sequence[str | int]) -> str:
             text += f"[{key}]"
         else:
             plain = key.replace("_", "a").replace("-", "a").isalnum()
-            text += ("." if text else "") + (key if plain else f'"{key.encode("unicode_escape").decode()}"')
+            text += ("." if text else "") + (key if plain else f'"{_escaped(key)}"')
     return text
+
+
+def _escaped(key: str) -> str:
+    return key.encode("unicode_escape").decode().replace('"', '\\"')
 
 
 def undotted(text: str) -> tuple[str | int, ...]:
@@ -125,16 +130,18 @@ def undotted(text: str) -> tuple[str | int, ...]:
         Faults: When it is none.
     """
     keys: list[str | int] = []
-    rest = text
-    while rest:
-        found = re.match(r'(?:\.?(?:"((?:[^"\\]|\\.)+)"|([^."\[\]]+))|\[(\d{1,9})\])', rest)
-        if not found or (not keys and rest[0] in ".["):
-            raise fault(f"{text!r} is no path", hint="write it as `a.b[0].c`; put quotes around a key with dots")
-        quoted, plain, index = found.groups()
-        keys.append(
-            int(index) if index else plain or quoted.encode("latin-1", "backslashreplace").decode("unicode_escape")
-        )
-        rest = rest[found.end() :]
+    end = 0
+    no_path = fault(f"{text!r} is no path", hint="write it as `a.b[0].c`; put quotes around a key with dots")
+    while end < len(text):
+        found = _KEY.match(text, end)
+        if not found or bool(found["dot"]) != (bool(keys) and not found["index"]):
+            raise no_path
+        try:
+            quoted = (found["quoted"] or "").encode("latin-1", "backslashreplace").decode("unicode_escape")
+        except UnicodeDecodeError:
+            raise no_path from None
+        keys.append(int(found["index"]) if found["index"] else found["plain"] or quoted)
+        end = found.end()
     return tuple(keys)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rolecall.model.membership import Membership
 
 HINT = (
-    'write `{ var = "NAME/FILE" }` with a name that `rolecall vars list` shows; '
+    'write `{ var = "NAME/FILE" }`: a var and its file, not its value; '
     "a secret that has stood in an inventory has been seen, so make a new one"
 )
 _STAND_IN = {"var": "-/-"}
