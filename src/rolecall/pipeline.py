@@ -26,7 +26,7 @@ from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import answering, playing, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
-from rolecall.evaluate.references import unknown_secrets
+from rolecall.evaluate.references import named_instances, unknown_secrets
 from rolecall.evaluate.steps import gather, run_steps
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.plan import Plan, Report
@@ -191,8 +191,11 @@ def evaluate_some(
         instances = playing(loaded, machines)
         while True:
             found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
-            if found.membership.unfit:
-                raise Faults(found.membership.unfit)
+            if more := (named_instances(found.membership) & loaded.inventory.instances.keys()) - instances:
+                instances |= more
+                continue
+            if faults := [*found.membership.unfit, *unknown_secrets(loaded, found.membership)]:
+                raise Faults(faults)
             world = gather(found.membership, hosts)
             with world.listening() as asked:
                 evaluation = _evaluated(project, found, world, machines, memory)

@@ -287,6 +287,19 @@ def test_a_secret_reaches_the_configuration_as_a_reference(make_mail: Callable[.
     assert secret.version == stored["passphrase"].version
 
 
+def test_a_secret_of_another_instance_also_where_one_machine_is_evaluated_alone(
+    make_mail: Callable[..., Project],
+) -> None:
+    other = "  other: {module: {name: mail, input: self}, roles: {relay: {machines: {sara: {}}}}}\n"
+    sara = "          sara: {settings: {passwords: {y: {var: other.admin/passphrase}}}}\n"
+    project = make_mail(OWN + sara + other)
+    whole = pipeline.evaluate(project).configured
+    for machine in ("jon", "sara"):  # jon alone brings in mail, in which sara names what only `other` has
+        assert pipeline.evaluate_some(project, None, [machine]).configured[machine] == whole[machine]
+    with pytest.raises(Faults, match=r"no secret 'other.admin/passphras'"):
+        pipeline.evaluate_some(make_mail((OWN + sara + other).replace("passphrase}}", "passphras}}")), None, ["jon"])
+
+
 def test_a_secret_is_the_machines_own_or_a_shared_one(make_mail: Callable[..., Project]) -> None:
     world = pipeline.evaluate(make_mail()).world
     [jon, _] = world.members["mail", "relay"]

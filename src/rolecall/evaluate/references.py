@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rolecall.evaluate.merge import Keys, Record
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
+    from rolecall.service.contract import Role
 
 HINT = (
     'write `{ var = "NAME/FILE" }`: a var and its file, not its value; '
@@ -57,29 +58,35 @@ def take_plain(merged: dict[str, Any], record: Record, kind: Kind, where: Where)
 
 def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
     """A fault for each reference to what a member's machine does not have, where the reference stands."""
-    naming = [
-        (instance, role)
-        for instance, service in membership.services.items()
-        for role in service.roles.values()
-        if kind_of(role).secretive
-    ]
-    known = _known(membership) if naming else {}
+    named = list(_named(membership))
+    known = _known(membership) if named else {}
     lacking: dict[tuple[Keys, str], list[str]] = {}
-    for instance, role in naming:
-        cast = membership.casts[instance][role.name]
-        found: dict[int, list[tuple[Keys, SecretRef]]] = {}
-        for machine, settings in cast.settings.items():
-            if id(settings) not in found:
-                found[id(settings)] = list(_references(settings))
-            for path, reference in found[id(settings)]:
-                secret = known.get(machine, {}).get(str(reference), known.get("", {}).get(str(reference)))
-                if not secret:
-                    declared = loaded.inventory.instances[instance].roles[role.name]
-                    record: Record = {}
-                    merge(layers_of(declared, machine, tags_of(loaded, machine)), [], kind_of(role), record)
-                    at = ("instances", instance, "roles", role.name, *(place(record, path) or cast.via[machine]))
-                    lacking.setdefault((at, str(reference)), []).append(machine)
+    for instance, role, machine, path, reference in named:
+        if not known.get(machine, {}).get(str(reference), known.get("", {}).get(str(reference))):
+            declared = loaded.inventory.instances[instance].roles[role.name]
+            record: Record = {}
+            merge(layers_of(declared, machine, tags_of(loaded, machine)), [], kind_of(role), record)
+            via = membership.casts[instance][role.name].via[machine]
+            at = ("instances", instance, "roles", role.name, *(place(record, path) or via))
+            lacking.setdefault((at, str(reference)), []).append(machine)
     return [_lacking(reference, Where(keys=at), machines, known) for (at, reference), machines in lacking.items()]
+
+
+def named_instances(membership: Membership) -> set[str]:
+    """The instances whose vars the references of all members name, whether there are such instances or not."""
+    return {reference.name.partition(".")[0] for *_, reference in _named(membership)}
+
+
+def _named(membership: Membership) -> Iterator[tuple[str, Role[Any], str, Keys, SecretRef]]:
+    """Every reference of every member: instance, role, machine, key path in the settings; shared settings read once."""
+    for instance, service in membership.services.items():
+        for role in service.roles.values():
+            found: dict[int, list[tuple[Keys, SecretRef]]] = {}
+            members = membership.casts[instance][role.name].settings if kind_of(role).secretive else {}
+            for machine, settings in members.items():
+                if id(settings) not in found:
+                    found[id(settings)] = list(_references(settings))
+                yield from ((instance, role, machine, *reference) for reference in found[id(settings)])
 
 
 def _lacking(reference: str, where: Where, machines: list[str], known: Mapping[str, Mapping[str, bool]]) -> Fault:
