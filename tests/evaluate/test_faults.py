@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rolecall import pipeline
 from rolecall.errors import Faults
+from rolecall.evaluate.explain import explanation
+from rolecall.evaluate.members import resolve
+from rolecall.evaluate.references import unknown_secrets
+from rolecall.inventory.load import join
+from rolecall.model.inventory import Source
+from rolecall.service.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +153,17 @@ def test_a_tag_that_nobody_has_is_a_warning_with_the_nearest(make_project: MakeP
     ]
 
 
+def test_a_tag_that_nobody_has_is_a_warning_in_a_selection_too(make_project: MakeProject) -> None:
+    project = make_project(BASE + "[tags]\nweb = { any = ['quiet', 'quite'] }\n" + ALL + "tags.web = {}\n", club=CLUB)
+    assert warnings_of(project) == [
+        (
+            "warning: no machine has the tag 'quite'\n"
+            "  at inventory.toml:11:25 tags.web.any[1]\n"
+            "hint: did you mean 'quiet'?"
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("leaders", "message"),
     [
@@ -160,3 +179,56 @@ def test_too_few_or_too_many_machines_are_shown_but_not_planned(
     assert [fault["message"] for fault in pipeline.as_json(pipeline.members(project))["warnings"]] == [message]
     with pytest.raises(Faults, match=re.escape(message)):
         pipeline.check(project)
+
+
+WRAPPED = ["override", "order", "if", "merge"]
+WORDS = ["var", "kind", "host", "port", "user", "password", "content", "contents", "priority", "condition", "_type"]
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-1, 200)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "local", "remote", "auto", "a/b", "club.pass/passphrase", *WRAPPED]),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(WORDS), below, max_size=4),
+    max_leaves=8,
+)
+FIELDS = [
+    *("word", "times", "names", "ports", "kind", "either", "peer", "others", "more", "baseDir", "colour", "pairs"),
+    *("rest", "place", "places", "untold", "chosen", "login", "secret", "secrets", "_type", "content", "nothing"),
+]
+SETTINGS = st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=5)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "club.py").write_text(CLUB)
+    return Registry(modules)
+
+
+@given(SETTINGS, SETTINGS, SETTINGS)
+def test_settings_are_valid_or_faults_with_a_place_that_is_written(
+    registry: Registry, role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any]
+) -> None:
+    talk = {
+        "settings": {"word": "hi", **role},
+        "tags": {"quiet": {"settings": tag}},
+        "machines": {"jon": {"settings": machine}},
+    }
+    data = {
+        "machines": {"jon": {"tags": ["quiet"]}},
+        "instances": {"club": {"module": {"input": "self"}, "roles": {"talk": talk}}},
+    }
+    loaded, faults = join([Source(Path("inventory.json"), data)])
+    assert not faults
+    try:
+        membership = resolve(loaded, registry, {})
+    except Faults as error:
+        for fault in error.faults:
+            assert fault.where
+            written: Any = data
+            for key in fault.where.keys:
+                written = written[key]
+    else:
+        explanation(loaded, membership, ("club", "talk", "jon"), lambda where: where)
+        unknown_secrets(loaded, membership)
