@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -69,7 +69,7 @@ class AbsolutePath(str):
         cls, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """For editors."""
-        return {"type": "string", "pattern": "^/"}
+        return {"type": "string", "format": "absolute-path", "pattern": "^/"}
 
 
 _REFERENCE: Final = r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?)/([A-Za-z0-9_.-]+)"
@@ -133,5 +133,7 @@ def _calendar_event(text: str) -> str:
     )
 
 
-CalendarEvent = Annotated[str, AfterValidator(_calendar_event)]
+CalendarEvent = Annotated[
+    str, AfterValidator(_calendar_event), WithJsonSchema({"type": "string", "format": "calendar-event"})
+]
 """A time that recurs, as systemd.time(7) writes it."""
