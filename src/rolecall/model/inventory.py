@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, model_validator
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
 
@@ -48,75 +48,64 @@ RawSettings = dict[str, Any]
 class Meta(Table):
     """The project's own name and domain."""
 
-    name: str = ""
-    description: str = ""
-    domain: str = ""
+    name: str = Field("", description="What the project is called.")
+    description: str = Field("", description="One sentence for people.")
+    domain: str = Field("", description="Machines call one another `NAME.DOMAIN`; without one, `NAME`.")
 
 
 class Deploy(Table):
-    """How a machine is reached.
+    """How a machine is reached."""
 
-    Attributes:
-        target_host: ``[user@]host[:port]`` for SSH, ``dir:PATH`` for a directory that stands for a machine
-            (PATH relative to the project), or None where none is said yet.
-    """
-
-    target_host: str | None = None
+    target_host: str | None = Field(
+        None,
+        description="`[user@]host[:port]` for SSH, or `dir:PATH` for a directory that stands for a machine, where PATH "
+        "counts from the project. Without one, the machine is reached in the project's lab while that is up.",
+    )
 
 
 class State(Table):
-    """Folders that hold what cannot be made again, with commands to run around a backup.
+    """Folders that hold what cannot be made again, with commands (argument lists) to run around a backup."""
 
-    Attributes:
-        folders: Absolute paths on the machine.
-        before_backup: Command (argument vector) run before the folders are read.
-        after_backup: Command run after they were read, also when the backup failed.
-        before_restore: Command run before the folders are written back.
-        after_restore: Command run after they were written back, also when the restore failed.
-    """
-
-    folders: list[str]
-    before_backup: list[str] = []
-    after_backup: list[str] = []
-    before_restore: list[str] = []
-    after_restore: list[str] = []
+    folders: list[str] = Field(description="Absolute paths on the machine.")
+    before_backup: list[str] = Field([], description="Run before the folders are read.")
+    after_backup: list[str] = Field([], description="Run after they were read, also when the backup failed.")
+    before_restore: list[str] = Field([], description="Run before the folders are written back.")
+    after_restore: list[str] = Field([], description="Run after they were written back, also when that failed.")
 
 
 class Machine(Table):
     """A host."""
 
-    tags: list[Name] = []
-    description: str = ""
-    machine_class: Name = "linux"
-    platform: str = ""
-    state: dict[Name, State] = {}
-    deploy: Deploy = Deploy()
-    installed_at: int | None = None
+    tags: list[Name] = Field([], description="Names of sets that the machine is in.")
+    description: str = Field("", description="One sentence for people.")
+    machine_class: Name = Field("linux", description="What kind of machine it is; this is a tag of the machine too.")
+    platform: str = Field("", description="Its architecture, for people and tools.")
+    state: dict[Name, State] = Field({}, description="What backup services back up, under names of your choice.")
+    deploy: Deploy = Field(Deploy(), description="How it is reached.")
+    installed_at: int | None = Field(None, description="When it was installed, in seconds since 1970; tools write it.")
 
 
 class Module(Table):
-    """Where an instance's service comes from.
+    """Where an instance's service comes from."""
 
-    Attributes:
-        name: The module's name; the instance's own name when None.
-        input: None, ``"rolecall"`` or ``"clan-core"``: a shipped service; ``"self"``: the project's ``modules/``;
-            else an installed distribution.
-    """
-
-    name: str | None = None
-    input: str | None = None
+    name: str | None = Field(None, description="The service; left out, the instance's own name.")
+    input: str | None = Field(
+        None,
+        description='Left out, `"rolecall"` or `"clan-core"`: a shipped service; `"self"`: one of the project\'s '
+        "`modules/`; else the name of an installed distribution, or an alias under `inputs`.",
+    )
 
 
 class RoleMachine(Table):
     """One machine named in a role."""
 
-    settings: RawSettings = {}
+    settings: RawSettings = Field({}, description="Settings of this machine alone; they count before all others.")
 
 
 class RoleTag(Table):
     """One tag named in a role."""
 
-    settings: RawSettings = {}
+    settings: RawSettings = Field({}, description="Settings of the members with this tag.")
 
 
 def _tags_as_table(value: object) -> object:
@@ -129,16 +118,18 @@ def _tags_as_table(value: object) -> object:
 class Role(Table):
     """One role of an instance: who plays it, with what settings."""
 
-    machines: dict[Name, RoleMachine] = {}
-    tags: Annotated[dict[Name, RoleTag], BeforeValidator(_tags_as_table)] = {}
-    settings: RawSettings = {}
+    machines: dict[Name, RoleMachine] = Field({}, description="Machines that play the role.")
+    tags: Annotated[dict[Name, RoleTag], BeforeValidator(_tags_as_table)] = Field(
+        {}, description="Tags whose machines play the role: a list, or a table with settings for each tag."
+    )
+    settings: RawSettings = Field({}, description="Settings of all members of the role.")
 
 
 class Instance(Table):
     """One use of a service, under a name of the user's choice."""
 
-    module: Module = Module()
-    roles: dict[Name, Role] = {}
+    module: Module = Field(Module(), description="Which service it uses.")
+    roles: dict[Name, Role] = Field({}, description="Who plays which role of the service, with what settings.")
 
 
 class Selection(Table):
@@ -146,18 +137,12 @@ class Selection(Table):
 
     The tags that it names are plain: of machines, lists, or computed. An empty list says nothing; without `any`,
     `all` and `none` it selects no machine.
-
-    Attributes:
-        any: Tags of which a machine has at least one.
-        all: Tags of which it has each.
-        none: Tags of which it has none.
-        machines: Machines that have the tag whatever their tags are.
     """
 
-    any: list[Name] = []
-    all: list[Name] = []
-    none: list[Name] = []
-    machines: list[Name] = []
+    any: list[Name] = Field([], description="Tags of which a machine has at least one.")
+    all: list[Name] = Field([], description="Tags of which it has each.")
+    none: list[Name] = Field([], description="Tags of which it has none.")
+    machines: list[Name] = Field([], description="Machines that have the tag whatever their tags are.")
 
 
 def _form_of_tag(value: object) -> str:
@@ -177,10 +162,12 @@ class Inventory(Table):
     ``tags`` holds the user's own ``tags.T``; `Loaded.tags` has the machines' tags and the computed ones too.
     """
 
-    meta: Meta = Meta()
-    machines: dict[Name, Machine] = {}
-    tags: dict[Name, Tagged] = {}
-    instances: dict[Name, Instance] = {}
+    meta: Meta = Field(Meta(), description="The project's own name and domain.")
+    machines: dict[Name, Machine] = Field({}, description="The machines, by name.")
+    tags: dict[Name, Tagged] = Field(
+        {}, description="Tags of your own: a list of machines, or a table that selects machines by their other tags."
+    )
+    instances: dict[Name, Instance] = Field({}, description="Uses of services, under names of your choice.")
 
 
 class Source:
