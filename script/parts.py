@@ -44,6 +44,8 @@ cd "$folder"
 venv/bin/rolecall --version
 """
 
+EDITORS = "npm install --no-audit --no-fund --loglevel=error --prefix .venv/npm yaml-language-server@1.25.0"
+
 # Parts of one group run beside each other; groups follow one another. Two workers: the unit tests want both cores.
 UNIT_GROUPS = [{"lint": LINT, "types": TYPES, "layers": LAYERS}, {"unit": UNIT}]
 OTHER_GROUPS = [{"slow": SLOW}, {"docs": DOCS, "demo": DEMO, "wheel": WHEEL}, {"benchmarks": BENCHMARKS}]
@@ -103,6 +105,8 @@ def main() -> int:
 
     if not chosen.unit and os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which("borg"):
         install("borg", "borgbackup")  # without it the slow tests leave out what needs a real one
+    if not chosen.unit and not chosen.lab and shutil.which("npm"):
+        run("editors", EDITORS)  # without it the slow tests leave out what needs a language server
     groups = [{"fix": FIX}] if chosen.fix else []
     if not chosen.lab:
         groups += UNIT_GROUPS

@@ -14,10 +14,10 @@ import os
 import secrets
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rolecall import inventory
+from rolecall import files, inventory
 from rolecall import vars as var_store
 from rolecall.deploy.fleet import Fleet, Wanted
 from rolecall.deploy.target import Target, find_target, pinned_keys
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
     from rolecall.model.vars import Recipe, StoredVar, VarKey
+    from rolecall.service.contract import Service
     from rolecall.service.member import World
     from rolecall_agent import protocol
     from rolecall_agent.content import Secret
@@ -212,6 +213,50 @@ def _evaluated(project: Project, found: Members, world: World, machines: Iterabl
     configured = configure(membership, world, machines, memory)
     makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
     return Evaluation(found, world, configured, waves(membership), makes)
+
+
+def schema(project: Project) -> tuple[str, tuple[Fault, ...]]:
+    """The JSON Schema of the project's inventory, as text, and a warning for each module that does not load.
+
+    Raises:
+        Faults: When a file of the inventory cannot be read.
+    """
+    from pydantic_core import to_json  # noqa: PLC0415 - no other command pays for it
+
+    from rolecall.inventory.schema import schema as schema_of  # noqa: PLC0415 - as above
+
+    loaded, _ = inventory.read(project)
+    registry = _registry(project, loaded, Memory())
+    # Where each module is named first; None for those that no instance names.
+    named: dict[tuple[str | None, str], Where | None] = {}
+    used = {}
+    for name, instance in loaded.inventory.instances.items():
+        used[name] = (instance.module.input, instance.module.name or name)
+        named.setdefault(used[name], Where(keys=("instances", name, "module")))
+    for source in (None, "self"):
+        named |= {(source, name): named.get((source, name)) for name in registry.names(source)}
+    found: dict[tuple[str | None, str], Service] = {}
+    warnings: list[Fault] = []
+    for (source, name), where in named.items():
+        try:
+            found[source, name] = registry.find(source, name, where or Where(project.modules)).service
+        except Faults as error:
+            warnings += [replace(fault, warning=True) for fault in error.faults]
+    services = {name: found[module] for name, module in used.items() if module in found}
+    modules = {(source, name): service for (source, name), service in found.items() if source in {None, "self"}}
+    located = tuple(inventory.locate(warning, loaded.sources) for warning in warnings)
+    return to_json(schema_of(loaded, services, modules), indent=2).decode() + "\n", located
+
+
+def write_schema(project: Project) -> tuple[Fault, ...]:
+    """Writes the schema to where `rolecall init` tells editors of it; the warnings.
+
+    Raises:
+        Faults: As `schema`.
+    """
+    text, warnings = schema(project)
+    files.replace(project.schema, text)
+    return warnings
 
 
 def recipes(project: Project) -> list[Recipe]:

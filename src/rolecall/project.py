@@ -60,6 +60,11 @@ class Project:
         return self.local / "pending"
 
     @property
+    def schema(self) -> Path:
+        """The JSON Schema of the inventory, for editors."""
+        return self.root / "inventory.schema.json"
+
+    @property
     def lab(self) -> Path:
         """The state of this project's lab."""
         return self.local / "lab"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
 
 INVENTORY = """\
+#:schema ./inventory.schema.json
 # The inventory of this project: what the machines are, and what they do together.
 # `rolecall check` reads it, `rolecall plan` shows what would change, `rolecall update` does it.
 
@@ -38,11 +39,12 @@ name = {name}
 @click.argument("folder", default=".")
 @click.pass_obj
 def init(invocation: Invocation, folder: str) -> None:
-    """Start a project in FOLDER: an inventory to fill in, and a key of your own for its secrets.
+    """Start a project in FOLDER: an inventory to fill in, its schema for editors, a key of your own for secrets.
 
     Example: rolecall init backups
     """
     from rolecall.errors import Where, fault  # noqa: PLC0415 - imported when used, here and below
+    from rolecall.pipeline import write_schema  # noqa: PLC0415 - as above
     from rolecall.project import Project  # noqa: PLC0415 - as above
     from rolecall.vars import admins, create_identity  # noqa: PLC0415 - as above
 
@@ -62,6 +64,7 @@ def init(invocation: Invocation, folder: str) -> None:
         identity = None if admins(project) else create_identity(project, _user())
         # The inventory last: it makes the folder a project, and `init` can be tried again until then.
         (project.root / "inventory.toml").write_text(INVENTORY.format(name=_quoted(project.root.name)), "utf-8")
+        write_schema(project)
     except OSError as error:
         raise fault(f"cannot start a project in {project.root}: {error.strerror}") from None
     lines = [f"made {project.root / 'inventory.toml'}"]

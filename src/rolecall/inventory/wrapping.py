@@ -47,6 +47,7 @@ def source(file: Path, whole: object) -> Source:
     if faults := check(whole):
         raise Faults(faults)
     top = dict(_table(whole))
+    top.pop("$schema", None)  # for editors (see rolecall.inventory.schema)
     inputs = {
         name: url
         for name, value in _table(top.pop("inputs", {})).items()
