@@ -20,9 +20,11 @@ class Project:
 
     Attributes:
         root: The folder with the inventory.
+        nix: Whether Nix itself is to evaluate what is written in Nix; otherwise it is read as data.
     """
 
     root: Path
+    nix: bool = False
 
     @property
     def keys(self) -> Path:

@@ -72,10 +72,12 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rolecall", message="%(prog)s %(version)s")
 @click.option("-C", "--project", "folder", default=".", metavar="FOLDER", help="The project (default: here or above).")
+@click.option("--nix", is_flag=True, help="Have an inventory in Nix evaluated by Nix itself, not read as data.")
 @click.pass_obj
-def rolecall(invocation: Invocation, folder: str) -> None:
+def rolecall(invocation: Invocation, folder: str, *, nix: bool) -> None:
     """Declare a distributed service once; every machine plays its role."""
     invocation.folder = Path(folder)
+    invocation.nix = nix
 
 
 def main() -> None:

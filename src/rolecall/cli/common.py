@@ -27,10 +27,12 @@ class Invocation:
     Attributes:
         folder: Where the project is looked for.
         json: Whether to print one JSON document instead of text.
+        nix: Whether Nix itself evaluates an inventory in Nix.
     """
 
     folder: Path = field(default_factory=Path)
     json: bool = False
+    nix: bool = False
 
     @property
     def project(self) -> Project:
@@ -39,7 +41,7 @@ class Invocation:
         Raises:
             Faults: When there is none.
         """
-        return Project(find_root(self.folder))
+        return Project(find_root(self.folder), self.nix)
 
     @property
     def lab(self) -> Lab | None:

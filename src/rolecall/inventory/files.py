@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -61,13 +62,19 @@ def find(project: Project) -> list[Path]:
     return [*layer, *own]
 
 
-def read(file: Path) -> Source:
+def read(file: Path, *, nix: bool = False) -> Source:
     """What one file says.
+
+    Args:
+        file: The file.
+        nix: Whether Nix itself is to evaluate one that is written in Nix.
 
     Raises:
         Faults: All that is wrong with its notation, each with the file, and line and column where known.
     """
     module = notation(file)
+    if nix and file.suffix == ".nix":
+        module = cast("Notation", import_module("rolecall.inventory.notations.nix_program"))
     try:
         if module is None:
             raise syntax_fault("this notation is unknown")
@@ -76,6 +83,25 @@ def read(file: Path) -> Source:
         raise Faults([Fault(f"nested deeper than {DEPTH} levels", Where(file))]) from None
     except Faults as faults:
         raise Faults(each.at(replace(each.where or Where(), file=file)) for each in faults.faults) from None
+
+
+def asks_for_nix(project: Project) -> bool:
+    """Whether Nix itself is to evaluate files in Nix: by the command, or ``tool.rolecall.nix`` of pyproject.toml.
+
+    Raises:
+        Faults: When that file cannot be read, or holds something else there than true or false.
+    """
+    file = project.root / "pyproject.toml"
+    if project.nix or not file.is_file():
+        return project.nix
+    try:
+        table = tomllib.loads(text(file)).get("tool", {}).get("rolecall", {})
+    except tomllib.TOMLDecodeError as error:
+        raise Faults([Fault(f"TOML: {error}", Where(file))]) from None
+    chosen = table.get("nix", False)
+    if not isinstance(chosen, bool):
+        raise Faults([Fault("expected true or false", Where(file, ("tool", "rolecall", "nix")))])
+    return chosen
 
 
 def notation(file: Path) -> Notation | None:

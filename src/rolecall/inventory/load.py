@@ -39,9 +39,11 @@ def read(project: Project) -> tuple[Loaded, tuple[Fault, ...]]:
     """
     sources: list[Source] = []
     unread: list[Fault] = []
-    for file in files.find(project):
+    found = files.find(project)
+    nix = any(file.suffix == ".nix" for file in found) and files.asks_for_nix(project)
+    for file in found:
         try:
-            sources.append(files.read(file))
+            sources.append(files.read(file, nix=nix))
         except Faults as error:
             unread += _located(error.faults, [Source(file, {})])
     sources[:0] = _folders(project)

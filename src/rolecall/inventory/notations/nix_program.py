@@ -1,0 +1,93 @@
+"""Nix, evaluated by Nix itself: only where the project or its user asks for it, since such a file is a program.
+
+`nix-instantiate(1)` evaluates it without a store to write to, so nothing is built and nothing fetched. The file may be
+all that `nix.py` reads, also with what lies beyond data, and a function of `lib` and the like.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from rolecall.inventory import wrapping
+from rolecall.inventory.data import BYTES, syntax_fault
+from rolecall.model.inventory import Source
+
+SECONDS: Final = 60
+
+# What is around the inventory can be anything, so Nix picks it out. Paths become texts, for without a store they have no
+# other form. `lib` is that of nixpkgs where NIX_PATH has one, else the part of it that marks priorities.
+_PICK: Final = """
+{ file }:
+let
+  inherit (builtins) isAttrs isFunction isList isPath mapAttrs tryEval;
+  override = priority: content: { _type = "override"; inherit priority content; };
+  order = priority: content: { _type = "order"; inherit priority content; };
+  marks = {
+    mkOverride = override; mkForce = override 50; mkVMOverride = override 10; mkImageMediaOverride = override 60;
+    mkDefault = override 1000; mkOptionDefault = override 1500;
+    mkOrder = order; mkBefore = order 500; mkAfter = order 1500;
+    mkIf = condition: content: { _type = "if"; inherit condition content; };
+    mkMerge = contents: { _type = "merge"; inherit contents; };
+  };
+  found = tryEval <nixpkgs/lib>;
+  lib = if found.success then import found.value else marks;
+  given = { inherit lib inputs; config = { }; self = { }; };
+  called = value: if isFunction value then called (value given) else value;
+  flake = called (import (/. + file));
+  named = flake.inputs or { };
+  inputs = mapAttrs (name: _: throw "the input ${name} is not there: only what the file itself says can be read") named
+    // { self = { }; flake-parts = { inherit lib; } // { lib.mkFlake = _: called; }; };
+  top = if flake ? outputs then called (flake.outputs inputs) else flake;
+  picked =
+    if top ? instances || top ? tags then top
+    else if top ? clan then { clan.inventory = (called top.clan).inventory; }
+    else if top ? inventory then { inherit (top) inventory; }
+    else top;
+  plain = value:
+    if isAttrs value then mapAttrs (_: plain) value
+    else if isList value then map plain value
+    else if isPath value then toString value
+    else value;
+  urls = mapAttrs (_: input: if isAttrs input then input.url or "" else input) named;
+in
+{ whole = plain picked; inherit urls; }
+"""
+
+
+def read(text: str, file: Path) -> Source:  # noqa: ARG001 - as every notation; Nix reads the file itself
+    """The inventory that a Nix file evaluates to.
+
+    Raises:
+        Faults: What Nix says, with line and column; when there is no Nix, or it takes longer than `SECONDS`.
+    """
+    command = ["nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode", "--store", "dummy://"]
+    command += ["--option", "allow-import-from-derivation", "false", "--argstr", "file", str(file.resolve())]
+    try:
+        done = subprocess.run(
+            [*command, "-E", _PICK], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
+        )
+    except FileNotFoundError:
+        hint = "install Nix (on Debian: apt-get install nix-bin), or go without `--nix` if the file is plain data"
+        raise syntax_fault("there is no `nix-instantiate` here", hint=hint) from None
+    except subprocess.TimeoutExpired:
+        raise syntax_fault(f"Nix has not evaluated this in {SECONDS} seconds") from None
+    if done.returncode:
+        raise syntax_fault(*_told(done.stderr.decode(errors="replace"), file))
+    if len(done.stdout) > BYTES:
+        raise syntax_fault(f"evaluates to more than {BYTES // 1024**2} MiB")
+    outcome = json.loads(done.stdout)
+    source = wrapping.source(file, outcome["whole"])
+    return Source(file, source.data, source.prefix, {name: url for name, url in outcome["urls"].items() if url})
+
+
+def _told(said: str, file: Path) -> tuple[str, int, int]:
+    """What Nix says is wrong, and its line and column in the file."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    message = re.search(r"^error: (.*?)(?:\n\s*\n|\n\s+at |\n\s*[«(]|\Z)", plain, re.MULTILINE | re.DOTALL)
+    place = re.search(rf"at {re.escape(str(file.resolve()))}:(\d+):(\d+)", plain)
+    words = " ".join(message[1].split()) if message else "it failed without a word"
+    return f"Nix: {words}", *((int(place[1]), int(place[2])) if place else (0, 0))
