@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
+    from rolecall.model.exports import Exported
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
     from rolecall.model.vars import Recipe, StoredVar, VarKey
-    from rolecall.service.member import Exported, World
+    from rolecall.service.member import World
     from rolecall_agent import protocol
     from rolecall_agent.content import Secret
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rolecall.deploy.target import Target
+    from rolecall.model.exports import Exported
     from rolecall.service import Backups
-    from rolecall.service.member import Exported
 
     Offers = Sequence[Exported[Backups]]
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rolecall.errors import Fault, Faults, Where, dotted, nearest, sentences
 from rolecall.evaluate.authors import calling
+from rolecall.evaluate.limits import instance_limits, role_limits
 from rolecall.evaluate.merge import Layer, Malformed, merge
 from rolecall.evaluate.validation import setting_faults
 from rolecall.model.membership import Cast, Membership
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
     from rolecall.evaluate.merge import Problem
+    from rolecall.model.exports import Interface
     from rolecall.model.inventory import Instance, Loaded
     from rolecall.model.inventory import Role as Declared
-    from rolecall.service.contract import Interface, Role, Service
+    from rolecall.service.contract import Role, Service
     from rolecall.service.member import Question
     from rolecall.service.registry import Registry
 
@@ -86,12 +88,11 @@ def resolve(
     kept |= {name: resolved for name, resolved in found.items() if not (resolved.faults or resolved.warnings)}
     if faults := [fault for resolved in found.values() for fault in resolved.faults]:
         raise Faults(faults)
-    return Membership(
-        services,
-        {name: resolved.casts for name, resolved in found.items() if resolved.casts is not None},
-        tuple(warning for resolved in found.values() for warning in resolved.warnings),
-        tuple(fault for resolved in found.values() for fault in resolved.unfit),
-    )
+    casts = {name: resolved.casts for name, resolved in found.items() if resolved.casts is not None}
+    unfit = [fault for resolved in found.values() for fault in resolved.unfit]
+    unfit += instance_limits((name, services[name], played) for name, played in casts.items())
+    warnings = [warning for resolved in found.values() for warning in resolved.warnings]
+    return Membership(services, casts, tuple(warnings), tuple(unfit))
 
 
 def playing(loaded: Loaded, machines: Iterable[str]) -> set[str]:
@@ -158,7 +159,7 @@ def _resolved(
     warnings = [*_unknown_tags(loaded, where, instance)]
     unfit: list[Fault] = []
     if any(cast.settings for cast in casts.values()):
-        unfit = [fault for role in service.roles.values() for fault in _counted(where, role, casts)]
+        unfit = [*role_limits(where, service, casts)]
     else:
         message = f"the instance {where.keys[1]!r} has no members"
         warnings.append(Fault(message, where, "give its roles machines or tags", warning=True))
@@ -272,12 +273,3 @@ def _unknown_tags(loaded: Loaded, where: Where, instance: Instance) -> Iterable[
                 at = Where(keys=(*where.keys, "roles", role, "tags", tag))
                 hint = nearest(tag, (name for name in loaded.tags if loaded.tags[name]), what="tags")
                 yield Fault(f"no machine has the tag {tag!r}", at, hint, warning=True)
-
-
-def _counted(where: Where, role: Role[Any], casts: Mapping[str, Cast]) -> Iterable[Fault]:
-    count = len(casts[role.name].settings)
-    at = Where(keys=(*where.keys, "roles", role.name))
-    if count < role.minimum:
-        yield Fault(f"the role {role.name!r} needs at least {role.minimum} machine(s), it has {count}", at)
-    if role.maximum is not None and count > role.maximum:
-        yield Fault(f"the role {role.name!r} takes at most {role.maximum} machine(s), it has {count}", at)

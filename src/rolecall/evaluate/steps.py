@@ -16,18 +16,20 @@ from pydantic import ValidationError
 
 from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.evaluate.authors import calling, results
+from rolecall.model.exports import Exported
 from rolecall.model.vars import Recipe, VarKey
 from rolecall.service.contract import Var
 from rolecall.service.interfaces import State
-from rolecall.service.member import Exported, Host, Member, World
+from rolecall.service.member import Host, Member, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from rolecall.model.exports import Interface
     from rolecall.model.inventory import Inventory
     from rolecall.model.membership import Membership
     from rolecall.model.vars import StoredVar
-    from rolecall.service.contract import Interface, Publisher, Role
+    from rolecall.service.contract import Publisher, Role
 
     Make = Callable[[Sequence[Recipe]], Mapping[VarKey, StoredVar]]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from rolecall.model.exports import NotDeclaredError
 
+if TYPE_CHECKING:
+    from rolecall.model.exports import Exported, Interface, InterfaceT
     from rolecall_agent.content import Secret
 
 
@@ -42,6 +44,8 @@ class VarFile:
 
 
 ValuesT_co = TypeVar("ValuesT_co", covariant=True)
+Published = Callable[..., "Sequence[Exported[Any]]"]
+"""Gives what is published of an interface by machine, instance, role and service, each None for any."""
 
 
 class Generator(Protocol[ValuesT_co]):
@@ -62,20 +66,46 @@ class Generator(Protocol[ValuesT_co]):
         """What service code sees: public values as text, secrets as references."""
 
 
+Values = Mapping[str, bytes]
+"""What a var holds, by file; secret values included: a generator is the one place where they may be seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a generator may know while it runs.
+    """What a generator may know while it runs: the member's settings, and what its var declares to need.
 
     Attributes:
         key: The var being made.
         settings: The member's settings.
-        inputs: Values of the vars named as inputs, by their names and files. Secret ones are included: a generator
-            is the one place where values may be seen.
+        inputs: The vars of its own role that it needs, as this member has them, by name.
+        peers: The vars of other roles that it needs: by name, then by the machine of each member of that role.
     """
 
     key: VarKey
     settings: Any
-    inputs: Mapping[str, Mapping[str, bytes]]
+    inputs: Mapping[str, Values]
+    peers: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+    _interfaces: tuple[type[Interface], ...] = ()
+    _published: Published | None = None
+
+    def exports(
+        self,
+        interface: type[InterfaceT],
+        *,
+        machine: str | None = None,
+        instance: str | None = None,
+        role: str | None = None,
+        service: str | None = None,
+    ) -> Sequence[Exported[InterfaceT]]:
+        """What is published of an interface, as for `Member.exports`.
+
+        Raises:
+            NotDeclaredError: When the var does not declare to need the interface.
+        """
+        if interface not in self._interfaces or self._published is None:
+            what = f"exports of {interface.__name__}"
+            raise NotDeclaredError(f"this step reads {what} and does not declare it in its needs=")
+        return self._published(interface, machine, instance, role, service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +117,9 @@ class Recipe:
         generator: How it is made.
         origin: ``instance.role`` that wants it, for messages.
         settings: Final settings of the member.
-        inputs: Vars whose values the generator reads, by the names it knows them under.
+        inputs: Vars of the same member whose values the generator reads, by the names it knows them under.
+        peers: Vars of other roles likewise, by name and machine; one table, shared by all members of the role.
+        interfaces: What of the exports the generator reads.
     """
 
     key: VarKey
@@ -95,6 +127,8 @@ class Recipe:
     origin: str
     settings: Any = None
     inputs: tuple[tuple[str, VarKey], ...] = ()
+    peers: Mapping[str, Mapping[str, VarKey]] = field(default_factory=dict)
+    interfaces: tuple[type[Interface], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 A module is a Python package or file with a `Service`; shipped services use nothing but these names.
 """
 
+from rolecall.model.exports import Exported, Interface
 from rolecall.model.vars import Context, Generator, VarFile
-from rolecall.service.contract import ContractError, Interface, NoSettings, Role, Service, Var
+from rolecall.service.contract import ContractError, NoSettings, Role, Service, Var
 from rolecall.service.generators import Passphrase, SecretText, SSHKey, SSHKeyPair
 from rolecall.service.interfaces import Backups, State
-from rolecall.service.member import Exported, Member
+from rolecall.service.member import Member
 from rolecall.service.settings import AbsolutePath, CalendarEvent, Settings
 from rolecall.service.units import service_unit, timer_unit
 from rolecall_agent.configuration import Check

@@ -5,13 +5,14 @@ Everything is declared by plain values and decorated functions, so that it can b
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
+from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.inventory import NAME_PATTERN
+from rolecall.model.vars import VarFile
 from rolecall.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,17 +25,11 @@ if TYPE_CHECKING:
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 ValuesT = TypeVar("ValuesT")
-InterfaceT = TypeVar("InterfaceT", bound="Interface")
+FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
 
 
 class ContractError(Exception):
-    """A service breaks the contract; the message says how."""
-
-
-class Interface(BaseModel):
-    """Base of what members publish for others: typed data, from declarations and public vars only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    """A service breaks the contract; the message says how. It is raised in the line that does."""
 
 
 class NoSettings(Settings):
@@ -49,13 +44,17 @@ class Var(Generic[ValuesT]):
         role: The role that declared it.
         name: Unique in the service; the var of a member is called ``INSTANCE.NAME``.
         generator: How it is made.
-        needs: Vars of the same role: the generator reads the values that they have for the same member.
+        needs: What must be there before it is made: all that its generator may read (see `Context`).
     """
 
     role: Role[Any]
     name: str
     generator: Generator[ValuesT]
-    needs: tuple[Var[Any], ...] = ()
+    needs: tuple[Need, ...] = ()
+
+
+Need = Var[Any] | type[Interface]
+"""What a step may declare to read: a var of its service, or what anybody publishes of an interface."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -70,7 +69,7 @@ class Publisher:
 
     interface: type[Interface]
     function: Callable[[Any], Iterable[Interface]]
-    needs: tuple[Var[Any] | type[Interface], ...]
+    needs: tuple[Need, ...]
 
 
 @dataclass(eq=False, slots=True)
@@ -84,6 +83,7 @@ class Role(Generic[SettingsT]):
         description: One sentence.
         minimum: Fewest machines that must play it in an instance that has members.
         maximum: Most machines that may, or None.
+        excluded: Names of the roles of the service that no machine may play beside it in one instance.
     """
 
     service: Service
@@ -92,37 +92,33 @@ class Role(Generic[SettingsT]):
     description: str
     minimum: int
     maximum: int | None
+    excluded: set[str] = field(default_factory=set)
     vars: dict[str, Var[Any]] = field(default_factory=dict)
     publishers: list[Publisher] = field(default_factory=list)
     configurers: list[Callable[[Any], Iterable[Resource]]] = field(default_factory=list)
     checkers: list[Callable[[Any], Iterable[Check]]] = field(default_factory=list)
 
-    def var(self, name: str, generator: Generator[ValuesT], *, needs: Iterable[Var[Any]] = ()) -> Var[ValuesT]:
+    def var(self, name: str, generator: Generator[ValuesT], *, needs: Iterable[Need] = ()) -> Var[ValuesT]:
         """Declares a var that is made once for every member of this role.
 
         Args:
             name: Unique in the service.
             generator: How it is made.
-            needs: Vars of this role whose values the generator reads in `Context.inputs`.
+            needs: Vars of this service and interfaces: the generator may read these, and no others.
 
         Raises:
-            ContractError: When the service has a var of that name, or a need is no var of this role.
+            ContractError: When the service has a var of that name, or the generator or a need is none.
         """
+        what = f"{self.service.name}.{self.name}: the var {name!r}"
         _require_name(name, f"{self.service.name}.{self.name}: var")
         if any(name in role.vars for role in self.service.roles.values()):
             raise ContractError(f"{self.service.name} declares the var {name!r} twice")
-        handle = Var(self, name, generator, tuple(needs))
-        for need in handle.needs:
-            if getattr(need, "role", None) is not self:
-                raise ContractError(
-                    f"{self.service.name}.{self.name}: the var {name!r} needs {_named(need)}; "
-                    "what a generator can read is vars of its own role"
-                )
-        self.vars[name] = handle
+        _require_generator(generator, what)
+        self.vars[name] = handle = Var(self, name, generator, _readable(needs, self.service, what))
         return handle
 
     def exports(
-        self, interface: type[InterfaceT], *, needs: Iterable[Var[Any] | type[Interface]] = ()
+        self, interface: type[InterfaceT], *, needs: Iterable[Need] = ()
     ) -> Callable[
         [Callable[[Member[SettingsT]], Iterable[InterfaceT]]], Callable[[Member[SettingsT]], Iterable[InterfaceT]]
     ]:
@@ -133,20 +129,16 @@ class Role(Generic[SettingsT]):
             needs: Vars of this service and interfaces: the function may read these, and no others.
 
         Raises:
-            ContractError: When a need is anything else.
+            ContractError: When the interface is none, or a need is anything else.
         """
-        needed = tuple(needs)
-        for need in needed:
-            if not _readable(need, self.service):
-                raise ContractError(
-                    f"{self.service.name}.{self.name}: the export of {interface.__name__} needs {_named(need)}; "
-                    "what a member can read is vars of its own service and interfaces"
-                )
+        what = f"{self.service.name}.{self.name}: the export of {getattr(interface, '__name__', repr(interface))}"
+        _require_interface(interface, what)
+        needed = _readable(needs, self.service, what)
 
         def mark(
             function: Callable[[Member[SettingsT]], Iterable[InterfaceT]],
         ) -> Callable[[Member[SettingsT]], Iterable[InterfaceT]]:
-            self.publishers.append(Publisher(interface, function, needed))
+            self.publishers.append(Publisher(interface, _function(function, what), needed))
             return function
 
         return mark
@@ -155,14 +147,14 @@ class Role(Generic[SettingsT]):
         self, function: Callable[[Member[SettingsT]], Iterable[Resource]]
     ) -> Callable[[Member[SettingsT]], Iterable[Resource]]:
         """Marks the function that yields what a member's machine must have."""
-        self.configurers.append(function)
+        self.configurers.append(_function(function, f"{self.service.name}.{self.name}: configure"))
         return function
 
     def check(
         self, function: Callable[[Member[SettingsT]], Iterable[Check]]
     ) -> Callable[[Member[SettingsT]], Iterable[Check]]:
         """Marks the function that yields the commands that show that a member works."""
-        self.checkers.append(function)
+        self.checkers.append(_function(function, f"{self.service.name}.{self.name}: check"))
         return function
 
 
@@ -173,15 +165,19 @@ class Service:
     Attributes:
         name: The module's name.
         description: One sentence.
+        maximum_instances: Most instances with members that an inventory may have of it, or None.
     """
 
     name: str
     description: str
-    roles: dict[str, Role[Any]] = field(default_factory=dict)
-    machine_configurers: list[Callable[[Any], Iterable[Resource]]] = field(default_factory=list)
+    maximum_instances: int | None = None
+    roles: dict[str, Role[Any]] = field(default_factory=dict, init=False)
+    machine_configurers: list[Callable[[Any], Iterable[Resource]]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         _require_name(self.name, "service")
+        if self.maximum_instances is not None and self.maximum_instances < 1:
+            raise ContractError(f"{self.name}: at most {self.maximum_instances} instances are none")
 
     def role(
         self,
@@ -191,18 +187,34 @@ class Service:
         description: str,
         minimum: int = 0,
         maximum: int | None = None,
+        excludes: Iterable[Role[Any]] = (),
     ) -> Role[SettingsT]:
         """Declares a role. Machines of earlier roles switch before those of later ones.
 
+        Args:
+            name: Its name in the inventory.
+            settings: The model of its settings.
+            description: One sentence.
+            minimum: Fewest machines that must play it in an instance that has members.
+            maximum: Most machines that may.
+            excludes: Roles declared before that no machine may play beside this one in the same instance.
+
         Raises:
-            ContractError: When the name is taken or no name, or the bounds exclude every number.
+            ContractError: When the name is taken or no name, the settings are no model of settings, the bounds exclude
+                every number, or an excluded role is none of this service.
         """
         _require_name(name, f"{self.name}: role")
         if name in self.roles:
             raise ContractError(f"{self.name} declares the role {name!r} twice")
         if minimum < 0 or (maximum is not None and maximum < minimum):
             raise ContractError(f"{self.name}.{name}: no number of machines is at least {minimum}, at most {maximum}")
+        _require_settings(settings, f"{self.name}.{name}")
         role = Role(self, name, settings, description, minimum, maximum)
+        for other in excludes:
+            if getattr(other, "service", None) is not self:
+                raise ContractError(f"{self.name}.{name} excludes {_named(other)}, which is no role of {self.name}")
+            role.excluded.add(other.name)
+            other.excluded.add(name)
         self.roles[name] = role
         return role
 
@@ -210,22 +222,69 @@ class Service:
         self, function: Callable[[tuple[Member[Any], ...]], Iterable[Resource]]
     ) -> Callable[[tuple[Member[Any], ...]], Iterable[Resource]]:
         """Marks a function that gets all members of this service on one machine, once, whatever their roles."""
-        self.machine_configurers.append(function)
+        self.machine_configurers.append(_function(function, f"{self.name}: machine"))
         return function
 
 
-def _readable(need: object, service: Service) -> bool:
-    if isinstance(need, Var):
-        return need.role.service is service
-    return isinstance(need, type) and issubclass(need, Interface)
+def _readable(needs: Iterable[Need], service: Service, what: str) -> tuple[Need, ...]:
+    needed = tuple(needs)
+    for need in needed:
+        if isinstance(need, Var) and need.role.service is service:
+            continue
+        if not (isinstance(need, type) and issubclass(need, Interface)):
+            raise ContractError(
+                f"{what} needs {_named(need)}; what a step can read is vars of its own service and interfaces"
+            )
+        _require_interface(need, what)
+    return needed
 
 
-def _named(need: object) -> str:
-    if isinstance(need, Var):
-        return f"the var {need.name!r} of {need.role.service.name}.{need.role.name}"
-    return need.__name__ if isinstance(need, type) else repr(need)
+def _require_settings(settings: object, what: str) -> None:
+    if not (isinstance(settings, type) and issubclass(settings, Settings)):
+        raise ContractError(f"{what}: its settings are {_named(settings)}, which is no class below Settings")
 
 
-def _require_name(name: str, what: str) -> None:
-    if not re.fullmatch(NAME_PATTERN, name):
+def _require_interface(interface: object, what: str) -> None:
+    if not (isinstance(interface, type) and issubclass(interface, Interface)) or interface is Interface:
+        raise ContractError(f"{what}: {_named(interface)} is no interface: a class of its own, below Interface")
+    for key, value in Interface.model_config.items():
+        if interface.model_config.get(key) != value:
+            raise ContractError(f"{what}: the interface {interface.__name__} must keep {key}={value!r}")
+
+
+def _require_generator(generator: object, what: str) -> None:
+    files = getattr(generator, "files", None)
+    if (
+        isinstance(generator, type)
+        or not (isinstance(files, tuple) and files and all(isinstance(file, VarFile) for file in files))
+        or not all(callable(getattr(generator, method, None)) for method in ("generate", "view"))
+    ):
+        raise ContractError(f"{what} is made by {_named(generator)}, which is no generator (files, generate, view)")
+    if len({file.name for file in files}) < len(files):
+        raise ContractError(f"{what} has two files of one name")
+
+
+def _function(function: FunctionT, what: str) -> FunctionT:
+    """The function, when it can be called with one argument and yields or returns what it gives."""
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError):
+        raise ContractError(f"{what} takes a function of one argument, not {_named(function)}") from None
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ContractError(f"{what} takes a plain function, and {_named(function)} is async")
+    return function
+
+
+def _named(thing: object) -> str:
+    match thing:
+        case Var():
+            return f"the var {thing.name!r} of {thing.role.service.name}.{thing.role.name}"
+        case Role():
+            return f"the role {thing.service.name}.{thing.name}"
+        case _:
+            return str(getattr(thing, "__name__", None) or repr(thing))
+
+
+def _require_name(name: object, what: str) -> None:
+    if not (isinstance(name, str) and re.fullmatch(NAME_PATTERN, name)):
         raise ContractError(f"{what}: {name!r} is no name (letters, digits, _ and -)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rolecall.service.contract import Interface
+from rolecall.model.exports import Interface
 from rolecall.service.settings import AbsolutePath  # noqa: TC001 - pydantic reads it when the program runs
 
 

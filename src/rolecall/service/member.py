@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from rolecall.model.exports import Exported, Interface, InterfaceT, NotDeclaredError
 from rolecall.model.vars import VarKey
-from rolecall.service.contract import InterfaceT, SettingsT
+from rolecall.service.contract import SettingsT
 from rolecall_agent.content import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolecall.model.vars import StoredVar
-    from rolecall.service.contract import Interface, Role, Var
+    from rolecall.service.contract import Need, Role, Var
 
 OtherT = TypeVar("OtherT")
-_Asked = tuple["type[Interface]", "str | None", "str | None"]  # an interface; a machine and an instance, or any
+Filter = tuple["str | None", "str | None", "str | None", "str | None"]  # as FILTERS, each None for any
+FILTERS = ("machine", "instance", "role", "service")
 Question = tuple[Any, ...]  # the name of a method of World, and its arguments
 
 
@@ -36,23 +39,6 @@ class Host:
     port: int = 22
 
 
-@dataclass(frozen=True, slots=True)
-class Exported(Generic[InterfaceT]):
-    """Data that somebody published.
-
-    Attributes:
-        value: The data.
-        machine: The machine whose member published it.
-        instance: The instance, or "" when the machine itself declares it in the inventory.
-        role: The role, or "" likewise.
-    """
-
-    value: InterfaceT
-    machine: str
-    instance: str = ""
-    role: str = ""
-
-
 @dataclass(slots=True)
 class World:
     """Everything that members may read of one another. One object, shared by all members of an evaluation.
@@ -68,26 +54,33 @@ class World:
     hosts: Mapping[str, Host]
     vars: dict[VarKey, StoredVar] = field(default_factory=dict)
     exports: dict[type[Interface], Sequence[Exported[Any]]] = field(default_factory=dict)
-    _index: dict[_Asked, list[Exported[Any]]] = field(default_factory=dict)
-    _needs: tuple[Var[Any] | type[Interface], ...] | None = None
+    _index: dict[tuple[Any, ...], dict[Any, list[Exported[Any]]]] = field(default_factory=dict)
+    _needs: tuple[Need, ...] | None = None
     _heard: dict[Question, object] | None = None
 
     def publish(self, interface: type[InterfaceT], exports: Iterable[Exported[InterfaceT]]) -> None:
-        """Everything that there is of an interface, at once; members then see it by machine, instance and role."""
-        found = sorted(exports, key=lambda export: (export.machine, export.instance, export.role))
-        self.exports[interface] = found
-        for export in found:
-            for machine in (export.machine, None):
-                for instance in (export.instance, None):
-                    self._index.setdefault((interface, machine, instance), []).append(export)
+        """Everything that there is of an interface, at once; from then on members see it."""
+        self.exports[interface] = sorted(exports, key=lambda export: (export.machine, export.instance, export.role))
 
-    def published(
-        self, interface: type[InterfaceT], machine: str | None, instance: str | None
-    ) -> Sequence[Exported[InterfaceT]]:
-        """What is published of an interface, by everybody where None; found at once, however much there is."""
-        found: Sequence[Exported[Any]] = self._index.get((interface, machine, instance), ())
+    def published(self, interface: type[InterfaceT], *wanted: str | None) -> Sequence[Exported[InterfaceT]]:
+        """What is published of an interface; found at once, however much there is.
+
+        Args:
+            interface: The interface.
+            wanted: A value for each of `FILTERS`, None for any.
+        """
+        chosen = tuple(name for name, value in zip(FILTERS, wanted, strict=True) if value is not None)
+        found: Sequence[Exported[Any]] = self.exports.get(interface, ())
+        if chosen and found:
+            key = attrgetter(*chosen)
+            if (interface, chosen) not in self._index:
+                groups = self._index[interface, chosen] = {}
+                for export in found:
+                    groups.setdefault(key(export), []).append(export)
+            values = tuple(value for value in wanted if value is not None)
+            found = self._index[interface, chosen].get(values if len(values) > 1 else values[0], ())
         if self._heard is not None:
-            self._heard["published", interface, machine, instance] = found
+            self._heard["published", interface, *wanted] = found
         return found
 
     def host(self, machine: str) -> Host:
@@ -123,7 +116,7 @@ class World:
         return self.hosts.get(*arguments) if name == "host" else getattr(self, name)(*arguments)
 
     @contextmanager
-    def limited(self, needs: tuple[Var[Any] | type[Interface], ...]) -> Iterator[None]:
+    def limited(self, needs: tuple[Need, ...]) -> Iterator[None]:
         """While a step runs, its members see the vars and exports that it declares to need, and no others."""
         self._needs = needs
         try:
@@ -131,7 +124,7 @@ class World:
         finally:
             self._needs = None
 
-    def require(self, need: Var[Any] | type[Interface], what: str) -> None:
+    def require(self, need: Need, what: str) -> None:
         """Lets a step read only what it declared, so that nothing depends on the order of steps.
 
         Raises:
@@ -139,10 +132,6 @@ class World:
         """
         if self._needs is not None and need not in self._needs:
             raise NotDeclaredError(f"this step reads {what} and does not declare it in its needs=")
-
-
-class NotDeclaredError(Exception):
-    """Service code asked for what its step did not declare or what no member has."""
 
 
 class Member(Generic[SettingsT]):
@@ -198,15 +187,21 @@ class Member(Generic[SettingsT]):
         return self._world.members.get((self.instance, role.name), ())
 
     def exports(
-        self, interface: type[InterfaceT], *, machine: str | None = None, instance: str | None = None
+        self,
+        interface: type[InterfaceT],
+        *,
+        machine: str | None = None,
+        instance: str | None = None,
+        role: str | None = None,
+        service: str | None = None,
     ) -> Sequence[Exported[InterfaceT]]:
-        """What is published of an interface, by anybody, or by one machine or instance alone; never copied.
+        """What is published of an interface, sorted by machine; by everybody, or where all that is named fits.
 
         Raises:
             NotDeclaredError: When a step that publishes something did not declare to need the interface.
         """
         self._world.require(interface, f"exports of {interface.__name__}")
-        return self._world.published(interface, machine, instance)
+        return self._world.published(interface, machine, instance, role, service)
 
     def __getitem__(self, var: Var[OtherT]) -> OtherT:
         """This member's value of a var: public parts as text, secret parts as references.

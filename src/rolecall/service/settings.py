@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -57,7 +57,7 @@ class AbsolutePath(str):
         cls, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """For editors."""
-        return {"type": "string", "pattern": "^/"}
+        return {"type": "string", "format": "absolute-path", "pattern": "^/"}
 
 
 def _calendar_event(text: str) -> str:
@@ -68,5 +68,7 @@ def _calendar_event(text: str) -> str:
     )
 
 
-CalendarEvent = Annotated[str, AfterValidator(_calendar_event)]
+CalendarEvent = Annotated[
+    str, AfterValidator(_calendar_event), WithJsonSchema({"type": "string", "format": "calendar-event"})
+]
 """A time that recurs, as systemd.time(7) writes it."""

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from rolecall.model.exports import Exported
 from rolecall.model.vars import StoredFile, VarKey
 from rolecall.service import AbsolutePath, AuthorizedKey, Directory, File, Package, Resource, State, Unit, User
-from rolecall.service.member import Exported, Host, Member, World
+from rolecall.service.member import Host, Member, World
 from rolecall_services import borgbackup
 from rolecall_services.borgbackup import ClientSettings, Retention, ServerSettings
 

@@ -1,0 +1,101 @@
+"""What services say of their roles and instances as a whole: how many there may be, and what excludes what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rolecall.errors import Fault, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rolecall.model.membership import Cast
+    from rolecall.service.contract import Role, Service
+
+
+def role_limits(where: Where, service: Service, casts: Mapping[str, Cast]) -> Iterator[Fault]:
+    """What is wrong with who plays what in an instance that has members.
+
+    Args:
+        where: The instance.
+        service: Its service.
+        casts: Its members by role.
+    """
+    for role in service.roles.values():
+        yield from _counted(where, role, casts[role.name])
+    for role in service.roles.values():
+        for other in service.roles.values():
+            if other.name in role.excluded:
+                yield from _excluded(where, role, other, casts)
+            if other is role:
+                break  # each pair once, and the later role gives way
+
+
+def instance_limits(instances: Iterable[tuple[str, Service, Mapping[str, Cast]]]) -> Iterator[Fault]:
+    """Instances beyond what a service allows in one inventory; those without members do not count.
+
+    Args:
+        instances: Each instance's name, service and members, in the inventory's order.
+    """
+    first: dict[Service, list[str]] = {}
+    for name, service, casts in instances:
+        if service.maximum_instances is None or not any(cast.settings for cast in casts.values()):
+            continue
+        others = first.setdefault(service, [])
+        if len(others) < service.maximum_instances:
+            others.append(name)
+            continue
+        allowed = "one instance" if service.maximum_instances == 1 else f"{service.maximum_instances} instances"
+        yield Fault(
+            f"there may be at most {allowed} of {service.name}, and {name!r} is one more",
+            Where(keys=("instances", name)),
+            f"give its machines roles in {' or '.join(map(repr, others))} instead",
+        )
+
+
+def _counted(where: Where, role: Role[Any], cast: Cast) -> Iterator[Fault]:
+    count = len(cast.settings)
+    at = (*where.keys, "roles", role.name)
+    if count < role.minimum:
+        message = f"the role {role.name!r} needs at least {_machines(role.minimum)}, it has {count}"
+        yield Fault(message, Where(keys=at), "name more of them under its `machines`, or by its `tags`")
+    if role.maximum is not None and count > role.maximum:
+        message = f"the role {role.name!r} takes at most {_machines(role.maximum)}, it has {count}"
+        entries = _by_entry(cast, cast.settings)
+        place = next(iter(entries)) if len(entries) == 1 else ()
+        told = ", ".join(f"{_listed(machines)} through {_entry(via)}" for via, machines in entries.items())
+        yield Fault(message, Where(keys=(*at, *place)), f"it is played by {told}")
+
+
+def _excluded(where: Where, role: Role[Any], other: Role[Any], casts: Mapping[str, Cast]) -> Iterator[Fault]:
+    """One fault for each entry of the later role that brings in machines of the earlier one."""
+    cast, earlier = casts[role.name], casts[other.name]
+    both = [machine for machine in cast.settings if machine in earlier.settings]
+    for via, machines in _by_entry(cast, both).items():
+        through = " and ".join(map(_entry, _by_entry(earlier, machines)))
+        yield Fault(
+            f"the roles {other.name!r} and {role.name!r} exclude each other on a machine: {_listed(machines)}",
+            Where(keys=(*where.keys, "roles", role.name, *via)),
+            f"keep one of the two roles; {other.name!r} is played through {through}",
+        )
+
+
+def _by_entry(cast: Cast, machines: Iterable[str]) -> dict[tuple[str, ...], list[str]]:
+    """Machines by the entry of the role that brings them in."""
+    entries: dict[tuple[str, ...], list[str]] = {}
+    for machine in machines:
+        entries.setdefault(cast.via[machine], []).append(machine)
+    return entries
+
+
+def _entry(via: tuple[str, ...]) -> str:
+    return f"the tag {via[1]!r}" if via[0] == "tags" else f"machines.{via[1]}"
+
+
+def _listed(machines: list[str]) -> str:
+    more = f" and {len(machines) - 3} more" if len(machines) > 3 else ""  # noqa: PLR2004 - enough to find the rest by
+    return ", ".join(machines[:3]) + more
+
+
+def _machines(number: int) -> str:
+    return "1 machine" if number == 1 else f"{number} machines"

@@ -1,0 +1,43 @@
+"""Typed data that members publish for others: its interfaces, and how it is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Interface(BaseModel):
+    """Base of what members publish for others: typed data, from declarations and public vars only.
+
+    Two interfaces are the same when they are the same class, wherever their names come up again.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+InterfaceT = TypeVar("InterfaceT", bound=Interface)
+
+
+class NotDeclaredError(Exception):
+    """Service code asked for what its step did not declare or what no member has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported(Generic[InterfaceT]):
+    """Data that somebody published. Whose it is says who ran the step, not the data: nobody publishes for others.
+
+    Attributes:
+        value: The data.
+        machine: The machine whose member published it.
+        instance: The instance, or "" when the machine itself declares it in the inventory.
+        role: The role, or "" likewise.
+        service: The service's name, or "" likewise.
+    """
+
+    value: InterfaceT
+    machine: str
+    instance: str = ""
+    role: str = ""
+    service: str = ""

@@ -1,0 +1,237 @@
+"""A service in words: its roles, what can be set, what is made and published. For `services show` and the reference.
+
+All that is said of a model comes from its JSON Schema, which editors get too; there is no second reader of annotations.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from rolecall.service.contract import Var
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic import BaseModel
+    from pydantic.json_schema import JsonSchemaValue, JsonSchemaWarningKind
+    from pydantic_core import PydanticOmit, core_schema
+
+    from rolecall.model.exports import Interface
+    from rolecall.service.contract import Need, Role, Service
+
+_NAMES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "table",
+    "null": "null",
+}
+_UNSAID = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One field of a model, or of a table inside of it.
+
+    Attributes:
+        name: Key path as the inventory writes it; ``NAME`` stands for any key of a table, ``[]`` for each of a list.
+        type: What it takes, in words, e.g. ``"whole number from 1 to 65535, or null"``.
+        required: Whether it must be said.
+        default: What it is otherwise, as JSON text; "" when there is none, or when its own entries tell it.
+        description: What it means, or "".
+    """
+
+    name: str
+    type: str
+    required: bool
+    default: str
+    description: str
+
+    @property
+    def summary(self) -> str:
+        """The type, and what holds when nothing is said."""
+        if self.required:
+            return f"{self.type}; required"
+        return f"{self.type}; default {self.default}" if self.default else self.type
+
+
+def schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a model, by the names that files use.
+
+    What JSON cannot say stands open in it: a type that only code tells may be anything, and such a default is left out.
+    """
+    return model.model_json_schema(by_alias=True, schema_generator=_Generator)
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's own, which would raise, and warn, where a type or a default has no form in JSON."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as pydantic declares it
+
+    def handle_invalid_for_json_schema(
+        self, schema: core_schema.CoreSchema | core_schema.ModelField | PydanticOmit, error_info: str
+    ) -> JsonSchemaValue:
+        """Anything."""
+        del schema, error_info
+        return {}
+
+
+def entries(model: type[BaseModel]) -> list[Entry]:
+    """Every field of a model, each followed by the fields of the tables inside of it."""
+    whole = schema(model)
+    models = whole.get("$defs", {})
+    if name := whole.get("$ref", "").rpartition("/")[2]:  # one that contains itself
+        return [*_entries(models[name], models, "", _UNSAID, (name,))]
+    return [*_entries(whole, models, "", _UNSAID, ())]
+
+
+def machines(role: Role[Any]) -> str:
+    """How many machines may play a role, e.g. ``"at least 1 machine"``."""
+    low, high = role.minimum, role.maximum
+    if high is None:
+        return f"at least {_count(low)}" if low else "any number of machines"
+    if low == high:
+        return f"exactly {_count(high)}"
+    return f"{low} to {_count(high)}" if low else f"at most {_count(high)}"
+
+
+def as_json(service: Service) -> dict[str, Any]:
+    """All that a service declares: the documented form of ``services show --json`` (docs/json.md)."""
+    return {
+        "name": service.name,
+        "description": service.description,
+        "maximumInstances": service.maximum_instances,
+        "roles": {role.name: _role(role) for role in service.roles.values()},
+    }
+
+
+def interface_name(interface: type[Interface]) -> str:
+    """The full name of an interface: those of two modules are two, whatever they are called."""
+    return f"{interface.__module__}.{interface.__qualname__}"
+
+
+def named(needs: tuple[Need, ...]) -> list[str]:
+    """What a step needs: vars by ``ROLE.NAME``, interfaces by their full names."""
+    return [f"{need.role.name}.{need.name}" if isinstance(need, Var) else interface_name(need) for need in needs]
+
+
+def _role(role: Role[Any]) -> dict[str, Any]:
+    return {
+        "description": role.description,
+        "minimum": role.minimum,
+        "maximum": role.maximum,
+        "excludes": sorted(role.excluded),
+        "settings": schema(role.settings),
+        "vars": {
+            var.name: {file.name: "secret" if file.secret else "public" for file in var.generator.files}
+            for var in role.vars.values()
+        },
+        "needs": {var.name: named(var.needs) for var in role.vars.values() if var.needs},
+        "exports": [
+            {
+                "interface": interface_name(publisher.interface),
+                "fields": schema(publisher.interface),
+                "needs": named(publisher.needs),
+            }
+            for publisher in role.publishers
+        ],
+    }
+
+
+def _count(number: int) -> str:
+    return "1 machine" if number == 1 else f"{number} machines"
+
+
+def _entries(
+    table: Mapping[str, Any], models: Mapping[str, Any], prefix: str, default: object, inside: tuple[str, ...]
+) -> Iterator[Entry]:
+    """The fields of one table.
+
+    Args:
+        table: Its schema.
+        models: Those that references name.
+        prefix: The key path of the table, with the dot that follows it.
+        default: What its field has as default, which counts before the defaults of its own fields.
+        inside: The models that it stands in: one that contains itself ends here.
+    """
+    for name, field in table.get("properties", {}).items():
+        own = field.get("default", _UNSAID)
+        if isinstance(default, dict):
+            own = default.get(name, own)
+        below = [*_tables(field, models, f"{prefix}{name}", inside)]
+        required = own is _UNSAID and name in table.get("required", ())
+        told = own is not _UNSAID and not (below and own and isinstance(own, dict))
+        text = json.dumps(own, ensure_ascii=False) if told else ""
+        yield Entry(f"{prefix}{name}", _type(field, models), required, text, field.get("description", ""))
+        for place, model, seen in below:
+            yield from _entries(model, models, f"{place}.", own, seen)
+
+
+def _tables(
+    field: Mapping[str, Any], models: Mapping[str, Any], place: str, inside: tuple[str, ...]
+) -> Iterator[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
+    """The tables with fields of their own that may stand in a field: their key paths and schemas."""
+    if reference := field.get("$ref"):
+        name = reference.rpartition("/")[2]
+        if name not in inside:
+            yield from _tables(models[name], models, place, (*inside, name))
+        return
+    if "properties" in field:
+        yield place, field, inside
+    for each in (*field.get("anyOf", ()), *field.get("oneOf", ())):
+        yield from _tables(each, models, place, inside)
+    for key, word in (("items", "[]"), ("additionalProperties", ".NAME")):
+        if isinstance(field.get(key), dict):
+            yield from _tables(field[key], models, f"{place}{word}", inside)
+
+
+def _type(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
+    """What a schema takes, in words."""
+    if reference := field.get("$ref"):
+        return _type(models[reference.rpartition("/")[2]], models)
+    if options := field.get("anyOf") or field.get("oneOf"):
+        *others, last = dict.fromkeys(_type(each, models) for each in options)
+        return f"{', '.join(others)} or {last}" if others else last
+    if "const" in field or "enum" in field:
+        *others, last = (json.dumps(value, ensure_ascii=False) for value in field.get("enum", [field.get("const")]))
+        return f"{', '.join(others)} or {last}" if others else last
+    name = _NAMES.get(field.get("type", ""), "anything")
+    match name:
+        case "text":
+            name = field["format"].replace("-", " ") if "format" in field else name
+            name += f" matching {field['pattern']}" if "pattern" in field and "format" not in field else ""
+        case "list" if "prefixItems" in field:
+            name = f"list of {', '.join(_type(each, models) for each in field['prefixItems'])}"
+        case "list" if field.get("items"):
+            name = f"list of {_plural(_type(field['items'], models))}"
+        case "table" if isinstance(field.get("additionalProperties"), dict):
+            name = f"table of {_plural(_type(field['additionalProperties'], models))}"
+    return f"{name}{_bounds(field)}"
+
+
+def _plural(kind: str) -> str:
+    """``list of tables``; where more follows the noun, it stays as it is."""
+    plain = kind.replace(" ", "").isalpha() and not any(
+        word in kind.split() for word in ("or", "of", "null", "anything")
+    )
+    return f"{kind}s" if plain else kind
+
+
+def _bounds(field: Mapping[str, Any]) -> str:
+    low, high = field.get("minimum"), field.get("maximum")
+    words = [f"from {low} to {high}"] if low is not None and high is not None else []
+    if not words:
+        words += [f"at least {low}"] if low is not None else []
+        words += [f"at most {high}"] if high is not None else []
+    words += [f"above {field['exclusiveMinimum']}"] if "exclusiveMinimum" in field else []
+    words += [f"below {field['exclusiveMaximum']}"] if "exclusiveMaximum" in field else []
+    for least, most, what in (("minLength", "maxLength", "characters"), ("minItems", "maxItems", "entries")):
+        words += [f"at least {field[least]} {what}"] if field.get(least) else []
+        words += [f"at most {field[most]} {what}"] if most in field else []
+    return f" {', '.join(words)}" if words else ""
