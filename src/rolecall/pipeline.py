@@ -26,7 +26,7 @@ from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import answering, playing, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
-from rolecall.evaluate.steps import gather, run_steps
+from rolecall.evaluate.steps import asked_by_vars, gather, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.plan import Plan, Report
 from rolecall.project import Project
@@ -187,6 +187,9 @@ def evaluate_some(
             found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
             if found.membership.unfit:
                 raise Faults(found.membership.unfit)
+            if more := answering(loaded, registry, asked_by_vars(found.membership)) - instances:
+                instances |= more
+                continue
             world = gather(found.membership, hosts)
             with world.listening() as asked:
                 evaluation = _evaluated(project, found, world, machines, memory)
@@ -198,16 +201,41 @@ def evaluate_some(
 
 def _evaluated(project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory) -> Evaluation:
     membership = found.membership
-    run_steps(found.loaded.inventory, membership, world, lambda wanted: var_store.make(project, wanted))
+    _run_steps(project, found, world)
     configured = configure(membership, world, machines, memory)
     makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
     return Evaluation(found, world, configured, waves(membership), makes)
 
 
+def _run_steps(project: Project, found: Members, world: World) -> None:
+    steps = steps_of(found.membership)
+    with var_store.making(project, recipes_of(steps)) as making:
+        run_steps(steps, found.loaded.inventory, world, making)
+
+
 def recipes(project: Project) -> list[Recipe]:
-    """Every var that the inventory asks for, whether made or not."""
+    """Every var that the inventory asks for, whether made or not; no code of services runs for it but its loading."""
     found = members(project)
-    return recipes_of(found.membership, gather(found.membership, {}))
+    with _placed(found.loaded):
+        return recipes_of(steps_of(found.membership))
+
+
+def generate(project: Project, lab: Lab | None) -> list[VarKey]:
+    """Makes the vars that are missing and keeps them, without waiting for an update.
+
+    Returns:
+        Those that were not kept before.
+
+    Raises:
+        Faults: As `check`; also when a step fails. Nothing is made then.
+    """
+    found = check(project)
+    with _placed(found.loaded):
+        world = gather(found.membership, _hosts(project, found.loaded, lab))
+        _run_steps(project, found, world)
+    kept = var_store.stored_all(project)
+    var_store.promote(project, world.vars)
+    return [key for key in world.vars if key not in kept]
 
 
 def machine_names(root: Path) -> list[str]:
