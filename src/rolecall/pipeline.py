@@ -15,6 +15,7 @@ import secrets
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rolecall import inventory
@@ -32,11 +33,10 @@ from rolecall.model.plan import Plan, Report
 from rolecall.project import Project
 from rolecall.service.interfaces import Backups
 from rolecall.service.member import Host
-from rolecall.service.registry import Registry
+from rolecall.service.registry import Found, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
@@ -123,7 +123,7 @@ def _registry(project: Project, loaded: Loaded, memory: Memory) -> Registry:
 
 
 def check(project: Project, memory: Memory | None = None) -> Members:
-    """As `members`, and roles have as many machines as they need, and targets can be understood.
+    """As `members`, and services' limits are kept, steps have an order, and targets can be understood.
 
     Raises:
         Faults: As `members`.
@@ -133,6 +133,10 @@ def check(project: Project, memory: Memory | None = None) -> Members:
     said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
     targets = [find_target(project, name, target_host, None) for name, target_host in said]
     faults = [*found.membership.unfit, *(target for target in targets if isinstance(target, Fault))]
+    try:
+        steps_of(found.membership)
+    except Faults as error:
+        faults += error.faults
     if faults:
         with _placed(found.loaded):
             raise Faults(faults)
@@ -236,6 +240,57 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
     kept = var_store.stored_all(project)
     var_store.promote(project, world.vars)
     return [key for key in world.vars if key not in kept]
+
+
+def services(project: Project | None) -> tuple[list[Found], list[Fault]]:
+    """Every service that can be had, and the faults of those that cannot.
+
+    Args:
+        project: The project; None for what is there without one.
+    """
+    registry, named = _offered(project)
+    found: list[Found] = []
+    faults: list[Fault] = []
+    for source in registry.inputs(named):
+        for name in registry.names(source):
+            try:
+                found.append(registry.find(source, name))
+            except Faults as error:  # of one module, which hides no other
+                faults += error.faults
+    return found, faults
+
+
+def service(project: Project | None, source: str | None, name: str) -> Found:
+    """One service.
+
+    Args:
+        project: As for `services`.
+        source: Its input as ``module.input`` names it; None for the first that has it, the project's own before others.
+        name: The module's name.
+
+    Raises:
+        Faults: When there is none, or it cannot be had.
+    """
+    registry, named = _offered(project)
+    if source:
+        return registry.find(source, name)
+    offered = {each: registry.names(each) for each in registry.inputs(named)}
+    for each, names in offered.items():
+        if name in names:
+            return registry.find(each, name)
+    known = (name for names in offered.values() for name in names)
+    raise fault(f"there is no service {name!r}", hint=nearest(name, known, what="services"))
+
+
+def _offered(project: Project | None) -> tuple[Registry, list[str | None]]:
+    """Where services are found, and the inputs that the inventory names, as far as it can be read."""
+    if project is None:
+        return Registry(Path(os.devnull)), []
+    try:
+        loaded, _ = inventory.read(project)
+    except Faults:
+        return Registry(project.modules), []
+    return _registry(project, loaded, Memory()), [each.module.input for each in loaded.inventory.instances.values()]
 
 
 def machine_names(root: Path) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -55,21 +56,21 @@ Given = type[Interface] | tuple[str, Var[Any]]
 """What is there when a step has run: all of an interface, or a var of an instance."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step:
     """One step of one role of one instance, for all its members.
 
     Attributes:
         instance: The instance's name.
         role: The role.
+        casts: The members of the instance, by role.
         does: The var that it makes, or what it publishes.
-        recipes: The var for each member.
     """
 
     instance: str
     role: Role[Any]
+    casts: Mapping[str, Cast]
     does: Var[Any] | Publisher
-    recipes: tuple[Recipe, ...] = ()
 
     def __str__(self) -> str:
         what = f"make {self.does.name}" if isinstance(self.does, Var) else f"export {self.does.interface.__name__}"
@@ -87,6 +88,11 @@ class Step:
                 yield need
             elif not (others and need.role is self.role):
                 yield self.instance, need
+
+    @cached_property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The var that it makes, for each member; () when it makes none."""
+        return _recipes(self.instance, self.does, self.casts) if isinstance(self.does, Var) else ()
 
 
 Steps = Mapping[Given, Sequence[Step]]
@@ -116,10 +122,10 @@ def steps_of(membership: Membership) -> Steps:
         for role in service.roles.values():
             if not casts[role.name].settings:
                 continue
-            for var in role.vars.values():
-                steps[instance, var] = [Step(instance, role, var, _recipes(instance, var, casts))]
-            for publisher in role.publishers:
-                steps.setdefault(publisher.interface, []).append(Step(instance, role, publisher))
+            work: list[Var[Any] | Publisher] = [*role.vars.values(), *role.publishers]
+            for does in work:
+                step = Step(instance, role, casts, does)
+                steps.setdefault(step.gives, []).append(step)
     return {given: steps[given] for given in _in_order(steps)}
 
 

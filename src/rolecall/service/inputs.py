@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
@@ -28,20 +27,22 @@ class Reference(NamedTuple):
     """Where an input can be had.
 
     Attributes:
-        requirement: What ``uv add`` takes; "" for what is no name of a distribution and says no more.
+        name: What the distribution is called, unless it came from the URL.
+        requirement: What ``uv add`` takes; "" where the name can be none and no more is said.
         url: What PEP 610 calls the origin; "" for a distribution of an index.
     """
 
+    name: str
     requirement: str
     url: str = ""
 
 
 def installed(reference: Reference) -> Distribution | None:
     """The distribution that an input is, when it is installed."""
-    if reference.url:
-        return next((each for each in distributions() if _came_from(each, reference.url)), None)
+    if reference.url and (found := next((each for each in distributions() if _came_from(each, reference.url)), None)):
+        return found
     try:
-        return distribution(reference.requirement)
+        return distribution(reference.name)
     except (PackageNotFoundError, ValueError):
         return None
 
@@ -66,21 +67,23 @@ def refer(source: str | None, urls: Mapping[str, str], root: Path) -> Reference:
         root: What relative paths count from.
     """
     if source is None or source in SHIPPED:
-        return Reference("rolecall")
+        return Reference("rolecall", "rolecall")
     url = urls.get(source, "")
     if _NAME.fullmatch(url):  # an alias
-        return Reference(url)
-    return _flake_reference(url, root) or Reference(source if _NAME.fullmatch(source) else "")
+        return Reference(url, url)
+    requirement, origin = _from_flake(url, root)
+    return Reference(source, requirement or (source if _NAME.fullmatch(source) else ""), origin)
 
 
-def _flake_reference(url: str, root: Path) -> Reference | None:
+def _from_flake(url: str, root: Path) -> tuple[str, str]:
+    """What uv takes for a flake's reference, and the origin that it notes; "" for what it has no form for."""
     head, _, query = url.partition("?")
     wants = {key: values[0] for key, values in parse_qs(query).items()}
     scheme, _, rest = head.partition(":")
     if scheme == "path" or head.startswith((".", "/")):
         path = "/".join((rest if scheme == "path" else head, *wants.get("dir", "").split())).replace("//", "/")
         shown = path if path.startswith((".", "/")) else f"./{path}"  # for uv, a name without one is a distribution's
-        return Reference(shlex.quote(shown), (root / path).resolve().as_uri())
+        return shown, (root / path).resolve().as_uri()
     if scheme in _FORGES and rest.count("/") >= 1:
         owner, repository, *revision = rest.split("/")
         wants = {"ref": "/".join(revision)} | wants if revision else wants
@@ -88,14 +91,14 @@ def _flake_reference(url: str, root: Path) -> Reference | None:
     if scheme.startswith("git+"):
         return _git(head.removeprefix("git+"), wants)
     archive = re.match(r"(?:tarball\+)?(https://.*(?:\.tar\.\w+|\.zip|\.whl))\Z", head)
-    return Reference(shlex.quote(archive[1]), archive[1]) if archive else None
+    return (archive[1], archive[1]) if archive else ("", "")
 
 
-def _git(url: str, wants: Mapping[str, str]) -> Reference:
+def _git(url: str, wants: Mapping[str, str]) -> tuple[str, str]:
     revision = wants.get("rev") or wants.get("ref")
     at = f"@{revision}" if revision else ""
     below = f"#subdirectory={wants['dir']}" if "dir" in wants else ""
-    return Reference(shlex.quote(f"git+{url}{at}{below}"), url)
+    return f"git+{url}{at}{below}", url
 
 
 def _came_from(source: Distribution, url: str) -> bool:

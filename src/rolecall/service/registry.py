@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from types import ModuleType
@@ -112,7 +113,7 @@ class Registry:
         wanted = refer(source, self._urls, self._modules.parent)
         brought_by = installed(wanted)
         if not brought_by:
-            package = wanted.requirement
+            package = shlex.quote(wanted.requirement) if wanted.requirement else ""
             hint = f"add it to this project: `uv add {package}`" if package else "it must be a name of a distribution"
             raise _unfit(f"the input {source!r} is not installed", hint, "input")
         points = entry_points(brought_by)
