@@ -19,14 +19,13 @@ class Peer(Settings):
 
 class Tree(Settings):
     name: str = ""
-    below: list[Tree] = []
+    below: list[Tree] = Field([])
     best: Tree | None = None
 
 
 def told(annotation: object, default: object = ...) -> list[tuple[str, str]]:
-    model = type(
-        "Model", (Settings,), {"__annotations__": {"it": annotation}, **({"it": default} if default is not ... else {})}
-    )
+    namespace = {"__annotations__": {"it": annotation}} | ({} if default is ... else {"it": default})
+    model = type("Model", (Settings,), namespace)
     return [(entry.name, entry.summary) for entry in entries(model)]
 
 
@@ -36,11 +35,11 @@ def told(annotation: object, default: object = ...) -> list[tuple[str, str]]:
         (str, "text"),
         (bool, "true or false"),
         (float, "number"),
-        (Annotated[int, Field(ge=1, le=65535)], "whole number from 1 to 65535"),
-        (Annotated[int, Field(ge=1)], "whole number of at least 1"),
+        (Annotated[int, Field(ge=1, le=65535)], "whole number 1 to 65535"),
+        (Annotated[int, Field(ge=1)], "whole number at least 1"),
         (Annotated[int, Field(gt=0, lt=9)], "whole number above 0 below 9"),
         (Annotated[str, Field(pattern="^a")], "text matching ^a"),
-        (Annotated[str, Field(min_length=1, max_length=3)], "text, characters: at least 1, characters: at most 3"),
+        (Annotated[str, Field(min_length=1, max_length=3)], "text, length 1 to 3"),
         (AbsolutePath, "absolute path"),
         (CalendarEvent, "calendar event"),
         (int | None, "whole number or null"),
@@ -52,8 +51,8 @@ def told(annotation: object, default: object = ...) -> list[tuple[str, str]]:
         (list[Any], "list"),
         (list[list[int]], "list of list of whole numbers"),
         (list[int | str], "list of whole number or text"),
-        (Annotated[list[str], Field(min_length=1)], "list of texts, entries: at least 1"),
-        (tuple[int, str], "list of whole number, text, entries: at least 2, entries: at most 2"),
+        (Annotated[list[str], Field(min_length=1)], "list of texts, length at least 1"),
+        (tuple[int, str], "list of whole number, text, length exactly 2"),
         (dict[str, int], "table of whole numbers"),
         (dict[str, Any], "table"),
         (Any, "anything"),

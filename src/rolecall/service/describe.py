@@ -232,8 +232,8 @@ def _bounds(field: Mapping[str, Any]) -> str:
     words = [f" {between}"] if (between := _between(field, "minimum", "maximum")) else []
     words += [f" above {field['exclusiveMinimum']}"] if "exclusiveMinimum" in field else []
     words += [f" below {field['exclusiveMaximum']}"] if "exclusiveMaximum" in field else []
-    lengths = {"long": ("minLength", "maxLength"), "in number": ("minItems", "maxItems")}
-    words += [f", {between} {unit}" for unit, names in lengths.items() if (between := _between(field, *names))]
+    lengths = (("minLength", "maxLength"), ("minItems", "maxItems"))
+    words += [f", length {between}" for names in lengths if (between := _between(field, *names))]
     return "".join(words)
 
 
