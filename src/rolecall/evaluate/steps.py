@@ -249,8 +249,8 @@ def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
     publisher, role = step.does, step.role
     assert isinstance(publisher, Publisher)  # noqa: S101 - as all steps that give an interface
     with world.limited(publisher.needs):
-        for member in world.members[step.instance, role.name]:
-            machine = member.machine
+        members = world.members[step.instance, role.name]
+        for machine, member in zip(step.casts[role.name].settings, members, strict=True):
             with calling(role.service, f"{step.instance}.{role.name} on {machine}", step.instance):
                 values = results(publisher.function, member, (publisher.interface,))
                 if any(map(_holds_secret, values)):

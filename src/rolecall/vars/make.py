@@ -228,15 +228,17 @@ def _generate(recipe: Recipe, context: Context) -> dict[str, bytes]:
             Fault(f"{_named(recipe)}: {each.message}", each.where, each.hint) for each in error.faults
         ) from None
     except NotDeclaredError as error:
-        raise fault(f"{what} failed: {error} ({raised_at(error)})") from None
+        raise fault(f"{what} failed: {error}", where=_place(error)) from None
     except Exception as error:  # noqa: BLE001 - whatever an author's code raises
         # Its kind and place are told, not its words: those may quote a secret input.
-        trace = error.__traceback__
-        while trace and trace.tb_next:
-            trace = trace.tb_next
-        where = Where(Path(trace.tb_frame.f_code.co_filename), line=trace.tb_lineno) if trace else None
-        raise fault(f"{what} failed with {type(error).__name__}", where=where) from None
+        raise fault(f"{what} failed with {type(error).__name__}", where=_place(error)) from None
     return _checked(recipe, values, what)
+
+
+def _place(error: Exception) -> Where | None:
+    """The line of an author's code that raised it."""
+    file, _, line = raised_at(error).rpartition(":")
+    return Where(Path(file), line=int(line)) if file else None
 
 
 def _checked(recipe: Recipe, values: dict[str, bytes], what: str) -> dict[str, bytes]:
