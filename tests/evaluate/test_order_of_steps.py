@@ -253,6 +253,7 @@ roles.two.machines.b = {}
 def test_one_machine_has_the_vars_that_a_whole_evaluation_makes(make_project: MakeProject) -> None:
     """A var is made once, so what it reads must all be there: also what instances elsewhere publish."""
     text = INVENTORY + OTHERS
+    pipeline.generate(make_project(text.replace("roles.one.machines.a = {}", ""), mine=SIGNED), None)
     found = pipeline.evaluate_some(make_project(text, mine=SIGNED), None, ["a"]).world.vars
     names = "label of b label of b label of c"
     text = found[VarKey("a", "x.certificate")]["text"].public
