@@ -260,6 +260,26 @@ def test_one_machine_has_the_vars_that_a_whole_evaluation_makes(make_project: Ma
     assert text == EXPECTED.replace("label of b label of c", names)
 
 
+def test_one_machine_has_what_comes_through_several_services(make_project: MakeProject) -> None:
+    head = HEAD.replace('"mine"', '"{}"')
+    below = head.replace("{}", "below") + "@one.exports(Name)\ndef publish(me): yield Name(text='below')\n"
+    between = head.replace("{}", "between") + (
+        "from rolecall_project import below\n@one.exports(Name, needs=[below.Name])\n"
+        "def publish(me): yield from (Name(text=each.value.text) for each in me.exports(below.Name))\n"
+    )
+    above = head.replace("{}", "above") + (
+        "from rolecall_project import between\n"
+        "var = one.var('v', Tells(lambda it: it.exports(between.Name)[0].value.text), needs=[between.Name])\n"
+    )
+    roles = {"above": "a", "between": "b", "below": "c"}
+    text = "[machines]\na = {}\nb = {}\nc = {}\n" + "".join(
+        f'[instances.{name}]\nmodule.input = "self"\nroles.one.machines.{machine} = {{}}\n'
+        for name, machine in roles.items()
+    )
+    project = make_project(text, above=above, between=between, below=below)
+    assert pipeline.evaluate_some(project, None, ["a"]).world.vars[VarKey("a", "above.v")]["text"].public == "below"
+
+
 def test_what_came_of_a_pending_var_through_an_export_is_made_anew_with_it(make_project: MakeProject) -> None:
     project = make_project(INVENTORY, mine=SIGNED)
     old = pipeline.evaluate(project).world.vars

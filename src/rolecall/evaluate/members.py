@@ -117,23 +117,18 @@ def answering(loaded: Loaded, registry: Registry, asked: Iterable[Question]) -> 
     found: set[str] = set()
     for what, *filters in asked:
         if what == "published":
-            interface, machine, instance, role, service = filters
+            interface, machine, instance, *_ = filters
             among = playing(loaded, [machine]) if machine else loaded.inventory.instances
             found |= {
                 name
                 for name in among
-                if instance in {None, name} and _publishes(_service(loaded, registry, name), interface, role, service)
+                if instance in {None, name} and interface in _published_by(_service(loaded, registry, name))
             }
     return found
 
 
-def _publishes(service: Service, interface: type[Interface], role: str | None, name: str | None) -> bool:
-    return name in {None, service.name} and any(
-        publisher.interface is interface
-        for each in service.roles.values()
-        if role in {None, each.name}
-        for publisher in each.publishers
-    )
+def _published_by(service: Service) -> set[type[Interface]]:
+    return {publisher.interface for role in service.roles.values() for publisher in role.publishers}
 
 
 def _service(loaded: Loaded, registry: Registry, name: str) -> Service:
