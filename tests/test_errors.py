@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rolecall.errors import Fault, Faults, Where, dotted, fault, nearest, raised_at, sentences
+from rolecall.errors import Fault, Faults, Where, dotted, fault, nearest, raised_at, sentences, undotted
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,21 @@ def test_places(where: Where, text: str) -> None:
 )
 def test_key_paths(keys: tuple[str | int, ...], text: str) -> None:
     assert dotted(keys) == text
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.integers(0, 99)))
+def test_a_key_path_can_be_read_again(keys: list[str | int]) -> None:
+    assert undotted(dotted(keys)) == tuple(keys)
+
+
+def test_a_key_path_as_a_person_writes_it() -> None:
+    assert undotted('ä.b-c."ü.\u00e4"[0].d') == ("ä", "b-c", "ü.ä", 0, "d")
+
+
+@pytest.mark.parametrize("text", ["a..b", ".a", "a.", "a[", "a[x]", "a.[0]", 'a"b"', 'a."b', r'a."\x4"', "[0]a"])
+def test_what_is_no_key_path(text: str) -> None:
+    with pytest.raises(Faults, match="is no path"):
+        undotted(text)
 
 
 def test_a_fault_is_up_to_three_lines() -> None:

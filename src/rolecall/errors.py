@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_KEY = re.compile(r"""(?P<dot>\.)?(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^."\[\]]+))|\[(?P<index>\d{1,9})\]""")
 _NOT_THEIRS = ("rolecall", "rolecall_agent", "importlib", "pydantic")  # what stands between us and an author's code
 
 
@@ -113,8 +115,34 @@ def dotted(keys: Sequence[str | int]) -> str:
             text += f"[{key}]"
         else:
             plain = key.replace("_", "a").replace("-", "a").isalnum()
-            text += ("." if text else "") + (key if plain else f'"{key.encode("unicode_escape").decode()}"')
+            text += ("." if text else "") + (key if plain else f'"{_escaped(key)}"')
     return text
+
+
+def _escaped(key: str) -> str:
+    return key.encode("unicode_escape").decode().replace('"', '\\"')
+
+
+def undotted(text: str) -> tuple[str | int, ...]:
+    """The key path that `dotted` writes so.
+
+    Raises:
+        Faults: When it is none.
+    """
+    keys: list[str | int] = []
+    end = 0
+    no_path = fault(f"{text!r} is no path", hint="write it as `a.b[0].c`; put quotes around a key with dots")
+    while end < len(text):
+        found = _KEY.match(text, end)
+        if not found or bool(found["dot"]) != (bool(keys) and not found["index"]):
+            raise no_path
+        try:
+            quoted = (found["quoted"] or "").encode("latin-1", "backslashreplace").decode("unicode_escape")
+        except UnicodeDecodeError:
+            raise no_path from None
+        keys.append(int(found["index"]) if found["index"] else found["plain"] or quoted)
+        end = found.end()
+    return tuple(keys)
 
 
 def nearest(name: str, known: Iterable[str], *, what: str) -> str:

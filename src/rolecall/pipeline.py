@@ -22,12 +22,13 @@ from rolecall import inventory
 from rolecall import vars as var_store
 from rolecall.deploy.fleet import Fleet, Wanted
 from rolecall.deploy.target import Target, find_target, pinned_keys
-from rolecall.errors import Fault, Faults, Where, fault, nearest
+from rolecall.errors import Fault, Faults, Where, fault, nearest, undotted
 from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import answering, playing, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
-from rolecall.evaluate.steps import asked_by_vars, gather, run_steps, steps_of
+from rolecall.evaluate.references import named_instances, unknown_secrets
+from rolecall.evaluate.steps import asked_by_vars, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.plan import Plan, Report
 from rolecall.project import Project
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
+    from rolecall.evaluate.explain import Explanation
     from rolecall.model.exports import Exported
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
@@ -68,7 +70,8 @@ class Members:
     @property
     def warnings(self) -> tuple[Fault, ...]:
         """What should be looked at, with places."""
-        return tuple(inventory.locate(warning, self.loaded.sources) for warning in self.membership.warnings)
+        warnings = (*self.loaded.warnings, *self.membership.warnings)
+        return tuple(inventory.locate(warning, self.loaded.sources) for warning in warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def _registry(project: Project, loaded: Loaded, memory: Memory) -> Registry:
 
 
 def check(project: Project, memory: Memory | None = None) -> Members:
-    """As `members`, and services' limits are kept, steps have an order, and targets can be understood.
+    """As `members`, and limits are kept, secrets that settings name exist, steps have an order, targets make sense.
 
     Raises:
         Faults: As `members`.
@@ -132,9 +135,13 @@ def check(project: Project, memory: Memory | None = None) -> Members:
     declared = found.loaded.inventory.machines.items()
     said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
     targets = [find_target(project, name, target_host, None) for name, target_host in said]
-    faults = [*found.membership.unfit, *(target for target in targets if isinstance(target, Fault))]
+    faults = [
+        *found.membership.unfit,
+        *unknown_secrets(found.loaded, found.membership),
+        *(target for target in targets if isinstance(target, Fault)),
+    ]
     try:
-        steps_of(found.membership)
+        in_order(steps_of(found.membership))
     except Faults as error:
         faults += error.faults
     if faults:
@@ -189,11 +196,13 @@ def evaluate_some(
         instances = playing(loaded, machines)
         while True:
             found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
-            if found.membership.unfit:
-                raise Faults(found.membership.unfit)
-            if more := answering(loaded, registry, asked_by_vars(found.membership)) - instances:
+            more = named_instances(found.membership) & loaded.inventory.instances.keys()
+            more |= answering(loaded, registry, asked_by_vars(found.membership))
+            if more - instances:
                 instances |= more
                 continue
+            if faults := [*found.membership.unfit, *unknown_secrets(loaded, found.membership)]:
+                raise Faults(faults)
             world = gather(found.membership, hosts)
             with world.listening() as asked:
                 evaluation = _evaluated(project, found, world, machines, memory)
@@ -212,16 +221,14 @@ def _evaluated(project: Project, found: Members, world: World, machines: Iterabl
 
 
 def _run_steps(project: Project, found: Members, world: World) -> None:
-    steps = steps_of(found.membership)
+    steps = in_order(steps_of(found.membership))
     with var_store.making(project, recipes_of(steps)) as making:
         run_steps(steps, found.loaded.inventory, world, making)
 
 
 def recipes(project: Project) -> list[Recipe]:
     """Every var that the inventory asks for, whether made or not; no code of services runs for it but its loading."""
-    found = members(project)
-    with _placed(found.loaded):
-        return recipes_of(steps_of(found.membership))
+    return recipes_of(steps_of(members(project).membership))
 
 
 def generate(project: Project, lab: Lab | None) -> list[VarKey]:
@@ -291,6 +298,26 @@ def _offered(project: Project | None) -> tuple[Registry, list[str | None]]:
     except Faults:
         return Registry(project.modules), []
     return _registry(project, loaded, Memory()), [each.module.input for each in loaded.inventory.instances.values()]
+
+
+def explain(project: Project, subject: str) -> Explanation:
+    """Where what the inventory says of a machine, a role or a member's settings comes from.
+
+    Args:
+        project: The project.
+        subject: ``machines.M``, ``INSTANCE``, ``INSTANCE.ROLE``, or ``INSTANCE.ROLE.MACHINE`` with a key path below.
+
+    Raises:
+        Faults: As `members`; also when there is no such thing.
+    """
+    from rolecall.evaluate.explain import explanation  # noqa: PLC0415 - one command alone needs it
+
+    found = members(project)
+
+    def locate(where: Where) -> Where:
+        return inventory.locate(Fault("", where), found.loaded.sources).where or where
+
+    return explanation(found.loaded, found.membership, undotted(subject), locate)
 
 
 def machine_names(root: Path) -> list[str]:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rolecall import pipeline
 from rolecall.errors import Faults
+from rolecall.evaluate.explain import explanation
+from rolecall.evaluate.members import resolve
+from rolecall.evaluate.references import unknown_secrets
+from rolecall.inventory.load import join
+from rolecall.model.inventory import Source
+from rolecall.service.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,15 +30,32 @@ TEXT = Path(__file__).with_name("faults.txt").read_text()
 TABLE = re.findall(r"^=== (\w+)\n(.*?)^---\n(.*?)\n(?==== |\Z)", TEXT, re.DOTALL | re.MULTILINE)
 
 CLUB = """
-from typing import Literal
+from enum import Enum
+from typing import Annotated, Literal
 from pydantic import Field, field_validator
-from rolecall.service import AbsolutePath, Service, Settings
+from rolecall.service import AbsolutePath, Passphrase, SecretRef, Service, Settings, SSHKeyPair, replace
 
 service = Service("club", description="For tests.")
 
 class Address(Settings):
     host: str = Field(description="Where it is.")
     port: int = Field(22, ge=1, le=65535)
+
+class Colour(Enum):
+    RED = "red"
+    GREEN = "green"
+
+class Local(Settings):
+    kind: Literal["local"]
+    folder: str
+
+class Remote(Settings):
+    kind: Literal["remote"]
+    hosts: list[str] = Field(min_length=1)
+
+class Login(Settings):
+    user: str
+    password: SecretRef
 
 class TalkSettings(Settings):
     word: str = Field(description="What to say.")
@@ -45,6 +70,18 @@ class TalkSettings(Settings):
     others: dict[str, Address] = {}
     more: list[Address] = []
     base_dir: AbsolutePath = AbsolutePath("/srv")
+    colour: Colour = Colour.RED
+    code: str = Field("abc", pattern="^[a-z]+$", min_length=2, max_length=4)
+    even: int = Field(2, gt=0, lt=10, multiple_of=2)
+    pairs: dict[str, int] = Field({}, max_length=2)
+    rest: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    place: Annotated[Local | Remote, Field(discriminator="kind")] | None = None
+    places: dict[str, Annotated[Local | Remote, Field(discriminator="kind")]] = {}
+    untold: Address | Login | str = ""
+    chosen: Annotated[list[Address], replace] = []
+    login: Login | None = None
+    secret: SecretRef | None = None
+    secrets: dict[str, list[SecretRef]] = {}
 
     @field_validator("word")
     @classmethod
@@ -57,6 +94,8 @@ class TalkSettings(Settings):
 
 lead = service.role("lead", description="One.", minimum=1, maximum=1)
 talk = service.role("talk", TalkSettings, description="Any.")
+talk.var("pass", Passphrase())
+talk.var("key", SSHKeyPair())
 """
 
 BASE = """
@@ -114,6 +153,17 @@ def test_a_tag_that_nobody_has_is_a_warning_with_the_nearest(make_project: MakeP
     ]
 
 
+def test_a_tag_that_nobody_has_is_a_warning_in_a_selection_too(make_project: MakeProject) -> None:
+    project = make_project(BASE + "[tags]\nweb = { any = ['quiet', 'quite'] }\n" + ALL + "tags.web = {}\n", club=CLUB)
+    assert warnings_of(project) == [
+        (
+            "warning: no machine has the tag 'quite'\n"
+            "  at inventory.toml:11:25 tags.web.any[1]\n"
+            "hint: did you mean 'quiet'?"
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("leaders", "message"),
     [
@@ -129,3 +179,56 @@ def test_too_few_or_too_many_machines_are_shown_but_not_planned(
     assert [fault["message"] for fault in pipeline.as_json(pipeline.members(project))["warnings"]] == [message]
     with pytest.raises(Faults, match=re.escape(message)):
         pipeline.check(project)
+
+
+WRAPPED = ["override", "order", "if", "merge"]
+WORDS = ["var", "kind", "host", "port", "user", "password", "content", "contents", "priority", "condition", "_type"]
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-1, 200)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "local", "remote", "auto", "a/b", "club.pass/passphrase", *WRAPPED]),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(WORDS), below, max_size=4),
+    max_leaves=8,
+)
+FIELDS = [
+    *("word", "times", "names", "ports", "kind", "either", "peer", "others", "more", "baseDir", "colour", "pairs"),
+    *("rest", "place", "places", "untold", "chosen", "login", "secret", "secrets", "_type", "content", "nothing"),
+]
+SETTINGS = st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=5)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "club.py").write_text(CLUB)
+    return Registry(modules)
+
+
+@given(SETTINGS, SETTINGS, SETTINGS)
+def test_settings_are_valid_or_faults_with_a_place_that_is_written(
+    registry: Registry, role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any]
+) -> None:
+    talk = {
+        "settings": {"word": "hi", **role},
+        "tags": {"quiet": {"settings": tag}},
+        "machines": {"jon": {"settings": machine}},
+    }
+    data = {
+        "machines": {"jon": {"tags": ["quiet"]}},
+        "instances": {"club": {"module": {"input": "self"}, "roles": {"talk": talk}}},
+    }
+    loaded, faults = join([Source(Path("inventory.json"), data)])
+    assert not faults
+    try:
+        membership = resolve(loaded, registry, {})
+    except Faults as error:
+        for fault in error.faults:
+            assert fault.where
+            written: Any = data
+            for key in fault.where.keys:
+                written = written[key]
+    else:
+        explanation(loaded, membership, ("club", "talk", "jon"), lambda where: where)
+        unknown_secrets(loaded, membership)

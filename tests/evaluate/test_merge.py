@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import Field
 
-from rolecall.evaluate.merge import Conflict, Layer, Malformed, merge
+from rolecall.evaluate.kinds import Kind
+from rolecall.evaluate.layers import Layer
+from rolecall.evaluate.merge import Conflict, Malformed, merge
+from rolecall.service import Settings, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rolecall.evaluate.merge import Problem
+    from rolecall.evaluate.merge import Problem, Record
 
 ROLE, TAG, MACHINE = range(3)
 YES, NO = True, False
@@ -39,16 +43,16 @@ def layers(*values: Mapping[str, Any]) -> list[Layer]:
     return [Layer(*each) for each in zip(at, ranks, values, strict=True)]
 
 
-def merged(*values: Mapping[str, Any]) -> dict[str, Any]:
+def merged(*values: Mapping[str, Any], kind: Kind | None = None) -> dict[str, Any]:
     problems: list[Problem] = []
-    result = merge(layers(*values), problems)
+    result = merge(layers(*values), problems, kind)
     assert problems == []
     return result
 
 
-def problems_of(*values: Mapping[str, Any]) -> list[Problem]:
+def problems_of(*values: Mapping[str, Any], kind: Kind | None = None) -> list[Problem]:
     problems: list[Problem] = []
-    merge(layers(*values), problems)
+    merge(layers(*values), problems, kind)
     return problems
 
 
@@ -143,6 +147,38 @@ def test_tags_that_agree_overrule_the_role(role: object, tags: object) -> None:
     assert merged({"a": role}, {"a": tags}, {"a": tags}, {}) == {"a": tags}
 
 
+@given(TABLES, TABLES, TABLES)
+def test_merging_in_two_steps_is_merging_at_once(
+    role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any]
+) -> None:
+    assert merged(merged(role, tag), machine) == merged(role, tag, machine)
+
+
+@given(TABLES, TABLES, TABLES)
+def test_what_is_merged_stays_so(role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any]) -> None:
+    result = merged(role, tag, machine)
+    assert merged(result, {}) == merged({}, result) == result
+
+
+def without_lists(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: without_lists(item) for key, item in value.items() if not isinstance(item, list)}
+    return value
+
+
+@given(TABLES.map(without_lists))
+def test_saying_it_again_changes_nothing_but_lists(table: dict[str, Any]) -> None:
+    assert merged(table, table, table, table) == table
+
+
+def test_what_is_no_list_or_table_ends_what_is_more_general() -> None:
+    assert merged({"a": [1]}, {"a": None}, {"a": [3]}) == {"a": [3]}
+    assert merged({"a": {"x": 1}}, {"a": 2}, {"a": {"y": 3}}) == {"a": {"y": 3}}
+    assert merged({"a": None}, {"a": [2]}, {"a": [3]}) == {"a": [2, 3]}
+    assert merged({"a": 1}, {"a": {"x": 2}}, {"a": {"y": 3}}) == {"a": {"x": 2, "y": 3}}
+    assert merged({"a": {"x": 1}}, {"a": None}) == {"a": None}
+
+
 def test_lists_of_tags_join_also_where_the_role_says_something_else() -> None:
     assert merged({"a": 1}, {"a": [2]}, {"a": [3]}, {}) == {"a": [2, 3]}
     assert merged({"a": [1]}, {"a": {"x": 2}}, {"a": {"y": 3}}, {}) == {"a": {"x": 2, "y": 3}}
@@ -170,6 +206,30 @@ def test_a_forced_table_hides_what_others_say_inside_it() -> None:
 def test_priorities_inside_tables_count_there() -> None:
     assert merged({"a": {"x": override(50, 1), "y": 1}}, {"a": {"x": 2, "y": 2}}) == {"a": {"x": 1, "y": 2}}
     assert merged({"a": override(50, {"x": only_if(NO, 1), "y": 1})}, {}) == {"a": {"y": 1}}
+
+
+def test_a_default_of_a_specific_layer_loses_to_what_a_general_one_says() -> None:
+    assert merged({"a": [1]}, {"a": override(1000, [2])}) == {"a": [1]}
+
+
+def test_priorities_come_before_order() -> None:
+    assert merged({"a": order(1, override(1000, [1]))}, {"a": order(1500, [2])}, {"a": [3]}) == {"a": [3, 2]}
+    assert merged({"a": override(50, order(1500, [1]))}, {"a": override(50, order(500, [2]))}) == {"a": [2, 1]}
+
+
+def test_conditions_come_before_priorities() -> None:
+    assert merged({"a": only_if(NO, override(50, 1))}, {"a": override(1500, 2)}) == {"a": 2}
+    assert merged({"a": several(override(50, [1]), only_if(YES, override(50, [2])), [3])}, {"a": [4]}) == {"a": [1, 2]}
+
+
+def test_a_priority_around_several_is_that_of_each() -> None:
+    value = override(50, several([1], order(500, [2]), override(1000, [3])))
+    assert merged({"a": value}, {"a": [4]}) == {"a": [2, 1]}
+
+
+def test_items_of_lists_are_unwrapped() -> None:
+    items = [only_if(NO, 1), override(50, 2), {"x": only_if(YES, 3), "y": only_if(NO, 4)}, [only_if(NO, 5)]]
+    assert merged({"a": items}, {}) == {"a": [2, {"x": 3}, []]}
 
 
 def test_the_settings_as_a_whole_can_have_a_priority_or_condition() -> None:
@@ -224,13 +284,160 @@ def test_what_is_no_wrapper_is_a_table() -> None:
         (only_if("yes", 1), "the `condition` of `if` must be true or false"),
         ({"_type": "merge"}, "`merge` lacks its `contents`"),
         ({"_type": "merge", "contents": "ab"}, "the `contents` of `merge` must be a list"),
+        ([1, only_if(1, 2)], "the `condition` of `if` must be true or false"),
         (several(override(50, only_if(1, 2))), "the `condition` of `if` must be true or false"),
     ],
 )
 def test_a_wrapper_that_is_not_well_formed(value: object, problem: str) -> None:
     [found] = problems_of({"t": {"a": value}}, {})
     assert isinstance(found, Malformed)
-    assert (found.keys, found.problem) == (("t", "a"), problem)
+    assert (found.statement.keys[:2], found.problem) == (("t", "a"), problem)
+
+
+def test_settings_that_are_wrapped_are_a_table() -> None:
+    [found] = problems_of(override(50, 1), {})
+    assert isinstance(found, Malformed)
+    assert (found.statement.keys, found.problem) == (("content",), "settings must be a table")
+
+
+# What the author of a model decides.
+
+
+class Local(Settings):
+    kind_of_place: Literal["local"]
+    folder: str = ""
+    port: int = 0
+
+
+class Remote(Settings):
+    kind_of_place: Literal["remote"]
+    host: str = ""
+    port: int = 0
+
+
+Place = Annotated[Local | Remote, Field(discriminator="kind_of_place")]
+
+
+class Inner(Settings):
+    some_names: Annotated[list[str], replace]
+    all_names: list[str]
+
+
+class Chosen(Settings):
+    names: Annotated[list[str], replace]
+    table: Annotated[dict[str, int], replace]
+    either: Annotated[list[str], replace] | None
+    inner: Inner | None
+    tables: dict[str, Inner]
+    place: Place
+    places: dict[str, Place]
+    untold: Local | Remote | list[str]
+    children: dict[str, Chosen]
+
+
+CHOSEN = Kind([Chosen])
+LOCAL, REMOTE = {"kindOfPlace": "local"}, {"kindOfPlace": "remote"}
+A, B = {"a": 1}, {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("role", "tag", "machine", "result"),
+    [
+        ({"names": ["a"]}, {}, {"names": ["b"]}, {"names": ["b"]}),
+        ({"names": ["a"]}, {"names": ["b"]}, {}, {"names": ["b"]}),
+        ({"table": {"a": 1}}, {"table": {"b": 2}}, {"table": {"c": 3}}, {"table": {"c": 3}}),
+        ({"either": ["a"]}, {"either": ["b"]}, {}, {"either": ["b"]}),
+        ({"inner": {"someNames": ["a"]}}, {"inner": {"someNames": ["b"]}}, {}, {"inner": {"someNames": ["b"]}}),
+        ({"inner": {"allNames": ["a"]}}, {"inner": {"allNames": ["b"]}}, {}, {"inner": {"allNames": ["a", "b"]}}),
+        (
+            {"tables": {"x": {"someNames": ["a"]}}},
+            {"tables": {"y": {"someNames": ["b"]}}},
+            {"tables": {"x": {"someNames": ["c"]}}},
+            {"tables": {"x": {"someNames": ["c"]}, "y": {"someNames": ["b"]}}},
+        ),
+        (
+            {"children": {"x": {"children": {"y": {"names": ["a"]}}}}},
+            {},
+            {"children": {"x": {"children": {"y": {"names": ["b"]}}}}},
+            {"children": {"x": {"children": {"y": {"names": ["b"]}}}}},
+        ),
+        # The value of one layer, in parts.
+        ({"names": ["a"]}, {}, {"names": several(["b"], order(500, ["c"]))}, {"names": ["c", "b"]}),
+        # A priority still beats place.
+        ({"names": override(50, ["a"])}, {}, {"names": ["b"]}, {"names": ["a"]}),
+        # A table that names its kind goes on with what is said of that kind.
+        ({"place": {**REMOTE, "host": "h"}}, {"place": {"port": 1}}, {}, {"place": {**REMOTE, "host": "h", "port": 1}}),
+        ({"place": {**REMOTE, "host": "h"}}, {"place": {"port": 1}}, {"place": {**LOCAL}}, {"place": LOCAL}),
+        ({"place": {"port": 1}}, {"place": REMOTE}, {}, {"place": {"port": 1, **REMOTE}}),
+        ({"place": {**LOCAL, "port": 1}}, {"place": LOCAL}, {}, {"place": {**LOCAL, "port": 1}}),
+        (
+            {"place": {**LOCAL, "folder": "f"}},
+            {},
+            {"place": {"kindOfPlace": override(1000, "remote"), "host": "h"}},
+            {"place": {**LOCAL, "folder": "f"}},
+        ),
+        ({"place": override(1000, {**LOCAL, "folder": "f"})}, {"place": REMOTE}, {}, {"place": REMOTE}),
+        ({"places": {"x": {**LOCAL, "port": 1}}}, {}, {"places": {"x": REMOTE}}, {"places": {"x": REMOTE}}),
+        # Without a tag nothing tells which kind the general one meant.
+        ({"untold": {**LOCAL, "port": 1}}, {}, {"untold": {"folder": "f"}}, {"untold": {"folder": "f"}}),
+        ({"untold": ["a"]}, {}, {"untold": ["b"]}, {"untold": ["a", "b"]}),
+    ],
+)
+def test_what_the_author_of_a_field_chose(
+    role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any], result: dict[str, Any]
+) -> None:
+    assert merged(role, tag, machine, kind=CHOSEN) == result
+
+
+def test_tags_that_disagree_about_what_is_replaced() -> None:
+    assert merged({}, {"names": ["a"]}, {"names": ["a"]}, {}, kind=CHOSEN) == {"names": ["a"]}
+    for one, other, at in (
+        ({"names": ["a"]}, {"names": ["b"]}, ("names",)),
+        ({"table": A}, {"table": B}, ("table",)),
+        ({"place": LOCAL}, {"place": REMOTE}, ("place", "kindOfPlace")),
+        ({"untold": LOCAL}, {"untold": REMOTE}, ("untold",)),
+    ):
+        [problem] = problems_of({}, one, other, {}, kind=CHOSEN)
+        assert isinstance(problem, Conflict)
+        assert problem.keys == at
+        assert merged({}, one, other, one, kind=CHOSEN) == one
+
+
+@given(TABLES, TABLES, TABLES)
+def test_a_kind_without_choices_changes_nothing(
+    role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any]
+) -> None:
+    assert merged(role, tag, machine, kind=Kind([Any])) == merged(role, tag, machine)
+    assert not Kind([dict[str, Any]]).guides
+
+
+# The record of who said what.
+
+
+@given(TABLES, TABLES, TABLES)
+def test_listening_changes_nothing(role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any]) -> None:
+    record: Record = {}
+    assert merge(layers(role, tag, machine), [], None, record) == merged(role, tag, machine)
+    for hearing in record.values():
+        for statement in hearing.stated:
+            value: Any = statement.layer.values
+            for key in statement.keys:
+                value = value[key]
+            assert value is statement.value
+
+
+def test_the_record_has_all_that_was_said_and_what_of_it_counts() -> None:
+    record: Record = {}
+    values = {"a": [1], "b": 1}, {"a": order(500, [2]), "b": 2}, {"a": [override(50, 3)], "b": override(1000, 3)}
+    assert merge(layers(*values), [], None, record) == {"a": [2, 1, 3], "b": 2}
+    assert [(each.layer.rank, each.priority, each.value) for each in record["b",].stated] == [
+        (ROLE, 100, 1),
+        (TAG, 100, 2),
+        (MACHINE, 1000, 3),
+    ]
+    assert [each.value for each in record["b",].kept] == [2]
+    assert [each.keys for each in record["a",].kept] == [("a", "content"), ("a",), ("a",)]
+    assert record["a", 2].decisive.keys == ("a", 0, "content")
 
 
 JSON = st.recursive(
@@ -250,3 +457,9 @@ JSON = st.recursive(
 @given(st.lists(st.dictionaries(st.sampled_from(["a", "_type", "content"]), JSON, max_size=2), min_size=2, max_size=4))
 def test_nothing_that_can_be_written_breaks_it(values: list[dict[str, Any]]) -> None:
     assert isinstance(merge(layers(*values), []), dict)
+    assert isinstance(merge(layers(*values), [], Kind([Strange]), {}), dict)
+
+
+class Strange(Settings):
+    a: Annotated[Local | Remote, Field(discriminator="kind_of_place")] | Annotated[list[Place], replace] | None
+    content: dict[str, Local | Inner]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rolecall import pipeline
 from rolecall import vars as var_store
 from rolecall.errors import Faults
-from rolecall.evaluate.steps import gather, recipes, run_steps, steps_of
+from rolecall.evaluate.steps import gather, in_order, recipes, run_steps, steps_of
 from rolecall.model.exports import NotDeclaredError
 from rolecall.model.inventory import Inventory
 from rolecall.model.membership import Cast, Membership
@@ -414,9 +414,9 @@ def test_steps_run_after_what_they_need_and_read_nothing_else(kinds: list[tuple[
     plan = Plan(kinds)
     if plan.circular:
         with pytest.raises(Faults, match="these steps need one another"):
-            steps_of(plan.membership)
+            in_order(steps_of(plan.membership))
         return
-    steps = steps_of(plan.membership)
+    steps = in_order(steps_of(plan.membership))
     world = gather(plan.membership, {})
     run_steps(steps, Inventory(), world, Making(NOWHERE, recipes(steps)))
     assert {interface: len(found) for interface, found in world.exports.items() if interface in INTERFACES} == {

@@ -13,7 +13,7 @@ import pytest
 from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.evaluate.order import waves
-from rolecall.evaluate.steps import gather, run_steps, steps_of
+from rolecall.evaluate.steps import gather, in_order, run_steps, steps_of
 from rolecall.model.inventory import Inventory
 from rolecall.model.membership import Cast, Membership
 from rolecall.project import Project
@@ -298,7 +298,7 @@ def published(count: int) -> Callable[[], object]:
     casts = {f"i{number}": {"r": Cast(dict.fromkeys(machines, NoSettings()), {})} for number in range(2)}
     membership = Membership(dict.fromkeys(casts, service), casts)
     making = Making(Project(Path("nowhere")), [])
-    return lambda: run_steps(steps_of(membership), inventory, gather(membership, {}), making)
+    return lambda: run_steps(in_order(steps_of(membership)), inventory, gather(membership, {}), making)
 
 
 def chain(count: int) -> Callable[[], object]:

@@ -16,6 +16,7 @@ from rolecall.errors import Fault, Faults, nearest
 COMMANDS = {
     "backups": "rolecall.cli.backups:backups",
     "check": "rolecall.cli.show:check",
+    "explain": "rolecall.cli.explain:explain",
     "init": "rolecall.cli.init:init",
     "inventory": "rolecall.cli.inventory:inventory",
     "keys": "rolecall.cli.keys:keys",

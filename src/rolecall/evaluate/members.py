@@ -10,23 +10,24 @@ from pydantic import ValidationError
 
 from rolecall.errors import Fault, Faults, Where, dotted, nearest, sentences
 from rolecall.evaluate.authors import calling
+from rolecall.evaluate.kinds import kind_of
+from rolecall.evaluate.layers import Layer, layers_of
 from rolecall.evaluate.limits import instance_limits, role_limits
-from rolecall.evaluate.merge import Layer, Malformed, merge
+from rolecall.evaluate.merge import Malformed, merge
+from rolecall.evaluate.references import take_plain
 from rolecall.evaluate.validation import setting_faults
 from rolecall.model.membership import Cast, Membership
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
-    from rolecall.evaluate.merge import Problem
+    from rolecall.evaluate.merge import Problem, Record
     from rolecall.model.exports import Interface
     from rolecall.model.inventory import Instance, Loaded
     from rolecall.model.inventory import Role as Declared
     from rolecall.service.contract import Role, Service
     from rolecall.service.member import Question
     from rolecall.service.registry import Registry
-
-_ROLE, _TAG, _MACHINE = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,22 +192,14 @@ def _cast(
         for machine in loaded.tags.get(tag, ()):
             via.setdefault(machine, ("tags", tag))
     via |= {name: ("machines", name) for name in declared.machines if name in loaded.inventory.machines}
-    general = Layer(("settings",), _ROLE, declared.settings)
-    telling = {
-        tag: Layer(("tags", tag, "settings"), _TAG, declared.tags[tag].settings)
-        for tag in sorted(declared.tags)
-        if declared.tags[tag].settings
-    }
+    telling = {tag for tag, said in declared.tags.items() if said.settings}
     shared: dict[tuple[str, ...], Any] = {}
     settings = {}
     for machine in sorted(via):
         tags = tuple(tag for tag in machine_tags[machine] if tag in telling) if telling else ()
         own = declared.machines[machine].settings if machine in declared.machines else {}
         if own or tags not in shared:
-            layers = [general, *(telling[tag] for tag in tags)]
-            if own:
-                layers.append(Layer(("machines", machine, "settings"), _MACHINE, own))
-            value = _settings(role, layers, where, via[machine], faults)
+            value = _settings(role, layers_of(declared, machine, tags), where, via[machine], faults)
             if not own:
                 shared[tags] = value
         else:
@@ -217,9 +210,13 @@ def _cast(
 
 def _settings(role: Role[Any], layers: list[Layer], where: Where, via: tuple[str, ...], faults: list[Fault]) -> object:
     """Final settings of a member; None, with faults added, when they are not valid."""
+    kind = kind_of(role)
     problems: list[Problem] = []
-    merged = merge(layers, problems)
+    record: Record | None = {} if kind.secretive else None
+    merged = merge(layers, problems, kind if kind.guides else None, record)
     found = [_problem(problem, where) for problem in problems]
+    if record:
+        found += take_plain(merged, record, kind, where)
     value = None
     try:
         with calling(role.service, f"the settings of {dotted(where.keys[1:])}", str(where.keys[1])):
@@ -227,7 +224,7 @@ def _settings(role: Role[Any], layers: list[Layer], where: Where, via: tuple[str
                 # As JSON, in which a list is also fit for a set or a tuple (pydantic, "Strict Mode").
                 value = role.settings.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
             except ValidationError as error:
-                found += setting_faults(error, role, merged, layers, where, via)
+                found += setting_faults(error, role, layers, where, via)
     except Faults as error:
         found += error.faults
     faults += [fault for fault in found if fault not in faults]  # a role's fault is told once, not per machine
@@ -235,11 +232,11 @@ def _settings(role: Role[Any], layers: list[Layer], where: Where, via: tuple[str
 
 
 def _problem(problem: Problem, where: Where) -> Fault:
-    about = f"about {dotted(problem.keys)}"
+    first = problem.statement if isinstance(problem, Malformed) else problem.statements[0]
+    at = (*where.keys, *first.layer.at, *first.keys)
     if isinstance(problem, Malformed):
-        at = (*where.keys, *problem.layer.at, *problem.keys)
         return Fault(problem.problem, Where(keys=at), "write it as the Nix module system does")
-    at = (*where.keys, *problem.layers[0].at, *problem.keys)
+    about = f"about {dotted(problem.keys)}"
     if len(problem.layers) == 1:
         return Fault(f"two values that differ {about}", Where(keys=at), "keep one of them, or give one a priority")
     names = " and ".join(repr(layer.at[1]) for layer in problem.layers)

@@ -2,35 +2,62 @@
 
 From general to specific: role, then the machine's tags (by name), then the machine. Tables merge deeply, lists are
 joined in that order, of other values the more specific wins; two tags that disagree are a fault unless the machine
-decides. The priorities of the Nix module system (nixpkgs lib/modules.nix) are honoured: a lower number wins over
-place, 100 being what is written without one.
+decides. What is no table, null too, ends what more general layers say at its place. A field's author can choose
+`replace`; a table that may be of several kinds (a union of models) is merged only while its kind stays the same.
+
+The priorities of the Nix module system (nixpkgs lib/modules.nix) are honoured: conditions first, then priorities, of
+which the lowest number counts whatever its place, 100 being what is written without one, and of what is left the order.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rolecall.evaluate.kinds import Kind
+    from rolecall.evaluate.layers import Layer
 
 DEFAULT_PRIORITY = 100
 DEFAULT_ORDER = 1000
+Keys = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What one place says.
+class Statement(NamedTuple):
+    """What one layer says about one place.
 
     Attributes:
-        at: Key path of the settings table below the role, e.g. ``("tags", "backup", "settings")``.
-        rank: Place in the order from general to specific; tags share one.
-        values: The settings as written.
+        layer: Who says it.
+        keys: Where it stands in the layer's own values, wrappers included.
+        value: What it says, unwrapped.
+        priority: As `override` gives it.
+        order: As `order` gives it.
     """
 
-    at: tuple[str, ...]
-    rank: int
-    values: Mapping[str, Any]
+    layer: Layer
+    keys: Keys
+    value: Any
+    priority: int = DEFAULT_PRIORITY
+    order: int = DEFAULT_ORDER
+
+
+class Hearing(NamedTuple):
+    """All that was said about one place.
+
+    Attributes:
+        stated: From general to specific.
+        kept: What of it counts, in the order in which it is joined.
+    """
+
+    stated: Sequence[Statement]
+    kept: Sequence[Statement]
+
+    @property
+    def decisive(self) -> Statement:
+        """The most specific one that counts; or that was said, where nothing counts."""
+        return max(self.kept or self.stated, key=lambda statement: statement.layer.rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +66,16 @@ class Conflict:
 
     Attributes:
         keys: Key path inside the settings.
-        layers: The layers that disagree, each once.
+        statements: What excludes each other.
     """
 
-    keys: tuple[str, ...]
-    layers: tuple[Layer, ...]
+    keys: Keys
+    statements: tuple[Statement, ...]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that disagree, each once."""
+        return tuple({id(statement.layer): statement.layer for statement in self.statements}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,108 +83,189 @@ class Malformed:
     """A priority, order or condition that is not written as the module system wants it.
 
     Attributes:
-        keys: Key path inside the settings.
-        layer: Where it stands.
+        statement: Where it stands.
         problem: What is wrong with it.
     """
 
-    keys: tuple[str, ...]
-    layer: Layer
+    statement: Statement
     problem: str
 
 
 Problem = Conflict | Malformed
+Record = dict[Keys, Hearing]
 
 
-def merge(layers: Sequence[Layer], problems: list[Problem]) -> dict[str, Any]:
+def place(record: Record, keys: Keys) -> Keys | None:
+    """Where what was decided about a key path stands, below the role; of the nearest table around it, where known."""
+    for depth in range(len(keys), 0, -1):
+        if hearing := record.get(keys[:depth]):
+            statement = hearing.decisive
+            return (*statement.layer.at, *statement.keys)
+    return None
+
+
+class _Notes(NamedTuple):
+    problems: list[Problem]
+    record: Record | None
+
+
+def merge(
+    layers: Sequence[Layer], problems: list[Problem], kind: Kind | None = None, record: Record | None = None
+) -> dict[str, Any]:
     """The settings that all layers say together.
 
     Args:
         layers: From general to specific.
         problems: Where disagreements and malformed values are added; what is malformed says nothing.
+        kind: Of the settings, where it `guides`.
+        record: Where it is written down, for every key path in the result, who said what about it.
     """
-    said = _by_priority([(layer, layer.values) for layer in layers], (), problems)
-    return _tables([(layer, values) for layer, values in said if isinstance(values, dict)], (), problems)
+    notes = _Notes(problems, record)
+    kept = _kept([Statement(layer, (), layer.values) for layer in layers], (), kind, notes)
+    tables = [statement for statement in kept if isinstance(statement.value, dict)]
+    problems += [Malformed(each, "settings must be a table") for each in kept if not isinstance(each.value, dict)]
+    return _tables(tables, (), kind, notes)
 
 
-def _tables(
-    said: Sequence[tuple[Layer, Mapping[str, Any]]], path: tuple[str, ...], problems: list[Problem]
-) -> dict[str, Any]:
-    by_key: dict[str, list[tuple[Layer, Any]]] = {}
-    for layer, table in said:
+def _tables(said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> dict[str, Any]:
+    by_key: dict[str, list[Statement]] = {}
+    for layer, keys, table, _, _ in said:
         for key, value in table.items():
-            by_key.setdefault(key, []).append((layer, value))
+            by_key.setdefault(key, []).append(Statement(layer, (*keys, key), value))
     merged = {}
-    for key, values in by_key.items():
-        kept = _by_priority(values, (*path, key), problems)
-        if kept:
-            merged[key] = _values(kept, (*path, key), problems)
+    for key, stated in by_key.items():
+        if len(stated) == 1 and notes.record is None and not isinstance(stated[0].value, dict | list):
+            merged[key] = stated[0].value
+            continue
+        below = kind.below(key) if kind else None
+        if kept := _kept(stated, (*path, key), below, notes):
+            merged[key] = _joined(kept, (*path, key), below, notes)
     return merged
 
 
-def _by_priority(
-    values: Sequence[tuple[Layer, Any]], path: tuple[str, ...], problems: list[Problem]
-) -> list[tuple[Layer, Any]]:
-    """The definitions of the best priority, unwrapped, in the order that mkBefore and mkAfter ask for."""
-    plain: list[tuple[int, int, Layer, Any]] = []
-    for layer, value in values:
-        try:
-            plain += [(priority, order, layer, item) for priority, order, item in _unwrap(value)]
-        except _MalformedError as error:
-            problems.append(Malformed(path, layer, str(error)))
-    if not plain:
-        return []
-    best = min(priority for priority, _, _, _ in plain)
-    kept = [(order, layer, item) for priority, order, layer, item in plain if priority == best]
-    kept.sort(key=lambda entry: entry[0])  # stable: equal orders stay in the order of the layers
-    return [(layer, item) for _, layer, item in kept]
+def _joined(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> object:
+    """What statements that count say together."""
+    first = kept[0]
+    form = _form(first.value)
+    if form is object or _alone(form, kind) or any(_form(each.value) is not form for each in kept):
+        parts: list[Statement] = []
+        for each in kept:  # all of one rank; a single layer may give a list or table in parts
+            if each is first or (form is not object and each.layer is first.layer and _form(each.value) is form):
+                parts.append(each)
+            elif type(each.value) is not type(first.value) or each.value != first.value:
+                notes.problems.append(Conflict(path, tuple(kept)))
+                break
+        kept = parts
+    if isinstance(first.value, dict):
+        return _tables(kept, path, kind, notes)
+    if isinstance(first.value, list):
+        return _items(kept, path, kind, notes)
+    return first.value
 
 
-class _MalformedError(ValueError):
-    pass
+def _items(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> list[Any]:
+    """Joined lists. What is wrapped inside of one is unwrapped there, as in nixpkgs' ``listOf``."""
+    items: list[Any] = []
+    for layer, keys, values, _, _ in kept:
+        for index, value in enumerate(values):
+            if notes.record is None and not isinstance(value, dict | list):
+                items.append(value)
+                continue
+            at = (*path, len(items))
+            below = kind.below(len(items)) if kind else None
+            if said := _kept([Statement(layer, (*keys, index), value)], at, below, notes):
+                items.append(_joined(said, at, below, notes))
+    return items
 
 
-def _unwrap(value: object, priority: int = DEFAULT_PRIORITY, order: int = DEFAULT_ORDER) -> list[tuple[int, int, Any]]:
-    """Priority, order and bare value of each definition that a value holds."""
-    if not (isinstance(value, dict) and value.get("_type") in ("override", "order", "if", "merge")):
-        return [(priority, order, value)]
-    match value["_type"]:
-        case "override":
-            return _unwrap(_part(value, "content"), _part(value, "priority", int), order)
-        case "order":
-            return _unwrap(_part(value, "content"), priority, _part(value, "priority", int))
-        case "if":
-            return _unwrap(_part(value, "content"), priority, order) if _part(value, "condition", bool) else []
-        case _:
-            return [entry for item in _part(value, "contents", list) for entry in _unwrap(item, priority, order)]
+def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> Sequence[Statement]:
+    """The statements that count, unwrapped, in the order in which they are joined."""
+    bare = [each for statement in stated for each in _bare(statement, notes)]
+    kept: Sequence[Statement] = bare
+    if len(bare) > 1:
+        best = min(statement.priority for statement in bare)
+        kept = _after_the_last_of_another_form([each for each in bare if each.priority == best], kind)
+        if kind and kind.tag:
+            kept = _of_one_variant(kept, (*path, kind.tag), kind.tag)
+        kept = sorted(kept, key=lambda statement: statement.order)  # stable: equal orders stay in the order of layers
+    if notes.record is not None and bare:
+        notes.record[path] = Hearing(bare, kept)
+    return kept
 
 
-def _part(value: Mapping[str, Any], name: str, kind: type | None = None) -> Any:  # noqa: ANN401 - any value there is
-    """One part of a wrapped value.
-
-    Raises:
-        _MalformedError: When it is missing or of another kind.
-    """
-    if name not in value:
-        raise _MalformedError(f"`{value['_type']}` lacks its `{name}`")
-    if kind and type(value[name]) is not kind:  # true is no number here
-        raise _MalformedError(f"the `{name}` of `{value['_type']}` must be {_KINDS[kind]}")
-    return value[name]
+def _after_the_last_of_another_form(said: Sequence[Statement], kind: Kind | None) -> Sequence[Statement]:
+    """What the most specific layers say, with what more general ones say as far as it can be joined to that."""
+    top = max(statement.layer.rank for statement in said)
+    form = next(_form(statement.value) for statement in said if statement.layer.rank == top)
+    if form is object or _alone(form, kind):
+        ended = top - 1
+    else:
+        ended = max((each.layer.rank for each in said if _form(each.value) is not form), default=-1)
+    return [statement for statement in said if statement.layer.rank > min(ended, top - 1)]
 
 
+def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence[Statement]:
+    """Of tables of several kinds, those of the kind that wins; one that names no kind is of the one said before it."""
+    naming = [
+        Statement(layer, (*keys, tag), value[tag], priority, order)
+        for layer, keys, value, priority, order in said
+        if isinstance(value, dict) and tag in value
+    ]
+    silent = _Notes([], None)
+    winners = _kept(naming, path, None, silent)
+    if not winners:
+        return said
+    top = max(each.layer.rank for each in winners)
+    names = [each.value for each in winners if each.layer.rank == top]
+    kept: list[Statement] = []
+    current: object = None
+    for statement in said:
+        own = _kept([each for each in naming if each.layer is statement.layer], path, None, silent)
+        current = own[-1].value if own else current
+        if current is None or current in names:
+            kept.append(statement)
+    return kept
+
+
+def _form(value: object) -> type:
+    return dict if isinstance(value, dict) else list if isinstance(value, list) else object
+
+
+def _alone(form: type, kind: Kind | None) -> bool:
+    """Whether tables or lists at a place are not joined."""
+    return kind is not None and (kind.replaces or (kind.varies and form is dict))
+
+
+_PARTS: Mapping[str, tuple[tuple[str, type | None], ...]] = {
+    "override": (("content", None), ("priority", int)),
+    "order": (("content", None), ("priority", int)),
+    "if": (("content", None), ("condition", bool)),
+    "merge": (("contents", list),),
+}
 _KINDS = {int: "a whole number", bool: "true or false", list: "a list"}
 
 
-def _values(said: Sequence[tuple[Layer, Any]], path: tuple[str, ...], problems: list[Problem]) -> object:
-    if all(isinstance(value, dict) for _, value in said):
-        return _tables(said, path, problems)
-    if all(isinstance(value, list) for _, value in said):
-        return [item for _, value in said for item in value]
-    top = max(layer.rank for layer, _ in said)
-    loudest = [(layer, value) for layer, value in said if layer.rank == top]
-    if len(loudest) < len(said):
-        return _values(loudest, path, problems)  # tables and lists join again where nothing else stands among them
-    first = said[0][1]
-    if any(type(value) is not type(first) or value != first for _, value in said):
-        problems.append(Conflict(path, tuple({id(layer): layer for layer, _ in said}.values())))
-    return first
+def _bare(statement: Statement, notes: _Notes) -> Sequence[Statement]:
+    """The statements inside a value that priorities, orders and conditions stand around."""
+    layer, keys, value, priority, order = statement
+    kind = value.get("_type") if isinstance(value, dict) else None
+    if not (isinstance(kind, str) and kind in _PARTS):
+        return (statement,)
+    for name, wanted in _PARTS[kind]:
+        if name not in value:
+            notes.problems.append(Malformed(statement, f"`{kind}` lacks its `{name}`"))
+            return ()
+        if wanted and type(value[name]) is not wanted:  # true is no number here
+            problem = f"the `{name}` of `{kind}` must be {_KINDS[wanted]}"
+            notes.problems.append(Malformed(statement, problem))
+            return ()
+    if kind == "merge":
+        contents = [statement._replace(keys=(*keys, "contents", n), value=v) for n, v in enumerate(value["contents"])]
+        return [each for content in contents for each in _bare(content, notes)]
+    if kind == "if" and not value["condition"]:
+        return ()
+    if kind == "override":
+        priority = value["priority"]
+    elif kind == "order":
+        order = value["priority"]
+    return _bare(Statement(layer, (*keys, "content"), value["content"], priority, order), notes)

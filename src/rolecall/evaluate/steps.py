@@ -111,11 +111,7 @@ def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
 
 
 def steps_of(membership: Membership) -> Steps:
-    """Every step of a role that has members, by what it gives, each after those that it needs.
-
-    Raises:
-        Faults: When steps need one another in a circle.
-    """
+    """Every step of a role that has members, by what it gives; in no order yet."""
     steps: dict[Given, list[Step]] = {State: []}
     for instance, service in membership.services.items():
         casts = membership.casts[instance]
@@ -126,7 +122,7 @@ def steps_of(membership: Membership) -> Steps:
             for does in work:
                 step = Step(instance, role, casts, does)
                 steps.setdefault(step.gives, []).append(step)
-    return {given: steps[given] for given in _in_order(steps)}
+    return steps
 
 
 def asked_by_vars(membership: Membership) -> list[Question]:
@@ -144,7 +140,7 @@ def asked_by_vars(membership: Membership) -> list[Question]:
 
 
 def recipes(steps: Steps) -> list[Recipe]:
-    """Every var that the members want, whether made or not, inputs first."""
+    """Every var that the members want, whether made or not."""
     return [recipe for those in steps.values() for step in those for recipe in step.recipes]
 
 
@@ -152,7 +148,7 @@ def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making) 
     """Runs every step; the world then holds all vars and exports.
 
     Args:
-        steps: From `steps_of`.
+        steps: From `in_order`.
         inventory: For the state that machines declare themselves.
         world: From `gather`; filled here.
         making: How vars are made.
@@ -220,8 +216,8 @@ def _declared_state(inventory: Inventory) -> list[Exported[State]]:
     return exports
 
 
-def _in_order(steps: Steps) -> list[Given]:
-    """What steps give, each after what its steps need.
+def in_order(steps: Steps) -> Steps:
+    """The same steps, each after those that it needs.
 
     Raises:
         Faults: When steps need one another in a circle.
@@ -235,7 +231,7 @@ def _in_order(steps: Steps) -> list[Given]:
                 if need in steps:
                     needs.setdefault(need, step)
     try:
-        return list(TopologicalSorter(graph).static_order())
+        return {given: steps[given] for given in TopologicalSorter(graph).static_order()}
     except CycleError as error:
         # graphlib lists each node before the one that needs it.
         circle = [graph[given][need] for given, need in pairwise(reversed(error.args[1]))]

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
-
-from pydantic import BaseModel
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from rolecall.errors import Fault, Where, dotted, nearest
+from rolecall.evaluate.kinds import kind_of
+from rolecall.evaluate.merge import merge, place
+from rolecall.evaluate.references import HINT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pydantic import ValidationError
-    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
-    from rolecall.evaluate.merge import Layer
+    from rolecall.evaluate.kinds import Kind
+    from rolecall.evaluate.layers import Layer
+    from rolecall.evaluate.merge import Keys, Record
     from rolecall.service.contract import Role
 
-# Kinds of pydantic's errors (docs: "Validation Errors") by what was expected instead.
+# What was expected instead, by pydantic's kinds of errors and with their context (docs: "Validation Errors").
 _EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
+    "int_from_float": "a whole number",
     "float_type": "a number",
+    "finite_number": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
     "tuple_type": "a list",
@@ -32,30 +37,67 @@ _EXPECTED = {
     "dict_type": "a table",
     "model_type": "a table",
     "model_attributes_type": "a table",
+    "none_required": "null",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "string_too_short": "a text of at least {min_length} characters",
+    "string_too_long": "a text of at most {max_length} characters",
+    "string_pattern_mismatch": "a text that matches {pattern}",
+    "too_short": "{min_length} or more entries",
+    "too_long": "{max_length} or fewer entries",
 }
+_TYPES = {"none_required", "literal_error", *(kind for kind in _EXPECTED if kind.endswith("_type"))}
+
+
+class _Mistake(NamedTuple):
+    """One error, with its place in the merged settings.
+
+    Attributes:
+        keys: Key path.
+        variant: Key path and label of the outermost union around it, where pydantic tried several types.
+        detail: As pydantic tells it.
+    """
+
+    keys: Keys
+    variant: tuple[Keys, str] | None
+    detail: ErrorDetails
 
 
 def setting_faults(
-    error: ValidationError,
-    role: Role[Any],
-    merged: Mapping[str, Any],
-    layers: Sequence[Layer],
-    where: Where,
-    via: tuple[str, ...],
+    error: ValidationError, role: Role[Any], layers: Sequence[Layer], where: Where, via: tuple[str, ...]
 ) -> Iterable[Fault]:
-    """A fault per mistake, placed in the most specific layer that speaks of it."""
-    for detail in error.errors(include_url=False):
-        keys = _keys(detail, merged)
-        told = keys[:-1] if detail["type"] == "missing" else keys  # of what is missing, its table is there
-        own = ((layer, _own(layer.values, told, merged)) for layer in reversed(layers) if told)
-        place = next(((*layer.at, *path) for layer, path in own if path is not None), via)
-        at = Where(keys=(*where.keys, *place))
-        yield Fault(_message(detail, dotted(keys), role), at, _hint(detail, keys, role))
+    """A fault per mistake, placed in the most specific layer that speaks of it.
+
+    Args:
+        error: What pydantic found.
+        role: Whose settings they are.
+        layers: What was merged; it is merged again, to know where everything comes from.
+        where: The role.
+        via: Where the member's membership stands below the role: the place of what nobody speaks of.
+    """
+    kind = kind_of(role)
+    record: Record = {}
+    merged = merge(layers, [], kind, record)
+    mistakes = [_mistake(detail, merged) for detail in error.errors(include_url=False)]
+    for group in _groups(mistakes):
+        keys, _, detail = group[0]
+        told = (
+            keys[:-1] if detail["type"] in {"missing", "union_tag_not_found"} else keys
+        )  # of that, its table is there
+        at = Where(keys=(*where.keys, *((place(record, told) if told else None) or via)))
+        name = dotted(_as_written(keys, record))
+        yield Fault(_message(group, name, role, kind), at, _hint(detail, keys, kind))
 
 
-def _keys(detail: ErrorDetails, merged: object) -> tuple[str | int, ...]:
-    """The path of what is wrong in the settings, without the names of types that pydantic puts into it."""
+def _mistake(detail: ErrorDetails, merged: object) -> _Mistake:
+    """An error, its path without the names of types that pydantic puts into it."""
     keys: list[str | int] = []
+    variant = None
     for key in detail["loc"]:
         inside: Any = (
             merged if isinstance(merged, dict) else dict(enumerate(merged)) if isinstance(merged, list) else {}
@@ -63,76 +105,108 @@ def _keys(detail: ErrorDetails, merged: object) -> tuple[str | int, ...]:
         if key in inside:
             merged = inside[key]
         elif detail["type"] != "missing" or key != detail["loc"][-1]:
+            variant = variant or (tuple(keys), str(key))
             continue
         keys.append(key)
-    return tuple(keys)
+    if detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        keys.append(str(detail["ctx"]["discriminator"]).strip("'"))
+    return _Mistake(tuple(keys), variant, detail)
 
 
-def _own(values: Any, keys: Sequence[str | int], merged: Any) -> tuple[str | int, ...] | None:  # noqa: ANN401 - any data
-    """The path in one layer of what stands at ``keys`` in the merged settings; None when it does not speak of it."""
-    path: list[str | int] = []
-    for key in keys:
-        merged = merged[key]
-        if isinstance(values, dict) and values.get("_type") in ("override", "order", "if", "merge"):
-            break  # what is inside it is part of this layer
-        if isinstance(values, list) and merged in values:
-            key = values.index(merged)  # noqa: PLW2901 - lists were joined: each layer counts from 0
-        elif not (isinstance(values, dict) and key in values):
-            return None
-        values = values[key]
-        path.append(key)
-    return tuple(path)
+def _groups(mistakes: Sequence[_Mistake]) -> Iterable[list[_Mistake]]:
+    """The mistakes to tell: of a union, those of the variant that comes nearest, or that none has the right type."""
+    unions: dict[Keys, dict[str, list[_Mistake]]] = {}
+    for mistake in mistakes:
+        if mistake.variant:
+            at, label = mistake.variant
+            unions.setdefault(at, {}).setdefault(label, []).append(mistake)
+    for mistake in mistakes:
+        if not mistake.variant:
+            yield [mistake]
+        elif variants := unions.pop(mistake.variant[0], None):
+            at = mistake.variant[0]
+            near = [
+                found for found in variants.values() if any(each.keys != at or not _is_type(each) for each in found)
+            ]
+            if near:
+                yield from ([each] for each in min(near, key=len))
+            else:
+                yield [each for found in variants.values() for each in found]
 
 
-def _message(detail: ErrorDetails, name: str, role: Role[Any]) -> str:
-    kind = detail["type"]
+def _is_type(mistake: _Mistake) -> bool:
+    return mistake.detail["type"] in _TYPES
+
+
+def _as_written(keys: Keys, record: Record) -> Keys:
+    """The path as its layer has it: in a list that was joined, each layer counts from 0."""
+    written = []
+    for depth, key in enumerate(keys, 1):
+        hearing = record.get(keys[:depth])
+        own = hearing.decisive.keys if hearing else ()
+        written.append(next((k for k in reversed(own) if isinstance(k, int)), key) if isinstance(key, int) else key)
+    return tuple(written)
+
+
+def _message(group: Sequence[_Mistake], name: str, role: Role[Any], kind: Kind) -> str:
+    keys, _, detail = group[0]
     owner = f"the role {role.name!r} of {role.service.name}"
-    if kind == "extra_forbidden":
+    if detail["type"] == "extra_forbidden":
         return f"{owner} has no setting {name!r}"
-    if kind == "missing":
+    if detail["type"] in {"missing", "union_tag_not_found"}:
         return f"{owner} needs the setting {name!r}"
-    if kind in _EXPECTED:
-        return f"{name} must be {_EXPECTED[kind]}, not {_found(detail['input'])}"
+    expected = [_expected(mistake.detail) for mistake in group]
+    if all(expected):
+        if detail["type"] in {"too_short", "too_long"}:
+            return f"{name} must have {expected[0]}, not {len(detail['input'])}"
+        value = detail["ctx"]["tag"] if detail["type"] == "union_tag_invalid" else detail["input"]
+        found = _found(value, hidden=kind.at(keys).secretive)
+        return f"{name} must be {' or '.join(dict.fromkeys(expected))}, not {found}"
     text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name}: {text}"
+    return f"{name} {text}" if detail["type"] == "secret_ref" else f"{name}: {text}"
 
 
-def _found(value: object) -> str:
+def _expected(detail: ErrorDetails) -> str:
+    """What should have been there, or ""."""
+    context = detail.get("ctx", {})
+    if detail["type"] == "union_tag_invalid":
+        return " or ".join(context["expected_tags"].split(", "))
+    return _EXPECTED.get(detail["type"], "").format_map(context)
+
+
+def _found(value: object, *, hidden: bool) -> str:
     match value:
         case None:
             return "null"
         case bool():
             return "true" if value else "false"
         case str():
-            return f"the text {value[:40]!r}"
+            return "a text" if hidden else f"the text {value[:40]!r}"
         case int() | float():
-            return f"the number {value}"
+            return "a number" if hidden else f"the number {value}"
         case list():
             return "a list"
         case _:
             return "a table"
 
 
-def _hint(detail: ErrorDetails, keys: Sequence[str | int], role: Role[Any]) -> str:
-    fields = _fields_at(role.settings, keys[:-1])
-    if detail["type"] == "extra_forbidden" and keys:
-        return nearest(str(keys[-1]), fields, what="settings")
-    if detail["type"] == "missing" and keys and keys[-1] in fields:
-        return fields[str(keys[-1])].description or ""
-    return ""
-
-
-def _fields_at(kind: Any, keys: Sequence[str | int]) -> dict[str, FieldInfo]:  # noqa: ANN401 - any annotation
-    """The fields, by their names in the inventory, of the table at a path; {} where it is not known."""
-    for key in keys:
-        fields = _fields(kind)
-        kind = fields[str(key)].annotation if str(key) in fields else (get_args(kind) or (None,))[-1]
-    return _fields(kind)
-
-
-def _fields(kind: Any) -> dict[str, FieldInfo]:  # noqa: ANN401 - as above
-    while get_origin(kind) in {Annotated, Union, UnionType}:
-        kind = get_args(kind)[0]
-    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-        return {}
-    return {field.alias or name: field for name, field in kind.model_fields.items()}
+def _hint(detail: ErrorDetails, keys: Keys, kind: Kind) -> str:
+    around = kind.at(keys[:-1])
+    hint = ""
+    match detail["type"]:
+        case "extra_forbidden" if keys:
+            hint = nearest(str(keys[-1]), around.fields_beside(str(keys[-1])), what="settings")
+        case "missing" if keys and keys[-1] in around.fields:
+            hint = around.fields[str(keys[-1])].description or ""
+        case "union_tag_not_found":
+            choices = (repr(choice) for option in kind.at(keys).options for choice in get_args(option))
+            hint = f"it is {' or '.join(choices)}"
+        case "literal_error" | "enum" | "union_tag_invalid":
+            found = detail["ctx"].get("tag", detail["input"])
+            close = get_close_matches(str(found), re.findall("'([^']*)'", _expected(detail)), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else ""
+        case "secret_ref":
+            hint = HINT
+        case _ if detail["input"] is None:
+            hint = "null decides that there is no value; leave the key out to say nothing"
+    return hint

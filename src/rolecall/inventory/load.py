@@ -55,7 +55,9 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     """What several sources say together, from general to specific, and the faults of what does not fit."""
     inventory, faults = shape.inventory(reduce(merge, (dict(source.data) for source in sources), {}))
     tagged, wrong = tags.members(inventory)
-    return Loaded(inventory, tuple(sources), tagged), tuple(_located([*faults, *wrong], sources))
+    faults += [fault for fault in wrong if not fault.warning]
+    warnings = tuple(fault for fault in wrong if fault.warning)
+    return Loaded(inventory, tuple(sources), tagged, warnings), tuple(_located(faults, sources))
 
 
 def _folders(project: Project) -> list[Source]:

@@ -35,7 +35,7 @@ def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
         if where.file not in {None, source.file}:
             continue
         known = written(source.file) if where.keys else {}
-        path = (*source.prefix, *where.keys)
+        path = (*source.prefix, *_as_written(source.data, where.keys))
         depth = next((n for n in range(len(path), 0, -1) if path[:n] in known), 0)
         depth = max(depth - len(source.prefix), 0)
         if best is None or depth >= best[0]:
@@ -44,6 +44,18 @@ def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
         return fault
     _, source, (line, column) = best
     return fault.at(replace(where, file=source.file, line=line, column=column))
+
+
+def _as_written(data: object, keys: Keys) -> Keys:
+    """The path as a source has it: what the model knows by name may be listed there, as in ``tags = ["backup"]``."""
+    written = []
+    for key in keys:
+        if isinstance(data, list) and key in data and not isinstance(key, int):
+            key = data.index(key)  # noqa: PLW2901 - from here on it is this place
+        inside = isinstance(data, dict) or (isinstance(data, list) and isinstance(key, int) and key < len(data))
+        data = (data.get(key) if isinstance(data, dict) else data[key]) if inside else None  # type: ignore[index]
+        written.append(key)
+    return tuple(written)
 
 
 def written(file: Path) -> Mapping[Keys, tuple[int, int]]:

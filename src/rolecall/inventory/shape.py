@@ -35,6 +35,7 @@ _NAMED: Final = {
     "machineClass": "a machine class",
 }
 _NAMES: Final = f"names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to {NAME_LENGTH} signs"
+_WORDS: Final = {"[key]", "[list]", "[table]"}  # what pydantic's paths hold besides keys; no name has brackets
 _TRIES: Final = 5  # what is left after removing the faulty can show new faults; in practice once
 
 
@@ -56,7 +57,7 @@ def inventory(data: Data) -> tuple[Inventory, list[Fault]]:
 
 
 def _fault(detail: ErrorDetails) -> Fault:
-    keys: Keys = tuple(key for key in detail["loc"] if key != "[key]")
+    keys = _keys(detail)
     kind, found = detail["type"], detail["input"]
     if kind in {"string_pattern_mismatch", "string_too_long"}:
         return Fault(f"{shown(str(found))} is no name for {_kind(keys)}", Where(keys=keys), _NAMES)
@@ -71,9 +72,13 @@ def _fault(detail: ErrorDetails) -> Fault:
     return Fault(detail["msg"], Where(keys=keys))
 
 
+def _keys(detail: ErrorDetails) -> Keys:
+    return tuple(key for key in detail["loc"] if key not in _WORDS)
+
+
 def _kind(keys: Keys) -> str:
     if isinstance(keys[-1], int):
-        return "a machine" if keys[0] == "tags" else "a tag"
+        return "a machine" if keys[0] == "tags" and keys[2] not in {"any", "all", "none"} else "a tag"
     return _NAMED.get(str(keys[-2])) or _NAMED.get(str(keys[-1]), "this")
 
 
@@ -96,7 +101,7 @@ def _remove(data: Data, detail: ErrorDetails) -> None:
     """Takes the smallest faulty entry out of a table; a list goes as a whole, so that its positions stay true."""
     path: list[tuple[Data, str]] = []
     value: Any = data
-    for key in detail["loc"]:
+    for key in _keys(detail):
         if not isinstance(value, dict) or key not in value:
             break
         path.append((value, str(key)))

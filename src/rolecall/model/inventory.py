@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, StringConstraints, model_validator
+from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from rolecall.errors import Fault
 
 # Machines, instances, roles and tags become parts of paths, unit names and SSH arguments.
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"
@@ -138,15 +141,45 @@ class Instance(Table):
     roles: dict[Name, Role] = {}
 
 
+class Selection(Table):
+    """A tag that selects machines by their other tags: those that fit all of what is said, and some more.
+
+    The tags that it names are plain: of machines, lists, or computed. An empty list says nothing; without `any`,
+    `all` and `none` it selects no machine.
+
+    Attributes:
+        any: Tags of which a machine has at least one.
+        all: Tags of which it has each.
+        none: Tags of which it has none.
+        machines: Machines that have the tag whatever their tags are.
+    """
+
+    any: list[Name] = []
+    all: list[Name] = []
+    none: list[Name] = []
+    machines: list[Name] = []
+
+
+def _form_of_tag(value: object) -> str:
+    """Which form of a tag a value is meant to be; `rolecall.inventory.shape` knows these words in pydantic's paths."""
+    return "[table]" if isinstance(value, dict | Selection) else "[list]"
+
+
+Tagged = Annotated[
+    Annotated[Selection, PydanticTag("[table]")] | Annotated[list[Name], PydanticTag("[list]")],
+    Discriminator(_form_of_tag),
+]
+
+
 class Inventory(Table):
     """The whole inventory as written, over all its sources.
 
-    ``tags`` holds the user's own ``tags.T`` lists; `members_of` adds the machines' tags and the computed ones.
+    ``tags`` holds the user's own ``tags.T``; `Loaded.tags` has the machines' tags and the computed ones too.
     """
 
     meta: Meta = Meta()
     machines: dict[Name, Machine] = {}
-    tags: dict[Name, list[Name]] = {}
+    tags: dict[Name, Tagged] = {}
     instances: dict[Name, Instance] = {}
 
 
@@ -182,11 +215,19 @@ class Loaded:
         inventory: The merged inventory.
         sources: From general to specific; a later one wins over an earlier one.
         tags: Every tag with its machines, the computed ones (``all``, one per machine class) included, sorted.
+        warnings: What is odd about its tags, but stops nothing.
     """
 
-    __slots__ = ("inventory", "sources", "tags")
+    __slots__ = ("inventory", "sources", "tags", "warnings")
 
-    def __init__(self, inventory: Inventory, sources: tuple[Source, ...], tags: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        sources: tuple[Source, ...],
+        tags: Mapping[str, tuple[str, ...]],
+        warnings: tuple[Fault, ...] = (),
+    ) -> None:
         self.inventory = inventory
         self.sources = sources
         self.tags = tags
+        self.warnings = warnings

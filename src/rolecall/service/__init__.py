@@ -9,7 +9,7 @@ from rolecall.service.contract import ContractError, NoSettings, Role, Service, 
 from rolecall.service.generators import Passphrase, SecretText, SSHKey, SSHKeyPair
 from rolecall.service.interfaces import Backups, State
 from rolecall.service.member import Member
-from rolecall.service.settings import AbsolutePath, CalendarEvent, Settings
+from rolecall.service.settings import AbsolutePath, CalendarEvent, SecretRef, Settings, replace
 from rolecall.service.units import service_unit, timer_unit
 from rolecall_agent.configuration import Check
 from rolecall_agent.content import Secret, parts
@@ -51,6 +51,7 @@ __all__ = [
     "SSHKey",
     "SSHKeyPair",
     "Secret",
+    "SecretRef",
     "SecretText",
     "Service",
     "Settings",
@@ -61,6 +62,7 @@ __all__ = [
     "VarFile",
     "exec_line",
     "parts",
+    "replace",
     "secret_file",
     "service_unit",
     "timer_unit",

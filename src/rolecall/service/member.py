@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rolecall.model.vars import StoredVar
     from rolecall.service.contract import Need, Role, Var
+    from rolecall.service.settings import SecretRef
 
 OtherT = TypeVar("OtherT")
 Filter = tuple["str | None", "str | None", "str | None", "str | None"]  # as FILTERS, each None for any
@@ -124,7 +125,7 @@ class World:
         finally:
             self._needs = None
 
-    def require(self, need: Need, what: str) -> None:
+    def require(self, need: Need | SecretRef, what: str) -> None:
         """Lets a step read only what it declared, so that nothing depends on the order of steps.
 
         Raises:
@@ -202,6 +203,19 @@ class Member(Generic[SettingsT]):
         """
         self._world.require(interface, f"exports of {interface.__name__}")
         return self._world.published(interface, machine, instance, role, service)
+
+    def secret(self, reference: SecretRef) -> Secret:
+        """The secret that a setting names: a var of this machine, or one that all machines share.
+
+        Raises:
+            NotDeclaredError: When there is none, or a step that publishes something asks: it publishes no secrets.
+        """
+        self._world.require(reference, f"the secret {str(reference)!r}")
+        for machine in (self.machine, ""):
+            stored = self._world.var(VarKey(machine, reference.name)) or {}
+            if (file := stored.get(reference.file)) and file.secret:
+                return Secret(reference.name, reference.file, file.version)
+        raise NotDeclaredError(f"{self!r} has no secret {str(reference)!r}")
 
     def __getitem__(self, var: Var[OtherT]) -> OtherT:
         """This member's value of a var: public parts as text, secret parts as references.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Self
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -20,6 +22,16 @@ class Settings(BaseModel):
     """Base of every role's settings: camelCase in the inventory, snake_case in Python; unknown names are refused."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
+
+
+class Replace:
+    """Marks a field in which a more specific layer replaces the list or table of others, instead of joining it."""
+
+    __slots__ = ()
+
+
+replace: Final = Replace()
+"""``exclude: Annotated[list[str], replace] = []``: who speaks of it more specifically says all of it."""
 
 
 class AbsolutePath(str):
@@ -58,6 +70,59 @@ class AbsolutePath(str):
     ) -> JsonSchemaValue:
         """For editors."""
         return {"type": "string", "format": "absolute-path", "pattern": "^/"}
+
+
+_REFERENCE: Final = r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?)/([A-Za-z0-9_.-]+)"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """A setting that names a secret: ``{ var = "NAME/FILE" }`` in the inventory, `Member.secret` in a service.
+
+    Attributes:
+        name: The var's name, of the same machine or one that all share: ``NAME``, or ``INSTANCE.NAME``.
+        file: The file of the var.
+    """
+
+    name: str
+    file: str
+
+    def __str__(self) -> str:
+        """``NAME/FILE``."""
+        return f"{self.name}/{self.file}"
+
+    @classmethod
+    def read(cls, value: object) -> SecretRef | None:
+        """The reference that a value of the inventory is; None when it is none, and then perhaps a real secret."""
+        if not (isinstance(value, dict) and value.keys() == {"var"} and isinstance(value["var"], str)):
+            return None
+        found = re.fullmatch(_REFERENCE, value["var"])
+        return cls(found[1], found[2]) if found else None
+
+    def as_data(self) -> dict[str, str]:
+        """As the inventory writes it."""
+        return {"var": str(self)}
+
+    @classmethod
+    def _checked(cls, value: object) -> SecretRef:
+        if found := value if isinstance(value, SecretRef) else cls.read(value):
+            return found
+        raise PydanticCustomError("secret_ref", "must be a reference to a secret")  # it never tells the value
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
+        """A table in the inventory, this type in Python."""
+        return core_schema.no_info_plain_validator_function(
+            cls._checked, serialization=core_schema.plain_serializer_function_ser_schema(cls.as_data)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """For editors."""
+        var = {"type": "string", "pattern": f"^{_REFERENCE}$"}
+        return {"type": "object", "properties": {"var": var}, "required": ["var"], "additionalProperties": False}
 
 
 def _calendar_event(text: str) -> str:

@@ -1,0 +1,109 @@
+"""``rolecall explain``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rolecall.errors import dotted, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rolecall.cli.common import Invocation
+    from rolecall.errors import Where
+    from rolecall.evaluate.explain import Explanation, Reason, Said
+
+_WIDTH = 60  # of a value
+_BY = {
+    "machine": "machine {}",
+    "tag": "tag {}",
+    "own": "its own tags",
+    "list": "listed",
+    "selection": "selected by its other tags",
+    "computed": "computed",
+}
+
+
+@click.command()
+@click.argument("subject")
+@click.pass_obj
+def explain(invocation: Invocation, subject: str) -> None:
+    """Tell where it comes from: who says what about a setting, why a machine plays a role or has a tag.
+
+    \b
+    SUBJECT is one of
+      INSTANCE.ROLE.MACHINE       its settings; with .SETTING behind, that one
+      INSTANCE.ROLE, INSTANCE     who plays it
+      machines.MACHINE            its tags and roles
+    """  # noqa: D301 - click's mark for lines that stay as they are
+    from rolecall import pipeline  # noqa: PLC0415 - imported when used
+
+    found = pipeline.explain(invocation.project, subject)
+    invocation.emit(found.as_json(), _text(found))
+
+
+def _text(found: Explanation) -> str:
+    lines: list[str] = []
+    if found.subject[0] == "machines" and found.tags:
+        lines += [f"{found.subject[1]}", *_reasons("  tag ", found.tags)]
+        lines += _reasons(
+            "  ", {role: reasons for role, members in found.roles.items() for reasons in members.values()}
+        )
+        return "\n".join(lines)
+    for role, members in found.roles.items():
+        lines += [role + ("" if members else ": nobody"), *_reasons("  ", members)]
+    for setting in found.settings:
+        lines += [
+            "",
+            f"{dotted(setting.keys) or 'settings'} = {_value(setting.value)}",
+            *_table(map(_said, setting.said)),
+        ]
+    return "\n".join(lines)
+
+
+def _reasons(indent: str, because: Mapping[str, Iterable[Reason]]) -> list[str]:
+    rows = [
+        (name if first else "", _BY[reason.by].format(reason.name), _position(reason.where))
+        for name, reasons in because.items()
+        for first, reason in _marked(reasons)
+    ]
+    return _table(rows, indent)
+
+
+def _marked(reasons: Iterable[Reason]) -> Iterable[tuple[bool, Reason]]:
+    return ((number == 0, reason) for number, reason in enumerate(reasons))
+
+
+def _said(said: Said) -> tuple[str, ...]:
+    notes = [said.result]
+    notes += [f"priority {said.priority}"] if said.priority is not None else []
+    notes += [f"order {said.order}"] if said.order is not None else []
+    layer = said.layer + (f" {said.name}" if said.name else "")
+    return layer, _value(said.value), ", ".join(notes), _position(said.where) if said.where else ""
+
+
+def _value(value: object) -> str:
+    text = printable(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+
+
+def _position(where: Where) -> str:
+    file = where.file
+    if file is None:
+        return ""
+    if file.is_relative_to(Path.cwd()):
+        file = file.relative_to(Path.cwd())
+    return ":".join(str(part) for part in (file, where.line, where.column) if part)
+
+
+def _table(rows: Iterable[tuple[str, ...]], indent: str = "  ") -> list[str]:
+    cells = list(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        (indent + "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))).rstrip()
+        for row in cells
+    ]

@@ -1,0 +1,342 @@
+"""Inventory and Membership → why it is so: who plays what, and who said what about each setting."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
+
+from rolecall.errors import Where, dotted, fault, nearest
+from rolecall.evaluate.kinds import kind_of
+from rolecall.evaluate.layers import layers_of, tags_of
+from rolecall.evaluate.merge import DEFAULT_ORDER, DEFAULT_PRIORITY, merge
+from rolecall.model.inventory import Selection
+from rolecall.service.settings import SecretRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from rolecall.evaluate.kinds import Kind
+    from rolecall.evaluate.layers import Layer
+    from rolecall.evaluate.merge import Hearing, Keys, Record, Statement
+    from rolecall.model.inventory import Loaded
+    from rolecall.model.membership import Membership
+
+    Locate = Callable[[Where], Where]
+
+HIDDEN = "(hidden)"  # in place of what may be a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a machine plays a role or has a tag.
+
+    Attributes:
+        by: Of a role, ``machine`` (it is named) or ``tag`` (it has one that is named); of a tag, ``own`` (the machine
+            says so), ``list`` (the tag does), ``selection`` (its other tags fit) or ``computed``.
+        name: The machine or tag that a role names, else "".
+        where: Where that stands.
+    """
+
+    by: str
+    name: str
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one place says about a setting.
+
+    Attributes:
+        layer: ``default`` (of the service), ``role``, ``tag`` or ``machine``.
+        name: The tag or machine, else "".
+        value: What it says, unwrapped; a secret by its reference alone.
+        result: ``wins``; ``joined`` with others; ``loses`` to a more specific layer or a priority; ``hidden`` by
+            another source of the inventory that says the same layer anew.
+        priority: When it is not that of what has none, else None.
+        order: Likewise.
+        where: Where it stands; None for a default.
+    """
+
+    layer: str
+    name: str
+    value: Any
+    result: str
+    priority: int | None = None
+    order: int | None = None
+    where: Where | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a member, or a table of them of which something was dropped as a whole.
+
+    Attributes:
+        keys: Key path in the settings; () for all of them.
+        value: What it is in the end.
+        said: From general to specific.
+    """
+
+    keys: Keys
+    value: Any
+    said: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What there is to tell about a machine, an instance's roles, or a member.
+
+    Attributes:
+        subject: Its key path: ``("machines", M)``, or an instance, its role, a member, and a path in its settings.
+        tags: Of a machine: each of its tags, and why it has it.
+        roles: By ``INSTANCE.ROLE``, then machine: why it plays that.
+        settings: Of a member, in the order of the service's model.
+    """
+
+    subject: Keys
+    tags: Mapping[str, tuple[Reason, ...]]
+    roles: Mapping[str, Mapping[str, tuple[Reason, ...]]]
+    settings: tuple[Setting, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented form under ``--json`` (docs/json.md)."""
+        return {
+            "subject": list(self.subject),
+            "tags": {tag: [_json(reason) for reason in reasons] for tag, reasons in self.tags.items()},
+            "roles": {
+                role: {machine: [_json(reason) for reason in reasons] for machine, reasons in members.items()}
+                for role, members in self.roles.items()
+            },
+            "settings": [
+                {"path": list(setting.keys), "value": setting.value, "said": [_json(said) for said in setting.said]}
+                for setting in self.settings
+            ],
+        }
+
+
+def _json(told: Reason | Said) -> dict[str, Any]:
+    where = told.where or Where()
+    place = {
+        "file": str(where.file) if where.file else None,
+        "line": where.line or None,
+        "column": where.column or None,
+        "path": list(where.keys),
+    }
+    return {key: value for key, value in asdict(told).items() if key != "where"} | place
+
+
+def explanation(loaded: Loaded, membership: Membership, subject: Keys, locate: Locate) -> Explanation:
+    """Explains a machine, the roles of an instance, or a member's settings.
+
+    Args:
+        loaded: The inventory.
+        membership: What came of it.
+        subject: As in `Explanation`.
+        locate: Adds file, line and column to a place.
+
+    Raises:
+        Faults: When there is no such thing.
+    """
+    instance, *rest = subject or ("",)
+    if (
+        instance == "machines"
+        and len(rest) == 1
+        and (rest[0] in loaded.inventory.machines or instance not in membership.casts)
+    ):
+        return _machine(loaded, membership, _one_of(rest[0], loaded.inventory.machines, "machine", "machines"), locate)
+    name = _one_of(instance, membership.casts, "instance", "instances")
+    casts = membership.casts[name]
+    if not rest:
+        roles = {f"{name}.{role}": _members(loaded, membership, name, role, locate) for role in casts}
+        return Explanation(subject, {}, roles)
+    role = _one_of(rest[0], casts, f"role of {name}", f"roles of {name}")
+    members = _members(loaded, membership, name, role, locate)
+    if not rest[1:]:
+        return Explanation(subject, {}, {f"{name}.{role}": members})
+    machine = _one_of(rest[1], casts[role].settings, f"member of {name}.{role}", "members")
+    told = _Settings(loaded, membership, (name, role, machine), locate).explain(tuple(rest[2:]))
+    return Explanation(subject, {}, {f"{name}.{role}": {machine: members[machine]}}, tuple(told))
+
+
+def _one_of(key: str | int, known: Iterable[str], what: str, plural: str) -> str:
+    """The key, which is a name that there is.
+
+    Raises:
+        Faults: When it is none.
+    """
+    name = str(key)
+    if name not in known:
+        raise fault(f"there is no {what} called {name!r}", hint=nearest(name, known, what=plural))
+    return name
+
+
+def _members(
+    loaded: Loaded, membership: Membership, instance: str, role: str, locate: Locate
+) -> Mapping[str, tuple[Reason, ...]]:
+    """Every member of a role, and by which entries it is one: its own first, then tags by name."""
+    reasons: dict[str, list[Reason]] = {machine: [] for machine in membership.casts[instance][role].settings}
+    declared = loaded.inventory.instances[instance].roles.get(role)
+    at = ("instances", instance, "roles", role)
+    for machine in declared.machines if declared else ():
+        reasons[machine].append(Reason("machine", machine, locate(Where(keys=(*at, "machines", machine)))))
+    for tag in sorted(declared.tags) if declared else ():
+        reason = Reason("tag", tag, locate(Where(keys=(*at, "tags", tag))))
+        for machine in loaded.tags.get(tag, ()):
+            reasons[machine].append(reason)
+    return {machine: tuple(found) for machine, found in reasons.items()}
+
+
+def _machine(loaded: Loaded, membership: Membership, machine: str, locate: Locate) -> Explanation:
+    roles = {
+        f"{instance}.{role}": {machine: _members(loaded, membership, instance, role, locate)[machine]}
+        for instance, casts in membership.casts.items()
+        for role, cast in casts.items()
+        if machine in cast.settings
+    }
+    tags = {
+        tag: tuple(Reason(by, "", locate(Where(keys=keys))) for by, keys in _tagged(loaded, machine, tag))
+        for tag in tags_of(loaded, machine)
+    }
+    return Explanation(("machines", machine), tags, roles)
+
+
+def _tagged(loaded: Loaded, machine: str, tag: str) -> Iterator[tuple[str, Keys]]:
+    """Why a machine has a tag, and the key path of that."""
+    declared = loaded.inventory.machines[machine]
+    said = loaded.inventory.tags.get(tag, [])
+    if tag in declared.tags:
+        yield "own", ("machines", machine, "tags", declared.tags.index(tag))
+    if isinstance(said, Selection):
+        if machine in said.machines:
+            yield "list", ("tags", tag, "machines", said.machines.index(machine))
+        elif tag not in declared.tags:
+            yield "selection", ("tags", tag)
+    elif machine in said:
+        yield "list", ("tags", tag, said.index(machine))
+    elif tag not in declared.tags:
+        of_class = tag == declared.machine_class
+        yield "computed", ("machines", machine, "machineClass") if of_class else ("machines", machine)
+
+
+class _Settings:
+    """The settings of one member, merged once more to hear who says what."""
+
+    def __init__(self, loaded: Loaded, membership: Membership, member: tuple[str, str, str], locate: Locate) -> None:
+        instance, role, machine = member
+        declared = loaded.inventory.instances[instance].roles[role]
+        self.loaded = loaded
+        self.locate = locate
+        self.at: Keys = ("instances", instance, "roles", role)
+        self.name = dotted(member)
+        self.kind = kind_of(membership.services[instance].roles[role])
+        self.final = membership.casts[instance][role].settings[machine].model_dump(mode="json", by_alias=True)
+        self.record: Record = {}
+        merge(layers_of(declared, machine, tags_of(loaded, machine)), [], self.kind, self.record)
+
+    def explain(self, wanted: Keys) -> Iterator[Setting]:
+        """The settings at and below a key path, and the tables around it of which something was dropped.
+
+        Raises:
+            Faults: When the settings have nothing there.
+        """
+        value: Any = self.final
+        for depth, key in enumerate(wanted):
+            if self._dropped(wanted[:depth]):
+                yield self._setting(wanted[:depth], value)
+            inside = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+            if key not in inside:
+                hint = nearest(str(key), map(str, inside), what="settings")
+                raise fault(f"{self.name} has no setting {dotted(wanted[: depth + 1])!r}", hint=hint)
+            value = inside[key]
+        yield from self._below(wanted, value)
+
+    def _below(self, path: Keys, value: Any) -> Iterator[Setting]:  # noqa: ANN401 - any data
+        if isinstance(value, dict) and value and SecretRef not in self.kind.at(path).options:
+            if self._dropped(path):
+                yield self._setting(path, value)
+            for key, item in value.items():
+                yield from self._below((*path, key), item)
+        else:
+            yield self._setting(path, value)
+
+    def _dropped(self, path: Keys) -> bool:
+        hearing = self.record.get(path)
+        return hearing is not None and len(hearing.kept) < len(hearing.stated)
+
+    def _setting(self, path: Keys, value: Any) -> Setting:  # noqa: ANN401 - as above
+        hearing = self.record.get(path)
+        if not hearing:
+            return Setting(path, value, (Said("default", "", value, "wins"),))
+        told = [
+            said for statement in hearing.stated for said in self._said(path, statement, _result(statement, hearing))
+        ]
+        return Setting(path, value, (*self._default(path, "loses" if hearing.kept else "wins"), *told))
+
+    def _default(self, path: Keys, result: str) -> Iterator[Said]:
+        """What the service's model says, unless it leaves the setting to the inventory."""
+        field = self.kind.at(path[:-1]).fields.get(str(path[-1])) if path else None
+        if field and not field.is_required() and field.default_factory is None:
+            default = field.default
+            yield Said("default", "", default.as_data() if isinstance(default, SecretRef) else _plain(default), result)
+
+    def _said(self, path: Keys, statement: Statement, result: str) -> Iterator[Said]:
+        """A statement, after those of other sources that it hides."""
+        layer, keys, value, priority, order = statement
+        kind = self.kind.at(path)
+        at = (*self.at, *layer.at, *keys)
+        who = _who(layer)
+        *hidden, (file, _) = self._sources(at)
+        if not isinstance(value, dict):
+            for other, said in hidden:
+                where = self.locate(Where(other, at))
+                yield Said(*who, _masked(said, kind), "hidden", where=where)
+        yield Said(
+            *who,
+            _masked(value, kind),
+            result,
+            priority if priority != DEFAULT_PRIORITY else None,
+            order if order != DEFAULT_ORDER else None,
+            self.locate(Where(file, at)),
+        )
+
+    def _sources(self, keys: Keys) -> list[tuple[Path | None, Any]]:
+        """The sources that say something at a key path, from general to specific, and what."""
+        found: list[tuple[Path | None, Any]] = []
+        for source in self.loaded.sources:
+            value: Any = source.data
+            for key in keys:
+                inside = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+                if key not in inside:
+                    break
+                value = inside[key]
+            else:
+                found.append((source.file, value))
+        return found or [(None, None)]
+
+
+def _who(layer: Layer) -> tuple[str, str]:
+    words = {"settings": "role", "tags": "tag", "machines": "machine"}
+    return words[layer.at[0]], layer.at[1] if len(layer.at) > 1 else ""
+
+
+def _result(statement: Statement, hearing: Hearing) -> str:
+    if not any(statement is kept for kept in hearing.kept):
+        return "loses"
+    return "joined" if len(hearing.kept) > 1 and isinstance(statement.value, dict | list) else "wins"
+
+
+def _masked(value: Any, kind: Kind) -> Any:  # noqa: ANN401 - any data
+    """The value without what may be a secret: where a reference belongs, nothing else is told."""
+    if SecretRef in kind.options:
+        return value if value is None or SecretRef.read(value) else HIDDEN
+    if isinstance(value, dict):
+        return {key: _masked(item, kind.below(key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, kind.below(0)) for item in value]
+    return value
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - any data
+    return to_jsonable_python(value, by_alias=True, fallback=str)

@@ -1,0 +1,121 @@
+"""References to secrets in settings: no secret may stand in their place, and what they name must exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from rolecall.errors import Fault, Where, dotted, nearest
+from rolecall.evaluate.kinds import kind_of
+from rolecall.evaluate.layers import layers_of, tags_of
+from rolecall.evaluate.merge import merge, place
+from rolecall.evaluate.steps import recipes, steps_of
+from rolecall.service.settings import SecretRef
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rolecall.evaluate.kinds import Kind
+    from rolecall.evaluate.merge import Keys, Record
+    from rolecall.model.inventory import Loaded
+    from rolecall.model.membership import Membership
+    from rolecall.service.contract import Role
+
+HINT = (
+    'write `{ var = "NAME/FILE" }`: a var and its file, not its value; '
+    "a secret that has stood in an inventory has been seen, so make a new one"
+)
+_STAND_IN = {"var": "-/-"}
+
+
+def take_plain(merged: dict[str, Any], record: Record, kind: Kind, where: Where) -> list[Fault]:
+    """Takes what may be real secrets out of merged settings, so that nothing later can tell them.
+
+    Args:
+        merged: The settings; changed.
+        record: Of merging them: layers that lost are looked at too.
+        kind: Of the settings.
+        where: The role.
+
+    Returns:
+        A fault for each that was written; none tells it.
+    """
+    faults = []
+    for path, hearing in record.items():
+        if kind.at(path).secret:
+            for statement in hearing.stated:
+                if statement.value is not None and not isinstance(statement.value, dict):
+                    at = Where(keys=(*where.keys, *statement.layer.at, *statement.keys))
+                    faults.append(Fault(f"{dotted(path)} must be a reference to a secret, not a value", at, HINT))
+            table: Any = merged
+            for key in path[:-1]:
+                table = table[key]
+            if hearing.kept and table[path[-1]] is not None and not isinstance(table[path[-1]], dict):
+                table[path[-1]] = _STAND_IN
+    return faults
+
+
+def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
+    """A fault for each reference to what a member's machine does not have, where the reference stands."""
+    named = list(_named(membership))
+    known = _known(membership) if named else {}
+    lacking: dict[tuple[Keys, str], list[str]] = {}
+    for instance, role, machine, path, reference in named:
+        if not known.get(machine, {}).get(str(reference), known.get("", {}).get(str(reference))):
+            declared = loaded.inventory.instances[instance].roles[role.name]
+            record: Record = {}
+            merge(layers_of(declared, machine, tags_of(loaded, machine)), [], kind_of(role), record)
+            via = membership.casts[instance][role.name].via[machine]
+            at = ("instances", instance, "roles", role.name, *(place(record, path) or via))
+            lacking.setdefault((at, str(reference)), []).append(machine)
+    return [_lacking(reference, Where(keys=at), machines, known) for (at, reference), machines in lacking.items()]
+
+
+def named_instances(membership: Membership) -> set[str]:
+    """The instances whose vars the references of all members name, whether there are such instances or not."""
+    return {reference.name.partition(".")[0] for *_, reference in _named(membership)}
+
+
+def _named(membership: Membership) -> Iterator[tuple[str, Role[Any], str, Keys, SecretRef]]:
+    """Every reference of every member: instance, role, machine, key path in the settings; shared settings read once."""
+    for instance, service in membership.services.items():
+        for role in service.roles.values():
+            found: dict[int, list[tuple[Keys, SecretRef]]] = {}
+            members = membership.casts[instance][role.name].settings if kind_of(role).secretive else {}
+            for machine, settings in members.items():
+                if id(settings) not in found:
+                    found[id(settings)] = list(_references(settings))
+                yield from ((instance, role, machine, *reference) for reference in found[id(settings)])
+
+
+def _lacking(reference: str, where: Where, machines: list[str], known: Mapping[str, Mapping[str, bool]]) -> Fault:
+    on = machines[0] if len(machines) == 1 else f"{machines[0]} and {len(machines) - 1} more"
+    there = {**known.get("", {}), **known.get(machines[0], {})}
+    hint = nearest(reference, (name for name, secret in there.items() if secret), what=f"secrets of {machines[0]}")
+    message = f"{reference!r} of {on} is public" if reference in there else f"there is no secret {reference!r} for {on}"
+    return Fault(message, where, hint)
+
+
+def _known(membership: Membership) -> Mapping[str, Mapping[str, bool]]:
+    """By machine, "" for those that all share: ``NAME/FILE`` of every var there will be, and whether it is secret."""
+    known: dict[str, dict[str, bool]] = {}
+    for recipe in recipes(steps_of(membership)):
+        files = known.setdefault(recipe.key.machine, {})
+        files |= {f"{recipe.key.name}/{file.name}": file.secret for file in recipe.generator.files}
+    return known
+
+
+def _references(value: object, path: Keys = ()) -> Iterator[tuple[Keys, SecretRef]]:
+    """Every reference in settings, with its key path as the inventory writes it."""
+    if isinstance(value, SecretRef):
+        yield path, value
+    elif isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _references(getattr(value, name), (*path, field.alias or name))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _references(item, (*path, key))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, item in enumerate(value):
+            yield from _references(item, (*path, index))
