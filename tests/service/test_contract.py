@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ConfigDict
 
-from rolecall.model.exports import NotDeclaredError
-from rolecall.model.vars import StoredFile, VarKey
+from rolecall.model.vars import NotDeclaredError, StoredFile, VarKey
 from rolecall.service import (
     ContractError,
     Exported,

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rolecall.errors import Fault, Faults, Where, fault, raised_at
-from rolecall.model.exports import NotDeclaredError
-from rolecall.model.vars import Context, StoredFile
+from rolecall.model.vars import Context, NotDeclaredError, StoredFile
 from rolecall.vars import store
 from rolecall.vars.keys import sealer
 
