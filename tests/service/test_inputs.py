@@ -13,7 +13,7 @@ import pytest
 from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.project import Project
-from rolecall.service.inputs import refer
+from rolecall.service.inputs import installed, refer
 from rolecall.service.registry import Registry
 
 if TYPE_CHECKING:
@@ -168,6 +168,7 @@ def test_what_came_from_git_is_known_by_where_it_came_from(tmp_path: Path, bring
         ("path:x?dir=y", "./x/y", "file:///home/project/x/y"),
         ("../x", "../x", "file:///home/x"),
         ("path:/srv/x", "/srv/x", "file:///srv/x"),
+        ("path:a?dir=b c", "./a/b c", ...),
         ("path:a b", "./a b", ...),
         ("https://example.org/x-1.tar.gz", "https://example.org/x-1.tar.gz", "https://example.org/x-1.tar.gz"),
         ("tarball+https://example.org/x.zip", "https://example.org/x.zip", ...),
@@ -180,6 +181,13 @@ def test_what_came_from_git_is_known_by_where_it_came_from(tmp_path: Path, bring
 def test_references(url: str, requirement: str, origin: object) -> None:
     found = refer("std", {"std": url}, Path("/home/project"))
     assert (found.requirement, origin in (found.url, ...)) == (requirement, True)
+
+
+def test_what_came_from_elsewhere_is_known_by_its_name() -> None:
+    found = installed(refer("pydantic", {"pydantic": "github:o/r"}, Path("/home/project")))
+    assert found
+    assert found.name == "pydantic"
+    assert installed(refer("no-such-distribution", {}, Path("/home/project"))) is None
 
 
 @pytest.mark.parametrize("source", ["", "a b", "$(rm)", "-x; y", "../x"])

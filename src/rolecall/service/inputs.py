@@ -81,7 +81,7 @@ def _from_flake(url: str, root: Path) -> tuple[str, str]:
     wants = {key: values[0] for key, values in parse_qs(query).items()}
     scheme, _, rest = head.partition(":")
     if scheme == "path" or head.startswith((".", "/")):
-        path = "/".join((rest if scheme == "path" else head, *wants.get("dir", "").split())).replace("//", "/")
+        path = "/".join(filter(None, (rest if scheme == "path" else head, wants.get("dir")))).replace("//", "/")
         shown = path if path.startswith((".", "/")) else f"./{path}"  # for uv, a name without one is a distribution's
         return shown, (root / path).resolve().as_uri()
     if scheme in _FORGES and rest.count("/") >= 1:
