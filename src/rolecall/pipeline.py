@@ -15,6 +15,7 @@ import secrets
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rolecall import files, inventory
@@ -27,17 +28,16 @@ from rolecall.evaluate.members import answering, playing, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import named_instances, unknown_secrets
-from rolecall.evaluate.steps import gather, run_steps
+from rolecall.evaluate.steps import asked_by_vars, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.plan import Plan, Report
 from rolecall.project import Project
 from rolecall.service.interfaces import Backups
 from rolecall.service.member import Host
-from rolecall.service.registry import Registry
+from rolecall.service.registry import Found, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
@@ -127,7 +127,7 @@ def _registry(project: Project, loaded: Loaded, memory: Memory) -> Registry:
 
 
 def check(project: Project, memory: Memory | None = None) -> Members:
-    """As `members`, and roles have as many machines as they need, secrets that settings name exist, targets make sense.
+    """As `members`, and limits are kept, secrets that settings name exist, steps have an order, targets make sense.
 
     Raises:
         Faults: As `members`.
@@ -141,6 +141,10 @@ def check(project: Project, memory: Memory | None = None) -> Members:
         *unknown_secrets(found.loaded, found.membership),
         *(target for target in targets if isinstance(target, Fault)),
     ]
+    try:
+        in_order(steps_of(found.membership))
+    except Faults as error:
+        faults += error.faults
     if faults:
         with _placed(found.loaded):
             raise Faults(faults)
@@ -193,7 +197,9 @@ def evaluate_some(
         instances = playing(loaded, machines)
         while True:
             found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
-            if more := (named_instances(found.membership) & loaded.inventory.instances.keys()) - instances:
+            more = named_instances(found.membership) & loaded.inventory.instances.keys()
+            more |= answering(loaded, registry, asked_by_vars(found.membership))
+            if more - instances:
                 instances |= more
                 continue
             if faults := [*found.membership.unfit, *unknown_secrets(loaded, found.membership)]:
@@ -209,7 +215,7 @@ def evaluate_some(
 
 def _evaluated(project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory) -> Evaluation:
     membership = found.membership
-    run_steps(found.loaded.inventory, membership, world, lambda wanted: var_store.make(project, wanted))
+    _run_steps(project, found, world)
     configured = configure(membership, world, machines, memory)
     makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
     return Evaluation(found, world, configured, waves(membership), makes)
@@ -259,10 +265,84 @@ def write_schema(project: Project) -> tuple[Fault, ...]:
     return warnings
 
 
+def _run_steps(project: Project, found: Members, world: World) -> None:
+    steps = in_order(steps_of(found.membership))
+    with var_store.making(project, recipes_of(steps)) as making:
+        run_steps(steps, found.loaded.inventory, world, making)
+
+
 def recipes(project: Project) -> list[Recipe]:
-    """Every var that the inventory asks for, whether made or not."""
-    found = members(project)
-    return recipes_of(found.membership, gather(found.membership, {}))
+    """Every var that the inventory asks for, whether made or not; no code of services runs for it but its loading."""
+    return recipes_of(steps_of(members(project).membership))
+
+
+def generate(project: Project, lab: Lab | None) -> list[VarKey]:
+    """Makes the vars that are missing and keeps them, without waiting for an update.
+
+    Returns:
+        Those that were not kept before.
+
+    Raises:
+        Faults: As `check`; also when a step fails. Nothing is made then.
+    """
+    found = check(project)
+    with _placed(found.loaded):
+        world = gather(found.membership, _hosts(project, found.loaded, lab))
+        _run_steps(project, found, world)
+    kept = var_store.stored_all(project)
+    var_store.promote(project, world.vars)
+    return [key for key in world.vars if key not in kept]
+
+
+def services(project: Project | None) -> tuple[list[Found], list[Fault]]:
+    """Every service that can be had, and the faults of those that cannot.
+
+    Args:
+        project: The project; None for what is there without one.
+    """
+    registry, named = _offered(project)
+    found: list[Found] = []
+    faults: list[Fault] = []
+    for source in registry.inputs(named):
+        for name in registry.names(source):
+            try:
+                found.append(registry.find(source, name))
+            except Faults as error:  # of one module, which hides no other
+                faults += error.faults
+    return found, faults
+
+
+def service(project: Project | None, source: str | None, name: str) -> Found:
+    """One service.
+
+    Args:
+        project: As for `services`.
+        source: Its input as ``module.input`` names it; None for the first that has it, the project's own before others.
+        name: The module's name.
+
+    Raises:
+        Faults: When there is none, or it cannot be had.
+    """
+    registry, named = _offered(project)
+    if source:
+        return registry.find(source, name)
+    offered = {each: registry.names(each) for each in registry.inputs(named)}
+    for each, names in offered.items():
+        if name in names:
+            return registry.find(each, name)
+    known = (name for names in offered.values() for name in names)
+    raise fault(f"there is no service {name!r}", hint=nearest(name, known, what="services"))
+
+
+def _offered(project: Project | None) -> tuple[Registry, list[str | None]]:
+    """Where services are found, and the inputs that the inventory names, as far as it can be read."""
+    if project is None:
+        return Registry(Path(os.devnull)), []
+    try:
+        loaded, _ = inventory.read(project)
+    except Faults:
+        return Registry(project.modules), []
+    return _registry(project, loaded, Memory()), [each.module.input for each in loaded.inventory.instances.values()]
 
 
 def explain(project: Project, subject: str) -> Explanation:

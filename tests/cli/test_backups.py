@@ -10,8 +10,8 @@ import pytest
 
 from rolecall import pipeline
 from rolecall.deploy.target import Target
+from rolecall.model.exports import Exported
 from rolecall.service import Backups
-from rolecall.service.member import Exported
 
 if TYPE_CHECKING:
     from pathlib import Path

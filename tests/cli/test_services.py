@@ -44,7 +44,7 @@ def test_the_projects_own(run: Run, tmp_path: Path) -> None:
     for folder in ("p", "p/below"):
         assert ("hello", "self") in listed(run("-C", folder, "services", "list", "--json")[1])
         assert run("-C", folder, "services", "show", "hello")[1] == (
-            "hello: Greets.\n\nrole greeter (any number of, at most 1 machines): Says it.\n  name (required)\n"
+            "hello: Greets.\nthe project's own\n\nrole greeter (at most 1 machine): Says it.\n  name: text; required\n"
         )
     assert "hello       Greets. (input self)\n" in run("-C", "p", "services", "list")[1]
     assert run("services", "show", "hello")[0] == 1
@@ -62,12 +62,85 @@ def test_one_that_does_not_load_hides_no_other(run: Run, tmp_path: Path) -> None
     (tmp_path / "inventory.toml").touch()
     own(tmp_path, "hello")
     (tmp_path / "modules" / "broken.py").write_text("1 / 0\n")
-    status, out, _ = run("services", "list")
-    assert (status, "Greets." in out, "broken.py does not load" in out) == (0, True, True)
+    status, out, err = run("services", "list")
+    assert (status, "Greets." in out, "broken.py does not load" in err) == (1, True, True)
     assert run("services", "show", "broken")[0] == 1
+    status, out, err = run("services", "list", "--json")
+    document = json.loads(out)
+    [fault] = document["faults"]
+    assert (status, err, "broken.py:1: ZeroDivisionError" in fault["message"]) == (1, "", True)
+    assert {("hello", "self"), ("borgbackup", None)} <= {*listed(out)}
 
 
 def test_a_service_that_there_is_not(run: Run) -> None:
     for words in (["show", "borgbackop"], ["show", "borgbackop", "--input", "rolecall"]):
         status, _, err = run("services", *words)
         assert (status, "did you mean 'borgbackup'?" in err) == (1, True)
+
+
+FULL = """
+from rolecall.service import *
+
+service = Service("hello", description="Greets.", maximum_instances=1)
+
+class Name(Interface):
+    '''What one is called.
+
+    And why.
+    '''
+
+    text: str
+
+class Greets(Settings):
+    words: list[str] = []
+
+host = service.role("host", description="Is at home.", minimum=1, maximum=1)
+guest = service.role("guest", Greets, description="Comes.", excludes=[host])
+key = host.var("key", SSHKeyPair())
+badge = guest.var("badge", Passphrase(), needs=[key, Name])
+host.exports(Name, needs=[key])(list)
+"""
+
+
+def test_all_that_a_service_declares_is_shown(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "inventory.toml").touch()
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "hello.py").write_text(FULL)
+    assert (
+        run("services", "show", "hello")[1]
+        == """hello: Greets.
+the project's own; at most 1 instance
+
+role host (exactly 1 machine): Is at home.
+  on no machine that plays guest
+  makes key: private (secret), public (public)
+  exports rolecall_project.hello.Name; reads host.key: What one is called.
+    text: text; required
+
+role guest (any number of machines): Comes.
+  on no machine that plays host
+  words: list of texts; default []
+  makes badge: passphrase (secret); reads host.key, rolecall_project.hello.Name
+"""
+    )
+    document = json.loads(run("services", "show", "hello", "--json")[1])
+    assert [document[key] for key in ("name", "input", "distribution", "maximumInstances")] == [
+        "hello",
+        "self",
+        "self",
+        1,
+    ]
+    host, guest = document["roles"]["host"], document["roles"]["guest"]
+    assert (host["excludes"], host["minimum"], host["maximum"]) == (["guest"], 1, 1)
+    assert host["vars"] == {"key": {"private": "secret", "public": "public"}}
+    [export] = host["exports"]
+    assert (export["interface"], export["needs"]) == ("rolecall_project.hello.Name", ["host.key"])
+    assert export["fields"]["properties"]["text"]["type"] == "string"
+    assert guest["needs"] == {"badge": ["host.key", "rolecall_project.hello.Name"]}
+    assert guest["settings"]["properties"]["words"]["type"] == "array"
+
+
+def test_an_inventory_with_faults_hides_no_service(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "inventory.toml").write_text("[[[")
+    own(tmp_path, "hello")
+    assert ("hello", "self") in listed(run("services", "list", "--json")[1])

@@ -12,8 +12,8 @@ from rolecall.deploy import backups
 from rolecall.deploy.backups import Archive
 from rolecall.deploy.target import Target
 from rolecall.errors import Faults
+from rolecall.model.exports import Exported
 from rolecall.service import Backups
-from rolecall.service.member import Exported
 
 
 class Here(Target):

@@ -22,6 +22,7 @@ from rolecall.service import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from rolecall.project import Project
 
@@ -269,13 +270,18 @@ def test_laws_of_waves(instances: list[list[str]]) -> None:
         assert wave == max((found[other] + 1 for other in before), default=0)
 
 
-def test_two_services_of_one_name_stay_apart(make_project: MakeProject) -> None:
-    one, other = MODULE, MODULE.replace("/etc/members", "/etc/others")
+def test_two_services_of_one_name_stay_apart(
+    make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "others-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[rolecall.services]\nmine = others_mine:service\n")
+    (tmp_path / "others_mine.py").write_text(MODULE.replace("/etc/members", "/etc/others"))
+    monkeypatch.syspath_prepend(str(tmp_path))
     head, second, rest = TWO.format(one="", two="").partition("[instances.two]")
-    inventory = head + second + rest.replace('"mine"', '"other"')
-    resources = (
-        pipeline.evaluate(make_project(inventory, mine=one, other=other)).configured["a"].configuration.resources
-    )
+    inventory = head + second + rest.replace('"self"', '"others"')
+    resources = pipeline.evaluate(make_project(inventory, mine=MODULE)).configured["a"].configuration.resources
     texts = {file.path: file.parts[0].data for file in resources if isinstance(file, File)}
     assert texts == {"/etc/members": b"one.has", "/etc/others": b"two.has"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,16 +13,16 @@ import pytest
 from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.evaluate.order import waves
-from rolecall.evaluate.steps import gather, run_steps
+from rolecall.evaluate.steps import gather, in_order, run_steps, steps_of
 from rolecall.model.inventory import Inventory
 from rolecall.model.membership import Cast, Membership
+from rolecall.project import Project
 from rolecall.service import Backups, Member, NoSettings, Service, State
+from rolecall.vars.make import Making
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
-
-    from rolecall.project import Project
 
     MakeProject = Callable[..., Project]
 
@@ -296,7 +297,8 @@ def published(count: int) -> Callable[[], object]:
 
     casts = {f"i{number}": {"r": Cast(dict.fromkeys(machines, NoSettings()), {})} for number in range(2)}
     membership = Membership(dict.fromkeys(casts, service), casts)
-    return lambda: run_steps(inventory, membership, gather(membership, {}), lambda _: {})
+    making = Making(Project(Path("nowhere")), [])
+    return lambda: run_steps(in_order(steps_of(membership)), inventory, gather(membership, {}), making)
 
 
 def chain(count: int) -> Callable[[], object]:

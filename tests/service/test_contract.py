@@ -5,15 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ConfigDict
 
-from rolecall.model.vars import StoredFile, VarKey
-from rolecall.service import ContractError, Interface, Passphrase, Secret, Service, SSHKeyPair
-from rolecall.service.member import Exported, Host, Member, NotDeclaredError, World
+from rolecall.model.vars import NotDeclaredError, StoredFile, VarKey
+from rolecall.service import (
+    ContractError,
+    Exported,
+    Interface,
+    Passphrase,
+    Secret,
+    Service,
+    SSHKeyPair,
+    VarFile,  # noqa: F401 - the table of what breaks the contract names it
+)
+from rolecall.service.member import FILTERS, Host, Member, World
 
 NAMES = ["", "a.b", "../x", "-rf", "a b", "a\n", "ü", "a/b"]
 
 
 class Address(Interface):
+    text: str
+
+
+class Other(Interface):
     text: str
 
 
@@ -43,14 +59,79 @@ def test_steps_need_what_they_can_read() -> None:
     one, other = service.role("one", description=""), service.role("other", description="")
     own, theirs = one.var("own", SSHKeyPair()), other.var("theirs", SSHKeyPair())
     foreign = stranger.role("one", description="").var("own", SSHKeyPair())
-    assert one.var("made", SSHKeyPair(), needs=[own]).needs == (own,)
-    for need, named in ((theirs, "the var 'theirs' of s.other"), (foreign, "stranger.one"), (Address, "Address")):
-        with pytest.raises(ContractError, match=f"s.one: the var 'bad' needs .*{named}; what a generator can read"):
-            one.var("bad", SSHKeyPair(), needs=[need])  # type: ignore[list-item]
-    one.exports(Address, needs=[own, theirs, Address])
+    needs = (own, theirs, Address)
+    assert one.var("made", SSHKeyPair(), needs=needs).needs == needs
+    one.exports(Address, needs=needs)(list)
+    assert one.publishers[0].needs == needs
     for wrong, named in ((foreign, "the var 'own' of stranger.one"), (str, "str"), ("own", "'own'")):
-        with pytest.raises(ContractError, match=f"s.one: the export of Address needs {named}; what a member can read"):
+        ending = f"needs {named}; what a step can read is vars of its own service and interfaces"
+        with pytest.raises(ContractError, match=f"s.one: the export of Address {ending}"):
             one.exports(Address, needs=[wrong])  # type: ignore[list-item]
+        with pytest.raises(ContractError, match=f"s.one: the var 'bad' {ending}"):
+            one.var("bad", SSHKeyPair(), needs=[wrong])  # type: ignore[list-item]
+    assert "bad" not in one.vars
+
+
+class Loose(Interface):
+    model_config = ConfigDict(extra="allow")
+
+
+async def asynchronous(_: object) -> list[Any]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "service.role('r', Address, description='')",
+            "s.r: its settings are Address, which is no class below Settings",
+        ),
+        ("service.role('r', {}, description='')", "s.r: its settings are {}, which is no class below Settings"),
+        ("service.role(['r'], description='')", "s: role: ['r'] is no name (letters, digits, _ and -)"),
+        ("service.role('r', description='', excludes=['one'])", "s.r excludes 'one', which is no role of s"),
+        ("service.role('r', description='', excludes=[foreign])", "s.r excludes the role t.x, which is no role of s"),
+        ("Service('s', description='', maximum_instances=0)", "s: at most 0 instances are none"),
+        (
+            "one.var('v', SSHKeyPair)",
+            "s.one: the var 'v' is made by SSHKeyPair, which is no generator",
+        ),
+        ("one.var('v', 5)", "s.one: the var 'v' is made by 5, which is no generator (files, generate, view)"),
+        ("one.var('v', Passphrase(files=()))", "which is no generator (files, generate, view)"),
+        ("one.var('v', Passphrase(files=('x',)))", "which is no generator (files, generate, view)"),
+        (
+            "one.var('v', Passphrase(files=(VarFile('x'), VarFile('x'))))",
+            "the var 'v' has two files of one name",
+        ),
+        ("one.exports(list)", "s.one: the export of list: list is no interface: a class of its own, below Interface"),
+        ("one.exports(Interface)", "Interface is no interface: a class of its own, below Interface"),
+        ("one.exports(Address(text='x'))", "is no interface: a class of its own, below Interface"),
+        ("one.exports(Loose)", "s.one: the export of Loose: the interface Loose must keep extra='forbid'"),
+        ("one.exports(Address, needs=[Loose])", "the interface Loose must keep extra='forbid'"),
+        ("one.exports(Address)(5)", "s.one: the export of Address takes a function of one argument, not 5"),
+        ("one.configure(lambda: [])", "s.one: configure takes a function of one argument, not <lambda>"),
+        ("one.check(lambda a, b: [])", "s.one: check takes a function of one argument, not <lambda>"),
+        ("service.machine(None)", "s: machine takes a function of one argument, not None"),
+        ("one.configure(asynchronous)", "s.one: configure takes a plain function, and asynchronous is async"),
+    ],
+)
+def test_what_breaks_the_contract(code: str, message: str) -> None:
+    service = Service("s", description="")
+    names = {
+        "one": service.role("one", description=""),
+        "foreign": Service("t", description="").role("x", description=""),
+    }
+    with pytest.raises(ContractError) as caught:
+        eval(code, globals() | names | {"service": service})  # noqa: S307 - the table above
+    assert message in str(caught.value)
+    assert (service.roles.keys(), names["one"].vars, names["one"].publishers) == ({"one"}, {}, [])
+
+
+def test_exclusion_is_mutual() -> None:
+    service = Service("s", description="")
+    one = service.role("one", description="")
+    two = service.role("two", description="", excludes=[one])
+    assert (one.excluded, two.excluded) == ({"two"}, {"one"})
 
 
 @pytest.mark.parametrize(("minimum", "maximum"), [(-1, None), (2, 1), (0, -1)])
@@ -93,6 +174,25 @@ def test_a_member_sees_what_is_its_own() -> None:
         me[words]
     with pytest.raises(NotDeclaredError, match="belongs to the role 'other'"):
         me[theirs]
+
+
+@given(
+    st.lists(st.builds(Exported, st.builds(Address, text=st.text(max_size=1)), *[st.sampled_from(["", "a", "b"])] * 4)),
+    st.tuples(*[st.sampled_from([None, "", "a", "b"])] * 4),
+)
+def test_filters_give_what_a_look_at_everything_gives(
+    exports: list[Exported[Address]], wanted: tuple[str | None, ...]
+) -> None:
+    world = World({}, {})
+    world.publish(Address, exports)
+    expected = [
+        export
+        for export in sorted(exports, key=lambda each: (each.machine, each.instance, each.role))
+        if all(value in {None, getattr(export, name)} for name, value in zip(FILTERS, wanted, strict=True))
+    ]
+    me: Member[Any] = Member(world, "i", "role", "m", None)
+    assert [*me.exports(Address, **dict(zip(FILTERS, wanted, strict=True)))] == expected
+    assert me.exports(Other) == ()
 
 
 def test_a_step_sees_what_it_needs_alone() -> None:

@@ -15,7 +15,7 @@ from rolecall.service.registry import Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
-GOOD = "from rolecall.service import Service\nservice = Service('mine', description='Mine.')\n"
+GOOD = "from rolecall.service import *\nservice = Service('mine', description='Mine.')\n"
 
 
 @pytest.fixture
@@ -41,15 +41,39 @@ def test_shipped_services(modules: Path, source: str | None) -> None:
 
 
 def test_own_services_are_files_or_packages(modules: Path) -> None:
-    (modules / "one.py").write_text(GOOD)
+    (modules / "mine.py").write_text(GOOD)
     (modules / "two").mkdir()
     (modules / "two" / "__init__.py").write_text("from .inner import service\n")
-    (modules / "two" / "inner.py").write_text(GOOD)
+    (modules / "two" / "inner.py").write_text(GOOD.replace("mine", "two"))
     registry = Registry(modules)
-    found = [registry.find("self", name, Where()) for name in ("one", "two")]
-    assert [each.service.name for each in found] == ["mine", "mine"]
-    assert registry.find("self", "one", Where()) is found[0]
-    assert (registry.names("self"), registry.origin(found[0].service)) == (["one", "two"], "self")
+    found = [registry.find("self", name, Where()) for name in ("mine", "two")]
+    assert [each.service.name for each in found] == ["mine", "two"]
+    assert registry.find("self", "mine", Where()) is found[0]
+    assert (registry.names("self"), registry.origin(found[0].service)) == (["mine", "two"], "self")
+    assert not [*modules.rglob("__pycache__")]
+
+
+def test_own_services_share_interfaces_and_are_loaded_anew_by_a_new_registry(modules: Path) -> None:
+    (modules / "zone.py").write_text(GOOD.replace("mine", "zone") + "class Zone(Interface): pass\n")
+    user = "from rolecall_project.zone import Zone\nservice.role('r', description='').exports(Zone)(lambda me: [])\n"
+    (modules / "mine.py").write_text(GOOD + user)
+    seen = []
+    for _ in range(2):
+        registry = Registry(modules)
+        (publisher,) = registry.find("self", "mine").service.roles["r"].publishers
+        registry.find("self", "zone")
+        assert publisher.interface is sys.modules["rolecall_project.zone"].Zone
+        seen.append(publisher.interface)
+    assert seen[0] is not seen[1]
+
+
+def test_a_broken_module_runs_once_and_is_told_at_each_place(modules: Path) -> None:
+    (modules / "mine.py").write_text("import sys\nsys.runs = getattr(sys, 'runs', 0) + 1\n1 / 0\n")
+    registry = Registry(modules)
+    for instance in ("a", "b"):
+        with pytest.raises(Faults, match=f"at instances.{instance}.module.name"):
+            registry.find("self", "mine", Where(keys=("instances", instance, "module")))
+    assert vars(sys).pop("runs") == 1
 
 
 @pytest.mark.parametrize("name", ["../outside", "..", "/etc/passwd", "", "a\0b", "a.b", "-x"])
@@ -66,31 +90,51 @@ def test_own_services_stand_in_their_folder(modules: Path, name: str) -> None:
         ("def f(:\n", "mine.py:1: SyntaxError"),
         ("import nowhere_to_be_found\n", "mine.py:1: ModuleNotFoundError"),
         ("raise SystemExit(3)\n", "mine.py:1: SystemExit: 3"),
-        ("from rolecall.service import Service\nService('no name', description='')\n", "mine.py:2: ContractError"),
+        (
+            "from rolecall.service import *\nService('no name', description='')\n",
+            "breaks the contract: PATH:2: service: ",
+        ),
+        (GOOD.replace("mine", "other"), "calls its service 'other'"),
+        (
+            GOOD + "class S(Settings):\n    x: 'Nowhere'\nservice.role('r', S, description='')\n",
+            "breaks the contract: PATH:3: S: name 'Nowhere' is not defined",
+        ),
+        (
+            GOOD + "class I(Interface):\n    x: 'Nowhere'\nservice.role('r', description='').exports(I)(list)\n",
+            "breaks the contract: PATH:3: I: name 'Nowhere' is not defined",
+        ),
         ("service = 5\n", "is no service\n"),
         ("", "is no service\n"),
     ],
 )
 def test_modules_that_are_broken(modules: Path, text: str, message: str) -> None:
     (modules / "mine.py").write_text(text)
-    assert message in told(Registry(modules), "self", "mine")
+    assert message.replace("PATH", str(modules / "mine.py")) in told(Registry(modules), "self", "mine")
+
+
+def test_annotations_may_name_what_comes_later(modules: Path) -> None:
+    text = (
+        "class S(Settings):\n    x: 'Later'\nservice.role('r', S, description='')\nclass Later(Settings):\n    y: int\n"
+    )
+    (modules / "mine.py").write_text(GOOD + text)
+    role = Registry(modules).find("self", "mine").service.roles["r"]
+    assert role.settings.model_validate({"x": {"y": 1}}).x.y == 1
 
 
 @pytest.mark.parametrize(
     ("url", "hint"),
     [
-        (None, "libstd"),
-        ("github:libfoo/libfoo", "git+https://github.com/libfoo/libfoo"),
-        ("github:libfoo/libfoo/v1.2?dir=x", "git+https://github.com/libfoo/libfoo@v1.2"),
-        ("gitlab:libfoo/libfoo", "git+https://gitlab.com/libfoo/libfoo"),
-        ("git+https://example.org/libfoo", "git+https://example.org/libfoo"),
-        ("path:./x", "libstd"),
+        ("", "add it to this project: `uv add libstd`"),
+        (
+            "github:libfoo/libfoo/v1?dir=x",
+            "add it to this project: `uv add 'git+https://github.com/libfoo/libfoo@v1#subdirectory=x'`",
+        ),
+        ("path:./x y", "add it to this project: `uv add './x y'`"),
     ],
 )
-def test_an_input_that_is_not_installed(modules: Path, url: str | None, hint: str) -> None:
-    said = told(Registry(modules, {"libstd": url} if url else {}), "libstd", "mod-A")
-    assert said.splitlines()[0] == "error: the input 'libstd' is not installed"
-    assert said.splitlines()[-1] == f"hint: add it to this project: `uv add {hint}`"
+def test_an_input_that_is_not_installed(modules: Path, url: str, hint: str) -> None:
+    said = told(Registry(modules, {"libstd": url}), "libstd", "mod-A")
+    assert said == f"error: the input 'libstd' is not installed\n  at input\nhint: {hint}"
 
 
 @pytest.mark.parametrize("source", ["", "a b", "$(rm)", "-x; y", "../x"])
@@ -98,21 +142,10 @@ def test_an_input_that_can_be_none(modules: Path, source: str) -> None:
     assert told(Registry(modules), source, "a").endswith("hint: it must be a name of a distribution")
 
 
-def test_an_installed_distribution(modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = tmp_path / "site"
-    info = site / "lib_std-2.1.dist-info"
-    info.mkdir(parents=True)
-    (site / "libstd_services.py").write_text(GOOD)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lib-std\nVersion: 2.1\n")
-    (info / "entry_points.txt").write_text("[rolecall.services]\nmod-A = libstd_services:service\nbad = nowhere:x\n")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(site)])
-    registry = Registry(modules, {"std": "lib-std"})
-    for source in ("lib-std", "std"):
-        found = registry.find(source, "mod-A", Where())
-        assert (found.service.name, found.distribution) == ("mine", "lib-std 2.1")
-    assert "lib-std has no module 'mod-B'" in told(registry, "lib-std", "mod-B")
-    assert "did you mean 'mod-A'?" in told(registry, "lib-std", "mod-B")
-    assert "ModuleNotFoundError" in told(registry, "lib-std", "bad")
+def test_a_module_that_a_distribution_does_not_have(modules: Path) -> None:
+    assert told(Registry(modules), None, "borgbackop") == (
+        "error: rolecall has no module 'borgbackop'\n  at name\nhint: did you mean 'borgbackup'?"
+    )
 
 
 def test_the_documents_flake_tells_what_to_add(tmp_path: Path) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from rolecall.cli.common import Invocation
-    from rolecall.service import Service
-    from rolecall.service.registry import Registry
+from rolecall.cli.common import tell
 
-SOURCES = (None, "self")  # shipped, and the project's own
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rolecall.cli.common import Invocation
+    from rolecall.model.exports import Interface
+    from rolecall.project import Project
+    from rolecall.service.contract import Need, Role
+    from rolecall.service.registry import Found
+    from rolecall.service.settings import Settings
 
 
 @click.group()
@@ -22,22 +29,28 @@ def services() -> None:
 @services.command("list")
 @click.pass_obj
 def list_(invocation: Invocation) -> None:
-    """List the shipped services and the project's own."""
-    from rolecall.errors import Faults, Where  # noqa: PLC0415 - imported when used, here and below
+    """List all services that can be had: the project's own, shipped ones, and those of installed distributions.
 
-    registry = _registry(invocation)
-    rows: list[dict[str, str | None]] = []
-    for source in SOURCES:
-        for name in registry.names(source):
-            try:
-                description = registry.find(source, name, Where()).service.description
-            except Faults as error:  # of one module, which hides no other
-                description = error.faults[0].message
-            rows.append({"name": name, "input": source, "description": description})
-    width = max(len(str(row["name"])) for row in rows)
-    own = " (input self)"
-    lines = [f"{row['name']:{width}}  {row['description']}{own if row['input'] else ''}" for row in rows]
-    invocation.emit({"services": rows}, "\n".join(lines))
+    When one cannot be loaded, the others are listed all the same, and the exit status is 1.
+    """
+    from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
+
+    found, faults = pipeline.services(_project(invocation))
+    rows = [
+        {
+            "name": each.service.name,
+            "input": each.source,
+            "distribution": each.distribution,
+            "description": each.service.description,
+        }
+        for each in found
+    ]
+    document = {"faults": [fault.as_json() for fault in faults], "services": rows} if faults else {"services": rows}
+    invocation.emit(document, _list_text(found))
+    if faults:
+        if not invocation.json:
+            tell(faults, as_json=False)
+        sys.exit(1)
 
 
 @services.command()
@@ -47,56 +60,72 @@ def list_(invocation: Invocation) -> None:
 )
 @click.pass_obj
 def show(invocation: Invocation, name: str, source: str | None) -> None:
-    """Show the roles of a service and their settings; the project's own are found first.
+    """Show what a service is made of: roles, settings, limits, vars, exports; the project's own are found first.
 
     Example: rolecall services show borgbackup
     """
-    from rolecall.errors import Where, fault, nearest  # noqa: PLC0415 - as above
+    from rolecall import pipeline  # noqa: PLC0415 - as above
+    from rolecall.service.describe import as_json  # noqa: PLC0415 - as above
 
-    registry = _registry(invocation)
-    sources = [each for each in reversed(SOURCES) if name in registry.names(each)]
-    if not source and not sources:
-        known = [each for where in SOURCES for each in registry.names(where)]
-        raise fault(f"there is no service {name!r}", hint=nearest(name, known, what="services"))
-    service: Service = registry.find(source or sources[0], name, Where()).service
-    document = {
-        "name": service.name,
-        "description": service.description,
-        "roles": {role.name: _role(role) for role in service.roles.values()},
-    }
-    lines = [f"{service.name}: {service.description}"]
-    for role in service.roles.values():
-        bounds = f"at least {role.minimum}" if role.minimum else "any number of"
-        bounds += f", at most {role.maximum}" if role.maximum is not None else ""
-        lines += ["", f"role {role.name} ({bounds} machines): {role.description}"]
-        for field_name, field in role.settings.model_fields.items():
-            default = "required" if field.is_required() else f"default {field.default!r}"
-            lines.append(f"  {field.alias or field_name} ({default}): {field.description or ''}".rstrip(": "))
-        lines += [
-            f"  makes {var.name}: {', '.join(file.name for file in var.generator.files)}" for var in role.vars.values()
-        ]
-    invocation.emit(document, "\n".join(lines))
+    found = pipeline.service(_project(invocation), source, name)
+    document = {**as_json(found.service), "input": found.source, "distribution": found.distribution}
+    invocation.emit(document, _text(found))
 
 
-def _role(role: Any) -> dict[str, object]:  # noqa: ANN401 - a role of any settings
-    return {
-        "description": role.description,
-        "minimum": role.minimum,
-        "maximum": role.maximum,
-        "settings": role.settings.model_json_schema(by_alias=True),
-        "vars": {
-            var.name: {file.name: "secret" if file.secret else "public" for file in var.generator.files}
-            for var in role.vars.values()
-        },
-    }
-
-
-def _registry(invocation: Invocation) -> Registry:
-    """The project's services; outside of one, the shipped ones."""
+def _project(invocation: Invocation) -> Project | None:
+    """The project; outside of one, none."""
     from rolecall.errors import Faults  # noqa: PLC0415 - as above
-    from rolecall.service.registry import Registry  # noqa: PLC0415 - as above
 
     try:
-        return Registry(invocation.project.modules)
+        return invocation.project
     except Faults:
-        return Registry(invocation.folder / ".rolecall" / "no modules")
+        return None
+
+
+def _list_text(found: Sequence[Found]) -> str:
+    width = max((len(each.service.name) for each in found), default=0)
+    inputs = [f" (input {each.source})" if each.source else "" for each in found]
+    return "\n".join(
+        f"{each.service.name:{width}}  {each.service.description}{source}"
+        for each, source in zip(found, inputs, strict=True)
+    )
+
+
+def _text(found: Found) -> str:
+    service, most = found.service, found.service.maximum_instances
+    origin = "the project's own" if found.source == found.distribution else f"from {found.distribution}"
+    limit = "" if most is None else f"; at most {most} {'instance' if most == 1 else 'instances'}"
+    lines = [f"{service.name}: {service.description}", f"{origin}{limit}"]
+    for role in service.roles.values():
+        lines += ["", *_role_lines(role)]
+    return "\n".join(lines)
+
+
+def _role_lines(role: Role[Any]) -> Iterator[str]:
+    from rolecall.service import describe  # noqa: PLC0415 - as above
+
+    yield f"role {role.name} ({describe.machines(role)}): {role.description}"
+    if role.excluded:
+        yield f"  on no machine that plays {' or '.join(sorted(role.excluded))}"
+    yield from _field_lines(role.settings)
+    for var in role.vars.values():
+        files = ", ".join(f"{file.name} ({'secret' if file.secret else 'public'})" for file in var.generator.files)
+        yield f"  makes {var.name}: {files}{_needs_text(var.needs)}"
+    for publisher in role.publishers:
+        name, meaning = describe.interface_name(publisher.interface), describe.meaning(publisher.interface)
+        yield f"  exports {name}{_needs_text(publisher.needs)}{meaning and f': {meaning}'}"
+        yield from (f"  {line}" for line in _field_lines(publisher.interface))
+
+
+def _field_lines(model: type[Settings | Interface]) -> Iterator[str]:
+    from rolecall.service import describe  # noqa: PLC0415 - as above
+
+    for entry in describe.entries(model):
+        yield f"  {entry.name}: {entry.summary}"
+        yield from wrap(entry.description, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _needs_text(needs: tuple[Need, ...]) -> str:
+    from rolecall.service import describe  # noqa: PLC0415 - as above
+
+    return f"; reads {', '.join(describe.named(needs))}" if needs else ""

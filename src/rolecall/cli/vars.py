@@ -81,13 +81,9 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
 @click.pass_obj
 def generate(invocation: Invocation) -> None:
     """Make the vars that are missing, and keep them without waiting for an update."""
-    from rolecall.pipeline import recipes  # noqa: PLC0415
-    from rolecall.vars import make, promote, stored_all  # noqa: PLC0415
+    from rolecall import pipeline  # noqa: PLC0415
 
-    kept = stored_all(invocation.project)
-    made = make(invocation.project, recipes(invocation.project))
-    promote(invocation.project, made)
-    _tell(invocation, "made", [key for key in made if key not in kept], "nothing was missing")
+    _tell(invocation, "made", pipeline.generate(invocation.project, invocation.lab), "nothing was missing")
 
 
 @vars_.command()

@@ -118,7 +118,7 @@ def answering(loaded: Loaded, registry: Registry, asked: Iterable[Question]) -> 
     found: set[str] = set()
     for what, *filters in asked:
         if what == "published":
-            interface, machine, instance = filters
+            interface, machine, instance, *_ = filters
             among = playing(loaded, [machine]) if machine else loaded.inventory.instances
             found |= {
                 name

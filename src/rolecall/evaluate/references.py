@@ -10,7 +10,7 @@ from rolecall.errors import Fault, Where, dotted, nearest
 from rolecall.evaluate.kinds import kind_of
 from rolecall.evaluate.layers import layers_of, tags_of
 from rolecall.evaluate.merge import merge, place
-from rolecall.evaluate.steps import gather, recipes
+from rolecall.evaluate.steps import recipes, steps_of
 from rolecall.service.settings import SecretRef
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _lacking(reference: str, where: Where, machines: list[str], known: Mapping[s
 def _known(membership: Membership) -> Mapping[str, Mapping[str, bool]]:
     """By machine, "" for those that all share: ``NAME/FILE`` of every var there will be, and whether it is secret."""
     known: dict[str, dict[str, bool]] = {}
-    for recipe in recipes(membership, gather(membership, {})):
+    for recipe in recipes(steps_of(membership)):
         files = known.setdefault(recipe.key.machine, {})
         files |= {f"{recipe.key.name}/{file.name}": file.secret for file in recipe.generator.files}
     return known

@@ -1,55 +1,101 @@
-"""Members → vars, and exports step by step.
+"""Members → vars and exports, step by step.
 
-Vars are made first, all in one run, for a generator reads vars of its own role alone. Publishing an export is a step of
-a role, which may read vars and exports that it declares to need. What is published of one interface is complete before
-any step reads it, so the interfaces run in topological order; a circle is a fault that names its steps.
+Making a var is a step of a role in an instance, for all its members; publishing an export is one too. A step may read
+the vars and the exports that it declares to need. What is published of one interface is complete before any step reads
+it. So there is one topological order over vars and interfaces; a circle is a fault that names its steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.evaluate.authors import calling, results
-from rolecall.model.exports import Exported
+from rolecall.model.exports import Exported, Interface
 from rolecall.model.vars import Recipe, VarKey
-from rolecall.service.contract import Var
+from rolecall.service.contract import Publisher, Var
 from rolecall.service.interfaces import State
-from rolecall.service.member import Host, Member, World
+from rolecall.service.member import FILTERS, Member, World
+from rolecall_agent.content import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterator
 
-    from rolecall.model.exports import Interface
     from rolecall.model.inventory import Inventory
-    from rolecall.model.membership import Membership
-    from rolecall.model.vars import StoredVar
-    from rolecall.service.contract import Publisher, Role
+    from rolecall.model.membership import Cast, Membership
+    from rolecall.model.vars import Published, StoredVar
+    from rolecall.service.contract import Role
+    from rolecall.service.member import Host, Question
 
-    Make = Callable[[Sequence[Recipe]], Mapping[VarKey, StoredVar]]
+
+class Making(Protocol):
+    """How vars are made: those that are missing, once, and kept when all went well."""
+
+    @property
+    def made(self) -> Container[VarKey]:
+        """What was made in this run."""
+
+    def make(self, recipes: Sequence[Recipe], published: Published, *, anew: bool) -> Mapping[VarKey, StoredVar]:
+        """The vars of recipes, after those that are missing are made.
+
+        Args:
+            recipes: Of one step.
+            published: Gives them exports.
+            anew: Whether something that they read was made in this run: what is not kept yet is then made once more.
+        """
 
 
-@dataclass(frozen=True, slots=True)
+Given = type[Interface] | tuple[str, Var[Any]]
+"""What is there when a step has run: all of an interface, or a var of an instance."""
+
+
+@dataclass(frozen=True)
 class Step:
-    """One step of one role of one instance: it publishes what its members have of an interface.
+    """One step of one role of one instance, for all its members.
 
     Attributes:
         instance: The instance's name.
         role: The role.
-        publisher: What it does.
+        casts: The members of the instance, by role.
+        does: The var that it makes, or what it publishes.
     """
 
     instance: str
     role: Role[Any]
-    publisher: Publisher
+    casts: Mapping[str, Cast]
+    does: Var[Any] | Publisher
 
     def __str__(self) -> str:
-        return f"{self.instance}.{self.role.name}: export {self.publisher.interface.__name__}"
+        what = f"make {self.does.name}" if isinstance(self.does, Var) else f"export {self.does.interface.__name__}"
+        return f"{self.instance}.{self.role.name}: {what}"
+
+    @property
+    def gives(self) -> Given:
+        """What is there when it, and for an interface every other step that publishes it, has run."""
+        return (self.instance, self.does) if isinstance(self.does, Var) else self.does.interface
+
+    def needs(self, *, others: bool = False) -> Iterator[Given]:
+        """What must be there before it runs; with ``others``, without the vars of its own role."""
+        for need in self.does.needs:
+            if not isinstance(need, Var):
+                yield need
+            elif not (others and need.role is self.role):
+                yield self.instance, need
+
+    @cached_property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The var that it makes, for each member; () when it makes none."""
+        return _recipes(self.instance, self.does, self.casts) if isinstance(self.does, Var) else ()
+
+
+Steps = Mapping[Given, Sequence[Step]]
 
 
 def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
@@ -64,28 +110,93 @@ def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
     return world
 
 
-def run_steps(inventory: Inventory, membership: Membership, world: World, make: Make) -> None:
+def steps_of(membership: Membership) -> Steps:
+    """Every step of a role that has members, by what it gives; in no order yet."""
+    steps: dict[Given, list[Step]] = {State: []}
+    for instance, service in membership.services.items():
+        casts = membership.casts[instance]
+        for role in service.roles.values():
+            if not casts[role.name].settings:
+                continue
+            work: list[Var[Any] | Publisher] = [*role.vars.values(), *role.publishers]
+            for does in work:
+                step = Step(instance, role, casts, does)
+                steps.setdefault(step.gives, []).append(step)
+    return steps
+
+
+def asked_by_vars(membership: Membership) -> list[Question]:
+    """What exports the vars of these instances may come from: all of them must be there, for a var is made once."""
+    roles = [role for service in membership.services.values() for role in service.roles.values()]
+    needs = [need for role in roles for var in role.vars.values() for need in var.needs]
+    found: dict[type[Interface], None] = {}
+    while needs:
+        need = needs.pop()
+        if not isinstance(need, Var) and need not in found:
+            found[need] = None
+            publishers = [each for role in roles for each in role.publishers if each.interface is need]
+            needs += [below for publisher in publishers for below in publisher.needs]
+    return [("published", interface, *[None] * len(FILTERS)) for interface in found]
+
+
+def recipes(steps: Steps) -> list[Recipe]:
+    """Every var that the members want, whether made or not."""
+    return [recipe for those in steps.values() for step in those for recipe in step.recipes]
+
+
+def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making) -> None:
     """Runs every step; the world then holds all vars and exports.
 
     Args:
+        steps: From `in_order`.
         inventory: For the state that machines declare themselves.
-        membership: The instances and their services.
         world: From `gather`; filled here.
-        make: Gives the stored vars of recipes, making those that are missing.
+        making: How vars are made.
 
     Raises:
-        Faults: When steps need one another in a circle, or a step fails.
+        Faults: When a step fails.
     """
     declared = _declared_state(inventory)
-    world.vars |= make(recipes(membership, world))
-    steps: dict[type[Interface], list[Step]] = {State: []}
-    for step in _steps(membership):
-        steps.setdefault(step.publisher.interface, []).append(step)
-    for interface in _in_order(steps):
-        exports = [*(declared if interface is State else ())]
-        for step in steps[interface]:
-            exports += _published(step, world)
-        world.publish(interface, exports)
+    new: set[Given] = set()  # what this run made, or what may come of that
+    for given, those in steps.items():
+        anew = any(need in new for step in those for need in step.needs(others=True))
+        if isinstance(given, tuple):
+            [step] = those
+            world.vars |= making.make(step.recipes, world.published, anew=anew)
+            anew = any(recipe.key in making.made for recipe in step.recipes)
+        else:
+            exports = [*(declared if given is State else ())]
+            for step in those:
+                exports += _published(step, world)
+            world.publish(given, exports)
+            anew = any(need in new for step in those for need in step.needs())
+        if anew:
+            new.add(given)
+
+
+def _recipes(instance: str, var: Var[Any], casts: Mapping[str, Cast]) -> tuple[Recipe, ...]:
+    """A var for every member of its role."""
+    needs = [need for need in var.needs if isinstance(need, Var)]
+    peers = {
+        need.name: {machine: VarKey(machine, f"{instance}.{need.name}") for machine in casts[need.role.name].settings}
+        for need in needs
+        if need.role is not var.role
+    }
+    interfaces = tuple(need for need in var.needs if not isinstance(need, Var))
+    return tuple(
+        Recipe(
+            key=VarKey(machine, f"{instance}.{var.name}"),
+            generator=var.generator,
+            origin=f"{instance}.{var.role.name}",
+            settings=settings,
+            inputs=tuple(
+                (need.name, VarKey(machine, f"{instance}.{need.name}")) for need in needs if need.role is var.role
+            ),
+            peers=peers,
+            interfaces=interfaces,
+        )
+        for machine, settings in casts[var.role.name].settings.items()
+    )
 
 
 def _declared_state(inventory: Inventory) -> list[Exported[State]]:
@@ -105,59 +216,51 @@ def _declared_state(inventory: Inventory) -> list[Exported[State]]:
     return exports
 
 
-def recipes(membership: Membership, world: World) -> list[Recipe]:
-    """Every var that the members want, whether made or not."""
-    return [
-        Recipe(
-            key=VarKey(member.machine, f"{instance}.{var.name}"),
-            generator=var.generator,
-            origin=f"{instance}.{role.name}",
-            settings=member.settings,
-            inputs=tuple((need.name, VarKey(member.machine, f"{instance}.{need.name}")) for need in var.needs),
-        )
-        for instance, service in membership.services.items()
-        for role in service.roles.values()
-        for var in role.vars.values()
-        for member in world.members[instance, role.name]
-    ]
-
-
-def _steps(membership: Membership) -> Iterable[Step]:
-    for instance, service in membership.services.items():
-        for role in service.roles.values():
-            if membership.casts[instance][role.name].settings:
-                yield from (Step(instance, role, publisher) for publisher in role.publishers)
-
-
-def _in_order(steps: Mapping[type[Interface], Sequence[Step]]) -> list[type[Interface]]:
-    """The interfaces, each after those that its steps need.
+def in_order(steps: Steps) -> Steps:
+    """The same steps, each after those that it needs.
 
     Raises:
         Faults: When steps need one another in a circle.
     """
-    # Of each interface, the first step that needs another one. No sets: their order differs between processes.
-    graph: dict[type[Interface], dict[type[Interface], Step]] = {}
-    for interface, its_steps in steps.items():
-        needs = graph[interface] = {}
-        for step in its_steps:
-            for need in step.publisher.needs:
-                if not isinstance(need, Var) and need in steps:
+    # Of each, the first step that needs another one. No sets: their order differs between processes.
+    graph: dict[Given, dict[Given, Step]] = {}
+    for given, those in steps.items():
+        needs = graph[given] = {}
+        for step in those:
+            for need in step.needs():
+                if need in steps:
                     needs.setdefault(need, step)
     try:
-        return list(TopologicalSorter(graph).static_order())
+        return {given: steps[given] for given in TopologicalSorter(graph).static_order()}
     except CycleError as error:
         # graphlib lists each node before the one that needs it.
-        circle = [graph[interface][need] for interface, need in pairwise(reversed(error.args[1]))]
+        circle = [graph[given][need] for given, need in pairwise(reversed(error.args[1]))]
         path = " → ".join(str(step) for step in (*circle, circle[0]))
         where = Where(keys=("instances", circle[0].instance))
         hint = "a step may need only what is there before it"
         raise Faults([Fault(f"these steps need one another: {path}", where, hint)]) from None
 
 
-def _published(step: Step, world: World) -> Iterable[Exported[Any]]:
-    publisher, role = step.publisher, step.role
+def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
+    publisher, role = step.does, step.role
+    assert isinstance(publisher, Publisher)  # noqa: S101 - as all steps that give an interface
     with world.limited(publisher.needs):
-        for member in world.members[step.instance, role.name]:
-            with calling(role.service, f"{step.instance}.{role.name} on {member.machine}", step.instance):
+        members = world.members[step.instance, role.name]
+        for machine, member in zip(step.casts[role.name].settings, members, strict=True):
+            with calling(role.service, f"{step.instance}.{role.name} on {machine}", step.instance):
                 values = results(publisher.function, member, (publisher.interface,))
-            yield from (Exported(value, member.machine, step.instance, role.name) for value in values)
+                if any(map(_holds_secret, values)):
+                    raise TypeError(f"{publisher.function.__name__} publishes a secret; exports are public")
+            for value in values:
+                yield Exported(value, machine, step.instance, role.name, role.service.name)
+
+
+def _holds_secret(value: object) -> bool:
+    """Whether a reference to a secret stands anywhere in what is published."""
+    if isinstance(value, BaseModel):
+        return any(map(_holds_secret, value.__dict__.values()))
+    if isinstance(value, Mapping):
+        return any(map(_holds_secret, value.values()))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(map(_holds_secret, value))
+    return isinstance(value, Secret)

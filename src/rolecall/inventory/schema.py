@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN, Inventory
 from rolecall.service import describe
-from rolecall.service.registry import SHIPPED
+from rolecall.service.inputs import SHIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

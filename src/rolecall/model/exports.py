@@ -20,10 +20,6 @@ class Interface(BaseModel):
 InterfaceT = TypeVar("InterfaceT", bound=Interface)
 
 
-class NotDeclaredError(Exception):
-    """Service code asked for what its step did not declare or what no member has."""
-
-
 @dataclass(frozen=True, slots=True)
 class Exported(Generic[InterfaceT]):
     """Data that somebody published. Whose it is says who ran the step, not the data: nobody publishes for others.

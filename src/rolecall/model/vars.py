@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from rolecall.model.exports import NotDeclaredError
-
 if TYPE_CHECKING:
     from rolecall.model.exports import Exported, Interface, InterfaceT
     from rolecall_agent.content import Secret
@@ -64,6 +62,10 @@ class Generator(Protocol[ValuesT_co]):
 
     def view(self, files: Mapping[str, str | Secret]) -> ValuesT_co:
         """What service code sees: public values as text, secrets as references."""
+
+
+class NotDeclaredError(Exception):
+    """Service code asked for what its step did not declare or what no member has."""
 
 
 Values = Mapping[str, bytes]

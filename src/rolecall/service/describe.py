@@ -41,7 +41,7 @@ class Entry:
 
     Attributes:
         name: Key path as the inventory writes it; ``NAME`` stands for any key of a table, ``[]`` for each of a list.
-        type: What it takes, in words, e.g. ``"whole number from 1 to 65535, or null"``.
+        type: What it takes, in words, e.g. ``"whole number 1 to 65535 or null"``.
         required: Whether it must be said.
         default: What it is otherwise, as JSON text; "" when there is none, or when its own entries tell it.
         description: What it means, or "".
@@ -114,6 +114,11 @@ def as_json(service: Service) -> dict[str, Any]:
 def interface_name(interface: type[Interface]) -> str:
     """The full name of an interface: those of two modules are two, whatever they are called."""
     return f"{interface.__module__}.{interface.__qualname__}"
+
+
+def meaning(model: type[BaseModel]) -> str:
+    """The first line of what its author says of a model, or ""."""
+    return str(schema(model).get("description", "")).partition("\n")[0]
 
 
 def named(needs: tuple[Need, ...]) -> list[str]:
@@ -224,14 +229,16 @@ def _plural(kind: str) -> str:
 
 
 def _bounds(field: Mapping[str, Any]) -> str:
-    low, high = field.get("minimum"), field.get("maximum")
-    words = [f"from {low} to {high}"] if low is not None and high is not None else []
-    if not words:
-        words += [f"at least {low}"] if low is not None else []
-        words += [f"at most {high}"] if high is not None else []
-    words += [f"above {field['exclusiveMinimum']}"] if "exclusiveMinimum" in field else []
-    words += [f"below {field['exclusiveMaximum']}"] if "exclusiveMaximum" in field else []
-    for least, most, what in (("minLength", "maxLength", "characters"), ("minItems", "maxItems", "entries")):
-        words += [f"at least {field[least]} {what}"] if field.get(least) else []
-        words += [f"at most {field[most]} {what}"] if most in field else []
-    return f" {', '.join(words)}" if words else ""
+    words = [f" {between}"] if (between := _between(field, "minimum", "maximum")) else []
+    words += [f" above {field['exclusiveMinimum']}"] if "exclusiveMinimum" in field else []
+    words += [f" below {field['exclusiveMaximum']}"] if "exclusiveMaximum" in field else []
+    lengths = (("minLength", "maxLength"), ("minItems", "maxItems"))
+    words += [f", length {between}" for names in lengths if (between := _between(field, *names))]
+    return "".join(words)
+
+
+def _between(field: Mapping[str, Any], lowest: str, highest: str) -> str:
+    low, high = field.get(lowest), field.get(highest)
+    if low is not None and high is not None:
+        return f"{low} to {high}" if low != high else f"exactly {high}"
+    return f"at least {low}" if low is not None else f"at most {high}" if high is not None else ""

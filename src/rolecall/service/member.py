@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from rolecall.model.exports import Exported, Interface, InterfaceT, NotDeclaredError
-from rolecall.model.vars import VarKey
+from rolecall.model.vars import NotDeclaredError, VarKey
 from rolecall.service.contract import SettingsT
 from rolecall_agent.content import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from rolecall.model.exports import Exported, Interface, InterfaceT
     from rolecall.model.vars import StoredVar
     from rolecall.service.contract import Need, Role, Var
     from rolecall.service.settings import SecretRef

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import inspect
 import re
+import shlex
 import sys
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Fault, Faults, Where, nearest, raised_at
+from pydantic.errors import PydanticUndefinedAnnotation
+
+from rolecall.errors import Fault, Faults, Where, fault, nearest, raised_at
 from rolecall.model.inventory import NAME_PATTERN
-from rolecall.service.contract import Service
+from rolecall.service.contract import ContractError, Service, Var
+from rolecall.service.inputs import SHIPPED, entry_points, installed, offering, refer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-GROUP = "rolecall.services"
-_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PyPA's specification of names
-SHIPPED = (None, "rolecall", "clan-core")  # the documents name Clan's own input; ours takes its place
+    from pydantic import BaseModel
+
+OWN = "self"
+_PACKAGE = "rolecall_project"  # the project's modules, as Python knows them: `from rolecall_project.dns import Zone`
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +35,20 @@ class Found:
     Attributes:
         service: The service.
         distribution: Name and version of what brought it, e.g. ``"rolecall 0.1.0"``; ``"self"`` for the project's own.
+        source: The input, as an instance would name it.
     """
 
     service: Service
     distribution: str
+    source: str | None
 
 
 class Registry:
     """Loads the services that an inventory names, each once, and no others.
 
     Args:
-        modules: The project's folder of own services.
-        urls: What the inventory says of where its inputs come from, for hints.
+        modules: The project's folder of own services; there need be none.
+        urls: What the inventory says of where its inputs come from.
 
     Attributes:
         stamp: Equal for two registries that find the same services.
@@ -51,9 +59,10 @@ class Registry:
         self._urls = urls or {}
         states = [(path, path.stat()) for path in sorted(modules.rglob("*.py"))]
         self.stamp = (modules, self._urls, [(path, state.st_mtime_ns, state.st_size) for path, state in states])
-        self._found: dict[tuple[str | None, str], Found] = {}
+        self._found: dict[tuple[str | None, str], Found | Fault] = {}
+        self._package: ModuleType | None = None
 
-    def find(self, source: str | None, name: str, where: Where) -> Found:
+    def find(self, source: str | None, name: str, where: Where | None = None) -> Found:
         """The service of a module.
 
         Args:
@@ -62,106 +71,130 @@ class Registry:
             where: The instance's ``module`` table, for faults.
 
         Raises:
-            Faults: When it does not exist, fails to load or is no service.
+            Faults: When it does not exist, fails to load or breaks the contract.
         """
         key = (source, name)
         if key not in self._found:
-            self._found[key] = self._own(name, where) if source == "self" else self._installed(source, name, where)
-        return self._found[key]
+            try:
+                self._found[key] = self._own(name) if source == OWN else self._installed(source, name)
+            except Faults as error:
+                (self._found[key],) = error.faults
+        found = self._found[key]
+        if isinstance(found, Fault):
+            place = Where(where.file, (*where.keys, *found.where.keys)) if where and found.where else None
+            raise fault(found.message, where=place, hint=found.hint)
+        return found
 
     def origin(self, service: Service) -> str:
         """Name and version of what brought a service that was found here."""
-        return next(found.distribution for found in self._found.values() if found.service is service)
+        every = (found for found in self._found.values() if isinstance(found, Found))
+        return next(found.distribution for found in every if found.service is service)
 
     def names(self, source: str | None) -> list[str]:
         """The modules that an input offers, sorted; [] when it is not installed."""
-        if source == "self":
+        if source == OWN:
             paths = self._modules.iterdir() if self._modules.is_dir() else ()
             return sorted(path.stem for path in paths if _is_module(path))
-        try:
-            return sorted(_entry_points(distribution("rolecall" if source in SHIPPED else str(source))))
-        except PackageNotFoundError:
-            return []
+        brought_by = installed(refer(source, self._urls, self._modules.parent))
+        return sorted(entry_points(brought_by)) if brought_by else []
 
-    def _installed(self, source: str | None, name: str, where: Where) -> Found:
-        wanted = "rolecall" if source in SHIPPED else str(source)
-        url = self._urls.get(wanted)
-        if url and _DISTRIBUTION.fullmatch(url):  # an alias under `inputs`
-            wanted, url = url, None
-        try:
-            brought_by = distribution(wanted)
-        except (PackageNotFoundError, ValueError):
-            package = _requirement(wanted, url)
+    def inputs(self, named: Iterable[str | None] = ()) -> list[str | None]:
+        """Every input that offers services: the project's own, shipped ones, those named, and all that is installed.
+
+        Args:
+            named: What instances name as ``module.input``.
+        """
+        chosen = [source for source in dict.fromkeys(named) if source not in {OWN, *SHIPPED}]
+        known = [installed(refer(source, self._urls, self._modules.parent)) for source in chosen]
+        names = {each.name for each in known if each}
+        return [OWN, None, *chosen, *(each.name for each in offering() if each.name not in names)]
+
+    def _installed(self, source: str | None, name: str) -> Found:
+        wanted = refer(source, self._urls, self._modules.parent)
+        brought_by = installed(wanted)
+        if not brought_by:
+            package = shlex.quote(wanted.requirement) if wanted.requirement else ""
             hint = f"add it to this project: `uv add {package}`" if package else "it must be a name of a distribution"
-            raise _fault(f"the input {wanted!r} is not installed", where, "input", hint) from None
-        entry_points = _entry_points(brought_by)
-        if name not in entry_points:
-            hint = nearest(name, entry_points, what=f"modules of {wanted}")
-            raise _fault(f"{wanted} has no module {name!r}", where, "name", hint)
+            raise _unfit(f"the input {source!r} is not installed", hint, "input")
+        points = entry_points(brought_by)
+        if name not in points:
+            hint = nearest(name, points, what=f"modules of {brought_by.name}")
+            raise _unfit(f"{brought_by.name} has no module {name!r}", hint)
         label = f"{brought_by.name} {brought_by.version}"
         try:
-            loaded = entry_points[name].load()
+            loaded = points[name].load()
         except (Exception, SystemExit) as error:
-            raise _broken(name, label, error, where) from error
-        return Found(_checked(loaded, name, label, where), label)
+            raise _broken(name, f"{label} ({points[name].value})", error) from error
+        return Found(_verified(loaded, name, f"{label} ({points[name].value})"), label, source)
 
-    def _own(self, name: str, where: Where) -> Found:
-        candidates = (self._modules / f"{name}.py", self._modules / name / "__init__.py")
+    def _own(self, name: str) -> Found:
+        candidates = (self._modules / name / "__init__.py", self._modules / f"{name}.py")
         named = re.fullmatch(NAME_PATTERN, name)  # nothing outside of the folder
         path = next((path for path in candidates if named and path.is_file()), None)
         if path is None:
-            hint = nearest(name, self.names("self"), what=f"modules in {self._modules}")
-            raise _fault(f"this project has no module {name!r}", where, "name", hint)
-        spec = importlib.util.spec_from_file_location(f"rolecall_project.{name}", path)
-        assert spec  # noqa: S101 - a .py file always has one
-        assert spec.loader  # noqa: S101 - as above
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
+            hint = nearest(name, self.names(OWN), what=f"modules in {self._modules}")
+            raise _unfit(f"this project has no module {name!r}", hint)
+        self._enter()
         # Byte code is told from its source by second and size: a quick edit would run what stood there before.
         kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         try:
-            spec.loader.exec_module(module)
+            module = importlib.import_module(f"{_PACKAGE}.{name}")
         except (Exception, SystemExit) as error:
-            raise _broken(name, str(path), error, where) from error
+            raise _broken(name, str(path), error) from error
         finally:
             sys.dont_write_bytecode = kept
-        return Found(_checked(getattr(module, "service", None), name, str(path), where), "self")
+        return Found(_verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
+
+    def _enter(self) -> None:
+        """Makes the folder of own modules a package, and forgets what another registry loaded as such."""
+        if self._package is None:
+            for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
+                del sys.modules[name]
+            self._package = ModuleType(_PACKAGE)
+            self._package.__path__ = [str(self._modules)]
+            importlib.invalidate_caches()
+        sys.modules[_PACKAGE] = self._package
 
 
 def _is_module(path: Path) -> bool:
     return (path.suffix == ".py" and path.stem.isidentifier()) or (path / "__init__.py").is_file()
 
 
-def _entry_points(source: Distribution) -> dict[str, EntryPoint]:
-    return {point.name: point for point in source.entry_points if point.group == GROUP}
-
-
-def _requirement(name: str, url: str | None) -> str:
-    """What ``uv add`` takes; flake references are those of nix3-flake(1)."""
-    scheme, _, rest = (url or "").partition(":")
-    if scheme in {"github", "gitlab"} and rest.count("/") >= 1:
-        owner, repository, *revision = rest.split("?")[0].split("/")
-        suffix = f"@{'/'.join(revision)}" if revision else ""
-        return f"git+https://{scheme}.com/{owner}/{repository}{suffix}"
-    if scheme.startswith("git+"):
-        return str(url)
-    return name if _DISTRIBUTION.fullmatch(name) else ""
-
-
-def _checked(loaded: object, name: str, label: str, where: Where) -> Service:
+def _verified(loaded: object, name: str, label: str) -> Service:
+    """What a module gives, once it is sure to keep the contract; its decorators have seen to the rest."""
+    what = f"the module {name!r} of {label}"
     if not isinstance(loaded, Service):
-        hint = "its module must define `service = Service(…)` (see docs/services.md)"
-        raise _fault(f"the module {name!r} of {label} is no service", where, "name", hint)
+        raise _unfit(f"{what} is no service", "its module must define `service = Service(…)` (see docs/services.md)")
+    if loaded.name != name:
+        raise _unfit(f"{what} calls its service {loaded.name!r}", "module and service must have one name")
+    for model in _models(loaded):
+        try:
+            model.model_rebuild()  # where annotations name what came later, or only for type checkers
+        except PydanticUndefinedAnnotation as error:
+            line = f"{inspect.getsourcefile(model)}:{inspect.getsourcelines(model)[1]}"
+            hint = "pydantic reads annotations when the program runs: import what they name, not for types alone"
+            raise _unfit(f"{what} breaks the contract: {line}: {model.__name__}: {error.message}", hint) from None
     return loaded
 
 
-def _broken(name: str, label: str, error: BaseException, where: Where) -> Faults:
+def _models(service: Service) -> Iterator[type[BaseModel]]:
+    for role in service.roles.values():
+        yield role.settings
+        yield from (publisher.interface for publisher in role.publishers)
+        needs = [need for var in role.vars.values() for need in var.needs]
+        needs += [need for publisher in role.publishers for need in publisher.needs]
+        yield from (need for need in needs if not isinstance(need, Var))
+
+
+def _broken(name: str, label: str, error: BaseException) -> Faults:
     line = raised_at(error)
-    message = (
-        f"the module {name!r} of {label} does not load: {f'{line}: ' if line else ''}{type(error).__name__}: {error}"
-    )
-    return _fault(message, where, "name", "this is a fault of the module, not of the inventory")
+    contract = isinstance(error, ContractError)
+    kind = "breaks the contract" if contract else "does not load"
+    told = f"{error}" if contract else f"{type(error).__name__}: {error}"
+    message = f"the module {name!r} of {label} {kind}: {f'{line}: ' if line else ''}{told}"
+    return _unfit(message, "this is a fault of the module, not of the inventory")
 
 
-def _fault(message: str, where: Where, key: str, hint: str) -> Faults:
-    return Faults([Fault(message, Where(where.file, (*where.keys, key)), hint)])
+def _unfit(message: str, hint: str, key: str = "name") -> Faults:
+    """A fault at a key of the instance's ``module`` table."""
+    return fault(message, where=Where(keys=(key,)), hint=hint)

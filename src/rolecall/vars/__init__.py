@@ -5,7 +5,7 @@ read the secret ones.
 """
 
 from rolecall.vars.keys import add_admin, admins, create_identity, remove_admin
-from rolecall.vars.make import make, missing
+from rolecall.vars.make import make, making, missing
 from rolecall.vars.store import decrypt, discard, pending, promote, prune, stored, stored_all
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "decrypt",
     "discard",
     "make",
+    "making",
     "missing",
     "pending",
     "promote",

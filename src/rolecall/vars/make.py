@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import graphlib
+import secrets
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.model.vars import Context
+from rolecall.errors import Fault, Faults, Where, fault, raised_at
+from rolecall.model.vars import Context, NotDeclaredError, StoredFile
 from rolecall.vars import store
 from rolecall.vars.keys import sealer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from rolecall.model.vars import Recipe, StoredVar, VarFile, VarKey
+    from rolecall.model.vars import Published, Recipe, StoredVar, Values, VarFile, VarKey
     from rolecall.project import Project
+
+T = TypeVar("T")
 
 
 def missing(project: Project, recipes: Sequence[Recipe]) -> list[VarKey]:
@@ -24,34 +30,149 @@ def missing(project: Project, recipes: Sequence[Recipe]) -> list[VarKey]:
     Raises:
         Faults: When recipes contradict each other, need one another in a circle, or do not fit what is stored.
     """
-    return [recipe.key for recipe in _to_make(project, _in_order(recipes))]
+    return Making(project, _in_order(recipes)).missing
 
 
 def make(project: Project, recipes: Sequence[Recipe]) -> dict[VarKey, StoredVar]:
     """Makes the vars that are missing and puts them into the pending set: all of them, or none.
 
+    Args:
+        project: The project.
+        recipes: Vars that read no exports.
+
     Returns:
         The vars of all recipes, whether stored, pending before, or made now.
 
     Raises:
-        Faults: As `missing`; when a generator fails or does not make exactly its files; when a secret is to be made
-            and there is no admin key.
+        Faults: As `making` and `Making.make`.
     """
     ordered = _in_order(recipes)
-    if _to_make(project, ordered):
-        with store.locked(project):
-            # Asked again: whoever held the lock may have made them.
-            store.write_pending(project, _run(project, _to_make(project, ordered)))
-    return store.stored(project, [recipe.key for recipe in ordered])
+    with making(project, ordered) as run:
+        return run.make(ordered, lambda *_: ())
 
 
-def _in_order(recipes: Iterable[Recipe]) -> list[Recipe]:
-    """One recipe per var, inputs first."""
+@contextmanager
+def making(project: Project, recipes: Iterable[Recipe]) -> Iterator[Making]:
+    """Makes vars step by step. When the block ends well, all that it made is in the pending set; else nothing is.
+
+    Args:
+        project: The project.
+        recipes: Every var that the block will ask for.
+
+    Raises:
+        Faults: When recipes contradict each other or do not fit what is stored.
+    """
+    unique = list(_unique(recipes).values())
+    run = Making(project, unique)
+    if not run.missing:
+        yield run
+        return
+    with store.locked(project):
+        run = Making(project, unique)  # asked again: whoever held the lock may have made them
+        yield run
+        store.write_pending(project, run.made)
+
+
+class Making:
+    """The vars of one run: those that there are, and those that it makes. Values stay in memory.
+
+    Attributes:
+        missing: The vars that are not there, or are pending in a form that does not fit any more.
+        made: What was made, ready to be stored: versions and data, secret data encrypted.
+    """
+
+    def __init__(self, project: Project, recipes: Sequence[Recipe]) -> None:
+        keys = [recipe.key for recipe in recipes]
+        self._project = project
+        self._waiting = store.read(project.pending, keys)  # first: vars move from there to what is kept
+        self._kept = store.read(project.vars, keys)
+        self._values: dict[VarKey, Values] = {}
+        self.made: dict[VarKey, dict[VarFile, tuple[str, bytes]]] = {}
+        found = self._waiting | self._kept
+        unfit = [recipe for recipe in recipes if _kinds(found.get(recipe.key, {})) != _wanted(recipe)]
+        if faults := [_misfit(project, each, self._kept[each.key]) for each in unfit if each.key in self._kept]:
+            raise Faults(faults)
+        for recipe in unfit:
+            self._waiting.pop(recipe.key, None)
+        self.missing = [recipe.key for recipe in unfit]
+
+    def make(self, recipes: Sequence[Recipe], published: Published, *, anew: bool = False) -> dict[VarKey, StoredVar]:
+        """The vars of recipes, after those that are missing are made.
+
+        Args:
+            recipes: Some of those of the run, inputs first.
+            published: Gives them exports.
+            anew: Whether to make pending ones once more. Those are that read what this run made.
+
+        Raises:
+            Faults: When a generator fails or does not make exactly its files; when a secret is to be made and there is
+                no admin key.
+        """
+        found = {}
+        shared: Mapping[str, Mapping[str, VarKey]] | None = None
+        peers: dict[str, Mapping[str, Values]] = {}
+        for recipe in recipes:
+            key = recipe.key
+            there = self._kept.get(key)
+            if there is None and not (anew or any(needed in self.made for _, needed in recipe.inputs)):
+                there = self._waiting.get(key)
+            if there is None:
+                if recipe.peers is not shared:  # one table for all members of a role
+                    shared = recipe.peers
+                    peers = {
+                        name: {machine: self._value(recipe, needed) for machine, needed in keys.items()}
+                        for name, keys in shared.items()
+                    }
+                inputs = {name: self._value(recipe, needed) for name, needed in recipe.inputs}
+                there = self._made(
+                    recipe,
+                    Context(key, recipe.settings, _Needs(inputs), _Needs(peers), recipe.interfaces, published),
+                )
+            found[key] = there
+        return found
+
+    def _made(self, recipe: Recipe, context: Context) -> StoredVar:
+        self._values[recipe.key] = values = _generate(recipe, context)
+        self.made[recipe.key] = made = {}
+        for file in recipe.generator.files:
+            data = values[file.name]
+            made[file] = (secrets.token_urlsafe(16), self._seal(data) if file.secret else data)
+        return {
+            file.name: StoredFile(file.secret, version, "" if file.secret else data.decode())
+            for file, (version, data) in made.items()
+        }
+
+    @cached_property
+    def _seal(self) -> Callable[[bytes], bytes]:
+        return sealer(self._project)
+
+    def _value(self, recipe: Recipe, key: VarKey) -> Values:
+        """What an input holds, made earlier or now."""
+        if key not in self._values:
+            var = self._kept.get(key) or self._waiting.get(key) or store.stored(self._project, [key]).get(key)
+            if var is None:
+                raise fault(f"{_named(recipe)} needs {key}, which nobody makes")
+            opened = store.decrypt(self._project, [(key, name) for name, file in var.items() if file.secret])
+            self._values[key] = {
+                name: opened[key, name] if file.secret else file.public.encode() for name, file in var.items()
+            }
+        return self._values[key]
+
+
+class _Needs(dict[str, T]):
+    """Vars by their names; others were not declared."""
+
+    def __missing__(self, name: str) -> T:
+        raise NotDeclaredError(f"this step reads the var {name!r} and does not declare it in its needs=")
+
+
+def _unique(recipes: Iterable[Recipe]) -> dict[VarKey, Recipe]:
+    """One recipe per var."""
     unique: dict[VarKey, Recipe] = {}
     faults = []
     for recipe in recipes:
         first = unique.setdefault(recipe.key, recipe)
-        if _definition(first) != _definition(recipe):
+        if first is not recipe and replace(first, origin="") != replace(recipe, origin=""):
             faults.append(
                 Fault(
                     f"{recipe.key} is defined differently by {first.origin} and {recipe.origin}",
@@ -60,6 +181,12 @@ def _in_order(recipes: Iterable[Recipe]) -> list[Recipe]:
             )
     if faults:
         raise Faults(faults)
+    return unique
+
+
+def _in_order(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """One recipe per var, inputs first."""
+    unique = _unique(recipes)
     needs = {key: [needed for _, needed in recipe.inputs] for key, recipe in unique.items()}
     try:
         order = list(graphlib.TopologicalSorter(needs).static_order())
@@ -70,68 +197,25 @@ def _in_order(recipes: Iterable[Recipe]) -> list[Recipe]:
     return [unique[key] for key in order if key in unique]
 
 
-def _definition(recipe: Recipe) -> tuple[object, ...]:
-    return recipe.generator, recipe.settings, recipe.inputs
-
-
-def _to_make(project: Project, ordered: Sequence[Recipe]) -> list[Recipe]:
-    """The recipes whose vars are missing; also pending vars that do not fit any more, and what was made from them."""
-    keys = [recipe.key for recipe in ordered]
-    waiting, kept = store.read(project.pending, keys), store.read(project.vars, keys)
-    faults, chosen = [], {}
-    for recipe in ordered:
-        key, wanted = recipe.key, {file.name: file.secret for file in recipe.generator.files}
-        if key in kept:
-            if _kinds(kept[key]) != wanted:
-                faults.append(_misfit(project, recipe, _kinds(kept[key]), wanted))
-        elif (
-            key not in waiting or _kinds(waiting[key]) != wanted or any(needed in chosen for _, needed in recipe.inputs)
-        ):
-            chosen[key] = recipe
-    if faults:
-        raise Faults(faults)
-    return [*chosen.values()]
-
-
 def _kinds(var: StoredVar) -> dict[str, bool]:
     return {name: file.secret for name, file in var.items()}
 
 
-def _misfit(project: Project, recipe: Recipe, found: Mapping[str, bool], wanted: Mapping[str, bool]) -> Fault:
+def _wanted(recipe: Recipe) -> dict[str, bool]:
+    return {file.name: file.secret for file in recipe.generator.files}
+
+
+def _misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
     def listed(files: Mapping[str, bool]) -> str:
         named = (f"{name} ({'secret' if secret else 'public'})" for name, secret in sorted(files.items()))
         return ", ".join(named) or "no file"
 
     folder = Path(store.var_folder(project.vars, recipe.key))
     return Fault(
-        f"{recipe.key} holds {listed(found)}, where {recipe.origin} wants {listed(wanted)}",
+        f"{recipe.key} holds {listed(_kinds(found))}, where {recipe.origin} wants {listed(_wanted(recipe))}",
         Where(folder),
         "bring back what was lost; or delete the folder to have the whole var made anew by `rolecall vars generate`",
     )
-
-
-def _run(project: Project, recipes: Sequence[Recipe]) -> dict[VarKey, dict[VarFile, bytes]]:
-    """What the recipes make, ready to be stored: values stay in memory, and secret ones leave it encrypted."""
-    secret = any(file.secret for recipe in recipes for file in recipe.generator.files)
-    seal = sealer(project) if secret else bytes
-    values: dict[VarKey, Mapping[str, bytes]] = {}
-    made = {}
-    for recipe in recipes:
-        inputs = {name: values[key] if key in values else _kept(project, recipe, key) for name, key in recipe.inputs}
-        values[recipe.key] = new = _generate(recipe, Context(recipe.key, recipe.settings, inputs))
-        made[recipe.key] = {
-            file: seal(new[file.name]) if file.secret else new[file.name] for file in recipe.generator.files
-        }
-    return made
-
-
-def _kept(project: Project, recipe: Recipe, key: VarKey) -> dict[str, bytes]:
-    """The values of an input that was made earlier."""
-    var = store.stored(project, [key]).get(key)
-    if var is None:
-        raise fault(f"{_named(recipe)} needs {key}, which nobody makes")
-    opened = store.decrypt(project, [(key, name) for name, file in var.items() if file.secret])
-    return {name: opened[key, name] if file.secret else file.public.encode() for name, file in var.items()}
 
 
 def _generate(recipe: Recipe, context: Context) -> dict[str, bytes]:
@@ -142,13 +226,22 @@ def _generate(recipe: Recipe, context: Context) -> dict[str, bytes]:
         raise Faults(
             Fault(f"{_named(recipe)}: {each.message}", each.where, each.hint) for each in error.faults
         ) from None
+    except NotDeclaredError as error:
+        raise fault(f"{what} failed: {error}", where=_place(error)) from None
     except Exception as error:  # noqa: BLE001 - whatever an author's code raises
         # Its kind and place are told, not its words: those may quote a secret input.
-        trace = error.__traceback__
-        while trace and trace.tb_next:
-            trace = trace.tb_next
-        where = Where(Path(trace.tb_frame.f_code.co_filename), line=trace.tb_lineno) if trace else None
-        raise fault(f"{what} failed with {type(error).__name__}", where=where) from None
+        raise fault(f"{what} failed with {type(error).__name__}", where=_place(error)) from None
+    return _checked(recipe, values, what)
+
+
+def _place(error: Exception) -> Where | None:
+    """The line of an author's code that raised it."""
+    file, _, line = raised_at(error).rpartition(":")
+    return Where(Path(file), line=int(line)) if file else None
+
+
+def _checked(recipe: Recipe, values: dict[str, bytes], what: str) -> dict[str, bytes]:
+    """Exactly the files that the generator promised."""
     wanted = {file.name for file in recipe.generator.files}
     if lacking := sorted(wanted - values.keys()):
         raise fault(f"{what} lacks {', '.join(lacking)}")

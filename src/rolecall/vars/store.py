@@ -20,7 +20,6 @@ import contextlib
 import fcntl
 import os
 import re
-import secrets
 import shutil
 import time
 from pathlib import Path
@@ -118,21 +117,21 @@ def locked(project: Project) -> Iterator[None]:
         raise fault(f"vars cannot be written: {error.strerror or error}", where=where) from error
 
 
-def write_pending(project: Project, made: Mapping[VarKey, Mapping[VarFile, bytes]]) -> None:
+def write_pending(project: Project, made: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]]) -> None:
     """Puts all of these into the pending set, or none; the caller holds the lock.
 
     Args:
         project: The project.
-        made: What the files shall hold; secrets are encrypted already.
+        made: The version of each file, and what it shall hold; secrets are encrypted already.
     """
     making = project.local / "making"
     for key, files in made.items():
-        for file, data in files.items():
+        for file, (version, data) in files.items():
             folder = file_folder(making, key, file.name)
             _make_folder(folder)
             kind, mode = ("secret", 0o600) if file.secret else ("value", 0o644)
             _write(f"{folder}/{kind}", data, mode)
-            _write(f"{folder}/version", f"{secrets.token_urlsafe(16)}\n".encode(), 0o644)
+            _write(f"{folder}/version", f"{version}\n".encode(), 0o644)
     if made:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
         os.rename(making, project.local / "made")  # from here on they are made; who comes next completes it

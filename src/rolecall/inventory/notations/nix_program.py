@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rolecall.inventory import wrapping
 from rolecall.inventory.data import BYTES, syntax_fault
 from rolecall.model.inventory import Source
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SECONDS: Final = 60
 
-# What is around the inventory can be anything, so Nix picks it out. Paths become texts, for without a store they have no
-# other form. `lib` is that of nixpkgs where NIX_PATH has one, else the part of it that marks priorities.
+# What is around the inventory can be anything, so Nix picks it out. Paths become texts, for without a store they have
+# no other form. `lib` is that of nixpkgs where NIX_PATH has one, else the part of it that marks priorities.
 _PICK: Final = """
 { file }:
 let

@@ -1,0 +1,111 @@
+"""From what the inventory calls an input to the installed distribution that it is, and to how it would be installed.
+
+An input is a distribution's name, or a name to which the inventory's ``inputs`` give one, or a reference as flakes
+write it (nix3-flake(1), "Flake references"). What uv installed from such a reference says so itself (PEP 610), so its
+own name may be any.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+GROUP = "rolecall.services"
+SHIPPED = (None, "rolecall", "clan-core")  # the documents name Clan's own input; ours takes its place
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PyPA's specification of names
+_FORGES = {"github": "github.com", "gitlab": "gitlab.com", "sourcehut": "git.sr.ht"}
+
+
+class Reference(NamedTuple):
+    """Where an input can be had.
+
+    Attributes:
+        name: What the distribution is called, unless it came from the URL.
+        requirement: What ``uv add`` takes; "" where the name can be none and no more is said.
+        url: What PEP 610 calls the origin; "" for a distribution of an index.
+    """
+
+    name: str
+    requirement: str
+    url: str = ""
+
+
+def installed(reference: Reference) -> Distribution | None:
+    """The distribution that an input is, when it is installed."""
+    if reference.url and (found := next((each for each in distributions() if _came_from(each, reference.url)), None)):
+        return found
+    try:
+        return distribution(reference.name)
+    except (PackageNotFoundError, ValueError):
+        return None
+
+
+def offering() -> list[Distribution]:
+    """The installed distributions that bring services, each once, without Rolecall itself, by their names."""
+    found = {each.name: each for each in distributions() if entry_points(each) and each.name != "rolecall"}
+    return [found[name] for name in sorted(found)]
+
+
+def entry_points(source: Distribution) -> dict[str, EntryPoint]:
+    """The services that a distribution offers, by their names."""
+    return {point.name: point for point in source.entry_points if point.group == GROUP}
+
+
+def refer(source: str | None, urls: Mapping[str, str], root: Path) -> Reference:
+    """Where an input can be had.
+
+    Args:
+        source: The input's name.
+        urls: What the inventory says of where its inputs come from.
+        root: What relative paths count from.
+    """
+    if source is None or source in SHIPPED:
+        return Reference("rolecall", "rolecall")
+    url = urls.get(source, "")
+    if _NAME.fullmatch(url):  # an alias
+        return Reference(url, url)
+    requirement, origin = _from_flake(url, root)
+    return Reference(source, requirement or (source if _NAME.fullmatch(source) else ""), origin)
+
+
+def _from_flake(url: str, root: Path) -> tuple[str, str]:
+    """What uv takes for a flake's reference, and the origin that it notes; "" for what it has no form for."""
+    head, _, query = url.partition("?")
+    wants = {key: values[0] for key, values in parse_qs(query).items()}
+    scheme, _, rest = head.partition(":")
+    if scheme == "path" or head.startswith((".", "/")):
+        path = "/".join(filter(None, (rest if scheme == "path" else head, wants.get("dir")))).replace("//", "/")
+        shown = path if path.startswith((".", "/")) else f"./{path}"  # for uv, a name without one is a distribution's
+        return shown, (root / path).resolve().as_uri()
+    if scheme in _FORGES and rest.count("/") >= 1:
+        owner, repository, *revision = rest.split("/")
+        wants = {"ref": "/".join(revision)} | wants if revision else wants
+        return _git(f"https://{wants.get('host', _FORGES[scheme])}/{owner}/{repository}", wants)
+    if scheme.startswith("git+"):
+        return _git(head.removeprefix("git+"), wants)
+    archive = re.match(r"(?:tarball\+)?(https://.*(?:\.tar\.\w+|\.zip|\.whl))\Z", head)
+    return (archive[1], archive[1]) if archive else ("", "")
+
+
+def _git(url: str, wants: Mapping[str, str]) -> tuple[str, str]:
+    revision = wants.get("rev") or wants.get("ref")
+    at = f"@{revision}" if revision else ""
+    below = f"#subdirectory={wants['dir']}" if "dir" in wants else ""
+    return f"git+{url}{at}{below}", url
+
+
+def _came_from(source: Distribution, url: str) -> bool:
+    """Whether a distribution was installed from a URL: PEP 610's ``direct_url.json`` tells."""
+    told = source.read_text("direct_url.json")
+    return bool(told) and _same(json.loads(str(told)).get("url", "")) == _same(url)
+
+
+def _same(url: str) -> str:
+    return url.rstrip("/").removesuffix(".git")
