@@ -53,6 +53,12 @@ class Remote(Settings):
     kind: Literal["remote"]
     hosts: list[str] = Field(min_length=1)
 
+class Named(Settings):
+    kind_of_name: Literal["named"]
+
+class Other(Settings):
+    kind_of_name: Literal["other"]
+
 class Login(Settings):
     user: str
     password: SecretRef
@@ -77,6 +83,7 @@ class TalkSettings(Settings):
     rest: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     place: Annotated[Local | Remote, Field(discriminator="kind")] | None = None
     places: dict[str, Annotated[Local | Remote, Field(discriminator="kind")]] = {}
+    named: Annotated[Named | Other, Field(discriminator="kind_of_name")] | None = None
     untold: Address | Login | str = ""
     chosen: Annotated[list[Address], replace] = []
     login: Login | None = None

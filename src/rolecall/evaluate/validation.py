@@ -83,18 +83,17 @@ def setting_faults(
     kind = kind_of(role)
     record: Record = {}
     merged = merge(layers, [], kind, record)
-    mistakes = [_mistake(detail, merged) for detail in error.errors(include_url=False)]
+    mistakes = [_mistake(detail, merged, kind) for detail in error.errors(include_url=False)]
     for group in _groups(mistakes):
         keys, _, detail = group[0]
-        told = (
-            keys[:-1] if detail["type"] in {"missing", "union_tag_not_found"} else keys
-        )  # of that, its table is there
+        lacking = detail["type"] in {"missing", "union_tag_not_found"}
+        told = keys[:-1] if lacking else keys  # of what is missing, its table is there
         at = Where(keys=(*where.keys, *((place(record, told) if told else None) or via)))
         name = dotted(_as_written(keys, record))
         yield Fault(_message(group, name, role, kind), at, _hint(detail, keys, kind))
 
 
-def _mistake(detail: ErrorDetails, merged: object) -> _Mistake:
+def _mistake(detail: ErrorDetails, merged: object, kind: Kind) -> _Mistake:
     """An error, its path without the names of types that pydantic puts into it."""
     keys: list[str | int] = []
     variant = None
@@ -109,7 +108,7 @@ def _mistake(detail: ErrorDetails, merged: object) -> _Mistake:
             continue
         keys.append(key)
     if detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        keys.append(str(detail["ctx"]["discriminator"]).strip("'"))
+        keys.append(kind.at(keys).tag or "")
     return _Mistake(tuple(keys), variant, detail)
 
 
@@ -125,17 +124,15 @@ def _groups(mistakes: Sequence[_Mistake]) -> Iterable[list[_Mistake]]:
             yield [mistake]
         elif variants := unions.pop(mistake.variant[0], None):
             at = mistake.variant[0]
-            near = [
-                found for found in variants.values() if any(each.keys != at or not _is_type(each) for each in found)
-            ]
-            if near:
+            if near := [found for found in variants.values() if any(not _is_other(each, at) for each in found)]:
                 yield from ([each] for each in min(near, key=len))
             else:
                 yield [each for found in variants.values() for each in found]
 
 
-def _is_type(mistake: _Mistake) -> bool:
-    return mistake.detail["type"] in _TYPES
+def _is_other(mistake: _Mistake, at: Keys) -> bool:
+    """Whether something of another type altogether stands at a place."""
+    return mistake.keys == at and mistake.detail["type"] in _TYPES
 
 
 def _as_written(keys: Keys, record: Record) -> Keys:
@@ -159,7 +156,7 @@ def _message(group: Sequence[_Mistake], name: str, role: Role[Any], kind: Kind) 
     if all(expected):
         if detail["type"] in {"too_short", "too_long"}:
             return f"{name} must have {expected[0]}, not {len(detail['input'])}"
-        value = detail["ctx"]["tag"] if detail["type"] == "union_tag_invalid" else detail["input"]
+        value = detail["input"][keys[-1]] if detail["type"] == "union_tag_invalid" else detail["input"]
         found = _found(value, hidden=kind.at(keys).secretive)
         return f"{name} must be {' or '.join(dict.fromkeys(expected))}, not {found}"
     text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
