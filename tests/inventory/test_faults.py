@@ -209,7 +209,7 @@ CASES = [
         (
             "error: the operator `+` is not data\n"
             "  at inventory.nix:1:9\n"
-            "hint: the inventory is read without Nix: write the value itself"
+            "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),
     ),
     (
@@ -218,7 +218,7 @@ CASES = [
         (
             "error: `if` is not data\n"
             "  at inventory.nix:1:7\n"
-            "hint: the inventory is read without Nix: write the value itself"
+            "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),
     ),
     (
@@ -227,7 +227,7 @@ CASES = [
         (
             "error: a call of `import` is not data\n"
             "  at inventory.nix:1:7\n"
-            "hint: the inventory is read without Nix: write the value itself"
+            "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),
     ),
     (
@@ -236,7 +236,7 @@ CASES = [
         (
             "error: `pkgs.hello` is not data\n"
             "  at inventory.nix:1:27\n"
-            "hint: the inventory is read without Nix: write the value itself"
+            "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),
     ),
     (
@@ -245,7 +245,7 @@ CASES = [
         (
             "error: a function is not data\n"
             "  at inventory.nix:1:7\n"
-            "hint: the inventory is read without Nix: write the value itself"
+            "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),
     ),
     (
@@ -254,7 +254,7 @@ CASES = [
         (
             "error: `with` is not data\n"
             "  at inventory.nix:1:1\n"
-            "hint: the inventory is read without Nix: write the value itself"
+            "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),
     ),
     (
@@ -268,7 +268,7 @@ CASES = [
         (
             "error: a call of `b` is not data\n"
             "  at inventory.nix:1:7\n"
-            "hint: the inventory is read without Nix: write the value itself"
+            "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),
     ),
     (
@@ -277,7 +277,7 @@ CASES = [
         (
             "error: a function call is not data\n"
             "  at inventory.nix:1:7\n"
-            "hint: the inventory is read without Nix: write the value itself"
+            "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),
     ),
     (
@@ -388,7 +388,7 @@ CASES = [
         (
             "error: a call of `toString` is not data\n"
             "  at inventory.nix:1:10\n"
-            "hint: the inventory is read without Nix: write the value itself"
+            "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),
     ),
     (
@@ -433,7 +433,7 @@ CASES = [
         '{ instances."a\\nb" = {}; tags.web = [ "x/y" ]; }',
         (
             "error: `x/y` is no name for a machine\n"
-            "  at inventory.nix:1:31 tags.web[0]\n"
+            "  at inventory.nix:1:39 tags.web[0]\n"
             "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
             "error: `a\\nb` is no name for an instance\n"
             '  at inventory.nix:1:13 instances."a\\nb"\n'
@@ -447,7 +447,7 @@ CASES = [
             "error: expected a text, found the number 3\n"
             "  at inventory.nix:1:45 machines.jon.deploy.targetHost\n"
             "error: the tag `all` is computed\n"
-            "  at inventory.nix:1:20 machines.jon.tags[0]\n"
+            "  at inventory.nix:1:29 machines.jon.tags[0]\n"
             "hint: every machine has it without being listed; remove it"
         ),
     ),

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections import ChainMap
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from rolecall.inventory.data import BYTES, DEPTH, Data, shown, syntax_fault
+from rolecall.errors import Faults
+from rolecall.inventory.data import BYTES, DEPTH, Data, check, shown, syntax_fault
 from rolecall.inventory.notations import nix_syntax as syntax
 from rolecall.inventory.wrapping import unwrap
 from rolecall.model.inventory import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from rolecall.inventory.data import Keys
     from rolecall.inventory.locate import Position
 
 # nixpkgs lib/modules.nix: a name, the fields of its result that are fixed, and those that its arguments fill.
@@ -38,7 +41,7 @@ _PRIORITIES: Final[Mapping[str, tuple[Mapping[str, str | int], tuple[str, ...]]]
 }
 _CONSTANTS: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "null": None}
 _WRAPPERS: Final = frozenset({"mkFlake", "clan", "buildClan"})  # functions whose last argument is the flake's module
-_INSTEAD: Final = "write the value itself"
+_INSTEAD: Final = "write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
 
 
 @dataclass(slots=True)
@@ -62,6 +65,14 @@ class _Table:
 
 
 @dataclass(frozen=True, slots=True)
+class _Items:
+    """A list; where each item stands."""
+
+    values: list[_Value]
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Priority:
     """A function of `_PRIORITIES` with the arguments given so far."""
 
@@ -74,7 +85,7 @@ class _Argument:
     """What a function of the file is given: known to Nix alone."""
 
 
-_Value = str | float | list["_Value"] | _Table | _Priority | _Argument | None
+_Value = str | float | _Items | _Table | _Priority | _Argument | None
 _Scope = ChainMap[str, _Cell]
 
 
@@ -86,22 +97,27 @@ def read(text: str, file: Path) -> Source:
     """
     reader = _Reader(text)
     table, prefix = reader.inventory()
-    return Source(file, reader.plain(table), prefix, reader.inputs)
+    data = reader.plain(table)
+    if faults := check(data):
+        raise Faults(faults)
+    return Source(file, data, prefix, reader.inputs)
 
 
 def positions(text: str) -> Iterator[Position]:
     """Where each key of the inventory and each item of its lists stands."""
     reader = _Reader(text)
     table, prefix = reader.inventory()
-    todo: list[tuple[_Table, tuple[str | int, ...]]] = [(table, prefix)]
+    todo: list[tuple[_Value, Keys]] = [(table, prefix)]
     while todo:
-        current, keys = todo.pop()
-        for name, cell in current.cells.items():
-            path = (*keys, name)
-            yield path, *syntax.place_in(reader.lines, cell.offset)
-            value = reader.force(cell)
-            if isinstance(value, _Table):
-                todo.append((value, path))
+        value, keys = todo.pop()
+        inside: Iterable[tuple[str | int, int, _Value]] = ()
+        if isinstance(value, _Table):
+            inside = [(name, cell.offset, reader.force(cell)) for name, cell in value.cells.items()]
+        elif isinstance(value, _Items):
+            inside = zip(count(), value.offsets, value.values)
+        for key, offset, each in inside:
+            yield (*keys, key), *syntax.place_in(reader.lines, offset)
+            todo.append((each, (*keys, key)))
 
 
 class _Reader:
@@ -187,8 +203,8 @@ class _Reader:
         match value:
             case _Table():
                 result: object = self.plain(value)
-            case list():
-                result = [self._plain(item, offset) for item in value]
+            case _Items(values, offsets):
+                result = [self._plain(item, at) for item, at in zip(values, offsets, strict=True)]
             case _Priority(name):
                 self._fault(f"`lib.{name}` lacks its value", offset, f"write `lib.{name} (value)`")
             case _:
@@ -205,7 +221,7 @@ class _Reader:
             case syntax.Text():
                 result = self._text(tree, scope)
             case syntax.Items(_, items):
-                result = [self._evaluate(item, scope) for item in items]
+                result = _Items([self._evaluate(item, scope) for item in items], tuple(item.offset for item in items))
             case syntax.Set():
                 result = self._table(tree, scope)
             case syntax.Let(_, bindings, body):
