@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 CASES = [
     (
+        "inventory.py",
+        'x = {"a": 1,\n "b": {"é": 1, "é": 2}, "a": 2}\ninventory = {}\n',
+        (
+            "error: `a` is set twice\n"
+            "  at inventory.py:2:25\n"
+            "hint: remove one of the two\n"
+            "error: `é` is set twice\n"
+            "  at inventory.py:2:15\n"
+            "hint: remove one of the two"
+        ),
+    ),
+    (
         "inventory.toml",
         '[machines.jon]\ntags=["a b"]\ntagz=1\ninstalledAt="x"\n[machines."../x"]\n[tags]\nall=["jon"]\nweb=["jn"]\n[instances.b.roles.c]\ntags=[1]\nsettings=3\n',
         (

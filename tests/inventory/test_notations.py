@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,9 @@ from rolecall.inventory.locate import written
 from rolecall.inventory.notations import trees
 from rolecall.inventory.notations.nix_syntax import parse
 from rolecall.project import Project
+
+if TYPE_CHECKING:
+    from conftest import Said
 
 Data = dict[str, Any]
 
@@ -187,3 +191,111 @@ def test_nothing_is_read_that_the_public_grammar_refuses(text: str, data: st.Dat
     except Faults:
         return
     assert not trees.parse("nix", text).has_error
+
+
+BOMBS = {
+    "inventory.nix": "let a0 = { x = 1; };\n%s in { tags = a40; }",
+    "inventory.yaml": "tags:\n - &a0 {x: 1}\n%s",
+    "inventory.py": "a0 = {'x': 1}\n%sinventory = {'tags': a40}",
+}
+DOUBLE = {
+    "inventory.nix": "a{1} = {{ p = a{0}; q = a{0}; }};\n",
+    "inventory.yaml": " - &a{1} {{p: *a{0}, q: *a{0}}}\n",
+    "inventory.py": "a{1} = {{'p': a{0}, 'q': a{0}}}\n",
+}
+
+
+@pytest.mark.slow  # seconds go by until five million values are counted
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_doubles_itself_forty_times_ends_in_a_fault(name: str, said: Said) -> None:
+    doubled = "".join(DOUBLE[name].format(number, number + 1) for number in range(40))
+    assert said(BOMBS[name] % doubled, name) == (
+        f"error: more than 5000000 values\n  at {name}\nhint: do repeated references multiply each other?"
+    )
+
+
+# One inventory, its faults at the same key paths; what stands at each path is a line and a column of its own.
+PLACED = {
+    "inventory.toml": """\
+[machines.jon]
+tags = ["a", 5]
+description = 1
+[instances.b.roles.c.machines.tom]
+[instances.b.roles.c]
+settings = 3
+""",
+    "inventory.yaml": """\
+machines:
+  jon:
+    tags: [a,
+      5]
+    "description": 1
+instances: {b: {roles: {c: {machines: {tom: {}},
+  settings: 3}}}}
+""",
+    "inventory.yml": """\
+machines:
+  jon:
+    <<: [&common {tags: [a, 5]}, {tags: []}]
+    description: &one 1
+instances:
+  b:
+    roles:
+      c:
+        machines: {tom: {}}
+        settings: 3
+""",
+    "inventory.json": """\
+{
+  "machines": {"jon": {"tags": ["a", 5],
+    "description": 1}},
+  "instances": {"b": {"roles": {"c":
+    {"machines": {"tom": {}}, "settings": 3}}}}
+}
+""",
+    "inventory.nix": """\
+{ lib, ... }:
+let five = [ "a" 5 ]; in {
+  machines.jon = { tags = five;
+    description = 1; };
+  instances.b.roles.c = {
+    machines.tom = { }; settings = 3; };
+}
+""",
+    "flake.nix": """\
+{
+  inputs.a.url = "b";
+  outputs = { self, a }: a.lib.clan {
+    inventory = rec {
+      machines."jon".tags = [ "a" 5 ];
+      machines.jon.description = 1;
+      instances.b.roles.c.machines.tom = { };
+      instances.b.roles.c.settings = 3;
+    };
+  };
+}
+""",
+    "inventory.py": """\
+jon = {"tags": ["a", 5],
+       "description": 1}
+inventory = {"machines": {"jon": jon},
+  "instances": {"b": {"roles": {"c": {
+    "machines": {"tom": {}}, "settings": 3}}}}}
+""",
+}
+PLACES = {
+    "inventory.toml": ("3:1", "2:14", "6:1"),
+    "inventory.yaml": ("5:5", "4:7", "7:3"),
+    "inventory.yml": ("4:5", "3:29", "10:9"),
+    "inventory.json": ("3:5", "2:38", "5:31"),
+    "inventory.nix": ("4:5", "2:18", "6:25"),
+    "flake.nix": ("6:20", "5:35", "8:27"),
+    "inventory.py": ("2:8", "1:22", "5:30"),
+}
+PATHS = ("machines.jon.description", "machines.jon.tags[1]", "instances.b.roles.c.settings")
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_faults_have_line_and_column(name: str, said: Said) -> None:
+    found = re.findall(r"^  at (\S+?):(\d+:\d+) (\S+)$", said(PLACED[name], name), re.MULTILINE)
+    assert {path: place for file, place, path in found if file == name} == dict(zip(PATHS, PLACES[name], strict=True))

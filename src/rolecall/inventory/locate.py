@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Faults, Where
 from rolecall.inventory import files
-from rolecall.inventory.data import Keys
+from rolecall.inventory.data import VALUES, Keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def _written(file: Path, _changed: int, _size: int) -> Mapping[Keys, tuple[int, 
     if notation is None:
         return found
     try:
-        for keys, line, column in notation.positions(files.text(file)):
+        for keys, line, column in islice(notation.positions(files.text(file)), VALUES):
             found.setdefault(keys, (line, column))  # a table opened in several places stands at the first
     except Faults:
         pass

@@ -6,8 +6,9 @@ import ast
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from rolecall.errors import Fault, Faults, Where
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import syntax_fault
+from rolecall.inventory.data import DEPTH, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -23,15 +24,23 @@ def read(text: str, file: Path) -> Source:
     """What the file's ``inventory`` is after the file was executed.
 
     Raises:
-        Faults: A syntax error, an exception of the file's own code, no ``inventory``, or what is no data.
+        Faults: A syntax error, a key twice in one ``{…}``, an exception of the file's own code, no ``inventory``, or
+            what is no data.
     """
     names: dict[str, Any] = {"__name__": "inventory", "__file__": str(file)}
     try:
-        code = compile(text, str(file), "exec", dont_inherit=True)
+        tree = ast.parse(text, str(file))
+        code = compile(tree, str(file), "exec", dont_inherit=True)
     except SyntaxError as error:
         raise syntax_fault(f"Python: {error.msg}", error.lineno or 0, error.offset or 0) from None
     except (ValueError, MemoryError) as error:
         raise syntax_fault(f"Python: {error}") from None
+    if twice := [*_twice(tree)]:
+        found = trees.in_characters(text, (((str(key.value),), key.lineno - 1, key.col_offset) for key in twice))
+        raise Faults(
+            Fault(f"{shown(str(*name))} is set twice", Where(line=line, column=column), "remove one of the two")
+            for name, line, column in found
+        )
     try:
         exec(code, names)  # noqa: S102 - the person's own program; the module's docstring says so
     except RecursionError:
@@ -46,22 +55,37 @@ def read(text: str, file: Path) -> Source:
     return wrapping.source(file, names["inventory"])
 
 
+def _twice(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Keys that stand in a table before already; Python itself would take the last one without a word."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            seen: set[object] = set()
+            for key in node.keys:
+                if isinstance(key, ast.Constant):
+                    if key.value in seen:
+                        yield key
+                    seen.add(key.value)
+
+
 def positions(text: str) -> Iterator[Position]:
-    """Where each key and each list item stands, as far as ``inventory`` is written as a literal."""
+    """Where each key and each list item stands, as far as it is written as a literal, also behind a name set once."""
     return trees.in_characters(text, ((keys, node.lineno - 1, node.col_offset) for keys, node in _walk(text)))
 
 
 def _walk(text: str) -> Iterator[tuple[Keys, ast.expr]]:
-    todo: list[tuple[ast.expr, Keys]] = []
+    names: dict[str, ast.expr | None] = {}
     for statement in ast.parse(text).body:
         match statement:
             case (
-                ast.Assign(targets=[ast.Name("inventory")], value=value)
-                | ast.AnnAssign(target=ast.Name("inventory"), value=ast.expr() as value)
+                ast.Assign(targets=[ast.Name(name)], value=value)
+                | ast.AnnAssign(target=ast.Name(name), value=ast.expr() as value)
             ):
-                todo = [(value, ())]
+                names[name] = None if name in names else value
+    todo: list[tuple[ast.expr | None, Keys]] = [(names.get("inventory"), ())]
     while todo:
         node, keys = todo.pop()
+        if isinstance(node, ast.Name) and len(keys) <= DEPTH:
+            node = names.get(node.id)
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(key.value, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from rolecall.inventory import wrapping
@@ -90,15 +91,24 @@ def positions(text: str) -> Iterator[Position]:
     return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("yaml", text))))
 
 
-def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:
-    todo: list[tuple[Node, Keys]] = [(node, ()) for node in trees.parts(tree) if node.type == "document"]
+def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:  # noqa: C901 - a case per kind of node
+    """Each place, first where it is written itself, then where an alias or a merge key (`<<`) brings it from."""
+    anchors = {name: node for name, node in _anchored(tree) if name}
+    todo: deque[tuple[Node, Keys]] = deque((node, ()) for node in trees.parts(tree) if node.type == "document")
     while todo:
-        node, keys = todo.pop()
-        if node.type in {"block_mapping", "flow_mapping"}:
+        node, keys = todo.popleft()
+        if len(keys) > DEPTH:  # an alias of what it stands in
+            continue
+        if node.type == "alias":
+            todo.extend((each, keys) for each in (anchors.get(trees.text(node)[1:]),) if each)
+        elif node.type in {"block_mapping", "flow_mapping"}:
             for pair in trees.parts(node):
                 key = pair.child_by_field_name("key")
                 value = pair.child_by_field_name("value")
                 name = _name(key or pair)
+                if name == "<<" and value:
+                    todo.extend((each, keys) for each in _merged(value))
+                    continue
                 yield (*keys, name), key or pair
                 if value is not None:
                     todo.append((value, (*keys, name)))
@@ -109,6 +119,23 @@ def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:
                 todo.append((inner, (*keys, index)))
         elif node.type in {"document", "block_node", "flow_node"}:
             todo.extend((child, keys) for child in trees.parts(node))
+
+
+def _anchored(tree: Node) -> Iterator[tuple[str, Node]]:
+    """Every node with an anchor, by its name."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if anchor := next((each for each in node.children if each.type == "anchor"), None):
+            yield trees.text(anchor)[1:], node
+        todo.extend(reversed(node.children))
+
+
+def _merged(value: Node) -> list[Node]:
+    """What a merge key names: one table, or several in a list, of which the first counts."""
+    while value.type in {"block_node", "flow_node", "block_sequence_item"} and trees.parts(value):
+        value = trees.parts(value)[-1]
+    return trees.parts(value) if value.type in {"block_sequence", "flow_sequence"} else [value]
 
 
 def _name(key: Node) -> str:
