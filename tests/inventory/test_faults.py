@@ -21,7 +21,7 @@ CASES = [
             "  at inventory.py:2:25\n"
             "hint: remove one of the two\n"
             "error: `é` is set twice\n"
-            "  at inventory.py:2:15\n"
+            "  at inventory.py:2:16\n"
             "hint: remove one of the two"
         ),
     ),
