@@ -103,8 +103,10 @@ def main() -> int:
     parser.add_argument("--fix", action="store_true", help="let ruff mend and format what it can first")
     chosen = parser.parse_args()
 
-    if not chosen.unit and os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which("borg"):
-        install("borg", "borgbackup")  # without it the slow tests leave out what needs a real one
+    for command, package in (("borg", "borgbackup"), ("nix-instantiate", "nix-bin")):
+        # Without them the slow tests leave out what needs a real one.
+        if not chosen.unit and os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which(command):
+            install(command, package)
     if not chosen.unit and not chosen.lab and shutil.which("npm"):
         run("editors", EDITORS)  # without it the slow tests leave out what needs a language server
     groups = [{"fix": FIX}] if chosen.fix else []

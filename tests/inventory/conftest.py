@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -11,9 +13,10 @@ from rolecall.inventory import load
 from rolecall.project import Project
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rolecall.model.inventory import Loaded
+
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests here share
 
 
 class Load(Protocol):

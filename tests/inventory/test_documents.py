@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from notated import snippets
 
 if TYPE_CHECKING:
     from conftest import Load, Said
-
-DOCUMENTS = Path(__file__).parent.parent / "documents"
-FENCE = re.compile(r"^( *)```\{?\.?nix([^\n]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
-
-
-def snippets(document: str) -> list[str]:
-    return [textwrap.dedent(match[3]) for match in FENCE.finditer((DOCUMENTS / document).read_text())]
-
 
 INSTANCES = snippets("instances.md")
 INVENTORY = snippets("inventory.md")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
+from notated import DOCUMENTS, Data, as_nix, as_toml, as_yaml, inventories, top
 
 from rolecall.errors import Faults
 from rolecall.inventory import load
@@ -24,88 +23,6 @@ from rolecall.project import Project
 
 if TYPE_CHECKING:
     from conftest import Said
-
-Data = dict[str, Any]
-
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0\x85\u2028\u2029\ufeff"), max_size=12)
-names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,6}", fullmatch=True)
-scalars = (
-    st.booleans()
-    | st.integers(-(2**63) + 1, 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False, width=32)
-    | texts
-)
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names | texts, inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@st.composite
-def inventories(draw: st.DrawFn) -> Data:
-    machines = draw(st.lists(names, unique=True, max_size=3))
-    role = st.fixed_dictionaries(
-        {},
-        optional={
-            "machines": st.dictionaries(st.sampled_from(machines or ["none"]), st.just({}), max_size=2),
-            "tags": st.lists(names, max_size=2),
-            "settings": st.dictionaries(texts, values, max_size=3),
-        },
-    )
-    instance = st.fixed_dictionaries({"roles": st.dictionaries(names, role, max_size=2)})
-    return {
-        "machines": {name: {"description": draw(texts)} for name in machines},
-        "instances": draw(st.dictionaries(names, instance, max_size=2)),
-    }
-
-
-def as_nix(value: object) -> str:
-    match value:
-        case dict():
-            return "{ " + "".join(f"{nix_text(key)} = {as_nix(each)}; " for key, each in value.items()) + "}"
-        case list():
-            return "[ " + "".join(f"({as_nix(each)}) " for each in value) + "]"
-        case str():
-            return nix_text(value)
-        case float():
-            # Nix wants a dot in every float, and digits before it are no zero with more digits behind
-            return f"{value:.400f}".rstrip("0") + "0"
-        case _:
-            return json.dumps(value)
-
-
-def nix_text(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${").replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def as_toml(value: object) -> str:
-    match value:
-        case dict():
-            return "{" + ", ".join(f"{toml_text(key)} = {as_toml(each)}" for key, each in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(map(as_toml, value)) + "]"
-        case str():
-            return toml_text(value)
-        case float():
-            return f"{value:.400f}".rstrip("0") + "0"
-        case _:
-            return json.dumps(value)
-
-
-def toml_text(text: str) -> str:
-    return '"' + "".join(f"\\U{ord(c):08x}" if ord(c) < 32 or c in '"\\\x7f' else c for c in text) + '"'
-
-
-def as_yaml(value: Data) -> str:
-    stream = StringIO()
-    YAML(typ="safe", pure=True).dump(value, stream)
-    return stream.getvalue()
-
-
-def top(printer: Any, value: Data) -> str:  # noqa: ANN401 - either printer
-    return "".join(f"{key} = {printer(each)}\n" for key, each in value.items())
 
 
 @given(inventories())
@@ -145,7 +62,6 @@ def only_faults(name: str, content: bytes) -> None:
 
 
 FILES = [f"inventory.{suffix}" for suffix in ("toml", "yaml", "json", "nix")]
-DOCUMENTS = Path(__file__).parent.parent / "documents"
 STARTS = [
     *(part for path in sorted(DOCUMENTS.glob("*.md")) for part in path.read_text().split("```") if "inventory" in part),
     "[machines.jon]\ntags = ['a', \"b\"]\n[[x.y]]\nz = {a.b = 1}\n",

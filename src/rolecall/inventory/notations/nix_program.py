@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 60
 
-# What is around the inventory can be anything, so Nix picks it out. Paths become texts, for without a store they have
-# no other form. `lib` is that of nixpkgs where NIX_PATH has one, else the part of it that marks priorities.
+# What is around the inventory can be anything, so Nix picks it out. Paths become texts, in the project counted from it:
+# without a store they have no other form, and a project is the same in every checkout. `lib` is that of nixpkgs where NIX_PATH has one, else the part of it that marks priorities.
 _PICK: Final = """
 { file }:
 let
-  inherit (builtins) isAttrs isFunction isList isPath mapAttrs tryEval;
+  inherit (builtins) isAttrs isFunction isList isPath mapAttrs stringLength substring tryEval;
   override = priority: content: { _type = "override"; inherit priority content; };
   order = priority: content: { _type = "order"; inherit priority content; };
   marks = {
@@ -39,20 +39,28 @@ let
   lib = if found.success then import found.value else marks;
   given = { inherit lib inputs; config = { }; self = { }; };
   called = value: if isFunction value then called (value given) else value;
-  flake = called (import (/. + file));
+  flake-parts.lib = lib // { mkFlake = _: called; };
+  # As in the document that this follows: a flake that names flake-parts, without saying that it is given it.
+  flake = called (builtins.scopedImport { inherit flake-parts; } (/. + file));
   named = flake.inputs or { };
   inputs = mapAttrs (name: _: throw "the input ${name} is not there: only what the file itself says can be read") named
-    // { self = { }; flake-parts = { inherit lib; } // { lib.mkFlake = _: called; }; };
+    // { self = { }; inherit flake-parts; };
   top = if flake ? outputs then called (flake.outputs inputs) else flake;
   picked =
     if top ? instances || top ? tags then top
     else if top ? clan then { clan.inventory = (called top.clan).inventory; }
     else if top ? inventory then { inherit (top) inventory; }
     else top;
+  folder = toString (dirOf (/. + file));
+  inside = "${folder}/";
+  relative = path:
+    if path == folder then "."
+    else if substring 0 (stringLength inside) path == inside then "./" + substring (stringLength inside) (-1) path
+    else path;
   plain = value:
     if isAttrs value then mapAttrs (_: plain) value
     else if isList value then map plain value
-    else if isPath value then toString value
+    else if isPath value then relative (toString value)
     else value;
   urls = mapAttrs (_: input: if isAttrs input then input.url or "" else input) named;
 in

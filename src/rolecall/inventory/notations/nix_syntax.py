@@ -7,6 +7,7 @@ The tests hold it against tree-sitter-nix. Source of the rules: Nix's src/libexp
 
 from __future__ import annotations
 
+import posixpath
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -394,7 +395,7 @@ class _Parser:
     def _file_path(self) -> Expression:
         token = self._advance()
         if not self._adjoins("${"):
-            return Constant(token.start, token.text)
+            return Constant(token.start, token.text) if token.kind == "uri" else _path(token)
         while self._adjoins("${") or self._adjoins("path"):
             self._interpolation() if self.token.text == "${" else self._advance()
         return Beyond(token.start, "a path with `${…}` in it")
@@ -616,6 +617,16 @@ class _Parser:
 def place(text: str, offset: int) -> tuple[int, int]:
     """Line and column, from 1, of an offset in characters."""
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+def _path(token: _Token) -> Constant | Beyond:
+    """A path as text: as it is when absolute, else from the file's folder on; tidied up as Nix does."""
+    if token.text[0] in "<~":
+        return Beyond(token.start, f"the path `{shown(token.text, quote='')}`, which is another on every computer,")
+    path = posixpath.normpath(token.text)
+    if path.split("/")[0] == "..":
+        return Beyond(token.start, f"the path `{shown(token.text, quote='')}`, which leaves the project,")
+    return Constant(token.start, path if path[0] == "/" else "." if path == "." else f"./{path}")
 
 
 def _joined(parts: Iterator[str | Expression] | Sequence[str | Expression]) -> Iterator[str | Expression]:
