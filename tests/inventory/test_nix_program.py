@@ -10,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from notated import as_nix, inventories, snippets
 
+from rolecall.errors import Faults
+from rolecall.inventory import load
 from rolecall.inventory.notations import nix, nix_program
+from rolecall.project import Project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,3 +115,90 @@ def test_random_data(both: Any, data: dict[str, Any]) -> None:  # noqa: ANN401 -
     ours, theirs = both(as_nix(data))
     assert ours.data == data
     assert same(data, theirs.data)
+
+
+FAULTS = [
+    (
+        '{ machines.jon.tags = [ (toString 5) ]; instances.i = throw "no more"; }',
+        "Nix: no more",
+        "",
+        "",
+    ),
+    ("{\n  machines = nothing;\n}", "Nix: undefined variable 'nothing'", ":2:14", ""),
+    ("{ machines.jon = 1", "Nix: syntax error, unexpected end of file, expecting ';'", ":1:18", ""),
+    ("{ instances = x: x; }", "Nix: cannot convert a function to JSON", ":1:15", ""),
+    ("let f = x: f (x + 1); in { instances = f 1; }", "Nix: stack overflow (possible infinite recursion)", "", ""),
+    ("rec { instances = instances; }", "Nix: infinite recursion encountered", ":1:19", ""),
+    ("{ instances.i.roles.r.settings = builtins.readFile ./nothing; }", "Nix: opening file '", "", ""),
+    ('{ instances = builtins.fetchurl "http://127.0.0.1:1/"; }', "Nix: ", "", ""),
+    (
+        '{ inputs.x.url = "y"; outputs = { self, x }: { inventory.instances.i = x.foo; }; }',
+        "Nix: attribute 'foo' missing",
+        ":1:72",
+        "inputs of a flake are not fetched; what the inventory needs of them must stand in the project",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "place", "hint"), FAULTS)
+def test_what_nix_says_becomes_a_fault(text: str, message: str, place: str, hint: str, tmp_path: Path) -> None:
+    file = tmp_path / "inventory.nix"
+    file.write_text(text)
+    with pytest.raises(Faults) as caught:
+        load(Project(tmp_path, nix=True))
+    (fault,) = caught.value.faults
+    assert fault.message.startswith(message)
+    assert str(fault).count("\n") == 1 + bool(hint)
+    assert f"{file}{place}" == str(fault).splitlines()[1].removeprefix("  at ")
+    assert fault.hint == hint
+
+
+PROGRAM = """{ lib }:
+let names = map (n: "web-${toString n}") [ 1 2 ]; in {
+  machines = builtins.listToAttrs (map (name: { inherit name; value.tags = [ "web" ]; }) names);
+  instances.i.roles.r.tags = if 1 < 2 then [ "web" ] else [ ];
+  instances.i.roles.r.settings = { x = lib.mkForce (2 + 3); file = ./a; };
+}"""
+
+
+def test_programs_are_evaluated_where_the_project_asks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "inventory.nix").write_text(PROGRAM)
+    with pytest.raises(Faults, match="rolecall --nix"):
+        load(Project(tmp_path))
+    (tmp_path / "pyproject.toml").write_text("[tool.rolecall]\nnix = true\n")
+    loaded = load(Project(tmp_path))
+    assert list(loaded.inventory.machines) == ["web-1", "web-2"]
+    assert loaded.inventory.instances["i"].roles["r"].settings == {
+        "x": {"_type": "override", "priority": 50, "content": 5},
+        "file": "./a",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tool.rolecall]\nnix = 1\n", "expected true or false\n  at pyproject.toml tool.rolecall.nix"),
+        ("[tool.rolecall\n", "TOML: "),
+    ],
+)
+def test_a_wrong_setting_is_a_fault(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "inventory.nix").write_text("{ }")
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(Faults) as caught:
+        load(Project(tmp_path))
+    assert said in str(caught.value).replace(f"{tmp_path}/", "")
+
+
+def test_without_nix_its_lack_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "inventory.nix").write_text("{ }")
+    with pytest.raises(Faults, match="there is no `nix-instantiate` here"):
+        load(Project(tmp_path, nix=True))
+
+
+def test_an_evaluation_without_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nix_program, "SECONDS", 2)
+    loop = "builtins.genericClosure { startSet = [ { key = 0; } ]; operator = each: [ { key = each.key + 1; } ]; }"
+    (tmp_path / "inventory.nix").write_text(f"{{ instances.i.roles.r.settings.x = builtins.length ({loop}); }}")
+    with pytest.raises(Faults, match="Nix has not evaluated this in 2 seconds"):
+        load(Project(tmp_path, nix=True))

@@ -12,20 +12,24 @@ import subprocess
 from typing import TYPE_CHECKING, Final
 
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import BYTES, syntax_fault
+from rolecall.inventory.data import BYTES, shown, syntax_fault
 from rolecall.model.inventory import Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rolecall.errors import Faults
+
 SECONDS: Final = 60
 
 # What is around the inventory can be anything, so Nix picks it out. Paths become texts, in the project counted from it:
-# without a store they have no other form, and a project is the same in every checkout. `lib` is that of nixpkgs where NIX_PATH has one, else the part of it that marks priorities.
+# without a store they have no other form, and a project is the same in every checkout. `lib` is that of nixpkgs where
+# NIX_PATH has one, else the part of it that marks priorities.
 _PICK: Final = """
 { file }:
 let
-  inherit (builtins) isAttrs isFunction isList isPath mapAttrs stringLength substring tryEval;
+  inherit (builtins) functionArgs intersectAttrs isAttrs isFunction isList isPath mapAttrs;
+  inherit (builtins) stringLength substring tryEval;
   override = priority: content: { _type = "override"; inherit priority content; };
   order = priority: content: { _type = "order"; inherit priority content; };
   marks = {
@@ -38,14 +42,16 @@ let
   found = tryEval <nixpkgs/lib>;
   lib = if found.success then import found.value else marks;
   given = { inherit lib inputs; config = { }; self = { }; };
-  called = value: if isFunction value then called (value given) else value;
-  flake-parts.lib = lib // { mkFlake = _: called; };
-  # As in the document that this follows: a flake that names flake-parts, without saying that it is given it.
-  flake = called (builtins.scopedImport { inherit flake-parts; } (/. + file));
+  give = values: function:
+    function (if functionArgs function == { } then values else intersectAttrs (functionArgs function) values);
+  called = value: if isFunction value then called (give given value) else value;
+  # Nothing is fetched: of any input there are the functions that an inventory stands in.
+  input.lib = lib // { mkFlake = _: called; clan = called; buildClan = called; };
+  # As in the document that this follows: a flake may name flake-parts without saying that it is given it.
+  flake = called (builtins.scopedImport { flake-parts = input; } (/. + file));
   named = flake.inputs or { };
-  inputs = mapAttrs (name: _: throw "the input ${name} is not there: only what the file itself says can be read") named
-    // { self = { }; inherit flake-parts; };
-  top = if flake ? outputs then called (flake.outputs inputs) else flake;
+  inputs = mapAttrs (_: _: input) named // { self = { }; };
+  top = if flake ? outputs then called (give inputs flake.outputs) else flake;
   picked =
     if top ? instances || top ? tags then top
     else if top ? clan then { clan.inventory = (called top.clan).inventory; }
@@ -86,7 +92,7 @@ def read(text: str, file: Path) -> Source:  # noqa: ARG001 - as every notation; 
     except subprocess.TimeoutExpired:
         raise syntax_fault(f"Nix has not evaluated this in {SECONDS} seconds") from None
     if done.returncode:
-        raise syntax_fault(*_told(done.stderr.decode(errors="replace"), file))
+        raise _told(done.stderr.decode(errors="replace"), file)
     if len(done.stdout) > BYTES:
         raise syntax_fault(f"evaluates to more than {BYTES // 1024**2} MiB")
     outcome = json.loads(done.stdout)
@@ -94,10 +100,17 @@ def read(text: str, file: Path) -> Source:  # noqa: ARG001 - as every notation; 
     return Source(file, source.data, source.prefix, {name: url for name, url in outcome["urls"].items() if url})
 
 
-def _told(said: str, file: Path) -> tuple[str, int, int]:
-    """What Nix says is wrong, and its line and column in the file."""
+def _told(said: str, file: Path) -> Faults:
+    """What Nix says is wrong, with the line and column in the file that it names."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
     message = re.search(r"^error: (.*?)(?:\n\s*\n|\n\s+at |\n\s*[«(]|\Z)", plain, re.MULTILINE | re.DOTALL)
     place = re.search(rf"at {re.escape(str(file.resolve()))}:(\d+):(\d+)", plain)
     words = " ".join(message[1].split()) if message else "it failed without a word"
-    return f"Nix: {words}", *((int(place[1]), int(place[2])) if place else (0, 0))
+    missing = re.fullmatch(r"attribute '.*' missing", words)
+    hint = (
+        "inputs of a flake are not fetched; what the inventory needs of them must stand in the project"
+        if missing
+        else ""
+    )
+    line, column = (int(place[1]), int(place[2])) if place else (0, 0)
+    return syntax_fault(f"Nix: {shown(words, quote='', limit=300)}", line, column, hint=hint)
