@@ -129,8 +129,9 @@ FAULTS = [
     ("{ instances = x: x; }", "Nix: cannot convert a function to JSON", ":1:15", ""),
     ("let f = x: f (x + 1); in { instances = f 1; }", "Nix: stack overflow (possible infinite recursion)", "", ""),
     ("rec { instances = instances; }", "Nix: infinite recursion encountered", ":1:19", ""),
-    ("{ instances.i.roles.r.settings = builtins.readFile ./nothing; }", "Nix: opening file '", "", ""),
-    ('{ instances = builtins.fetchurl "http://127.0.0.1:1/"; }', "Nix: ", "", ""),
+    ("{ instances.i.roles.r.settings = builtins.readFile ./nothing; }", "Nix: getting status of '", "", ""),
+    ('{ instances = builtins.fetchurl "http://127.0.0.1:1/"; }', "Nix: access to URI", "", ""),
+    ("{ instances = builtins.readFile /etc/hosts; }", "Nix: access to", "", ""),
     (
         '{ inputs.x.url = "y"; outputs = { self, x }: { inventory.instances.i = x.foo; }; }',
         "Nix: attribute 'foo' missing",

@@ -81,6 +81,8 @@ def read(text: str, file: Path) -> Source:  # noqa: ARG001 - as every notation; 
         Faults: What Nix says, with line and column; when there is no Nix, or it takes longer than `SECONDS`.
     """
     command = ["nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode", "--store", "dummy://"]
+    # Of files, Nix may read those of the project and of NIX_PATH.
+    command += ["--option", "restrict-eval", "true", "-I", str(file.resolve().parent)]
     command += ["--option", "allow-import-from-derivation", "false", "--argstr", "file", str(file.resolve())]
     try:
         done = subprocess.run(
