@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rolecall.errors import fault
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,18 +19,40 @@ def replace(path: Path, text: str) -> None:
     """Writes a file whole or not at all, with the mode that it had; where a link stands, what it leads to."""
     path = path.resolve()
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    with _complete(path, text, mode) as whole:
+        whole.replace(path)
+
+
+def create(path: Path, text: str) -> None:
+    """Writes a new file whole or not at all.
+
+    Raises:
+        Faults: When something stands there, or nothing can.
+    """
+    try:
+        with _complete(path, text, 0o644) as whole:
+            path.hardlink_to(whole)  # which, unlike a rename, never takes the place of another file
+    except FileExistsError:
+        raise fault(f"{path} exists already", hint="name another file, or move that one away") from None
+    except OSError as error:
+        raise fault(f"{path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def _complete(path: Path, text: str, mode: int) -> Iterator[Path]:
+    """A file beside the one that is to be, with all of its text on disk; what is left of it at the end goes away."""
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as file:
+        whole = Path(file.name)
         try:
             file.write(text)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+            yield whole
+        finally:
+            whole.unlink(missing_ok=True)
 
 
 @contextmanager

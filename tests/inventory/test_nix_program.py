@@ -70,7 +70,7 @@ def both(tmp_path: Path) -> Any:  # noqa: ANN401 - a function
     def read(text: str, name: str = "inventory.nix") -> tuple[Any, Any]:
         file = tmp_path / name
         file.write_text(text)
-        return nix.read(text, file), nix_program.read(text, file)
+        return nix.read(text, file), nix_program.read(file)
 
     return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -38,3 +39,32 @@ def schema(invocation: Invocation, *, write: bool) -> None:
         text, warnings = pipeline.schema(project)
         tell(warnings, as_json=False)
         click.echo(text, nl=False)
+
+
+@inventory.command()
+@click.option(
+    "--to",
+    "notation",
+    type=click.Choice(("toml", "yaml", "json", "nix", "python")),
+    required=True,
+    help="The notation to write.",
+)
+@click.option("--output", type=click.Path(path_type=Path), default="-", help="A new file; left out, standard output.")
+@click.pass_obj
+def convert(invocation: Invocation, notation: str, output: Path) -> None:
+    """Write your inventory file in another notation, with its comments.
+
+    Your file stays as it is. When the new one is as you like it, put it in its place: a project has one of them.
+    """
+    from rolecall.inventory.convert import convert as converted  # noqa: PLC0415 - imported when used
+
+    text, warnings = converted(invocation.project, notation)
+    if output == Path("-"):
+        tell(warnings, as_json=False)
+        click.echo(text, nl=False)
+        return
+    from rolecall import files  # noqa: PLC0415 - imported when used
+
+    files.create(output, text)
+    tell(warnings, as_json=False)
+    invocation.emit({"file": str(output)}, f"wrote {output}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from rolecall.inventory.comments import Comment
     from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
     from rolecall.project import Project
@@ -37,6 +38,12 @@ class Notation(Protocol):
 
     def positions(self, text: str) -> Iterator[Position]:
         """Where it says it."""
+
+    def comments(self, text: str) -> Iterator[Comment]:
+        """What it says to people, in any order."""
+
+    def computes(self, text: str) -> bool:
+        """Whether it is more than plain values under their keys."""
 
 
 def find(project: Project) -> list[Path]:
@@ -72,10 +79,12 @@ def read(file: Path, *, nix: bool = False) -> Source:
     Raises:
         Faults: All that is wrong with its notation, each with the file, and line and column where known.
     """
-    module = notation(file)
-    if nix and file.suffix == ".nix":
-        module = cast("Notation", import_module("rolecall.inventory.notations.nix_program"))
     try:
+        if nix and file.suffix == ".nix":
+            from rolecall.inventory.notations import nix_program  # noqa: PLC0415 - where it is asked for
+
+            return nix_program.read(file)
+        module = notation(file)
         if module is None:
             raise syntax_fault("this notation is unknown")
         return module.read(text(file), file)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
+    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Data, Keys
     from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
@@ -73,6 +74,18 @@ def _second(text: str, key: str) -> tuple[int, int]:
 def positions(text: str) -> Iterator[Position]:
     """Where each key and each item of a list stands."""
     return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("json", text))))
+
+
+def comments(text: str) -> Iterator[Comment]:
+    """None: JSON has none."""
+    del text
+    return iter(())
+
+
+def computes(text: str) -> bool:
+    """Never: this notation has no names for values."""
+    del text
+    return False
 
 
 def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:

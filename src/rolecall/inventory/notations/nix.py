@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
     from rolecall.inventory.locate import Position
 
@@ -120,11 +121,44 @@ def positions(text: str) -> Iterator[Position]:
             todo.append((each, (*keys, key)))
 
 
+def comments(text: str) -> Iterator[Comment]:
+    """Every comment."""
+    text = _unix(text)
+    for offset, comment in syntax.comments(text):
+        yield *syntax.place(text, offset), comment[1:] if comment[0] == "#" else comment[2:-2].strip()
+
+
+def computes(text: str) -> bool:
+    """Whether the file is more than values under their keys."""
+    todo: list[object] = [syntax.parse(_unix(text))]
+    while todo:
+        match todo.pop():
+            case tuple(parts):
+                todo += parts
+            case syntax.Variable(name=name) if name in _CONSTANTS:
+                pass
+            case syntax.Constant() | str():
+                pass
+            case syntax.Text(parts=parts) if any(not isinstance(part, str) for part in parts):
+                return True
+            case syntax.Text():
+                pass
+            case syntax.Set(bindings=bindings, recursive=False):
+                todo += bindings
+            case syntax.Binding(path, value):
+                todo += (path, value)
+            case syntax.Items(items=items):
+                todo += items
+            case _:
+                return True
+    return False
+
+
 class _Reader:
     """One file under evaluation."""
 
     def __init__(self, text: str) -> None:
-        self.text = text.replace("\r\n", "\n").replace("\r", "\n")
+        self.text = _unix(text)
         self.lines = syntax.line_starts(self.text)
         self.depth = 0
         self.characters = 0  # in interpolated texts, which can double at every step
@@ -369,6 +403,11 @@ class _Reader:
 
     def _fault(self, message: str, offset: int, hint: str = "") -> NoReturn:
         raise syntax_fault(message, *syntax.place(self.text, offset), hint=hint)
+
+
+def _unix(text: str) -> str:
+    """The text with lines as Nix sees them."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _is_outside(name: str, scope: Mapping[str, _Cell]) -> bool:

@@ -74,7 +74,7 @@ in
 """
 
 
-def read(text: str, file: Path) -> Source:  # noqa: ARG001 - as every notation; Nix reads the file itself
+def read(file: Path) -> Source:
     """The inventory that a Nix file evaluates to.
 
     Raises:

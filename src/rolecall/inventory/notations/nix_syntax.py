@@ -33,6 +33,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_COMMENT = re.compile(r"#[^\n]*+|/\*(?s:.*?)\*/")
 _TEXT = re.compile(
     r"""(?P<text> (?: [^$"\\] | \$[^{"\\] | \$(?=["\\]) )++ ) | (?P<escape> \\(?s:.) )
     | (?P<open> \$\{ ) | (?P<end> " )""",
@@ -178,6 +179,19 @@ def parse(text: str) -> Expression:
     return _Parser(text).file()
 
 
+def comments(text: str) -> Iterator[tuple[int, str]]:
+    """Where each comment of a file starts, and all of it.
+
+    Raises:
+        Faults: As `parse`.
+    """
+    parser = _Parser(text)
+    parser.file()
+    for start, end in sorted(parser.spaces):
+        for comment in _COMMENT.finditer(text, start, end):
+            yield comment.start(), comment[0]
+
+
 class _Parser:
     """Recursive descent with one token of look-ahead; strings are read in their own two small modes."""
 
@@ -185,6 +199,7 @@ class _Parser:
         self.text = text
         self.depth = 0
         self.previous_end = 0
+        self.spaces: set[tuple[int, int]] = set()  # from where to where, those with comments in them
         self.token = self._read(0)
 
     def file(self) -> Expression:
@@ -570,6 +585,8 @@ class _Parser:
     def _read(self, position: int) -> _Token:
         match = _TOKEN.match(self.text, position)
         if match and match.lastgroup == "space":
+            if match.end() - position > 1 and not match[0].isspace():
+                self.spaces.add(match.span())
             position = match.end()
             match = _TOKEN.match(self.text, position)
         if match:

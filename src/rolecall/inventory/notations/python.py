@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
     from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
@@ -70,6 +73,25 @@ def _twice(tree: ast.Module) -> Iterator[ast.Constant]:
 def positions(text: str) -> Iterator[Position]:
     """Where each key and each list item stands, as far as it is written as a literal, also behind a name set once."""
     return trees.in_characters(text, ((keys, node.lineno - 1, node.col_offset) for keys, node in _walk(text)))
+
+
+def comments(text: str) -> Iterator[Comment]:
+    """Every comment."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.start[1] + 1, token.string[1:]
+
+
+def computes(text: str) -> bool:
+    """Whether the file is more than a literal."""
+    match ast.parse(text).body:
+        case [ast.Assign(targets=[ast.Name("inventory")], value=value)]:
+            try:
+                ast.literal_eval(value)
+            except (ValueError, TypeError):
+                return True
+            return False
+    return True
 
 
 def _walk(text: str) -> Iterator[tuple[Keys, ast.expr]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
+    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
     from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
@@ -60,6 +61,17 @@ def _in_words(message: str) -> tuple[str, str]:
 def positions(text: str) -> Iterator[Position]:
     """Where each key and each item of a list stands."""
     return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("toml", text))))
+
+
+def comments(text: str) -> Iterator[Comment]:
+    """Every comment."""
+    return trees.comments("toml", text)
+
+
+def computes(text: str) -> bool:
+    """Never: this notation has no names for values."""
+    del text
+    return False
 
 
 def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
+    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
     from rolecall.inventory.locate import Position
 
@@ -44,6 +45,23 @@ def in_characters(content: str, found: Iterator[tuple[Keys, int, int]]) -> Itera
         if lines is not None:
             column = len(lines[row][:column].decode(errors="replace"))  # noqa: PLW2901 - the same thing, in characters
         yield keys, row + 1, column + 1
+
+
+def walk(tree: Node) -> Iterator[Node]:
+    """A node and all below it, in the order of the text."""
+    todo = [tree]
+    while todo:
+        yield (node := todo.pop())
+        todo.extend(reversed(node.children))
+
+
+def comments(notation: str, text: str) -> Iterator[Comment]:
+    """Every comment, without its sign."""
+    lines = text.encode().split(b"\n")
+    for node in walk(parse(notation, text)):
+        if node.type == "comment":
+            row, column = node.start_point
+            yield row + 1, len(lines[row][:column].decode()) + 1, (node.text or b"").decode()[1:]
 
 
 def end(content: str) -> tuple[int, int]:

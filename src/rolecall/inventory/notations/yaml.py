@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ruamel.yaml import YAML
     from tree_sitter import Node
 
+    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
     from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
@@ -91,9 +92,19 @@ def positions(text: str) -> Iterator[Position]:
     return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("yaml", text))))
 
 
+def comments(text: str) -> Iterator[Comment]:
+    """Every comment."""
+    return iter(()) if _DEEP.search(text) else trees.comments("yaml", text)
+
+
+def computes(text: str) -> bool:
+    """Whether the file has aliases."""
+    return not _DEEP.search(text) and any(node.type == "alias" for node in trees.walk(trees.parse("yaml", text)))
+
+
 def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:  # noqa: C901 - a case per kind of node
     """Each place, first where it is written itself, then where an alias or a merge key (`<<`) brings it from."""
-    anchors = {name: node for name, node in _anchored(tree) if name}
+    anchors = dict(_anchored(tree))
     todo: deque[tuple[Node, Keys]] = deque((node, ()) for node in trees.parts(tree) if node.type == "document")
     while todo:
         node, keys = todo.popleft()
@@ -123,12 +134,9 @@ def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:  # noqa: C901 - a case per
 
 def _anchored(tree: Node) -> Iterator[tuple[str, Node]]:
     """Every node with an anchor, by its name."""
-    todo = [tree]
-    while todo:
-        node = todo.pop()
-        if anchor := next((each for each in node.children if each.type == "anchor"), None):
-            yield trees.text(anchor)[1:], node
-        todo.extend(reversed(node.children))
+    for node in trees.walk(tree):
+        if node.type == "anchor" and node.parent:
+            yield trees.text(node)[1:], node.parent
 
 
 def _merged(value: Node) -> list[Node]:

@@ -1,0 +1,88 @@
+"""Comments of an inventory's file, each with the key path that it speaks of."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rolecall.inventory import files
+from rolecall.inventory.locate import written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rolecall.inventory.data import Keys
+
+Comment = tuple[int, int, str]  # the line and column of its sign, and what stands behind that
+
+
+@dataclass(slots=True)
+class Comments:
+    """What is said about the places of an inventory.
+
+    Attributes:
+        above: By key path: lines without their signs; "" stands for a blank line.
+        behind: By key path: what stands on the same line.
+        end: Lines below everything.
+    """
+
+    above: dict[Keys, list[str]] = field(default_factory=lambda: defaultdict(list))
+    behind: dict[Keys, list[str]] = field(default_factory=lambda: defaultdict(list))
+    end: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        groups = (*self.above.values(), *self.behind.values(), self.end)
+        return sum(bool(line) for group in groups for line in group)
+
+    def below(self, key: str) -> Comments:
+        """The same, where the inventory stands under a key."""
+        above = {(key, *keys): lines for keys, lines in self.above.items()}
+        return Comments(above, {(key, *keys): lines for keys, lines in self.behind.items()}, self.end)
+
+
+def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
+    """The comments of a file, by key path from the inventory's top.
+
+    A comment behind something speaks of that; one on a line of its own of what follows it.
+
+    Args:
+        file: One that was read without a fault.
+        prefix: The keys under which the inventory stands in it.
+    """
+    text = files.text(file)
+    found, lines, places = Comments(), text.split("\n"), written(file)
+    starts = _starts(places, prefix)
+    notation = files.notation(file)
+    for line, column, comment in notation.comments(text) if notation else ():
+        same = [keys for at, keys in starts.get(line, ()) if at < column]
+        words = [re.sub(r"^[#*!]* ?|\s+$", "", each) for each in comment.splitlines()]
+        if same:
+            found.behind[_told(same)] += filter(None, words)
+            continue
+        following = min((start for start in starts if start > line), default=0)
+        group = found.above[starts[following][0][1]] if following else found.end
+        group += words
+        last = line + len(words)  # counted from 1: the line behind the comment
+        if following != last and last <= len(lines) and not lines[last - 1].strip():
+            group.append("")
+    return found
+
+
+def _starts(places: Mapping[Keys, tuple[int, int]], prefix: tuple[str, ...]) -> dict[int, list[tuple[int, Keys]]]:
+    """By line: the columns where something starts, and its key path; of the same place, what is around comes first."""
+    starts: dict[int, list[tuple[int, Keys]]] = defaultdict(list)
+    for keys, (line, column) in places.items():
+        if keys[: len(prefix)] == prefix and keys != prefix:
+            starts[line].append((column, keys[len(prefix) :]))
+    return {line: sorted(found, key=lambda each: (each[0], len(each[1]))) for line, found in starts.items()}
+
+
+def _told(same: list[Keys]) -> Keys:
+    """Of several places on a line, which a comment at the line's end speaks of: the one that holds all others."""
+    told = same[0]
+    while len(below := [keys for keys in same if keys[:-1] == told]) == 1 and isinstance(below[0][-1], str):
+        told = below[0]
+    return told

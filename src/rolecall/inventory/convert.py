@@ -1,0 +1,86 @@
+"""The inventory in another notation: the same data, and its comments where the notation has any."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rolecall.errors import Fault, Faults, Where, fault
+from rolecall.inventory import files
+from rolecall.inventory.comments import comments
+from rolecall.inventory.locate import locate
+from rolecall.inventory.printing import printed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rolecall.inventory.data import Keys
+    from rolecall.model.inventory import Source
+    from rolecall.project import Project
+
+SUFFIXES: Final = {"toml": ".toml", "yaml": ".yaml", "json": ".json", "nix": ".nix", "python": ".py"}
+
+
+def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
+    """The person's own inventory file in another notation, and warnings of what is lost.
+
+    Args:
+        project: The project; what tools wrote beside the file stays where it is.
+        to: A key of `SUFFIXES`.
+
+    Raises:
+        Faults: When the file cannot be read, or says what the other notation cannot.
+    """
+    file = files.find(project)[-1]
+    source = files.read(file, nix=file.suffix == ".nix" and files.asks_for_nix(project))
+    said = comments(file, source.prefix)
+    data = dict(source.data)
+    if source.inputs:
+        data = {"inputs": {name: {"url": url} for name, url in source.inputs.items()}, "inventory": data}
+        said = said.below("inventory")
+    if to == "toml" and (nulls := [*_nulls(data, ())]):
+        hint = "null takes back what a more general layer says; where none does, leave the key out"
+        places = (keys[1:] if source.inputs else keys for keys in nulls)
+        raise Faults(locate(Fault("TOML has no null", Where(file, keys), hint), [source]) for keys in places)
+    text = printed(to, data, said)
+    _verify(text, to, source)
+    return text, tuple(_losses(file, to, len(said)))
+
+
+def _verify(text: str, to: str, source: Source) -> None:
+    """What was printed is read again: a notation's reader, not its printer, says what a text means."""
+    notation = files.notation(Path(f"inventory{SUFFIXES[to]}"))
+    try:
+        again = notation.read(text, source.file) if notation else None
+    except Faults as error:
+        reason = error.faults[0].message
+    else:
+        if again and (_exact(again.data), again.inputs) == (_exact(source.data), source.inputs):
+            return
+        reason = "it would not read the same"
+    where = Where(source.file)
+    raise fault(f"{to} cannot say what this inventory says: {reason}", where=where, hint="choose another notation")
+
+
+def _exact(data: object) -> str:
+    """Data to the last type: ``1``, ``1.0`` and ``true`` are three values."""
+    return json.dumps(data, sort_keys=True)
+
+
+def _nulls(value: object, keys: Keys) -> Iterator[Keys]:
+    if value is None:
+        yield keys
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inside:
+        yield from _nulls(each, (*keys, key))
+
+
+def _losses(file: Path, to: str, remarks: int) -> Iterator[Fault]:
+    if to == "json" and remarks:
+        hint = "TOML, YAML, Nix and Python keep them"
+        yield Fault(f"JSON has no comments: {remarks} lines of them are left out", Where(file), hint, warning=True)
+    notation = files.notation(file)
+    if notation and notation.computes(files.text(file)):
+        message = "what this file computes is written as its values"
+        yield Fault(message, Where(file), "names, references and functions of the file are not kept", warning=True)

@@ -1,0 +1,196 @@
+"""An inventory in another notation means the same and keeps its comments."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from notated import Data, inventories, snippets
+
+from rolecall.errors import Faults
+from rolecall.inventory.comments import Comments, comments
+from rolecall.inventory.convert import SUFFIXES, convert
+from rolecall.inventory.files import read
+from rolecall.inventory.printing import printed
+from rolecall.project import Project
+
+if TYPE_CHECKING:
+    from rolecall.inventory.data import Keys
+
+WITH_COMMENTS = [notation for notation in SUFFIXES if notation != "json"]
+words = st.from_regex(r"[A-Za-z\"'{}=][A-Za-z0-9 \"'{}\[\]=:,;$#*/\\é-]{0,18}[A-Za-z0-9]", fullmatch=True)
+
+
+def paths(data: object, above: Keys = ()) -> list[Keys]:
+    if isinstance(data, dict):
+        return [path for key, each in data.items() for path in ((*above, key), *paths(each, (*above, key)))]
+    if isinstance(data, list):
+        return [(*above, index) for index in range(len(data))]
+    return []
+
+
+@st.composite
+def commented(draw: st.DrawFn) -> tuple[Data, Comments]:
+    data = draw(inventories())
+    places = st.sampled_from(paths(data))
+    found = Comments()
+    for keys in draw(st.lists(places, max_size=4)):
+        found.above[keys] += draw(st.lists(words, min_size=1, max_size=2))
+    for keys in draw(st.lists(places, max_size=3)):
+        found.behind[keys] = [draw(words)]
+    found.end = draw(st.lists(words, max_size=2))
+    return data, found
+
+
+def said(found: Comments) -> list[str]:
+    lines = [line for group in (*found.above.values(), found.end) for line in group if line]
+    return sorted([*lines, *(part for group in found.behind.values() for line in group for part in line.split("; "))])
+
+
+@given(commented(), st.sampled_from(WITH_COMMENTS), st.sampled_from(WITH_COMMENTS))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_conversion_keeps_data_and_comments(case: tuple[Data, Comments], one: str, other: str) -> None:
+    data, remarks = case
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"inventory{SUFFIXES[one]}"
+        file.write_text(printed(one, data, remarks), newline="")
+        assert said(comments(file, ())) == said(remarks)
+        text, warnings = convert(Project(Path(folder)), other)
+        file.unlink()
+        file = Path(folder) / f"inventory{SUFFIXES[other]}"
+        file.write_text(text, newline="")
+        assert read(file).data == data
+        assert said(comments(file, ())) == said(remarks)
+        assert warnings == ()
+        assert convert(Project(Path(folder)), other) == (text, ())  # there is nothing left to change
+
+
+ALL = """\
+# About all
+
+machines:  # of the house
+  jon:
+    # Where he works
+    tags: [&work office, "two words"]  # two
+    description: |
+      One
+      two
+  sara: {tags: [*work], installedAt: 5}
+instances:
+  backup:
+    roles:
+      client:
+        settings:
+          # long
+          list:
+            - first  # one
+            # two
+            - {a: 1, b: [c]}
+          number: -1.5e-7
+          "": null
+# Last
+"""
+AS_NIX = """\
+{
+  # About all
+
+  machines = {  # of the house
+    jon = {
+      # Where he works
+      tags = [ "office" "two words" ];  # two
+      description = "One\\ntwo\\n";
+    };
+    sara = {
+      tags = [ "office" ];
+      installedAt = 5;
+    };
+  };
+  instances.backup.roles.client.settings = {
+    # long
+    list = [
+      "first"  # one
+      # two
+      { a = 1; b = [ "c" ]; }
+    ];
+    number = (-1.5e-07);
+    "" = null;
+  };
+}
+
+# Last
+"""
+
+
+def converted(tmp_path: Path, text: str, to: str, name: str = "inventory.yaml", **more: Any) -> tuple[str, str]:  # noqa: ANN401
+    (tmp_path / name).write_text(text)
+    written, warnings = convert(Project(tmp_path, **more), to)
+    return written, "\n".join(map(str, warnings)).replace(f"{tmp_path}/", "")
+
+
+def test_places_of_comments(tmp_path: Path) -> None:
+    assert converted(tmp_path, ALL, "nix") == (
+        AS_NIX,
+        (
+            "warning: what this file computes is written as its values\n"
+            "  at inventory.yaml\n"
+            "hint: names, references and functions of the file are not kept"
+        ),
+    )
+
+
+def test_toml_has_no_null(tmp_path: Path) -> None:
+    with pytest.raises(Faults) as caught:
+        converted(tmp_path, ALL, "toml")
+    assert str(caught.value).replace(f"{tmp_path}/", "") == (
+        "error: TOML has no null\n"
+        '  at inventory.yaml:22:11 instances.backup.roles.client.settings.""\n'
+        "hint: null takes back what a more general layer says; where none does, leave the key out"
+    )
+
+
+def test_json_has_no_comments(tmp_path: Path) -> None:
+    _, warnings = converted(tmp_path, "# a\n\n# b\nmachines: {} # c\n", "json")
+    assert warnings.startswith("warning: JSON has no comments: 3 lines of them are left out\n  at inventory.yaml\n")
+
+
+@pytest.mark.parametrize("to", SUFFIXES)
+@pytest.mark.parametrize("text", [*snippets("instances.md"), *snippets("inventory.md")[1:]])
+def test_snippets_of_the_documents(text: str, to: str, tmp_path: Path) -> None:
+    name = "flake.nix" if "outputs" in text else "inventory.nix"
+    written, _ = converted(tmp_path, text, to, name)
+    before = read(tmp_path / name)
+    file = tmp_path / f"again{SUFFIXES[to]}"
+    file.write_text(written)
+    after = read(file)
+    assert (after.data, after.inputs) == (before.data, before.inputs)
+    assert to == "json" or said(comments(file, after.prefix)) == said(comments(tmp_path / name, before.prefix))
+
+
+def test_what_cannot_be_said_is_a_fault(tmp_path: Path) -> None:
+    least = '{"instances": {"i": {"roles": {"r": {"settings": {"x": -9223372036854775808}}}}}}'
+    with pytest.raises(Faults, match="nix cannot say what this inventory says: the number"):
+        converted(tmp_path, least, "nix", "inventory.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "computes"),
+    [
+        ("inventory.nix", '{ a = true; b = [ "x" (-1) ]; c.d = { }; }', False),
+        ("inventory.nix", "let a = 1; in { b = a; }", True),
+        ("inventory.nix", "rec { b = 1; }", True),
+        ("inventory.nix", '{ a = "x${"y"}"; }', True),
+        ("inventory.nix", "{ lib, ... }: { a = lib.mkForce 1; }", True),
+        ("inventory.py", "inventory = {'a': [1, -2]}", False),
+        ("inventory.py", "inventory = {'a': 1 + 2}", True),
+        ("inventory.py", "import os\ninventory = {}", True),
+        ("inventory.yaml", "machines: {}", False),
+        ("inventory.toml", "machines = {}", False),
+    ],
+)
+def test_what_computes_is_told(name: str, text: str, computes: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a case
+    _, warnings = converted(tmp_path, text, "json", name)
+    assert bool(warnings) == computes
