@@ -18,6 +18,15 @@ DOCUMENTS = Path(__file__).parent.parent / "documents"
 FENCE = re.compile(r"^( *)```\{?\.?nix([^\n]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 
+STARTS = [
+    *(part for path in sorted(DOCUMENTS.glob("*.md")) for part in path.read_text().split("```") if "inventory" in part),
+    "[machines.jon]\ntags = ['a', \"b\"]\n[[x.y]]\nz = {a.b = 1}\n",
+    'machines: &m\n  jon: {tags: [a, "b"]}\n  sara:\n  - |\n    x\n  - *m\n<<: *m\n',
+    '{"machines": {"jon": {"tags": ["a", 1.5, null]}}}',
+    "let a = { b = 1; }; in rec { inherit (a) b; c = ''\n  x${d}''$y\n''; d = \"\\n\"; e = lib.mkForce [ (-1) ]; }",
+]
+
+
 def snippets(document: str) -> list[str]:
     return [textwrap.dedent(match[3]) for match in FENCE.finditer((DOCUMENTS / document).read_text())]
 

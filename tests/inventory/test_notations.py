@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from notated import DOCUMENTS, Data, as_nix, as_toml, as_yaml, inventories, top
+from notated import STARTS, Data, as_nix, as_toml, as_yaml, inventories, top
 
 from rolecall.errors import Faults
 from rolecall.inventory import load
@@ -62,13 +62,6 @@ def only_faults(name: str, content: bytes) -> None:
 
 
 FILES = [f"inventory.{suffix}" for suffix in ("toml", "yaml", "json", "nix")]
-STARTS = [
-    *(part for path in sorted(DOCUMENTS.glob("*.md")) for part in path.read_text().split("```") if "inventory" in part),
-    "[machines.jon]\ntags = ['a', \"b\"]\n[[x.y]]\nz = {a.b = 1}\n",
-    'machines: &m\n  jon: {tags: [a, "b"]}\n  sara:\n  - |\n    x\n  - *m\n<<: *m\n',
-    '{"machines": {"jon": {"tags": ["a", 1.5, null]}}}',
-    "let a = { b = 1; }; in rec { inherit (a) b; c = ''\n  x${d}''$y\n''; d = \"\\n\"; e = lib.mkForce [ (-1) ]; }",
-]
 SIGNS = [*list("{}[]()=;:,.\"'$\\#/*&!|>-+?@<%~\n\t \x00é\x1b😀")]
 SIGNS += ["''", "${", "let ", " in ", "rec ", "inherit ", "lib.mkForce "]
 
