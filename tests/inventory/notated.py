@@ -104,7 +104,9 @@ def toml_text(text: str) -> str:
 
 def as_yaml(value: Data) -> str:
     stream = StringIO()
-    YAML(typ="safe", pure=True).dump(value, stream)
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False  # between brackets it writes `?0`, which it cannot read there
+    writer.dump(value, stream)
     return stream.getvalue()
 
 

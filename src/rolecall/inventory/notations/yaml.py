@@ -147,7 +147,7 @@ def _merged(value: Node) -> list[Node]:
 
 
 def _name(key: Node) -> str:
-    written = trees.text(key).strip()
+    written = trees.text(key).strip(" \t\r\n")  # YAML's white space, no more
     if written[:1] in {'"', "'"}:
         value = _parser().load(written)
         return value if isinstance(value, str) else written
