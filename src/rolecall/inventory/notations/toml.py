@@ -82,7 +82,7 @@ def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:
         elif child.type in {"table", "table_array_element"}:
             header, *pairs = trees.parts(child)
             keys: Keys = ()
-            for name, node in _names(header):
+            for name, node in names(header):
                 keys = (*keys, counts[keys], name) if keys in counts else (*keys, name)
                 yield keys, node
             if child.type == "table_array_element":
@@ -99,7 +99,7 @@ def _values(pair: Node, keys: Keys) -> Iterator[tuple[Keys, Node]]:
         node, keys = todo.pop()
         if node.type == "pair":
             key, value = trees.parts(node)
-            for name, part in _names(key):
+            for name, part in names(key):
                 keys = (*keys, name)
                 yield keys, part
             todo.append((value, keys))
@@ -111,7 +111,7 @@ def _values(pair: Node, keys: Keys) -> Iterator[tuple[Keys, Node]]:
                 todo.append((item, (*keys, index)))
 
 
-def _names(key: Node) -> Iterator[tuple[str, Node]]:
+def names(key: Node) -> Iterator[tuple[str, Node]]:
     """The parts of a dotted key, which the grammar nests to the left."""
     todo = [key]
     while todo:

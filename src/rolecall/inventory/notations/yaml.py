@@ -116,7 +116,7 @@ def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:  # noqa: C901 - a case per
             for pair in trees.parts(node):
                 key = pair.child_by_field_name("key")
                 value = pair.child_by_field_name("value")
-                name = _name(key or pair)
+                name = name_of(key or pair)
                 if name == "<<" and value:
                     todo.extend((each, keys) for each in _merged(value))
                     continue
@@ -146,7 +146,8 @@ def _merged(value: Node) -> list[Node]:
     return trees.parts(value) if value.type in {"block_sequence", "flow_sequence"} else [value]
 
 
-def _name(key: Node) -> str:
+def name_of(key: Node) -> str:
+    """The name that the node of a key writes, in quotes or plainly."""
     written = trees.text(key).strip(" \t\r\n")  # YAML's white space, no more
     if written[:1] in {'"', "'"}:
         value = _parser().load(written)

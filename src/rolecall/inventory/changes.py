@@ -1,0 +1,131 @@
+"""Changes of an inventory's data: what a writer makes of a file's text is held against what these make of its data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rolecall.errors import Where, dotted, fault, nearest
+from rolecall.inventory.data import named
+
+if TYPE_CHECKING:
+    from rolecall.errors import Faults
+    from rolecall.inventory.data import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Gives the place at a key path a value; tables on the way are made, a list grows by one at its end."""
+
+    keys: Keys
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Unset:
+    """Takes away what stands at a key path."""
+
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Gives the last key of a path another name, or, where the path leads to a text in a list, another text."""
+
+    keys: Keys
+    name: str
+
+
+Change = Set | Unset | Rename
+
+
+def find(data: Any, keys: Keys) -> Any:  # noqa: ANN401 - data is what it is
+    """The value at a key path.
+
+    Raises:
+        Faults: When there is none, with the nearest key that there is.
+    """
+    for depth, key in enumerate(keys):
+        if not _has(data, key):
+            raise _missing(data, keys[: depth + 1])
+        data = data[key]
+    return data
+
+
+def has(data: Any, keys: Keys) -> bool:  # noqa: ANN401 - as above
+    """Whether there is a value at a key path."""
+    for key in keys:
+        if not _has(data, key):
+            return False
+        data = data[key]
+    return True
+
+
+def apply(data: Any, change: Change) -> Any:  # noqa: ANN401 - as above
+    """The data with a change made; what does not change is shared with the old.
+
+    Raises:
+        Faults: When the place is none, or something else than a table or list stands on the way.
+    """
+    return _apply(data, change, 0)
+
+
+def nested(keys: Keys, value: Any) -> Any:  # noqa: ANN401 - as above
+    """A value below tables with these keys."""
+    for key in reversed(keys):
+        value = {key: value}
+    return value
+
+
+def same(one: object, other: object) -> bool:
+    """Whether data is the same to the last type (``1``, ``1.0`` and ``true`` are not); the order of keys is free."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _apply(data: Any, change: Change, depth: int) -> Any:  # noqa: ANN401 - as above
+    key, path = change.keys[depth], change.keys[: depth + 1]
+    last = path == change.keys
+    data = {} if data is None else data  # which says nothing, as where YAML has `jon:`
+    new: Any = data.copy() if isinstance(data, dict | list) else data
+    if isinstance(change, Set) and not _has(data, key):
+        if isinstance(data, dict) and isinstance(key, str):
+            new[key] = nested(change.keys[depth + 1 :], change.value)
+        elif isinstance(data, list) and key == len(data):
+            new.append(nested(change.keys[depth + 1 :], change.value))
+        elif isinstance(data, dict | list):
+            raise _missing(data, path)
+        else:
+            message = f"{dotted(path[:-1])} is {named(data)}: nothing can stand below it"
+            raise fault(message, where=Where(keys=path[:-1]), hint="set it as a whole")
+    elif not _has(data, key):
+        raise _missing(data, path)
+    elif not last:
+        new[key] = _apply(data[key], change, depth + 1)
+    elif isinstance(change, Set):
+        new[key] = change.value
+    elif isinstance(change, Unset):
+        del new[key]
+    elif isinstance(data, list):
+        new[key] = change.name
+    else:
+        return {change.name if name == key else name: value for name, value in data.items()}
+    return new
+
+
+def _has(data: object, key: str | int) -> bool:
+    if isinstance(data, dict):
+        return isinstance(key, str) and key in data
+    return isinstance(data, list) and isinstance(key, int) and key < len(data)
+
+
+def _missing(data: object, keys: Keys) -> Faults:
+    """A fault for the last key of a path, which is not in this data."""
+    where, above = Where(keys=keys), dotted(keys[:-1]) or "the inventory"
+    if isinstance(data, list):
+        hint = f"{above} is a list with the positions [0] to [{len(data) - 1}]" if data else f"{above} is an empty list"
+    elif isinstance(data, dict):
+        hint = nearest(str(keys[-1]), data, what=f"keys in {above}")
+    else:
+        hint = f"{above} is {named(data)}"
+    return fault(f"there is no {dotted(keys)}", where=where, hint=hint)
