@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall import files, inventory
 from rolecall import vars as var_store
+from rolecall.deploy import pins
 from rolecall.deploy.fleet import Fleet, Wanted
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault, nearest, undotted
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
     from rolecall.evaluate.explain import Explanation
+    from rolecall.inventory.changes import Change
+    from rolecall.inventory.edit import Edited
     from rolecall.model.exports import Exported
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
@@ -104,13 +107,17 @@ def members(project: Project, memory: Memory | None = None) -> Members:
     Raises:
         Faults: Everything that is wrong with it, together, with places.
     """
-    memory = memory or Memory()
     loaded, faults = inventory.read(project)
+    return _members(project, loaded, faults, memory or Memory())
+
+
+def _members(project: Project, loaded: Loaded, faults: Sequence[Fault], memory: Memory) -> Members:
+    """The members of an inventory with these faults of its shape."""
     registry = _registry(project, loaded, memory)
     try:
         found = Members(loaded, registry, resolve(loaded, registry, memory.resolved))
     except Faults as error:
-        faults += tuple(inventory.locate(found, loaded.sources) for found in error.faults)
+        faults = [*faults, *(inventory.locate(found, loaded.sources) for found in error.faults)]
     else:
         if not faults:
             return found
@@ -133,6 +140,13 @@ def check(project: Project, memory: Memory | None = None) -> Members:
         Faults: As `members`.
     """
     found = members(project, memory)
+    if faults := _unkept(project, found):
+        raise Faults(faults)
+    return found
+
+
+def _unkept(project: Project, found: Members) -> list[Fault]:
+    """What `check` finds in members beyond `members`."""
     declared = found.loaded.inventory.machines.items()
     said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
     targets = [find_target(project, name, target_host, None) for name, target_host in said]
@@ -145,10 +159,7 @@ def check(project: Project, memory: Memory | None = None) -> Members:
         in_order(steps_of(found.membership))
     except Faults as error:
         faults += error.faults
-    if faults:
-        with _placed(found.loaded):
-            raise Faults(faults)
-    return found
+    return [inventory.locate(fault, found.loaded.sources) for fault in faults]
 
 
 def evaluate(project: Project, lab: Lab | None = None, memory: Memory | None = None) -> Evaluation:
@@ -219,6 +230,86 @@ def _evaluated(project: Project, found: Members, world: World, machines: Iterabl
     configured = configure(membership, world, machines, memory)
     makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
     return Evaluation(found, world, configured, waves(membership), makes)
+
+
+def edit(project: Project, changes: Sequence[Change], *, own: bool = False, expect: str = "") -> Edited:
+    """Changes the inventory; see `rolecall.inventory.edit`.
+
+    Args:
+        project: The project.
+        changes: What to change.
+        own: Whether to write the person's own file rather than `inventory.json`.
+        expect: The digest that the inventory must have (`rolecall.inventory.edit.get` tells it); "" for any.
+
+    Raises:
+        Faults: When it has another one, a change cannot be made there, or the inventory would have faults that it has
+            not now. Nothing is written then.
+    """
+    from rolecall.inventory.edit import edit as edited  # noqa: PLC0415 - few commands write
+
+    return edited(project, lambda _: changes, own=own, expect=expect, judge=_judge(project))
+
+
+def add_machine(project: Project, name: str, values: Mapping[str, Any]) -> Edited:
+    """Declares a machine in `inventory.json`.
+
+    Raises:
+        Faults: When the name is none or declared already, or as `edit`.
+    """
+    from rolecall.inventory import machines  # noqa: PLC0415 - few commands write
+
+    return machines.add(project, name, values, _judge(project))
+
+
+def remove_machine(project: Project, name: str, *, own: bool = False) -> Edited:
+    """Takes a machine out of the inventory, wherever that names it.
+
+    Args:
+        project: The project.
+        name: The machine's name.
+        own: Whether the person's own file may be written too.
+
+    Raises:
+        Faults: When there is none, or as `edit`.
+    """
+    from rolecall.inventory import machines  # noqa: PLC0415 - few commands write
+
+    return machines.remove(project, name, own=own, judge=_judge(project))
+
+
+def rename_machine(project: Project, old: str, new: str) -> None:
+    """Gives a machine another name, wherever the project knows it by its name: inventory, folder, vars and pins.
+
+    When it is interrupted, no inventory is read until the same is done again and completes it.
+
+    Raises:
+        Faults: When that cannot be done; nothing has changed then.
+    """
+    from rolecall.inventory import machines  # noqa: PLC0415 - few commands write
+
+    pinned = pinned_keys(project.known_hosts)
+    if not project.renaming.exists() and (new in pinned or var_store.knows(project, new)):
+        what = "vars" if var_store.knows(project, new) else "pinned host keys"
+        hint = "they are of a machine that had that name: remove them first (`rolecall vars prune`, keys/known_hosts)"
+        raise fault(f"there are {what} of {new!r} already", hint=hint)
+    known = old in pinned or var_store.knows(project, old)
+    with machines.renaming(project, old, new, _judge(project), known=known):
+        var_store.rename(project, old, new)
+        pins.rename(project, old, new)
+
+
+def _judge(project: Project) -> Callable[[Loaded, Sequence[Fault]], list[Sequence[Fault]]]:
+    """All faults of an inventory: first of its members, then, where there are none, what `check` finds."""
+    memory = Memory()
+
+    def judge(loaded: Loaded, faults: Sequence[Fault]) -> list[Sequence[Fault]]:
+        try:
+            found = _members(project, loaded, faults, memory)
+        except Faults as error:
+            return [error.faults]
+        return [(), _unkept(project, found)]
+
+    return judge
 
 
 def schema(project: Project) -> tuple[str, tuple[Fault, ...]]:
@@ -476,7 +567,7 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
         found = find_target(project, name, machines[name].deploy.target_host, lab)
         if isinstance(found, Target):
             wave = evaluation.waves.get(name, 0)
-            wanted.append(Wanted(found, wave, configured.configuration, configured.origins))
+            wanted.append(Wanted(found, wave, configured.configuration, configured.origins, machines[name].formerly))
         elif configured.configuration.resources:
             faults.append(found)
         else:
@@ -499,7 +590,7 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
 def _hosts(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]:
     """Addresses and pinned keys: from what is declared and pinned, never from what was last seen."""
     domain = loaded.inventory.meta.domain
-    pins = pinned_keys(project.known_hosts)
+    pinned = pinned_keys(project.known_hosts)
     lab_pins = pinned_keys(lab.known_hosts) if lab else {}
     hosts = {}
     for name, machine in loaded.inventory.machines.items():
@@ -509,7 +600,7 @@ def _hosts(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]
         found = find_target(project, name, machine.deploy.target_host, lab)
         reached = found if isinstance(found, Target) else None
         address = (reached.host if reached else "") or (f"{name}.{domain}" if domain else name)
-        hosts[name] = Host(address, pins.get(name, ()), reached.port if reached else 22)
+        hosts[name] = Host(address, pinned.get(name, ()), reached.port if reached else 22)
     return hosts
 
 

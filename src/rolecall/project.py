@@ -62,6 +62,11 @@ class Project:
         return self.local / "pending"
 
     @property
+    def renaming(self) -> Path:
+        """The names of a machine, the old and the new one, while it is being renamed."""
+        return self.local / "renaming.json"
+
+    @property
     def schema(self) -> Path:
         """The JSON Schema of the inventory, for editors."""
         return self.root / "inventory.schema.json"

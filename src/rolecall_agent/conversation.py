@@ -121,11 +121,14 @@ class Conversation:
         current = store.generation(store.current)
         name = store.configuration(store.current).machine if current else message["machine"]
         doubt = "it has two names, or belongs to another project; undo it there first"
-        self._require(name == message["machine"], f"this machine is installed as {name!r}: {doubt}")
+        self._require(
+            name in {message["machine"], *message["formerly"]}, f"this machine is installed as {name!r}: {doubt}"
+        )
         drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
         self._send(
             {
                 "type": "state",
+                "machine": name,
                 "same": bool(current and current["digest"] == message["expect"] and not drift),
                 "current": current,
                 "drift": drift,

@@ -52,12 +52,17 @@ class ProtocolError(Exception):
 
 
 class Open(TypedDict):
-    """``open``. ``agent``: digest by `archive.build`; ``expect``: digest of the configuration it should have."""
+    """``open``.
+
+    ``agent``: digest by `archive.build`; ``formerly``: other names under which the machine may be installed still;
+    ``expect``: digest of the configuration that it should have.
+    """
 
     type: str
     agent: str
     protocol: int
     machine: str
+    formerly: List[str]
     expect: Optional[str]
 
 
@@ -87,12 +92,13 @@ class Difference(TypedDict):
 class State(TypedDict):
     """``state``.
 
-    ``same``: the current generation is the expected one, without drift. ``recovered``: None, or ``"undone"`` or
+    ``machine``: the name under which it is installed, or that of ``open``. ``same``: the current generation is the expected one, without drift. ``recovered``: None, or ``"undone"`` or
     ``"committed"``: how this open ended a switch that had been interrupted. ``agent_python``: e.g. ``"3.11.2"``;
     ``os``: os-release(5).
     """
 
     type: str
+    machine: str
     same: bool
     current: Optional[Generation]
     drift: List[Difference]

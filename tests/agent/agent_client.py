@@ -66,7 +66,7 @@ class Client:
         return self.receive()
 
     def open(self, expect: str | None = None) -> dict[str, Any]:
-        return self.first(type="open", protocol=protocol.PROTOCOL, machine="m", expect=expect)
+        return self.first(type="open", protocol=protocol.PROTOCOL, machine="m", formerly=[], expect=expect)
 
     def first(self, **message: object) -> dict[str, Any]:
         digest, packed = archive.build()

@@ -279,7 +279,7 @@ def test_a_damaged_agent_is_replaced(root: Path) -> None:
 def test_a_machine_that_has_another_name_already_is_refused(root: Path) -> None:
     update(root, ONE)
     with Client(root) as client, pytest.raises(Refused, match=f"installed as '{ONE.machine}'"):
-        client.first(type="open", protocol=protocol.PROTOCOL, machine="other", expect=None)
+        client.first(type="open", protocol=protocol.PROTOCOL, machine="other", formerly=[], expect=None)
 
 
 def test_what_is_not_the_protocol_is_refused(root: Path) -> None:
@@ -292,7 +292,7 @@ def test_what_is_not_the_protocol_is_refused(root: Path) -> None:
             client.ask(type="compare", configuration={**ONE.as_json(), "resources": [_file("/etc/../x")]})
         assert client.compare(ONE)["changes"]
     with Client(root) as client, pytest.raises(Refused, match="speaks protocol"):
-        client.first(type="open", protocol=99, machine="m", expect=None)
+        client.first(type="open", protocol=99, machine="m", formerly=[], expect=None)
     with Client(root) as client:
         client.open()
         client.ask(type="stage", comparison=client.compare(ONE)["digest"], meta=META)

@@ -7,10 +7,15 @@ import re
 import textwrap
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+
+from rolecall.inventory.comments import Comments
+
+if TYPE_CHECKING:
+    from rolecall.inventory.data import Keys
 
 Data = dict[str, Any]
 
@@ -46,6 +51,9 @@ values = st.recursive(
 )
 
 
+words = st.from_regex(r"[A-Za-z\"'{}=][A-Za-z0-9 \"'{}\[\]=:,;$#*/\\é-]{0,18}[A-Za-z0-9]", fullmatch=True)
+
+
 @st.composite
 def inventories(draw: st.DrawFn) -> Data:
     machines = draw(st.lists(names, unique=True, max_size=3))
@@ -62,6 +70,27 @@ def inventories(draw: st.DrawFn) -> Data:
         "machines": {name: {"description": draw(texts)} for name in machines},
         "instances": draw(st.dictionaries(names, instance, max_size=2)),
     }
+
+
+def paths(data: object, above: Keys = ()) -> list[Keys]:
+    if isinstance(data, dict):
+        return [path for key, each in data.items() for path in ((*above, key), *paths(each, (*above, key)))]
+    if isinstance(data, list):
+        return [path for key, each in enumerate(data) for path in ((*above, key), *paths(each, (*above, key)))]
+    return []
+
+
+@st.composite
+def commented(draw: st.DrawFn) -> tuple[Data, Comments]:
+    data = draw(inventories())
+    places = st.sampled_from(paths(data))
+    found = Comments()
+    for keys in draw(st.lists(places, max_size=4)):
+        found.above[keys] += draw(st.lists(words, min_size=1, max_size=2))
+    for keys in draw(st.lists(places, max_size=3)):
+        found.behind[keys] = [draw(words)]
+    found.end = draw(st.lists(words, max_size=2))
+    return data, found
 
 
 def as_nix(value: object) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from notated import Data, inventories, snippets
+from notated import Data, commented, snippets
 
 from rolecall.errors import Faults
 from rolecall.inventory.comments import Comments, comments
@@ -18,32 +18,7 @@ from rolecall.inventory.files import read
 from rolecall.inventory.printing import printed
 from rolecall.project import Project
 
-if TYPE_CHECKING:
-    from rolecall.inventory.data import Keys
-
 WITH_COMMENTS = [notation for notation in SUFFIXES if notation != "json"]
-words = st.from_regex(r"[A-Za-z\"'{}=][A-Za-z0-9 \"'{}\[\]=:,;$#*/\\é-]{0,18}[A-Za-z0-9]", fullmatch=True)
-
-
-def paths(data: object, above: Keys = ()) -> list[Keys]:
-    if isinstance(data, dict):
-        return [path for key, each in data.items() for path in ((*above, key), *paths(each, (*above, key)))]
-    if isinstance(data, list):
-        return [(*above, index) for index in range(len(data))]
-    return []
-
-
-@st.composite
-def commented(draw: st.DrawFn) -> tuple[Data, Comments]:
-    data = draw(inventories())
-    places = st.sampled_from(paths(data))
-    found = Comments()
-    for keys in draw(st.lists(places, max_size=4)):
-        found.above[keys] += draw(st.lists(words, min_size=1, max_size=2))
-    for keys in draw(st.lists(places, max_size=3)):
-        found.behind[keys] = [draw(words)]
-    found.end = draw(st.lists(words, max_size=2))
-    return data, found
 
 
 def said(found: Comments) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,10 @@ import click
 from rolecall.cli.common import tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rolecall.cli.common import Invocation
+    from rolecall.inventory.changes import Change
 
 
 @click.group()
@@ -39,6 +43,75 @@ def schema(invocation: Invocation, *, write: bool) -> None:
         text, warnings = pipeline.schema(project)
         tell(warnings, as_json=False)
         click.echo(text, nl=False)
+
+
+@inventory.command()
+@click.argument("path")
+@click.pass_obj
+def get(invocation: Invocation, path: str) -> None:
+    """Print what the files together say at PATH, such as `machines.jon.tags`: a text as it is, all else as JSON.
+
+    With --json also the inventory's digest, for --expect of `set` and `unset`.
+    """
+    from rolecall.errors import undotted  # noqa: PLC0415 - imported when used, here and below
+    from rolecall.inventory import edit  # noqa: PLC0415 - as above
+
+    keys = undotted(path)
+    value, digest = edit.get(invocation.project, keys)
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    invocation.emit({"path": list(keys), "value": value, "digest": digest}, text)
+
+
+_own = click.option("--own", is_flag=True, help="Write your own inventory file rather than inventory.json.")
+_expect = click.option("--expect", metavar="DIGEST", default="", help="Do it only while the inventory has this digest.")
+
+
+@inventory.command("set")
+@click.argument("path")
+@click.argument("value")
+@click.option("--string", is_flag=True, help="VALUE is a text, also where it could be JSON.")
+@_own
+@_expect
+@click.pass_obj
+def set_(invocation: Invocation, path: str, value: str, *, string: bool, own: bool, expect: str) -> None:
+    r"""Set what stands at PATH to VALUE, in inventory.json beside your own inventory.
+
+    VALUE is JSON, or else a text. Of a list, the position behind its last makes it longer. Nothing is written when
+    your own file says something there (unless with --own), or when the inventory would have new faults.
+
+    \b
+    Examples:
+      rolecall inventory set machines.jon.tags '["backup"]'
+      rolecall inventory set --own instances.house-backup.roles.client.settings.startAt daily
+    """
+    from rolecall.inventory.changes import Set  # noqa: PLC0415 - as above
+    from rolecall.inventory.edit import value_of  # noqa: PLC0415 - as above
+
+    _edit(invocation, path, Set, value if string else value_of(value), own=own, expect=expect)
+
+
+@inventory.command()
+@click.argument("path")
+@_own
+@_expect
+@click.pass_obj
+def unset(invocation: Invocation, path: str, *, own: bool, expect: str) -> None:
+    """Take away what stands at PATH, from inventory.json or, with --own, from your own inventory."""
+    from rolecall.inventory.changes import Unset  # noqa: PLC0415 - as above
+
+    _edit(invocation, path, Unset, own=own, expect=expect)
+
+
+def _edit(
+    invocation: Invocation, path: str, change: Callable[..., Change], *value: object, own: bool, expect: str
+) -> None:
+    from rolecall import pipeline  # noqa: PLC0415 - as above
+    from rolecall.errors import undotted  # noqa: PLC0415 - as above
+
+    edited = pipeline.edit(invocation.project, [change(undotted(path), *value)], own=own, expect=expect)
+    tell(edited.warnings, as_json=False)
+    document = {"files": [str(file) for file in edited.files], "digest": edited.digest}
+    invocation.emit(document, f"wrote {', '.join(file.name for file in edited.files)}")
 
 
 @inventory.command()

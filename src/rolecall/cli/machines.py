@@ -43,7 +43,7 @@ def add(invocation: Invocation, name: str, target_host: str | None, tags: tuple[
 
     Example: rolecall machines add jon --target-host root@jon.example.org --tag backup
     """
-    from rolecall import inventory  # noqa: PLC0415 - as above
+    from rolecall import pipeline  # noqa: PLC0415 - as above
     from rolecall.deploy.target import find_target  # noqa: PLC0415 - as above
     from rolecall.errors import Fault, Faults  # noqa: PLC0415 - as above
 
@@ -55,8 +55,42 @@ def add(invocation: Invocation, name: str, target_host: str | None, tags: tuple[
         if isinstance(found, Fault):
             raise Faults([found])
         values["deploy"] = {"targetHost": target_host}
-    file = inventory.add_machine(invocation.project, name, values)
+    file = pipeline.add_machine(invocation.project, name, values).files[0]
     invocation.emit({"machine": name, "file": str(file)}, f"declared {name} in {file.name}")
+
+
+@machines.command()
+@click.argument("name")
+@click.option("--own", is_flag=True, help="Write your own inventory file too.")
+@click.pass_obj
+def remove(invocation: Invocation, name: str, *, own: bool) -> None:
+    """Take the machine NAME out of the inventory: its table, and its name out of tags and roles.
+
+    What Rolecall installed there stays, and so do its vars and pinned keys. To undo what is installed, first take its
+    roles away and update.
+    """
+    from rolecall import pipeline  # noqa: PLC0415 - as above
+
+    edited = pipeline.remove_machine(invocation.project, name, own=own)
+    document = {"machine": name, "files": [str(file) for file in edited.files], "digest": edited.digest}
+    invocation.emit(document, f"removed {name} from {' and '.join(file.name for file in edited.files)}")
+
+
+@machines.command()
+@click.argument("old")
+@click.argument("new")
+@click.pass_obj
+def rename(invocation: Invocation, old: str, new: str) -> None:
+    """Give the machine OLD the name NEW: in the inventory, its folder, its vars and its pinned keys.
+
+    On the machine itself the next update does it. Peers then know it by the new name too; a service that keeps data
+    under machines' names, as borgbackup does, begins anew there.
+    """
+    from rolecall import pipeline  # noqa: PLC0415 - as above
+
+    pipeline.rename_machine(invocation.project, old, new)
+    text = f"{old} is {new} now; the next update tells the machines"
+    invocation.emit({"machine": new, "formerly": old}, text)
 
 
 @machines.command()

@@ -63,7 +63,7 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
 
 
 def _content(machine: MachinePlan) -> tuple[object, ...]:
-    return (machine.recovered, machine.changes, machine.units)
+    return (machine.recovered, machine.formerly, machine.changes, machine.units)
 
 
 def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]:
@@ -71,7 +71,8 @@ def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]
     head = _names([machine.machine for machine in machines])
     recovered = f", an interrupted switch was {first.recovered}" if first.recovered else ""
     target = ", ".join(sorted({machine.target for machine in machines})[:3])
-    lines = [click.style(head, bold=True) + f" ({target}{recovered})"]
+    formerly = f", installed as {first.formerly} until now" if first.formerly else ""
+    lines = [click.style(head, bold=True) + f" ({target}{recovered}{formerly})"]
     width = max(len(change.key.replace(":", " ", 1)) for change in first.changes) if first.changes else 0
     lines += [_change(change, min(width, 70)) for change in first.changes]
     lines += [f"  {unit.verb} {unit.name}" for unit in first.units]

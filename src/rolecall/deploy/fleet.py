@@ -47,12 +47,14 @@ class Wanted:
         wave: Place in the order of switching.
         configuration: What it must have.
         origins: Who asks for each resource, by its key.
+        formerly: Other names under which it may be installed still.
     """
 
     target: Target
     wave: int
     configuration: Configuration
     origins: Mapping[str, tuple[str, ...]]
+    formerly: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -189,9 +191,11 @@ class Fleet:
             return
         configuration = machine.wanted.configuration
         try:
-            state = machine.session.open(machine.plan.digest)
+            state = machine.session.open(machine.plan.digest, machine.wanted.formerly)
             machine.generation = state["current"]["number"] if state["current"] else 0
             machine.plan = replace(machine.plan, generation=machine.generation, recovered=state["recovered"] or "")
+            if state["machine"] != machine.name:
+                machine.plan = replace(machine.plan, formerly=state["machine"])
             if state["same"] or not (state["current"] or configuration.resources):
                 machine.state = "unchanged"
                 self._hang_up(machine)
@@ -255,7 +259,7 @@ class Fleet:
         self._progress(machine.name, "ask what became of it")
         self._hang_up(machine)
         with self._exec(machine) as session:
-            current = session.open(machine.plan.digest)["current"]
+            current = session.open(machine.plan.digest, machine.wanted.formerly)["current"]
         if current and current["digest"] == machine.plan.digest:
             machine.state, machine.generation = "updated", current["number"]
         elif (current["number"] if current else 0) == machine.plan.generation:

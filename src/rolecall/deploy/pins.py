@@ -83,6 +83,22 @@ def pin(project: Project, machine: str, keys: list[str], *, replace: bool) -> No
         files.replace(path, "".join(f"{line}\n" for line in [*lines, *(f"{machine} {key}" for key in keys)]))
 
 
+def rename(project: Project, old: str, new: str) -> None:
+    """Pins the host keys of a machine under another name."""
+    path = project.known_hosts
+    with files.locked(project.local / "pins.lock"):
+        if pinned(project, old):
+            files.replace(path, "".join(f"{_renamed(old, new, line)}\n" for line in pin_lines(path)))
+
+
+def _renamed(old: str, new: str, line: str) -> str:
+    """A line of known_hosts with another name in the place of one."""
+    names, *rest = line.split(maxsplit=1) or [""]
+    if old not in names.split(","):
+        return line
+    return " ".join([",".join(new if name == old else name for name in names.split(",")), *rest])
+
+
 def _without(machine: str, line: str) -> str | None:
     """A line of known_hosts without one name; None when it had no other."""
     names, *rest = line.split(maxsplit=1) or [""]

@@ -69,18 +69,24 @@ class Session:
         self._over = self._over or AgentFailedError("the conversation has ended")
         self._errors.close()
 
-    def open(self, expect: str | None) -> protocol.State:
+    def open(self, expect: str | None, formerly: Sequence[str] = ()) -> protocol.State:
         """Begins; the machine's state, after the recovery of a switch that had been interrupted.
 
         Args:
             expect: Digest of the configuration that it should have.
+            formerly: Other names under which it may be installed still.
 
         Raises:
             AgentFailedError: When it cannot be reached, or another run holds it.
         """
         digest, _ = archive.build()
         message = protocol.Open(
-            type="open", agent=digest, protocol=protocol.PROTOCOL, machine=self.machine, expect=expect
+            type="open",
+            agent=digest,
+            protocol=protocol.PROTOCOL,
+            machine=self.machine,
+            formerly=list(formerly),
+            expect=expect,
         )
         return cast("protocol.State", self._begin(message, "state"))
 

@@ -1,7 +1,6 @@
 """Stage 1: inventory files to `rolecall.model.inventory.Loaded`. Read `load.py` first."""
 
-from rolecall.inventory.edit import add_machine
 from rolecall.inventory.load import load, read
 from rolecall.inventory.locate import locate
 
-__all__ = ["add_machine", "load", "locate", "read"]
+__all__ = ["load", "locate", "read"]

@@ -37,7 +37,7 @@ class Rename:
     name: str
 
 
-Change = Set | Unset | Rename
+Change = Set | Unset
 
 
 def find(data: Any, keys: Keys) -> Any:  # noqa: ANN401 - data is what it is
@@ -62,7 +62,7 @@ def has(data: Any, keys: Keys) -> bool:  # noqa: ANN401 - as above
     return True
 
 
-def apply(data: Any, change: Change) -> Any:  # noqa: ANN401 - as above
+def apply(data: Any, change: Change | Rename) -> Any:  # noqa: ANN401 - as above
     """The data with a change made; what does not change is shared with the old.
 
     Raises:
@@ -83,7 +83,7 @@ def same(one: object, other: object) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _apply(data: Any, change: Change, depth: int) -> Any:  # noqa: ANN401 - as above
+def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN401 - as above
     key, path = change.keys[depth], change.keys[: depth + 1]
     last = path == change.keys
     data = {} if data is None else data  # which says nothing, as where YAML has `jon:`

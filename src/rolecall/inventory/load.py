@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Fault, Faults
+from rolecall.errors import Faults, fault
 from rolecall.inventory import files, shape, tags
 from rolecall.inventory.data import merge
 from rolecall.inventory.locate import locate
@@ -14,6 +15,7 @@ from rolecall.model.inventory import Loaded, Source
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rolecall.errors import Fault
     from rolecall.project import Project
 
 
@@ -29,14 +31,24 @@ def load(project: Project) -> Loaded:
     return loaded
 
 
-def read(project: Project) -> tuple[Loaded, tuple[Fault, ...]]:
+def read(project: Project, *, renaming: tuple[str, str] | None = None) -> tuple[Loaded, tuple[Fault, ...]]:
     """What of the project's inventory fits its model, and the faults of the rest.
 
     For a caller that reports them together with those of later stages; `load` is for everyone else.
 
+    Args:
+        project: The project.
+        renaming: The rename of a machine that is done, or completed, now: its old and its new name.
+
     Raises:
-        Faults: When a file cannot be read at all: what later stages said about the rest would mislead.
+        Faults: When a file cannot be read at all: what later stages said about the rest would mislead. So it would
+            while a machine has two names.
     """
+    if project.renaming.exists():
+        old, new = json.loads(project.renaming.read_text())
+        if (old, new) != renaming:
+            hint = f"if no other command is doing it now: `rolecall machines rename {old} {new}` completes it"
+            raise fault(f"the machine {old!r} has only half become {new!r}", hint=hint)
     sources: list[Source] = []
     unread: list[Fault] = []
     found = files.find(project)

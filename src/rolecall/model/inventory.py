@@ -82,6 +82,9 @@ class Machine(Table):
     platform: str = Field("", description="Its architecture, for people and tools.")
     state: dict[Name, State] = Field({}, description="What backup services back up, under names of your choice.")
     deploy: Deploy = Field(Deploy(), description="How it is reached.")
+    formerly: list[Name] = Field(
+        [], description="Names under which it may be installed still; `rolecall machines rename` writes them."
+    )
     installed_at: int | None = Field(None, description="When it was installed, in seconds since 1970; tools write it.")
 
 

@@ -54,6 +54,7 @@ class MachinePlan:
         generation: Number of its current generation, 0 when there is none.
         recovered: How an interrupted switch was ended on the way, or "".
         failure: Why nothing can be said of it, or "".
+        formerly: The other name under which it is installed until now, or "".
     """
 
     machine: str
@@ -66,6 +67,7 @@ class MachinePlan:
     generation: int = 0
     recovered: str = ""
     failure: str = ""
+    formerly: str = ""
 
     @property
     def same(self) -> bool:

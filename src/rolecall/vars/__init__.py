@@ -6,7 +6,7 @@ read the secret ones.
 
 from rolecall.vars.keys import add_admin, admins, create_identity, remove_admin
 from rolecall.vars.make import make, making, missing
-from rolecall.vars.store import decrypt, discard, pending, promote, prune, stored, stored_all
+from rolecall.vars.store import decrypt, discard, knows, pending, promote, prune, rename, stored, stored_all
 
 __all__ = [
     "add_admin",
@@ -14,6 +14,7 @@ __all__ = [
     "create_identity",
     "decrypt",
     "discard",
+    "knows",
     "make",
     "making",
     "missing",
@@ -21,6 +22,7 @@ __all__ = [
     "promote",
     "prune",
     "remove_admin",
+    "rename",
     "stored",
     "stored_all",
 ]

@@ -12,7 +12,7 @@ order misses nothing.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
-# ruff: noqa: PTH102, PTH104, PTH106, PTH110, PTH120, PTH123, PTH208
+# ruff: noqa: PTH102, PTH104, PTH106, PTH110, PTH112, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -200,6 +200,28 @@ def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) 
         if not dry_run:
             _remove(project, project.vars, unwanted)
     return unwanted
+
+
+def knows(project: Project, machine: str) -> bool:
+    """Whether there are vars of a machine, pending ones included."""
+    return any(_folders(f"{base}/per-machine/{machine}", _VAR) for base in (project.vars, project.pending))
+
+
+def rename(project: Project, old: str, new: str) -> None:
+    """Gives the vars of a machine its new name, pending ones too. Doing it again completes or changes nothing.
+
+    Raises:
+        Faults: When there are vars under both names; nothing is moved then.
+    """
+    with locked(project):
+        moves = [(f"{base}/per-machine/{old}", f"{base}/per-machine/{new}") for base in (project.vars, project.pending)]
+        moves = [(source, target) for source, target in moves if os.path.isdir(source)]
+        if taken := [Path(target) for _, target in moves if _folders(target, _VAR)]:
+            raise fault(f"there are vars of {new} already", where=Where(taken[0]), hint="move them away first")
+        for source, target in moves:
+            os.rename(source, target)
+        if moves:
+            os.sync()
 
 
 def var_folder(base: Path, key: VarKey) -> str:

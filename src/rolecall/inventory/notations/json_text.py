@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from rolecall.inventory import wrapping
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from rolecall.inventory.data import Data, Keys
     from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
+
+
+_SIGNED = re.compile(r'"(?:[^"\\]|\\.)*"|([eE])\+')
 
 
 class _TwiceError(ValueError):
@@ -73,7 +77,12 @@ def _second(text: str, key: str) -> tuple[int, int]:
 
 def positions(text: str) -> Iterator[Position]:
     """Where each key and each item of a list stands."""
-    return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("json", text))))
+    return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(tree(text))))
+
+
+def tree(text: str) -> Node:
+    """The tree of a text. Where a number has ``e+5``, it has ``e05``: the grammar knows no such sign."""
+    return trees.parse("json", _SIGNED.sub(lambda found: f"{found[1]}0" if found[1] else found[0], text))
 
 
 def comments(text: str) -> Iterator[Comment]:

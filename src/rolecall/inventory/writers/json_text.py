@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall.inventory.changes import Set, nested
 from rolecall.inventory.notations import trees
+from rolecall.inventory.notations.json_text import tree
 from rolecall.inventory.writers.splices import Splice, add_between, cut_between, indentation, spliced
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-    from rolecall.inventory.changes import Unset
+    from rolecall.inventory.changes import Change
     from rolecall.inventory.data import Keys
 
 _INDENTED = re.compile(r"[\[{]\n([ \t]+)")
 
 
-def change(text: str, change: Set | Unset) -> str:
+def change(text: str, change: Change) -> str:
     """The text of a JSON file with a change that its data can take; an empty text is an empty table."""
     text = text if text.strip() else "{}\n"
-    root = trees.parts(trees.parse("json", text))[0]
+    root = trees.parts(tree(text))[0]
     return spliced(text, _Writer(text).change(root, change))
 
 
@@ -36,7 +37,7 @@ class _Writer:
         self.step = found[1] if found else "  "
         self.long = "\n" in text.strip() or text.strip() == "{}"
 
-    def change(self, root: Node, change: Set | Unset) -> list[Splice]:
+    def change(self, root: Node, change: Change) -> list[Splice]:
         node, entry, container, depth = root, root, root, 0
         while depth < len(change.keys) and (found := _entry(node, change.keys[depth])):
             (entry, value), container, depth = found, node, depth + 1

@@ -15,9 +15,9 @@ Splice = tuple[int, int, str]  # from byte, to byte, what stands there instead
 
 
 def spliced(text: str, splices: Iterable[Splice]) -> str:
-    """The text with pieces replaced; the pieces do not overlap."""
+    """The text with pieces replaced; the pieces do not overlap, and of two at one place the first stands first."""
     data = text.encode()
-    for start, end, new in sorted(splices, reverse=True):
+    for start, end, new in sorted(splices, key=lambda splice: splice[:2])[::-1]:
         data = data[:start] + new.encode() + data[end:]
     return data.decode()
 

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from rolecall.inventory.changes import Unset
+    from rolecall.inventory.changes import Change
     from rolecall.inventory.data import Keys
 
 
-def change(text: str, change: Set | Unset) -> str:
+def change(text: str, change: Change) -> str:
     """The text of a TOML file with a change that its data can take."""
     if isinstance(change, Set):
         file = _File(text)

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from rolecall.inventory.changes import Unset
+    from rolecall.inventory.changes import Change
     from rolecall.inventory.data import Keys
 
 _ONE_LINE = 1 << 30  # columns
 _BLOCKS = {"block_mapping", "block_sequence"}
 
 
-def change(text: str, change: Set | Unset) -> str:
+def change(text: str, change: Change) -> str:
     """The text of a YAML file with a change that its data can take.
 
     Raises:
@@ -79,9 +79,12 @@ class _File:
             start, end = (old.start_byte, old.end_byte) if old else (entry.end_byte, entry.end_byte)
             return [(start, end, _flow(value))]
         content = _content(old)
-        block = (isinstance(value, dict) and bool(value)) or (content is not None and content.type == "block_sequence")
         text = f" {_flow(value)}"
-        if block and value and entry.type == "block_mapping_pair":
+        if isinstance(value, list) and value and content and content.type == "block_sequence":
+            margin = "\n" + " " * content.start_point.column
+            first = "" if entry.type == "block_mapping_pair" else " "  # behind the sign of an item the next may stand
+            text = (first or margin) + margin.join(f"- {_flow(each)}" for each in value)
+        elif isinstance(value, dict) and value and entry.type == "block_mapping_pair":
             text = "\n" + textwrap.indent(_block(value, self.step), " " * (entry.start_point.column + self.step))
         return [(sign.end_byte, _end(old) if old else sign.end_byte, text)]
 
@@ -112,7 +115,7 @@ class _File:
         lines = without_lines(self.data, entry.start_byte, _end(entry) - 1)
         if len(others) == 1:
             empty = "{}" if container.type == "block_mapping" else "[]"
-            if above and above[0].type == "block_mapping_pair":
+            if above and above[0].type == "block_mapping_pair" and first_on_line(self.data, entry.start_byte):
                 sign = _sign(above[0])
                 return [(sign.end_byte, sign.end_byte, f" {empty}"), lines]
             return [(container.start_byte, _end(container), empty)]
@@ -156,7 +159,7 @@ def _end(node: Node) -> int:
 
 def _flow(value: Any) -> str:  # noqa: ANN401 - any data
     """A value on one line."""
-    return _dumped([value], 2, flow=True)[1:-1]
+    return _dumped({"k": value}, 2, flow=True).removeprefix("{k: ").removesuffix("}")
 
 
 def _block(value: Any, step: int) -> str:  # noqa: ANN401 - any data

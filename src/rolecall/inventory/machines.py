@@ -1,0 +1,196 @@
+"""Machines of an inventory come, go and get other names, everywhere that it names them."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from rolecall import files as writing
+from rolecall.errors import Fault, Faults, fault, nearest
+from rolecall.inventory import edit, files
+from rolecall.inventory.changes import Rename, Set, Unset, apply
+from rolecall.inventory.load import read
+from rolecall.inventory.writers import tokens
+from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rolecall.inventory.data import Data, Keys
+    from rolecall.inventory.edit import Draft, Edited, Judge
+    from rolecall.inventory.locate import Position
+    from rolecall.model.inventory import Loaded
+    from rolecall.project import Project
+
+
+def add(project: Project, name: str, values: Mapping[str, Any], judge: Judge) -> Edited:
+    """Declares a machine in `inventory.json`.
+
+    Args:
+        project: The project.
+        name: The machine's name.
+        values: Its table, in the inventory's own form.
+        judge: As for `edit`.
+
+    Raises:
+        Faults: When the name is none or declared already, or as `edit`.
+    """
+
+    def changes(loaded: Loaded) -> list[Set]:
+        _require_name(name)
+        if name in loaded.inventory.machines:
+            raise fault(f"the machine {name!r} is declared already")
+        return [Set(("machines", name), dict(values))]
+
+    return edit.edit(project, changes, judge=judge)
+
+
+def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
+    """Takes a machine out of the inventory: its table, and its name out of lists and roles.
+
+    Args:
+        project: The project.
+        name: The machine's name.
+        own: Whether the person's own file may be written too.
+        judge: As for `edit`.
+
+    Raises:
+        Faults: When there is no such machine, or what names it cannot be written; or as `edit`. Nothing is written
+            then.
+    """
+    with edit.locked(project):
+        loaded, faults = read(project)
+        naming = [(source, places) for source in loaded.sources if (places := list(_places(source.data, name)))]
+        if not naming:
+            raise _unknown(loaded, name)
+        tools = project.root / files.TOOLS
+        may = {tools, loaded.sources[-1].file} if own else {tools}
+        if refused := [
+            each
+            for source, places in naming
+            if source.file not in may
+            for keys in places
+            for each in edit.said_by(source, keys).faults
+        ]:
+            raise Faults(refused)
+        # Of several places in a list the last goes first: it does not move the others.
+        drafts = [edit.drafted(source, [Unset(keys) for keys in reversed(places)]) for source, places in naming]
+        sources = edit.replaced(project, loaded, [draft.source for draft in drafts])
+        edit.judged(loaded, faults, sources, judge)
+        return edit.write(project, drafts)
+
+
+@contextmanager
+def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool) -> Iterator[None]:
+    """Gives a machine another name. What else knows it by its name is to be renamed inside of the `with` block.
+
+    Everything is checked before. From then on a record of the rename stands in the project until all is done: while it
+    stands no inventory is read, and the same rename again completes what a crash has left.
+
+    Args:
+        project: The project.
+        old: The machine's name until now. Where it stands nowhere, because a person has written the other name
+            themselves, only the rest is done.
+        new: Its name from now on.
+        judge: As for `edit`.
+        known: Whether something else knows it by its old name.
+
+    Raises:
+        Faults: When there is no such machine, the other name is none or taken, or a file names the machine where it
+            cannot be written; or as `edit`. Nothing is written then.
+    """
+    _require_name(new)
+    with edit.locked(project):
+        loaded, faults = read(project, renaming=(old, new))
+        machines = loaded.inventory.machines
+        folder, moved = project.machines / old, project.machines / new
+        if not project.renaming.exists():
+            if old not in machines and (new not in machines or not known):
+                raise _unknown(loaded, old)
+            if old in machines and (new in machines or moved.exists()):
+                raise fault(f"the machine {new!r} is declared already")
+        drafts = _renamed(project, loaded, old, new)
+        sources = [draft.source for draft in drafts]
+        if folder.is_dir():
+            sources.insert(0, Source(project.machines, _named_anew(loaded.sources[0].data, old, new)))
+        after = edit.judged(loaded, faults, edit.replaced(project, loaded, sources), judge)
+        if old not in after.inventory.machines[new].formerly:
+            raise edit.set_elsewhere(loaded, project.root / files.TOOLS, ("machines", new, "formerly"))
+        writing.replace(project.renaming, json.dumps([old, new]) + "\n")
+        yield
+        if folder.is_dir():
+            folder.rename(moved)
+        edit.write(project, drafts)
+        project.renaming.unlink()
+
+
+def _renamed(project: Project, loaded: Loaded, old: str, new: str) -> list[Draft]:
+    """The files that name a machine, with its other name; in the tools' file that it was known by the old one.
+
+    Raises:
+        Faults: All places where it is named and cannot be written.
+    """
+    tools = edit.tools(project, loaded)
+    before = loaded.inventory.machines.get(old) or loaded.inventory.machines[new]
+    formerly = Set(("machines", new, "formerly"), [old, *(name for name in before.formerly if name not in {old, new})])
+    drafts, refused = [], []
+    for source in dict.fromkeys((*loaded.sources, tools)):
+        places = list(_places(source.data, old))
+        if source.file == project.machines or not (places or source is tools):
+            continue
+
+        def write(text: str, source: Source = source, places: list[Keys] = places) -> str:
+            text = tokens.rename(text, _positions(source, text), {(*source.prefix, *keys) for keys in places}, old, new)
+            return edit.changed(source, text, [formerly]) if source is tools else text
+
+        data = _named_anew(source.data, old, new)
+        try:
+            drafts.append(edit.redrafted(source, write, apply(data, formerly) if source is tools else data))
+        except Faults:
+            hint = f"write {new} there yourself wherever {old} is meant, then do this again"
+            told = f"{source.file.name} names {old} where only a person can write"
+            refused += [Fault(told, edit.place(source, keys), hint) for keys in places]
+    if refused:
+        raise Faults(refused)
+    return drafts
+
+
+def _places(data: Mapping[str, Any], name: str) -> Iterator[Keys]:
+    """The key paths in a source at which it names a machine, in their order."""
+    if name in _table(data.get("machines")):
+        yield "machines", name
+    for tag, said in _table(data.get("tags")).items():
+        listed, above = (said.get("machines"), ("machines",)) if isinstance(said, dict) else (said, ())
+        for index, each in enumerate(listed if isinstance(listed, list) else ()):
+            if each == name:
+                yield "tags", tag, *above, index
+    for instance, said in _table(data.get("instances")).items():
+        for role, parts in _table(_table(said).get("roles")).items():
+            if name in _table(_table(parts).get("machines")):
+                yield "instances", instance, "roles", role, "machines", name
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _named_anew(data: Mapping[str, Any], old: str, new: str) -> Data:
+    return reduce(apply, (Rename(keys, new) for keys in _places(data, old)), dict(data))
+
+
+def _positions(source: Source, text: str) -> Iterator[Position]:
+    notation = files.notation(source.file)
+    return notation.positions(text) if notation else iter(())
+
+
+def _require_name(name: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
+        hint = "names are letters, digits, `_` and `-`, at most 63 of them, and begin with no `-`"
+        raise fault(f"{name[:80]!r} is no name of a machine", hint=hint)
+
+
+def _unknown(loaded: Loaded, name: str) -> Faults:
+    return fault(f"there is no machine {name!r}", hint=nearest(name, loaded.inventory.machines, what="machines"))

@@ -1,0 +1,108 @@
+"""What a writer makes of a text says what the change makes of its data, and leaves everything else as it stood."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from notated import Data, as_toml, as_yaml, commented, inventories, names, paths, texts, top, values
+
+from rolecall.inventory.changes import Change, Set, Unset, apply, find, has, same
+from rolecall.inventory.comments import Comments, comments
+from rolecall.inventory.notations import json_text, toml, yaml
+from rolecall.inventory.printing import printed
+
+if TYPE_CHECKING:
+    from rolecall.inventory.data import Keys
+
+FILES = {notation: Path(f"inventory.{notation}") for notation in ("toml", "yaml", "json")}
+READERS: dict[str, Any] = {"toml": toml, "yaml": yaml, "json": json_text}
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+def changed(notation: str, text: str, change: Change) -> str:
+    name = {"json": "json_text"}.get(notation, notation)
+    written: str = import_module(f"rolecall.inventory.writers.{name}").change(text, change)
+    return written
+
+
+def data_of(notation: str, text: str) -> Data:
+    read: Data = READERS[notation].read(text, FILES[notation]).data
+    return read
+
+
+@st.composite
+def changes(draw: st.DrawFn, data: Data) -> Change:
+    places = paths(data)
+    kind = draw(st.sampled_from(["set", "unset", "add", "add"] if places else ["add"]))
+    if kind == "unset":
+        return Unset(draw(st.sampled_from(places)))
+    if kind == "set":
+        return Set(draw(st.sampled_from(places)), draw(values))
+    containers: list[Keys] = [(), *(path for path in places if isinstance(find(data, path), dict | list))]
+    above = draw(st.sampled_from(containers))
+    inside = find(data, above)
+    if isinstance(inside, list):
+        return Set((*above, len(inside)), draw(values))
+    below = draw(st.lists(names | texts, min_size=1, max_size=3))
+    return Set((*above, *below), draw(values))
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[str, str, Data]:
+    """A notation, a text in it, and what that says."""
+    notation = draw(st.sampled_from(list(FILES)))
+    style = draw(st.sampled_from(["ours", "theirs", "ours"]))
+    data, remarks = draw(commented()) if style == "ours" and notation != "json" else (draw(inventories()), Comments())
+    if style == "ours":
+        return notation, printed(notation, data, remarks), data
+    if notation == "toml":
+        return notation, top(as_toml, data), data
+    if notation == "yaml":
+        return notation, as_yaml(data), data
+    return notation, json.dumps(data, indent=draw(st.sampled_from([None, 1, 4, "\t"]))), data
+
+
+@given(documents(), st.data())
+@settings(max_examples=3000, deadline=None, suppress_health_check=SLOW)
+def test_a_text_says_what_its_changes_make_of_its_data(document: tuple[str, str, Data], choice: st.DataObject) -> None:
+    notation, text, data = document
+    assert same(data_of(notation, text), data)
+    for _ in range(choice.draw(st.integers(1, 3))):
+        change = choice.draw(changes(data))
+        data = apply(data, change)
+        text = changed(notation, text, change)
+        assert same(data_of(notation, text), data)
+
+
+def notes(notation: str, text: str) -> list[str]:
+    return [part.strip() for _, _, note in READERS[notation].comments(text) for part in note.split("; ")]
+
+
+@given(documents(), st.data())
+@settings(max_examples=3000, deadline=None, suppress_health_check=SLOW)
+def test_comments_stay_where_nothing_changes(document: tuple[str, str, Data], choice: st.DataObject) -> None:
+    notation, text, data = document
+    before = notes(notation, text)
+    change = choice.draw(changes(data))
+    lost = Counter(before) - Counter(notes(notation, changed(notation, text, change)))
+    if isinstance(change, Set) and not has(data, change.keys):
+        assert not lost
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / FILES[notation]
+        file.write_text(text, newline="")
+        found = comments(file, ())
+    below = [
+        line
+        for keys, lines in (*found.above.items(), *found.behind.items())
+        if keys[: len(change.keys)] == change.keys
+        for line in lines
+    ]
+    assert not lost - Counter(part.strip() for line in below for part in line.split("; ")), (text, change)
