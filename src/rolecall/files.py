@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from rolecall.errors import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_ABANDONED = 60  # seconds; none writes for so long
 
 
 def replace(path: Path, text: str) -> None:
@@ -41,8 +45,12 @@ def create(path: Path, text: str) -> None:
 @contextmanager
 def _complete(path: Path, text: str, mode: int) -> Iterator[Path]:
     """A file beside the one that is to be, with all of its text on disk; what is left of it at the end goes away."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink()  # by a writer that was killed
     with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", suffix=".new", delete=False
     ) as file:
         whole = Path(file.name)
         try:

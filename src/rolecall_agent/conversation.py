@@ -121,9 +121,8 @@ class Conversation:
         current = store.generation(store.current)
         name = store.configuration(store.current).machine if current else message["machine"]
         doubt = "it has two names, or belongs to another project; undo it there first"
-        self._require(
-            name in {message["machine"], *message["formerly"]}, f"this machine is installed as {name!r}: {doubt}"
-        )
+        known = name in {message["machine"], *message["formerly"]}
+        self._require(known, f"this machine is installed as {name!r}: {doubt}")
         drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
         self._send(
             {

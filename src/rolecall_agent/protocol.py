@@ -92,9 +92,9 @@ class Difference(TypedDict):
 class State(TypedDict):
     """``state``.
 
-    ``machine``: the name under which it is installed, or that of ``open``. ``same``: the current generation is the expected one, without drift. ``recovered``: None, or ``"undone"`` or
-    ``"committed"``: how this open ended a switch that had been interrupted. ``agent_python``: e.g. ``"3.11.2"``;
-    ``os``: os-release(5).
+    ``machine``: the name under which it is installed, or that of ``open``. ``same``: the current generation is the
+    expected one, without drift. ``recovered``: None, or ``"undone"`` or ``"committed"``: how this open ended a switch
+    that had been interrupted. ``agent_python``: e.g. ``"3.11.2"``; ``os``: os-release(5).
     """
 
     type: str

@@ -282,6 +282,21 @@ def test_a_machine_that_has_another_name_already_is_refused(root: Path) -> None:
         client.first(type="open", protocol=protocol.PROTOCOL, machine="other", formerly=[], expect=None)
 
 
+def test_a_machine_is_known_by_its_former_name_until_it_is_updated(root: Path) -> None:
+    update(root, ONE)
+    renamed = Configuration.of("other", ONE.resources, ONE.checks)
+    with Client(root) as client:
+        opened = {"type": "open", "protocol": protocol.PROTOCOL, "machine": "other", "expect": renamed.digest}
+        state = client.first(**opened, formerly=["another", ONE.machine])
+        assert (state["machine"], state["same"], state["drift"]) == (ONE.machine, False, [])
+        assert client.compare(renamed)["changes"] == []
+        client.switch(renamed)
+        client.commit()
+    with Client(root) as client:
+        state = client.first(**opened, formerly=[])
+        assert (state["machine"], state["same"]) == ("other", True)
+
+
 def test_what_is_not_the_protocol_is_refused(root: Path) -> None:
     with Client(root) as client:
         client.open()

@@ -135,7 +135,7 @@ CASES = [
             "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
             "error: unknown key `é`\n"
             '  at inventory.json:1:29 machines."jon\\x00".é\n'
-            "hint: keys there are: deploy, description, installedAt, machineClass, platform, state, tags"
+            "hint: keys there are: deploy, description, formerly, installedAt, machineClass, platform, state, tags"
         ),
     ),
     (

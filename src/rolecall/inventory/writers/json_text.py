@@ -48,7 +48,8 @@ class _Writer:
 
     def _set(self, node: Node, rest: Keys, value: Any) -> list[Splice]:  # noqa: ANN401 - any data
         margin = indentation(self.data, node.start_byte)
-        if not rest:
+        if not rest or node.type not in {"object", "array"}:  # null says as much as an empty table
+            value = nested(rest, value)
             return [(node.start_byte, node.end_byte, self._text(value, margin))]
         value = nested(rest[1:], value)
         long = self.long and (b"\n" in (node.text or b"") or not trees.parts(node))

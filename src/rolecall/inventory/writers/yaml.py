@@ -48,6 +48,8 @@ def change(text: str, change: Change) -> str:
         return spliced(text, file.cut(*way[-1], above=way[-2] if way[1:] else None))
     if rest:
         container = _content(way[-1][1]) if way else file.root
+        if way and (container is None or container.type == "plain_scalar"):  # null, which says as much as {}
+            return spliced(text, file.replace(*way[-1], nested(rest, change.value)))
         return spliced(text, file.add(container, rest[0], nested(rest[1:], change.value)))
     return spliced(text, file.replace(*way[-1], change.value))
 
