@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rolecall import pipeline
 from rolecall.deploy import pins
+from rolecall.errors import Faults
+from rolecall.project import Project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from conftest import Run
@@ -119,3 +126,86 @@ def test_pins_that_are_no_text(run: Run, shows: Path) -> None:
     for words in (["machines", "pin", "jon"], ["plan"]):
         status, _, err = run(*words)
         assert (status, err.splitlines()[:2]) == (1, ["error: not UTF-8", "  at keys/known_hosts:1"])
+
+
+VALUE = "per-machine/{}/x.y/file/value"
+
+
+@pytest.fixture
+def known(project: Path) -> Project:
+    """Jon, known by his name in every way in which a project knows a machine."""
+    (project / "inventory.json").write_text('{"machines": {"jon": {"tags": ["a"]}}, "tags": {"b": ["jon"]}}')
+    for base in ("vars", ".rolecall/pending"):
+        value = project / base / VALUE.format("jon")
+        value.parent.mkdir(parents=True)
+        value.write_text("kept\n")
+    (project / "machines/jon").mkdir(parents=True)
+    (project / "keys").mkdir()
+    (project / "keys/known_hosts").write_text(f"# of jon\nbackup,jon {OLD}\njonas {NEW}\n")
+    return Project(project)
+
+
+def everything(project: Project) -> dict[str, str]:
+    files = (path for path in project.root.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+    return {str(path.relative_to(project.root)): path.read_text() for path in files}
+
+
+def killed_at(move: int, work: Callable[[], None]) -> bool:
+    """Do work in a process that dies at its nth rename(2) of a file, before it; whether it died."""
+    pid = os.fork()
+    if pid == 0:
+        left = move
+
+        def hook(event: str, _: object) -> None:
+            nonlocal left
+            left -= event == "os.rename"
+            if left < 0:
+                os._exit(9)
+
+        sys.addaudithook(hook)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+
+def test_a_rename_that_was_killed_is_completed_when_done_again(
+    known: Project, tmp_path_factory: pytest.TempPathFactory, run: Run
+) -> None:
+    whole = Project(tmp_path_factory.mktemp("whole") / "project")
+    shutil.copytree(known.root, whole.root)
+    pipeline.rename_machine(whole, "jon", "bob")
+    wanted = everything(whole)
+    assert wanted["vars/" + VALUE.format("bob")] == wanted[".rolecall/pending/" + VALUE.format("bob")] == "kept\n"
+    assert wanted["keys/known_hosts"] == f"# of jon\nbackup,bob {OLD}\njonas {NEW}\n"
+    assert wanted["inventory.toml"].startswith("[machines.bob]\n")
+    assert (whole.machines / "bob").is_dir()
+    died, move = True, 0
+    while died:
+        project = Project(tmp_path_factory.mktemp("killed") / "project")
+        shutil.copytree(known.root, project.root)
+        died = killed_at(move, lambda project=project: pipeline.rename_machine(project, "jon", "bob"))  # type: ignore[misc]
+        if died and move:
+            status, _, err = run("--project", str(project.root), "check")
+            assert status == 1
+            assert "the machine 'jon' has only half become 'bob'" in err
+            assert "`rolecall machines rename jon bob` completes it" in err
+        if died:
+            pipeline.rename_machine(project, "jon", "bob")
+        assert {name: text for name, text in everything(project).items() if ".new" not in name} == wanted
+        move += 1
+    assert move == 8  # the record, pins, vars, pending ones, the folder, two files; and none
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("keys/known_hosts", "there are pinned host keys of 'bob' already"), ("vars", "there are vars of 'bob' already")],
+)
+def test_a_name_that_something_is_known_by_is_not_given(known: Project, path: str, told: str) -> None:
+    if path == "vars":
+        (known.vars / VALUE.format("bob")).parent.mkdir(parents=True)
+    else:
+        known.known_hosts.write_text(f"bob {NEW}\n")
+    before = everything(known)
+    with pytest.raises(Faults, match=told):
+        pipeline.rename_machine(known, "jon", "bob")
+    assert everything(known) == before

@@ -39,7 +39,7 @@ def change(text: str, change: Change) -> str:
     """The text of a YAML file with a change that its data can take.
 
     Raises:
-        Faults: When the place stands behind an alias.
+        Faults: When nothing can be added at the place.
     """
     file = _File(text)
     way = list(file.way(change.keys))
@@ -100,7 +100,7 @@ class _File:
             entry = _flow(value) if container.type == "flow_sequence" else _flow({key: value})[1:-1]
             return add_between(self.data, container, entry)
         if container.type not in _BLOCKS:
-            raise fault("an alias stands there, whose value others share", hint="change it by hand")
+            raise fault("what stands there is an alias, whose value others share, or a pair without braces")
         last = trees.parts(container)[-1]
         place = line_end(self.data, _end(last) - 1)
         entry = f"- {_flow(value)}" if container.type == "block_sequence" else _block({key: value}, self.step)
@@ -174,6 +174,7 @@ def _dumped(value: Any, step: int, *, flow: bool) -> str:  # noqa: ANN401 - any 
 
     writer = YAML()
     writer.width = _ONE_LINE
+    writer.brace_single_entry_mapping_in_flow_sequence = True
     writer.indent(mapping=step, sequence=step + 2, offset=step)
     stream = io.StringIO()
     writer.dump(_styled(value, flow=flow), stream)
@@ -182,12 +183,15 @@ def _dumped(value: Any, step: int, *, flow: bool) -> str:  # noqa: ANN401 - any 
 
 def _styled(value: Any, *, flow: bool) -> Any:  # noqa: ANN401 - any data
     from ruamel.yaml.comments import CommentedMap, CommentedSeq  # noqa: PLC0415 - as above
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString  # noqa: PLC0415 - as above
 
+    if isinstance(value, str) and value.startswith("?"):
+        return DoubleQuotedScalarString(value)  # plainly written between brackets it would be read as a key
     if not isinstance(value, dict | list):
         return value
     plain = isinstance(value, list) and not any(isinstance(each, dict | list) for each in value)
     styled = (
-        CommentedMap({name: _styled(each, flow=flow) for name, each in value.items()})
+        CommentedMap({_styled(name, flow=flow): _styled(each, flow=flow) for name, each in value.items()})
         if isinstance(value, dict)
         else CommentedSeq(_styled(each, flow=flow) for each in value)
     )
