@@ -134,8 +134,8 @@ def toml_text(text: str) -> str:
 def as_yaml(value: Data) -> str:
     stream = StringIO()
     writer = YAML(typ="safe", pure=True)
-    writer.representer.ignore_aliases = lambda *_: True
     writer.default_flow_style = False  # between brackets it writes `?0`, which it cannot read there
+    writer.representer.ignore_aliases = lambda *_: True
     writer.dump(value, stream)
     return stream.getvalue()
 

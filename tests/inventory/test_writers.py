@@ -50,7 +50,7 @@ def changes(draw: st.DrawFn, data: Data) -> Change:
     inside = find(data, above)
     if isinstance(inside, list):
         return Set((*above, len(inside)), draw(values))
-    below = draw(st.lists(names | texts, min_size=1, max_size=3))
+    below = draw(st.lists(names | texts, min_size=1, max_size=3).filter(lambda keys: keys[0] not in inside))
     return Set((*above, *below), draw(values))
 
 
