@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
 
@@ -21,7 +30,11 @@ if TYPE_CHECKING:
 # Machines, instances, roles and tags become parts of paths, unit names and SSH arguments.
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"
 NAME_LENGTH = 63  # the longest label of a host name (RFC 1035, 2.3.4)
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=NAME_PATTERN, max_length=NAME_LENGTH),
+    WithJsonSchema({"type": "string", "format": "name", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}),
+]
 
 
 class Table(BaseModel):

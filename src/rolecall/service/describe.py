@@ -173,9 +173,15 @@ def _entries(
         required = own is _UNSAID and name in table.get("required", ())
         told = own is not _UNSAID and not (below and own and isinstance(own, dict))
         text = json.dumps(own, ensure_ascii=False) if told else ""
-        yield Entry(f"{prefix}{name}", _type(field, models), required, text, field.get("description", ""))
+        yield Entry(f"{prefix}{name}", _type(field, models), required, text, _description(field, models))
         for place, model, seen in below:
             yield from _entries(model, models, f"{place}.", own, seen)
+
+
+def _description(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
+    """What is said of a field; where that is what its model says of itself, pydantic leaves it there."""
+    model = models.get(field.get("$ref", "").rpartition("/")[2], {})
+    return str(field.get("description") or model.get("description", ""))
 
 
 def _tables(
@@ -191,9 +197,14 @@ def _tables(
         yield place, field, inside
     for each in (*field.get("anyOf", ()), *field.get("oneOf", ())):
         yield from _tables(each, models, place, inside)
-    for key, word in (("items", "[]"), ("additionalProperties", ".NAME")):
-        if isinstance(field.get(key), dict):
-            yield from _tables(field[key], models, f"{place}{word}", inside)
+    for each, word in ((field.get("items"), "[]"), (_named_values(field), ".NAME")):
+        if isinstance(each, dict):
+            yield from _tables(each, models, f"{place}{word}", inside)
+
+
+def _named_values(field: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a schema, or what stands in its place
+    """The schema of what stands under free keys; where the keys have a pattern, pydantic names that."""
+    return next(iter(field.get("patternProperties", {}).values()), field.get("additionalProperties"))
 
 
 def _type(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
@@ -208,15 +219,16 @@ def _type(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
         return f"{', '.join(others)} or {last}" if others else last
     name = _NAMES.get(field.get("type", ""), "anything")
     match name:
-        case "text":
-            name = field["format"].replace("-", " ") if "format" in field else name
-            name += f" matching {field['pattern']}" if "pattern" in field and "format" not in field else ""
+        case "text" if "format" in field:
+            return str(field["format"]).replace("-", " ")  # which says all the rest
+        case "text" if "pattern" in field:
+            name += f" matching {field['pattern']}"
         case "list" if "prefixItems" in field:
             name = f"list of {', '.join(_type(each, models) for each in field['prefixItems'])}"
         case "list" if field.get("items"):
             name = f"list of {_plural(_type(field['items'], models))}"
-        case "table" if isinstance(field.get("additionalProperties"), dict):
-            name = f"table of {_plural(_type(field['additionalProperties'], models))}"
+        case "table" if isinstance(_named_values(field), dict):
+            name = f"table of {_plural(_type(_named_values(field), models))}"
     return f"{name}{_bounds(field)}"
 
 

@@ -29,16 +29,17 @@ class State(Interface):
 
 
 class Backups(Interface):
-    """How one machine's backups are made, listed and restored; what ``rolecall backups`` runs on it.
+    """How one machine's backups are made, listed and restored; what `rolecall backups` runs on it."""
 
-    Attributes:
-        target: Where they go, e.g. the server's machine name; with the instance it names a repository.
-        create: Argument vector that makes an archive now and prints its name as the last line.
-        listing: Argument vector that prints a JSON list of ``{"name": …, "time": …}``, oldest first.
-        restore: Argument vector to which the archive's name, and optionally paths, are appended.
-    """
-
-    target: str
-    create: list[str]
-    listing: list[str]
-    restore: list[str]
+    target: str = Field(
+        description="Where they go, e.g. the server's machine name; with the instance it names a repository."
+    )
+    create: list[str] = Field(
+        description="Argument vector that makes an archive now and prints its name as the last line."
+    )
+    listing: list[str] = Field(
+        description='Argument vector that prints a JSON list of `{"name": …, "time": …}`, oldest first.'
+    )
+    restore: list[str] = Field(
+        description="Argument vector to which the archive's name, and optionally paths, are appended."
+    )

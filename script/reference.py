@@ -1,0 +1,119 @@
+"""The reference pages: one for the inventory, one for each shipped service. All that they say stands in the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rolecall import pipeline
+from rolecall.model.inventory import Inventory
+from rolecall.service import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pydantic import BaseModel
+
+    from rolecall.service.contract import Need, Role, Service
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+NOTE = "<!-- Written by script/reference from the code; change it there. -->"
+
+
+def pages() -> dict[str, str]:
+    """Each page's text, by its path below docs/reference/.
+
+    Raises:
+        Faults: When a shipped service does not load.
+    """
+    services = [found.service for found in pipeline.services(None)[0] if found.source is None]
+    return {"inventory.md": inventory(services)} | {
+        f"services/{service.name}.md": page_of(service) for service in services
+    }
+
+
+def inventory(services: Iterable[Service]) -> str:
+    """The page of the inventory's fields."""
+    lines = [
+        "# Reference: the inventory",
+        "",
+        NOTE,
+        "",
+        "Every field of an inventory, in any notation; [the inventory](../inventory.md) tells what it is for. `NAME`",
+        "stands for a name of your choice: letters, digits, `_` and `-`, at most 63 of them, beginning with no `-`.",
+        "",
+        *table(Inventory),
+        "",
+        "What stands under `settings` is up to the service:",
+        "",
+        *(f"- [{service.name}](services/{service.name}.md): {service.description}" for service in services),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def page_of(service: Service) -> str:
+    """The page of one service."""
+    limit = f" At most {service.maximum_instances} in an inventory." if service.maximum_instances else ""
+    lines = [
+        f"# Reference: {service.name}",
+        "",
+        NOTE,
+        "",
+        f'{service.description}{limit} An instance uses it with `module.name = "{service.name}"`.',
+    ]
+    for role in service.roles.values():
+        lines += ["", *section(role)]
+    return "\n".join(lines) + "\n"
+
+
+def section(role: Role) -> Iterator[str]:
+    """What is said of one role."""
+    yield f"## Role `{role.name}`"
+    yield ""
+    yield f"{role.description} Played by {describe.machines(role)}{excluded(role)}."
+    yield ""
+    yield from table(role.settings)
+    if role.vars:
+        yield ""
+        yield "Each machine has these vars:"
+        yield ""
+    for var in role.vars.values():
+        files = ", ".join(f"`{file.name}` ({'secret' if file.secret else 'public'})" for file in var.generator.files)
+        yield f"- `{var.name}`: {files}{needed(var.needs)}"
+    for publisher in role.publishers:
+        interface = publisher.interface
+        yield ""
+        name = describe.interface_name(interface)
+        yield f"It exports `{name}`{needed(publisher.needs)}. {describe.meaning(interface)}"
+        yield ""
+        yield from table(interface)
+
+
+def table(model: type[BaseModel]) -> Iterator[str]:
+    """The fields of a model."""
+    yield "| field | takes | default | meaning |"
+    yield "|---|---|---|---|"
+    for entry in describe.entries(model):
+        default = "required" if entry.required else f"`{entry.default}`" if entry.default else ""
+        yield f"| `{entry.name}` | {cell(entry.type)} | {cell(default)} | {cell(entry.description)} |"
+
+
+def cell(text: str) -> str:
+    """Text as it can stand in a table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def excluded(role: Role) -> str:
+    """Which roles cannot be played beside it."""
+    return f"; none of them plays {', '.join(f'`{name}`' for name in sorted(role.excluded))}" if role.excluded else ""
+
+
+def needed(needs: tuple[Need, ...]) -> str:
+    """What a step reads."""
+    return f", from {', '.join(f'`{name}`' for name in describe.named(needs))}" if needs else ""
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        (FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+        (FOLDER / path).write_text(text, encoding="utf-8")
