@@ -29,7 +29,7 @@ from rolecall.evaluate.members import answering, playing, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import named_instances, unknown_secrets
-from rolecall.evaluate.steps import asked_by_vars, gather, in_order, run_steps, steps_of
+from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.plan import Plan, Report
 from rolecall.project import Project
@@ -155,10 +155,11 @@ def _unkept(project: Project, found: Members) -> list[Fault]:
         *unknown_secrets(found.loaded, found.membership),
         *(target for target in targets if isinstance(target, Fault)),
     ]
-    try:
-        in_order(steps_of(found.membership))
-    except Faults as error:
-        faults += error.faults
+    for examined in (lambda: declared_state(found.loaded.inventory), lambda: in_order(steps_of(found.membership))):
+        try:
+            examined()
+        except Faults as error:
+            faults += error.faults
     return [inventory.locate(fault, found.loaded.sources) for fault in faults]
 
 

@@ -544,6 +544,10 @@ def test_the_fault_says(name: str, text: str, message: str, said: Said) -> None:
     assert said(text, name) == message
 
 
+def test_the_table_is_long() -> None:
+    assert len({(name, text) for name, text, _ in CASES}) >= 70  # and tests/evaluate/faults.txt has as many more
+
+
 def test_two_inventories(said: Said) -> None:
     assert said("", "inventory.toml", yaml="") == (
         "error: there are two inventories: inventory.toml and inventory.yaml\n"

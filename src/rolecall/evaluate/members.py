@@ -205,11 +205,30 @@ def _cast(
         else:
             value = shared[tags]
         settings[machine] = value
+    for layers in _unheard(loaded, declared, settings):
+        _settings(role, layers, where, (), faults, whole=False)
     return Cast(settings, {machine: via[machine] for machine in settings})
 
 
-def _settings(role: Role[Any], layers: list[Layer], where: Where, via: tuple[str, ...], faults: list[Fault]) -> object:
-    """Final settings of a member; None, with faults added, when they are not valid."""
+def _unheard(loaded: Loaded, declared: Declared, members: Mapping[str, object]) -> Iterable[list[Layer]]:
+    """Layers of what a role says to nobody, so that a mistake in it is told before somebody comes to hear it."""
+    if not members and declared.settings:
+        yield layers_of(declared, "", ())
+    for tag, said in declared.tags.items():
+        if said.settings and not loaded.tags.get(tag):
+            yield layers_of(declared, "", (tag,))
+    for machine in declared.machines:
+        if machine not in loaded.inventory.machines:
+            yield layers_of(declared, machine, ())
+
+
+def _settings(
+    role: Role[Any], layers: list[Layer], where: Where, via: tuple[str, ...], faults: list[Fault], *, whole: bool = True
+) -> object:
+    """Final settings of a member; None, with faults added, when they are not valid.
+
+    Without `whole`, more could still be said than these layers say: what is missing is no fault.
+    """
     kind = kind_of(role)
     problems: list[Problem] = []
     record: Record | None = {} if kind.secretive else None
@@ -224,7 +243,7 @@ def _settings(role: Role[Any], layers: list[Layer], where: Where, via: tuple[str
                 # As JSON, in which a list is also fit for a set or a tuple (pydantic, "Strict Mode").
                 value = role.settings.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
             except ValidationError as error:
-                found += setting_faults(error, role, layers, where, via)
+                found += setting_faults(error, role, layers, where, via, whole=whole)
     except Faults as error:
         found += error.faults
     faults += [fault for fault in found if fault not in faults]  # a role's fault is told once, not per machine

@@ -156,7 +156,7 @@ def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making) 
     Raises:
         Faults: When a step fails.
     """
-    declared = _declared_state(inventory)
+    declared = declared_state(inventory)
     new: set[Given] = set()  # what this run made, or what may come of that
     for given, those in steps.items():
         anew = any(need in new for step in those for need in step.needs(others=True))
@@ -199,8 +199,12 @@ def _recipes(instance: str, var: Var[Any], casts: Mapping[str, Cast]) -> tuple[R
     )
 
 
-def _declared_state(inventory: Inventory) -> list[Exported[State]]:
-    """The state that the inventory declares for machines themselves."""
+def declared_state(inventory: Inventory) -> list[Exported[State]]:
+    """The state that the inventory declares for machines themselves.
+
+    Raises:
+        Faults: Every folder that is no absolute path, and every state without one.
+    """
     exports, faults = [], []
     for machine, declared in inventory.machines.items():
         for name, state in declared.state.items():

@@ -51,6 +51,7 @@ _EXPECTED = {
     "too_short": "{min_length} or more entries",
     "too_long": "{max_length} or fewer entries",
 }
+_JUDGED = {"value_error", "assertion_error"}  # by code of the service
 _TYPES = {"none_required", "literal_error", *(kind for kind in _EXPECTED if kind.endswith("_type"))}
 
 
@@ -69,7 +70,7 @@ class _Mistake(NamedTuple):
 
 
 def setting_faults(
-    error: ValidationError, role: Role[Any], layers: Sequence[Layer], where: Where, via: tuple[str, ...]
+    error: ValidationError, role: Role[Any], layers: Sequence[Layer], where: Where, via: tuple[str, ...], *, whole: bool
 ) -> Iterable[Fault]:
     """A fault per mistake, placed in the most specific layer that speaks of it.
 
@@ -79,6 +80,7 @@ def setting_faults(
         layers: What was merged; it is merged again, to know where everything comes from.
         where: The role.
         via: Where the member's membership stands below the role: the place of what nobody speaks of.
+        whole: Whether these are all layers; if not, nothing is said of what they lack, nor of tables as a whole.
     """
     kind = kind_of(role)
     record: Record = {}
@@ -87,6 +89,8 @@ def setting_faults(
     for group in _groups(mistakes):
         keys, _, detail = group[0]
         lacking = detail["type"] in {"missing", "union_tag_not_found"}
+        if not whole and (lacking or (detail["type"] in _JUDGED and isinstance(detail["input"], dict))):
+            continue
         told = keys[:-1] if lacking else keys  # of what is missing, its table is there
         at = Where(keys=(*where.keys, *((place(record, told) if told else None) or via)))
         name = dotted(_as_written(keys, record))
