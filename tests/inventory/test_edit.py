@@ -14,7 +14,8 @@ import pytest
 
 from rolecall.errors import Faults, undotted
 from rolecall.inventory.changes import Change, Set, Unset
-from rolecall.inventory.edit import digest, edit, get, value_of
+from rolecall.inventory.edit import digest, edit, get
+from rolecall.inventory.notations.json_text import value as value_of
 from rolecall.project import Project
 
 if TYPE_CHECKING:
@@ -162,6 +163,12 @@ hint: did you mean 'tags'?"""),
 error: nothing is written: the inventory would have faults that it has not now
 error: expected a list of texts, found the text "b"
   at machines.rob.tags"""),
+    (set_("", {}), True, """\
+error: this would change the inventory as a whole
+hint: name a path, such as machines.jon.tags"""),
+    (unset(""), False, """\
+error: this would change the inventory as a whole
+hint: name a path, such as machines.jon.tags"""),
     (set_("machines.jon.description", None), True, """\
 error: this change has to be made by hand
   at inventory.toml
@@ -240,7 +247,20 @@ def test_a_value_is_json_or_a_text(text: str, value: object) -> None:
     assert value_of(text) == value
 
 
-@pytest.mark.parametrize("text", ["NaN", "1e999", "1" * 30, "[" * 99999, "[" * 200 + "]" * 200, '"\\ud800"', "\ud800"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "1e999",
+        "1" * 30,
+        "[" * 99999,
+        "[" * 200 + "]" * 200,
+        '"\\ud800"',
+        "\ud800",
+        "1" * 5000,
+        '[{"a": 1, "a": 2}]',
+    ],
+)
 def test_a_value_that_no_inventory_can_hold_is_a_fault(text: str) -> None:
     with pytest.raises(Faults):
         value_of(text)

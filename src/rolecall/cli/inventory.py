@@ -85,9 +85,9 @@ def set_(invocation: Invocation, path: str, value: str, *, string: bool, own: bo
       rolecall inventory set --own instances.house-backup.roles.client.settings.startAt daily
     """
     from rolecall.inventory.changes import Set  # noqa: PLC0415 - as above
-    from rolecall.inventory.edit import value_of  # noqa: PLC0415 - as above
+    from rolecall.inventory.notations.json_text import value as json_value  # noqa: PLC0415 - as above
 
-    _edit(invocation, path, Set, value if string else value_of(value), own=own, expect=expect)
+    _edit(invocation, path, Set, value if string else json_value(value), own=own, expect=expect)
 
 
 @inventory.command()

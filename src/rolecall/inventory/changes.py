@@ -68,6 +68,8 @@ def apply(data: Any, change: Change | Rename) -> Any:  # noqa: ANN401 - as above
     Raises:
         Faults: When the place is none, or something else than a table or list stands on the way.
     """
+    if not change.keys:
+        raise fault("this would change the inventory as a whole", hint="name a path, such as machines.jon.tags")
     return _apply(data, change, 0)
 
 

@@ -7,7 +7,6 @@ file has to be that change of the inventory: what another file sets cannot be ch
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from rolecall import files as writing
 from rolecall.errors import Fault, Faults, Where, dotted, fault
 from rolecall.inventory import files
 from rolecall.inventory.changes import Unset, apply, find, has, same
-from rolecall.inventory.data import DEPTH, check, merge
+from rolecall.inventory.data import merge
 from rolecall.inventory.load import join, read
 from rolecall.inventory.locate import locate
 from rolecall.model.inventory import Source
@@ -78,23 +77,6 @@ def get(project: Project, keys: Keys) -> tuple[Any, str]:
         loaded, _ = read(project)
         if digest(project) == before:
             return find(said(loaded.sources), keys), before
-
-
-def value_of(text: str) -> Any:  # noqa: ANN401 - any data
-    """What a text says as JSON, or where it is none, the text itself.
-
-    Raises:
-        Faults: When it is JSON that no inventory can hold.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    except RecursionError:
-        raise fault(f"nested deeper than {DEPTH} levels") from None
-    if faults := check(value):
-        raise Faults(faults)
-    return value
 
 
 def edit(

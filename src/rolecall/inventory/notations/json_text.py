@@ -6,8 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from rolecall.errors import Faults, fault
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import shown, syntax_fault
+from rolecall.inventory.data import DEPTH, check, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -46,6 +47,27 @@ def read(text: str, file: Path) -> Source:
         raise syntax_fault(f"{shown(str(error))} is set twice", line, column, hint=hint) from None
     except ValueError as error:
         raise syntax_fault(f"JSON: {error}") from None
+
+
+def value(text: str) -> object:
+    """What a text says as JSON, or where it is none, the text itself.
+
+    Raises:
+        Faults: When it is JSON that no inventory can hold.
+    """
+    try:
+        found = json.loads(text, object_pairs_hook=_once)
+    except json.JSONDecodeError:
+        found = text
+    except RecursionError:
+        raise fault(f"nested deeper than {DEPTH} levels") from None
+    except _TwiceError as error:
+        raise fault(f"{shown(str(error))} is set twice", hint="remove one of the two") from None
+    except ValueError as error:
+        raise fault(f"JSON: {error}") from None
+    if faults := check(found):
+        raise Faults(faults)
+    return found
 
 
 def _hint(error: json.JSONDecodeError) -> str:
