@@ -107,11 +107,11 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
         loaded, faults = read(project, renaming=(old, new))
         machines = loaded.inventory.machines
         folder, moved = project.machines / old, project.machines / new
-        if not project.renaming.exists():
-            if old not in machines and (new not in machines or not known):
-                raise _unknown(loaded, old)
-            if old in machines and (new in machines or moved.exists()):
-                raise fault(f"the machine {new!r} is declared already")
+        resumed = project.renaming.exists()
+        if old not in machines and (new not in machines or not (known or resumed)):
+            raise _unknown(loaded, old)
+        if old in machines and (new in machines or moved.exists()) and not resumed:
+            raise fault(f"the machine {new!r} is declared already")
         drafts = _renamed(project, loaded, old, new)
         sources = [draft.source for draft in drafts]
         if folder.is_dir():
