@@ -260,7 +260,7 @@ def test_a_killed_boss_takes_the_machines_along_and_down_sweeps(tmp_path: Path) 
         lab._process.kill()
         lab._process.wait()
         until(lambda: lab.running() == {})
-        assert find(lab.directory) is None
+        until(lambda: find(lab.directory) is None)  # what dies with the boss may hold its socket a moment longer
     finally:
         lab.down()
     until(lambda: not leftovers(lab.directory))
