@@ -299,6 +299,17 @@ def rename_machine(project: Project, old: str, new: str) -> None:
         pins.rename(project, old, new)
 
 
+def forget_machine(project: Project, name: str) -> None:
+    """Lets go of a machine that is no longer declared: its pinned host keys go, and with them the word of it in plans.
+
+    Raises:
+        Faults: When it is declared, or no keys of it are pinned.
+    """
+    if name in inventory.load(project).inventory.machines:
+        raise fault(f"the machine {name!r} is declared", hint=f"`rolecall machines remove {name}` comes first")
+    pins.forget(project, name)
+
+
 def _judge(project: Project) -> Callable[[Loaded, Sequence[Fault]], list[Sequence[Fault]]]:
     """All faults of an inventory: first of its members, then, where there are none, what `check` finds."""
     memory = Memory()
@@ -580,7 +591,8 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
     warnings += [
         Fault(
             f"{name} is pinned, but no longer declared: what Rolecall installed there stays",
-            hint="declare it without roles and update, to undo what is there; or take its lines from keys/known_hosts",
+            hint="declare it without roles and update, to undo what is there; or let go of it: "
+            f"`rolecall machines forget {name}`",
             warning=True,
         )
         for name in sorted(pinned_keys(project.known_hosts).keys() - machines.keys())

@@ -128,6 +128,19 @@ def test_pins_that_are_no_text(run: Run, shows: Path) -> None:
         assert (status, err.splitlines()[:2]) == (1, ["error: not UTF-8", "  at keys/known_hosts:1"])
 
 
+def test_forgetting(run: Run, project: Path) -> None:
+    pinned = project / "keys/known_hosts"
+    pinned.parent.mkdir()
+    pinned.write_text(f"# all\nold,jon {OLD}\nold {NEW}\n")
+    assert "`rolecall machines forget old`" in run("plan")[2]
+    assert run("machines", "forget", "odl")[2] == "error: no host keys of 'odl' are pinned\nhint: did you mean 'old'?\n"
+    assert run("machines", "forget", "jon")[2] == (
+        "error: the machine 'jon' is declared\nhint: `rolecall machines remove jon` comes first\n"
+    )
+    assert run("machines", "forget", "old")[0] == 0
+    assert pinned.read_text() == f"# all\njon {OLD}\n"
+
+
 VALUE = "per-machine/{}/x.y/file/value"
 
 

@@ -77,6 +77,20 @@ def remove(invocation: Invocation, name: str, *, own: bool) -> None:
 
 
 @machines.command()
+@click.argument("name")
+@click.pass_obj
+def forget(invocation: Invocation, name: str) -> None:
+    """Let go of the machine NAME, which is no longer declared: its pinned host keys go, and plans speak no more of it.
+
+    What Rolecall installed there stays.
+    """
+    from rolecall import pipeline  # noqa: PLC0415 - as above
+
+    pipeline.forget_machine(invocation.project, name)
+    invocation.emit({"machine": name}, f"forgot the host keys of {name}")
+
+
+@machines.command()
 @click.argument("old")
 @click.argument("new")
 @click.pass_obj

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rolecall import files
 from rolecall.deploy.target import pin_lines, pinned_keys
-from rolecall.errors import fault
+from rolecall.errors import fault, nearest
 
 if TYPE_CHECKING:
     from rolecall.deploy.target import Target
@@ -81,6 +81,21 @@ def pin(project: Project, machine: str, keys: list[str], *, replace: bool) -> No
             raise fault(f"other host keys of {machine} are pinned than it shows now", hint=hint)
         lines = [kept for line in pin_lines(path) if (kept := _without(machine, line)) is not None]
         files.replace(path, "".join(f"{line}\n" for line in [*lines, *(f"{machine} {key}" for key in keys)]))
+
+
+def forget(project: Project, machine: str) -> None:
+    """Takes the pinned keys of a machine away. Other names in a line of them keep it.
+
+    Raises:
+        Faults: When there are none.
+    """
+    path = project.known_hosts
+    with files.locked(project.local / "pins.lock"):
+        if not pinned(project, machine):
+            known = nearest(machine, pinned_keys(path), what="machines with pinned keys")
+            raise fault(f"no host keys of {machine!r} are pinned", hint=known)
+        lines = [kept for line in pin_lines(path) if (kept := _without(machine, line)) is not None]
+        files.replace(path, "".join(f"{line}\n" for line in lines))
 
 
 def rename(project: Project, old: str, new: str) -> None:
