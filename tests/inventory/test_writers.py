@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import tempfile
 from collections import Counter
@@ -9,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notated import Data, as_toml, as_yaml, commented, inventories, names, paths, texts, top, values
@@ -123,3 +125,126 @@ def test_what_comes_and_goes_takes_nothing_with_it(document: tuple[str, str, Dat
 
 def lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
+
+
+# As people write.
+BY_HAND = [
+    ("yaml", """\
+%YAML 1.2
+---
+machines:
+  jon:
+    description: |
+      several
+      lines
+
+    tags:
+      # why
+      - a
+      # and b
+      - b
+
+  sara: {}
+...
+"""),
+    ("yaml", """\
+# top
+machines:
+    jon:   {tags: [a,
+             b],   # split
+            description: "x # no comment"}
+    'sara x':
+        tags: ["q"]
+
+tags:
+    t:
+    - jon
+
+    # end of t
+    u: [ ]
+    v: { }
+# tail
+"""),
+    ("yaml", """\
+machines: {
+  jon: {},
+  sara: {
+    tags: [a, b],
+  },
+}
+lists:
+- a: 1
+  b: >-
+    folded
+    text
+- - x
+  - "a\\
+    b"
+- ? long
+  : ~
+"""),
+    ("yaml", "machines:\n\n  jon:\n\n    tags: [a]\n\n\n  # last\n"),
+    ("toml", """\
+machines.jon.tags = ["a", # one
+  "b", # two
+] # end
+"machines" . 'sara' = { tags = [ ], description = \"\"\"
+x
+\"\"\" }
+[ instances . backup ]
+module.name = "b" # m
+
+[instances."backup".roles.client]
+
+# tail
+"""),
+    ("toml", """\
+[machines]
+jon.tags = ["a"]
+jon.description = "d"
+sara = {}
+
+  [machines.rob] # indented
+  tags = [
+    "a",
+    # none
+    "b"
+  ]
+
+[tags]
+"""),
+    ("toml", "[machines.jon]\n# inside, empty\n\n[machines.sara]\n# inside 2"),
+    ("json", """\
+{
+\t"machines": {
+\t\t"jon": { "tags": [ "a", "b" ] },
+\t\t"sara": {
+
+\t\t}
+\t},
+\t"x": [
+\t],
+\t"n": -1.5E+3
+}"""),
+    ("json", '{ "a" : { "b" : [ { "c" : null } , [ ] ] } }\n'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("notation", "text"), BY_HAND)
+def test_every_place_of_what_people_write_can_be_changed(notation: str, text: str) -> None:
+    data = data_of(notation, text)
+    values: list[object] = ["x", ["p", "q"], {"k": {"l": [1]}}, {}]
+    changes: list[Change] = []
+    for path in [(), *paths(data)]:
+        changes += [Unset(path), *(Set(path, value) for value in values)] if path else []
+        inside = find(data, path)
+        if isinstance(inside, dict) or inside is None:
+            changes += [*(Set((*path, "new"), value) for value in values), Set((*path, "a b", "deep"), 1)]
+        if isinstance(inside, list):
+            changes += [Set((*path, len(inside)), value) for value in values]
+    for change in changes:
+        after = changed(notation, text, change)
+        assert same(data_of(notation, after), apply(data, change)), change
+        if isinstance(change, Set) and not has(data, change.keys):
+            lost = [line for line in difflib.ndiff(text.splitlines(), after.splitlines()) if line.startswith("- ")]
+            assert len(lost) <= 1, change

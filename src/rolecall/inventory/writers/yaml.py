@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rolecall.inventory.data import Keys
 
 _ONE_LINE = 1 << 30  # columns
+_AROUND = {"anchor", "tag", "yaml_directive", "tag_directive", "reserved_directive"}
 _BLOCKS = {"block_mapping", "block_sequence"}
 
 
@@ -129,7 +130,7 @@ class _File:
 def _content(node: Node | None) -> Node | None:
     """What a node holds, without what may stand around it: anchors, tags, comments."""
     while node and node.type in {"document", "block_node", "flow_node"}:
-        node = next((each for each in trees.parts(node) if each.type not in {"anchor", "tag"}), None)
+        node = next((each for each in trees.parts(node) if each.type not in _AROUND), None)
     return node
 
 
@@ -155,6 +156,8 @@ def _sign(entry: Node) -> Node:
 def _end(node: Node) -> int:
     """Where what a node says ends; the tree counts comments and blank lines below a block as its own."""
     while inner := [child for child in node.children if child.type != "comment"]:
+        if node.type == "block_scalar":
+            return node.start_byte + len((node.text or b"").rstrip())  # its lines are no nodes
         node = inner[-1]
     return node.end_byte
 
