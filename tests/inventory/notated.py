@@ -32,6 +32,36 @@ STARTS = [
 ]
 
 
+FLAKES = [
+    """\
+{
+  inputs.clan-core.url = "https://git.example.org/clan-core.tar.gz";
+  inputs.nixpkgs.follows = "clan-core/nixpkgs";
+  outputs = { self, clan-core, nixpkgs, ... }@inputs: let
+    clan = clan-core.lib.clan {
+      inventory.machines.jon = { };
+      inherit self;
+      specialArgs = { inherit inputs; };
+      machines.jon = { pkgs, ... }: { environment.systemPackages = [ pkgs.hello ]; };
+    };
+  in {
+    inherit (clan.config) nixosConfigurations nixosModules clanInternals;
+    clan = clan.config;
+    devShells = nixpkgs.lib.genAttrs [ "x86_64-linux" ] (system: { });
+  };
+}
+""",
+    """\
+{
+  inputs.clan-core = { url = "https://git.example.org/clan-core.tar.gz"; inputs.nixpkgs.follows = "nixpkgs"; };
+  outputs = { self, clan-core, ... }:
+    let clan = clan-core.lib.buildClan { inherit self; inventory = { machines.jon = { }; }; };
+    in { inherit (clan) nixosConfigurations clanInternals; };
+}
+""",
+]
+
+
 def snippets(document: str) -> list[str]:
     return [textwrap.dedent(match[3]) for match in FENCE.finditer((DOCUMENTS / document).read_text())]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from notated import snippets
+from notated import FLAKES, snippets
 
 if TYPE_CHECKING:
     from conftest import Load, Said
@@ -46,6 +46,22 @@ def test_the_flake_and_its_inputs(loading: Load) -> None:
     (source,) = loaded.sources
     assert source.inputs == {"libstd": "github:libfoo/libfoo"}
     assert source.prefix == ("clan", "inventory")
+
+
+@pytest.mark.parametrize("flake", FLAKES)
+def test_flakes_as_people_have_them(flake: str, loading: Load) -> None:
+    loaded = loading(flake, "flake.nix")
+    assert list(loaded.inventory.machines) == ["jon"]
+    (source,) = loaded.sources
+    assert source.inputs["clan-core"] == "https://git.example.org/clan-core.tar.gz"
+    assert source.prefix == ("clan", "inventory")
+
+
+def test_what_a_module_imports_is_told(said: Said) -> None:
+    flake = FLAKES[0].replace("inventory.machines.jon = { };", "imports = [ ./clan.nix ];")
+    assert said(flake, "flake.nix").startswith(
+        "error: what a module imports is not data\n  at flake.nix:6:7\nhint: the inventory is read without Nix"
+    )
 
 
 def test_tags(loading: Load) -> None:

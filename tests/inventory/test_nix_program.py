@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from notated import as_nix, inventories, snippets
+from notated import FLAKES, as_nix, inventories, snippets
 
 from rolecall.errors import Faults
 from rolecall.inventory import load
@@ -75,7 +75,7 @@ def both(tmp_path: Path) -> Any:  # noqa: ANN401 - a function
     return read
 
 
-SNIPPETS = [*snippets("instances.md"), *snippets("inventory.md")[1:]]  # the first one lacks a sign
+SNIPPETS = [*snippets("instances.md"), *snippets("inventory.md")[1:], FLAKES[0]]  # the first one lacks a sign
 
 
 @pytest.mark.parametrize("text", SNIPPETS)
@@ -117,7 +117,24 @@ def test_random_data(both: Any, data: dict[str, Any]) -> None:  # noqa: ANN401 -
     assert same(data, theirs.data)
 
 
+def test_a_module_has_what_it_imports(tmp_path: Path) -> None:
+    file = tmp_path / "flake.nix"
+    imports = 'imports = [ ./clan.nix ({ lib, ... }: { inventory.tags.web = [ "jon" ]; }) ];'
+    file.write_text(FLAKES[0].replace("inherit self;", imports))
+    (tmp_path / "clan.nix").write_text(
+        "{ inventory.machines.sara = { }; imports = [ { inventory.machines.rob = { }; } ]; }"
+    )
+    source = nix_program.read(file)
+    assert source.data == {"machines": {"jon": {}, "rob": {}, "sara": {}}, "tags": {"web": ["jon"]}}
+
+
 FAULTS = [
+    (
+        FLAKES[1],
+        "Nix: no output of this flake is an inventory; `clan = clan.config;` makes that of Clan one",
+        "",
+        "",
+    ),
     (
         '{ machines.jon.tags = [ (toString 5) ]; instances.i = throw "no more"; }',
         "Nix: no more",

@@ -41,6 +41,7 @@ _PRIORITIES: Final[Mapping[str, tuple[Mapping[str, str | int], tuple[str, ...]]]
     "mkMerge": ({"_type": "merge"}, ("contents",)),
 }
 _CONSTANTS: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "null": None}
+_PLACES: Final = frozenset({"clan", "inventory", "instances", "tags", "machines"})  # where an inventory may stand
 _WRAPPERS: Final = frozenset({"mkFlake", "clan", "buildClan"})  # functions whose last argument is the flake's module
 _INSTEAD: Final = "write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
 
@@ -173,7 +174,7 @@ class _Reader:
         if "outputs" in top.cells:
             cell = top.cells["outputs"]
             top = self._module(cell.expression or self.tree, cell.scope or ChainMap())
-        cells, prefix = unwrap(top.cells, self._enter)
+        cells, prefix = unwrap(top.cells, self._enter_module)
         return (top if not prefix else _Table(dict(cells))), prefix
 
     def _enter(self, cell: _Cell) -> Mapping[str, _Cell]:
@@ -181,6 +182,13 @@ class _Reader:
         if not isinstance(value, _Table):
             self._fault("expected a table here", cell.offset, "write `{ … }`")
         return value.cells
+
+    def _enter_module(self, cell: _Cell) -> Mapping[str, _Cell]:
+        """As `_enter`; modules that are imported would have to be found and merged."""
+        cells = self._enter(cell)
+        if "imports" in cells and "inventory" not in cells:
+            self._beyond("what a module imports", cells["imports"].offset)
+        return cells
 
     def _inputs(self, cell: _Cell) -> Iterator[tuple[str, str]]:
         """A flake's `inputs.NAME.url`."""
@@ -193,6 +201,7 @@ class _Reader:
 
     def _module(self, tree: syntax.Expression, scope: _Scope) -> _Table:
         """The table of a file or of a flake's outputs: below functions, `let`, and calls such as `mkFlake { } (…)`."""
+        modules: list[_Cell] = []
         for _ in range(DEPTH):
             match tree:
                 case syntax.Function(_, names, body):
@@ -200,13 +209,16 @@ class _Reader:
                     tree = body
                 case syntax.Let(_, bindings, body):
                     scope, tree = self._let(bindings, scope), body
-                case syntax.Apply(_, function, argument) if _called(function) in _WRAPPERS:
+                    modules += (cell for cell in scope.maps[0].values() if _is_wrapper(cell.expression))
+                case syntax.Apply(_, _, argument) if _is_wrapper(tree):
                     tree = argument
                 case _:
                     break
         value = self._evaluate(tree, scope)
-        if isinstance(value, _Table):
+        if isinstance(value, _Table) and (len(modules) != 1 or value.cells.keys() & _PLACES):
             return value
+        if isinstance(value, _Table):  # a flake that gives what comes of the module, but not the module
+            return _Table({"clan": modules[0]})
         return self._fault("expected a table: the inventory, or `{ inventory = …; }`", tree.offset, "write `{ … }`")
 
     # Values
@@ -326,6 +338,9 @@ class _Reader:
             and function.name not in _PRIORITIES
         ):
             self._beyond(f"a call of `{shown(function.name, quote='')}`", tree.offset)
+        if _is_wrapper(tree) and isinstance(module := self._evaluate(tree.argument, scope), _Table):
+            # What Clan makes of a module gives it back as `config`.
+            return _Table({"config": _Cell(tree.offset, value=module), **module.cells})
         called = self._evaluate(function, scope)
         if not isinstance(called, _Priority):
             self._fault(
@@ -416,6 +431,10 @@ def _is_outside(name: str, scope: Mapping[str, _Cell]) -> bool:
     if cell is None:
         return name not in _CONSTANTS
     return isinstance(cell.value, _Argument)
+
+
+def _is_wrapper(tree: syntax.Expression | None) -> bool:
+    return isinstance(tree, syntax.Apply) and _called(tree.function) in _WRAPPERS
 
 
 def _called(function: syntax.Expression) -> str:

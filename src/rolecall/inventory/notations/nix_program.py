@@ -46,7 +46,15 @@ let
     function (if functionArgs function == { } then values else intersectAttrs (functionArgs function) values);
   called = value: if isFunction value then called (give given value) else value;
   # Nothing is fetched: of any input there are the functions that an inventory stands in.
-  input.lib = lib // { mkFlake = _: called; clan = called; buildClan = called; };
+  input.lib = lib // { mkFlake = _: called; clan = clan; buildClan = clan; };
+  # A module with those that it imports. What Clan makes of it gives it back as `config`.
+  clan = value: let whole = module value; in whole // { config = whole; };
+  module = value:
+    let own = called (if isPath value then import value else value);
+    in builtins.foldl' joined (removeAttrs own [ "imports" ]) (map module (own.imports or [ ]));
+  joined = one: other:
+    one // mapAttrs (name: value:
+      if isAttrs value && isAttrs (one.${name} or null) then joined one.${name} value else one.${name} or value) other;
   # As in the document that this follows: a flake may name flake-parts without saying that it is given it.
   flake = called (builtins.scopedImport { flake-parts = input; } (/. + file));
   named = flake.inputs or { };
@@ -56,6 +64,8 @@ let
     if top ? instances || top ? tags then top
     else if top ? clan then { clan.inventory = (called top.clan).inventory; }
     else if top ? inventory then { inherit (top) inventory; }
+    else if flake ? outputs && !(top ? machines) then
+      throw "no output of this flake is an inventory; `clan = clan.config;` makes that of Clan one"
     else top;
   folder = toString (dirOf (/. + file));
   inside = "${folder}/";
