@@ -311,7 +311,7 @@ def forget_machine(project: Project, name: str) -> None:
 
 
 def _judge(project: Project) -> Callable[[Loaded, Sequence[Fault]], list[Sequence[Fault]]]:
-    """All faults of an inventory: first of its members, then, where there are none, what `check` finds."""
+    """All faults of an inventory: first of its members, then, where there are none, what `check` finds and warns of."""
     memory = Memory()
 
     def judge(loaded: Loaded, faults: Sequence[Fault]) -> list[Sequence[Fault]]:
@@ -319,7 +319,7 @@ def _judge(project: Project) -> Callable[[Loaded, Sequence[Fault]], list[Sequenc
             found = _members(project, loaded, faults, memory)
         except Faults as error:
             return [error.faults]
-        return [(), _unkept(project, found)]
+        return [(), [*_unkept(project, found), *found.warnings]]
 
     return judge
 

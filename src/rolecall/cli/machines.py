@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli.common import tell
+
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
 
@@ -55,8 +57,9 @@ def add(invocation: Invocation, name: str, target_host: str | None, tags: tuple[
         if isinstance(found, Fault):
             raise Faults([found])
         values["deploy"] = {"targetHost": target_host}
-    file = pipeline.add_machine(invocation.project, name, values).files[0]
-    invocation.emit({"machine": name, "file": str(file)}, f"declared {name} in {file.name}")
+    edited = pipeline.add_machine(invocation.project, name, values)
+    tell(edited.warnings, as_json=False)
+    invocation.emit({"machine": name, "file": str(edited.files[0])}, f"declared {name} in {edited.files[0].name}")
 
 
 @machines.command()

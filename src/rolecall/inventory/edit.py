@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rolecall.project import Project
 
     Judge = Callable[[Loaded, Sequence[Fault]], Sequence[Sequence[Fault]]]
-    """Gives all faults of an inventory, those of its shape given; stage by stage, as far as stages are reached."""
+    """Gives all faults and warnings of an inventory, its faults of shape given; stage by stage, as far as it comes."""
 
 _WRITERS = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json_text"}
 
@@ -85,7 +85,7 @@ def edit(
     *,
     own: bool = False,
     expect: str = "",
-    judge: Judge = lambda _, faults: [faults],
+    judge: Judge = lambda loaded, faults: [[*faults, *loaded.warnings]],
 ) -> Edited:
     """Changes the inventory.
 
@@ -112,8 +112,8 @@ def edit(
         sources = replaced(project, loaded, [draft.source])
         if not same(said(sources), whole):
             raise set_elsewhere(loaded, target.file, wanted[0].keys)
-        after = judged(loaded, faults, sources, judge)
-        return write(project, [draft], _new(loaded.warnings, after.warnings))
+        _, warnings = judged(loaded, faults, sources, judge)
+        return write(project, [draft], warnings)
 
 
 @contextmanager
@@ -177,8 +177,10 @@ def redrafted(source: Source, write: Callable[[str], str], data: Data) -> Draft:
     return Draft(again, mark + (text.replace("\n", "\r\n") if windows else text))
 
 
-def judged(loaded: Loaded, faults: Sequence[Fault], sources: Sequence[Source], judge: Judge) -> Loaded:
-    """The inventory that other sources make.
+def judged(
+    loaded: Loaded, faults: Sequence[Fault], sources: Sequence[Source], judge: Judge
+) -> tuple[Loaded, list[Fault]]:
+    """The inventory that other sources make, and the warnings that the inventory as it is has not.
 
     Args:
         loaded: The inventory as it is.
@@ -195,17 +197,18 @@ def judged(loaded: Loaded, faults: Sequence[Fault], sources: Sequence[Source], j
         for old, now in zip(judge(loaded, faults), judge(after, wrong), strict=False)  # the stages that both reach
         for each in _new(old, now)
     ]
-    if new:
+    if any(not each.warning for each in new):
         told = "nothing is written: the inventory would have faults that it has not now"
-        raise Faults([Fault(told), *(_unplaced(each, loaded) for each in new)])
-    return after
+        raise Faults([Fault(told), *(_unplaced(each, loaded) for each in new if not each.warning)])
+    return after, [_unplaced(each, loaded) for each in new]
 
 
-def write(project: Project, drafts: Sequence[Draft], warnings: Sequence[Fault] = ()) -> Edited:
+def write(project: Project, drafts: Sequence[Draft], warnings: Iterable[Fault]) -> Edited:
     """Writes files, one after the other and each whole."""
     for draft in drafts:
         writing.replace(draft.source.file, draft.text)
-    return Edited(tuple(draft.source.file for draft in drafts), digest(project), tuple(warnings))
+    located = tuple(locate(warning, [draft.source for draft in drafts]) for warning in warnings)
+    return Edited(tuple(draft.source.file for draft in drafts), digest(project), located)
 
 
 def digest(project: Project) -> str:

@@ -79,8 +79,8 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
         # Of several places in a list the last goes first: it does not move the others.
         drafts = [edit.drafted(source, [Unset(keys) for keys in reversed(places)]) for source, places in naming]
         sources = edit.replaced(project, loaded, [draft.source for draft in drafts])
-        edit.judged(loaded, faults, sources, judge)
-        return edit.write(project, drafts)
+        _, warnings = edit.judged(loaded, faults, sources, judge)
+        return edit.write(project, drafts, warnings)
 
 
 @contextmanager
@@ -116,14 +116,14 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
         sources = [draft.source for draft in drafts]
         if folder.is_dir():
             sources.insert(0, Source(project.machines, _named_anew(loaded.sources[0].data, old, new)))
-        after = edit.judged(loaded, faults, edit.replaced(project, loaded, sources), judge)
+        after, _ = edit.judged(loaded, faults, edit.replaced(project, loaded, sources), judge)
         if old not in after.inventory.machines[new].formerly:
             raise edit.set_elsewhere(loaded, project.root / files.TOOLS, ("machines", new, "formerly"))
         writing.replace(project.renaming, json.dumps([old, new]) + "\n")
         yield
         if folder.is_dir():
             folder.rename(moved)
-        edit.write(project, drafts)
+        edit.write(project, drafts, ())
         project.renaming.unlink()
 
 
