@@ -75,6 +75,7 @@ def remove(invocation: Invocation, name: str, *, own: bool) -> None:
     from rolecall import pipeline  # noqa: PLC0415 - as above
 
     edited = pipeline.remove_machine(invocation.project, name, own=own)
+    tell(edited.warnings, as_json=False)
     document = {"machine": name, "files": [str(file) for file in edited.files], "digest": edited.digest}
     invocation.emit(document, f"removed {name} from {' and '.join(file.name for file in edited.files)}")
 
