@@ -38,7 +38,9 @@ ALL = [
 ]
 
 
-def context(inputs: Mapping[str, Values] | None = None, peers: Mapping[str, Mapping[str, Values]] | None = None) -> Context:
+def context(
+    inputs: Mapping[str, Values] | None = None, peers: Mapping[str, Mapping[str, Values]] | None = None
+) -> Context:
     return Context(VarKey("jon", "web.tls"), None, inputs or {}, peers or {})
 
 
