@@ -491,6 +491,19 @@ def target(project: Project, machine: str, lab: Lab | None) -> Target:
     return found
 
 
+def deliveries(project: Project, lab: Lab | None) -> Mapping[str, Sequence[str]]:
+    """The machines to which each secret goes, by its version. Missing vars are made into the pending set.
+
+    Raises:
+        Faults: As `evaluate`.
+    """
+    found: dict[str, list[str]] = {}
+    for machine, configured in evaluate(project, lab).configured.items():
+        for version in {secret.version for secret in configured.configuration.secrets}:
+            found.setdefault(version, []).append(machine)
+    return found
+
+
 def backups(project: Project, lab: Lab | None, machine: str) -> list[Exported[Backups]]:
     """How a machine's backups are made, listed and restored: one entry per instance and target.
 

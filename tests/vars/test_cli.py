@@ -112,9 +112,12 @@ def test_generate_makes_what_the_inventory_asks_for_and_keeps_it(made: Project) 
 def test_keys(made: Project) -> None:
     key = run_json(made, "keys", "list")["keys"][0]
     assert key["name"] == "me"
-    assert "earlier ones are not" in run(made, "keys", "add", "again", key["publicKey"])
+    assert "secrets made from now on" in run(made, "keys", "add", "again", key["publicKey"])
     assert run(made, "keys", "list").splitlines() == [f"again  {key['publicKey']}", f"me     {key['publicKey']}"]
-    assert run_json(made, "keys", "remove", "me") == {"removed": "me"}
+    assert run_json(made, "keys", "remove", "me") == {
+        "removed": "me",
+        "known": ["shared/word/passphrase", "jon/backup.ssh/private"],
+    }
     run(made, "keys", "remove", "again")
     assert "rolecall keys create" in run(made, "keys", "list")
     assert run_json(made, "keys", "create", "me")["publicKey"].endswith("keys/me.pub")

@@ -42,10 +42,12 @@ def create(invocation: Invocation, name: str) -> None:
 @click.pass_obj
 def add(invocation: Invocation, name: str, public_key: tuple[str, ...]) -> None:
     """Make PUBLIC_KEY (`age1…` or `ssh-ed25519 …`) an admin's, under NAME."""
-    from rolecall.vars import add_admin  # noqa: PLC0415
+    from rolecall.vars import add_admin, wrong  # noqa: PLC0415
 
     path = add_admin(invocation.project, name, " ".join(public_key))  # an SSH key is three words
-    text = f"public key: {path}\nsecrets made from now on are readable to it; earlier ones are not"
+    text = f"public key: {path}\nsecrets made from now on are readable to it"
+    if count := len(wrong(invocation.project)):
+        text += f"; the {count} there are will be after `rolecall vars fix`"
     invocation.emit({"publicKey": str(path)}, text)
 
 
@@ -68,9 +70,15 @@ def list_(invocation: Invocation) -> None:
 @click.argument("name")
 @click.pass_obj
 def remove(invocation: Invocation, name: str) -> None:
-    """Take the public key NAME away."""
-    from rolecall.vars import remove_admin  # noqa: PLC0415
+    """Take the public key NAME away, and name every secret that it could read."""
+    from rolecall.vars import admins, readable_by, remove_admin  # noqa: PLC0415
 
-    remove_admin(invocation.project, name)
-    text = f"removed {name}; what was secret to it so far it can read still: only a new value changes that"
-    invocation.emit({"removed": name}, text)
+    project = invocation.project
+    keys = [admin.public_key for admin in admins(project) if admin.name == name]
+    known = [str(each) for key in keys for each in readable_by(project, key)]
+    remove_admin(project, name)
+    lines = [f"removed {name}"]
+    if known:
+        lines += [f"it has read, and may have kept: {', '.join(known)}"]
+        lines += ["`rolecall vars fix` encrypts them anew without it; only new values take what it knows its worth"]
+    invocation.emit({"removed": name, "known": known}, "\n".join(lines))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rolecall.cli.common import Invocation
     from rolecall.model.vars import VarKey
+    from rolecall.vars import Sealed
 
 
 @click.group(name="vars")
@@ -79,6 +80,61 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
 
 @vars_.command()
 @click.pass_obj
+def recipients(invocation: Invocation) -> None:
+    """Show who can read each secret: the admins to whom it is encrypted, and the machines to which it goes.
+
+    Vars that are missing are made as for a plan, for what a machine gets follows from them.
+    """
+    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall.vars import admins, pending, sealed, stored_all  # noqa: PLC0415
+
+    project = invocation.project
+    machines = pipeline.deliveries(project, invocation.lab)
+    found = pending(project) | stored_all(project)
+    names = {admin.public_key: admin.name for admin in admins(project)}
+    rows = [
+        {
+            "secret": str(each),
+            "admins": sorted(names.get(key, key) for key in each.recipients or ()),
+            "machines": sorted(machines.get(found[each.key][each.file].version, ())),
+        }
+        for each in sorted(sealed(project), key=str)
+    ]
+    width = max((len(row["secret"]) for row in rows), default=0)
+    lines = [
+        f"{row['secret']:{width}}  {', '.join(row['admins']) or '?'}  →  {', '.join(row['machines']) or 'no machine'}"
+        for row in rows
+    ]
+    invocation.emit({"secrets": rows}, "\n".join(lines) or "there are no secrets")
+
+
+@vars_.command()
+@click.pass_obj
+def check(invocation: Invocation) -> None:
+    """Name every secret that others can read than the admins; nothing is decrypted for it."""
+    from rolecall.errors import Faults  # noqa: PLC0415
+    from rolecall.vars import sealed, wrong  # noqa: PLC0415
+
+    if found := wrong(invocation.project):
+        raise Faults(fault for _, fault in found)
+    count = len(sealed(invocation.project))
+    invocation.emit({"secrets": count}, f"the {count} secrets can be read by the admins, and by nobody else")
+
+
+@vars_.command()
+@click.pass_obj
+def fix(invocation: Invocation) -> None:
+    """Encrypt the secrets that `vars check` names anew, to the admins alone. Their values stay.
+
+    Who could read one may have kept it: only a new value changes that.
+    """
+    from rolecall.vars import fix as encrypt  # noqa: PLC0415
+
+    _tell(invocation, "encrypted", encrypt(invocation.project), "every secret is as it should be")
+
+
+@vars_.command()
+@click.pass_obj
 def generate(invocation: Invocation) -> None:
     """Make the vars that are missing, and keep them without waiting for an update."""
     from rolecall import pipeline  # noqa: PLC0415
@@ -117,7 +173,7 @@ def discard(invocation: Invocation) -> None:
     _tell(invocation, "dropped", drop(invocation.project), "nothing is pending")
 
 
-def _tell(invocation: Invocation, verb: str, keys: Iterable[VarKey], otherwise: str) -> None:
+def _tell(invocation: Invocation, verb: str, keys: Iterable[VarKey | Sealed], otherwise: str) -> None:
     named = [str(key) for key in keys]
     text = "\n".join(f"{verb} {name}" for name in named) or otherwise
     invocation.emit({"vars": named}, text)

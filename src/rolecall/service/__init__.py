@@ -6,7 +6,22 @@ A module is a Python package or file with a `Service`; shipped services use noth
 from rolecall.model.exports import Exported, Interface
 from rolecall.model.vars import Context, Generator, VarFile
 from rolecall.service.contract import ContractError, NoSettings, Role, Service, Var
-from rolecall.service.generators import Passphrase, SecretText, SSHKey, SSHKeyPair
+from rolecall.service.generators import (
+    AgeKeyPair,
+    Certificate,
+    CertificateAuthority,
+    KeyPair,
+    Passphrase,
+    Password,
+    PasswordWithHash,
+    RandomBytes,
+    SecretText,
+    SSHCertificate,
+    SSHHostCertificate,
+    SSHKeyPair,
+    TLSCertificate,
+    WireGuardKeyPair,
+)
 from rolecall.service.interfaces import Backups, State
 from rolecall.service.member import Member
 from rolecall.service.settings import AbsolutePath, CalendarEvent, SecretRef, Settings, replace
@@ -30,9 +45,12 @@ from rolecall_agent.resources.unit import exec_line, unit_text
 __all__ = [
     "AbsolutePath",
     "Action",
+    "AgeKeyPair",
     "AuthorizedKey",
     "Backups",
     "CalendarEvent",
+    "Certificate",
+    "CertificateAuthority",
     "Check",
     "Context",
     "ContractError",
@@ -42,13 +60,18 @@ __all__ = [
     "Generator",
     "Group",
     "Interface",
+    "KeyPair",
     "Member",
     "NoSettings",
     "Package",
     "Passphrase",
+    "Password",
+    "PasswordWithHash",
+    "RandomBytes",
     "Resource",
     "Role",
-    "SSHKey",
+    "SSHCertificate",
+    "SSHHostCertificate",
     "SSHKeyPair",
     "Secret",
     "SecretRef",
@@ -56,10 +79,12 @@ __all__ = [
     "Service",
     "Settings",
     "State",
+    "TLSCertificate",
     "Unit",
     "User",
     "Var",
     "VarFile",
+    "WireGuardKeyPair",
     "exec_line",
     "parts",
     "replace",

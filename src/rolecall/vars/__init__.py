@@ -6,14 +6,17 @@ read the secret ones.
 
 from rolecall.vars.keys import add_admin, admins, create_identity, remove_admin
 from rolecall.vars.make import make, making, missing
+from rolecall.vars.recipients import Sealed, fix, readable_by, sealed, wrong
 from rolecall.vars.store import decrypt, discard, knows, pending, promote, prune, rename, stored, stored_all
 
 __all__ = [
+    "Sealed",
     "add_admin",
     "admins",
     "create_identity",
     "decrypt",
     "discard",
+    "fix",
     "knows",
     "make",
     "making",
@@ -21,8 +24,11 @@ __all__ = [
     "pending",
     "promote",
     "prune",
+    "readable_by",
     "remove_admin",
     "rename",
+    "sealed",
     "stored",
     "stored_all",
+    "wrong",
 ]

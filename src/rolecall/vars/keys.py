@@ -39,6 +39,19 @@ class Admin:
     public_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Encrypts.
+
+    Attributes:
+        recipients: The public keys that can read what it encrypts.
+        seal: Gives the age file of a value.
+    """
+
+    recipients: tuple[str, ...]
+    seal: Callable[[bytes], bytes]
+
+
 def admins(project: Project) -> list[Admin]:
     """The admins, by name.
 
@@ -52,7 +65,7 @@ def admins(project: Project) -> list[Admin]:
         if len(lines) != 1:
             raise fault(f"{len(lines)} keys where one is expected", where=Where(path))
         _recipient(lines[0], Where(path))
-        found.append(Admin(path.stem, lines[0]))
+        found.append(Admin(path.stem, " ".join(lines[0].split()[:2])))  # of an SSH key without its comment
     return found
 
 
@@ -68,11 +81,12 @@ def add_admin(project: Project, name: str, public_key: str) -> Path:
     if len(name) > NAME_LENGTH or not re.fullmatch(NAME_PATTERN, name):
         raise fault(f"{name!r} cannot name a key", hint=f"use up to {NAME_LENGTH} letters, digits, `_` and `-`")
     public_key = public_key.strip()
+    key = " ".join(public_key.split()[:2])
     if len(public_key.splitlines()) != 1:
         raise fault("a public key is one line of text")
     _recipient(public_key, None)
     for admin in admins(project):
-        if admin.name == name and admin.public_key != public_key:
+        if admin.name == name and admin.public_key != key:
             raise fault(
                 f"there is another key of the name {name!r}",
                 where=Where(project.keys / f"{name}.pub"),
@@ -131,20 +145,21 @@ def create_identity(project: Project, name: str) -> Path:
     return path
 
 
-def sealer(project: Project) -> Callable[[bytes], bytes]:
-    """A function that encrypts to all admins.
+def sealer(project: Project) -> Sealer:
+    """Encrypts to all admins.
 
     Raises:
         Faults: When there are none, or a key is unusable.
     """
-    recipients = [_recipient(admin.public_key, Where(project.keys / f"{admin.name}.pub")) for admin in admins(project)]
-    if not recipients:
+    readers = admins(project)
+    if not readers:
         raise fault(
             "no admin key, so secrets cannot be encrypted",
             where=Where(project.keys),
             hint="make yours with `rolecall keys create`",
         )
-    return lambda value: pyrage.encrypt(value, recipients)
+    recipients = [_recipient(admin.public_key, Where(project.keys / f"{admin.name}.pub")) for admin in readers]
+    return Sealer(tuple(admin.public_key for admin in readers), lambda value: pyrage.encrypt(value, recipients))
 
 
 def opener() -> Callable[[bytes, Path], bytes]:

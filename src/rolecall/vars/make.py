@@ -16,10 +16,11 @@ from rolecall.vars import store
 from rolecall.vars.keys import sealer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolecall.model.vars import Published, Recipe, StoredVar, Values, VarFile, VarKey
     from rolecall.project import Project
+    from rolecall.vars.keys import Sealer
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ def making(project: Project, recipes: Iterable[Recipe]) -> Iterator[Making]:
     with store.locked(project):
         run = Making(project, unique)  # asked again: whoever held the lock may have made them
         yield run
-        store.write_pending(project, run.made)
+        store.write_pending(project, run.made, run.recipients)
 
 
 class Making:
@@ -136,15 +137,21 @@ class Making:
         self.made[recipe.key] = made = {}
         for file in recipe.generator.files:
             data = values[file.name]
-            made[file] = (secrets.token_urlsafe(16), self._seal(data) if file.secret else data)
+            made[file] = (secrets.token_urlsafe(16), self._sealer.seal(data) if file.secret else data)
         return {
             file.name: StoredFile(file.secret, version, "" if file.secret else data.decode())
             for file, (version, data) in made.items()
         }
 
     @cached_property
-    def _seal(self) -> Callable[[bytes], bytes]:
+    def _sealer(self) -> Sealer:
         return sealer(self._project)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Who can read the secrets that were made."""
+        secret = any(file.secret for files in self.made.values() for file in files)
+        return self._sealer.recipients if secret else ()
 
     def _value(self, recipe: Recipe, key: VarKey) -> Values:
         """What an input holds, made earlier or now."""

@@ -2,17 +2,18 @@
 
 Below ``project.vars``, and the same below ``project.pending``::
 
-    per-machine/MACHINE/NAME/FILE/{value|secret, version}
-    shared/NAME/FILE/{value|secret, version}
+    per-machine/MACHINE/NAME/FILE/{value, version} or {secret, version, recipients}
+    shared/NAME/FILE/…
 
-``value`` is public and plain, ``secret`` an age file of mode 0600, ``version`` a random public id of that very value.
+``value`` is public and plain, ``secret`` an age file of mode 0600, ``version`` a random public id of that very value,
+``recipients`` the public keys that the secret is encrypted to, one a line.
 A folder NAME is a var; it is written elsewhere, and comes, moves and goes by rename(2): whole or not at all.
 Every writer holds one lock. Readers need none: a var moves only from ``pending`` to ``vars``, so who reads in that
 order misses nothing.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
-# ruff: noqa: PTH102, PTH104, PTH106, PTH110, PTH112, PTH120, PTH123, PTH208
+# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH110, PTH112, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -117,14 +118,20 @@ def locked(project: Project) -> Iterator[None]:
         raise fault(f"vars cannot be written: {error.strerror or error}", where=where) from error
 
 
-def write_pending(project: Project, made: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]]) -> None:
+def write_pending(
+    project: Project,
+    made: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]],
+    recipients: Iterable[str],
+) -> None:
     """Puts all of these into the pending set, or none; the caller holds the lock.
 
     Args:
         project: The project.
         made: The version of each file, and what it shall hold; secrets are encrypted already.
+        recipients: The public keys that secrets are encrypted to.
     """
     making = project.local / "making"
+    readers = _lines(recipients)
     for key, files in made.items():
         for file, (version, data) in files.items():
             folder = file_folder(making, key, file.name)
@@ -132,10 +139,59 @@ def write_pending(project: Project, made: Mapping[VarKey, Mapping[VarFile, tuple
             kind, mode = ("secret", 0o600) if file.secret else ("value", 0o644)
             _write(f"{folder}/{kind}", data, mode)
             _write(f"{folder}/version", f"{version}\n".encode(), 0o644)
+            if file.secret:
+                _write(f"{folder}/recipients", readers, 0o644)
     if made:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
         os.rename(making, project.local / "made")  # from here on they are made; who comes next completes it
         _settle(project)
+
+
+def secrets(base: Path) -> Iterator[tuple[VarKey, str, str]]:
+    """Every secret below ``base``: its var, the name of its file, and the folder that this stands in."""
+    for key in _keys(base):
+        folder = var_folder(base, key)
+        for file in _folders(folder, _FILE):
+            if os.path.exists(f"{folder}/{file}/secret"):
+                yield key, file, f"{folder}/{file}"
+
+
+def recipients(folder: str) -> frozenset[str] | None:
+    """The public keys that the secret in a folder is encrypted to; None where that is not said."""
+    try:
+        return frozenset(_read(f"{folder}/recipients").decode(errors="replace").splitlines())
+    except FileNotFoundError:
+        return None
+
+
+def ciphertext(folder: str) -> bytes:
+    """The secret in a folder, encrypted."""
+    return _read(f"{folder}/secret")
+
+
+def replace_secret(folder: str, data: bytes, recipients: Iterable[str]) -> None:
+    """Puts the same secret, encrypted to others, in the place of one; the caller holds the lock.
+
+    The secret comes first: who is killed in between has one of which too much is said, which the next check tells.
+    """
+    for name, content, mode in (("secret", data, 0o600), ("recipients", _lines(recipients), 0o644)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{folder}/.{name}")  # left by one that was killed
+        _write(f"{folder}/.{name}", content, mode)
+        _flush(f"{folder}/.{name}")
+        os.rename(f"{folder}/.{name}", f"{folder}/{name}")
+
+
+def _lines(recipients: Iterable[str]) -> bytes:
+    return "".join(f"{recipient}\n" for recipient in sorted(recipients)).encode()
+
+
+def _flush(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:

@@ -1,0 +1,243 @@
+"""Certificates of TLS (RFC 5280) and SSH (OpenSSH's PROTOCOL.certkeys), signed by an authority that is a var too."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rolecall.errors import fault
+from rolecall.model.vars import VarFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from cryptography import x509
+
+    from rolecall.model.vars import Context, Values
+    from rolecall_agent.content import Secret
+
+    Names = Callable[[Context], Iterable[str]]
+    """The host names and addresses that a certificate is for."""
+
+_SIGNED = (VarFile("key"), VarFile("certificate", secret=False))
+_EARLIER = dt.timedelta(hours=1)  # a machine whose clock is late takes it too
+
+
+def _of_the_machine(context: Context) -> Iterable[str]:
+    return [context.key.machine]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate as service code sees it: its key by reference, itself as text (PEM)."""
+
+    key: Secret
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True)
+class SSHCertificate:
+    """A certificate of an SSH key as service code sees it: one line of text."""
+
+    certificate: str
+
+
+def _view(files: Mapping[str, str | Secret]) -> Certificate:
+    key = files["key"]
+    assert not isinstance(key, str)  # noqa: S101 - `files` says so
+    return Certificate(key, str(files["certificate"]))
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateAuthority:
+    """A key (P-256) and a certificate of its own that sign those of servers and clients.
+
+    Attributes:
+        days: How long it is valid.
+    """
+
+    days: int = 3650
+    files: tuple[VarFile, ...] = _SIGNED
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:
+        """Makes both; the var's name is the subject."""
+        from cryptography import x509  # noqa: PLC0415 - only when a certificate is made
+        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - as above
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, str(context.key)[:64])])
+        public = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        usage = x509.KeyUsage(
+            key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False,
+            key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
+            decipher_only=False,
+        )  # fmt: skip
+        builder = (
+            _begun(subject, subject, key.public_key(), self.days)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(public, critical=False)
+        )
+        return {"key": _pem(key), "certificate": _text(builder.sign(key, hashes.SHA256()))}
+
+    def view(self, files: Mapping[str, str | Secret]) -> Certificate:
+        """The key by reference, the certificate as text."""
+        return _view(files)
+
+
+@dataclass(frozen=True, slots=True)
+class TLSCertificate:
+    """A key (P-256) and a certificate for servers and clients, signed by an authority.
+
+    Attributes:
+        authority: The name of a `CertificateAuthority` var that this var needs.
+        names: The names and addresses that it is for; the machine's name unless said otherwise.
+        days: How long it is valid.
+    """
+
+    authority: str
+    names: Names = _of_the_machine
+    days: int = 365
+    files: tuple[VarFile, ...] = _SIGNED
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:
+        """Makes both.
+
+        Raises:
+            Faults: When it is for no name, or there is not exactly one authority.
+        """
+        from cryptography import x509  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
+        from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: PLC0415 - as above
+
+        signer = _authority(context, self.authority)
+        issuer = x509.load_pem_x509_certificate(signer["certificate"])
+        issuer_key = load_pem_private_key(signer["key"], None)
+        assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)  # noqa: S101 - `CertificateAuthority` makes these
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = _names(context, self.names)
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0][:64])])
+        purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        known = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+        builder = (
+            _begun(subject, issuer.subject, key.public_key(), self.days)
+            .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(known, critical=False)
+        )
+        return {"key": _pem(key), "certificate": _text(builder.sign(issuer_key, hashes.SHA256()))}
+
+    def view(self, files: Mapping[str, str | Secret]) -> Certificate:
+        """The key by reference, the certificate as text."""
+        return _view(files)
+
+
+@dataclass(frozen=True, slots=True)
+class SSHHostCertificate:
+    """A certificate by which SSH clients know a host without its own key; see ssh-keygen(1), CERTIFICATES.
+
+    Attributes:
+        authority: The name of an `SSHKeyPair` var that this var needs, whose key signs.
+        key: The name of an `SSHKeyPair` var that this var needs: the host's.
+        names: The names and addresses that it is for; the machine's name unless said otherwise.
+        days: How long it is valid.
+    """
+
+    authority: str
+    key: str
+    names: Names = _of_the_machine
+    days: int = 365
+    files: tuple[VarFile, ...] = (VarFile("certificate", secret=False),)
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:
+        """Makes the certificate.
+
+        Raises:
+            Faults: When it is for no name, or there is not exactly one authority.
+        """
+        from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey  # noqa: PLC0415 - as above
+
+        signer = form.load_ssh_private_key(_authority(context, self.authority)["private"], None)
+        host = form.load_ssh_public_key(context.inputs[self.key]["public"])
+        assert isinstance(signer, Ed25519PrivateKey)  # noqa: S101 - `SSHKeyPair` makes these
+        assert isinstance(host, Ed25519PublicKey)  # noqa: S101 - as above
+        names = _names(context, self.names)
+        now = dt.datetime.now(dt.UTC)
+        certificate = (
+            form.SSHCertificateBuilder()
+            .public_key(host)
+            .type(form.SSHCertificateType.HOST)
+            .serial(0)
+            .key_id(str(context.key).encode())
+            .valid_principals([name.encode() for name in names])
+            .valid_after(int((now - _EARLIER).timestamp()))
+            .valid_before(int((now + dt.timedelta(days=self.days)).timestamp()))
+            .sign(signer)
+        )
+        return {"certificate": certificate.public_bytes() + b"\n"}
+
+    def view(self, files: Mapping[str, str | Secret]) -> SSHCertificate:
+        """The certificate as text."""
+        return SSHCertificate(str(files["certificate"]).strip())
+
+
+def _authority(context: Context, name: str) -> Values:
+    """The one var of that name, of the member itself or of another role."""
+    if name in context.inputs:
+        return context.inputs[name]
+    found = context.peers[name]
+    if len(found) != 1:
+        machines = ", ".join(sorted(found)) or "no machine"
+        raise fault(f"one {name} has to sign, and {machines} has it", hint="let one machine play its role")
+    return next(iter(found.values()))
+
+
+def _names(context: Context, names: Names) -> list[str]:
+    found = list(dict.fromkeys(names(context)))
+    if not found:
+        raise fault("a certificate is for at least one name")
+    return found
+
+
+def _general(name: str) -> x509.GeneralName:
+    from cryptography import x509  # noqa: PLC0415 - as above
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _begun(subject: x509.Name, issuer: x509.Name, public: object, days: int) -> x509.CertificateBuilder:
+    from cryptography import x509  # noqa: PLC0415 - as above
+
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)  # type: ignore[arg-type]  # one of the library's key types
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _EARLIER)
+        .not_valid_after(now + dt.timedelta(days=days))
+    )
+
+
+def _pem(key: object) -> bytes:
+    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
+
+    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())  # type: ignore[attr-defined, no-any-return]
+
+
+def _text(certificate: x509.Certificate) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415 - as above
+
+    return certificate.public_bytes(Encoding.PEM)

@@ -1,0 +1,92 @@
+"""Key pairs: the private half is secret, the public half is text that peers may read in advance."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rolecall.model.vars import VarFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolecall.model.vars import Context
+    from rolecall_agent.content import Secret
+
+_HALVES = (VarFile("private"), VarFile("public", secret=False))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A key pair as service code sees it: the private half by reference, the public half as one line of text."""
+
+    private: Secret
+    public: str
+
+
+def _view(files: Mapping[str, str | Secret]) -> KeyPair:
+    private, public = files["private"], str(files["public"])
+    assert not isinstance(private, str)  # noqa: S101 - `files` says so
+    return KeyPair(private, public.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class SSHKeyPair:
+    """An Ed25519 key pair in OpenSSH's formats."""
+
+    files: tuple[VarFile, ...] = _HALVES
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:
+        """Makes both halves; the public one carries the var's name as comment."""
+        from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only when a key is made
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
+
+        key = Ed25519PrivateKey.generate()
+        private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
+        public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
+        return {"private": private, "public": public + f" {context.key}\n".encode()}
+
+    def view(self, files: Mapping[str, str | Secret]) -> KeyPair:
+        """The private half by reference, the public half as text."""
+        return _view(files)
+
+
+@dataclass(frozen=True, slots=True)
+class WireGuardKeyPair:
+    """A Curve25519 key pair as wg(8) writes it: 32 bytes each, in base64."""
+
+    files: tuple[VarFile, ...] = _HALVES
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
+        """Makes both halves."""
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: PLC0415 - as above
+
+        key = X25519PrivateKey.generate()
+        private = bytearray(key.private_bytes_raw())
+        # The bits that every use of the key fixes (RFC 7748, section 5) stand as `wg genkey` and the kernel have them.
+        private[0] &= 248
+        private[31] = private[31] & 127 | 64
+        return {"private": b64encode(private), "public": b64encode(key.public_key().public_bytes_raw())}
+
+    def view(self, files: Mapping[str, str | Secret]) -> KeyPair:
+        """The private half by reference, the public half as text."""
+        return _view(files)
+
+
+@dataclass(frozen=True, slots=True)
+class AgeKeyPair:
+    """An X25519 identity of age (age-encryption.org/v1) and its recipient."""
+
+    files: tuple[VarFile, ...] = _HALVES
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
+        """Makes both halves."""
+        from pyrage import x25519  # noqa: PLC0415 - as above
+
+        identity = x25519.Identity.generate()
+        return {"private": f"{identity}\n".encode(), "public": f"{identity.to_public()}\n".encode()}
+
+    def view(self, files: Mapping[str, str | Secret]) -> KeyPair:
+        """The private half by reference, the public half as text."""
+        return _view(files)

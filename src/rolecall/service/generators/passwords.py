@@ -1,0 +1,123 @@
+"""Passwords and other random secrets."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files as resource_files
+from typing import TYPE_CHECKING, Literal
+
+from rolecall.model.vars import VarFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolecall.model.vars import Context
+    from rolecall_agent.content import Secret
+
+_SIGNS = string.ascii_letters + string.digits  # what no shell, URL or configuration reads as something else
+
+
+@dataclass(frozen=True, slots=True)
+class SecretText:
+    """A secret as service code sees it."""
+
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordWithHash:
+    """A password as service code sees it: for who types it, and for who checks it."""
+
+    password: Secret
+    hash: Secret
+
+
+def _secret(files: Mapping[str, str | Secret], name: str) -> Secret:
+    found = files[name]
+    assert not isinstance(found, str)  # noqa: S101 - the generator's `files` say so
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Passphrase:
+    """Random words joined by ``-``, easy to type in an emergency.
+
+    Attributes:
+        words: How many; each adds 12.9 bits (EFF's long list has 7,776 words).
+    """
+
+    words: int = 6
+    files: tuple[VarFile, ...] = (VarFile("passphrase"),)
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
+        """Makes the passphrase."""
+        return {"passphrase": "-".join(secrets.choice(_words()) for _ in range(self.words)).encode()}
+
+    def view(self, files: Mapping[str, str | Secret]) -> SecretText:
+        """The passphrase by reference."""
+        return SecretText(_secret(files, "passphrase"))
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """Random letters and digits, and their hash as crypt(5) has it, for /etc/shadow and the like.
+
+    Attributes:
+        length: How many, 8 to 72, for bcrypt looks at no more; each adds 5.95 bits.
+    """
+
+    length: int = 24
+    files: tuple[VarFile, ...] = (VarFile("password"), VarFile("hash"))
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.length <= 72:  # noqa: PLR2004 - as the docstring says
+            raise ValueError(f"a password has 8 to 72 signs, not {self.length}")
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
+        """Makes the password and its bcrypt hash, which every libxcrypt checks."""
+        import bcrypt  # noqa: PLC0415 - only when a password is made
+
+        password = "".join(secrets.choice(_SIGNS) for _ in range(self.length)).encode()
+        return {"password": password, "hash": bcrypt.hashpw(password, bcrypt.gensalt(_ROUNDS))}
+
+    def view(self, files: Mapping[str, str | Secret]) -> PasswordWithHash:
+        """Both by reference: a hash lets whoever reads it try passwords."""
+        return PasswordWithHash(_secret(files, "password"), _secret(files, "hash"))
+
+
+_ROUNDS = 10  # of bcrypt, as a power of two: 60 ms; a random password needs no more
+
+
+@dataclass(frozen=True, slots=True)
+class RandomBytes:
+    """Random bytes.
+
+    Attributes:
+        length: How many, before they are written.
+        form: How they are written: as they are, or as text.
+    """
+
+    length: int = 32
+    form: Literal["raw", "hex", "base64"] = "base64"
+    files: tuple[VarFile, ...] = (VarFile("secret"),)
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
+        """Makes them."""
+        data = secrets.token_bytes(self.length)
+        written = {"raw": data, "hex": data.hex().encode(), "base64": b64encode(data)}
+        return {"secret": written[self.form]}
+
+    def view(self, files: Mapping[str, str | Secret]) -> SecretText:
+        """The bytes by reference."""
+        return SecretText(_secret(files, "secret"))
+
+
+@cache
+def _words() -> tuple[str, ...]:
+    """EFF's long word list, as the `diceware` distribution ships it."""
+    lines = (resource_files("diceware") / "wordlists" / "wordlist_en_eff.txt").read_text().splitlines()
+    return tuple(line.split()[-1] for line in lines if line[:5].isdigit())

@@ -1,0 +1,105 @@
+"""Who can read what, without decrypting anything.
+
+Each secret says beside itself to whose keys it is encrypted, for age files do not: their X25519 stanzas are anonymous.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rolecall.errors import Fault, Where
+from rolecall.vars import store
+from rolecall.vars.keys import admins, opener, sealer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rolecall.model.vars import VarKey
+    from rolecall.project import Project
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Sealed:
+    """One secret as it stands in the project.
+
+    Attributes:
+        key: Its var.
+        file: The name of the file in that.
+        folder: Where it stands.
+        recipients: The public keys that can read it; None where that is not said.
+    """
+
+    key: VarKey
+    file: str
+    folder: str
+    recipients: frozenset[str] | None
+
+    def __str__(self) -> str:
+        """As `rolecall vars list` names it."""
+        return f"{self.key}/{self.file}"
+
+
+def sealed(project: Project) -> list[Sealed]:
+    """All secrets, pending ones included; nothing is decrypted."""
+    return [
+        Sealed(key, file, folder, store.recipients(folder))
+        for base in (project.pending, project.vars)
+        for key, file, folder in store.secrets(base)
+    ]
+
+
+def wrong(project: Project) -> list[tuple[Sealed, Fault]]:
+    """The secrets that others can read than the admins, with what is wrong.
+
+    Raises:
+        Faults: When an admin's key is unusable.
+    """
+    names = {admin.public_key: admin.name for admin in admins(project)}
+    return [(each, _fault(each, names)) for each in sealed(project) if each.recipients != names.keys()]
+
+
+def fix(project: Project) -> list[Sealed]:
+    """Encrypts the secrets that are wrong anew, to the admins, and no others; their versions stay.
+
+    Returns:
+        What was encrypted anew.
+
+    Raises:
+        Faults: When one of them cannot be read, or there is no admin; nothing is written then.
+    """
+    with store.locked(project):
+        found = [each for each, _ in wrong(project)]
+        if found:
+            unseal, sealing = opener(), sealer(project)
+            plain = [(each, unseal(store.ciphertext(each.folder), Path(each.folder) / "secret")) for each in found]
+            for each, value in plain:
+                store.replace_secret(each.folder, sealing.seal(value), sealing.recipients)
+    return found
+
+
+def readable_by(project: Project, public_key: str) -> list[Sealed]:
+    """The secrets that a key can read."""
+    return [each for each in sealed(project) if each.recipients and public_key in each.recipients]
+
+
+def _fault(secret: Sealed, names: Mapping[str, str]) -> Fault:
+    where = Where(Path(secret.folder) / "secret")
+    hint = "`rolecall vars fix` encrypts it anew"
+    if secret.recipients is None:
+        return Fault(f"it is not said who can read {secret}", where, hint)
+    said = []
+    if surplus := secret.recipients - names.keys():
+        said.append(f"can be read by {', '.join(map(_short, sorted(surplus)))}, whose key is no admin's")
+    if lacking := names.keys() - secret.recipients:
+        said.append(f"cannot be read by {_listed(names[key] for key in lacking)}")
+    return Fault(f"{secret} {' and '.join(said)}", where, hint)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _short(public_key: str) -> str:
+    return public_key if len(public_key) <= 20 else f"{public_key[:12]}…{public_key[-6:]}"  # noqa: PLR2004 - as long as what is shown

@@ -1,0 +1,129 @@
+"""Who can read what: told without decrypting, mended without making values anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyrage
+import pytest
+
+from rolecall import vars as v
+from rolecall.errors import Faults
+from rolecall.model.vars import Recipe, VarKey
+from rolecall.service.generators import Passphrase, SSHKeyPair
+from rolecall.vars import store
+
+if TYPE_CHECKING:
+    from rolecall.project import Project
+
+KEYS = (VarKey("jon", "backup.ssh"), VarKey("sara", "backup.ssh"), VarKey("", "word"))
+
+
+@pytest.fixture
+def made(project: Project) -> Project:
+    generators = (SSHKeyPair(), SSHKeyPair(), Passphrase())
+    vars_ = v.make(project, [Recipe(key, generator, "x.y") for key, generator in zip(KEYS, generators, strict=True)])
+    v.promote(project, {key: vars_[key] for key in KEYS[:2]})  # the last one stays pending
+    return project
+
+
+@pytest.fixture
+def friend() -> pyrage.x25519.Identity:
+    return pyrage.x25519.Identity.generate()
+
+
+def texts(project: Project) -> dict[str, bytes]:
+    bases = (project.vars, project.pending)
+    return {str(path): path.read_bytes() for base in bases for path in base.rglob("*") if path.is_file()}
+
+
+def test_nothing_is_wrong_with_what_was_just_made(made: Project) -> None:
+    assert [str(each) for each in sorted(v.sealed(made))] == [
+        "shared/word/passphrase", "jon/backup.ssh/private", "sara/backup.ssh/private",
+    ]  # fmt: skip
+    before = texts(made)
+    assert v.wrong(made) == []
+    assert v.fix(made) == []
+    assert texts(made) == before
+
+
+def test_a_new_admin_reads_what_was_there_after_a_fix(made: Project, friend: pyrage.x25519.Identity) -> None:
+    v.add_admin(made, "friend", str(friend.to_public()))
+    assert len(v.wrong(made)) == 3
+    _, fault = v.wrong(made)[1]
+    assert fault.message == "jon/backup.ssh/private cannot be read by friend"
+    assert fault.where
+    assert fault.where.file == made.vars / "per-machine/jon/backup.ssh/private/secret"
+    values = v.decrypt(made, [(KEYS[0], "private"), (KEYS[2], "passphrase")])
+    versions = v.stored(made, KEYS)
+    assert len(v.fix(made)) == 3
+    assert v.wrong(made) == []
+    assert v.stored(made, KEYS) == versions
+    assert v.decrypt(made, list(values)) == values
+    sealed = store.ciphertext(store.file_folder(made.vars, KEYS[0], "private"))
+    assert pyrage.decrypt(sealed, [friend]) == values[KEYS[0], "private"]
+    before = texts(made)
+    assert v.fix(made) == []
+    assert texts(made) == before
+
+
+def test_who_is_no_admin_any_more_reads_nothing_after_a_fix(made: Project, friend: pyrage.x25519.Identity) -> None:
+    public = str(friend.to_public())
+    v.add_admin(made, "friend", public)
+    v.fix(made)
+    assert len(v.readable_by(made, public)) == 3
+    v.remove_admin(made, "friend")
+    _, fault = v.wrong(made)[1]
+    assert (
+        fault.message == f"jon/backup.ssh/private can be read by {public[:12]}…{public[-6:]}, whose key is no admin's"
+    )
+    v.fix(made)
+    assert v.readable_by(made, public) == []
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.decrypt(store.ciphertext(store.file_folder(made.vars, KEYS[0], "private")), [friend])
+
+
+def test_what_does_not_say_who_can_read_it_is_wrong(made: Project) -> None:
+    folder = Path(store.file_folder(made.vars, KEYS[0], "private"))
+    (folder / "recipients").unlink()
+    [(_, fault)] = v.wrong(made)
+    assert fault.message == "it is not said who can read jon/backup.ssh/private"
+    assert [str(each) for each in v.fix(made)] == ["jon/backup.ssh/private"]
+    assert v.wrong(made) == []
+
+
+def test_nothing_is_fixed_when_one_secret_cannot_be_read(made: Project, friend: pyrage.x25519.Identity) -> None:
+    v.add_admin(made, "friend", str(friend.to_public()))
+    (Path(store.file_folder(made.vars, KEYS[1], "private")) / "secret").write_bytes(b"damaged")
+    before = texts(made)
+    with pytest.raises(Faults, match="cannot read this secret"):
+        v.fix(made)
+    assert texts(made) == before
+
+
+def test_a_fix_that_was_killed_is_told_and_done_again(
+    made: Project, friend: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v.add_admin(made, "friend", str(friend.to_public()))
+    whole = v.decrypt(made, [(KEYS[0], "private")])
+    real, left = os.rename, 3
+
+    def rename(source: str, target: str) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        v.fix(made)
+    monkeypatch.setattr(os, "rename", real)
+    assert len(v.wrong(made)) == 2  # one is done, of another only the secret
+    assert v.decrypt(made, list(whole)) == whole
+    assert len(v.fix(made)) == 2
+    assert v.wrong(made) == []
+    assert not [path for path in texts(made) if Path(path).name.startswith(".")]
+    assert {path.stat().st_mode & 0o777 for path in made.vars.rglob("secret")} == {0o600}
