@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rolecall import pipeline
 from rolecall.model.inventory import Inventory
+from rolecall.model.vars import prompts_of
 from rolecall.service import describe
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def section(role: Role) -> Iterator[str]:
     for var in role.vars.values():
         files = ", ".join(f"`{file.name}` ({'secret' if file.secret else 'public'})" for file in var.generator.files)
         yield f"- `{var.name}`: {files}{needed(var.needs)}"
+        yield from (f"  - asks `{prompt.name}`: {prompt.description}" for prompt in prompts_of(var.generator))
     for publisher in role.publishers:
         interface = publisher.interface
         yield ""

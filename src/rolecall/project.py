@@ -5,13 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rolecall.errors import fault
+from rolecall.errors import Fault, Faults, Where, fault
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from rolecall.model.vars import Asker, Question
 
 INVENTORY_SUFFIXES = (".toml", ".yaml", ".json", ".nix", ".py")
 INVENTORY_NAMES = (*(f"inventory{suffix}" for suffix in INVENTORY_SUFFIXES), "inventory.yml", "flake.nix")
+
+
+def unanswered(questions: Sequence[Question]) -> Mapping[Question, bytes]:
+    """What an asker says that has nobody to ask.
+
+    Raises:
+        Faults: Always, a fault for each question.
+    """
+    hint = 'run it in a terminal, or give `--answers FILE` with `{"MACHINE/VAR/PROMPT": "…"}` in it'
+    raise Faults(
+        Fault(f"nobody is there to answer {question}: {question.prompt.description}", _asking(question), hint)
+        for question in questions
+    )
+
+
+def _asking(question: Question) -> Where:
+    """The role that wants an answer."""
+    instance, _, role = question.origin.partition(".")
+    return Where(keys=("instances", instance, "roles", role))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +43,14 @@ class Project:
     Attributes:
         root: The folder with the inventory.
         nix: Whether Nix itself is to evaluate what is written in Nix; otherwise it is read as data.
+        sandbox: Whether scripts of generators are confined.
+        asker: Who answers what generators ask.
     """
 
     root: Path
     nix: bool = False
+    sandbox: bool = True
+    asker: Asker = unanswered
 
     @property
     def keys(self) -> Path:

@@ -73,11 +73,17 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 @click.version_option(__version__, prog_name="rolecall", message="%(prog)s %(version)s")
 @click.option("-C", "--project", "folder", default=".", metavar="FOLDER", help="The project (default: here or above).")
 @click.option("--nix", is_flag=True, help="Have an inventory in Nix evaluated by Nix itself, not read as data.")
+@click.option("--no-sandbox", is_flag=True, help="Let scripts that make vars run without one.")
+@click.option(
+    "--answers", type=click.Path(path_type=Path), metavar="FILE", help="Answers to what generators ask (docs/vars.md)."
+)
 @click.pass_obj
-def rolecall(invocation: Invocation, folder: str, *, nix: bool) -> None:
+def rolecall(invocation: Invocation, folder: str, *, nix: bool, no_sandbox: bool, answers: Path | None) -> None:
     """Declare a distributed service once; every machine plays its role."""
     invocation.folder = Path(folder)
     invocation.nix = nix
+    invocation.sandbox = not no_sandbox
+    invocation.answers = answers
 
 
 def main() -> None:

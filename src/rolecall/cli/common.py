@@ -28,11 +28,15 @@ class Invocation:
         folder: Where the project is looked for.
         json: Whether to print one JSON document instead of text.
         nix: Whether Nix itself evaluates an inventory in Nix.
+        sandbox: Whether scripts of generators are confined.
+        answers: A file with answers to what generators ask.
     """
 
     folder: Path = field(default_factory=Path)
     json: bool = False
     nix: bool = False
+    sandbox: bool = True
+    answers: Path | None = None
 
     @property
     def project(self) -> Project:
@@ -41,7 +45,9 @@ class Invocation:
         Raises:
             Faults: When there is none.
         """
-        return Project(find_root(self.folder), self.nix)
+        from rolecall.cli.answers import asker  # noqa: PLC0415 - only where there is a project
+
+        return Project(find_root(self.folder), self.nix, self.sandbox, asker(self.answers))
 
     @property
     def lab(self) -> Lab | None:

@@ -102,6 +102,7 @@ def _text(found: Found) -> str:
 
 
 def _role_lines(role: Role[Any]) -> Iterator[str]:
+    from rolecall.model.vars import prompts_of  # noqa: PLC0415 - as above
     from rolecall.service import describe  # noqa: PLC0415 - as above
 
     yield f"role {role.name} ({describe.machines(role)}): {role.description}"
@@ -111,6 +112,7 @@ def _role_lines(role: Role[Any]) -> Iterator[str]:
     for var in role.vars.values():
         files = ", ".join(f"{file.name} ({'secret' if file.secret else 'public'})" for file in var.generator.files)
         yield f"  makes {var.name}: {files}{_needs_text(var.needs)}"
+        yield from (f"    asks {prompt.name}: {prompt.description}" for prompt in prompts_of(var.generator))
     for publisher in role.publishers:
         name, meaning = describe.interface_name(publisher.interface), describe.meaning(publisher.interface)
         yield f"  exports {name}{_needs_text(publisher.needs)}{meaning and f': {meaning}'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from rolecall.model.exports import Exported, Interface, InterfaceT
@@ -41,20 +41,61 @@ class VarFile:
     secret: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a person is asked for a var.
+
+    Attributes:
+        name: Unique in the var. Where the var has a file of that name, the answer is kept there; else it is forgotten.
+        description: What it is for, in words for who is asked.
+        kind: ``line``, shown while it is typed; ``hidden``, typed twice; ``multiline``, up to the end of input.
+    """
+
+    name: str
+    description: str
+    kind: Literal["line", "hidden", "multiline"] = "hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt of one var."""
+
+    key: VarKey
+    prompt: Prompt
+    origin: str
+
+    def __str__(self) -> str:
+        """``jon/mail.smtp/password``."""
+        return f"{self.key}/{self.prompt.name}"
+
+
+Asker = Callable[["Sequence[Question]"], "Mapping[Question, bytes]"]
+"""Asks a person, or a file of answers, all questions of a run at once.
+
+Raises:
+    Faults: When one stays without an answer.
+"""
+
+
 ValuesT_co = TypeVar("ValuesT_co", covariant=True)
 Published = Callable[..., "Sequence[Exported[Any]]"]
 """Gives what is published of an interface by machine, instance, role and service, each None for any."""
 
 
 class Generator(Protocol[ValuesT_co]):
-    """A recipe. Ready-made ones are in `rolecall.service.generators`; any frozen dataclass of this shape will do."""
+    """A recipe. Ready-made ones are in `rolecall.service.generators`; any frozen dataclass of this shape will do.
+
+    One that asks a person has ``prompts`` too, a tuple of `Prompt`.
+    """
 
     @property
     def files(self) -> tuple[VarFile, ...]:
         """What it makes, known without running it."""
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
-        """Makes every file of `files`. It runs on the controller and may use randomness, never the network.
+        """Makes every file of `files`, but for those of a prompt's name, which are there without it.
+
+        It runs on the controller and may use randomness, never the network.
 
         Raises:
             Faults: When an input is not usable.
@@ -81,12 +122,16 @@ class Context:
         settings: The member's settings.
         inputs: The vars of its own role that it needs, as this member has them, by name.
         peers: The vars of other roles that it needs: by name, then by the machine of each member of that role.
+        prompts: What was answered to its prompts, by name.
+        sandbox: Whether what it starts has to be confined.
     """
 
     key: VarKey
     settings: Any
     inputs: Mapping[str, Values]
     peers: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+    prompts: Values = field(default_factory=dict)
+    sandbox: bool = True
     _interfaces: tuple[type[Interface], ...] = ()
     _published: Published | None = None
 
@@ -108,6 +153,11 @@ class Context:
             what = f"exports of {interface.__name__}"
             raise NotDeclaredError(f"this step reads {what} and does not declare it in its needs=")
         return self._published(interface, machine, instance, role, service)
+
+
+def prompts_of(generator: Generator[Any]) -> tuple[Prompt, ...]:
+    """What a person is asked for a generator; most ask nothing, and need not say so."""
+    return getattr(generator, "prompts", ())
 
 
 @dataclass(frozen=True, slots=True)

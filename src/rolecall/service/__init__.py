@@ -4,17 +4,20 @@ A module is a Python package or file with a `Service`; shipped services use noth
 """
 
 from rolecall.model.exports import Exported, Interface
-from rolecall.model.vars import Context, Generator, VarFile
+from rolecall.model.vars import Context, Generator, Prompt, VarFile
 from rolecall.service.contract import ContractError, NoSettings, Role, Service, Var
 from rolecall.service.generators import (
     AgeKeyPair,
     Certificate,
     CertificateAuthority,
+    Function,
     KeyPair,
     Passphrase,
     Password,
     PasswordWithHash,
+    Prompted,
     RandomBytes,
+    Script,
     SecretText,
     SSHCertificate,
     SSHHostCertificate,
@@ -57,6 +60,7 @@ __all__ = [
     "Directory",
     "Exported",
     "File",
+    "Function",
     "Generator",
     "Group",
     "Interface",
@@ -67,12 +71,15 @@ __all__ = [
     "Passphrase",
     "Password",
     "PasswordWithHash",
+    "Prompt",
+    "Prompted",
     "RandomBytes",
     "Resource",
     "Role",
     "SSHCertificate",
     "SSHHostCertificate",
     "SSHKeyPair",
+    "Script",
     "Secret",
     "SecretRef",
     "SecretText",

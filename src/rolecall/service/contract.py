@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.inventory import NAME_PATTERN
-from rolecall.model.vars import VarFile
+from rolecall.model.vars import Prompt, VarFile
 from rolecall.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -262,6 +262,13 @@ def _require_generator(generator: object, what: str) -> None:
         raise ContractError(f"{what} is made by {_named(generator)}, which is no generator (files, generate, view)")
     if len({file.name for file in files}) < len(files):
         raise ContractError(f"{what} has two files of one name")
+    prompts = getattr(generator, "prompts", ())
+    if not (isinstance(prompts, tuple) and all(isinstance(prompt, Prompt) for prompt in prompts)):
+        raise ContractError(f"{what} has prompts that are no tuple of Prompt")
+    for prompt in prompts:
+        _require_name(prompt.name, f"{what}: prompt")
+    if len({prompt.name for prompt in prompts}) < len(prompts):
+        raise ContractError(f"{what} has two prompts of one name")
 
 
 def _function(function: FunctionT, what: str) -> FunctionT:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from rolecall.model.vars import prompts_of
 from rolecall.service.contract import Var
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ def _role(role: Role[Any]) -> dict[str, Any]:
         "vars": {
             var.name: {file.name: "secret" if file.secret else "public" for file in var.generator.files}
             for var in role.vars.values()
+        },
+        "prompts": {
+            var.name: {prompt.name: prompt.description for prompt in prompts}
+            for var in role.vars.values()
+            if (prompts := prompts_of(var.generator))
         },
         "needs": {var.name: named(var.needs) for var in role.vars.values() if var.needs},
         "exports": [

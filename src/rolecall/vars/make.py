@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rolecall.errors import Fault, Faults, Where, fault, raised_at
-from rolecall.model.vars import Context, NotDeclaredError, StoredFile
+from rolecall.model.vars import Context, NotDeclaredError, Question, StoredFile, prompts_of
 from rolecall.vars import store
 from rolecall.vars.keys import sealer
 
@@ -68,8 +68,10 @@ def making(project: Project, recipes: Iterable[Recipe]) -> Iterator[Making]:
     if not run.missing:
         yield run
         return
+    missing = set(run.missing)
+    answers = _asked(project, [recipe for recipe in unique if recipe.key in missing])  # before others have to wait
     with store.locked(project):
-        run = Making(project, unique)  # asked again: whoever held the lock may have made them
+        run = Making(project, unique, answers)  # looked at again: whoever held the lock may have made them
         yield run
         store.write_pending(project, run.made, run.recipients)
 
@@ -82,9 +84,12 @@ class Making:
         made: What was made, ready to be stored: versions and data, secret data encrypted.
     """
 
-    def __init__(self, project: Project, recipes: Sequence[Recipe]) -> None:
+    def __init__(
+        self, project: Project, recipes: Sequence[Recipe], answers: Mapping[Question, bytes] | None = None
+    ) -> None:
         keys = [recipe.key for recipe in recipes]
         self._project = project
+        self._answers = dict(answers or {})
         self._waiting = store.read(project.pending, keys)  # first: vars move from there to what is kept
         self._kept = store.read(project.vars, keys)
         self._values: dict[VarKey, Values] = {}
@@ -127,7 +132,16 @@ class Making:
                 inputs = {name: self._value(recipe, needed) for name, needed in recipe.inputs}
                 there = self._made(
                     recipe,
-                    Context(key, recipe.settings, _Needs(inputs), _Needs(peers), recipe.interfaces, published),
+                    Context(
+                        key,
+                        recipe.settings,
+                        _Needs(inputs),
+                        _Needs(peers),
+                        self._answered(recipe),
+                        self._project.sandbox,
+                        recipe.interfaces,
+                        published,
+                    ),
                 )
             found[key] = there
         return found
@@ -142,6 +156,13 @@ class Making:
             file.name: StoredFile(file.secret, version, "" if file.secret else data.decode())
             for file, (version, data) in made.items()
         }
+
+    def _answered(self, recipe: Recipe) -> Values:
+        """The answers to a var's prompts; asked for now where it was not known that it would be made."""
+        questions = _questions(recipe)
+        if any(question not in self._answers for question in questions):
+            self._answers |= _asked(self._project, [recipe])
+        return {question.prompt.name: self._answers[question] for question in questions}
 
     @cached_property
     def _sealer(self) -> Sealer:
@@ -164,6 +185,16 @@ class Making:
                 name: opened[key, name] if file.secret else file.public.encode() for name, file in var.items()
             }
         return self._values[key]
+
+
+def _questions(recipe: Recipe) -> list[Question]:
+    return [Question(recipe.key, prompt, recipe.origin) for prompt in prompts_of(recipe.generator)]
+
+
+def _asked(project: Project, recipes: Iterable[Recipe]) -> Mapping[Question, bytes]:
+    """The answers to all prompts of these vars."""
+    questions = [question for recipe in recipes for question in _questions(recipe)]
+    return project.asker(questions) if questions else {}
 
 
 class _Needs(dict[str, T]):
@@ -228,7 +259,8 @@ def _misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
 def _generate(recipe: Recipe, context: Context) -> dict[str, bytes]:
     what = f"{_named(recipe)}, made by {type(recipe.generator).__name__},"
     try:
-        values = dict(recipe.generator.generate(context))
+        kept = {file.name for file in recipe.generator.files} & context.prompts.keys()
+        values = {name: context.prompts[name] for name in kept} | dict(recipe.generator.generate(context))
     except Faults as error:
         raise Faults(
             Fault(f"{_named(recipe)}: {each.message}", each.where, each.hint) for each in error.faults

@@ -9,19 +9,24 @@ from rolecall.service.generators.certificates import (
 )
 from rolecall.service.generators.keys import AgeKeyPair, KeyPair, SSHKeyPair, WireGuardKeyPair
 from rolecall.service.generators.passwords import Passphrase, Password, PasswordWithHash, RandomBytes, SecretText
+from rolecall.service.generators.programs import Function, Script
+from rolecall.service.generators.prompts import Prompted
 
 __all__ = [
     "AgeKeyPair",
     "Certificate",
     "CertificateAuthority",
+    "Function",
     "KeyPair",
     "Passphrase",
     "Password",
     "PasswordWithHash",
+    "Prompted",
     "RandomBytes",
     "SSHCertificate",
     "SSHHostCertificate",
     "SSHKeyPair",
+    "Script",
     "SecretText",
     "TLSCertificate",
     "WireGuardKeyPair",

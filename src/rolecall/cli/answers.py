@@ -1,0 +1,68 @@
+"""Who answers what generators ask: a file or the environment, and a person for the rest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from rolecall.errors import Where, fault
+from rolecall.project import unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from rolecall.model.vars import Asker, Question
+
+VARIABLE = "ROLECALL_ANSWERS"
+
+
+def asker(file: Path | None) -> Asker:
+    """Gives answers from a file, or from the JSON text in ``$ROLECALL_ANSWERS``; a person at a terminal gives the rest.
+
+    Args:
+        file: JSON: an object of texts by ``MACHINE/VAR/PROMPT``.
+    """
+
+    def ask(questions: Sequence[Question]) -> Mapping[Question, bytes]:
+        known = _known(file)
+        answers = {question: known[str(question)].encode() for question in questions if str(question) in known}
+        left = [question for question in questions if question not in answers]
+        if left and not sys.stdin.isatty():
+            return unanswered(left)
+        return answers | dict(_asked(left))
+
+    return ask
+
+
+def _known(file: Path | None) -> Mapping[str, str]:
+    from rolecall.inventory.files import text  # noqa: PLC0415 - where something is asked
+    from rolecall.inventory.notations.json_text import value  # noqa: PLC0415 - as above
+
+    if file is None and VARIABLE not in os.environ:
+        return {}
+    found = value(text(file) if file else os.environ[VARIABLE])
+    if isinstance(found, dict) and all(isinstance(answer, str) for answer in found.values()):
+        return found
+    where = Where(file) if file else None
+    hint = 'write `{"MACHINE/VAR/PROMPT": "…"}`'
+    raise fault(f"{'the answers' if file else VARIABLE} must be an object of texts in JSON", where=where, hint=hint)
+
+
+def _asked(questions: Sequence[Question]) -> Iterable[tuple[Question, bytes]]:
+    """Asks a person, on the standard error stream: what a command prints is its own."""
+    if questions:
+        click.echo(f"{len(questions)} values are asked for, each once:", err=True)
+    for question in questions:
+        prompt = question.prompt
+        text = f"{question} (for {question.origin}): {prompt.description}"
+        if prompt.kind == "multiline":
+            click.echo(f"{text}\nend with Ctrl-D on a line of its own:", err=True)
+            answer = sys.stdin.read()
+        else:
+            hidden = prompt.kind == "hidden"
+            answer = click.prompt(text, hide_input=hidden, confirmation_prompt=hidden, err=True)
+        yield question, answer.encode()

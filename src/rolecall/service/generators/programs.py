@@ -1,0 +1,183 @@
+"""Generators that an author writes as a function or as a shell script."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rolecall.errors import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rolecall.model.vars import Context, Prompt, Values, VarFile
+    from rolecall_agent.content import Secret
+
+SECONDS: Final = 60
+
+# What a script sees of this machine: programs and what they need, nothing of a person's.
+_SEEN: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/run/current-system/sw")
+_SETTINGS: Final = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl", "/etc/pki")
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
+
+# Files come and go through the standard streams, so that with a sandbox none stands on this machine, not even after
+# a kill. Of a script that fails its line is told, not its words: those may quote a secret.
+_AROUND: Final = """
+set -eu
+umask 077
+cd "$1"
+mkdir out home
+tar -xf -
+export in="$1/in" prompts="$1/prompts" out="$1/out" HOME="$1/home" TMPDIR="$1/home"
+status=0
+if [ "$(head -c 2 script)" = '#!' ]; then
+  chmod 700 script
+  ./script </dev/null >&2 || status=$?
+else
+  printf '%s\\n' 'trap '\\''echo "$LINENO" >"$out/../line"'\\'' ERR' >start
+  bash -c 'set -Eeuo pipefail; . "$1"; . "$2"' bash ./start ./script </dev/null >&2 || status=$?
+fi
+[ "$status" = 0 ] || rm -rf out/* in prompts script
+tar -cf - out $(ls line 2>/dev/null)
+exit "$status"
+"""
+
+
+def _unchanged(files: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
+    return dict(files)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the module makes the files. It runs in this process and may read what its var needs.
+
+    Attributes:
+        function: Gives each file's content, from the context.
+        files: What it makes. A file of a prompt's name holds the answer, unless the function gives it.
+        prompts: What a person is asked for it.
+    """
+
+    function: Callable[[Context], Mapping[str, bytes]]
+    files: tuple[VarFile, ...]
+    prompts: tuple[Prompt, ...] = ()
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:
+        """Calls the function."""
+        return self.function(context)
+
+    def view(self, files: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
+        """By file: text where it is public, else a reference."""
+        return _unchanged(files)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A shell script makes the files, without network, in an empty folder, with nothing of a person's environment.
+
+    It finds vars that it needs as ``$in/NAME/FILE`` (of other roles ``$in/NAME/MACHINE/FILE``), answers as
+    ``$prompts/NAME``, and writes ``$out/FILE``. Bash runs it, and it ends at the first command that fails; one that
+    begins with ``#!`` is run by what that names.
+
+    Attributes:
+        script: Its text.
+        files: What it makes. A file of a prompt's name holds the answer, unless the script writes it.
+        prompts: What a person is asked for it.
+    """
+
+    script: str
+    files: tuple[VarFile, ...]
+    prompts: tuple[Prompt, ...] = ()
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:
+        """Runs it.
+
+        Raises:
+            Faults: When it fails or takes longer than `SECONDS`; or there is no sandbox and none has been waived.
+        """
+        given = {"script": self.script.encode()}
+        given |= {f"prompts/{name}": answer for name, answer in context.prompts.items()}
+        given |= {
+            f"in/{name}/{file}": value for name, values in context.inputs.items() for file, value in values.items()
+        }
+        for name, machines in context.peers.items():
+            for machine, values in machines.items():
+                given |= {f"in/{name}/{machine}/{file}": value for file, value in values.items()}
+        with _prefix(sandbox=context.sandbox) as (prefix, folder):
+            status, made = _run([*prefix, "/bin/sh", "-c", _AROUND, "sh", folder], given)
+        if status:
+            line = f" in line {made['line'].decode().strip()}" if "line" in made else ""
+            what = "a program that is not there" if status == 127 else f"exit status {status}"  # noqa: PLR2004 - sh(1)
+            raise fault(f"its script ends{line} with {what}", hint="what it prints is not shown: it may be secret")
+        return {name.removeprefix("out/"): value for name, value in made.items() if name.startswith("out/")}
+
+    def view(self, files: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
+        """By file: text where it is public, else a reference."""
+        return _unchanged(files)
+
+
+@contextlib.contextmanager
+def _prefix(*, sandbox: bool) -> Iterator[tuple[list[str], str]]:
+    """The arguments before a command that confine it, and an empty folder as it sees it."""
+    if not sandbox:
+        memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of our own in it
+        with tempfile.TemporaryDirectory(prefix="rolecall-", dir=memory if memory.is_dir() else None) as folder:
+            yield ["env", "-i", f"PATH={_PATH}"], folder
+        return
+    if not shutil.which("bwrap"):
+        hint = "apt-get install bubblewrap; or let scripts run without a sandbox: `rolecall --no-sandbox …`"
+        raise fault("scripts run in a sandbox, and there is no `bwrap` here", hint=hint)
+    argv = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--setenv", "PATH", _PATH]
+    for path in map(Path, _SEEN):
+        if path.is_symlink() and path.parent == Path("/"):
+            argv += ["--symlink", str(path.readlink()), str(path)]
+        elif path.exists():
+            argv += ["--ro-bind", str(path), str(path)]
+    for setting in _SETTINGS:
+        argv += ["--ro-bind-try", setting, setting]
+    yield [*argv, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/tmp/work"], "/tmp/work"  # noqa: S108 - its own
+
+
+def _run(argv: Sequence[str], given: Values) -> tuple[int, Values]:
+    """Exit status and files of a command that takes and gives a tar file; nothing is kept of what it says."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            packed, _ = process.communicate(_packed(given), SECONDS)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise fault(f"its script has not ended in {SECONDS} seconds") from None
+            raise
+    try:
+        return process.returncode, _unpacked(packed)
+    except tarfile.TarError:
+        return process.returncode or 1, {}
+
+
+def _packed(files: Values) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o600
+            tar.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def _unpacked(data: bytes) -> Values:
+    """The plain files of a tar file."""
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for entry in tar:
+            if entry.isfile() and (content := tar.extractfile(entry)):
+                found[entry.name] = content.read()
+    return found

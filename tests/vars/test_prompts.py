@@ -1,0 +1,160 @@
+"""What a person is asked: once, together, before anything is made; from a file where nobody is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall import vars as v
+from rolecall.errors import Faults
+from rolecall.model.vars import Prompt, Recipe, VarFile, VarKey
+from rolecall.service import Function, Passphrase, Prompted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rolecall.model.vars import Question
+    from rolecall.project import Project
+
+SMTP = Prompted("password", "The password of the mail account")
+TOKEN = Function(
+    lambda context: {"token": b"<" + context.prompts["seed"] + b">"},
+    (VarFile("token"),),
+    (Prompt("seed", "Anything", "line"),),
+)
+JON, SARA = VarKey("jon", "mail.smtp"), VarKey("sara", "mail.token")
+RECIPES = [
+    Recipe(JON, SMTP, "mail.relay"),
+    Recipe(SARA, TOKEN, "mail.relay"),
+    Recipe(VarKey("", "word"), Passphrase(), "mail.relay"),
+]
+
+
+class Person:
+    """Answers, and remembers what was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.asked: list[list[str]] = []
+
+    def __call__(self, questions: Sequence[Question]) -> Mapping[Question, bytes]:
+        self.asked.append([str(question) for question in questions])
+        return {question: self.answers.pop(0).encode() for question in questions}
+
+
+def test_all_is_asked_together_and_kept_where_there_is_a_file_for_it(project: Project) -> None:
+    person = Person("s3cret", "seed")
+    project = replace(project, asker=person)
+    v.make(project, RECIPES)
+    assert person.asked == [["jon/mail.smtp/password", "sara/mail.token/seed"]]
+    assert v.decrypt(project, [(JON, "password"), (SARA, "token")]) == {
+        (JON, "password"): b"s3cret",
+        (SARA, "token"): b"<seed>",
+    }
+    v.make(project, RECIPES)
+    assert len(person.asked) == 1
+    texts = b"".join(path.read_bytes() for path in project.root.rglob("*") if path.is_file())
+    assert b"seed" not in texts
+    assert b"s3cret" not in texts
+
+
+def test_where_nobody_answers_nothing_is_made_and_every_question_is_told(project: Project) -> None:
+    with pytest.raises(Faults) as caught:
+        v.make(project, RECIPES)
+    assert [fault.message for fault in caught.value.faults] == [
+        "nobody is there to answer jon/mail.smtp/password: The password of the mail account",
+        "nobody is there to answer sara/mail.token/seed: Anything",
+    ]
+    assert v.pending(project) == {}
+
+
+MODULE = """
+from rolecall.service import File, Member, Prompted, Script, Prompt, Service, VarFile, secret_file
+
+service = Service("mail", description="Sends mail.")
+relay = service.role("relay", description="Relays.")
+smtp = relay.var("smtp", Prompted("password", "The password of the mail account"))
+mark = relay.var("mark", Script('tr a-z A-Z <"$prompts/name" >"$out/mark"', (VarFile("mark", secret=False),),
+    (Prompt("name", "Its name", "line"),)), needs=[])
+
+@relay.configure
+def configure(me: Member):
+    yield secret_file(me[smtp]["password"])
+    yield File(me.path("mark"), me[mark]["mark"])
+"""
+INVENTORY = """
+[machines.jon]
+deploy.targetHost = "dir:targets/jon"
+[instances.mail]
+module.input = "self"
+roles.relay.machines.jon = {}
+"""
+ANSWERS = {"jon/mail.smtp/password": "s3cret", "jon/mail.mark/name": "abc"}
+
+
+@pytest.fixture
+def mail(project: Project) -> Project:
+    (project.root / "modules").mkdir()
+    (project.root / "modules/mail.py").write_text(MODULE)
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    return project
+
+
+def rolecall(project: Project, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "rolecall", "--no-sandbox", "-C", str(project.root), *words]
+    return subprocess.run(
+        argv, env=os.environ | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_run_that_nobody_attends_takes_answers_from_a_file_or_the_environment(mail: Project, tmp_path: Path) -> None:
+    done = rolecall(mail, "vars", "generate")
+    assert done.returncode == 1
+    assert "nobody is there to answer jon/mail.smtp/password: The password of the mail account" in done.stderr
+    assert "nobody is there to answer jon/mail.mark/name: Its name" in done.stderr
+    (tmp_path / "answers.json").write_text('{"jon/mail.smtp/password": 5}')
+    done = rolecall(mail, "--answers", str(tmp_path / "answers.json"), "plan")
+    assert "the answers must be an object of texts in JSON" in done.stderr
+    done = rolecall(mail, "plan", ROLECALL_ANSWERS=json.dumps({"jon/mail.smtp/password": "s3cret"}))
+    assert (done.returncode, done.stderr.count("nobody is there")) == (1, 1)
+    (tmp_path / "answers.json").write_text(json.dumps(ANSWERS))
+    done = rolecall(mail, "--answers", str(tmp_path / "answers.json"), "plan")
+    assert done.returncode == 0, done.stderr
+    done = rolecall(mail, "update", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+    root = mail.root / "targets/jon"
+    assert (root / "run/rolecall/secrets/mail.smtp/password").read_text() == "s3cret"
+    assert next(root.glob("etc/rolecall/mail/mark")).read_text() == "ABC"
+
+
+def test_a_person_at_a_terminal_is_asked(mail: Project) -> None:
+    argv = [sys.executable, "-m", "rolecall", "--no-sandbox", "-C", str(mail.root), "vars", "generate"]
+    person, terminal = pty.openpty()
+    with subprocess.Popen(argv, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True) as process:
+        os.close(terminal)
+        said = b""
+        for waited, typed in ((b"account: ", b"s3cret"), (b"confirmation: ", b"s3cret"), (b"Its name: ", b"abc")):
+            while waited not in said:
+                said += os.read(person, 1000)
+            os.write(person, typed + b"\n")
+            said = said.replace(waited, b"")
+        while True:
+            try:
+                said += os.read(person, 1000)
+            except OSError:  # as Linux tells of the other end's close
+                break
+    assert process.returncode == 0, said
+    assert b"2 values are asked for" in said
+    assert b"s3cret" not in said
+    assert v.decrypt(mail, [(VarKey("jon", "mail.smtp"), "password")]) == {
+        (VarKey("jon", "mail.smtp"), "password"): b"s3cret"
+    }
