@@ -38,7 +38,7 @@ from rolecall.service.member import Host
 from rolecall.service.registry import Found, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
@@ -368,9 +368,9 @@ def write_schema(project: Project) -> tuple[Fault, ...]:
     return warnings
 
 
-def _run_steps(project: Project, found: Members, world: World) -> None:
+def _run_steps(project: Project, found: Members, world: World, rotate: Container[VarKey] = ()) -> None:
     steps = in_order(steps_of(found.membership))
-    with var_store.making(project, recipes_of(steps)) as making:
+    with var_store.making(project, recipes_of(steps), rotate) as making:
         run_steps(steps, found.loaded.inventory, world, making)
 
 
@@ -395,6 +395,32 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
     kept = var_store.stored_all(project)
     var_store.promote(project, world.vars)
     return [key for key in world.vars if key not in kept]
+
+
+def rotate(project: Project, lab: Lab | None, names: Sequence[str]) -> list[VarKey]:
+    """Makes vars anew, and the vars that read them, into the pending set: the next update puts them in place.
+
+    Args:
+        project: The project.
+        lab: The project's lab while it is up.
+        names: Vars, as ``rolecall vars list`` names them, without the file.
+
+    Returns:
+        Those that were made.
+
+    Raises:
+        Faults: As `check`; when there is no such var; when a step fails. Nothing is made then.
+    """
+    found = check(project)
+    known = {str(recipe.key): recipe.key for recipe in recipes_of(steps_of(found.membership))}
+    if unknown := [name for name in names if name not in known]:
+        hints = {name: nearest(name, known, what="vars") for name in unknown}
+        raise Faults(Fault(f"the inventory asks for no var {name!r}", hint=hint) for name, hint in hints.items())
+    before = var_store.pending(project)
+    with _placed(found.loaded):
+        world = gather(found.membership, _hosts(project, found.loaded, lab))
+        _run_steps(project, found, world, {known[name] for name in names})
+    return [key for key, var in var_store.pending(project).items() if before.get(key) != var]
 
 
 def services(project: Project | None) -> tuple[list[Found], list[Fault]]:

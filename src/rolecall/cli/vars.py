@@ -143,6 +143,20 @@ def generate(invocation: Invocation) -> None:
 
 
 @vars_.command()
+@click.argument("keys", nargs=-1, required=True)
+@click.pass_obj
+def rotate(invocation: Invocation, keys: tuple[str, ...]) -> None:
+    """Make the vars KEYS anew, and the vars that read them. The next update puts the new values in place of the old.
+
+    Until then the old ones stay where they are: `plan` shows what will change, `vars discard` drops the new ones.
+    """
+    from rolecall import pipeline  # noqa: PLC0415
+
+    made = pipeline.rotate(invocation.project, invocation.lab, keys)
+    _tell(invocation, "made anew, pending:", made, "nothing was made")
+
+
+@vars_.command()
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj

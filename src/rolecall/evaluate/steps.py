@@ -7,6 +7,8 @@ it. So there is one topological order over vars and interfaces; a circle is a fa
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -194,9 +196,19 @@ def _recipes(instance: str, var: Var[Any], casts: Mapping[str, Cast]) -> tuple[R
             ),
             peers=peers,
             interfaces=interfaces,
+            validation=_validation(instance, var, settings) if var.validation else "",
         )
         for machine, settings in casts[var.role.name].settings.items()
     )
+
+
+def _validation(instance: str, var: Var[Any], settings: object) -> str:
+    """A digest of what a var is made for: lower-case hex SHA-256."""
+    assert var.validation  # noqa: S101 - the caller looks
+    role = var.role
+    with calling(role.service, f"the validation of {instance}.{role.name}: {var.name}", instance):
+        said = json.dumps(var.validation(settings), sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def declared_state(inventory: Inventory) -> list[Exported[State]]:

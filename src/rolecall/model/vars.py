@@ -172,6 +172,7 @@ class Recipe:
         inputs: Vars of the same member whose values the generator reads, by the names it knows them under.
         peers: Vars of other roles likewise, by name and machine; one table, shared by all members of the role.
         interfaces: What of the exports the generator reads.
+        validation: A digest of what it is made for: when that changes it is made anew, and so is what reads it.
     """
 
     key: VarKey
@@ -181,6 +182,7 @@ class Recipe:
     inputs: tuple[tuple[str, VarKey], ...] = ()
     peers: Mapping[str, Mapping[str, VarKey]] = field(default_factory=dict)
     interfaces: tuple[type[Interface], ...] = ()
+    validation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,12 +45,14 @@ class Var(Generic[ValuesT]):
         name: Unique in the service; the var of a member is called ``INSTANCE.NAME``.
         generator: How it is made.
         needs: What must be there before it is made: all that its generator may read (see `Context`).
+        validation: Gives of a member's settings what the var is made for, as data that JSON can hold.
     """
 
     role: Role[Any]
     name: str
     generator: Generator[ValuesT]
     needs: tuple[Need, ...] = ()
+    validation: Callable[[Any], object] | None = None
 
 
 Need = Var[Any] | type[Interface]
@@ -98,13 +100,22 @@ class Role(Generic[SettingsT]):
     configurers: list[Callable[[Any], Iterable[Resource]]] = field(default_factory=list)
     checkers: list[Callable[[Any], Iterable[Check]]] = field(default_factory=list)
 
-    def var(self, name: str, generator: Generator[ValuesT], *, needs: Iterable[Need] = ()) -> Var[ValuesT]:
+    def var(
+        self,
+        name: str,
+        generator: Generator[ValuesT],
+        *,
+        needs: Iterable[Need] = (),
+        validation: Callable[[SettingsT], object] | None = None,
+    ) -> Var[ValuesT]:
         """Declares a var that is made once for every member of this role.
 
         Args:
             name: Unique in the service.
             generator: How it is made.
             needs: Vars of this service and interfaces: the generator may read these, and no others.
+            validation: Gives of a member's settings what the var is made for, as data that JSON can hold. When that
+                changes, the var is made anew, and so are the vars that read it.
 
         Raises:
             ContractError: When the service has a var of that name, or the generator or a need is none.
@@ -114,7 +125,8 @@ class Role(Generic[SettingsT]):
         if any(name in role.vars for role in self.service.roles.values()):
             raise ContractError(f"{self.service.name} declares the var {name!r} twice")
         _require_generator(generator, what)
-        self.vars[name] = handle = Var(self, name, generator, _readable(needs, self.service, what))
+        checked = _function(validation, f"{what}: its validation") if validation else None
+        self.vars[name] = handle = Var(self, name, generator, _readable(needs, self.service, what), checked)
         return handle
 
     def exports(

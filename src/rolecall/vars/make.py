@@ -7,6 +7,7 @@ import secrets
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +17,7 @@ from rolecall.vars import store
 from rolecall.vars.keys import sealer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from rolecall.model.vars import Published, Recipe, StoredVar, Values, VarFile, VarKey
     from rolecall.project import Project
@@ -53,54 +54,69 @@ def make(project: Project, recipes: Sequence[Recipe]) -> dict[VarKey, StoredVar]
 
 
 @contextmanager
-def making(project: Project, recipes: Iterable[Recipe]) -> Iterator[Making]:
+def making(project: Project, recipes: Iterable[Recipe], rotate: Container[VarKey] = ()) -> Iterator[Making]:
     """Makes vars step by step. When the block ends well, all that it made is in the pending set; else nothing is.
 
     Args:
         project: The project.
         recipes: Every var that the block will ask for.
+        rotate: Those to be made anew, whatever there is.
 
     Raises:
         Faults: When recipes contradict each other or do not fit what is stored.
     """
     unique = list(_unique(recipes).values())
-    run = Making(project, unique)
+    run = Making(project, unique, rotate=rotate)
     if not run.missing:
         yield run
         return
     missing = set(run.missing)
     answers = _asked(project, [recipe for recipe in unique if recipe.key in missing])  # before others have to wait
     with store.locked(project):
-        run = Making(project, unique, answers)  # looked at again: whoever held the lock may have made them
+        run = Making(project, unique, answers, rotate)  # looked at again: whoever held the lock may have made them
         yield run
-        store.write_pending(project, run.made, run.recipients)
+        store.write_pending(project, run.made, run.recipients, run.notes)
 
 
 class Making:
     """The vars of one run: those that there are, and those that it makes. Values stay in memory.
 
     Attributes:
-        missing: The vars that are not there, or are pending in a form that does not fit any more.
+        missing: The vars that are not there, are made for something else, or pending in a form that does not fit.
         made: What was made, ready to be stored: versions and data, secret data encrypted.
+        notes: By var, what is noted beside it: the one that it replaces, and what it was made for.
     """
 
     def __init__(
-        self, project: Project, recipes: Sequence[Recipe], answers: Mapping[Question, bytes] | None = None
+        self,
+        project: Project,
+        recipes: Sequence[Recipe],
+        answers: Mapping[Question, bytes] | None = None,
+        rotate: Container[VarKey] = (),
     ) -> None:
         keys = [recipe.key for recipe in recipes]
         self._project = project
         self._answers = dict(answers or {})
-        self._waiting = store.read(project.pending, keys)  # first: vars move from there to what is kept
-        self._kept = store.read(project.vars, keys)
+        self._waiting, self._kept = store.look(project, keys)
+        self.notes: dict[VarKey, dict[str, str]] = {}
         self._values: dict[VarKey, Values] = {}
         self.made: dict[VarKey, dict[VarFile, tuple[str, bytes]]] = {}
         found = self._waiting | self._kept
-        unfit = [recipe for recipe in recipes if _kinds(found.get(recipe.key, {})) != _wanted(recipe)]
+        self._anew = {
+            recipe.key
+            for recipe in recipes
+            if recipe.key in found and (recipe.key in rotate or self._made_for_else(recipe))
+        }
+        unfit = [
+            recipe
+            for recipe in recipes
+            if recipe.key not in self._anew and _kinds(found.get(recipe.key, {})) != _wanted(recipe)
+        ]
         if faults := [_misfit(project, each, self._kept[each.key]) for each in unfit if each.key in self._kept]:
             raise Faults(faults)
         for recipe in unfit:
             self._waiting.pop(recipe.key, None)
-        self.missing = [recipe.key for recipe in unfit]
+        self.missing = [*(recipe.key for recipe in unfit), *self._anew]
 
     def make(self, recipes: Sequence[Recipe], published: Published, *, anew: bool = False) -> dict[VarKey, StoredVar]:
         """The vars of recipes, after those that are missing are made.
@@ -119,8 +135,9 @@ class Making:
         peers: dict[str, Mapping[str, Values]] = {}
         for recipe in recipes:
             key = recipe.key
-            there = self._kept.get(key)
-            if there is None and not (anew or any(needed in self.made for _, needed in recipe.inputs)):
+            there = None if self._outdated(recipe) else self._kept.get(key)
+            stale = anew or key in self._anew or any(needed in self.made for _, needed in recipe.inputs)
+            if there is None and not stale:
                 there = self._waiting.get(key)
             if there is None:
                 if recipe.peers is not shared:  # one table for all members of a role
@@ -146,9 +163,28 @@ class Making:
             found[key] = there
         return found
 
+    def _made_for_else(self, recipe: Recipe) -> bool:
+        """Whether what there is was made for something else than what the recipe says now."""
+        if not recipe.validation:
+            return False
+        known = store.validation(self._project, recipe.key, waiting=recipe.key in self._waiting)
+        return known not in {"", recipe.validation}
+
+    def _outdated(self, recipe: Recipe) -> bool:
+        """Whether a var that is kept has to be made anew, for itself or for what it was made from."""
+        if recipe.key not in self._anew and self._anew:
+            own = (needed for _, needed in recipe.inputs)
+            others = (needed for machines in recipe.peers.values() for needed in machines.values())
+            if not self._anew.isdisjoint(chain(own, others)):
+                self._anew.add(recipe.key)
+        return recipe.key in self._anew
+
     def _made(self, recipe: Recipe, context: Context) -> StoredVar:
         self._values[recipe.key] = values = _generate(recipe, context)
         self.made[recipe.key] = made = {}
+        stored = store.read(self._project.vars, [recipe.key]).get(recipe.key)
+        notes = {"replaces": store.identity(stored) if stored else "", "validation": recipe.validation}
+        self.notes[recipe.key] = {name: text for name, text in notes.items() if text}
         for file in recipe.generator.files:
             data = values[file.name]
             made[file] = (secrets.token_urlsafe(16), self._sealer.seal(data) if file.secret else data)
@@ -180,7 +216,8 @@ class Making:
             var = self._kept.get(key) or self._waiting.get(key) or store.stored(self._project, [key]).get(key)
             if var is None:
                 raise fault(f"{_named(recipe)} needs {key}, which nobody makes")
-            opened = store.decrypt(self._project, [(key, name) for name, file in var.items() if file.secret])
+            wanted = [(key, name) for name, file in var.items() if file.secret]
+            opened = store.decrypt(self._project, wanted, waiting=self._waiting)
             self._values[key] = {
                 name: opened[key, name] if file.secret else file.public.encode() for name, file in var.items()
             }

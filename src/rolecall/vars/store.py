@@ -31,7 +31,7 @@ from rolecall.model.vars import StoredFile, StoredVar, VarFile, VarKey
 from rolecall.vars.keys import opener
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from rolecall.project import Project
 
@@ -55,7 +55,8 @@ def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
         Faults: When a key cannot be a path, or a public value is no text.
     """
     keys = list(keys)
-    return read(project.pending, keys) | read(project.vars, keys)
+    waiting, kept = look(project, keys)
+    return waiting | kept
 
 
 def stored_all(project: Project) -> dict[VarKey, StoredVar]:
@@ -65,9 +66,30 @@ def stored_all(project: Project) -> dict[VarKey, StoredVar]:
 
 def pending(project: Project) -> dict[VarKey, StoredVar]:
     """The vars that were made for a plan and neither promoted nor stored otherwise (by a colleague's commit)."""
-    waiting = read(project.pending, _keys(project.pending))
-    kept = read(project.vars, waiting)
-    return {key: var for key, var in waiting.items() if key not in kept}
+    return look(project, _keys(project.pending))[0]
+
+
+def look(project: Project, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar], dict[VarKey, StoredVar]]:
+    """Those of these vars that are pending, and those that are stored; each is in one of them, in the one that counts.
+
+    What is stored counts, but for a pending var that was made to replace that very one.
+    """
+    waiting = read(project.pending, keys)  # first: vars move from there to what is kept
+    kept = read(project.vars, keys)
+    for key in waiting.keys() & kept.keys():
+        replaced = _note(project.pending, key, "replaces") == identity(kept[key])
+        (kept if replaced else waiting).pop(key)
+    return waiting, kept
+
+
+def identity(var: StoredVar) -> str:
+    """Names the values that a var has."""
+    return " ".join(f"{name}={file.version}" for name, file in sorted(var.items()))
+
+
+def validation(project: Project, key: VarKey, *, waiting: bool) -> str:
+    """What a var was made for, as its recipe said it; "" where that is not known."""
+    return _note(project.pending if waiting else project.vars, key, "validation")
 
 
 def read(base: Path, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
@@ -78,8 +100,15 @@ def read(base: Path, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
     return {key: var for key, var in found if var is not None}
 
 
-def decrypt(project: Project, wanted: Iterable[tuple[VarKey, str]]) -> dict[tuple[VarKey, str], bytes]:
+def decrypt(
+    project: Project, wanted: Iterable[tuple[VarKey, str]], *, waiting: Container[VarKey] = ()
+) -> dict[tuple[VarKey, str], bytes]:
     """The values of secrets, each given as a var and the name of its file.
+
+    Args:
+        project: The project.
+        wanted: What is to be decrypted.
+        waiting: The vars of which the pending value is wanted where there are two.
 
     Raises:
         Faults: When one's own identity is missing or does not fit, or a secret is not there.
@@ -88,8 +117,8 @@ def decrypt(project: Project, wanted: Iterable[tuple[VarKey, str]]) -> dict[tupl
     unseal = opener() if wanted else None
     values = {}
     for key, file in wanted:
-        # As everywhere: what is stored counts before what is pending.
-        paths = [f"{file_folder(base, key, file)}/secret" for base in (project.vars, project.pending)]
+        bases = (project.pending, project.vars) if key in waiting else (project.vars, project.pending)
+        paths = [f"{file_folder(base, key, file)}/secret" for base in bases]
         path = next(filter(os.path.exists, paths), None)
         if path is None or unseal is None:
             raise fault(f"no secret {file!r} of {key}", where=Where(Path(paths[0])))
@@ -122,6 +151,7 @@ def write_pending(
     project: Project,
     made: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]],
     recipients: Iterable[str],
+    notes: Mapping[VarKey, Mapping[str, str]] | None = None,
 ) -> None:
     """Puts all of these into the pending set, or none; the caller holds the lock.
 
@@ -129,6 +159,7 @@ def write_pending(
         project: The project.
         made: The version of each file, and what it shall hold; secrets are encrypted already.
         recipients: The public keys that secrets are encrypted to.
+        notes: By var: the `identity` of what it ``replaces``, and for what ``validation`` it was made.
     """
     making = project.local / "making"
     readers = _lines(recipients)
@@ -141,6 +172,8 @@ def write_pending(
             _write(f"{folder}/version", f"{version}\n".encode(), 0o644)
             if file.secret:
                 _write(f"{folder}/recipients", readers, 0o644)
+        for name, text in (notes or {}).get(key, {}).items():
+            _write(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
     if made:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
         os.rename(making, project.local / "made")  # from here on they are made; who comes next completes it
@@ -207,8 +240,8 @@ def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
     if not shown:
         return
     with locked(project):
-        kept = read(project.vars, shown)
-        now = read(project.pending, shown) | kept
+        waiting, kept = look(project, shown)
+        now = waiting | kept
         faults = [
             Fault(
                 f"{key} is not there any more" if key not in now else f"{key} is no longer what the plan showed",
@@ -220,11 +253,15 @@ def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
         ]
         if faults:
             raise Faults(faults)
-        moved = [key for key in shown if key not in kept]
-        for key in moved:
-            _move(var_folder(project.pending, key), var_folder(project.vars, key))
-        if moved:
+        for key in waiting:
+            target = var_folder(project.vars, key)
+            if os.path.exists(f"{var_folder(project.pending, key)}/.replaces") and os.path.isdir(target):
+                _move(target, var_folder(project.local / "replaced", key))  # until the other one is there
+            _move(var_folder(project.pending, key), target)
+            _forget_replaced(target)
+        if waiting:
             os.sync()
+        _settle(project)
 
 
 def discard(project: Project, keep: Iterable[VarKey] = ()) -> list[VarKey]:
@@ -237,9 +274,9 @@ def discard(project: Project, keep: Iterable[VarKey] = ()) -> list[VarKey]:
         return []
     kept = set(keep)
     with locked(project):
-        dropped = [
-            key for key in _keys(project.pending) if key not in kept or os.path.exists(var_folder(project.vars, key))
-        ]
+        keys = _keys(project.pending)
+        waiting, _ = look(project, keys)
+        dropped = [key for key in keys if key not in kept or key not in waiting]
         _remove(project, project.pending, dropped)
     return dropped
 
@@ -296,6 +333,19 @@ def file_folder(base: Path, key: VarKey, file: str) -> str:
     if not _FILE.fullmatch(file):
         raise fault(f"{file!r} cannot name a file of {key}", hint="names are letters, digits, `.`, `_` and `-`")
     return f"{var_folder(base, key)}/{file}"
+
+
+def _note(base: Path, key: VarKey, name: str) -> str:
+    """What is noted beside a var, or ""."""
+    try:
+        return _read(f"{var_folder(base, key)}/.{name}").decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _forget_replaced(folder: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{folder}/.replaces")
 
 
 def _keys(base: Path) -> list[VarKey]:
@@ -397,9 +447,17 @@ def _acquire(project: Project, descriptor: int) -> None:
 
 
 def _settle(project: Project) -> None:
-    """Throws away what was not made to the end, and completes what was."""
+    """Throws away what was not made or replaced to the end, and completes what was."""
     for unfinished in ("making", "removed"):
         shutil.rmtree(project.local / unfinished, ignore_errors=True)
+    replaced = project.local / "replaced"
+    for key in _keys(replaced):
+        target = var_folder(project.vars, key)
+        if not os.path.exists(target):
+            there = var_folder(project.pending, key)
+            _move(there if os.path.exists(there) else var_folder(replaced, key), target)
+        _forget_replaced(target)
+    shutil.rmtree(replaced, ignore_errors=True)
     made = project.local / "made"
     keys = _keys(made)
     # A pending var that is made anew gives way: nobody has used it.

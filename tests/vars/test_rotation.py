@@ -1,0 +1,164 @@
+"""Values that are made anew: pending beside the old ones, put in their place whole, never lost on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall import pipeline
+from rolecall import vars as v
+from rolecall.errors import Faults
+from rolecall.model.vars import Recipe, VarFile, VarKey
+from rolecall.service import Function, Passphrase
+from rolecall.vars import store
+from rolecall.vars.make import making
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from rolecall.model.vars import StoredVar
+    from rolecall.project import Project
+
+ROOT, LEAF, OTHER, PEER = (
+    VarKey("", "ca"),
+    VarKey("jon", "web.tls"),
+    VarKey("jon", "web.word"),
+    VarKey("sara", "web.all"),
+)
+SIGNED = Function(
+    lambda context: {"certificate": b"signed by " + context.inputs["ca"]["passphrase"][:3]},
+    (VarFile("certificate", secret=False),),
+)
+GATHERED = Function(
+    lambda context: {"all": b",".join(values["certificate"] for values in context.peers["tls"].values())},
+    (VarFile("all", secret=False),),
+)
+RECIPES = [
+    Recipe(ROOT, Passphrase(), "web.ca"),
+    Recipe(LEAF, SIGNED, "web.server", inputs=(("ca", ROOT),)),
+    Recipe(OTHER, Passphrase(), "web.server"),
+    Recipe(PEER, GATHERED, "web.list", peers={"tls": {"jon": LEAF}}),
+]
+
+
+def run(project: Project, recipes: list[Recipe] = RECIPES, rotate: Container[VarKey] = ()) -> dict[VarKey, StoredVar]:
+    with making(project, recipes, rotate) as work:
+        return work.make(recipes, lambda *_: ())
+
+
+@pytest.fixture
+def made(project: Project) -> Project:
+    v.promote(project, run(project))
+    return project
+
+
+def values(project: Project) -> dict[VarKey, StoredVar]:
+    return v.stored_all(project)
+
+
+def test_what_is_made_anew_waits_with_all_that_reads_it(made: Project) -> None:
+    before = values(made)
+    after = run(made, rotate={ROOT})
+    assert {key for key in after if after[key] != before[key]} == {ROOT, LEAF, PEER}
+    assert values(made) == before
+    assert v.pending(made) == {key: after[key] for key in (ROOT, LEAF, PEER)}
+    assert v.stored(made, list(before)) == after
+    old = v.decrypt(made, [(ROOT, "passphrase")])
+    new = v.decrypt(made, [(ROOT, "passphrase")], waiting={ROOT})
+    assert old != new
+    assert after[LEAF]["certificate"].public == f"signed by {new[ROOT, 'passphrase'][:3].decode()}"
+    assert run(made) == after  # once is enough
+    v.promote(made, after)
+    assert values(made) == after
+    assert v.pending(made) == {}
+    assert v.decrypt(made, [(ROOT, "passphrase")]) == new
+    assert not list(made.vars.rglob(".replaces"))
+    assert run(made) == after
+
+
+def test_it_can_be_made_anew_again_or_dropped(made: Project) -> None:
+    before = values(made)
+    first, second = run(made, rotate={OTHER}), run(made, rotate={OTHER})
+    assert first[OTHER] != second[OTHER]
+    assert v.pending(made) == {OTHER: second[OTHER]}
+    assert v.discard(made) == [OTHER]
+    assert run(made) == values(made) == before
+
+
+def test_a_colleague_who_was_faster_counts(made: Project) -> None:
+    mine = run(made, rotate={OTHER})
+    theirs = replace(made, root=made.root.parent / "theirs")
+    shutil.copytree(made.vars, theirs.vars)
+    shutil.copytree(made.keys, theirs.keys)
+    v.promote(theirs, run(theirs, rotate={OTHER}))
+    shutil.rmtree(made.vars)
+    shutil.copytree(theirs.vars, made.vars)
+    assert v.pending(made) == {}
+    assert run(made) == values(theirs)
+    with pytest.raises(Faults, match="no longer what the plan showed"):
+        v.promote(made, {OTHER: mine[OTHER]})
+    assert v.discard(made, keep=[OTHER]) == [OTHER]
+
+
+@pytest.mark.parametrize("validation", ["", "x"])
+def test_what_is_made_for_something_else_is_made_anew(made: Project, validation: str) -> None:
+    def recipes(said: str) -> list[Recipe]:
+        return [replace(RECIPES[0], validation=said), *RECIPES[1:]]
+
+    shutil.rmtree(made.vars)
+    v.promote(made, run(made, recipes(validation)))
+    before = values(made)
+    assert run(made, recipes(validation)) == before
+    after = run(made, recipes("y"))
+    changed = {ROOT, LEAF, PEER} if validation else set()  # for what an older one was made is not known
+    assert {key for key in after if after[key] != before[key]} == changed
+    assert run(made, recipes("y")) == after
+    v.promote(made, after)
+    assert run(made, recipes("y")) == values(made) == after
+
+
+def test_a_promotion_that_is_killed_loses_nothing(made: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = values(made)
+    real = os.rename
+    for kill in range(20):
+        after = run(made, rotate={ROOT})
+        left = kill
+
+        def rename(source: str, target: str) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            real(source, target)
+
+        monkeypatch.setattr(os, "rename", rename)
+        try:
+            v.promote(made, {key: after[key] for key in (ROOT, LEAF, PEER)})
+        except KeyboardInterrupt:
+            killed = True
+        else:
+            killed = False
+        monkeypatch.setattr(os, "rename", real)
+        with store.locked(made):
+            pass  # whoever comes next
+        now = values(made)
+        assert now.keys() == before.keys()
+        assert all(now[key] in (before[key], after[key]) for key in now)
+        v.promote(made, {key: after[key] for key in (ROOT, LEAF, PEER)})
+        assert values(made) == after
+        assert v.decrypt(made, [(ROOT, "passphrase")])
+        before = after
+        if not killed:
+            break
+    assert kill == 6  # two moves for each of three
+    assert not (made.local / "replaced").exists()
+
+
+def test_what_the_inventory_does_not_ask_for_is_not_made_anew(made: Project) -> None:
+    (made.root / "inventory.toml").write_text("[machines.jon]\n")
+    with pytest.raises(Faults, match="the inventory asks for no var 'jon/web.word'"):
+        pipeline.rotate(made, None, ["jon/web.word"])
