@@ -397,13 +397,14 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
     return [key for key in world.vars if key not in kept]
 
 
-def rotate(project: Project, lab: Lab | None, names: Sequence[str]) -> list[VarKey]:
+def rotate(project: Project, lab: Lab | None, names: Sequence[str], *, force: bool = False) -> list[VarKey]:
     """Makes vars anew, and the vars that read them, into the pending set: the next update puts them in place.
 
     Args:
         project: The project.
         lab: The project's lab while it is up.
         names: Vars, as ``rolecall vars list`` names them, without the file.
+        force: Whether those with which something would be lost are made anew too.
 
     Returns:
         Those that were made.
@@ -412,14 +413,17 @@ def rotate(project: Project, lab: Lab | None, names: Sequence[str]) -> list[VarK
         Faults: As `check`; when there is no such var; when a step fails. Nothing is made then.
     """
     found = check(project)
-    known = {str(recipe.key): recipe.key for recipe in recipes_of(steps_of(found.membership))}
+    known = {str(recipe.key): recipe for recipe in recipes_of(steps_of(found.membership))}
     if unknown := [name for name in names if name not in known]:
         hints = {name: nearest(name, known, what="vars") for name in unknown}
         raise Faults(Fault(f"the inventory asks for no var {name!r}", hint=hint) for name, hint in hints.items())
+    if not force and (bound := [known[name] for name in names if known[name].binds]):
+        hint = "what it was for is lost with it; if that is what you want: --force"
+        raise Faults(Fault(f"{each.key} is not made anew: {each.binds}", hint=hint) for each in bound)
     before = var_store.pending(project)
     with _placed(found.loaded):
         world = gather(found.membership, _hosts(project, found.loaded, lab))
-        _run_steps(project, found, world, {known[name] for name in names})
+        _run_steps(project, found, world, {known[name].key for name in names})
     return [key for key, var in var_store.pending(project).items() if before.get(key) != var]
 
 

@@ -160,5 +160,5 @@ def test_a_promotion_that_is_killed_loses_nothing(made: Project, monkeypatch: py
 
 def test_what_the_inventory_does_not_ask_for_is_not_made_anew(made: Project) -> None:
     (made.root / "inventory.toml").write_text("[machines.jon]\n")
-    with pytest.raises(Faults, match="the inventory asks for no var 'jon/web.word'"):
+    with pytest.raises(Faults, match=r"the inventory asks for no var 'jon/web\.word'"):
         pipeline.rotate(made, None, ["jon/web.word"])

@@ -144,15 +144,16 @@ def generate(invocation: Invocation) -> None:
 
 @vars_.command()
 @click.argument("keys", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="Also those with which something is lost, as what they have encrypted.")
 @click.pass_obj
-def rotate(invocation: Invocation, keys: tuple[str, ...]) -> None:
+def rotate(invocation: Invocation, keys: tuple[str, ...], *, force: bool) -> None:
     """Make the vars KEYS anew, and the vars that read them. The next update puts the new values in place of the old.
 
     Until then the old ones stay where they are: `plan` shows what will change, `vars discard` drops the new ones.
     """
     from rolecall import pipeline  # noqa: PLC0415
 
-    made = pipeline.rotate(invocation.project, invocation.lab, keys)
+    made = pipeline.rotate(invocation.project, invocation.lab, keys, force=force)
     _tell(invocation, "made anew, pending:", made, "nothing was made")
 
 

@@ -197,6 +197,7 @@ def _recipes(instance: str, var: Var[Any], casts: Mapping[str, Cast]) -> tuple[R
             peers=peers,
             interfaces=interfaces,
             validation=_validation(instance, var, settings) if var.validation else "",
+            binds=var.binds,
         )
         for machine, settings in casts[var.role.name].settings.items()
     )

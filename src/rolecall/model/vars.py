@@ -173,6 +173,7 @@ class Recipe:
         peers: Vars of other roles likewise, by name and machine; one table, shared by all members of the role.
         interfaces: What of the exports the generator reads.
         validation: A digest of what it is made for: when that changes it is made anew, and so is what reads it.
+        binds: What would be lost with it, or "".
     """
 
     key: VarKey
@@ -183,6 +184,7 @@ class Recipe:
     peers: Mapping[str, Mapping[str, VarKey]] = field(default_factory=dict)
     interfaces: tuple[type[Interface], ...] = ()
     validation: str = ""
+    binds: str = ""
 
 
 @dataclass(frozen=True, slots=True)

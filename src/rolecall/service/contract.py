@@ -46,6 +46,7 @@ class Var(Generic[ValuesT]):
         generator: How it is made.
         needs: What must be there before it is made: all that its generator may read (see `Context`).
         validation: Gives of a member's settings what the var is made for, as data that JSON can hold.
+        binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``; "" when nothing.
     """
 
     role: Role[Any]
@@ -53,6 +54,7 @@ class Var(Generic[ValuesT]):
     generator: Generator[ValuesT]
     needs: tuple[Need, ...] = ()
     validation: Callable[[Any], object] | None = None
+    binds: str = ""
 
 
 Need = Var[Any] | type[Interface]
@@ -107,6 +109,7 @@ class Role(Generic[SettingsT]):
         *,
         needs: Iterable[Need] = (),
         validation: Callable[[SettingsT], object] | None = None,
+        binds: str = "",
     ) -> Var[ValuesT]:
         """Declares a var that is made once for every member of this role.
 
@@ -116,6 +119,8 @@ class Role(Generic[SettingsT]):
             needs: Vars of this service and interfaces: the generator may read these, and no others.
             validation: Gives of a member's settings what the var is made for, as data that JSON can hold. When that
                 changes, the var is made anew, and so are the vars that read it.
+            binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``: it is then not made
+                anew on request alone.
 
         Raises:
             ContractError: When the service has a var of that name, or the generator or a need is none.
@@ -126,7 +131,7 @@ class Role(Generic[SettingsT]):
             raise ContractError(f"{self.service.name} declares the var {name!r} twice")
         _require_generator(generator, what)
         checked = _function(validation, f"{what}: its validation") if validation else None
-        self.vars[name] = handle = Var(self, name, generator, _readable(needs, self.service, what), checked)
+        self.vars[name] = handle = Var(self, name, generator, _readable(needs, self.service, what), checked, binds)
         return handle
 
     def exports(

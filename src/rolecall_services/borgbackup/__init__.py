@@ -78,7 +78,7 @@ server = service.role("server", ServerSettings, description="Stores the backups 
 client = service.role("client", ClientSettings, description="Backs its declared state up to every server.")
 
 ssh_key = client.var("ssh", SSHKeyPair())
-passphrase = client.var("repokey", Passphrase(words=6))
+passphrase = client.var("repokey", Passphrase(words=6), binds="the repositories are encrypted with it")
 
 
 @server.configure
