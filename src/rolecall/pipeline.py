@@ -16,6 +16,7 @@ import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rolecall import files, inventory
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from rolecall.model.exports import Exported
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
-    from rolecall.model.vars import Recipe, StoredVar, VarKey
+    from rolecall.model.vars import Recipe, StoredVar, Values, VarKey
     from rolecall.service.contract import Service
     from rolecall.service.member import World
     from rolecall_agent import protocol
@@ -368,9 +369,15 @@ def write_schema(project: Project) -> tuple[Fault, ...]:
     return warnings
 
 
-def _run_steps(project: Project, found: Members, world: World, rotate: Container[VarKey] = ()) -> None:
+def _run_steps(
+    project: Project,
+    found: Members,
+    world: World,
+    rotate: Container[VarKey] = (),
+    given: Mapping[VarKey, Values] = MappingProxyType({}),
+) -> None:
     steps = in_order(steps_of(found.membership))
-    with var_store.making(project, recipes_of(steps), rotate) as making:
+    with var_store.making(project, recipes_of(steps), rotate, given) as making:
         run_steps(steps, found.loaded.inventory, world, making)
 
 
@@ -413,17 +420,57 @@ def rotate(project: Project, lab: Lab | None, names: Sequence[str], *, force: bo
         Faults: As `check`; when there is no such var; when a step fails. Nothing is made then.
     """
     found = check(project)
+    known = _named_recipes(found, names)
+    if not force and (bound := [known[name] for name in names if known[name].binds]):
+        hint = "what it was for is lost with it; if that is what you want: --force"
+        raise Faults(Fault(f"{each.key} is not made anew: {each.binds}", hint=hint) for each in bound)
+    return _made_anew(project, found, lab, {known[name].key for name in names})
+
+
+def set_var(project: Project, lab: Lab | None, name: str, values: Mapping[str, bytes]) -> list[VarKey]:
+    """Puts what a person brings into the pending set, and makes the vars anew that read it.
+
+    Args:
+        project: The project.
+        lab: The project's lab while it is up.
+        name: The var, as for `rotate`.
+        values: By file; "" stands for the only one that the var has. Others stay as they are.
+
+    Returns:
+        What is pending now and was not before.
+
+    Raises:
+        Faults: As `rotate`; when the var has no such file, or would lack one.
+    """
+    found = check(project)
+    recipe = _named_recipes(found, [name])[name]
+    files = [file.name for file in recipe.generator.files]
+    values = {(files[0] if not file and len(files) == 1 else file): value for file, value in values.items()}
+    if unknown := [file for file in values if file not in files]:
+        told = f"has no file {unknown[0]!r}" if unknown[0] else "has several files"
+        raise fault(f"the var {name} {told}", hint=f"say each as FILE=PATH; files there are: {', '.join(files)}")
+    return _made_anew(project, found, lab, {recipe.key}, {recipe.key: values})
+
+
+def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]:
     known = {str(recipe.key): recipe for recipe in recipes_of(steps_of(found.membership))}
     if unknown := [name for name in names if name not in known]:
         hints = {name: nearest(name, known, what="vars") for name in unknown}
         raise Faults(Fault(f"the inventory asks for no var {name!r}", hint=hint) for name, hint in hints.items())
-    if not force and (bound := [known[name] for name in names if known[name].binds]):
-        hint = "what it was for is lost with it; if that is what you want: --force"
-        raise Faults(Fault(f"{each.key} is not made anew: {each.binds}", hint=hint) for each in bound)
+    return known
+
+
+def _made_anew(
+    project: Project,
+    found: Members,
+    lab: Lab | None,
+    keys: Container[VarKey],
+    given: Mapping[VarKey, Values] = MappingProxyType({}),
+) -> list[VarKey]:
     before = var_store.pending(project)
     with _placed(found.loaded):
         world = gather(found.membership, _hosts(project, found.loaded, lab))
-        _run_steps(project, found, world, {known[name].key for name in names})
+        _run_steps(project, found, world, keys, given)
     return [key for key, var in var_store.pending(project).items() if before.get(key) != var]
 
 

@@ -19,6 +19,8 @@ from rolecall.service.generators import Passphrase, SSHKeyPair
 from rolecall.vars import decrypt, make, promote
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rolecall.project import Project
 
 GROUPS = {"vars": vars_, "keys": keys}
@@ -122,3 +124,28 @@ def test_keys(made: Project) -> None:
     assert "rolecall keys create" in run(made, "keys", "list")
     assert run_json(made, "keys", "create", "me")["publicKey"].endswith("keys/me.pub")
     assert run_json(made, "keys", "list")["keys"] == [key]
+
+
+def test_values_that_a_person_brings(made: Project, tmp_path: Path) -> None:
+    (made.root / "inventory.toml").write_text(
+        '[machines.jon]\n[machines.sara]\n[instances.backup]\nmodule.name = "borgbackup"\n'
+        "[instances.backup.roles.client.machines.jon]\n[instances.backup.roles.server.machines.sara]\n"
+    )
+    for name in ("private", "public"):
+        (tmp_path / name).write_text(f"my {name}")
+    words = [f"{name}={tmp_path / name}" for name in ("private", "public")]
+    assert (
+        run(made, "vars", "set", "jon/backup.ssh", *words) == "pending: jon/backup.repokey\npending: jon/backup.ssh\n"
+    )
+    assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes").startswith("-----BEGIN")  # what counts still
+    run(made, "vars", "generate")
+    assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes") == "my private"
+    assert run(made, "vars", "get", "jon/backup.ssh/public") == "my public"
+    for wrong, told in (
+        (["jon/backup.ssh", "privat=/dev/null"], "has no file 'privat'"),
+        (["jon/backup.sch"], "did you mean 'jon/backup.ssh'?"),
+        (["jon/backup.ssh"], "has several files"),
+    ):
+        done = CliRunner().invoke(vars_, ["set", *wrong], obj=Invocation(made.root), input="x")
+        assert isinstance(done.exception, Faults)
+        assert told in str(done.exception)

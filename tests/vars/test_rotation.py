@@ -13,12 +13,12 @@ from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.errors import Faults
 from rolecall.model.vars import Recipe, VarFile, VarKey
-from rolecall.service import Function, Passphrase
+from rolecall.service import Function, Passphrase, SSHKeyPair
 from rolecall.vars import store
 from rolecall.vars.make import making
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Mapping
 
     from rolecall.model.vars import StoredVar
     from rolecall.project import Project
@@ -162,3 +162,31 @@ def test_what_the_inventory_does_not_ask_for_is_not_made_anew(made: Project) -> 
     (made.root / "inventory.toml").write_text("[machines.jon]\n")
     with pytest.raises(Faults, match=r"the inventory asks for no var 'jon/web\.word'"):
         pipeline.rotate(made, None, ["jon/web.word"])
+
+
+def test_what_a_person_brings_takes_the_place_of_what_was_made(made: Project) -> None:
+    before = values(made)
+    with making(made, RECIPES, {ROOT}, {ROOT: {"passphrase": b"mine"}}) as work:
+        after = work.make(RECIPES, lambda *_: ())
+    assert {key for key in after if after[key] != before[key]} == {ROOT, LEAF, PEER}
+    assert after[LEAF]["certificate"].public == "signed by min"
+    v.promote(made, after)
+    assert v.decrypt(made, [(ROOT, "passphrase")]) == {(ROOT, "passphrase"): b"mine"}
+
+
+def test_of_several_files_those_that_are_not_brought_stay(project: Project) -> None:
+    recipe = Recipe(OTHER, SSHKeyPair(), "web.server")
+    given = {OTHER: {"public": b"ssh-ed25519 AAAA"}}
+    with pytest.raises(Faults, match=r"what is given of jon/web\.word lacks private"):
+        _bring(project, recipe, given)
+    v.promote(project, run(project, [recipe]))
+    private = v.decrypt(project, [(OTHER, "private")])
+    _bring(project, recipe, given)
+    v.promote(project, v.pending(project))
+    assert v.stored_all(project)[OTHER]["public"].public == "ssh-ed25519 AAAA"
+    assert v.decrypt(project, [(OTHER, "private")]) == private
+
+
+def _bring(project: Project, recipe: Recipe, given: Mapping[VarKey, Mapping[str, bytes]]) -> None:
+    with making(project, [recipe], {recipe.key}, given) as work:
+        work.make([recipe], lambda *_: ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -155,6 +156,34 @@ def rotate(invocation: Invocation, keys: tuple[str, ...], *, force: bool) -> Non
 
     made = pipeline.rotate(invocation.project, invocation.lab, keys, force=force)
     _tell(invocation, "made anew, pending:", made, "nothing was made")
+
+
+@vars_.command(name="set")
+@click.argument("key")
+@click.argument("files", nargs=-1, metavar="[FILE=PATH]...")
+@click.pass_obj
+def set_(invocation: Invocation, key: str, files: tuple[str, ...]) -> None:
+    """Bring the values of the var KEY yourself, such as a key that you have already; `-` is standard input.
+
+    Without FILE=PATH you are asked for the one value of the var; or it is read from standard input, to the last byte.
+    The next update puts it in place; what is made from it is made anew.
+
+    Example: rolecall vars set jon/backup.ssh private=id_ed25519 public=id_ed25519.pub
+    """
+    from rolecall import pipeline  # noqa: PLC0415
+
+    values = {}
+    for said in files:
+        name, sign, path = said.partition("=")
+        if not sign:
+            raise click.UsageError(f"{said!r} is not FILE=PATH")
+        values[name] = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    if not files and sys.stdin.isatty():
+        values[""] = click.prompt(key, hide_input=True, confirmation_prompt=True, err=True).encode()
+    elif not files:
+        values[""] = sys.stdin.buffer.read()
+    made = pipeline.set_var(invocation.project, invocation.lab, key, values)
+    _tell(invocation, "pending:", made, "nothing has changed")
 
 
 @vars_.command()

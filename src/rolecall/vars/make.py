@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from rolecall.errors import Fault, Faults, Where, fault, raised_at
@@ -54,13 +55,19 @@ def make(project: Project, recipes: Sequence[Recipe]) -> dict[VarKey, StoredVar]
 
 
 @contextmanager
-def making(project: Project, recipes: Iterable[Recipe], rotate: Container[VarKey] = ()) -> Iterator[Making]:
+def making(
+    project: Project,
+    recipes: Iterable[Recipe],
+    rotate: Container[VarKey] = (),
+    given: Mapping[VarKey, Values] = MappingProxyType({}),
+) -> Iterator[Making]:
     """Makes vars step by step. When the block ends well, all that it made is in the pending set; else nothing is.
 
     Args:
         project: The project.
         recipes: Every var that the block will ask for.
         rotate: Those to be made anew, whatever there is.
+        given: What a person brings of some of those, in place of what their generators would make.
 
     Raises:
         Faults: When recipes contradict each other or do not fit what is stored.
@@ -71,9 +78,11 @@ def making(project: Project, recipes: Iterable[Recipe], rotate: Container[VarKey
         yield run
         return
     missing = set(run.missing)
-    answers = _asked(project, [recipe for recipe in unique if recipe.key in missing])  # before others have to wait
+    asking = [recipe for recipe in unique if recipe.key in missing and recipe.key not in given]
+    answers = _asked(project, asking)  # before others have to wait
     with store.locked(project):
-        run = Making(project, unique, answers, rotate)  # looked at again: whoever held the lock may have made them
+        # Looked at again: whoever held the lock may have made them.
+        run = Making(project, unique, answers, rotate, given)
         yield run
         store.write_pending(project, run.made, run.recipients, run.notes)
 
@@ -93,10 +102,12 @@ class Making:
         recipes: Sequence[Recipe],
         answers: Mapping[Question, bytes] | None = None,
         rotate: Container[VarKey] = (),
+        given: Mapping[VarKey, Values] = MappingProxyType({}),
     ) -> None:
         keys = [recipe.key for recipe in recipes]
         self._project = project
         self._answers = dict(answers or {})
+        self._given = given
         self._waiting, self._kept = store.look(project, keys)
         self.notes: dict[VarKey, dict[str, str]] = {}
         self._values: dict[VarKey, Values] = {}
@@ -147,18 +158,22 @@ class Making:
                         for name, keys in shared.items()
                     }
                 inputs = {name: self._value(recipe, needed) for name, needed in recipe.inputs}
-                there = self._made(
-                    recipe,
-                    Context(
-                        key,
-                        recipe.settings,
-                        _Needs(inputs),
-                        _Needs(peers),
-                        self._answered(recipe),
-                        self._project.sandbox,
-                        recipe.interfaces,
-                        published,
-                    ),
+                there = (
+                    self._brought(recipe)
+                    if key in self._given
+                    else self._made(
+                        recipe,
+                        Context(
+                            key,
+                            recipe.settings,
+                            _Needs(inputs),
+                            _Needs(peers),
+                            self._answered(recipe),
+                            self._project.sandbox,
+                            recipe.interfaces,
+                            published,
+                        ),
+                    )
                 )
             found[key] = there
         return found
@@ -179,8 +194,20 @@ class Making:
                 self._anew.add(recipe.key)
         return recipe.key in self._anew
 
+    def _brought(self, recipe: Recipe) -> StoredVar:
+        """What a person brings; files of which they bring nothing stay as they are."""
+        key, wanted = recipe.key, _wanted(recipe)
+        given = self._given[key]
+        values: Values = {}
+        if not wanted.keys() <= given.keys() and store.stored(self._project, [key]):
+            values = {name: value for name, value in self._value(recipe, key).items() if name in wanted}
+        return self._sealed(recipe, _checked(recipe, {**values, **given}, f"what is given of {key}"))
+
     def _made(self, recipe: Recipe, context: Context) -> StoredVar:
-        self._values[recipe.key] = values = _generate(recipe, context)
+        return self._sealed(recipe, _generate(recipe, context))
+
+    def _sealed(self, recipe: Recipe, values: Values) -> StoredVar:
+        self._values[recipe.key] = values
         self.made[recipe.key] = made = {}
         stored = store.read(self._project.vars, [recipe.key]).get(recipe.key)
         notes = {"replaces": store.identity(stored) if stored else "", "validation": recipe.validation}
@@ -293,7 +320,7 @@ def _misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
     )
 
 
-def _generate(recipe: Recipe, context: Context) -> dict[str, bytes]:
+def _generate(recipe: Recipe, context: Context) -> Values:
     what = f"{_named(recipe)}, made by {type(recipe.generator).__name__},"
     try:
         kept = {file.name for file in recipe.generator.files} & context.prompts.keys()
@@ -316,7 +343,7 @@ def _place(error: Exception) -> Where | None:
     return Where(Path(file), line=int(line)) if file else None
 
 
-def _checked(recipe: Recipe, values: dict[str, bytes], what: str) -> dict[str, bytes]:
+def _checked(recipe: Recipe, values: Values, what: str) -> Values:
     """Exactly the files that the generator promised."""
     wanted = {file.name for file in recipe.generator.files}
     if lacking := sorted(wanted - values.keys()):
