@@ -180,20 +180,18 @@ def _recipes(instance: str, var: Var[Any], casts: Mapping[str, Cast]) -> tuple[R
     """A var for every member of its role."""
     needs = [need for need in var.needs if isinstance(need, Var)]
     peers = {
-        need.name: {machine: VarKey(machine, f"{instance}.{need.name}") for machine in casts[need.role.name].settings}
+        need.name: {machine: need.key(instance, machine) for machine in casts[need.role.name].settings}
         for need in needs
         if need.role is not var.role
     }
     interfaces = tuple(need for need in var.needs if not isinstance(need, Var))
     return tuple(
         Recipe(
-            key=VarKey(machine, f"{instance}.{var.name}"),
+            key=var.key(instance, machine),
             generator=var.generator,
             origin=f"{instance}.{var.role.name}",
-            settings=settings,
-            inputs=tuple(
-                (need.name, VarKey(machine, f"{instance}.{need.name}")) for need in needs if need.role is var.role
-            ),
+            settings=settings if var.scope == "instance" else None,
+            inputs=tuple((need.name, need.key(instance, machine)) for need in needs if need.role is var.role),
             peers=peers,
             interfaces=interfaces,
             validation=_validation(instance, var, settings) if var.validation else "",

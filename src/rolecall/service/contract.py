@@ -8,11 +8,11 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.inventory import NAME_PATTERN
-from rolecall.model.vars import Prompt, VarFile
+from rolecall.model.vars import Prompt, VarFile, VarKey
 from rolecall.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 ValuesT = TypeVar("ValuesT")
+
+# By scope, the scopes of what such a var may be made from in its own role.
+_WIDER = {"instance": ("instance", "machine", "shared"), "machine": ("machine",), "shared": ("shared",)}
 FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
 
 
@@ -34,6 +37,10 @@ class ContractError(Exception):
 
 class NoSettings(Settings):
     """The settings of a role that has none."""
+
+
+Scope = Literal["instance", "machine", "shared"]
+"""Each member of an instance; each machine, in all instances of the service; all members of an instance together."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,6 +54,7 @@ class Var(Generic[ValuesT]):
         needs: What must be there before it is made: all that its generator may read (see `Context`).
         validation: Gives of a member's settings what the var is made for, as data that JSON can hold.
         binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``; "" when nothing.
+        scope: For whom it is made once.
     """
 
     role: Role[Any]
@@ -55,6 +63,17 @@ class Var(Generic[ValuesT]):
     needs: tuple[Need, ...] = ()
     validation: Callable[[Any], object] | None = None
     binds: str = ""
+    scope: Scope = "instance"
+
+    def key(self, instance: str, machine: str) -> VarKey:
+        """The var that a member has."""
+        match self.scope:
+            case "instance":
+                return VarKey(machine, f"{instance}.{self.name}")
+            case "machine":
+                return VarKey(machine, f"{self.role.service.name}.{self.name}")
+            case "shared":
+                return VarKey("", f"{instance}.{self.name}")
 
 
 Need = Var[Any] | type[Interface]
@@ -110,8 +129,9 @@ class Role(Generic[SettingsT]):
         needs: Iterable[Need] = (),
         validation: Callable[[SettingsT], object] | None = None,
         binds: str = "",
+        scope: Scope = "instance",
     ) -> Var[ValuesT]:
-        """Declares a var that is made once for every member of this role.
+        """Declares a var that is made once for every member of this role, or for more of them together.
 
         Args:
             name: Unique in the service.
@@ -121,6 +141,9 @@ class Role(Generic[SettingsT]):
                 changes, the var is made anew, and so are the vars that read it.
             binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``: it is then not made
                 anew on request alone.
+            scope: ``"instance"``: each member has its own. ``"machine"``: one of a machine for all instances of the
+                service. ``"shared"``: one for all members of the role in an instance. What several have depends on
+                nobody's settings, and on vars of the same scope or wider.
 
         Raises:
             ContractError: When the service has a var of that name, or the generator or a need is none.
@@ -131,7 +154,10 @@ class Role(Generic[SettingsT]):
             raise ContractError(f"{self.service.name} declares the var {name!r} twice")
         _require_generator(generator, what)
         checked = _function(validation, f"{what}: its validation") if validation else None
-        self.vars[name] = handle = Var(self, name, generator, _readable(needs, self.service, what), checked, binds)
+        self.vars[name] = handle = Var(
+            self, name, generator, _readable(needs, self.service, what), checked, binds, scope
+        )
+        _require_scope(handle, what)
         return handle
 
     def exports(
@@ -254,6 +280,16 @@ def _readable(needs: Iterable[Need], service: Service, what: str) -> tuple[Need,
             )
         _require_interface(need, what)
     return needed
+
+
+def _require_scope(var: Var[Any], what: str) -> None:
+    if var.scope not in _WIDER:
+        raise ContractError(f"{what} has the scope {var.scope!r}; there are: {', '.join(_WIDER)}")
+    if var.scope != "instance" and var.validation:
+        raise ContractError(f"{what} belongs to several members, so no member's settings say what it is made for")
+    for need in var.needs:
+        if isinstance(need, Var) and need.role is var.role and need.scope not in _WIDER[var.scope]:
+            raise ContractError(f"{what} is made once for several members, and needs {_named(need)}, which each has")
 
 
 def _require_settings(settings: object, what: str) -> None:

@@ -225,14 +225,14 @@ class Member(Generic[SettingsT]):
         """
         if self.role != var.role.name:
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: it belongs to the role {var.role.name!r}")
-        name = f"{self.instance}.{var.name}"
+        key = var.key(self.instance, self.machine)
         self._world.require(var, f"the var {var.name!r}")
-        stored = self._world.var(VarKey(self.machine, name))
+        stored = self._world.var(key)
         if stored is None:
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: no service of {self.instance!r} declares it")
         return var.generator.view(
             {
-                file: Secret(name, file, value.version) if value.secret else value.public
+                file: Secret(key.name, file, value.version) if value.secret else value.public
                 for file, value in stored.items()
             }
         )

@@ -108,6 +108,7 @@ class Making:
         self._project = project
         self._answers = dict(answers or {})
         self._given = given
+        self._done: dict[VarKey, StoredVar] = {}
         self._waiting, self._kept = store.look(project, keys)
         self.notes: dict[VarKey, dict[str, str]] = {}
         self._values: dict[VarKey, Values] = {}
@@ -146,6 +147,9 @@ class Making:
         peers: dict[str, Mapping[str, Values]] = {}
         for recipe in recipes:
             key = recipe.key
+            if key in self._done:  # one that several members share
+                found[key] = self._done[key]
+                continue
             there = None if self._outdated(recipe) else self._kept.get(key)
             stale = anew or key in self._anew or any(needed in self.made for _, needed in recipe.inputs)
             if there is None and not stale:
@@ -175,6 +179,7 @@ class Making:
                         ),
                     )
                 )
+                self._done[key] = there
             found[key] = there
         return found
 

@@ -1,0 +1,107 @@
+"""Vars that one member, one machine or all members of an instance have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall import pipeline
+from rolecall import vars as v
+from rolecall.model.vars import VarKey
+from rolecall.service import ContractError, Passphrase, Service, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rolecall.project import Project
+
+    MakeProject = Callable[..., Project]
+
+MODULE = """
+from rolecall.service import File, Function, Member, Passphrase, Service, Settings, VarFile
+
+service = Service("mesh", description="For tests.")
+
+class PeerSettings(Settings):
+    port: int = 1
+
+peer = service.role("peer", PeerSettings, description="All.")
+host = peer.var("host", Passphrase(), scope="machine")
+common = peer.var("common", Passphrase(), scope="shared")
+own = peer.var("own", Function(
+    lambda context: {"text": b"-".join(context.inputs[name]["passphrase"] for name in ("host", "common"))},
+    (VarFile("text"),)), needs=[host, common])
+seen = service.role("seen", description="Sees.").var("seen", Function(
+    lambda context: {"text": ",".join(sorted(context.peers["common"])).encode()},
+    (VarFile("text", secret=False),)), needs=[common])
+
+@peer.configure
+def configure(me: Member[PeerSettings]):
+    yield File(me.path("names"), f"{me[host].secret.name} {me[common].secret.name} {me[own]['text'].name}")
+"""
+INVENTORY = """
+[machines.jon]
+[machines.sara]
+[instances.red]
+module = { name = "mesh", input = "self" }
+roles.peer.tags.all = {}
+roles.peer.machines.jon.settings.port = 2
+roles.seen.machines.sara = {}
+[instances.blue]
+module = { name = "mesh", input = "self" }
+roles.peer.tags.all = {}
+"""
+
+
+@pytest.fixture
+def mesh(make_project: MakeProject) -> Project:
+    project = make_project(INVENTORY, mesh=MODULE)
+    v.create_identity(project, "me")
+    return project
+
+
+def test_each_scope_is_made_once(mesh: Project) -> None:
+    made = pipeline.generate(mesh, None)
+    assert sorted(map(str, made)) == [
+        *("jon/blue.own", "jon/mesh.host", "jon/red.own", "sara/blue.own", "sara/mesh.host", "sara/red.own"),
+        "sara/red.seen",
+        *("shared/blue.common", "shared/red.common"),
+    ]
+    wanted = [(VarKey("jon", "mesh.host"), "passphrase"), (VarKey("", "red.common"), "passphrase")]
+    host, common = v.decrypt(mesh, wanted).values()
+    own = (VarKey("jon", "red.own"), "text")
+    assert v.decrypt(mesh, [own]) == {own: host + b"-" + common}
+    assert pipeline.generate(mesh, None) == []
+    assert v.stored_all(mesh)[VarKey("sara", "red.seen")]["text"].public == "jon,sara"
+    evaluation = pipeline.evaluate(mesh)
+    resources = evaluation.configured["jon"].configuration.as_json()["resources"]
+    assert evaluation.makes == {}
+    assert len(resources) == 2
+
+
+def test_a_shared_var_goes_to_each_member(mesh: Project) -> None:
+    pipeline.generate(mesh, None)
+    pipeline.rotate(mesh, None, ["shared/red.common"])
+    assert sorted(map(str, v.pending(mesh))) == ["jon/red.own", "sara/red.own", "sara/red.seen", "shared/red.common"]
+
+
+class Said(Settings):
+    """Something."""
+
+    word: str = ""
+
+
+def test_what_several_share_depends_on_nobody_alone() -> None:
+    role = Service("x", description="X.").role("r", Said, description="R.")
+    one = role.var("one", Passphrase())
+    machine = role.var("machine", Passphrase(), scope="machine")
+    shared = role.var("shared", Passphrase(), scope="shared")
+    for needs, scope in (([one], "shared"), ([one], "machine"), ([machine], "shared"), ([shared], "machine")):
+        with pytest.raises(ContractError, match="is made once for several members, and needs"):
+            role.var("bad", Passphrase(), needs=needs, scope=scope)  # type: ignore[arg-type]  # one of them
+        del role.vars["bad"]
+    with pytest.raises(ContractError, match="no member's settings say what it is made for"):
+        role.var("worse", Passphrase(), scope="shared", validation=lambda said: said.word)
+    with pytest.raises(ContractError, match="has the scope 'all'; there are: instance, machine, shared"):
+        role.var("worst", Passphrase(), scope="all")  # type: ignore[arg-type]  # that is the mistake
