@@ -15,6 +15,7 @@ from typing import Any, Dict, Optional, Tuple
 
 def main() -> None:
     """Starts the conversation."""
+    os.umask(0o022)  # that of the one who logged in says nothing about the machine; packages expect this one
     # The frames get streams of their own: nothing that a command prints or reads can come between them.
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def rolecall(invocation: Invocation, folder: str, *, nix: bool, no_sandbox: bool
 
 def main() -> None:
     """The program. Exit status 0 done, 1 failed, 2 wrong usage."""
+    os.umask(os.umask(0o077) | 0o022)  # nothing that we write is for others to change
     gc.set_threshold(100_000)  # a run makes many values and few circles: looking for those would take a fifth of it
     invocation = Invocation()
     try:
