@@ -20,7 +20,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     try:
         with locked("/"):
             system = RealSystem(booting=True)
-            machine = Machine(system, Store(system), print)
+            store = Store(system)
+            if store.current or store.journal:
+                store.prepare()
+            machine = Machine(system, store, print)
             recovered = recover(machine)
             if recovered:
                 print("an interrupted switch was", recovered)  # noqa: T201 - the journal
@@ -32,11 +35,21 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def make_volatile(machine: Machine) -> None:
-    """Makes again what stood under /run, which a boot empties."""
+    """Makes again what stood under /run, which a boot empties.
+
+    Raises:
+        Failure: When some of it cannot be made; everything else is.
+    """
+    failures = []
     for resource in machine.configuration(machine.store.current).resources:
         volatile = resource.kind in {"directory", "file"} and resource.key.partition(":")[2].startswith("/run/")
-        if volatile and resource.difference(machine.system, machine.store):
-            resource.apply(machine.system, machine.store)
+        try:
+            if volatile and resource.difference(machine.system, machine.store):
+                resource.apply(machine.system, machine.store)
+        except (Failure, OSError) as error:
+            failures.append(f"{resource.key}: {error}")
+    if failures:
+        raise Failure("; ".join(failures))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def unit() -> Unit:
                 "Unit": {
                     "Description": "Rolecall: make the current generation whole again after a boot",
                     "DefaultDependencies": "no",
-                    "After": "local-fs.target systemd-tmpfiles-setup.service",
+                    "After": "local-fs.target systemd-tmpfiles-setup.service tpm2.target",
                     "Before": "sysinit.target shutdown.target",
                     "Conflicts": "shutdown.target",
                 },

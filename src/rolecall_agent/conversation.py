@@ -160,6 +160,9 @@ class Conversation:
         store = self._machine.store
         self._meta = message["meta"]
         note_holder(self._root, message["meta"]["run"])
+        changed = {change["key"] for change in work.changes}
+        files = [item for item in self._target.resources if isinstance(item, File) and item.key in changed]
+        store.sealed.drop_unreadable(secret for file in files for secret in file.secrets)
         blobs, secrets = store.lacking(self._target)
         self._send(
             {
@@ -169,7 +172,7 @@ class Conversation:
             }
         )
         self._receive({blob.sha256 for blob in blobs}, {secret.version for secret in secrets})
-        self._verify({change["key"] for change in work.changes})
+        self._verify(changed)
         self._send({"type": "staged"})
 
     def _receive(self, digests: Set[str], versions: Set[str]) -> None:
@@ -189,7 +192,7 @@ class Conversation:
                 if got["type"] == "blob" and got["sha256"] in digests:
                     store.add_blob(got["sha256"], payload)
                 elif got["type"] == "secret" and got["version"] in versions:
-                    store.add_secret(got["version"], payload)
+                    store.sealed.add(got["version"], payload)
                 else:
                     raise protocol.ProtocolError(f"{got['type']!r} was not asked for")
             except (Failure, OSError) as error:

@@ -7,7 +7,7 @@
       lock                held by the agent at work, with its pid and run
       agent/DIGEST/       agents, unpacked; boot -> DIGEST: the one that rolecall-boot.service runs
       blobs/SHA256        public contents
-      sealed/VERSION      secret values
+      sealed/VERSION      secret values, see `sealed`; mac.key: by which drift of them is seen
       generations/N/      configuration.json, meta.json
       current             -> generations/N; absent while nothing was ever switched
       original/           index.json: what stood where before us, by key of resource; SHA256: its contents
@@ -21,11 +21,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Blob, Part, Secret
+from rolecall_agent.sealed import Sealed
 from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from rolecall_agent.system import System
 
 HOME = "/var/lib/rolecall"
-SCHEMA = 1
+SCHEMA = 2
 KEPT = 10  # generations
-_VERSION = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 Json = Dict[str, Any]
 
@@ -46,11 +45,16 @@ class Store:
     Args:
         system: Whose.
         agent: Digest of the agent at work, or "".
+
+    Attributes:
+        sealed: The secret values.
+        originals: What stood where before us, by key of resource.
     """
 
     def __init__(self, system: System, agent: str = "") -> None:
         self._system = system
         self._agent = agent
+        self.sealed = Sealed(system, HOME)
         self.originals: Json = self._json("original/index.json") or {}
 
     def prepare(self) -> None:
@@ -68,6 +72,9 @@ class Store:
         for name in ("blobs", "sealed", "generations", "original"):
             if self._system.stat(f"{HOME}/{name}") is None:
                 self._system.mkdir(f"{HOME}/{name}", mode=0o700)
+        if schema is not None and schema < SCHEMA:
+            self.set_boot_agent()  # the earlier one does not know the new form
+            self.sealed.convert()
         if schema != SCHEMA:
             self._write("schema", SCHEMA)
 
@@ -139,13 +146,14 @@ class Store:
 
     # Contents
 
-    def lacking(self, configuration: Configuration) -> tuple[List[Blob], List[Secret]]:
+    def lacking(self, configuration: Configuration) -> Tuple[List[Blob], List[Secret]]:
         """The blobs and secrets of a configuration that are not here."""
         blobs = {blob.sha256: blob for blob in configuration.blobs}
         secrets = {secret.version: secret for secret in configuration.secrets}
-        for names, kept in ((blobs, "blobs"), (secrets, "sealed")):
-            for name in self._system.names(f"{HOME}/{kept}"):
-                names.pop(name, None)
+        for sha256 in self._system.names(f"{HOME}/blobs"):
+            blobs.pop(sha256, None)
+        for version in self.sealed.versions():
+            secrets.pop(version, None)
         return list(blobs.values()), list(secrets.values())
 
     def add_blob(self, sha256: str, data: bytes) -> None:
@@ -158,37 +166,37 @@ class Store:
             raise Failure(f"blob {sha256} arrived damaged")
         self._system.write(f"{HOME}/blobs/{sha256}", data)
 
-    def add_secret(self, version: str, value: bytes) -> None:
-        """Keeps a secret value.
-
-        Raises:
-            Failure: When its version could not be a file's name.
-        """
-        if not _VERSION.match(version):
-            raise Failure(f"{version!r} is no version of a secret")
-        self._system.write(f"{HOME}/sealed/{version}", value)
-
     def content(self, parts: Iterable[Part]) -> bytes:
         """The bytes of a file, joined.
 
         Raises:
             FileNotFoundError: When a part is not here.
+            Failure: When a secret cannot be opened any more.
         """
         return b"".join(
-            self._system.read(
-                f"{HOME}/blobs/{part.sha256}" if isinstance(part, Blob) else f"{HOME}/sealed/{part.version}"
-            )
+            self._system.read(f"{HOME}/blobs/{part.sha256}")
+            if isinstance(part, Blob)
+            else self.sealed.open(part.version)
             for part in parts
         )
 
     def matches(self, parts: Sequence[Part], data: bytes) -> bool:
-        """Whether these bytes are a file's content; False while that cannot be known."""
+        """Whether these bytes are a file's content; False while that cannot be known. No secret is opened for it."""
         if len(parts) == 1 and isinstance(parts[0], Blob):
             return hashlib.sha256(data).hexdigest() == parts[0].sha256
         try:
-            return self.content(parts) == data
+            for part in parts:
+                if isinstance(part, Blob):
+                    blob = self._system.read(f"{HOME}/blobs/{part.sha256}")
+                    size = len(blob) if data.startswith(blob) else -1
+                else:
+                    size = self.sealed.begins(part.version, data)
+                if size < 0:
+                    return False
+                data = data[size:]
         except FileNotFoundError:
             return False
+        return not data
 
     # Originals
 
@@ -247,7 +255,7 @@ class Store:
     # Tidying
 
     def prune(self) -> None:
-        """Drops generations older than the last ten, and what no generation that is left names."""
+        """Drops generations older than the last ten, and what no generation that is left needs."""
         numbers = sorted(number for number in self._numbers() if number <= self.current)
         kept = numbers[-KEPT:]
         for number in self._numbers():
@@ -255,7 +263,7 @@ class Store:
                 self._remove(f"{HOME}/generations/{number}")
         configurations = [self.configuration(number) for number in kept]
         self._retain("blobs", {blob.sha256 for each in configurations for blob in each.blobs})
-        self._retain("sealed", {secret.version for each in configurations for secret in each.secrets})
+        self.sealed.retain(_needed(configurations))
         contents = {entry.get("file", entry).get("content") for entry in self.originals.values()}
         self._retain("original", {"index.json", *contents})
         boot = self._system.stat(f"{HOME}/agent/boot")
@@ -282,3 +290,17 @@ class Store:
 
     def _write(self, name: str, data: Any) -> None:  # noqa: ANN401 - as above
         self._system.write(f"{HOME}/{name}", json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _needed(configurations: Sequence[Configuration]) -> Set[str]:
+    """The versions of secrets that generations need, the last one first of all: what it has replaced is gone at once.
+
+    For who has a new value made wants the old one to be worth nothing; a way back to it is none.
+    """
+    needed: Dict[Tuple[str, str], Set[str]] = {}
+    for configuration in reversed(configurations):
+        named: Dict[Tuple[str, str], Set[str]] = {}
+        for secret in configuration.secrets:
+            named.setdefault((secret.name, secret.file), set()).add(secret.version)
+        needed = {**named, **needed}
+    return {version for versions in needed.values() for version in versions}

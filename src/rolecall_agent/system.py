@@ -143,6 +143,14 @@ class System(Protocol):
         """Raises Failure when systemd could not load these unit files."""
         ...
 
+    def seal(self, name: str, value: bytes) -> Optional[bytes]:
+        """A value so that this machine alone can open it; None where there is no means to."""
+        ...
+
+    def unseal(self, name: str, credential: bytes) -> bytes:
+        """The reverse, under the same name; raises Failure when it cannot be opened."""
+        ...
+
     def os_release(self) -> Dict[str, str]:
         """os-release(5)."""
         ...
@@ -389,6 +397,19 @@ class RealSystem(Tree):
         if status and named:
             raise Failure("systemd refuses a unit", "\n".join(named))
 
+    # Secrets
+
+    def seal(self, name: str, value: bytes) -> Optional[bytes]:
+        # To no PCR: a new firmware must not lock the machine out of its secrets.
+        status, credential = _creds(["encrypt", f"--name={name}", "--tpm2-pcrs=", "-", "-"], value)
+        return credential if status == 0 else None
+
+    def unseal(self, name: str, credential: bytes) -> bytes:
+        status, value = _creds(["decrypt", f"--name={name}", "-", "-"], credential)
+        if status:
+            raise Failure(f"the secret {name} that is kept here cannot be opened (systemd-creds: status {status})")
+        return value
+
     def os_release(self) -> Dict[str, str]:
         for path in ("/etc/os-release", "/usr/lib/os-release"):
             with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
@@ -402,6 +423,16 @@ _VALIDATORS = (
     (r"/etc/sudoers(\Z|\.d/[^/]+\Z)", ["visudo", "-c", "-q", "-f"]),
     (r"/etc/nftables\.conf\Z", ["nft", "-c", "-f"]),
 )
+
+
+def _creds(words: Sequence[str], given: bytes) -> Tuple[int, bytes]:
+    """What systemd-creds(1) makes of bytes, and its status; 127 where there is none."""
+    if not _found("systemd-creds"):
+        return 127, b""
+    import subprocess  # noqa: PLC0415 - as little as possible before the first answer
+
+    done = subprocess.run(["systemd-creds", *words], input=given, capture_output=True, check=False)
+    return done.returncode, done.stdout
 
 
 def _found(program: str) -> bool:

@@ -124,7 +124,7 @@ def stage(it: Machine, target: Configuration) -> None:
     for blob in blobs:
         it.store.add_blob(blob.sha256, data[blob.sha256] or b"")
     for secret in secrets:
-        it.store.add_secret(secret.version, SECRETS[secret.version])
+        it.store.sealed.add(secret.version, SECRETS[secret.version])
 
 
 def copy(root: Path, to: Path) -> Path:

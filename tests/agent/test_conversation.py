@@ -222,8 +222,12 @@ def test_secrets_are_sealed_and_nowhere_else(root: Path) -> None:
     assert {path.relative_to(root).as_posix() for path in holders} == {"etc/a", f"{STATE}/sealed/v1"}
     assert (root / STATE / "sealed/v1").stat().st_mode & 0o777 == 0o600
     assert (root / STATE / "sealed").stat().st_mode & 0o777 == 0o700
+    agent_world.update(root, ONE)
+    assert (root / STATE / "sealed/v1").exists()  # generation 1 still needs it
     agent_world.update(root, OTHER)
-    assert (root / STATE / "sealed/v1").exists()  # generation 1 still names it
+    assert [path.name for path in (root / STATE / "sealed").iterdir()] == [
+        "v2"
+    ]  # made anew: the old value goes at once
     for _ in range(5):
         agent_world.update(root, ONE)
         agent_world.update(root, NOTHING)
