@@ -8,16 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional
+from typing import TYPE_CHECKING, AbstractSet, Callable, Dict, FrozenSet, Iterable, List, Optional, Set
 
-from rolecall_agent.resources import Action, Package, Resource, Unit
+from rolecall_agent.resources import Action, File, Package, Resource, Unit
 from rolecall_agent.resources.placing import ABSENT
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
     from rolecall_agent.protocol import Change, Difference, Restart
     from rolecall_agent.store import Store
-    from rolecall_agent.system import System
+    from rolecall_agent.system import System, UnitState
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Work:
         restart: Units to restart.
         reload: Units to reload.
         start: Units to start.
+        refresh: Units that nobody declares, to restart if they run then: a package of this switch may bring them.
         units_changed: Whether systemd must read unit files again.
         undo: Actions to take back.
         run: Actions to run.
@@ -63,6 +64,7 @@ class Work:
     restart: List[str] = field(default_factory=list)
     reload: List[str] = field(default_factory=list)
     start: List[str] = field(default_factory=list)
+    refresh: List[str] = field(default_factory=list)
     units_changed: bool = False
     undo: List[Action] = field(default_factory=list)
     run: List[Action] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Work:
         """What happens to units, and the actions, for a person; in the order in which it happens."""
         verbs = ("stop", "restart", "reload", "start")
         units: List[Restart] = [{"name": name, "verb": verb} for verb in verbs for name in getattr(self, verb)]
+        units += [{"name": name, "verb": "restart"} for name in self.refresh]
         actions: List[Restart] = [{"name": action.key, "verb": "run"} for action in self.run]
         at = len(self.stop)
         return [*units[:at], *actions, *units[at:]]
@@ -118,9 +121,13 @@ def compare(
 
     def triggered(resource: Resource, field: str) -> bool:
         """Whether something that it follows changed, or goes: then the old one tells who followed it."""
+        if field == "restart_on" and isinstance(resource, Unit) and resource.name in said:
+            return True
         followed, once_followed = getattr(resource, field), getattr(had.get(resource.key), field, ())
         return bool(changed.intersection(followed) or before.keys() & set(once_followed))
 
+    both = (*old.resources, *new.resources)
+    said = _restarts(both, None) & undoing.units if undoing else _restarts(both, changed | before.keys())
     for resource in new.resources:
         if isinstance(resource, Unit):
             _unit(system, store, work, had.get(resource.key), resource, triggered, undoing)
@@ -128,12 +135,18 @@ def compare(
             due = resource.key in (undoing.actions if undoing else changed)
             if due or (not undoing and triggered(resource, "when_changed")):
                 work.run.append(resource)
-    for unit in work.remove:
-        if isinstance(unit, Unit):
-            _removed_unit(system, store, work, unit)
-    actions = [action for action in work.remove if isinstance(action, Action) and action.undo]
-    work.undo = [action for action in actions if not undoing or action.key in undoing.actions]
+    others = said - {item.name for item in both if isinstance(item, Unit)}
+    work.refresh = [name for name in sorted(others) if _may_run(system.unit(name))]
+    _removed(system, store, work, undoing)
     return work
+
+
+def _removed(system: System, store: Store, work: Work, undoing: Optional[Done]) -> None:
+    for resource in work.remove:
+        if isinstance(resource, Unit):
+            _removed_unit(system, store, work, resource)
+        elif isinstance(resource, Action) and resource.undo and (not undoing or resource.key in undoing.actions):
+            work.undo.append(resource)
 
 
 def _checks(old: Configuration, new: Configuration) -> List[Change]:
@@ -150,9 +163,21 @@ def _checks(old: Configuration, new: Configuration) -> List[Change]:
     ]
 
 
+def _restarts(resources: Iterable[Resource], changed: Optional[AbstractSet[str]]) -> Set[str]:
+    """The names of units that the files among those that change (None for all) say are to be restarted."""
+    files = (item for item in resources if isinstance(item, File) and (changed is None or item.key in changed))
+    return {name for file in files for name in file.restarts}
+
+
+def _may_run(state: UnitState) -> bool:
+    return state.active or state.failed or not state.known
+
+
 def _expect(system: System, configuration: Configuration) -> None:
     packages = [item.name_on(system) for item in configuration.resources if isinstance(item, Package)]
-    system.expect(packages, [item.name for item in configuration.resources if isinstance(item, Unit)])
+    units = {item.name for item in configuration.resources if isinstance(item, Unit)}
+    units |= {name for item in configuration.resources if isinstance(item, File) for name in item.restarts}
+    system.expect(packages, units)
 
 
 def _change(system: System, store: Store, before: Optional[Resource], resource: Resource) -> Optional[Change]:

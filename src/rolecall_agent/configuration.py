@@ -42,7 +42,7 @@ class Configuration:
 
     Attributes:
         machine: The machine's name.
-        resources: Sorted by kind, then key; no key twice.
+        resources: Sorted by kind, then key, what is needed early first; no key twice.
         checks: Sorted by name.
     """
 
@@ -53,7 +53,7 @@ class Configuration:
     @staticmethod
     def of(machine: str, resources: Iterable[Resource], checks: Iterable[Check] = ()) -> Configuration:
         """The configuration in canonical order."""
-        ordered = sorted(resources, key=lambda resource: (_RANK[resource.kind], resource.key))
+        ordered = sorted(resources, key=lambda resource: (not early(resource), _RANK[resource.kind], resource.key))
         return Configuration(machine, tuple(ordered), tuple(sorted(checks, key=lambda check: check.name)))
 
     @property
@@ -111,6 +111,11 @@ class Configuration:
     def secrets(self) -> List[Secret]:
         """Every secret that its files need."""
         return [secret for item in self.resources if isinstance(item, File) for secret in item.secrets]
+
+
+def early(resource: Resource) -> bool:
+    """Whether it is made before packages are installed and accounts made."""
+    return isinstance(resource, File) and resource.needed_for == "packages"
 
 
 def decode_resource(data: Dict[str, Any]) -> Resource:

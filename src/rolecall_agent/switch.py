@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 
 from rolecall_agent import boot
 from rolecall_agent.comparison import Done, Work, compare
+from rolecall_agent.configuration import early
 from rolecall_agent.resources import Action, AuthorizedKey, Directory, Package, Resource, Unit
 from rolecall_agent.tree import Failure
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rolecall_agent.configuration import Check, Configuration
     from rolecall_agent.protocol import CheckResult, Meta
     from rolecall_agent.store import Store
-    from rolecall_agent.system import System
+    from rolecall_agent.system import System, UnitState
 
 # Through these we are talked to: they come last, when everything else is known to work.
 _LAST = ("sshd.service", "ssh.service", "systemd-networkd.service")
@@ -104,13 +105,14 @@ def _move(
 ) -> Work:
     """From one configuration to another, whatever of either is there."""
     work = compare(machine.system, machine.store, old, new, undoing)
+    _apply(machine, work, [resource for resource in new.resources if early(resource)])
     _install(machine, new)
     _stop(machine, work)
-    _apply(machine, work, new)
+    _apply(machine, work, [resource for resource in new.resources if not early(resource)])
     _remove(machine, work, new, must=not undoing)
     if not undoing:
         # From here on going back means to restart these and to run those again.
-        journal["units"] = sorted({*work.restart, *work.reload, *work.start})
+        journal["units"] = sorted({*work.restart, *work.reload, *work.start, *work.refresh})
         journal["actions"] = sorted(action.key for action in work.run)
         machine.store.write_journal(journal)
     for action in work.run:
@@ -135,11 +137,11 @@ def _stop(machine: Machine, work: Work) -> None:
     machine.system.systemctl("reset-failed", work.reset)
 
 
-def _apply(machine: Machine, work: Work, new: Configuration) -> None:
+def _apply(machine: Machine, work: Work, wanted: Sequence[Resource]) -> None:
     """Groups, users, directories, files, keys, unit files. What stood there is remembered just before."""
     system, store = machine.system, machine.store
     changed = {change["key"] for change in work.changes}
-    for kind, group in groupby(new.resources, key=lambda resource: resource.kind):
+    for kind, group in groupby(wanted, key=lambda resource: resource.kind):
         resources = [resource for resource in group if resource.key in changed]
         _remember(machine, resources)
         for resource in resources:
@@ -169,13 +171,20 @@ def _start(machine: Machine, work: Work) -> None:
     if work.units_changed:
         tell("systemd", "reload")
         system.systemctl("daemon-reload", ())
+    restart = [*work.restart, *(name for name in work.refresh if _runs(system.unit(name)))]
     for last in (False, True):
-        for verb, names in (("restart", work.restart), ("reload-or-restart", work.reload), ("start", work.start)):
+        begun = []
+        for verb, names in (("restart", restart), ("reload-or-restart", work.reload), ("start", work.start)):
             batch = [name for name in names if (name in _LAST) is last]
             if batch:
                 tell(verb, " ".join(batch))
                 system.systemctl(verb, batch)
-        system.require_running([name for name in (*work.restart, *work.reload, *work.start) if (name in _LAST) is last])
+                begun += batch
+        system.require_running(begun)
+
+
+def _runs(state: UnitState) -> bool:
+    return state.active or state.failed
 
 
 def undo(machine: Machine) -> None:

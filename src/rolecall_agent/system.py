@@ -269,6 +269,7 @@ class RealSystem(Tree):
             return
         self._require_apt()
         self._packages.clear()
+        self._units.clear()  # packages bring some
         argv = [
             *_APT,
             "install",

@@ -155,7 +155,11 @@ def configurations(draw: st.DrawFn) -> Configuration:
     for path in draw(st.sets(st.sampled_from(["/srv/d", "/srv/d/e", "/opt/x", "/opt/x/y"]))):
         made.append(Directory(path, draw(owners), mode=draw(st.sampled_from([0o755, 0o700]))))
     for path in draw(st.sets(st.sampled_from(["/etc/a", "/etc/app/b", "/opt/x/y/z", "/srv/d/f", "/run/s"]))):
-        made.append(File(path, draw(contents), draw(owners), mode=draw(st.sampled_from([0o600, 0o400]))))
+        early = draw(st.booleans())
+        owner, needed_for = ("root", "packages") if early else (draw(owners), "services")
+        restarts = draw(st.sampled_from([(), ("own.service",), ("dist.service", "none.service")]))
+        mode = draw(st.sampled_from([0o600, 0o400]))
+        made.append(File(path, draw(contents), owner, mode=mode, needed_for=needed_for, restarts=restarts))
     keys = st.sets(st.tuples(st.sampled_from(["root", *sorted(users)]), st.sampled_from(["KEY1", "KEY2"])))
     for user, key in draw(keys):
         made.append(AuthorizedKey(user, f"ssh-ed25519 {key}", draw(st.sampled_from([(), ("serve",)]))))
@@ -174,7 +178,7 @@ RICH = Configuration.of(
         User("u1", home="/home/u1"),
         Directory("/srv/d", "u1", mode=0o700),
         File("/etc/a", parts("PASS=", Secret("i.pass", "value", "v1"))),
-        File("/etc/app/b", "one\n"),
+        File("/etc/app/b", "one\n", needed_for="packages", restarts=("own.service",)),
         File("/opt/x/y/z", "two\n", "u1"),
         AuthorizedKey("u1", "ssh-ed25519 KEY2", ("serve",)),
         AuthorizedKey("root", "ssh-ed25519 KEY1"),

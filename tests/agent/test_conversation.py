@@ -107,6 +107,7 @@ def test_what_is_compared_is_named(root: Path) -> None:
         {"name": "action:refresh", "verb": "run"},
         {"name": "dist.service", "verb": "restart"},
         {"name": "a.service", "verb": "start"},
+        {"name": "own.service", "verb": "restart"},
     ]
     (root / "etc/one").write_text("1\n")
     (root / "etc/one").chmod(0o644)

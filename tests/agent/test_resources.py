@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_world import NOTHING, machine, make, service, snapshot, update
+from agent_world import META, NOTHING, STATE, machine, make, service, snapshot, stage, update
 
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.recorded import RecordedSystem
-from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Package, User
+from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, User
+from rolecall_agent.switch import switch
 from rolecall_agent.system import read_os_release
 from rolecall_agent.tree import Failure
 
@@ -133,3 +135,50 @@ def test_what_is_no_longer_declared_restarts_what_followed_it(root: Path) -> Non
         left = [followed[1], replace(unit, restart_on=kept), replace(action, when_changed=kept)]
         work = compare(it.system, it.store, old, Configuration.of("m", left))
         assert (work.restart, [each.name for each in work.run]) == (["a.service"], ["refresh"])
+
+
+def test_a_file_restarts_units_that_nobody_declares_if_they_run(root: Path) -> None:
+    names = ("own.service", "stopped.service", "none.service")
+    (root / "etc/systemd/system/stopped.service").write_text("[Service]\nExecStart=/bin/x\n")
+    target = Configuration.of("m", [File("/etc/new", "1\n", restarts=names)])
+    it = machine(root)
+    work = compare(it.system, it.store, NOTHING, target)
+    # What is not known yet may come with a package; what is known not to run is left alone.
+    assert [each["name"] for each in work.restarts] == ["none.service", "own.service"]
+    update(root, target)
+    assert _commands(root) == [["systemctl", "restart", "own.service"]]
+    update(root, target)
+    assert len(_commands(root)) == 1
+    update(root, Configuration.of("m", [File("/etc/new", "2\n", restarts=names)]))
+    update(root, NOTHING)
+    assert _commands(root) == 3 * [["systemctl", "restart", "own.service"]]
+
+
+def test_a_declared_unit_is_restarted_once(root: Path) -> None:
+    unit = service("a.service", "/bin/a", started=True, restart_on=("file:/etc/new",))
+    for text in ("1\n", "2\n"):
+        update(root, Configuration.of("m", [unit, File("/etc/new", text, restarts=("a.service",))]))
+    assert [command[1:] for command in _commands(root)][-1:] == [["restart", "a.service"]]
+    assert [command[1] for command in _commands(root)].count("restart") == 1
+
+
+def test_what_is_needed_for_packages_comes_first(root: Path) -> None:
+    early = File("/etc/apt/auth.conf.d/x.conf", "machine x\n", needed_for="packages")
+    record = json.loads((root / STATE / "system.json").read_text())
+    (root / STATE / "system.json").write_text(json.dumps({**record, "fail": {"packages": ["p9"]}}))
+    target = Configuration.of("m", [Group("g"), Package("p9"), early])
+    assert target.resources[0] == early
+    it = machine(root)
+    it.store.prepare()
+    told = []
+    it = replace(it, tell=lambda step, detail: told.append((step, detail)))
+    stage(it, target)
+    with pytest.raises(Failure, match="packages cannot be installed"):
+        switch(it, target, META, nonce="n", confirm=False)
+    assert told[:2] == [("file", early.path), ("install", "p9")]
+    assert not (root / "etc/apt").exists()  # and it went back
+
+
+def _commands(root: Path) -> list[list[str]]:
+    commands: list[list[str]] = json.loads((root / STATE / "system.json").read_text())["commands"]
+    return [command for command in commands if command[0] == "systemctl" and command[1] in {"restart", "start"}]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.errors import Fault, Faults, Where
@@ -11,11 +11,11 @@ from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.resources import KINDS, Directory, File, Resource, Unit, User
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolecall.evaluate.memory import Memory
     from rolecall.model.membership import Membership
-    from rolecall.service.contract import Service
+    from rolecall.service.contract import Role, Service
     from rolecall.service.member import Member, World
 
 
@@ -108,8 +108,18 @@ def _part(play: _Play) -> _Part:
             return _Part(play.origin, play.instance, found, ())
         role, member = play.service.roles[play.role], play.members[0]
         found = [resource for call in role.configurers for resource in results(call, member, KINDS)]
+        found += _delivered(role, member)
         checks = [check for call in role.checkers for check in results(call, member, (Check,))]
         return _Part(play.origin, play.instance, found, checks)
+
+
+def _delivered(role: Role[Any], member: Member[Any]) -> Iterator[File]:
+    """What the role's vars say stands on the machine by itself."""
+    for var in role.vars.values():
+        if var.deliver:
+            files = member.files(var)
+            for name, delivery in var.deliver.items():
+                yield File(member.var_path(var, name), files[name], **asdict(delivery))
 
 
 class _Draft:

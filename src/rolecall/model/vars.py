@@ -42,6 +42,25 @@ class VarFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a file of a var stands on the machines whose members have it, without the service yielding it.
+
+    Attributes:
+        owner: User name.
+        group: Group name.
+        mode: Permission bits.
+        needed_for: ``services``, or ``packages``: then it is there before packages are installed and accounts made.
+        restarts: Names of units that are restarted when it changes, if they run: also of units of the distribution.
+    """
+
+    owner: str = "root"
+    group: str = "root"
+    mode: int = 0o400
+    needed_for: Literal["services", "packages"] = "services"
+    restarts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What a person is asked for a var.
 

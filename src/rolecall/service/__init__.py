@@ -4,7 +4,7 @@ A module is a Python package or file with a `Service`; shipped services use noth
 """
 
 from rolecall.model.exports import Exported, Interface
-from rolecall.model.vars import Context, Generator, Prompt, VarFile
+from rolecall.model.vars import Context, Delivery, Generator, Prompt, VarFile
 from rolecall.service.contract import ContractError, NoSettings, Role, Service, Var
 from rolecall.service.generators import (
     AgeKeyPair,
@@ -57,6 +57,7 @@ __all__ = [
     "Check",
     "Context",
     "ContractError",
+    "Delivery",
     "Directory",
     "Exported",
     "File",

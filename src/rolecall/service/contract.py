@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.inventory import NAME_PATTERN
-from rolecall.model.vars import Prompt, VarFile, VarKey
+from rolecall.model.vars import Delivery, Prompt, VarFile, VarKey
 from rolecall.service.settings import Settings
+from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from rolecall.model.vars import Generator
     from rolecall.service.member import Member
@@ -55,6 +56,7 @@ class Var(Generic[ValuesT]):
         validation: Gives of a member's settings what the var is made for, as data that JSON can hold.
         binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``; "" when nothing.
         scope: For whom it is made once.
+        deliver: How files of it stand on the machines of the role, by name; others only where the service yields them.
     """
 
     role: Role[Any]
@@ -64,6 +66,7 @@ class Var(Generic[ValuesT]):
     validation: Callable[[Any], object] | None = None
     binds: str = ""
     scope: Scope = "instance"
+    deliver: Mapping[str, Delivery] = field(default_factory=dict)
 
     def key(self, instance: str, machine: str) -> VarKey:
         """The var that a member has."""
@@ -130,6 +133,7 @@ class Role(Generic[SettingsT]):
         validation: Callable[[SettingsT], object] | None = None,
         binds: str = "",
         scope: Scope = "instance",
+        deliver: Mapping[str, Delivery] | None = None,
     ) -> Var[ValuesT]:
         """Declares a var that is made once for every member of this role, or for more of them together.
 
@@ -144,9 +148,10 @@ class Role(Generic[SettingsT]):
             scope: ``"instance"``: each member has its own. ``"machine"``: one of a machine for all instances of the
                 service. ``"shared"``: one for all members of the role in an instance. What several have depends on
                 nobody's settings, and on vars of the same scope or wider.
+            deliver: Files of it, by name, that stand on every machine of the role at ``me.var_path(handle, name)``.
 
         Raises:
-            ContractError: When the service has a var of that name, or the generator or a need is none.
+            ContractError: When the service has a var of that name, or the generator, a need or a delivery is none.
         """
         what = f"{self.service.name}.{self.name}: the var {name!r}"
         _require_name(name, f"{self.service.name}.{self.name}: var")
@@ -155,9 +160,10 @@ class Role(Generic[SettingsT]):
         _require_generator(generator, what)
         checked = _function(validation, f"{what}: its validation") if validation else None
         self.vars[name] = handle = Var(
-            self, name, generator, _readable(needs, self.service, what), checked, binds, scope
+            self, name, generator, _readable(needs, self.service, what), checked, binds, scope, dict(deliver or {})
         )
         _require_scope(handle, what)
+        _require_deliveries(handle, what)
         return handle
 
     def exports(
@@ -290,6 +296,19 @@ def _require_scope(var: Var[Any], what: str) -> None:
     for need in var.needs:
         if isinstance(need, Var) and need.role is var.role and need.scope not in _WIDER[var.scope]:
             raise ContractError(f"{what} is made once for several members, and needs {_named(need)}, which each has")
+
+
+def _require_deliveries(var: Var[Any], what: str) -> None:
+    files = [file.name for file in var.generator.files]
+    for name, delivery in var.deliver.items():
+        if name not in files:
+            raise ContractError(f"{what} delivers {name!r}; its files are: {', '.join(files)}")
+        if not isinstance(delivery, Delivery):
+            raise ContractError(f"{what} delivers {name!r} by {_named(delivery)}, which is no Delivery")
+        try:  # what a machine would refuse is refused here
+            File("/run/x", "", **asdict(delivery))
+        except ValueError as error:
+            raise ContractError(f"{what} delivers {name!r}: {error}") from None
 
 
 def _require_settings(settings: object, what: str) -> None:

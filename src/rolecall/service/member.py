@@ -223,6 +223,10 @@ class Member(Generic[SettingsT]):
         Raises:
             NotDeclaredError: When the member's role does not have that var, or the step does not declare to need it.
         """
+        return var.generator.view(self.files(var))
+
+    def files(self, var: Var[Any]) -> Mapping[str, str | Secret]:
+        """The files of a var, by name; see `__getitem__`."""
         if self.role != var.role.name:
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: it belongs to the role {var.role.name!r}")
         key = var.key(self.instance, self.machine)
@@ -230,9 +234,11 @@ class Member(Generic[SettingsT]):
         stored = self._world.var(key)
         if stored is None:
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: no service of {self.instance!r} declares it")
-        return var.generator.view(
-            {
-                file: Secret(key.name, file, value.version) if value.secret else value.public
-                for file, value in stored.items()
-            }
-        )
+        return {
+            file: Secret(key.name, file, value.version) if value.secret else value.public
+            for file, value in stored.items()
+        }
+
+    def var_path(self, var: Var[Any], file: str) -> str:
+        """Where a file of a var stands on the machine (a tmpfs) that its role delivers, or `secret_file` yields."""
+        return Secret(var.key(self.instance, self.machine).name, file, "").path

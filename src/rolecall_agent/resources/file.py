@@ -24,6 +24,8 @@ class File:
         owner: User name.
         group: Group name.
         mode: Permission bits; 0600 by default where there is a secret, else 0644.
+        needed_for: ``"services"``, or ``"packages"``: then it is there before packages are installed and accounts made.
+        restarts: Names of units that are restarted when it changes, if they run: also of units that nobody declares.
     """
 
     kind: ClassVar[str] = "file"
@@ -32,6 +34,8 @@ class File:
     owner: str = "root"
     group: str = "root"
     mode: int = -1
+    needed_for: str = "services"
+    restarts: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", checks.absolute_path(str(self.path), "file"))
@@ -43,6 +47,13 @@ class File:
         if self.mode == -1:
             object.__setattr__(self, "mode", 0o600 if secret else 0o644)
         checks.mode(self.mode, what)
+        checks.require(self.needed_for in {"packages", "services"}, f"{what}: needed for {self.needed_for!r}")
+        checks.require(
+            self.needed_for == "services" or self.owner == self.group == "root",
+            f"{what}: is there before accounts are made, so it must be root's",
+        )
+        names = checks.each(lambda name, where: checks.matching(checks.UNIT, name, where), self.restarts, what)
+        object.__setattr__(self, "restarts", tuple(sorted(set(names))))
         checks.require(
             not secret or not self.mode & 0o077 or self.path.startswith("/run/"),
             f"{what}: holds a secret, so its mode must be 0600 or stricter, or it must stand under /run",
