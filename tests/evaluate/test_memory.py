@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rolecall import pipeline
+from rolecall.errors import Faults
 from rolecall.evaluate.memory import Memory
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def test_a_fault_is_told_again(make_project: MakeProject) -> None:
     bad = MODULE.replace('yield File(me.path("key")', 'yield File("key"')
     project, memory = make_project(text(), echo=bad), Memory()
     for _ in range(2):
-        with pytest.raises(pipeline.Faults, match="not an absolute path"):
+        with pytest.raises(Faults, match="not an absolute path"):
             pipeline.evaluate(project, memory=memory)
 
 

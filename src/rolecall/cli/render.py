@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.model.vars import step_of, used
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,6 +26,10 @@ SIGNS = {
 SUMMARY = {"unchanged": None, "updated": "green", "restored": "yellow", "untouched": "yellow", "unknown": "red"}
 
 
+# By the steps of a rotation that are done afterwards.
+MOVES = ("", "; a new value is accepted beside it", "; the old value is accepted still")
+
+
 def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
     """A plan. Machines with the same changes are shown together.
 
@@ -33,8 +39,9 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
     """
     lines: list[str] = []
     for key, files in plan.makes.items():
-        kinds = ", ".join(f"{name} (secret)" if file.secret else name for name, file in sorted(files.items()))
-        lines.append(f"make {key}: {kinds}")
+        now = used(files)
+        kinds = ", ".join(f"{name} (secret)" if file.secret else name for name, file in sorted(now.items()))
+        lines.append(f"make {key}: {kinds}{MOVES[step_of(files)]}")
     if plan.makes:
         lines.append("")
     by_content = sorted(plan.changing, key=lambda machine: (machine.wave, str(_content(machine)), machine.machine))

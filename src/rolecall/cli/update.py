@@ -14,9 +14,10 @@ from rolecall.errors import fault
 from rolecall_agent.resources import BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rolecall.cli.common import Invocation
+    from rolecall.model.plan import Report
 
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
@@ -67,8 +68,25 @@ def update(
 
     MACHINES are those to update; all by default.
     """
+    from rolecall.cli.render import report_text  # noqa: PLC0415 - as above
+
+    report = bring(invocation, machines, yes=yes, verbose=verbose, expect=expect)
+    invocation.emit(report.as_json(), report_text(report))
+    if not report.done:
+        sys.exit(1)
+
+
+def bring(
+    invocation: Invocation,
+    machines: Sequence[str] = (),
+    *,
+    yes: bool,
+    verbose: bool = False,
+    expect: str | None = None,
+) -> Report:
+    """One update: shows the plan, asks, and does it; see `update`."""
     from rolecall import pipeline  # noqa: PLC0415 - as above
-    from rolecall.cli.render import plan_text, report_text  # noqa: PLC0415 - as above
+    from rolecall.cli.render import plan_text  # noqa: PLC0415 - as above
 
     progress = _progress(quiet=invocation.json, verbose=verbose)
     with pipeline.planning(invocation.project, invocation.lab, machines, progress) as planned:
@@ -80,10 +98,7 @@ def update(
             raise fault("the plan is not the one that you expect", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
             ask(invocation, "update these machines?")
-        report = planned.apply()
-        invocation.emit(report.as_json(), report_text(report))
-    if not report.done:
-        sys.exit(1)
+        return planned.apply()
 
 
 def _progress(*, quiet: bool, verbose: bool) -> Callable[[str, str], None]:

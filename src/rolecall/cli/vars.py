@@ -146,16 +146,50 @@ def generate(invocation: Invocation) -> None:
 @vars_.command()
 @click.argument("keys", nargs=-1, required=True)
 @click.option("--force", is_flag=True, help="Also those with which something is lost, as what they have encrypted.")
+@click.option("--at-once", is_flag=True, help="Let the old value go at once, even where that leaves a gap.")
+@click.option("--update", "updates", is_flag=True, help="Update the machines, as often as it takes.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before an update.")
 @click.pass_obj
-def rotate(invocation: Invocation, keys: tuple[str, ...], *, force: bool) -> None:
+def rotate(
+    invocation: Invocation, keys: tuple[str, ...], *, force: bool, at_once: bool, updates: bool, yes: bool
+) -> None:
     """Make the vars KEYS anew, and the vars that read them. The next update puts the new values in place of the old.
 
-    Until then the old ones stay where they are: `plan` shows what will change, `vars discard` drops the new ones.
+    Where peers can accept an old and a new value at once, no connection fails meanwhile: it takes three updates then,
+    and this command before each of them, or once with --update. Until an update nothing changes: `plan` shows what
+    will, `vars discard` drops it.
     """
     from rolecall import pipeline  # noqa: PLC0415
 
-    made = pipeline.rotate(invocation.project, invocation.lab, keys, force=force)
-    _tell(invocation, "made anew, pending:", made, "nothing was made")
+    told: dict[str, list[object]] = {"vars": [], "updates": []}
+    left, good = keys, True
+    if updates:
+        ended, begun = pipeline.waiting(invocation.project, keys)
+        good = not (ended or begun) or _update(invocation, told, yes=yes)
+        left = tuple(key for key in keys if key not in ended)
+    while left and good:
+        made = pipeline.rotate(invocation.project, invocation.lab, left, force=force, at_once=at_once)
+        told["vars"] += [{"var": str(each.key), "step": each.step} for each in made]
+        if not invocation.json:
+            click.echo("".join(f"{each}\n" for each in made), nl=False)
+        good = not updates or _update(invocation, told, yes=yes)
+        left = tuple(str(each.key) for each in made if updates and 0 < each.step < pipeline.STEPS)
+    if invocation.json:
+        invocation.emit(told, "")
+    if not good:
+        sys.exit(1)
+
+
+def _update(invocation: Invocation, told: dict[str, list[object]], *, yes: bool) -> bool:
+    """One update on the way; whether it is done."""
+    from rolecall.cli.render import report_text  # noqa: PLC0415
+    from rolecall.cli.update import bring  # noqa: PLC0415
+
+    report = bring(invocation, yes=yes)
+    told["updates"].append(report.as_json())
+    if not invocation.json:
+        click.echo(report_text(report))
+    return report.done
 
 
 @vars_.command(name="set")

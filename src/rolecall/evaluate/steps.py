@@ -196,6 +196,7 @@ def _recipes(instance: str, var: Var[Any], casts: Mapping[str, Cast]) -> tuple[R
             interfaces=interfaces,
             validation=_validation(instance, var, settings) if var.validation else "",
             binds=var.binds,
+            accepted=var.accepted,
         )
         for machine, settings in casts[var.role.name].settings.items()
     )

@@ -193,6 +193,7 @@ class Recipe:
         interfaces: What of the exports the generator reads.
         validation: A digest of what it is made for: when that changes it is made anew, and so is what reads it.
         binds: What would be lost with it, or "".
+        accepted: Whether peers can accept two values of it at once.
     """
 
     key: VarKey
@@ -204,6 +205,7 @@ class Recipe:
     interfaces: tuple[type[Interface], ...] = ()
     validation: str = ""
     binds: str = ""
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,3 +224,26 @@ class StoredFile:
 
 
 StoredVar = dict[str, StoredFile]
+"""By the name of the file. While peers accept two values, those of the other one are here too, as ``.next/FILE`` (not
+used yet) or ``.old/FILE`` (used no longer)."""
+
+NEXT, OLD = ".next/", ".old/"
+STEPS = 3
+"""Of a rotation without a gap: accept the new value beside the old one, use it, drop the old one."""
+
+
+def used(var: StoredVar) -> StoredVar:
+    """The value that is in use."""
+    return beside(var, "")
+
+
+def beside(var: StoredVar, prefix: str) -> StoredVar:
+    """The value under `NEXT` or `OLD`, {} when there is none; under "" the one in use."""
+    cut = len(prefix)
+    return {name[cut:]: file for name, file in var.items() if name.rpartition("/")[0] == prefix[:-1]}
+
+
+def step_of(var: StoredVar) -> int:
+    """How many of the `STEPS` of a rotation are done: 0 when none is under way."""
+    names = " ".join(var)
+    return 1 if NEXT in names else 2 if OLD in names else 0

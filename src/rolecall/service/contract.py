@@ -56,6 +56,7 @@ class Var(Generic[ValuesT]):
         validation: Gives of a member's settings what the var is made for, as data that JSON can hold.
         binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``; "" when nothing.
         scope: For whom it is made once.
+        accepted: Whether peers accept all values that `Member.accepted` gives, so that it is made anew without a gap.
         deliver: How files of it stand on the machines of the role, by name; others only where the service yields them.
     """
 
@@ -67,6 +68,7 @@ class Var(Generic[ValuesT]):
     binds: str = ""
     scope: Scope = "instance"
     deliver: Mapping[str, Delivery] = field(default_factory=dict)
+    accepted: bool = False
 
     def key(self, instance: str, machine: str) -> VarKey:
         """The var that a member has."""
@@ -134,6 +136,7 @@ class Role(Generic[SettingsT]):
         binds: str = "",
         scope: Scope = "instance",
         deliver: Mapping[str, Delivery] | None = None,
+        accepted: bool = False,
     ) -> Var[ValuesT]:
         """Declares a var that is made once for every member of this role, or for more of them together.
 
@@ -148,6 +151,9 @@ class Role(Generic[SettingsT]):
             scope: ``"instance"``: each member has its own. ``"machine"``: one of a machine for all instances of the
                 service. ``"shared"``: one for all members of the role in an instance. What several have depends on
                 nobody's settings, and on vars of the same scope or wider.
+            accepted: Whether all who check it read ``member.accepted(handle)``, and let in whoever has one of these. It
+                can be made anew without a gap then: in one update they accept the new value too, in the next it is
+                used, and in the third the old one goes.
             deliver: Files of it, by name, that stand on every machine of the role at ``me.var_path(handle, name)``.
 
         Raises:
@@ -160,7 +166,15 @@ class Role(Generic[SettingsT]):
         _require_generator(generator, what)
         checked = _function(validation, f"{what}: its validation") if validation else None
         self.vars[name] = handle = Var(
-            self, name, generator, _readable(needs, self.service, what), checked, binds, scope, dict(deliver or {})
+            self,
+            name,
+            generator,
+            _readable(needs, self.service, what),
+            checked,
+            binds,
+            scope,
+            dict(deliver or {}),
+            accepted,
         )
         _require_scope(handle, what)
         _require_deliveries(handle, what)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from rolecall.model.vars import NotDeclaredError, VarKey
+from rolecall.model.vars import NEXT, OLD, NotDeclaredError, VarKey, beside
 from rolecall.service.contract import SettingsT
 from rolecall_agent.content import Secret
 
@@ -225,8 +225,18 @@ class Member(Generic[SettingsT]):
         """
         return var.generator.view(self.files(var))
 
-    def files(self, var: Var[Any]) -> Mapping[str, str | Secret]:
-        """The files of a var, by name; see `__getitem__`."""
+    def accepted(self, var: Var[OtherT]) -> Sequence[OtherT]:
+        """All values of a var that peers must let in now: the one in use, and while it is made anew the other one.
+
+        Raises:
+            NotDeclaredError: As for ``me[var]``; and when the var is not declared as ``accepted=True``.
+        """
+        if not var.accepted:
+            raise NotDeclaredError(f"the var {var.name!r} is not declared as accepted=True")
+        return [var.generator.view(files) for prefix in ("", NEXT, OLD) if (files := self.files(var, prefix))]
+
+    def files(self, var: Var[Any], prefix: str = "") -> Mapping[str, str | Secret]:
+        """The files of a var, by name, of the value in use or of another one; see `__getitem__`."""
         if self.role != var.role.name:
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: it belongs to the role {var.role.name!r}")
         key = var.key(self.instance, self.machine)
@@ -235,8 +245,8 @@ class Member(Generic[SettingsT]):
         if stored is None:
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: no service of {self.instance!r} declares it")
         return {
-            file: Secret(key.name, file, value.version) if value.secret else value.public
-            for file, value in stored.items()
+            file: Secret(key.name, prefix + file, value.version) if value.secret else value.public
+            for file, value in beside(stored, prefix).items()
         }
 
     def var_path(self, var: Var[Any], file: str) -> str:

@@ -7,7 +7,19 @@ read the secret ones.
 from rolecall.vars.keys import add_admin, admins, create_identity, remove_admin
 from rolecall.vars.make import make, making, missing
 from rolecall.vars.recipients import Sealed, fix, readable_by, sealed, wrong
-from rolecall.vars.store import decrypt, discard, knows, pending, promote, prune, rename, stored, stored_all
+from rolecall.vars.store import (
+    decrypt,
+    discard,
+    knows,
+    look,
+    pending,
+    promote,
+    prune,
+    rename,
+    replaces,
+    stored,
+    stored_all,
+)
 
 __all__ = [
     "Sealed",
@@ -18,6 +30,7 @@ __all__ = [
     "discard",
     "fix",
     "knows",
+    "look",
     "make",
     "making",
     "missing",
@@ -27,6 +40,7 @@ __all__ = [
     "readable_by",
     "remove_admin",
     "rename",
+    "replaces",
     "sealed",
     "stored",
     "stored_all",

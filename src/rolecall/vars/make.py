@@ -13,7 +13,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from rolecall.errors import Fault, Faults, Where, fault, raised_at
-from rolecall.model.vars import Context, NotDeclaredError, Question, StoredFile, prompts_of
+from rolecall.model.vars import (
+    NEXT,
+    OLD,
+    Context,
+    NotDeclaredError,
+    Question,
+    StoredFile,
+    beside,
+    prompts_of,
+    step_of,
+    used,
+)
 from rolecall.vars import store
 from rolecall.vars.keys import sealer
 
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
     from rolecall.vars.keys import Sealer
 
 T = TypeVar("T")
+_USE = 1  # steps that are done when the new value comes into use
 
 
 def missing(project: Project, recipes: Sequence[Recipe]) -> list[VarKey]:
@@ -60,6 +72,7 @@ def making(
     recipes: Iterable[Recipe],
     rotate: Container[VarKey] = (),
     given: Mapping[VarKey, Values] = MappingProxyType({}),
+    advance: Container[VarKey] = (),
 ) -> Iterator[Making]:
     """Makes vars step by step. When the block ends well, all that it made is in the pending set; else nothing is.
 
@@ -68,23 +81,25 @@ def making(
         recipes: Every var that the block will ask for.
         rotate: Those to be made anew, whatever there is.
         given: What a person brings of some of those, in place of what their generators would make.
+        advance: Stored ones whose rotation goes on by one of its steps; it begins with the first one.
 
     Raises:
         Faults: When recipes contradict each other or do not fit what is stored.
     """
     unique = list(_unique(recipes).values())
-    run = Making(project, unique, rotate=rotate)
+    run = Making(project, unique, rotate=rotate, advance=advance)
     if not run.missing:
         yield run
         return
-    missing = set(run.missing)
-    asking = [recipe for recipe in unique if recipe.key in missing and recipe.key not in given]
+    known = given.keys() | {key for key, done in run.steps.items() if done}
+    missing = set(run.missing) - known
+    asking = [recipe for recipe in unique if recipe.key in missing]
     answers = _asked(project, asking)  # before others have to wait
     with store.locked(project):
         # Looked at again: whoever held the lock may have made them.
-        run = Making(project, unique, answers, rotate, given)
+        run = Making(project, unique, answers, rotate, given, advance)
         yield run
-        store.write_pending(project, run.made, run.recipients, run.notes)
+        store.write_pending(project, run.made, run.recipients, run.notes, run.carried)
 
 
 class Making:
@@ -92,7 +107,9 @@ class Making:
 
     Attributes:
         missing: The vars that are not there, are made for something else, or pending in a form that does not fit.
+        steps: How many steps of its rotation each var had done that takes one more.
         made: What was made, ready to be stored: versions and data, secret data encrypted.
+        carried: By var, the files that stay those of the stored one, by what they are called there.
         notes: By var, what is noted beside it: the one that it replaces, and what it was made for.
     """
 
@@ -103,6 +120,7 @@ class Making:
         answers: Mapping[Question, bytes] | None = None,
         rotate: Container[VarKey] = (),
         given: Mapping[VarKey, Values] = MappingProxyType({}),
+        advance: Container[VarKey] = (),
     ) -> None:
         keys = [recipe.key for recipe in recipes]
         self._project = project
@@ -113,11 +131,14 @@ class Making:
         self.notes: dict[VarKey, dict[str, str]] = {}
         self._values: dict[VarKey, Values] = {}
         self.made: dict[VarKey, dict[VarFile, tuple[str, bytes]]] = {}
+        self.carried: dict[VarKey, dict[str, str]] = {}
+        self.steps = {key: step_of(var) for key, var in self._kept.items() if key in advance}
         found = self._waiting | self._kept
         self._anew = {
             recipe.key
             for recipe in recipes
-            if recipe.key in found and (recipe.key in rotate or self._made_for_else(recipe))
+            if recipe.key in found
+            and (recipe.key in rotate or self.steps.get(recipe.key) == _USE or self._made_for_else(recipe))
         }
         unfit = [
             recipe
@@ -128,7 +149,7 @@ class Making:
             raise Faults(faults)
         for recipe in unfit:
             self._waiting.pop(recipe.key, None)
-        self.missing = [*(recipe.key for recipe in unfit), *self._anew]
+        self.missing = list(dict.fromkeys([*(recipe.key for recipe in unfit), *self._anew, *self.steps]))
 
     def make(self, recipes: Sequence[Recipe], published: Published, *, anew: bool = False) -> dict[VarKey, StoredVar]:
         """The vars of recipes, after those that are missing are made.
@@ -150,7 +171,7 @@ class Making:
             if key in self._done:  # one that several members share
                 found[key] = self._done[key]
                 continue
-            there = None if self._outdated(recipe) else self._kept.get(key)
+            there = None if self._outdated(recipe) or key in self.steps else self._kept.get(key)
             stale = anew or key in self._anew or any(needed in self.made for _, needed in recipe.inputs)
             if there is None and not stale:
                 there = self._waiting.get(key)
@@ -161,27 +182,44 @@ class Making:
                         name: {machine: self._value(recipe, needed) for machine, needed in keys.items()}
                         for name, keys in shared.items()
                     }
-                inputs = {name: self._value(recipe, needed) for name, needed in recipe.inputs}
-                there = (
-                    self._brought(recipe)
-                    if key in self._given
-                    else self._made(
-                        recipe,
-                        Context(
-                            key,
-                            recipe.settings,
-                            _Needs(inputs),
-                            _Needs(peers),
-                            self._answered(recipe),
-                            self._project.sandbox,
-                            recipe.interfaces,
-                            published,
-                        ),
-                    )
-                )
-                self._done[key] = there
+                there = self._done[key] = self._new(recipe, peers, published)
             found[key] = there
         return found
+
+    def _new(self, recipe: Recipe, peers: Mapping[str, Mapping[str, Values]], published: Published) -> StoredVar:
+        """What takes the place of whatever there is of a var."""
+        key = recipe.key
+        if key in self._given:
+            return self._sealed(recipe, self._brought(recipe))
+        if self.steps.get(key):
+            return self._moved(recipe)
+        inputs = {name: self._value(recipe, needed) for name, needed in recipe.inputs}
+        prompts, sandbox = self._answered(recipe), self._project.sandbox
+        context = Context(
+            *(key, recipe.settings, _Needs(inputs), _Needs(peers), prompts, sandbox),
+            *(recipe.interfaces, published),
+        )
+        values = _generate(recipe, context)
+        return self._begun(recipe, values) if key in self.steps else self._sealed(recipe, values)
+
+    def _begun(self, recipe: Recipe, values: Values) -> StoredVar:
+        """A new value beside the one in use; what is made from that stays as it is."""
+        now = used(self._kept[recipe.key])
+        self.carried[recipe.key] = {name: name for name in now}
+        new = self._sealed(recipe, values, NEXT)
+        self._values.pop(recipe.key)
+        return now | new
+
+    def _moved(self, recipe: Recipe) -> StoredVar:
+        """The next step of a rotation that has begun: no value is new."""
+        stored = self._kept[recipe.key]
+        now, new = used(stored), beside(stored, NEXT)
+        names = {name: NEXT + name for name in new} | {OLD + name: name for name in now} if new else {n: n for n in now}
+        self.carried[recipe.key] = names
+        self.made[recipe.key] = {}
+        self._note(recipe)
+        self._kept[recipe.key] = moved = {name: stored[source] for name, source in names.items()}
+        return moved
 
     def _made_for_else(self, recipe: Recipe) -> bool:
         """Whether what there is was made for something else than what the recipe says now."""
@@ -199,31 +237,32 @@ class Making:
                 self._anew.add(recipe.key)
         return recipe.key in self._anew
 
-    def _brought(self, recipe: Recipe) -> StoredVar:
+    def _brought(self, recipe: Recipe) -> Values:
         """What a person brings; files of which they bring nothing stay as they are."""
         key, wanted = recipe.key, _wanted(recipe)
         given = self._given[key]
         values: Values = {}
         if not wanted.keys() <= given.keys() and store.stored(self._project, [key]):
             values = {name: value for name, value in self._value(recipe, key).items() if name in wanted}
-        return self._sealed(recipe, _checked(recipe, {**values, **given}, f"what is given of {key}"))
+        return _checked(recipe, {**values, **given}, f"what is given of {key}")
 
-    def _made(self, recipe: Recipe, context: Context) -> StoredVar:
-        return self._sealed(recipe, _generate(recipe, context))
-
-    def _sealed(self, recipe: Recipe, values: Values) -> StoredVar:
+    def _sealed(self, recipe: Recipe, values: Values, prefix: str = "") -> StoredVar:
         self._values[recipe.key] = values
         self.made[recipe.key] = made = {}
-        stored = store.read(self._project.vars, [recipe.key]).get(recipe.key)
-        notes = {"replaces": store.identity(stored) if stored else "", "validation": recipe.validation}
-        self.notes[recipe.key] = {name: text for name, text in notes.items() if text}
+        self._note(recipe)
         for file in recipe.generator.files:
             data = values[file.name]
-            made[file] = (secrets.token_urlsafe(16), self._sealer.seal(data) if file.secret else data)
+            data = self._sealer.seal(data) if file.secret else data
+            made[replace(file, name=prefix + file.name)] = (secrets.token_urlsafe(16), data)
         return {
             file.name: StoredFile(file.secret, version, "" if file.secret else data.decode())
             for file, (version, data) in made.items()
         }
+
+    def _note(self, recipe: Recipe) -> None:
+        stored = store.read(self._project.vars, [recipe.key]).get(recipe.key)
+        notes = {"replaces": store.identity(stored) if stored else "", "validation": recipe.validation}
+        self.notes[recipe.key] = {name: text for name, text in notes.items() if text}
 
     def _answered(self, recipe: Recipe) -> Values:
         """The answers to a var's prompts; asked for now where it was not known that it would be made."""
@@ -248,10 +287,13 @@ class Making:
             var = self._kept.get(key) or self._waiting.get(key) or store.stored(self._project, [key]).get(key)
             if var is None:
                 raise fault(f"{_named(recipe)} needs {key}, which nobody makes")
-            wanted = [(key, name) for name, file in var.items() if file.secret]
+            var = used(var)
+            # What has taken its step in this run stands under its earlier name still.
+            names = {name: self.carried.get(key, {}).get(name, name) for name in var}
+            wanted = [(key, names[name]) for name, file in var.items() if file.secret]
             opened = store.decrypt(self._project, wanted, waiting=self._waiting)
             self._values[key] = {
-                name: opened[key, name] if file.secret else file.public.encode() for name, file in var.items()
+                name: opened[key, names[name]] if file.secret else file.public.encode() for name, file in var.items()
             }
         return self._values[key]
 
@@ -305,7 +347,7 @@ def _in_order(recipes: Iterable[Recipe]) -> list[Recipe]:
 
 
 def _kinds(var: StoredVar) -> dict[str, bool]:
-    return {name: file.secret for name, file in var.items()}
+    return {name: file.secret for name, file in used(var).items()}
 
 
 def _wanted(recipe: Recipe) -> dict[str, bool]:

@@ -4,9 +4,11 @@ Below ``project.vars``, and the same below ``project.pending``::
 
     per-machine/MACHINE/NAME/FILE/{value, version} or {secret, version, recipients}
     shared/NAME/FILE/…
+    …/NAME/.next/FILE/…, …/NAME/.old/FILE/…
 
 ``value`` is public and plain, ``secret`` an age file of mode 0600, ``version`` a random public id of that very value,
-``recipients`` the public keys that the secret is encrypted to, one a line.
+``recipients`` the public keys that the secret is encrypted to, one a line. ``.next`` holds another value, which peers
+accept and nobody uses yet; ``.old`` one that was used before.
 A folder NAME is a var; it is written elsewhere, and comes, moves and goes by rename(2): whole or not at all.
 Every writer holds one lock. Readers need none: a var moves only from ``pending`` to ``vars``, so who reads in that
 order misses nothing.
@@ -27,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.model.vars import StoredFile, StoredVar, VarFile, VarKey
+from rolecall.model.vars import NEXT, OLD, StoredFile, StoredVar, VarFile, VarKey
 from rolecall.vars.keys import opener
 
 if TYPE_CHECKING:
@@ -92,6 +94,11 @@ def validation(project: Project, key: VarKey, *, waiting: bool) -> str:
     return _note(project.pending if waiting else project.vars, key, "validation")
 
 
+def replaces(project: Project, key: VarKey) -> bool:
+    """Whether there is a pending var that was made to replace a stored one."""
+    return bool(_note(project.pending, key, "replaces"))
+
+
 def read(base: Path, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
     """Those of these vars that stand below ``base``."""
     if not base.is_dir():
@@ -152,6 +159,7 @@ def write_pending(
     made: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]],
     recipients: Iterable[str],
     notes: Mapping[VarKey, Mapping[str, str]] | None = None,
+    carried: Mapping[VarKey, Mapping[str, str]] | None = None,
 ) -> None:
     """Puts all of these into the pending set, or none; the caller holds the lock.
 
@@ -159,6 +167,7 @@ def write_pending(
         project: The project.
         made: The version of each file, and what it shall hold; secrets are encrypted already.
         recipients: The public keys that secrets are encrypted to.
+        carried: By var: the files that are those of the stored one, by what they are called there.
         notes: By var: the `identity` of what it ``replaces``, and for what ``validation`` it was made.
     """
     making = project.local / "making"
@@ -172,6 +181,9 @@ def write_pending(
             _write(f"{folder}/version", f"{version}\n".encode(), 0o644)
             if file.secret:
                 _write(f"{folder}/recipients", readers, 0o644)
+        for name, source in (carried or {}).get(key, {}).items():
+            _make_folder(os.path.dirname(file_folder(making, key, name)))
+            shutil.copytree(file_folder(project.vars, key, source), file_folder(making, key, name))
         for name, text in (notes or {}).get(key, {}).items():
             _write(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
     if made:
@@ -184,7 +196,7 @@ def secrets(base: Path) -> Iterator[tuple[VarKey, str, str]]:
     """Every secret below ``base``: its var, the name of its file, and the folder that this stands in."""
     for key in _keys(base):
         folder = var_folder(base, key)
-        for file in _folders(folder, _FILE):
+        for file in _files(folder):
             if os.path.exists(f"{folder}/{file}/secret"):
                 yield key, file, f"{folder}/{file}"
 
@@ -330,7 +342,7 @@ def var_folder(base: Path, key: VarKey) -> str:
 
 def file_folder(base: Path, key: VarKey, file: str) -> str:
     """The folder of one value; see `var_folder`."""
-    if not _FILE.fullmatch(file):
+    if not _FILE.fullmatch(file.removeprefix(NEXT).removeprefix(OLD)):
         raise fault(f"{file!r} cannot name a file of {key}", hint="names are letters, digits, `.`, `_` and `-`")
     return f"{var_folder(base, key)}/{file}"
 
@@ -356,6 +368,13 @@ def _keys(base: Path) -> list[VarKey]:
     return found
 
 
+def _files(folder: str) -> Iterator[str]:
+    """The names of the files of the var in a folder."""
+    for prefix in ("", NEXT, OLD):
+        for name in _folders(f"{folder}/{prefix}", _FILE):
+            yield prefix + name
+
+
 def _folders(path: str, pattern: re.Pattern[str]) -> list[str]:
     try:
         with os.scandir(path) as entries:
@@ -370,6 +389,9 @@ def _read_var(folder: str) -> StoredVar | None:
         names = sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    for prefix in (NEXT, OLD):
+        if prefix[:-1] in names:
+            names += [prefix + name for name in sorted(os.listdir(folder + "/" + prefix))]
     files = ((name, _read_file(f"{folder}/{name}")) for name in names)
     return {name: file for name, file in files if file} if names else None
 

@@ -77,7 +77,7 @@ class ClientSettings(Settings):
 server = service.role("server", ServerSettings, description="Stores the backups of all clients.", minimum=1)
 client = service.role("client", ClientSettings, description="Backs its declared state up to every server.")
 
-ssh_key = client.var("ssh", SSHKeyPair())
+ssh_key = client.var("ssh", SSHKeyPair(), accepted=True)
 passphrase = client.var("repokey", Passphrase(words=6), binds="the repositories are encrypted with it")
 
 
@@ -90,7 +90,8 @@ def store_backups(me: Member[ServerSettings]) -> Iterator[Resource]:
     for peer in me.members(client):
         repository = me.settings.directory / me.instance / peer.machine
         command = ["borg", "serve", "--restrict-to-repository", repository]
-        yield AuthorizedKey(USER, peer[ssh_key].public, command=command)
+        for key in peer.accepted(ssh_key):
+            yield AuthorizedKey(USER, key.public, command=command)
 
 
 @client.configure

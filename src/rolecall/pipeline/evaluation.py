@@ -1,0 +1,260 @@
+"""From the inventory to the configurations of its machines, without asking any."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from rolecall import inventory
+from rolecall import vars as var_store
+from rolecall.deploy.target import Target, find_target, pinned_keys
+from rolecall.errors import Fault, Faults, nearest
+from rolecall.evaluate.configure import configure
+from rolecall.evaluate.members import answering, playing, resolve
+from rolecall.evaluate.memory import Memory
+from rolecall.evaluate.order import waves
+from rolecall.evaluate.references import named_instances, unknown_secrets
+from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
+from rolecall.evaluate.steps import recipes as recipes_of
+from rolecall.service.member import Host
+from rolecall.service.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+
+    from rolecall.deploy.target import Lab
+    from rolecall.evaluate.configure import Configured
+    from rolecall.model.inventory import Loaded
+    from rolecall.model.membership import Membership
+    from rolecall.model.vars import Recipe, StoredVar, Values, VarKey
+    from rolecall.project import Project
+    from rolecall.service.member import World
+
+    Progress = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What an inventory says, resolved.
+
+    Attributes:
+        loaded: The inventory with its sources.
+        registry: Where its services were found.
+        membership: Who plays what.
+    """
+
+    loaded: Loaded
+    registry: Registry
+    membership: Membership
+
+    @property
+    def warnings(self) -> tuple[Fault, ...]:
+        """What should be looked at, with places."""
+        warnings = (*self.loaded.warnings, *self.membership.warnings)
+        return tuple(inventory.locate(warning, self.loaded.sources) for warning in warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that follows from an inventory without asking a machine.
+
+    Attributes:
+        members: What it says, resolved.
+        world: All members with their vars and exports.
+        configured: Configurations of the machines that were asked for.
+        waves: The order in which machines switch.
+        makes: Vars that are pending: made for this very evaluation or an earlier one, not yet promoted.
+    """
+
+    members: Members
+    world: World
+    configured: Mapping[str, Configured]
+    waves: Mapping[str, int]
+    makes: Mapping[VarKey, StoredVar]
+
+
+def members(project: Project, memory: Memory | None = None) -> Members:
+    """Loads the inventory and resolves its members. Touches no network, makes nothing.
+
+    Args:
+        project: The project.
+        memory: Of earlier evaluations in this process.
+
+    Raises:
+        Faults: Everything that is wrong with it, together, with places.
+    """
+    loaded, faults = inventory.read(project)
+    return members_of(project, loaded, faults, memory or Memory())
+
+
+def members_of(project: Project, loaded: Loaded, faults: Sequence[Fault], memory: Memory) -> Members:
+    """The members of an inventory with these faults of its shape."""
+    registry = registry_of(project, loaded, memory)
+    try:
+        found = Members(loaded, registry, resolve(loaded, registry, memory.resolved))
+    except Faults as error:
+        faults = [*faults, *(inventory.locate(found, loaded.sources) for found in error.faults)]
+    else:
+        if not faults:
+            return found
+    raise Faults(faults)
+
+
+def registry_of(project: Project, loaded: Loaded, memory: Memory) -> Registry:
+    """Where services are found; the earlier one as long as the project's own modules and inputs are the same."""
+    urls = {name: url for source in loaded.sources for name, url in source.inputs.items()}
+    registry = Registry(project.modules, urls)
+    if memory.registry is None or memory.registry.stamp != registry.stamp:
+        memory.registry = registry
+    return memory.registry
+
+
+def check(project: Project, memory: Memory | None = None) -> Members:
+    """As `members`, and limits are kept, secrets that settings name exist, steps have an order, targets make sense.
+
+    Raises:
+        Faults: As `members`.
+    """
+    found = members(project, memory)
+    if faults := unkept(project, found):
+        raise Faults(faults)
+    return found
+
+
+def unkept(project: Project, found: Members) -> list[Fault]:
+    """What `check` finds in members beyond `members`."""
+    declared = found.loaded.inventory.machines.items()
+    said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
+    targets = [find_target(project, name, target_host, None) for name, target_host in said]
+    faults = [
+        *found.membership.unfit,
+        *unknown_secrets(found.loaded, found.membership),
+        *(target for target in targets if isinstance(target, Fault)),
+    ]
+    for examined in (lambda: declared_state(found.loaded.inventory), lambda: in_order(steps_of(found.membership))):
+        try:
+            examined()
+        except Faults as error:
+            faults += error.faults
+    return [inventory.locate(fault, found.loaded.sources) for fault in faults]
+
+
+def evaluate(project: Project, lab: Lab | None = None, memory: Memory | None = None) -> Evaluation:
+    """The configurations of all machines. Missing vars are made into the pending set.
+
+    Args:
+        project: The project.
+        lab: The project's lab while it is up.
+        memory: Of earlier evaluations in this process: what nothing has changed for is not evaluated again.
+
+    Raises:
+        Faults: As `check`; also when service code fails or definitions exclude each other.
+    """
+    memory = memory or Memory()
+    memory.turn()
+    found = check(project, memory)
+    with placed(found.loaded):
+        world = gather(found.membership, hosts_of(project, found.loaded, lab))
+        return _evaluated(project, found, world, found.loaded.inventory.machines, memory)
+
+
+def evaluate_some(
+    project: Project, lab: Lab | None, machines: Sequence[str], memory: Memory | None = None
+) -> Evaluation:
+    """The configurations of some machines, and of the inventory just what those need: the instances that they play in.
+
+    What an instance elsewhere exports counts too where it is asked for. So a question that goes beyond what was
+    evaluated brings in the instances that could answer it, and then all of it is evaluated once more.
+
+    Args:
+        project: The project.
+        lab: The project's lab while it is up.
+        machines: Those that are wanted.
+        memory: As for `evaluate`.
+
+    Raises:
+        Faults: As `evaluate`, of what was evaluated; and for a machine that is not declared.
+    """
+    memory = memory or Memory()
+    loaded = inventory.load(project)
+    with placed(loaded):
+        if unknown := [name for name in machines if name not in loaded.inventory.machines]:
+            hints = {name: nearest(name, loaded.inventory.machines, what="machines") for name in unknown}
+            raise Faults(Fault(f"there is no machine {name!r}", hint=hint) for name, hint in hints.items())
+        registry, hosts = registry_of(project, loaded, memory), hosts_of(project, loaded, lab)
+        instances = playing(loaded, machines)
+        while True:
+            found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
+            more = named_instances(found.membership) & loaded.inventory.instances.keys()
+            more |= answering(loaded, registry, asked_by_vars(found.membership))
+            if more - instances:
+                instances |= more
+                continue
+            if faults := [*found.membership.unfit, *unknown_secrets(loaded, found.membership)]:
+                raise Faults(faults)
+            world = gather(found.membership, hosts)
+            with world.listening() as asked:
+                evaluation = _evaluated(project, found, world, machines, memory)
+            if more := answering(loaded, registry, asked) - instances:
+                instances |= more
+                continue
+            return evaluation
+
+
+def _evaluated(project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory) -> Evaluation:
+    membership = found.membership
+    run_all_steps(project, found, world)
+    configured = configure(membership, world, machines, memory)
+    makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
+    return Evaluation(found, world, configured, waves(membership), makes)
+
+
+def run_all_steps(
+    project: Project,
+    found: Members,
+    world: World,
+    rotate: Container[VarKey] = (),
+    given: Mapping[VarKey, Values] = MappingProxyType({}),
+    advance: Container[VarKey] = (),
+) -> None:
+    """Runs the steps of all members; what they lack is made into the pending set. As `rolecall.vars.making`.
+
+    Raises:
+        Faults: When a step fails. Nothing is made then.
+    """
+    steps = in_order(steps_of(found.membership))
+    with var_store.making(project, recipes_of(steps), rotate, given, advance) as making:
+        run_steps(steps, found.loaded.inventory, world, making)
+
+
+def recipes(project: Project) -> list[Recipe]:
+    """Every var that the inventory asks for, whether made or not; no code of services runs for it but its loading."""
+    return recipes_of(steps_of(members(project).membership))
+
+
+def hosts_of(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]:
+    """Addresses and pinned keys: from what is declared and pinned, never from what was last seen."""
+    domain = loaded.inventory.meta.domain
+    pinned = pinned_keys(project.known_hosts)
+    lab_pins = pinned_keys(lab.known_hosts) if lab else {}
+    hosts = {}
+    for name, machine in loaded.inventory.machines.items():
+        if lab and machine.deploy.target_host is None:
+            hosts[name] = Host(name, lab_pins.get(name, ()))
+            continue
+        found = find_target(project, name, machine.deploy.target_host, lab)
+        reached = found if isinstance(found, Target) else None
+        address = (reached.host if reached else "") or (f"{name}.{domain}" if domain else name)
+        hosts[name] = Host(address, pinned.get(name, ()), reached.port if reached else 22)
+    return hosts
+
+
+@contextmanager
+def placed(loaded: Loaded) -> Iterator[None]:
+    """Gives faults their lines."""
+    try:
+        yield
+    except Faults as error:
+        raise Faults(inventory.locate(found, loaded.sources) for found in error.faults) from error.__cause__

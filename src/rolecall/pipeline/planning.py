@@ -1,0 +1,170 @@
+"""From configurations to machines: the plan, and what becomes of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import os
+import secrets
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rolecall import inventory
+from rolecall import vars as var_store
+from rolecall.deploy.fleet import Fleet, Wanted
+from rolecall.deploy.target import Target, find_target, pinned_keys
+from rolecall.errors import Fault, Faults, Where
+from rolecall.model.plan import Plan, Report
+from rolecall.model.vars import STEPS, step_of
+from rolecall.pipeline.evaluation import (
+    Evaluation,
+    Members,
+    check,
+    evaluate,
+    evaluate_some,
+    placed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rolecall.deploy.target import Lab
+    from rolecall.project import Project
+    from rolecall.service.member import World
+    from rolecall_agent import protocol
+    from rolecall_agent.content import Secret
+
+    Progress = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, with the machines that it concerns still connected.
+
+    Attributes:
+        plan: What an update would do.
+    """
+
+    plan: Plan
+    _project: Project
+    _evaluation: Evaluation
+    _fleet: Fleet
+
+    def apply(self) -> Report:
+        """Does exactly what the plan shows; nothing when a machine could not be looked at."""
+        if self.plan.failing:
+            return self._fleet.report()
+        meta = _meta(self._project)
+        var_store.promote(self._project, self.plan.makes)
+        return self._fleet.apply(meta, _revealer(self._project, self._evaluation.world))
+
+    def reasons(self) -> Mapping[str, str]:
+        """Where in the inventory each role is that has members, by ``INSTANCE.ROLE``."""
+        return _reasons(self._evaluation.members)
+
+
+@contextmanager
+def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: Progress) -> Iterator[Planned]:
+    """Looks at the machines. Those that change stay connected until the `with` block ends.
+
+    Raises:
+        Faults: As `evaluate`; also when it is not said how a machine with anything to do is reached.
+    """
+    if only:
+        check(project)  # the rest may concern them too, as a peer that is missing
+        evaluation = evaluate_some(project, lab, only)
+    else:
+        evaluation = evaluate(project, lab)
+    wanted, warnings = _wanted(project, evaluation, lab)
+    modules = {
+        name: f"{service.name} ({evaluation.members.registry.origin(service)})"
+        for name, service in evaluation.members.membership.services.items()
+    }
+    with Fleet(wanted, progress) as fleet:
+        plan = Plan(
+            fleet.look(), evaluation.makes, modules, (*evaluation.members.warnings, *warnings, *_rotating(evaluation))
+        )
+        yield Planned(plan, project, evaluation, fleet)
+
+
+def _reasons(found: Members) -> Mapping[str, str]:
+    """Where in the inventory each role is that has members."""
+    reasons = {}
+    for instance, casts in found.membership.casts.items():
+        for role, cast in casts.items():
+            if cast.settings:
+                where = Where(keys=("instances", instance, "roles", role))
+                placed = inventory.locate(Fault("", where), found.loaded.sources).where
+                reasons[f"{instance}.{role}"] = f"{placed.file.name}:{placed.line}" if placed and placed.file else ""
+    return reasons
+
+
+def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
+    """A warning for each rotation that has begun and waits for its next step."""
+    for key, var in evaluation.world.vars.items():
+        step = step_of(var)
+        if step and key not in evaluation.makes:
+            message = f"{key} is being made anew, step {step} of {STEPS} is done"
+            hint = f"when all machines are updated, go on with `rolecall vars rotate {key}`"
+            yield Fault(message, hint=hint, warning=True)
+
+
+def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[list[Wanted], list[Fault]]:
+    """What each machine shall become; a machine without a target is no fault while nothing is to be done there."""
+    machines = evaluation.members.loaded.inventory.machines
+    wanted, faults, warnings = [], [], []
+    for name, configured in evaluation.configured.items():
+        found = find_target(project, name, machines[name].deploy.target_host, lab)
+        if isinstance(found, Target):
+            wave = evaluation.waves.get(name, 0)
+            wanted.append(Wanted(found, wave, configured.configuration, configured.origins, machines[name].formerly))
+        elif configured.configuration.resources:
+            faults.append(found)
+        else:
+            warnings.append(Fault(found.message, found.where, found.hint, warning=True))
+    with placed(evaluation.members.loaded):
+        if faults:
+            raise Faults(faults)
+    sources = evaluation.members.loaded.sources
+    warnings += [
+        Fault(
+            f"{name} is pinned, but no longer declared: what Rolecall installed there stays",
+            hint="declare it without roles and update, to undo what is there; or let go of it: "
+            f"`rolecall machines forget {name}`",
+            warning=True,
+        )
+        for name in sorted(pinned_keys(project.known_hosts).keys() - machines.keys())
+    ]
+    return wanted, [inventory.locate(warning, sources) for warning in warnings]
+
+
+def _revealer(project: Project, world: World) -> Callable[[Sequence[Secret]], Mapping[str, bytes]]:
+    """Gives secret values by version; decrypts only what is asked for."""
+    where = {file.version: (key, name) for key, files in world.vars.items() for name, file in files.items()}
+
+    def reveal(needed: Sequence[Secret]) -> Mapping[str, bytes]:
+        values = var_store.decrypt(project, [where[secret.version] for secret in needed])
+        return {secret.version: values[where[secret.version]] for secret in needed}
+
+    return reveal
+
+
+def _meta(project: Project) -> protocol.Meta:
+    """Who does this run, with which state of the project."""
+    git = ["git", "-C", str(project.root), "rev-parse", "HEAD"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        commit = ""  # a machine without git
+    now = dt.datetime.now(dt.UTC)
+    run = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    return {"run": run, "user": _user(), "commit": commit, "at": now.isoformat(timespec="seconds")}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"  # one without a name, as in a container

@@ -1,0 +1,201 @@
+"""Vars by command: made, made anew, told of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from rolecall import vars as var_store
+from rolecall.errors import Fault, Faults, fault, nearest
+from rolecall.evaluate.steps import gather, steps_of
+from rolecall.evaluate.steps import recipes as recipes_of
+from rolecall.model.vars import STEPS, step_of
+from rolecall.pipeline.evaluation import (
+    Members,
+    check,
+    evaluate,
+    hosts_of,
+    placed,
+    run_all_steps,
+)
+from rolecall.pipeline.planning import planning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+
+    from rolecall.deploy.target import Lab
+    from rolecall.model.vars import Recipe, Values, VarKey
+    from rolecall.project import Project
+
+    Progress = Callable[[str, str], None]
+
+
+def generate(project: Project, lab: Lab | None) -> list[VarKey]:
+    """Makes the vars that are missing and keeps them, without waiting for an update.
+
+    Returns:
+        Those that were not kept before.
+
+    Raises:
+        Faults: As `check`; also when a step fails. Nothing is made then.
+    """
+    found = check(project)
+    with placed(found.loaded):
+        world = gather(found.membership, hosts_of(project, found.loaded, lab))
+        run_all_steps(project, found, world)
+    kept = var_store.stored_all(project)
+    var_store.promote(project, world.vars)
+    return [key for key in world.vars if key not in kept]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A var that was made anew, or was brought one step further on the way there.
+
+    Attributes:
+        key: The var.
+        step: Which of the `STEPS` of a rotation without a gap the next update does; 0 when it does all at once.
+    """
+
+    key: VarKey
+    step: int
+
+    def __str__(self) -> str:
+        """In words."""
+        what = (
+            "the new value takes the place of the old one",
+            f"step 1 of {STEPS}: the new value is accepted beside the old one",
+            f"step 2 of {STEPS}: the new value is used, and the old one accepted still",
+            f"step 3 of {STEPS}: the old value goes",
+        )
+        return f"{self.key}  {what[self.step]}"
+
+
+def rotate(
+    project: Project, lab: Lab | None, names: Sequence[str], *, force: bool = False, at_once: bool = False
+) -> list[Rotated]:
+    """Makes vars anew, and the vars that read them, into the pending set: the next update puts them in place.
+
+    Where peers can accept two values at once, that takes three updates, and this once before each: the new value is
+    accepted beside the old one; it is used; the old one goes.
+
+    Args:
+        project: The project.
+        lab: The project's lab while it is up.
+        names: Vars, as ``rolecall vars list`` names them, without the file.
+        force: Whether those with which something would be lost are made anew too.
+        at_once: Whether the old value goes at once, even where that leaves a gap.
+
+    Returns:
+        Those that were made.
+
+    Raises:
+        Faults: As `check`; when there is no such var; when a step fails; when machines lack the last step of a
+            rotation. Nothing is made then.
+    """
+    found = check(project)
+    known = _named_recipes(found, names)
+    wanted = {known[name].key: known[name] for name in names}
+    if not force and (bound := [recipe for recipe in wanted.values() if recipe.binds]):
+        hint = "what it was for is lost with it; if that is what you want: --force"
+        raise Faults(Fault(f"{each.key} is not made anew: {each.binds}", hint=hint) for each in bound)
+    waiting, kept = var_store.look(project, wanted)
+    advance = set() if at_once else {key for key, recipe in wanted.items() if recipe.accepted and key in kept}
+    if not at_once and (late := [key for key in waiting if wanted[key].accepted and var_store.replaces(project, key)]):
+        hint = "update first; or `rolecall vars discard`; or do all at once with --at-once"
+        raise Faults(Fault(f"a new value of {key} waits for an update already", hint=hint) for key in late)
+    if any(step_of(kept[key]) for key in advance):
+        _require_updated(project, lab)
+    made = _made_anew(project, found, lab, wanted.keys() - advance, advance=advance)
+    return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0) for key in made]
+
+
+def waiting(project: Project, names: Collection[str]) -> tuple[set[str], set[str]]:
+    """Those of the vars of which a new value waits for an update: after which nothing is left to do, and others."""
+    found = {str(key): var for key, var in var_store.pending(project).items() if var_store.replaces(project, key)}
+    named = {name: step_of(found[name]) for name in names if name in found}
+    return {name for name, step in named.items() if not step}, {name for name, step in named.items() if step}
+
+
+def _require_updated(project: Project, lab: Lab | None) -> None:
+    """A step may be done only when every machine has the one before.
+
+    Raises:
+        Faults: When one has not, or cannot be asked.
+    """
+    with planning(project, lab, (), lambda *_: None) as planned:
+        plan = planned.plan
+        late = [each.machine for each in plan.machines if not each.same]
+    if not plan.empty or late:
+        what = ", ".join(late) if late else "what is pending"
+        raise fault(
+            f"a rotation goes on when all machines are as the inventory says, and {what} is not",
+            hint="`rolecall update` comes first; to do all at once in spite of that: --at-once",
+        )
+
+
+def set_var(project: Project, lab: Lab | None, name: str, values: Mapping[str, bytes]) -> list[VarKey]:
+    """Puts what a person brings into the pending set, and makes the vars anew that read it.
+
+    Args:
+        project: The project.
+        lab: The project's lab while it is up.
+        name: The var, as for `rotate`.
+        values: By file; "" stands for the only one that the var has. Others stay as they are.
+
+    Returns:
+        What is pending now and was not before.
+
+    Raises:
+        Faults: As `rotate`; when the var has no such file, or would lack one.
+    """
+    found = check(project)
+    recipe = _named_recipes(found, [name])[name]
+    files = [file.name for file in recipe.generator.files]
+    values = {(files[0] if not file and len(files) == 1 else file): value for file, value in values.items()}
+    if unknown := [file for file in values if file not in files]:
+        told = f"has no file {unknown[0]!r}" if unknown[0] else "has several files"
+        raise fault(f"the var {name} {told}", hint=f"say each as FILE=PATH; files there are: {', '.join(files)}")
+    return _made_anew(project, found, lab, {recipe.key}, {recipe.key: values})
+
+
+def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]:
+    known = {str(recipe.key): recipe for recipe in recipes_of(steps_of(found.membership))}
+    if unknown := [name for name in names if name not in known]:
+        hints = {name: nearest(name, known, what="vars") for name in unknown}
+        raise Faults(Fault(f"the inventory asks for no var {name!r}", hint=hint) for name, hint in hints.items())
+    return known
+
+
+def _made_anew(
+    project: Project,
+    found: Members,
+    lab: Lab | None,
+    keys: Container[VarKey],
+    given: Mapping[VarKey, Values] = MappingProxyType({}),
+    advance: Container[VarKey] = (),
+) -> list[VarKey]:
+    before = var_store.pending(project)
+    with placed(found.loaded):
+        world = gather(found.membership, hosts_of(project, found.loaded, lab))
+        run_all_steps(project, found, world, keys, given, advance)
+    return [key for key, var in var_store.pending(project).items() if before.get(key) != var]
+
+
+def deliveries(project: Project, lab: Lab | None) -> Mapping[str, Sequence[str]]:
+    """The machines to which each secret goes, by its version. Missing vars are made into the pending set.
+
+    Raises:
+        Faults: As `evaluate`.
+    """
+    found: dict[str, list[str]] = {}
+    for machine, configured in evaluate(project, lab).configured.items():
+        for version in {secret.version for secret in configured.configuration.secrets}:
+            found.setdefault(version, []).append(machine)
+    return found
+
+
+def discard(project: Project) -> None:
+    """Drops the vars that were made for plans and never promoted."""
+    var_store.discard(project)

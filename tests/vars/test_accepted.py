@@ -1,0 +1,210 @@
+"""Values made anew without a gap: accepted beside the old one, used, the old one dropped; each step an update."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from rolecall import vars as v
+from rolecall.cli import rolecall
+from rolecall.cli.common import Invocation
+from rolecall.errors import Faults
+from rolecall.model.vars import NotDeclaredError, Recipe, StoredVar, VarFile, VarKey, beside, step_of, used
+from rolecall.service import Function, Passphrase
+from rolecall.service.contract import Service
+from rolecall.service.member import Host, Member, World
+from rolecall.vars.make import making
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from rolecall.project import Project
+
+WORD, NOTE = VarKey("jon", "web.word"), VarKey("jon", "web.note")
+READING = Function(lambda context: {"note": context.inputs["word"]["passphrase"]}, (VarFile("note", secret=False),))
+RECIPES = [
+    Recipe(WORD, Passphrase(), "web.server", accepted=True),
+    Recipe(NOTE, READING, "web.server", inputs=(("word", WORD),)),
+]
+INVENTORY = """
+[machines.jon]
+deploy.targetHost = "dir:targets/jon"
+[machines.store]
+deploy.targetHost = "dir:targets/store"
+[instances.backup]
+module.name = "borgbackup"
+roles.client.machines.jon = {}
+roles.server.machines.store = {}
+"""
+SSH = VarKey("jon", "backup.ssh")
+KEYS = "targets/store/var/lib/borg/.ssh/authorized_keys"
+PRIVATE = "targets/jon/run/rolecall/secrets/backup.ssh/private"
+
+
+def run(project: Project, advance: Container[VarKey] = (), rotate: Container[VarKey] = ()) -> dict[VarKey, StoredVar]:
+    with making(project, RECIPES, rotate, advance=advance) as work:
+        after = work.make(RECIPES, lambda *_: ())
+    assert after == v.stored(project, after)
+    return after
+
+
+def promoted(project: Project, advance: Container[VarKey] = ()) -> dict[VarKey, StoredVar]:
+    v.promote(project, run(project, advance))
+    return v.stored_all(project)
+
+
+def test_the_steps_of_a_rotation(project: Project) -> None:
+    before = promoted(project)
+    first = promoted(project, {WORD})
+    assert (step_of(first[WORD]), used(first[WORD]), first[NOTE]) == (1, before[WORD], before[NOTE])
+    new = beside(first[WORD], ".next/")
+    assert v.decrypt(project, [(WORD, "passphrase")]) != v.decrypt(project, [(WORD, ".next/passphrase")])
+    second = promoted(project, {WORD})
+    assert (step_of(second[WORD]), used(second[WORD])) == (2, new)  # the very value, the version says
+    assert beside(second[WORD], ".old/") == before[WORD]
+    [value] = v.decrypt(project, [(WORD, "passphrase")]).values()
+    assert second[NOTE]["note"].public == value.decode() != first[NOTE]["note"].public
+    third = promoted(project, {WORD})
+    assert third == {WORD: new, NOTE: second[NOTE]}
+    assert v.wrong(project) == []
+    assert run(project) == third
+
+
+def test_until_it_is_promoted_nothing_has_happened(project: Project) -> None:
+    for steps in range(4):
+        before = promoted(project, {WORD} if steps else ())
+        run(project, {WORD})
+        assert v.stored_all(project) == before
+        v.discard(project)
+        assert run(project) == before
+
+
+def test_at_once_ends_a_rotation(project: Project) -> None:
+    promoted(project)
+    before = promoted(project, {WORD})
+    v.promote(project, run(project, rotate={WORD}))
+    after = v.stored_all(project)[WORD]
+    assert step_of(after) == 0
+    assert after["passphrase"] not in before[WORD].values()
+
+
+def test_secrets_beside_are_listed_checked_and_encrypted_anew(project: Project) -> None:
+    promoted(project)
+    promoted(project, {WORD})
+    assert [str(each) for each in v.sealed(project)] == ["jon/web.word/passphrase", "jon/web.word/.next/passphrase"]
+    values = v.decrypt(project, [(WORD, ".next/passphrase")])
+    v.add_admin(project, "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
+    assert len(v.wrong(project)) == 2
+    v.fix(project)
+    assert v.wrong(project) == []
+    assert v.decrypt(project, [(WORD, ".next/passphrase")]) == values
+
+
+def test_only_what_is_declared_so_has_several_values(project: Project) -> None:
+    role = Service("x", description="X.").role("r", description="R.")
+    plain, word = role.var("plain", Passphrase()), role.var("word", Passphrase(), accepted=True)
+    promoted(project)
+    stored = promoted(project, {WORD})[WORD]
+    world = World({}, {"jon": Host("jon")}, {VarKey("jon", "web.plain"): stored, VarKey("jon", "web.word"): stored})
+    me: Member[Any] = Member(world, "web", "r", "jon", None)
+    assert [each.secret.version for each in me.accepted(word)] == [
+        stored["passphrase"].version,
+        stored[".next/passphrase"].version,
+    ]
+    assert me[word].secret.path == "/run/rolecall/secrets/web.word/passphrase"
+    assert me.accepted(word)[1].secret.path == "/run/rolecall/secrets/web.word/.next/passphrase"
+    with pytest.raises(NotDeclaredError, match="not declared as accepted"):
+        me.accepted(plain)
+
+
+# The whole way, on machines that are directories.
+
+
+@pytest.fixture
+def desk(project: Project) -> Project:
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    call(project, "update", "--yes")
+    return project
+
+
+def call(project: Project, *words: str, status: int = 0) -> str:
+    """What a command prints, or the faults that it ends with."""
+    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
+    assert done.exit_code == status, done.output
+    if isinstance(done.exception, Faults):
+        return str(done.exception)
+    return done.stdout if "--json" in words else done.output
+
+
+def state(project: Project) -> tuple[str, list[str]]:
+    """The private key that the client uses, and the public ones that the server lets in."""
+    lines = (project.root / KEYS).read_text().splitlines()
+    return (project.root / PRIVATE).read_text(), [line.split()[-1] for line in lines]
+
+
+def test_one_command_does_all_three_updates(desk: Project) -> None:
+    private, [public] = state(desk)
+    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
+    assert [(each["var"], each["step"]) for each in told["vars"]] == [("jon/backup.ssh", step) for step in (1, 2, 3)]
+    touched = [
+        [name for name, outcome in sorted(report["machines"].items()) if outcome["result"] == "updated"]
+        for report in told["updates"]
+    ]
+    assert touched == [["store"], ["jon"], ["store"]]
+    after, [new] = state(desk)
+    assert (after != private, new != public) == (True, True)
+    assert call(desk, "plan") == "nothing changes (2 machines)\n"
+
+
+def test_each_step_waits_for_the_machines(desk: Project) -> None:
+    private, [public] = state(desk)
+    call(desk, "vars", "rotate", "jon/backup.ssh")
+    waits = call(desk, "vars", "rotate", "jon/backup.ssh", status=1)
+    assert "error: a new value of jon/backup.ssh waits for an update already" in waits
+    assert "a new value is accepted beside it" in call(desk, "plan")
+    call(desk, "update", "--yes")
+    assert state(desk)[0] == private
+    assert public in state(desk)[1]
+    assert "step 1 of 3 is done" in call(desk, "plan")
+    (desk.root / KEYS).write_text("")  # one that is not as it should be
+    late = call(desk, "vars", "rotate", "jon/backup.ssh", status=1)
+    assert "a rotation goes on when all machines are as the inventory says, and store is not" in late
+    call(desk, "update", "--yes")
+    assert "step 2 of 3" in call(desk, "vars", "rotate", "jon/backup.ssh")
+    # Interrupted here; later one command brings it to its end, and begins nothing anew.
+    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
+    assert [each["step"] for each in told["vars"]] == [3]
+    assert len(state(desk)[1]) == 1
+    assert state(desk)[0] != private
+
+
+def test_an_update_that_fails_ends_it(desk: Project) -> None:
+    record = desk.root / "targets/jon/var/lib/rolecall/system.json"
+    call(desk, "vars", "rotate", "jon/backup.ssh")
+    call(desk, "update", "--yes")
+    before = state(desk)
+    fail = json.loads(record.read_text())
+    record.write_text(json.dumps({**fail, "fail": {"commands": ["/etc/rolecall/backup/backup"]}}))
+    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json", status=1))
+    assert [report["done"] for report in told["updates"]] == [False]
+    assert state(desk) == before
+    record.write_text(json.dumps(fail))
+    late = call(desk, "vars", "rotate", "jon/backup.ssh", status=1)  # promoted, but the machine has it not
+    assert "and jon is not" in late
+    call(desk, "update", "--yes")
+    call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes")
+    assert step_of(v.stored_all(desk)[SSH]) == 0
+
+
+def test_at_once_is_one_update(desk: Project) -> None:
+    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--at-once", "--update", "--yes", "--json"))
+    assert told["vars"] == [{"var": "jon/backup.ssh", "step": 0}]
+    assert len(told["updates"]) == 1
+
+
+def test_what_nobody_can_accept_twice_is_replaced(desk: Project) -> None:
+    told = json.loads(call(desk, "vars", "rotate", "jon/backup.repokey", "--force", "--json"))
+    assert told == {"vars": [{"var": "jon/backup.repokey", "step": 0}], "updates": []}
