@@ -72,7 +72,8 @@ def configurations(machines: dict[str, Any], members: dict[str, dict[str, dict[s
 def file(path: str, text: str) -> dict[str, Any]:
     """Return a file as it stands in a configuration."""
     content = [{"sha256": hashlib.sha256(text.encode()).hexdigest()}]
-    return {"kind": "file", "path": path, "content": content, "owner": "root", "group": "root", "mode": 0o644}
+    placed = {"owner": "root", "group": "root", "mode": 0o644, "needed_for": "services", "restarts": []}
+    return {"kind": "file", "path": path, "content": content, **placed}
 
 
 def systemd_unit(name: str, text: str, *, active: bool = False, restart_on: Sequence[str] = ()) -> dict[str, Any]:

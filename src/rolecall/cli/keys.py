@@ -80,5 +80,8 @@ def remove(invocation: Invocation, name: str) -> None:
     lines = [f"removed {name}"]
     if known:
         lines += [f"it has read, and may have kept: {', '.join(known)}"]
-        lines += ["`rolecall vars fix` encrypts them anew without it; only new values take what it knows its worth"]
+        lines += [
+            "`rolecall vars fix` encrypts them anew without it; only new values take what it knows its worth:",
+            *(f"`rolecall vars rotate --known-to '{key}'`" for key in keys),
+        ]
     invocation.emit({"removed": name, "known": known}, "\n".join(lines))

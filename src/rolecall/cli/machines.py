@@ -76,8 +76,16 @@ def remove(invocation: Invocation, name: str, *, own: bool) -> None:
 
     edited = pipeline.remove_machine(invocation.project, name, own=own)
     tell(edited.warnings, as_json=False)
+    recipes, keys = pipeline.known_to(invocation.project, name)
+    wanted, others = [str(recipe.key) for recipe in recipes], list(map(str, keys))
     document = {"machine": name, "files": [str(file) for file in edited.files], "digest": edited.digest}
-    invocation.emit(document, f"removed {name} from {' and '.join(file.name for file in edited.files)}")
+    lines = [f"removed {name} from {' and '.join(file.name for file in edited.files)}"]
+    if wanted:
+        lines += [f"it has had what others still use, and may have kept it: {', '.join(wanted)}"]
+        lines += [f"only new values take what it knows its worth: `rolecall vars rotate --known-to {name}`"]
+    if others:
+        lines += [f"nothing wants any more what it had besides: {', '.join(others)}; `rolecall vars prune` removes it"]
+    invocation.emit({**document, "known": [*wanted, *others]}, "\n".join(lines))
 
 
 @machines.command()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli.common import ask
+from rolecall.cli.common import ask, tell
 from rolecall.errors import fault, nearest
 
 if TYPE_CHECKING:
@@ -84,26 +85,17 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
 def recipients(invocation: Invocation) -> None:
     """Show who can read each secret: the admins to whom it is encrypted, and the machines to which it goes.
 
-    Vars that are missing are made as for a plan, for what a machine gets follows from them.
+    Also who has had it and may have kept it. Vars that are missing are made as for a plan, for what a machine gets
+    follows from them.
     """
     from rolecall import pipeline  # noqa: PLC0415
-    from rolecall.vars import admins, pending, sealed, stored_all  # noqa: PLC0415
 
-    project = invocation.project
-    machines = pipeline.deliveries(project, invocation.lab)
-    found = pending(project) | stored_all(project)
-    names = {admin.public_key: admin.name for admin in admins(project)}
-    rows = [
-        {
-            "secret": str(each),
-            "admins": sorted(names.get(key, key) for key in each.recipients or ()),
-            "machines": sorted(machines.get(found[each.key][each.file].version, ())),
-        }
-        for each in sorted(sealed(project), key=str)
-    ]
-    width = max((len(row["secret"]) for row in rows), default=0)
+    rows = pipeline.audiences(invocation.project, invocation.lab)
+    width = max((len(row.secret) for row in rows), default=0)
     lines = [
-        f"{row['secret']:{width}}  {', '.join(row['admins']) or '?'}  →  {', '.join(row['machines']) or 'no machine'}"
+        f"{row.secret:{width}}  {', '.join(row.admins) or '?'}  →  {', '.join(row.machines) or 'no machine'}"
+        + (f"; formerly {', '.join(row.formerly)}" if row.formerly else "")
+        + ("  pending" if row.pending else "")
         for row in rows
     ]
     invocation.emit({"secrets": rows}, "\n".join(lines) or "there are no secrets")
@@ -144,14 +136,22 @@ def generate(invocation: Invocation) -> None:
 
 
 @vars_.command()
-@click.argument("keys", nargs=-1, required=True)
+@click.argument("keys", nargs=-1)
+@click.option("--known-to", metavar="WHO", help="All that the machine WHO has had, or who has the public key WHO.")
 @click.option("--force", is_flag=True, help="Also those with which something is lost, as what they have encrypted.")
 @click.option("--at-once", is_flag=True, help="Let the old value go at once, even where that leaves a gap.")
 @click.option("--update", "updates", is_flag=True, help="Update the machines, as often as it takes.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before an update.")
 @click.pass_obj
 def rotate(
-    invocation: Invocation, keys: tuple[str, ...], *, force: bool, at_once: bool, updates: bool, yes: bool
+    invocation: Invocation,
+    keys: tuple[str, ...],
+    *,
+    known_to: str | None,
+    force: bool,
+    at_once: bool,
+    updates: bool,
+    yes: bool,
 ) -> None:
     """Make the vars KEYS anew, and the vars that read them. The next update puts the new values in place of the old.
 
@@ -161,6 +161,13 @@ def rotate(
     """
     from rolecall import pipeline  # noqa: PLC0415
 
+    if known_to:
+        known, _ = pipeline.known_to(invocation.project, known_to)
+        bound = [recipe for recipe in known if recipe.binds and not force and str(recipe.key) not in keys]
+        keys = (*keys, *(str(recipe.key) for recipe in known if recipe not in bound))
+        tell((replace(pipeline.spared(recipe), warning=True) for recipe in bound), as_json=False)
+    elif not keys:
+        raise click.UsageError("name the vars, or say --known-to WHO")
     told: dict[str, list[object]] = {"vars": [], "updates": []}
     left, good = keys, True
     if updates:

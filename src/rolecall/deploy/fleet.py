@@ -287,27 +287,32 @@ class Fleet:
         return not self._interrupted and not any(machine.problems for machine in machines)
 
     def _each(self, function: Callable[[_Machine], None], machines: Iterable[_Machine]) -> None:
-        """Calls a function for each machine, side by side. Ctrl-C lets what has begun end, and is remembered."""
+        """Calls a function for each machine, side by side."""
         calls = [self._pool.submit(function, machine) for machine in machines]
-        try:
-            wait(calls)
-        except KeyboardInterrupt:
-            if self._interrupted:
-                raise
-            self._interrupted = True
-            self._progress("interrupted", "what has begun is brought to an end; once more to leave at once")
-            wait(calls)
+        wait(calls)
         for call in calls:
             call.result()
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
-        """Counts the seconds; a person's thinking in between does not count."""
+        """Counts the seconds; a person's thinking in between does not count. Ctrl-C is heard, and remembered."""
         began = time.monotonic()
+        main = threading.current_thread() is threading.main_thread()  # only there can it be
+        # By a handler: an exception that is raised anywhere may be lost, as in a callback.
+        before = signal.signal(signal.SIGINT, self._interrupt) if main else None
         try:
             yield
         finally:
+            if main:
+                signal.signal(signal.SIGINT, before)
             self._seconds += time.monotonic() - began
+
+    def _interrupt(self, *_: object) -> None:
+        """The first Ctrl-C lets what has begun end; a second one leaves at once."""
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        self._progress("interrupted", "what has begun is brought to an end; once more to leave at once")
 
 
 def _compared(

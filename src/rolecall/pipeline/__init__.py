@@ -3,8 +3,8 @@
     load → resolve → steps (vars and exports) → configure → plan → apply
 
 Each stage is functions of its own package and knows no other stage; only this one joins them: `evaluation` up to the
-configurations, `planning` from there to the machines; `editing`, `vars` and `views` are what else is asked of a project.
-The command line, and whatever else will drive Rolecall, calls what stands here.
+configurations, `planning` from there to the machines; `editing`, `vars` and `views` are what else is asked of it. The
+command line, and whatever else will drive Rolecall, calls what stands here.
 """
 
 from rolecall.model.vars import STEPS
@@ -19,20 +19,32 @@ from rolecall.pipeline.editing import (
 )
 from rolecall.pipeline.evaluation import Evaluation, Members, check, evaluate, evaluate_some, members, recipes
 from rolecall.pipeline.planning import Planned, planning
-from rolecall.pipeline.vars import Rotated, deliveries, discard, generate, rotate, set_var, waiting
+from rolecall.pipeline.vars import (
+    Audience,
+    Rotated,
+    audiences,
+    discard,
+    generate,
+    known_to,
+    rotate,
+    set_var,
+    spared,
+    waiting,
+)
 from rolecall.pipeline.views import as_json, backups, explain, machine_names, service, services, target
 
 __all__ = [
     "STEPS",
+    "Audience",
     "Evaluation",
     "Members",
     "Planned",
     "Rotated",
     "add_machine",
     "as_json",
+    "audiences",
     "backups",
     "check",
-    "deliveries",
     "discard",
     "edit",
     "evaluate",
@@ -40,6 +52,7 @@ __all__ = [
     "explain",
     "forget_machine",
     "generate",
+    "known_to",
     "machine_names",
     "members",
     "planning",
@@ -51,6 +64,7 @@ __all__ = [
     "service",
     "services",
     "set_var",
+    "spared",
     "target",
     "waiting",
     "write_schema",

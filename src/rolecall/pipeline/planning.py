@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
+    from rolecall.model.vars import VarKey
     from rolecall.project import Project
     from rolecall.service.member import World
     from rolecall_agent import protocol
@@ -58,6 +59,7 @@ class Planned:
             return self._fleet.report()
         meta = _meta(self._project)
         var_store.promote(self._project, self.plan.makes)
+        var_store.note_machines(self._project, sent(self._evaluation))
         return self._fleet.apply(meta, _revealer(self._project, self._evaluation.world))
 
     def reasons(self) -> Mapping[str, str]:
@@ -83,9 +85,10 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         for name, service in evaluation.members.membership.services.items()
     }
     with Fleet(wanted, progress) as fleet:
-        plan = Plan(
-            fleet.look(), evaluation.makes, modules, (*evaluation.members.warnings, *warnings, *_rotating(evaluation))
-        )
+        told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation))
+        if not only:
+            told += tuple(_left(project, evaluation))
+        plan = Plan(fleet.look(), evaluation.makes, modules, told)
         yield Planned(plan, project, evaluation, fleet)
 
 
@@ -99,6 +102,30 @@ def _reasons(found: Members) -> Mapping[str, str]:
                 placed = inventory.locate(Fault("", where), found.loaded.sources).where
                 reasons[f"{instance}.{role}"] = f"{placed.file.name}:{placed.line}" if placed and placed.file else ""
     return reasons
+
+
+def sent(evaluation: Evaluation) -> Mapping[tuple[VarKey, str], list[str]]:
+    """Every secret, as a var and the name of its file, with the evaluated machines that get it."""
+    where = {
+        file.version: (key, name)
+        for key, files in evaluation.world.vars.items()
+        for name, file in files.items()
+        if file.secret
+    }
+    machines: dict[tuple[VarKey, str], list[str]] = {place: [] for place in where.values()}
+    for machine, configured in evaluation.configured.items():
+        for version in {secret.version for secret in configured.configuration.secrets}:
+            machines[where[version]].append(machine)
+    return machines
+
+
+def _left(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
+    """A warning for each machine that has had secrets that it gets no longer, while others still use them."""
+    there = {place: machines for place, machines in sent(evaluation).items() if place[0] not in evaluation.makes}
+    for machine, keys in var_store.left(project, there).items():
+        names = ", ".join(map(str, keys))
+        hint = f"only new values take what it knows its worth: `rolecall vars rotate --known-to {machine}`"
+        yield Fault(f"{machine} has had what it gets no longer, and may have kept it: {names}", hint=hint, warning=True)
 
 
 def _rotating(evaluation: Evaluation) -> Iterator[Fault]:

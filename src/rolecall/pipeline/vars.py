@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,10 @@ from rolecall.pipeline.evaluation import (
     evaluate,
     hosts_of,
     placed,
+    recipes,
     run_all_steps,
 )
-from rolecall.pipeline.planning import planning
+from rolecall.pipeline.planning import planning, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
@@ -98,8 +100,7 @@ def rotate(
     known = _named_recipes(found, names)
     wanted = {known[name].key: known[name] for name in names}
     if not force and (bound := [recipe for recipe in wanted.values() if recipe.binds]):
-        hint = "what it was for is lost with it; if that is what you want: --force"
-        raise Faults(Fault(f"{each.key} is not made anew: {each.binds}", hint=hint) for each in bound)
+        raise Faults(spared(recipe) for recipe in bound)
     waiting, kept = var_store.look(project, wanted)
     advance = set() if at_once else {key for key, recipe in wanted.items() if recipe.accepted and key in kept}
     if not at_once and (late := [key for key in waiting if wanted[key].accepted and var_store.replaces(project, key)]):
@@ -109,6 +110,12 @@ def rotate(
         _require_updated(project, lab)
     made = _made_anew(project, found, lab, wanted.keys() - advance, advance=advance)
     return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0) for key in made]
+
+
+def spared(recipe: Recipe) -> Fault:
+    """Why a var is not made anew just like that."""
+    hint = "what it was for is lost with it; if that is what you want, name it with --force"
+    return Fault(f"{recipe.key} is not made anew: {recipe.binds}", hint=hint)
 
 
 def waiting(project: Project, names: Collection[str]) -> tuple[set[str], set[str]]:
@@ -183,17 +190,55 @@ def _made_anew(
     return [key for key, var in var_store.pending(project).items() if before.get(key) != var]
 
 
-def deliveries(project: Project, lab: Lab | None) -> Mapping[str, Sequence[str]]:
-    """The machines to which each secret goes, by its version. Missing vars are made into the pending set.
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who can read one secret.
+
+    Attributes:
+        secret: As `rolecall vars list` names it.
+        pending: Whether it waits for an update.
+        admins: Names of those to whom it is encrypted; a public key where that is no admin's.
+        machines: Those to which it goes.
+        formerly: Machines that have had it and get it no longer, and public keys that could read it before.
+    """
+
+    secret: str
+    pending: bool
+    admins: tuple[str, ...]
+    machines: tuple[str, ...]
+    formerly: tuple[str, ...]
+
+
+def audiences(project: Project, lab: Lab | None) -> list[Audience]:
+    """Who can read what, sorted by secret. Missing vars are made into the pending set.
 
     Raises:
         Faults: As `evaluate`.
     """
-    found: dict[str, list[str]] = {}
-    for machine, configured in evaluate(project, lab).configured.items():
-        for version in {secret.version for secret in configured.configuration.secrets}:
-            found.setdefault(version, []).append(machine)
-    return found
+    evaluation = evaluate(project, lab)
+    machines = sent(evaluation)
+    names = {admin.public_key: admin.name for admin in var_store.admins(project)}
+    found = []
+    for each in var_store.sealed(project):
+        pending = Path(each.folder).is_relative_to(project.pending)
+        # Of two values of one secret, the pending one counts in an evaluation.
+        counts = pending == (each.key in evaluation.makes)
+        goes = set(machines.get((each.key, each.file), ())) if counts else set()
+        admins = sorted(names.get(key, key) for key in each.recipients or ())
+        formerly = sorted({*(each.machines - goes), *each.formerly})
+        found.append(Audience(str(each), pending, tuple(admins), tuple(sorted(goes)), tuple(formerly)))
+    return sorted(found, key=lambda row: (row.secret, row.pending))
+
+
+def known_to(project: Project, who: str) -> tuple[list[Recipe], list[VarKey]]:
+    """The vars of which a machine, or who has a key, has seen a secret: those that are wanted, and others.
+
+    Raises:
+        Faults: As `recipes`.
+    """
+    seen = sorted({each.key for each in var_store.known_to(project, who)})
+    wanted = {recipe.key: recipe for recipe in recipes(project)}
+    return [wanted[key] for key in seen if key in wanted], [key for key in seen if key not in wanted]
 
 
 def discard(project: Project) -> None:

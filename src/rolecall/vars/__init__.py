@@ -6,7 +6,7 @@ read the secret ones.
 
 from rolecall.vars.keys import add_admin, admins, create_identity, remove_admin
 from rolecall.vars.make import make, making, missing
-from rolecall.vars.recipients import Sealed, fix, readable_by, sealed, wrong
+from rolecall.vars.recipients import Sealed, fix, known_to, left, note_machines, readable_by, sealed, wrong
 from rolecall.vars.store import (
     decrypt,
     discard,
@@ -29,11 +29,14 @@ __all__ = [
     "decrypt",
     "discard",
     "fix",
+    "known_to",
     "knows",
+    "left",
     "look",
     "make",
     "making",
     "missing",
+    "note_machines",
     "pending",
     "promote",
     "prune",

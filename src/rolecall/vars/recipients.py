@@ -14,7 +14,7 @@ from rolecall.vars import store
 from rolecall.vars.keys import admins, opener, sealer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from rolecall.model.vars import VarKey
     from rolecall.project import Project
@@ -29,12 +29,16 @@ class Sealed:
         file: The name of the file in that.
         folder: Where it stands.
         recipients: The public keys that can read it; None where that is not said.
+        formerly: Those that could before, and may have kept it.
+        machines: The machines that it was sent to.
     """
 
     key: VarKey
     file: str
     folder: str
     recipients: frozenset[str] | None
+    formerly: frozenset[str] = frozenset()
+    machines: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         """As `rolecall vars list` names it."""
@@ -44,7 +48,7 @@ class Sealed:
 def sealed(project: Project) -> list[Sealed]:
     """All secrets, pending ones included; nothing is decrypted."""
     return [
-        Sealed(key, file, folder, store.recipients(folder))
+        Sealed(key, file, folder, store.recipients(folder), *_known(folder))
         for base in (project.pending, project.vars)
         for key, file, folder in store.secrets(base)
     ]
@@ -82,6 +86,44 @@ def fix(project: Project) -> list[Sealed]:
 def readable_by(project: Project, public_key: str) -> list[Sealed]:
     """The secrets that a key can read."""
     return [each for each in sealed(project) if each.recipients and public_key in each.recipients]
+
+
+def known_to(project: Project, who: str) -> list[Sealed]:
+    """The secrets that a machine, or who has a key, has seen."""
+    return [each for each in sealed(project) if who in {*each.machines, *each.formerly, *(each.recipients or ())}]
+
+
+def note_machines(project: Project, sent: Mapping[tuple[VarKey, str], Iterable[str]]) -> None:
+    """Notes to which machines secrets are sent, each given as a var and the name of its file; before that is done."""
+    new = {}
+    for (key, file), machines in sent.items():
+        folder = store.file_folder(project.vars, key, file)
+        known = store.known_to(folder, "machines")
+        if not known.issuperset(machines):
+            new[folder] = known.union(machines)
+    if new:
+        with store.locked(project):
+            for folder, machines in new.items():
+                store.note_known(folder, "machines", machines)
+
+
+def left(project: Project, sent: Mapping[tuple[VarKey, str], Collection[str]]) -> Mapping[str, list[VarKey]]:
+    """The machines that have had what they get no longer, and of which vars that was.
+
+    Args:
+        project: The project.
+        sent: Every secret that is wanted, with the machines that get it.
+    """
+    found: dict[str, dict[VarKey, None]] = {}
+    for (key, file), machines in sent.items():
+        known = store.known_to(store.file_folder(project.vars, key, file), "machines")
+        for machine in known.difference(machines):
+            found.setdefault(machine, {})[key] = None
+    return {machine: sorted(keys) for machine, keys in sorted(found.items())}
+
+
+def _known(folder: str) -> tuple[frozenset[str], frozenset[str]]:
+    return store.known_to(folder, "formerly"), store.known_to(folder, "machines")
 
 
 def _fault(secret: Sealed, names: Mapping[str, str]) -> Fault:

@@ -2,12 +2,13 @@
 
 Below ``project.vars``, and the same below ``project.pending``::
 
-    per-machine/MACHINE/NAME/FILE/{value, version} or {secret, version, recipients}
+    per-machine/MACHINE/NAME/FILE/{value, version} or {secret, version, recipients, machines, formerly}
     shared/NAME/FILE/…
     …/NAME/.next/FILE/…, …/NAME/.old/FILE/…
 
 ``value`` is public and plain, ``secret`` an age file of mode 0600, ``version`` a random public id of that very value,
-``recipients`` the public keys that the secret is encrypted to, one a line. ``.next`` holds another value, which peers
+``recipients`` the public keys that the secret is encrypted to, one a line; ``formerly`` those that it was encrypted to
+before; ``machines`` the names of those that it was sent to. ``.next`` holds another value, which peers
 accept and nobody uses yet; ``.old`` one that was used before.
 A folder NAME is a var; it is written elsewhere, and comes, moves and goes by rename(2): whole or not at all.
 Every writer holds one lock. Readers need none: a var moves only from ``pending`` to ``vars``, so who reads in that
@@ -33,7 +34,8 @@ from rolecall.model.vars import NEXT, OLD, StoredFile, StoredVar, VarFile, VarKe
 from rolecall.vars.keys import opener
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+    from typing import Literal
 
     from rolecall.project import Project
 
@@ -203,10 +205,17 @@ def secrets(base: Path) -> Iterator[tuple[VarKey, str, str]]:
 
 def recipients(folder: str) -> frozenset[str] | None:
     """The public keys that the secret in a folder is encrypted to; None where that is not said."""
-    try:
-        return frozenset(_read(f"{folder}/recipients").decode(errors="replace").splitlines())
-    except FileNotFoundError:
-        return None
+    return _listed(f"{folder}/recipients")
+
+
+def known_to(folder: str, whom: Literal["machines", "formerly"]) -> frozenset[str]:
+    """The machines that the secret in a folder was sent to, or the public keys that could read it formerly."""
+    return _listed(f"{folder}/{whom}") or frozenset()
+
+
+def note_known(folder: str, whom: Literal["machines", "formerly"], names: Iterable[str]) -> None:
+    """Replaces what `known_to` says; the caller holds the lock."""
+    _replace(folder, whom, _lines(names), 0o644)
 
 
 def ciphertext(folder: str) -> bytes:
@@ -214,17 +223,31 @@ def ciphertext(folder: str) -> bytes:
     return _read(f"{folder}/secret")
 
 
-def replace_secret(folder: str, data: bytes, recipients: Iterable[str]) -> None:
+def replace_secret(folder: str, data: bytes, readers: Collection[str]) -> None:
     """Puts the same secret, encrypted to others, in the place of one; the caller holds the lock.
 
-    The secret comes first: who is killed in between has one of which too much is said, which the next check tells.
+    The secret comes before its recipients: who is killed in between has one of which too much is said, which the next
+    check tells. Whose key goes is noted first.
     """
-    for name, content, mode in (("secret", data, 0o600), ("recipients", _lines(recipients), 0o644)):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{folder}/.{name}")  # left by one that was killed
-        _write(f"{folder}/.{name}", content, mode)
-        _flush(f"{folder}/.{name}")
-        os.rename(f"{folder}/.{name}", f"{folder}/{name}")
+    if lost := (recipients(folder) or frozenset()) - set(readers):
+        note_known(folder, "formerly", known_to(folder, "formerly") | lost)
+    _replace(folder, "secret", data, 0o600)
+    _replace(folder, "recipients", _lines(readers), 0o644)
+
+
+def _replace(folder: str, name: str, content: bytes, mode: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{folder}/.{name}")  # left by one that was killed
+    _write(f"{folder}/.{name}", content, mode)
+    _flush(f"{folder}/.{name}")
+    os.rename(f"{folder}/.{name}", f"{folder}/{name}")
+
+
+def _listed(path: str) -> frozenset[str] | None:
+    try:
+        return frozenset(_read(path).decode(errors="replace").splitlines())
+    except FileNotFoundError:
+        return None
 
 
 def _lines(recipients: Iterable[str]) -> bytes:
@@ -323,6 +346,10 @@ def rename(project: Project, old: str, new: str) -> None:
         moves = [(source, target) for source, target in moves if os.path.isdir(source)]
         if taken := [Path(target) for _, target in moves if _folders(target, _VAR)]:
             raise fault(f"there are vars of {new} already", where=Where(taken[0]), hint="move them away first")
+        for base in (project.vars, project.pending):
+            for _, _, folder in secrets(base):
+                if old in (names := known_to(folder, "machines")):
+                    note_known(folder, "machines", {new, *names} - {old})
         for source, target in moves:
             os.rename(source, target)
         if moves:

@@ -47,17 +47,13 @@ class File:
         if self.mode == -1:
             object.__setattr__(self, "mode", 0o600 if secret else 0o644)
         checks.mode(self.mode, what)
-        checks.require(self.needed_for in {"packages", "services"}, f"{what}: needed for {self.needed_for!r}")
-        checks.require(
-            self.needed_for == "services" or self.owner == self.group == "root",
-            f"{what}: is there before accounts are made, so it must be root's",
-        )
-        names = checks.each(lambda name, where: checks.matching(checks.UNIT, name, where), self.restarts, what)
-        object.__setattr__(self, "restarts", tuple(sorted(set(names))))
-        checks.require(
-            not secret or not self.mode & 0o077 or self.path.startswith("/run/"),
-            f"{what}: holds a secret, so its mode must be 0600 or stricter, or it must stand under /run",
-        )
+        if self.needed_for != "services":
+            checks.require(self.needed_for == "packages", f"{what}: needed for {self.needed_for!r}")
+            early = self.owner == self.group == "root"
+            checks.require(early, f"{what}: is there before accounts are made, so it must be root's")
+        if self.restarts:
+            names = checks.each(lambda name, where: checks.matching(checks.UNIT, name, where), self.restarts, what)
+            object.__setattr__(self, "restarts", tuple(sorted(set(names))))
 
     @property
     def parts(self) -> Tuple[Part, ...]:

@@ -1,0 +1,147 @@
+"""Who has seen a secret: machines that leave, roles that go, admins that are no more."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from rolecall import pipeline
+from rolecall import vars as v
+from rolecall.cli import rolecall
+from rolecall.cli.common import Invocation
+from rolecall.errors import Faults
+
+if TYPE_CHECKING:
+    from rolecall.project import Project
+
+MODULE = """
+from rolecall.service import Delivery, Passphrase, Service
+
+service = Service("mesh", description="For tests.")
+peer = service.role("peer", description="All.")
+common = peer.var("common", Passphrase(), scope="shared", deliver={"passphrase": Delivery()})
+own = peer.var("own", Passphrase(), deliver={"passphrase": Delivery()})
+disk = peer.var("disk", Passphrase(), binds="the disk is encrypted with it", deliver={"passphrase": Delivery()})
+"""
+INVENTORY = """
+machines.jon.deploy.targetHost = "dir:targets/jon"
+machines.sara.deploy.targetHost = "dir:targets/sara"
+[instances.net]
+module = { name = "mesh", input = "self" }
+roles.peer.machines.jon = {}
+roles.peer.machines.sara = {}
+"""
+GONE = "roles.peer.machines.jon = {}\n"
+LEFT = "warning: jon has had what it gets no longer, and may have kept it: shared/net.common\n"
+
+
+@pytest.fixture
+def new(project: Project) -> Project:
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    project.modules.mkdir()
+    (project.modules / "mesh.py").write_text(MODULE)
+    return project
+
+
+@pytest.fixture
+def mesh(new: Project) -> Project:
+    call(new, "update", "--yes")
+    return new
+
+
+def call(project: Project, *words: str, status: int = 0) -> str:
+    """What a command prints, or the faults that it ends with."""
+    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
+    assert done.exit_code == status, done.output
+    return str(done.exception) if isinstance(done.exception, Faults) else done.output
+
+
+def edit(project: Project, old: str, new: str = "") -> None:
+    file = project.root / "inventory.toml"
+    file.write_text(file.read_text().replace(old, new))
+
+
+def known(project: Project) -> dict[str, list[str]]:
+    return {str(each): sorted(each.machines) for each in v.sealed(project)}
+
+
+def test_it_is_noted_to_whom_a_secret_was_sent(mesh: Project) -> None:
+    everywhere = {f"{name}/net.{var}/passphrase": [name] for name in ("jon", "sara") for var in ("disk", "own")}
+    assert known(mesh) == {**everywhere, "shared/net.common/passphrase": ["jon", "sara"]}
+    before = {path: path.stat().st_mtime_ns for path in mesh.vars.rglob("*")}
+    call(mesh, "update", "--yes")
+    assert {path: path.stat().st_mtime_ns for path in mesh.vars.rglob("*")} == before
+
+
+def test_who_was_not_sent_it_does_not_know_it(new: Project) -> None:
+    call(new, "update", "sara", "--yes")
+    assert known(new)["shared/net.common/passphrase"] == ["sara"]
+    call(new, "plan")
+    assert known(new)["shared/net.common/passphrase"] == ["sara"]
+
+
+def test_a_role_that_goes_is_told_in_each_plan_until_a_new_value_is_made(mesh: Project) -> None:
+    assert "has had" not in call(mesh, "plan")
+    edit(mesh, GONE)
+    told = call(mesh, "plan")
+    assert LEFT in told
+    assert "hint: only new values take what it knows its worth: `rolecall vars rotate --known-to jon`" in told
+    assert LEFT in call(mesh, "update", "--yes")
+    assert LEFT in call(mesh, "plan")
+    assert "shared/net.common/passphrase  me  →  sara; formerly jon\n" in call(mesh, "vars", "recipients")
+    told = call(mesh, "vars", "rotate", "--known-to", "jon", "--update", "--yes")
+    assert told.startswith("shared/net.common  the new value takes the place of the old one\n")
+    assert "has had" not in call(mesh, "plan")
+    assert known(mesh)["shared/net.common/passphrase"] == ["sara"]
+    sealed = [path.read_text(errors="replace") for path in (mesh.root / "targets/sara/var/lib").rglob("sealed/*")]
+    assert len(sealed) == 3  # the old value is not kept for a way back
+
+
+def test_a_machine_that_is_removed_names_what_it_had(mesh: Project) -> None:
+    told = json.loads(call(mesh, "machines", "remove", "jon", "--own", "--json"))
+    assert told["known"] == ["shared/net.common", "jon/net.disk", "jon/net.own"]
+    edit(mesh, "", "")
+    assert LEFT in call(mesh, "plan")
+    assert "removed jon/net.disk\nremoved jon/net.own\n" in call(mesh, "vars", "prune", "--yes")
+
+
+def test_a_name_that_is_new_has_seen_the_same(mesh: Project) -> None:
+    call(mesh, "machines", "rename", "jon", "bob")
+    assert known(mesh)["shared/net.common/passphrase"] == ["bob", "sara"]
+    assert known(mesh)["bob/net.own/passphrase"] == ["bob"]
+
+
+def test_what_would_lose_something_is_named_and_stays(mesh: Project) -> None:
+    told = call(mesh, "vars", "rotate", "--known-to", "sara")
+    assert "warning: sara/net.disk is not made anew: the disk is encrypted with it" in told
+    assert {str(key) for key in v.pending(mesh)} == {"sara/net.own", "shared/net.common"}
+    call(mesh, "vars", "rotate", "--known-to", "sara", "--force")
+    assert {str(key) for key in v.pending(mesh)} == {"sara/net.disk", "sara/net.own", "shared/net.common"}
+    rows = json.loads(call(mesh, "vars", "recipients", "--json"))["secrets"]
+    assert [(row["pending"], row["machines"], row["formerly"]) for row in rows if "common" in row["secret"]] == [
+        (False, [], ["jon", "sara"]),
+        (True, ["jon", "sara"], []),
+    ]
+
+
+def test_who_was_an_admin_has_read_it(mesh: Project) -> None:
+    key = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
+    call(mesh, "keys", "add", "sam", key)
+    assert pipeline.known_to(mesh, key) == ([], [])  # not encrypted to it yet
+    call(mesh, "vars", "fix")
+    told = call(mesh, "keys", "remove", "sam")
+    assert f"`rolecall vars rotate --known-to '{key}'`" in told
+    call(mesh, "vars", "fix")
+    call(mesh, "vars", "rotate", "shared/net.common")
+    call(mesh, "update", "--yes")
+    wanted, others = pipeline.known_to(mesh, key)
+    assert [str(recipe.key) for recipe in wanted] == ["jon/net.disk", "jon/net.own", "sara/net.disk", "sara/net.own"]
+    assert others == []
+
+
+def test_rotate_wants_to_be_told_what(mesh: Project) -> None:
+    assert "name the vars, or say --known-to WHO" in call(mesh, "vars", "rotate", status=2)
+    assert call(mesh, "vars", "rotate", "--known-to", "nobody") == ""
