@@ -31,7 +31,9 @@ def unanswered(questions: Sequence[Question]) -> Mapping[Question, bytes]:
 
 
 def _asking(question: Question) -> Where:
-    """The role that wants an answer."""
+    """The role that wants an answer, or the var of the inventory itself: these have no dot."""
+    if "." not in question.key.name:
+        return Where(keys=("vars", question.key.name, "prompts", question.prompt.name))
     instance, _, role = question.origin.partition(".")
     return Where(keys=("instances", instance, "roles", role))
 

@@ -11,6 +11,8 @@ from rolecall.evaluate.kinds import kind_of
 from rolecall.evaluate.layers import layers_of, tags_of
 from rolecall.evaluate.merge import merge, place
 from rolecall.evaluate.steps import recipes, steps_of
+from rolecall.model.vars import Prompt, Recipe, VarFile, VarKey
+from rolecall.service.generators import Function
 from rolecall.service.settings import SecretRef
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rolecall.evaluate.merge import Keys, Record
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
+    from rolecall.model.vars import Context
     from rolecall.service.contract import Role
 
 HINT = (
@@ -59,7 +62,7 @@ def take_plain(merged: dict[str, Any], record: Record, kind: Kind, where: Where)
 def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
     """A fault for each reference to what a member's machine does not have, where the reference stands."""
     named = list(_named(membership))
-    known = _known(membership) if named else {}
+    known = _known(loaded, membership) if named else {}
     lacking: dict[tuple[Keys, str], list[str]] = {}
     for instance, role, machine, path, reference in named:
         if not known.get(machine, {}).get(str(reference), known.get("", {}).get(str(reference))):
@@ -72,9 +75,43 @@ def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
     return [_lacking(reference, Where(keys=at), machines, known) for (at, reference), machines in lacking.items()]
 
 
-def named_instances(membership: Membership) -> set[str]:
-    """The instances whose vars the references of all members name, whether there are such instances or not."""
-    return {reference.name.partition(".")[0] for *_, reference in _named(membership)}
+def declared(loaded: Loaded, membership: Membership) -> list[Recipe]:
+    """The vars that the inventory itself declares, as far as members' settings refer to them."""
+    recipes: dict[VarKey, Recipe] = {}
+    for _, _, machine, _, reference in _named(membership):
+        if var := loaded.inventory.vars.get(reference.name):
+            key = VarKey(machine if var.scope == "machine" else "", reference.name)
+            if key not in recipes:
+                asked = tuple(Prompt(name, each.description, each.kind) for name, each in var.prompts.items())
+                files = tuple(VarFile(prompt.name) for prompt in asked)
+                recipes[key] = Recipe(key, Function(_nothing_more, files, asked), f"vars.{reference.name}")
+    return list(recipes.values())
+
+
+def unused(loaded: Loaded, membership: Membership) -> list[Fault]:
+    """A warning for each var of the inventory that no setting refers to; membership is of all instances."""
+    named = {reference.name for *_, reference in _named(membership)} if loaded.inventory.vars else set()
+    return [
+        Fault(
+            f"no setting refers to the var {name!r}",
+            Where(keys=("vars", name)),
+            f'a setting that takes a secret does it so: `{{ var = "{name}/{next(iter(var.prompts), "PROMPT")}" }}`',
+            warning=True,
+        )
+        for name, var in loaded.inventory.vars.items()
+        if name not in named
+    ]
+
+
+def _nothing_more(_: Context) -> dict[str, bytes]:
+    return {}
+
+
+def named_instances(loaded: Loaded, membership: Membership) -> set[str]:
+    """The instances whose vars, or whose service's, the references of all members name."""
+    named = {reference.name.partition(".")[0] for *_, reference in _named(membership)}
+    instances = loaded.inventory.instances.items()
+    return {name for name, instance in instances if name in named or (instance.module.name or name) in named}
 
 
 def _named(membership: Membership) -> Iterator[tuple[str, Role[Any], str, Keys, SecretRef]]:
@@ -97,10 +134,10 @@ def _lacking(reference: str, where: Where, machines: list[str], known: Mapping[s
     return Fault(message, where, hint)
 
 
-def _known(membership: Membership) -> Mapping[str, Mapping[str, bool]]:
+def _known(loaded: Loaded, membership: Membership) -> Mapping[str, Mapping[str, bool]]:
     """By machine, "" for those that all share: ``NAME/FILE`` of every var there will be, and whether it is secret."""
     known: dict[str, dict[str, bool]] = {}
-    for recipe in recipes(steps_of(membership)):
+    for recipe in [*declared(loaded, membership), *recipes(steps_of(membership))]:
         files = known.setdefault(recipe.key.machine, {})
         files |= {f"{recipe.key.name}/{file.name}": file.secret for file in recipe.generator.files}
     return known

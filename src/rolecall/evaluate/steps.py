@@ -146,7 +146,7 @@ def recipes(steps: Steps) -> list[Recipe]:
     return [recipe for those in steps.values() for step in those for recipe in step.recipes]
 
 
-def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making) -> None:
+def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making, ahead: Sequence[Recipe] = ()) -> None:
     """Runs every step; the world then holds all vars and exports.
 
     Args:
@@ -154,10 +154,12 @@ def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making) 
         inventory: For the state that machines declare themselves.
         world: From `gather`; filled here.
         making: How vars are made.
+        ahead: Vars that belong to no step.
 
     Raises:
         Faults: When a step fails.
     """
+    world.vars |= making.make(ahead, world.published, anew=False)
     declared = declared_state(inventory)
     new: set[Given] = set()  # what this run made, or what may come of that
     for given, those in steps.items():

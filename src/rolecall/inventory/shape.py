@@ -31,6 +31,8 @@ _NAMED: Final = {
     "tags": "a tag",
     "instances": "an instance",
     "roles": "a role",
+    "vars": "a var",
+    "prompts": "a prompt",
     "state": "a state",
     "machineClass": "a machine class",
 }
@@ -67,8 +69,8 @@ def _fault(detail: ErrorDetails) -> Fault:
         return Fault(f"unknown key {shown(key)}", Where(keys=keys), nearest(key, known, what="keys"))
     if kind == "missing":
         return Fault(f"{shown(str(keys[-1]))} is missing", Where(keys=keys))
-    if kind in _EXPECTED:
-        return Fault(f"expected {_EXPECTED[kind]}, found {named(found)}", Where(keys=keys))
+    if expected := detail["ctx"]["expected"] if kind == "literal_error" else _EXPECTED.get(kind):
+        return Fault(f"expected {expected}, found {named(found)}", Where(keys=keys))
     return Fault(detail["msg"], Where(keys=keys))
 
 

@@ -6,7 +6,7 @@ Which module, role or setting exists is the concern of `rolecall.evaluate`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -161,6 +161,24 @@ class Selection(Table):
     machines: list[Name] = Field([], description="Machines that have the tag whatever their tags are.")
 
 
+class DeclaredPrompt(Table):
+    """What a person is asked for a var."""
+
+    description: str = Field(description="What it is for, in words for who is asked.")
+    kind: Literal["line", "hidden", "multiline"] = Field("hidden", description="How it is asked for.")
+
+
+class DeclaredVar(Table):
+    """A var of your own: secrets that somebody else makes, such as the password of a mail account."""
+
+    scope: Literal["shared", "machine"] = Field(
+        "shared", description="Whether all machines have one together, or each machine its own."
+    )
+    prompts: dict[Name, DeclaredPrompt] = Field(
+        {}, description="What you are asked for it, once; settings name the answer as `VAR/PROMPT`."
+    )
+
+
 def _form_of_tag(value: object) -> str:
     """Which form of a tag a value is meant to be; `rolecall.inventory.shape` knows these words in pydantic's paths."""
     return "[table]" if isinstance(value, dict | Selection) else "[list]"
@@ -184,6 +202,9 @@ class Inventory(Table):
         {}, description="Tags of your own: a list of machines, or a table that selects machines by their other tags."
     )
     instances: dict[Name, Instance] = Field({}, description="Uses of services, under names of your choice.")
+    vars: dict[Name, DeclaredVar] = Field(
+        {}, description='Secrets that you are asked for, and that settings may name: `{ var = "VAR/PROMPT" }`.'
+    )
 
 
 class Source:

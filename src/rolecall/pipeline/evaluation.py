@@ -15,7 +15,7 @@ from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import answering, playing, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
-from rolecall.evaluate.references import named_instances, unknown_secrets
+from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
 from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.service.member import Host
@@ -52,8 +52,15 @@ class Members:
     @property
     def warnings(self) -> tuple[Fault, ...]:
         """What should be looked at, with places."""
-        warnings = (*self.loaded.warnings, *self.membership.warnings)
+        warnings = [*self.loaded.warnings, *self.membership.warnings]
+        if self.loaded.inventory.instances.keys() <= self.membership.casts.keys():
+            warnings += unused(self.loaded, self.membership)
         return tuple(inventory.locate(warning, self.loaded.sources) for warning in warnings)
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        """Every var that is asked for, whether made or not."""
+        return [*declared(self.loaded, self.membership), *recipes_of(steps_of(self.membership))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +194,7 @@ def evaluate_some(
         instances = playing(loaded, machines)
         while True:
             found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
-            more = named_instances(found.membership) & loaded.inventory.instances.keys()
+            more = named_instances(loaded, found.membership)
             more |= answering(loaded, registry, asked_by_vars(found.membership))
             if more - instances:
                 instances |= more
@@ -224,14 +231,14 @@ def run_all_steps(
     Raises:
         Faults: When a step fails. Nothing is made then.
     """
-    steps = in_order(steps_of(found.membership))
-    with var_store.making(project, recipes_of(steps), rotate, given, advance) as making:
-        run_steps(steps, found.loaded.inventory, world, making)
+    steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
+    with var_store.making(project, [*ahead, *recipes_of(steps)], rotate, given, advance) as making:
+        run_steps(steps, found.loaded.inventory, world, making, ahead)
 
 
 def recipes(project: Project) -> list[Recipe]:
     """Every var that the inventory asks for, whether made or not; no code of services runs for it but its loading."""
-    return recipes_of(steps_of(members(project).membership))
+    return members(project).recipes
 
 
 def hosts_of(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
-from rolecall.evaluate.steps import gather, steps_of
-from rolecall.evaluate.steps import recipes as recipes_of
+from rolecall.evaluate.steps import gather
 from rolecall.model.vars import STEPS, step_of
 from rolecall.pipeline.evaluation import (
     Members,
@@ -168,7 +167,7 @@ def set_var(project: Project, lab: Lab | None, name: str, values: Mapping[str, b
 
 
 def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]:
-    known = {str(recipe.key): recipe for recipe in recipes_of(steps_of(found.membership))}
+    known = {str(recipe.key): recipe for recipe in found.recipes}
     if unknown := [name for name in names if name not in known]:
         hints = {name: nearest(name, known, what="vars") for name in unknown}
         raise Faults(Fault(f"the inventory asks for no var {name!r}", hint=hint) for name, hint in hints.items())
