@@ -103,7 +103,12 @@ def main() -> int:
     parser.add_argument("--fix", action="store_true", help="let ruff mend and format what it can first")
     chosen = parser.parse_args()
 
-    for command, package in (("borg", "borgbackup"), ("nix-instantiate", "nix-bin"), ("bwrap", "bubblewrap")):
+    for command, package in (
+        ("borg", "borgbackup"),
+        ("nix-instantiate", "nix-bin"),
+        ("bwrap", "bubblewrap"),
+        ("pass", "pass"),
+    ):
         # Without them the slow tests leave out what needs a real one.
         if not chosen.unit and os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which(command):
             install(command, package)

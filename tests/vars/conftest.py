@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,8 @@ from rolecall.vars import create_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests here share
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.inventory.data import BYTES, DEPTH, syntax_fault
+from rolecall.options import options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,17 +100,7 @@ def asks_for_nix(project: Project) -> bool:
     Raises:
         Faults: When that file cannot be read, or holds something else there than true or false.
     """
-    file = project.root / "pyproject.toml"
-    if project.nix or not file.is_file():
-        return project.nix
-    try:
-        table = tomllib.loads(text(file)).get("tool", {}).get("rolecall", {})
-    except tomllib.TOMLDecodeError as error:
-        raise Faults([Fault(f"TOML: {error}", Where(file))]) from None
-    chosen = table.get("nix", False)
-    if not isinstance(chosen, bool):
-        raise Faults([Fault("expected true or false", Where(file, ("tool", "rolecall", "nix")))])
-    return chosen
+    return project.nix or options(project).nix
 
 
 def notation(file: Path) -> Notation | None:

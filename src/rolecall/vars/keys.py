@@ -1,14 +1,16 @@
 """Who can read secrets: the admins' public keys in the project, and one's own identity outside of it.
 
-Secrets are age files (https://age-encryption.org/v1) in age's binary form. Whatever reads age can read them:
-``age --decrypt --identity IDENTITY vars/per-machine/jon/backup.ssh/private/secret``.
+Keys are those of age (https://age-encryption.org/v1), of SSH (Ed25519 and RSA), and of age's plugins, such as a
+YubiKey's (https://c2sp.org/age-plugin).
 """
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import secrets
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +21,12 @@ from rolecall.errors import Where, fault, nearest
 from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rolecall.project import Project
 
+Recipient = pyrage.x25519.Recipient | pyrage.ssh.Recipient | pyrage.tag.Recipient | pyrage.tagpq.Recipient
+Identity = pyrage.x25519.Identity | pyrage.ssh.Identity
+
+_PLUGIN = "AGE-PLUGIN-"
 _SSH_KEY = b"-----BEGIN "  # PEM, in which ssh-keygen(1) writes private keys
 
 
@@ -39,17 +43,28 @@ class Admin:
     public_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sealer:
-    """Encrypts.
+class Person:
+    """What a plugin asks of who runs this, such as a PIN, at the terminal. Where there is none, nobody answers."""
 
-    Attributes:
-        recipients: The public keys that can read what it encrypts.
-        seal: Gives the age file of a value.
-    """
+    def display_message(self, message: str) -> None:
+        """Shows a message, e.g. to touch a key."""
+        sys.stderr.write(f"{message}\n")
 
-    recipients: tuple[str, ...]
-    seal: Callable[[bytes], bytes]
+    def confirm(self, message: str, yes_string: str, no_string: str | None) -> bool | None:
+        """Has one of two answers chosen."""
+        answer = self.request_public_string(f"{message} [{yes_string}/{no_string or ''}]")
+        return None if answer is None else answer == yes_string
+
+    def request_public_string(self, description: str) -> str | None:
+        """Asks for a text."""
+        if not sys.stdin.isatty():
+            return None
+        sys.stderr.write(f"{description}: ")
+        return sys.stdin.readline().rstrip("\n")
+
+    def request_passphrase(self, description: str) -> str | None:
+        """Asks for what nobody should see."""
+        return getpass.getpass(f"{description}: ") if sys.stdin.isatty() else None
 
 
 def admins(project: Project) -> list[Admin]:
@@ -64,7 +79,7 @@ def admins(project: Project) -> list[Admin]:
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
         if len(lines) != 1:
             raise fault(f"{len(lines)} keys where one is expected", where=Where(path))
-        _recipient(lines[0], Where(path))
+        recipient(lines[0], Where(path))
         found.append(Admin(path.stem, " ".join(lines[0].split()[:2])))  # of an SSH key without its comment
     return found
 
@@ -84,7 +99,7 @@ def add_admin(project: Project, name: str, public_key: str) -> Path:
     key = " ".join(public_key.split()[:2])
     if len(public_key.splitlines()) != 1:
         raise fault("a public key is one line of text")
-    _recipient(public_key, None)
+    recipient(public_key, None)
     for admin in admins(project):
         if admin.name == name and admin.public_key != key:
             raise fault(
@@ -145,57 +160,21 @@ def create_identity(project: Project, name: str) -> Path:
     return path
 
 
-def sealer(project: Project) -> Sealer:
-    """Encrypts to all admins.
+def recipient(public_key: str, where: Where | None) -> Recipient | pyrage.plugin.Recipient:
+    """A public key, ready to encrypt to.
 
     Raises:
-        Faults: When there are none, or a key is unusable.
+        Faults: When it is none.
     """
-    readers = admins(project)
-    if not readers:
-        raise fault(
-            "no admin key, so secrets cannot be encrypted",
-            where=Where(project.keys),
-            hint="make yours with `rolecall keys create`",
-        )
-    recipients = [_recipient(admin.public_key, Where(project.keys / f"{admin.name}.pub")) for admin in readers]
-    return Sealer(tuple(admin.public_key for admin in readers), lambda value: pyrage.encrypt(value, recipients))
-
-
-def opener() -> Callable[[bytes, Path], bytes]:
-    """A function that decrypts with one's own identity; it takes the file's name for its faults.
-
-    Raises:
-        Faults: When there is no usable identity; by the function, when the identity does not fit or the file is
-            damaged.
-    """
-    path = identity_path()
-    if not path.exists():
-        raise fault(
-            "no identity to read secrets with",
-            where=Where(path),
-            hint="make one with `rolecall keys create`, or name yours with ROLECALL_IDENTITY",
-        )
-    identities = _identities(path)
-
-    def unseal(data: bytes, file: Path) -> bytes:
-        try:
-            return pyrage.decrypt(data, identities)
-        except pyrage.DecryptError as error:
-            raise fault(
-                f"the identity {path} cannot read this secret ({error})",
-                where=Where(file),
-                hint="name the right one with ROLECALL_IDENTITY; `rolecall keys list` says whose keys count",
-            ) from None
-
-    return unseal
-
-
-def _recipient(public_key: str, where: Where | None) -> pyrage.x25519.Recipient | pyrage.ssh.Recipient:
+    kind = public_key.rpartition("1")[0] if public_key.startswith("age1") else "ssh"
+    known: dict[str, type[Recipient]] = {
+        "ssh": pyrage.ssh.Recipient,
+        "age": pyrage.x25519.Recipient,
+        "age1tag": pyrage.tag.Recipient,
+        "age1tagpq": pyrage.tagpq.Recipient,
+    }
     try:
-        if public_key.startswith("age1"):
-            return pyrage.x25519.Recipient.from_str(public_key)
-        return pyrage.ssh.Recipient.from_str(public_key)
+        return known[kind].from_str(public_key) if kind in known else pyrage.plugin.Recipient.from_str(public_key)
     except pyrage.RecipientError:
         # The text itself is not repeated: it may be a private key, pasted by mistake.
         raise fault(
@@ -205,8 +184,12 @@ def _recipient(public_key: str, where: Where | None) -> pyrage.x25519.Recipient 
         ) from None
 
 
-def _identities(path: Path) -> list[pyrage.x25519.Identity | pyrage.ssh.Identity]:
-    """The private keys in a file of age (one a line, `#` comments) or of OpenSSH."""
+def identities(path: Path) -> list[Identity | pyrage.plugin.Identity]:
+    """The private keys in a file of age (one a line, `#` comments) or of OpenSSH.
+
+    Raises:
+        Faults: When it cannot be read, or holds none that can be used.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -215,7 +198,7 @@ def _identities(path: Path) -> list[pyrage.x25519.Identity | pyrage.ssh.Identity
         if data.startswith(_SSH_KEY):
             return [pyrage.ssh.Identity.from_buffer(data)]
         lines = [line.strip() for line in data.decode().splitlines()]
-        keys = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+        keys = [_identity(line) for line in lines if line and not line.startswith("#")]
     except (pyrage.IdentityError, UnicodeDecodeError) as error:
         why = str(error) if data.startswith(_SSH_KEY) else "neither an age nor an SSH private key"
         raise fault(
@@ -225,12 +208,24 @@ def _identities(path: Path) -> list[pyrage.x25519.Identity | pyrage.ssh.Identity
         ) from None
     if not keys:
         raise fault("the identity holds no key", where=Where(path))
-    return [*keys]
+    return keys
+
+
+def _identity(line: str) -> Identity | pyrage.plugin.Identity:
+    plugin = line.startswith(_PLUGIN)
+    return pyrage.plugin.Identity.from_str(line) if plugin else pyrage.x25519.Identity.from_str(line)
 
 
 def _public_key(path: Path) -> str:
-    """The public half of an identity."""
-    identity = _identities(path)[0]
+    """The public half of an identity.
+
+    Raises:
+        Faults: When only its plugin could tell.
+    """
+    identity = identities(path)[0]
+    if isinstance(identity, pyrage.plugin.Identity):
+        hint = f"age-plugin-{identity.plugin()} tells it; then `rolecall keys add NAME PUBLIC_KEY`"
+        raise fault("the public key of this identity is not known here", where=Where(path), hint=hint)
     if isinstance(identity, pyrage.x25519.Identity):
         return str(identity.to_public())
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only for SSH keys

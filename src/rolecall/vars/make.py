@@ -26,14 +26,14 @@ from rolecall.model.vars import (
     used,
 )
 from rolecall.vars import store
-from rolecall.vars.keys import sealer
+from rolecall.vars.secret_stores import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from rolecall.model.vars import Published, Recipe, StoredVar, Values, VarFile, VarKey
     from rolecall.project import Project
-    from rolecall.vars.keys import Sealer
+    from rolecall.vars.secret_stores import SecretStore
 
 T = TypeVar("T")
 _USE = 1  # steps that are done when the new value comes into use
@@ -251,9 +251,10 @@ class Making:
         self.made[recipe.key] = made = {}
         self._note(recipe)
         for file in recipe.generator.files:
-            data = values[file.name]
-            data = self._sealer.seal(data) if file.secret else data
-            made[replace(file, name=prefix + file.name)] = (secrets.token_urlsafe(16), data)
+            data, version = values[file.name], secrets.token_urlsafe(16)
+            if file.secret:
+                data = self._secret_store.seal(f"{recipe.key}/{file.name}/{version}", data)
+            made[replace(file, name=prefix + file.name)] = (version, data)
         return {
             file.name: StoredFile(file.secret, version, "" if file.secret else data.decode())
             for file, (version, data) in made.items()
@@ -272,14 +273,14 @@ class Making:
         return {question.prompt.name: self._answers[question] for question in questions}
 
     @cached_property
-    def _sealer(self) -> Sealer:
-        return sealer(self._project)
+    def _secret_store(self) -> SecretStore:
+        return chosen(self._project)
 
     @property
     def recipients(self) -> tuple[str, ...]:
         """Who can read the secrets that were made."""
         secret = any(file.secret for files in self.made.values() for file in files)
-        return self._sealer.recipients if secret else ()
+        return tuple(self._secret_store.readers()) if secret else ()
 
     def _value(self, recipe: Recipe, key: VarKey) -> Values:
         """What an input holds, made earlier or now."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Where
 from rolecall.vars import store
-from rolecall.vars.keys import admins, opener, sealer
+from rolecall.vars.secret_stores import chosen, drop, opener
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -55,12 +55,12 @@ def sealed(project: Project) -> list[Sealed]:
 
 
 def wrong(project: Project) -> list[tuple[Sealed, Fault]]:
-    """The secrets that others can read than the admins, with what is wrong.
+    """The secrets that others can read than should, the admins, with what is wrong.
 
     Raises:
         Faults: When an admin's key is unusable.
     """
-    names = {admin.public_key: admin.name for admin in admins(project)}
+    names = dict(chosen(project).readers())
     return [(each, _fault(each, names)) for each in sealed(project) if each.recipients != names.keys()]
 
 
@@ -76,10 +76,14 @@ def fix(project: Project) -> list[Sealed]:
     with store.locked(project):
         found = [each for each, _ in wrong(project)]
         if found:
-            unseal, sealing = opener(), sealer(project)
-            plain = [(each, unseal(store.ciphertext(each.folder), Path(each.folder) / "secret")) for each in found]
-            for each, value in plain:
-                store.replace_secret(each.folder, sealing.seal(value), sealing.recipients)
+            unseal, secret_store = opener(project), chosen(project)
+            readers = secret_store.readers()
+            before = {each: store.ciphertext(each.folder) for each in found}
+            values = {each: unseal(sealed, Path(each.folder) / "secret") for each, sealed in before.items()}
+            sealed = {each: secret_store.seal(f"{each}/{store.version(each.folder)}", values[each]) for each in found}
+            for each in found:
+                store.replace_secret(each.folder, sealed[each], readers)
+            drop(project, set(before.values()) - set(sealed.values()))
     return found
 
 

@@ -6,10 +6,10 @@ Below ``project.vars``, and the same below ``project.pending``::
     shared/NAME/FILE/…
     …/NAME/.next/FILE/…, …/NAME/.old/FILE/…
 
-``value`` is public and plain, ``secret`` an age file of mode 0600, ``version`` a random public id of that very value,
-``recipients`` the public keys that the secret is encrypted to, one a line; ``formerly`` those that it was encrypted to
-before; ``machines`` the names of those that it was sent to. ``.next`` holds another value, which peers
-accept and nobody uses yet; ``.old`` one that was used before.
+``value`` is public and plain, ``secret`` what a secret store has sealed (mode 0600); ``version`` is a random public id
+of that very value, ``recipients`` the public keys that can read the secret, one a line; ``formerly`` those that could
+before; ``machines`` the names of those that it was sent to. ``.next`` holds another value, which peers accept and
+nobody uses yet; ``.old`` one that was used before.
 A folder NAME is a var; it is written elsewhere, and comes, moves and goes by rename(2): whole or not at all.
 Every writer holds one lock. Readers need none: a var moves only from ``pending`` to ``vars``, so who reads in that
 order misses nothing.
@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.model.vars import NEXT, OLD, StoredFile, StoredVar, VarFile, VarKey
-from rolecall.vars.keys import opener
+from rolecall.vars import secret_stores
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from typing import Literal
 
     from rolecall.project import Project
@@ -123,13 +123,13 @@ def decrypt(
         Faults: When one's own identity is missing or does not fit, or a secret is not there.
     """
     wanted = list(wanted)
-    unseal = opener() if wanted else None
+    unseal = secret_stores.opener(project)
     values = {}
     for key, file in wanted:
         bases = (project.pending, project.vars) if key in waiting else (project.vars, project.pending)
         paths = [f"{file_folder(base, key, file)}/secret" for base in bases]
         path = next(filter(os.path.exists, paths), None)
-        if path is None or unseal is None:
+        if path is None:
             raise fault(f"no secret {file!r} of {key}", where=Where(Path(paths[0])))
         values[key, file] = unseal(_read(path), Path(path))
     return values
@@ -218,18 +218,24 @@ def note_known(folder: str, whom: Literal["machines", "formerly"], names: Iterab
     _replace(folder, whom, _lines(names), 0o644)
 
 
+def version(folder: str) -> str:
+    """The version of the value in a folder."""
+    return _read(f"{folder}/version").decode(errors="replace").strip()
+
+
 def ciphertext(folder: str) -> bytes:
-    """The secret in a folder, encrypted."""
+    """The secret in a folder, as a secret store has sealed it."""
     return _read(f"{folder}/secret")
 
 
-def replace_secret(folder: str, data: bytes, readers: Collection[str]) -> None:
+def replace_secret(folder: str, data: bytes, readers: Iterable[str]) -> None:
     """Puts the same secret, encrypted to others, in the place of one; the caller holds the lock.
 
     The secret comes before its recipients: who is killed in between has one of which too much is said, which the next
     check tells. Whose key goes is noted first.
     """
-    if lost := (recipients(folder) or frozenset()) - set(readers):
+    readers = set(readers)
+    if lost := (recipients(folder) or frozenset()) - readers:
         note_known(folder, "formerly", known_to(folder, "formerly") | lost)
     _replace(folder, "secret", data, 0o600)
     _replace(folder, "recipients", _lines(readers), 0o644)
@@ -472,7 +478,16 @@ def _remove(project: Project, base: Path, keys: Iterable[VarKey]) -> None:
     removed = f"{project.local}/removed"
     for number, key in enumerate(keys):
         _move(var_folder(base, key), f"{removed}/{number}")
-    shutil.rmtree(removed, ignore_errors=True)
+    _throw_away(project, removed)
+
+
+def _throw_away(project: Project, folder: str | Path) -> None:
+    """Removes what stands in a folder, and what is kept elsewhere for it and for nothing else in the project."""
+    sealed = {_read(f"{at}/secret") for at, _, names in os.walk(folder) if "secret" in names}
+    shutil.rmtree(folder, ignore_errors=True)
+    if gone := set(filter(secret_stores.kept_elsewhere, sealed)):
+        bases = (project.vars, project.pending, project.local / "made", project.local / "replaced")
+        secret_stores.drop(project, gone - {ciphertext(each) for base in bases for *_, each in secrets(base)})
 
 
 def _remove_empty(folder: str) -> None:
@@ -498,7 +513,7 @@ def _acquire(project: Project, descriptor: int) -> None:
 def _settle(project: Project) -> None:
     """Throws away what was not made or replaced to the end, and completes what was."""
     for unfinished in ("making", "removed"):
-        shutil.rmtree(project.local / unfinished, ignore_errors=True)
+        _throw_away(project, project.local / unfinished)
     replaced = project.local / "replaced"
     for key in _keys(replaced):
         target = var_folder(project.vars, key)
@@ -506,7 +521,7 @@ def _settle(project: Project) -> None:
             there = var_folder(project.pending, key)
             _move(there if os.path.exists(there) else var_folder(replaced, key), target)
         _forget_replaced(target)
-    shutil.rmtree(replaced, ignore_errors=True)
+    _throw_away(project, replaced)
     made = project.local / "made"
     keys = _keys(made)
     # A pending var that is made anew gives way: nobody has used it.
