@@ -17,6 +17,7 @@ from rolecall.errors import Fault, Faults, nearest
 COMMANDS = {
     "backups": "rolecall.cli.backups:backups",
     "check": "rolecall.cli.show:check",
+    "completion": "rolecall.cli.completion:completion",
     "explain": "rolecall.cli.explain:explain",
     "init": "rolecall.cli.init:init",
     "inventory": "rolecall.cli.inventory:inventory",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import completion
 from rolecall.cli.common import tell
 from rolecall.errors import Faults
 
@@ -30,7 +31,7 @@ _target = click.option("--target", help="Only on this server.")
 
 
 @backups.command()
-@click.argument("machine")
+@click.argument("machine", shell_complete=completion.machines)
 @_instance
 @_target
 @click.pass_obj
@@ -48,7 +49,7 @@ def create(invocation: Invocation, machine: str, instance: str | None, target: s
 
 
 @backups.command("list")
-@click.argument("machine")
+@click.argument("machine", shell_complete=completion.machines)
 @_instance
 @_target
 @click.pass_obj
@@ -63,7 +64,7 @@ def list_(invocation: Invocation, machine: str, instance: str | None, target: st
 
 
 @backups.command()
-@click.argument("machine")
+@click.argument("machine", shell_complete=completion.machines)
 @click.argument("archive", required=False)
 @click.argument("paths", nargs=-1)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")

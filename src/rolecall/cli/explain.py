@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import completion
 from rolecall.errors import dotted, printable
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _BY = {
 
 
 @click.command()
-@click.argument("subject")
+@click.argument("subject", shell_complete=completion.subjects)
 @click.pass_obj
 def explain(invocation: Invocation, subject: str) -> None:
     """Tell where it comes from: who says what about a setting, why a machine plays a role or has a tag.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import completion
+
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
 
@@ -67,7 +69,7 @@ def list_(invocation: Invocation) -> None:
 
 
 @keys.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.admins)
 @click.pass_obj
 def remove(invocation: Invocation, name: str) -> None:
     """Take the public key NAME away, and name every secret that it could read."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from rolecall.cli import completion
+
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
     from rolecall.lab import Lab
@@ -81,7 +83,7 @@ def run(invocation: Invocation, *, everywhere: bool, words: tuple[str, ...]) -> 
 
 
 @lab.command()
-@click.argument("machine")
+@click.argument("machine", shell_complete=completion.machines)
 @click.pass_obj
 def ssh(invocation: Invocation, machine: str) -> NoReturn:
     """Log in to MACHINE as root."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import completion
 from rolecall.cli.common import tell
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def add(invocation: Invocation, name: str, target_host: str | None, tags: tuple[
 
 
 @machines.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.machines)
 @click.option("--own", is_flag=True, help="Write your own inventory file too.")
 @click.pass_obj
 def remove(invocation: Invocation, name: str, *, own: bool) -> None:
@@ -89,7 +90,7 @@ def remove(invocation: Invocation, name: str, *, own: bool) -> None:
 
 
 @machines.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.machines)
 @click.pass_obj
 def forget(invocation: Invocation, name: str) -> None:
     """Let go of the machine NAME, which is no longer declared: its pinned host keys go, and plans speak no more of it.
@@ -103,7 +104,7 @@ def forget(invocation: Invocation, name: str) -> None:
 
 
 @machines.command()
-@click.argument("old")
+@click.argument("old", shell_complete=completion.machines)
 @click.argument("new")
 @click.pass_obj
 def rename(invocation: Invocation, old: str, new: str) -> None:
@@ -120,7 +121,7 @@ def rename(invocation: Invocation, old: str, new: str) -> None:
 
 
 @machines.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.machines)
 @click.option("--replace", is_flag=True, help="Put the keys in the place of others that are pinned now.")
 @click.option(
     "-y", "--yes", is_flag=True, help="Do not ask. Other keys that are pinned stay, unless --replace is said."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.cli import completion
 from rolecall.cli.common import tell
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def list_(invocation: Invocation) -> None:
 
 
 @services.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.services)
 @click.option(
     "--input", "source", metavar="INPUT", help="Where it comes from, as `module.input`; else the first found."
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import completion
 from rolecall.cli.common import tell
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def check(invocation: Invocation) -> None:
 
 
 @click.command()
-@click.argument("machine", required=False)
+@click.argument("machine", required=False, shell_complete=completion.machines)
 @click.option("--all", "whole", is_flag=True, help="Show the digest of every machine's configuration.")
 @click.pass_obj
 def show(invocation: Invocation, machine: str | None, *, whole: bool) -> None:

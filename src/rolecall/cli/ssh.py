@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import completion
+
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("machine")
+@click.argument("machine", shell_complete=completion.machines)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import completion
 from rolecall.cli.common import ask, tell
 from rolecall.errors import fault
 from rolecall_agent.resources import BY_NAME
@@ -23,7 +24,7 @@ CHANGES = 2  # exit status of `plan --exit-code` when an update would do somethi
 
 
 @click.command()
-@click.argument("machines", nargs=-1)
+@click.argument("machines", nargs=-1, shell_complete=completion.machines)
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when something would change.")
 @click.option("--discard", is_flag=True, help="First drop the keys that were made for earlier plans.")
 @click.pass_obj
@@ -52,7 +53,7 @@ def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, dis
 
 
 @click.command()
-@click.argument("machines", nargs=-1)
+@click.argument("machines", nargs=-1, shell_complete=completion.machines)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of every resource, not of every step alone.")
 @click.option("--expect", metavar="DIGEST", help="Go on only if the plan is this one (from `plan --json`).")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import completion
 from rolecall.cli.common import ask, tell
 from rolecall.errors import fault, nearest
 
@@ -53,7 +54,7 @@ def list_(invocation: Invocation) -> None:
 
 
 @vars_.command()
-@click.argument("key")
+@click.argument("key", shell_complete=completion.values)
 @click.option("--yes", is_flag=True, help="Print a secret even where it is not a terminal that gets it.")
 @click.pass_obj
 def get(invocation: Invocation, key: str, *, yes: bool) -> None:
@@ -136,8 +137,13 @@ def generate(invocation: Invocation) -> None:
 
 
 @vars_.command()
-@click.argument("keys", nargs=-1)
-@click.option("--known-to", metavar="WHO", help="All that the machine WHO has had, or who has the public key WHO.")
+@click.argument("keys", nargs=-1, shell_complete=completion.vars_)
+@click.option(
+    "--known-to",
+    metavar="WHO",
+    shell_complete=completion.machines,
+    help="All that the machine WHO has had, or who has the public key WHO.",
+)
 @click.option("--force", is_flag=True, help="Also those with which something is lost, as what they have encrypted.")
 @click.option("--at-once", is_flag=True, help="Let the old value go at once, even where that leaves a gap.")
 @click.option("--update", "updates", is_flag=True, help="Update the machines, as often as it takes.")
@@ -200,7 +206,7 @@ def _update(invocation: Invocation, told: dict[str, list[object]], *, yes: bool)
 
 
 @vars_.command(name="set")
-@click.argument("key")
+@click.argument("key", shell_complete=completion.vars_)
 @click.argument("files", nargs=-1, metavar="[FILE=PATH]...")
 @click.pass_obj
 def set_(invocation: Invocation, key: str, files: tuple[str, ...]) -> None:

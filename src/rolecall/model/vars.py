@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -247,3 +247,20 @@ def step_of(var: StoredVar) -> int:
     """How many of the `STEPS` of a rotation are done: 0 when none is under way."""
     names = " ".join(var)
     return 1 if NEXT in names else 2 if OLD in names else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """What a run makes anew, though it is there.
+
+    Attributes:
+        rotate: Vars that are made anew whatever there is.
+        advance: Stored vars whose rotation goes on by one of its `STEPS`; it begins with the first one.
+        given: What a person brings of some vars, in place of what their generators would make.
+        versions: The versions of that by var and file, where they are known.
+    """
+
+    rotate: Container[VarKey] = ()
+    advance: Container[VarKey] = ()
+    given: Mapping[VarKey, Values] = field(default_factory=dict)
+    versions: Mapping[VarKey, Mapping[str, str]] = field(default_factory=dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rolecall import inventory
@@ -18,17 +17,18 @@ from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
 from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
+from rolecall.model.vars import Anew
 from rolecall.service.member import Host
 from rolecall.service.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
-    from rolecall.model.vars import Recipe, StoredVar, Values, VarKey
+    from rolecall.model.vars import Recipe, StoredVar, VarKey
     from rolecall.project import Project
     from rolecall.service.member import World
 
@@ -222,9 +222,7 @@ def run_all_steps(
     project: Project,
     found: Members,
     world: World,
-    rotate: Container[VarKey] = (),
-    given: Mapping[VarKey, Values] = MappingProxyType({}),
-    advance: Container[VarKey] = (),
+    anew: Anew = Anew(),  # noqa: B008 - nothing can change it
 ) -> None:
     """Runs the steps of all members; what they lack is made into the pending set. As `rolecall.vars.making`.
 
@@ -232,7 +230,7 @@ def run_all_steps(
         Faults: When a step fails. Nothing is made then.
     """
     steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
-    with var_store.making(project, [*ahead, *recipes_of(steps)], rotate, given, advance) as making:
+    with var_store.making(project, [*ahead, *recipes_of(steps)], anew) as making:
         run_steps(steps, found.loaded.inventory, world, making, ahead)
 
 

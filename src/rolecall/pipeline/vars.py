@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.steps import gather
-from rolecall.model.vars import STEPS, step_of
+from rolecall.model.vars import STEPS, Anew, step_of
 from rolecall.pipeline.evaluation import (
     Members,
     check,
@@ -23,10 +22,10 @@ from rolecall.pipeline.evaluation import (
 from rolecall.pipeline.planning import planning, sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
-    from rolecall.model.vars import Recipe, Values, VarKey
+    from rolecall.model.vars import Recipe, VarKey
     from rolecall.project import Project
 
     Progress = Callable[[str, str], None]
@@ -107,7 +106,7 @@ def rotate(
         raise Faults(Fault(f"a new value of {key} waits for an update already", hint=hint) for key in late)
     if any(step_of(kept[key]) for key in advance):
         _require_updated(project, lab)
-    made = _made_anew(project, found, lab, wanted.keys() - advance, advance=advance)
+    made = made_anew(project, found, lab, Anew(wanted.keys() - advance, advance))
     return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0) for key in made]
 
 
@@ -163,7 +162,7 @@ def set_var(project: Project, lab: Lab | None, name: str, values: Mapping[str, b
     if unknown := [file for file in values if file not in files]:
         told = f"has no file {unknown[0]!r}" if unknown[0] else "has several files"
         raise fault(f"the var {name} {told}", hint=f"say each as FILE=PATH; files there are: {', '.join(files)}")
-    return _made_anew(project, found, lab, {recipe.key}, {recipe.key: values})
+    return made_anew(project, found, lab, Anew(given={recipe.key: values}))
 
 
 def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]:
@@ -174,18 +173,16 @@ def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]
     return known
 
 
-def _made_anew(
-    project: Project,
-    found: Members,
-    lab: Lab | None,
-    keys: Container[VarKey],
-    given: Mapping[VarKey, Values] = MappingProxyType({}),
-    advance: Container[VarKey] = (),
-) -> list[VarKey]:
+def made_anew(project: Project, found: Members, lab: Lab | None, anew: Anew) -> list[VarKey]:
+    """Makes vars anew, and what reads them, into the pending set; what is pending now and was not before.
+
+    Raises:
+        Faults: When a step fails. Nothing is made then.
+    """
     before = var_store.pending(project)
     with placed(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
-        run_all_steps(project, found, world, keys, given, advance)
+        run_all_steps(project, found, world, anew)
     return [key for key, var in var_store.pending(project).items() if before.get(key) != var]
 
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from rolecall.errors import Fault, Faults, Where, fault, raised_at
 from rolecall.model.vars import (
     NEXT,
     OLD,
+    Anew,
     Context,
     NotDeclaredError,
     Question,
@@ -29,13 +29,14 @@ from rolecall.vars import store
 from rolecall.vars.secret_stores import chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolecall.model.vars import Published, Recipe, StoredVar, Values, VarFile, VarKey
     from rolecall.project import Project
     from rolecall.vars.secret_stores import SecretStore
 
 T = TypeVar("T")
+NOTHING = Anew()
 _USE = 1  # steps that are done when the new value comes into use
 
 
@@ -70,34 +71,30 @@ def make(project: Project, recipes: Sequence[Recipe]) -> dict[VarKey, StoredVar]
 def making(
     project: Project,
     recipes: Iterable[Recipe],
-    rotate: Container[VarKey] = (),
-    given: Mapping[VarKey, Values] = MappingProxyType({}),
-    advance: Container[VarKey] = (),
+    anew: Anew = NOTHING,
 ) -> Iterator[Making]:
     """Makes vars step by step. When the block ends well, all that it made is in the pending set; else nothing is.
 
     Args:
         project: The project.
         recipes: Every var that the block will ask for.
-        rotate: Those to be made anew, whatever there is.
-        given: What a person brings of some of those, in place of what their generators would make.
-        advance: Stored ones whose rotation goes on by one of its steps; it begins with the first one.
+        anew: What is to be made anew, though it is there.
 
     Raises:
         Faults: When recipes contradict each other or do not fit what is stored.
     """
     unique = list(_unique(recipes).values())
-    run = Making(project, unique, rotate=rotate, advance=advance)
+    run = Making(project, unique, anew)
     if not run.missing:
         yield run
         return
-    known = given.keys() | {key for key, done in run.steps.items() if done}
+    known = anew.given.keys() | {key for key, done in run.steps.items() if done}
     missing = set(run.missing) - known
     asking = [recipe for recipe in unique if recipe.key in missing]
     answers = _asked(project, asking)  # before others have to wait
     with store.locked(project):
         # Looked at again: whoever held the lock may have made them.
-        run = Making(project, unique, answers, rotate, given, advance)
+        run = Making(project, unique, anew, answers)
         yield run
         store.write_pending(project, run.made, run.recipients, run.notes, run.carried)
 
@@ -117,28 +114,31 @@ class Making:
         self,
         project: Project,
         recipes: Sequence[Recipe],
+        anew: Anew = NOTHING,
         answers: Mapping[Question, bytes] | None = None,
-        rotate: Container[VarKey] = (),
-        given: Mapping[VarKey, Values] = MappingProxyType({}),
-        advance: Container[VarKey] = (),
     ) -> None:
         keys = [recipe.key for recipe in recipes]
         self._project = project
         self._answers = dict(answers or {})
-        self._given = given
+        self._given, self._versions = anew.given, anew.versions
         self._done: dict[VarKey, StoredVar] = {}
         self._waiting, self._kept = store.look(project, keys)
         self.notes: dict[VarKey, dict[str, str]] = {}
         self._values: dict[VarKey, Values] = {}
         self.made: dict[VarKey, dict[VarFile, tuple[str, bytes]]] = {}
         self.carried: dict[VarKey, dict[str, str]] = {}
-        self.steps = {key: step_of(var) for key, var in self._kept.items() if key in advance}
+        self.steps = {key: step_of(var) for key, var in self._kept.items() if key in anew.advance}
         found = self._waiting | self._kept
         self._anew = {
             recipe.key
             for recipe in recipes
             if recipe.key in found
-            and (recipe.key in rotate or self.steps.get(recipe.key) == _USE or self._made_for_else(recipe))
+            and (
+                recipe.key in anew.rotate
+                or recipe.key in anew.given
+                or self.steps.get(recipe.key) == _USE
+                or self._made_for_else(recipe)
+            )
         }
         unfit = [
             recipe
@@ -251,7 +251,8 @@ class Making:
         self.made[recipe.key] = made = {}
         self._note(recipe)
         for file in recipe.generator.files:
-            data, version = values[file.name], secrets.token_urlsafe(16)
+            data = values[file.name]
+            version = self._versions.get(recipe.key, {}).get(file.name) or secrets.token_urlsafe(16)
             if file.secret:
                 data = self._secret_store.seal(f"{recipe.key}/{file.name}/{version}", data)
             made[replace(file, name=prefix + file.name)] = (version, data)

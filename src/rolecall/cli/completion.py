@@ -1,0 +1,108 @@
+"""What the shell offers after a word was begun. Whatever goes wrong, it offers nothing: nobody has asked for errors."""
+
+from __future__ import annotations
+
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rolecall.cli.common import Invocation
+from rolecall.errors import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rolecall.project import Project
+
+    Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def _offering(names: Callable[[Project], Iterable[str]]) -> Complete:
+    """Offers those of the names that a project gives which begin as the word does, and that were not said yet."""
+
+    @wraps(names)
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        folder = ctx.find_root().params.get("folder") or "."
+        said = ctx.params.get(param.name or "") or ()
+        try:
+            found = sorted(set(names(Invocation(Path(folder)).project)))
+        except (Faults, OSError):
+            return []
+        return [name for name in found if name.startswith(incomplete) and name not in said]
+
+    return complete
+
+
+@_offering
+def machines(project: Project) -> Iterable[str]:
+    """The machines."""
+    from rolecall.pipeline import machine_names  # noqa: PLC0415 - imported when used, here and below
+
+    return machine_names(project.root)
+
+
+@_offering
+def vars_(project: Project) -> Iterable[str]:
+    """The vars that there are."""
+    from rolecall.vars import pending, stored_all  # noqa: PLC0415
+
+    return map(str, pending(project) | stored_all(project))
+
+
+@_offering
+def values(project: Project) -> Iterable[str]:
+    """The files of the vars that there are."""
+    from rolecall.vars import pending, stored_all  # noqa: PLC0415
+
+    return (f"{key}/{name}" for key, var in (pending(project) | stored_all(project)).items() for name in var)
+
+
+@_offering
+def admins(project: Project) -> Iterable[str]:
+    """The admins."""
+    from rolecall.vars import admins as found  # noqa: PLC0415
+
+    return (admin.name for admin in found(project))
+
+
+@_offering
+def services(project: Project) -> Iterable[str]:
+    """The services that can be had."""
+    from rolecall.pipeline import services as found  # noqa: PLC0415
+
+    return (each.service.name for each in found(project)[0])
+
+
+@_offering
+def subjects(project: Project) -> Iterable[str]:
+    """What `rolecall explain` explains: machines, instances, roles and members."""
+    from rolecall.pipeline import members  # noqa: PLC0415
+
+    found = members(project)
+    for machine in found.loaded.inventory.machines:
+        yield f"machines.{machine}"
+    for instance, roles in found.membership.casts.items():
+        yield instance
+        for role, cast in roles.items():
+            yield f"{instance}.{role}"
+            yield from (f"{instance}.{role}.{machine}" for machine in cast.settings)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_obj
+def completion(invocation: Invocation, shell: str) -> None:
+    """Print what makes SHELL complete commands, options, and the names of your project.
+
+    Example: rolecall completion bash >~/.local/share/bash-completion/completions/rolecall
+    """
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
+    from rolecall.cli import rolecall  # noqa: PLC0415
+
+    kind = get_completion_class(shell)
+    assert kind  # noqa: S101 - one of click's own
+    script = kind(rolecall, {}, "rolecall", "_ROLECALL_COMPLETE").source()
+    invocation.emit({"shell": shell, "script": script}, script)
