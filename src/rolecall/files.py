@@ -27,14 +27,14 @@ def replace(path: Path, text: str) -> None:
         whole.replace(path)
 
 
-def create(path: Path, text: str) -> None:
+def create(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """Writes a new file whole or not at all.
 
     Raises:
         Faults: When something stands there, or nothing can.
     """
     try:
-        with _complete(path, text, 0o644) as whole:
+        with _complete(path, content, mode) as whole:
             path.hardlink_to(whole)  # which, unlike a rename, never takes the place of another file
     except FileExistsError:
         raise fault(f"{path} exists already", hint="name another file, or move that one away") from None
@@ -43,18 +43,16 @@ def create(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _complete(path: Path, text: str, mode: int) -> Iterator[Path]:
-    """A file beside the one that is to be, with all of its text on disk; what is left of it at the end goes away."""
+def _complete(path: Path, content: str | bytes, mode: int) -> Iterator[Path]:
+    """A file beside the one that is to be, with all of its content on disk; what is left of it at the end goes away."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > _ABANDONED:
                 left.unlink()  # by a writer that was killed
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", suffix=".new", delete=False
-    ) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".new", delete=False) as file:
         whole = Path(file.name)
         try:
-            file.write(text)
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ from rolecall.vars import create_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+HOLDER = "me@example.org"  # of the key in the password store
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests here share
 
@@ -33,3 +37,26 @@ def project(tmp_path: Path) -> Project:
     project = Project(tmp_path / "project")
     create_identity(project, "me")
     return project
+
+
+@pytest.fixture(scope="session")
+def gpg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of GnuPG with one key."""
+    if not shutil.which("pass"):
+        pytest.skip("there is no pass")
+    home = tmp_path_factory.mktemp("g")
+    home.chmod(0o700)
+    environment = os.environ | {"GNUPGHOME": str(home)}
+    words = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", HOLDER, "future-default"]
+    subprocess.run([*words, "default", "never"], env=environment, check=True)
+    yield home
+    subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=True)
+
+
+@pytest.fixture
+def password_store(gpg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "password store"
+    monkeypatch.setenv("GNUPGHOME", str(gpg))
+    monkeypatch.setenv("PASSWORD_STORE_DIR", str(folder))
+    subprocess.run(["pass", "init", HOLDER], check=True, capture_output=True)
+    return folder

@@ -36,7 +36,7 @@ class RelaySettings(Settings):
 
 service = Service("mail", description="Sends mail.")
 relay = service.role("relay", RelaySettings, description="Relays.")
-smtp = relay.var("smtp", Prompted("password", "The password of the mail account"))
+smtp = relay.var("smtp", Prompted("password", "The password of the mail account"), accepted=True)
 
 def broken(context):
     if context.settings.fail:
@@ -133,17 +133,37 @@ COMMANDS = [
     *(["vars", "check"], ["vars", "recipients", "--json"], ["vars", "rotate", "jon/mail.double"], ["plan"]),
     *(["update", "--yes"], ["vars", "get", "jon/mail.smtp/password"], ["services", "show", "mail", "--json"]),
     *(["keys", "list"], ["inventory", "get", ""], ["vars", "prune", "--dry-run"], ["vars", "fix"]),
+    *(["vars", "rotate", "jon/mail.smtp"], ["plan"], ["update", "--yes"], ["vars", "list"], ["vars", "recipients"]),
+    *(["vars", "rotate", "jon/mail.smtp", "--update", "--yes"], ["vars", "export", "-o", "vars.age"], ["plan"]),
+    *(["vars", "import", "vars.age"], ["vars", "rotate", "--known-to", "jon", "--update", "--yes", "--json"]),
 ]
 
 
 def test_no_command_and_no_file_tells_it(mail: Project, tmp_path: Path) -> None:
+    _run_all(mail, tmp_path)
+    assert holding(mail.root, tmp_path / "scratch") == set(belongs(mail))
+
+
+def test_nor_where_a_password_store_keeps_it(mail: Project, tmp_path: Path, password_store: Path) -> None:
+    (mail.root / "pyproject.toml").write_text('[tool.rolecall]\nsecrets = "pass"\n')
+    _run_all(mail, tmp_path)
+    assert list(password_store.rglob("*.gpg"))
+    assert holding(mail.root, tmp_path / "scratch", password_store) == set(belongs(mail))
+
+
+def _run_all(mail: Project, tmp_path: Path) -> None:
     said = ""
     watch = Watch()
     watch.start()
     try:
         for words in COMMANDS:
             done = subprocess.run(
-                argv(mail, *words), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+                argv(mail, *words),
+                cwd=mail.root,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == int(words[:2] == ["vars", "get"]), (words, done.stderr)
             said += done.stdout + done.stderr
@@ -153,7 +173,6 @@ def test_no_command_and_no_file_tells_it(mail: Project, tmp_path: Path) -> None:
     assert MARKER not in said
     assert watch.looks > 10
     assert watch.found == set()
-    assert holding(mail.root, tmp_path / "scratch") == set(belongs(mail))
     assert list((tmp_path / "scratch").iterdir()) == []
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import age_plugin
@@ -18,7 +16,6 @@ from rolecall.service import Function, Passphrase, SSHKeyPair
 from rolecall.vars.make import making
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rolecall.model.vars import StoredVar
@@ -28,29 +25,6 @@ PAIR, RAW = VarKey("jon", "web.pair"), VarKey("", "web.raw")
 BYTES = Function(lambda _: {"raw": b"\x00\xff\n\n"}, (VarFile("raw"),))
 RECIPES = [Recipe(PAIR, SSHKeyPair(), "web.server", accepted=True), Recipe(RAW, BYTES, "web.server")]
 HOLDER = "me@example.org"
-
-
-@pytest.fixture(scope="module")
-def gpg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home of GnuPG with one key."""
-    if not shutil.which("pass"):
-        pytest.skip("there is no pass")
-    home = tmp_path_factory.mktemp("g")
-    home.chmod(0o700)
-    environment = os.environ | {"GNUPGHOME": str(home)}
-    words = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", HOLDER, "future-default"]
-    subprocess.run([*words, "default", "never"], env=environment, check=True)
-    yield home
-    subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=True)
-
-
-@pytest.fixture
-def password_store(gpg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "password store"
-    monkeypatch.setenv("GNUPGHOME", str(gpg))
-    monkeypatch.setenv("PASSWORD_STORE_DIR", str(folder))
-    subprocess.run(["pass", "init", HOLDER], check=True, capture_output=True)
-    return folder
 
 
 def use(project: Project, store: str) -> None:

@@ -234,6 +234,40 @@ def set_(invocation: Invocation, key: str, files: tuple[str, ...]) -> None:
 
 
 @vars_.command()
+@click.argument("keys", nargs=-1, shell_complete=completion.vars_)
+@click.option("--to", multiple=True, metavar="PUBLIC_KEY", help="Who can read it (default: the admins).")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.pass_obj
+def export(invocation: Invocation, keys: tuple[str, ...], *, to: tuple[str, ...], output: Path) -> None:
+    """Write the vars KEYS, or all that are stored, with their values into one age file, for another project.
+
+    It is one JSON document (docs/vars.md); `age --decrypt` shows it to who may read it.
+    """
+    from rolecall import files, pipeline  # noqa: PLC0415
+
+    data = pipeline.export_vars(invocation.project, keys, to)
+    files.create(output, data, mode=0o600)
+    invocation.emit({"file": str(output)}, f"wrote {output}")
+
+
+@vars_.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.pass_obj
+def import_(invocation: Invocation, file: Path) -> None:
+    """Bring the vars that FILE holds, of `vars export` or in the same form, encrypted or not; `-` is standard input.
+
+    They wait for an update as those of `vars set` do. What the inventory does not ask for is left out.
+    """
+    from rolecall import pipeline  # noqa: PLC0415
+
+    data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    done = pipeline.import_vars(invocation.project, invocation.lab, data, file)
+    lines = [f"pending: {name}" for name in done.pending] + [f"already so: {name}" for name in done.same]
+    lines += [f"left out, nothing asks for it: {name}" for name in done.unwanted]
+    invocation.emit(done, "\n".join(lines) or "it holds no vars")
+
+
+@vars_.command()
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj

@@ -19,6 +19,7 @@ from rolecall.pipeline.editing import (
 )
 from rolecall.pipeline.evaluation import Evaluation, Members, check, evaluate, evaluate_some, members, recipes
 from rolecall.pipeline.planning import Planned, planning
+from rolecall.pipeline.transfer import Imported, export_vars, import_vars
 from rolecall.pipeline.vars import (
     Audience,
     Rotated,
@@ -37,6 +38,7 @@ __all__ = [
     "STEPS",
     "Audience",
     "Evaluation",
+    "Imported",
     "Members",
     "Planned",
     "Rotated",
@@ -50,8 +52,10 @@ __all__ = [
     "evaluate",
     "evaluate_some",
     "explain",
+    "export_vars",
     "forget_machine",
     "generate",
+    "import_vars",
     "known_to",
     "machine_names",
     "members",

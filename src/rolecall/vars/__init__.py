@@ -7,6 +7,7 @@ read the secret ones.
 from rolecall.vars.keys import add_admin, admins, create_identity, remove_admin
 from rolecall.vars.make import make, making, missing
 from rolecall.vars.recipients import Sealed, fix, known_to, left, note_machines, readable_by, sealed, wrong
+from rolecall.vars.secret_stores.age import decrypt_file, encrypt_to
 from rolecall.vars.store import (
     decrypt,
     discard,
@@ -27,7 +28,9 @@ __all__ = [
     "admins",
     "create_identity",
     "decrypt",
+    "decrypt_file",
     "discard",
+    "encrypt_to",
     "fix",
     "known_to",
     "knows",

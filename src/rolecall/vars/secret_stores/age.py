@@ -14,7 +14,7 @@ from rolecall.errors import Where, fault
 from rolecall.vars.keys import Person, admins, identities, identity_path, recipient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from rolecall.project import Project
@@ -66,20 +66,7 @@ class Store:
                 where=Where(self._project.keys),
                 hint="make yours with `rolecall keys create`",
             )
-        plain: list[Recipient | pyrage.plugin.RecipientPluginV1] = []
-        by_plugin: dict[str, list[pyrage.plugin.Recipient]] = {}
-        for admin in readers:
-            key = recipient(admin.public_key, Where(self._project.keys / f"{admin.name}.pub"))
-            if isinstance(key, pyrage.plugin.Recipient):
-                by_plugin.setdefault(key.plugin(), []).append(key)
-            else:
-                plain.append(key)
-        for name, keys in by_plugin.items():
-            try:
-                plain.append(pyrage.plugin.RecipientPluginV1(name, keys, [], Person()))
-            except pyrage.EncryptError:
-                raise _no_plugin(name, self._project.keys) from None
-        return plain
+        return _together((admin.public_key, self._project.keys / f"{admin.name}.pub") for admin in readers)
 
     @cached_property
     def _identities(self) -> tuple[Path, list[Identity | pyrage.plugin.IdentityPluginV1]]:
@@ -105,6 +92,49 @@ class Store:
         return path, plain
 
 
-def _no_plugin(name: str, where: Path) -> Exception:
+def encrypt_to(project: Project, public_keys: Sequence[str], value: bytes) -> bytes:
+    """The age file of what is for others to read; for the admins of the project where no keys are named.
+
+    Raises:
+        Faults: When a key is unusable, or there is none.
+    """
+    if not public_keys:
+        return Store(project).seal("this", value)
+    try:
+        return pyrage.encrypt(value, _together((key, None) for key in public_keys))
+    except pyrage.EncryptError as error:
+        raise fault(f"this cannot be encrypted: {error}") from None
+
+
+def decrypt_file(project: Project, data: bytes, file: Path) -> bytes:
+    """What an age file holds; what is none, as it is.
+
+    Raises:
+        Faults: When one's own identity cannot read it.
+    """
+    return Store(project).open(data, file) if data.startswith(b"age-encryption.org/") else data
+
+
+def _together(keys: Iterable[tuple[str, Path | None]]) -> list[Recipient | pyrage.plugin.RecipientPluginV1]:
+    """Public keys, each with the file that it is from, as pyrage takes them: those of one plugin together."""
+    found: list[Recipient | pyrage.plugin.RecipientPluginV1] = []
+    by_plugin: dict[str, list[pyrage.plugin.Recipient]] = {}
+    for text, file in keys:
+        key = recipient(text, Where(file) if file else None)
+        if isinstance(key, pyrage.plugin.Recipient):
+            by_plugin.setdefault(key.plugin(), []).append(key)
+        else:
+            found.append(key)
+    for name, those in by_plugin.items():
+        try:
+            found.append(pyrage.plugin.RecipientPluginV1(name, those, [], Person()))
+        except pyrage.EncryptError:
+            raise _no_plugin(name, None) from None
+    return found
+
+
+def _no_plugin(name: str, where: Path | None) -> Exception:
     hint = "install it, or name another identity with ROLECALL_IDENTITY"
-    return fault(f"a key needs age-plugin-{name}, which is not installed", where=Where(where), hint=hint)
+    return fault(
+        f"a key needs age-plugin-{name}, which is not installed", where=Where(where) if where else None, hint=hint
+    )

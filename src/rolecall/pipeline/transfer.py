@@ -1,0 +1,165 @@
+"""Vars on their way from one project to another, or from another tool: one JSON document, encrypted with age.
+
+::
+
+    {"vars": {"MACHINE/NAME": {FILE: {"text": "…", "version": "…"}, FILE: {"base64": "…"}}, "shared/NAME": {…}}}
+
+``text`` is UTF-8, ``base64`` any bytes (RFC 4648). ``version`` names the very value; where it is not said, it is a new
+one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rolecall import vars as var_store
+from rolecall.errors import Fault, Faults, Where, fault, nearest
+from rolecall.model.vars import Anew, used
+from rolecall.pipeline.evaluation import Members, check
+from rolecall.pipeline.vars import made_anew
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rolecall.deploy.target import Lab
+    from rolecall.model.vars import Recipe, StoredVar, VarKey
+    from rolecall.project import Project
+
+_VERSION = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_HINT = 'a document of `rolecall vars export`, or `{"vars": {"MACHINE/NAME": {"FILE": {"text": "…"}}}}`'
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of the vars of a document.
+
+    Attributes:
+        pending: Those that wait for an update now, with what was made anew for them.
+        same: Those that the project has already.
+        unwanted: Those that the inventory does not ask for; they are left out.
+    """
+
+    pending: tuple[str, ...]
+    same: tuple[str, ...]
+    unwanted: tuple[str, ...]
+
+
+def export_vars(project: Project, names: Sequence[str], to: Sequence[str]) -> bytes:
+    """Vars with their values, as one age file.
+
+    Args:
+        project: The project.
+        names: As `rolecall vars list` names them, without the file; all that are stored where there are none.
+        to: The public keys that can read it; those of the admins where there are none.
+
+    Raises:
+        Faults: When there is no such var; when one cannot be decrypted; when a key is unusable.
+    """
+    stored = {str(key): (key, used(var)) for key, var in var_store.stored_all(project).items()}
+    if unknown := [name for name in names if name not in stored]:
+        hints = {name: nearest(name, stored, what="vars") for name in unknown}
+        raise Faults(Fault(f"there is no var {name!r}", hint=hint) for name, hint in hints.items())
+    chosen = {name: stored[name] for name in names or stored}
+    secrets = [(key, name) for key, var in chosen.values() for name, file in var.items() if file.secret]
+    opened = var_store.decrypt(project, secrets)
+    document = {
+        name: {
+            file: {**_written(opened[key, file] if each.secret else each.public.encode()), "version": each.version}
+            for file, each in var.items()
+        }
+        for name, (key, var) in chosen.items()
+    }
+    return var_store.encrypt_to(project, to, json.dumps({"vars": document}, indent=1).encode())
+
+
+def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path) -> Imported:
+    """Puts the vars of a document into the pending set, and makes the vars anew that read them.
+
+    Args:
+        project: The project.
+        lab: The project's lab while it is up.
+        data: The document, encrypted or not.
+        file: Where it comes from, for faults.
+
+    Raises:
+        Faults: When it is none; as `check`; when a var has other files than the inventory wants. Nothing is kept then.
+    """
+    given, versions = _read(var_store.decrypt_file(project, data, file), file)
+    found = check(project)
+    wanted = {str(recipe.key): recipe for recipe in found.recipes}
+    stored = var_store.stored(project, [recipe.key for name, recipe in wanted.items() if name in given])
+    same = {name for name in given if name in wanted and _is(stored.get(wanted[name].key), versions[name])}
+    new = {name: wanted[name] for name in given if name in wanted and name not in same}
+    pending = _brought(project, found, lab, new, given, versions)
+    return Imported(tuple(map(str, pending)), tuple(sorted(same)), tuple(sorted(given.keys() - wanted.keys())))
+
+
+def _brought(
+    project: Project,
+    found: Members,
+    lab: Lab | None,
+    new: Mapping[str, Recipe],
+    given: Mapping[str, Mapping[str, bytes]],
+    versions: Mapping[str, Mapping[str, str]],
+) -> list[VarKey]:
+    values = {recipe.key: given[name] for name, recipe in new.items()}
+    known = {recipe.key: versions[name] for name, recipe in new.items()}
+    return made_anew(project, found, lab, Anew(given=values, versions=known)) if new else []
+
+
+def _is(var: StoredVar | None, versions: Mapping[str, str]) -> bool:
+    """Whether a var has these very values."""
+    return var is not None and {name: file.version for name, file in used(var).items()} == versions
+
+
+def _written(value: bytes) -> dict[str, str]:
+    try:
+        return {"text": value.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}
+
+
+def _read(data: bytes, file: Path) -> tuple[dict[str, dict[str, bytes]], dict[str, dict[str, str]]]:
+    """Values and versions, by var and file; no word of a fault tells a value."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise fault("this is no JSON", where=Where(file), hint=_HINT) from None
+    named = document.get("vars") if isinstance(document, dict) else None
+    if not isinstance(named, dict):
+        raise fault("this holds no vars", where=Where(file), hint=_HINT)
+    values: dict[str, dict[str, bytes]] = {}
+    versions: dict[str, dict[str, str]] = {}
+    faults = []
+    for var, files in named.items():
+        values[var], versions[var] = {}, {}
+        for name, said in files.items() if isinstance(files, dict) else [("", None)]:
+            value = _value(said)
+            version = said.get("version", "") if isinstance(said, dict) else ""
+            if value is None or not (version == "" or (isinstance(version, str) and _VERSION.fullmatch(version))):
+                faults.append(Fault(f"{var}/{name} is no value", Where(file, ("vars", var, name)), _HINT))
+                continue
+            values[var][name] = value
+            if version:
+                versions[var][name] = version
+    if faults:
+        raise Faults(faults)
+    return values, versions
+
+
+def _value(said: Any) -> bytes | None:  # noqa: ANN401 - JSON
+    match said:
+        case {"text": str(text)}:
+            return text.encode(errors="surrogatepass")
+        case {"base64": str(text)}:
+            try:
+                return base64.b64decode(text, validate=True)
+            except ValueError:
+                return None
+        case _:
+            return None

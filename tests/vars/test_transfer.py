@@ -1,0 +1,146 @@
+"""Vars on their way from one project to another: the same values under the same versions, or none."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyrage
+import pytest
+from click.testing import CliRunner
+
+from rolecall import pipeline
+from rolecall import vars as v
+from rolecall.cli import rolecall
+from rolecall.cli.common import Invocation
+from rolecall.errors import Faults
+from rolecall.model.vars import VarKey
+
+if TYPE_CHECKING:
+    from rolecall.project import Project
+
+MODULE = """
+from rolecall.service import Function, Passphrase, Service, SSHKeyPair, VarFile
+
+service = Service("web", description="For tests.")
+host = service.role("host", description="All.")
+pair = host.var("pair", SSHKeyPair())
+word = host.var("word", Passphrase(), scope="shared")
+made = host.var("made", Function(lambda context: {"text": context.inputs["word"]["passphrase"][:4]},
+    (VarFile("text", secret=False),)), needs=[word])
+raw = host.var("raw", Function(lambda _: {"raw": bytes(range(256))}, (VarFile("raw"),)))
+"""
+INVENTORY = """
+machines.jon.deploy.targetHost = "dir:targets/jon"
+[instances.web]
+module.input = "self"
+roles.host.machines.jon = {}
+"""
+FILE = Path("vars.json")
+
+
+@pytest.fixture
+def web(project: Project) -> Project:
+    return fresh(project)
+
+
+def fresh(project: Project, name: str = "") -> Project:
+    """A project with the same inventory and admins, and no vars yet."""
+    made = replace(project, root=project.root.parent / name) if name else project
+    made.modules.mkdir(parents=True)
+    (made.root / "inventory.toml").write_text(INVENTORY)
+    (made.modules / "web.py").write_text(MODULE)
+    made.keys.mkdir(exist_ok=True)
+    for key in project.keys.iterdir():
+        (made.keys / key.name).write_bytes(key.read_bytes())
+    return made
+
+
+def values(project: Project) -> dict[Any, bytes]:
+    return v.decrypt(
+        project, [(key, name) for key, var in v.stored_all(project).items() for name in var if var[name].secret]
+    )
+
+
+def test_another_project_gets_the_very_same(web: Project) -> None:
+    pipeline.generate(web, None)
+    data = pipeline.export_vars(web, [], [])
+    other = fresh(web, "other")
+    done = pipeline.import_vars(other, None, data, FILE)
+    assert sorted(done.pending) == ["jon/web.made", "jon/web.pair", "jon/web.raw", "shared/web.word"]
+    assert pipeline.evaluate(other).configured == pipeline.evaluate(web).configured
+    v.promote(other, v.pending(other))
+    assert v.stored_all(other) == v.stored_all(web)
+    assert values(other) == values(web)
+    again = pipeline.import_vars(other, None, data, FILE)
+    assert (again.pending, len(again.same), again.unwanted) == ((), 4, ())
+
+
+def test_some_of_them_for_somebody_else(web: Project) -> None:
+    pipeline.generate(web, None)
+    friend = pyrage.x25519.Identity.generate()
+    data = pipeline.export_vars(web, ["jon/web.raw"], [str(friend.to_public())])
+    with pytest.raises(Faults, match=r"cannot read this secret .*\n  at vars.json"):
+        pipeline.import_vars(web, None, data, FILE)
+    document = json.loads(pyrage.decrypt(data, [friend]))
+    assert document["vars"].keys() == {"jon/web.raw"}
+    assert document["vars"]["jon/web.raw"]["raw"]["base64"].startswith("AAEC")
+    with pytest.raises(Faults, match=r"there is no var 'jon/web.ra'\nhint: did you mean 'jon/web.raw'"):
+        pipeline.export_vars(web, ["jon/web.ra"], [])
+    with pytest.raises(Faults, match="not a usable public key"):
+        pipeline.export_vars(web, [], ["age1x"])
+
+
+def test_what_reads_an_imported_var_is_made_anew(web: Project) -> None:
+    pipeline.generate(web, None)
+    text = json.dumps({"vars": {"shared/web.word": {"passphrase": {"text": "imported words"}}, "jon/web.gone": {}}})
+    done = pipeline.import_vars(web, None, text.encode(), FILE)
+    assert (sorted(done.pending), done.unwanted) == (["jon/web.made", "shared/web.word"], ("jon/web.gone",))
+    assert v.pending(web)[VarKey("jon", "web.made")]["text"].public == "impo"
+
+
+BAD: list[tuple[Any, str]] = [
+    ("{", "this is no JSON"),
+    ("[" * 100000, "this is no JSON"),
+    ([], "this holds no vars"),
+    ({"vars": []}, "this holds no vars"),
+    ({"vars": {"jon/web.pair": []}}, "jon/web.pair/ is no value"),
+    ({"vars": {"jon/web.raw": {"raw": "SECRET"}}}, "jon/web.raw/raw is no value"),
+    ({"vars": {"jon/web.raw": {"raw": {"base64": "SECRET!"}}}}, "jon/web.raw/raw is no value"),
+    ({"vars": {"jon/web.raw": {"raw": {"text": "SECRET", "version": "a/b"}}}}, "jon/web.raw/raw is no value"),
+    ({"vars": {"jon/web.raw": {"raw": {"text": "SECRET", "version": 1}}}}, "jon/web.raw/raw is no value"),
+    ({"vars": {"jon/web.raw": {"other": {"text": "SECRET"}}}}, "what is given of jon/web.raw lacks raw"),
+    ({"vars": {"jon/web.raw": {"raw": {"text": "x"}, "other": {"text": "SECRET"}}}}, "has other too many"),
+    ({"vars": {"jon/web.made": {"text": {"base64": "/w=="}}}}, "a public text that is not UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("document", "message"), BAD, ids=range(len(BAD)))
+def test_a_bad_document_changes_nothing_and_is_not_repeated(web: Project, document: object, message: str) -> None:
+    data = document if isinstance(document, str) else json.dumps(document)
+    with pytest.raises(Faults, match=message) as caught:
+        pipeline.import_vars(web, None, data.encode(), FILE)
+    assert "SECRET" not in str(caught.value)
+    assert v.pending(web) == v.stored_all(web) == {}
+
+
+def test_the_commands(web: Project) -> None:
+    pipeline.generate(web, None)
+    file = web.root.parent / "all.age"
+    call(web, "vars", "export", "-o", str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_bytes().startswith(b"age-encryption.org/v1")
+    assert "exists already" in call(web, "vars", "export", "-o", str(file), status=1)
+    told = json.loads(call(web, "vars", "import", str(file), "--json"))
+    assert told == {"pending": [], "same": sorted(map(str, v.stored_all(web))), "unwanted": []}
+    assert "already so: jon/web.raw\n" in call(web, "vars", "import", str(file))
+
+
+def call(project: Project, *words: str, status: int = 0) -> str:
+    """What a command prints, or the faults that it ends with."""
+    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
+    assert done.exit_code == status, done.output
+    return str(done.exception) if isinstance(done.exception, Faults) else done.output
