@@ -28,7 +28,7 @@ UNIT = "pytest $CACHE -n 2 -m 'not lab and not slow' --ignore tests/test_docs.py
 SLOW = "pytest $CACHE -n 2 -m 'slow and not lab' --durations 5"
 DOCS = "pytest $CACHE -m 'not lab' tests/test_docs.py"
 LAB = "pytest $CACHE -m lab --durations 10"
-BENCHMARKS = "for name in start evaluation; do python benchmarks/$name.py --quick; done"  # the fleet needs a lab
+BENCHMARKS = "for name in start evaluation vars; do python benchmarks/$name.py --quick; done"  # the fleet needs a lab
 DEMO = """
 printed=$(script/demo)
 echo "$printed"

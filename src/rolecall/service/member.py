@@ -98,6 +98,13 @@ class World:
             self._heard["var", key] = found
         return found
 
+    def reread(self, var: Var[Any], key: VarKey) -> None:
+        """As `require` and `var`, for what a member has read before."""
+        if self._needs is not None:
+            self.require(var, f"the var {var.name!r}")
+        if self._heard is not None:
+            self._heard["var", key] = self.vars.get(key)
+
     @contextmanager
     def listening(self) -> Iterator[dict[Question, object]]:
         """Gives what members ask of the world while the block runs, with the answers."""
@@ -145,10 +152,11 @@ class Member(Generic[SettingsT]):
         settings: Merged and validated.
     """
 
-    __slots__ = ("_world", "instance", "machine", "role", "settings")
+    __slots__ = ("_views", "_world", "instance", "machine", "role", "settings")
 
     def __init__(self, world: World, instance: str, role: str, machine: str, settings: SettingsT) -> None:
         self._world = world
+        self._views: dict[Var[Any], tuple[VarKey, Any]] = {}  # in a mesh every member reads everybody's
         self.instance = instance
         self.role = role
         self.machine = machine
@@ -223,7 +231,14 @@ class Member(Generic[SettingsT]):
         Raises:
             NotDeclaredError: When the member's role does not have that var, or the step does not declare to need it.
         """
-        return var.generator.view(self.files(var))
+        known = self._views.get(var)
+        if known is None:
+            view = var.generator.view(self.files(var))
+            self._views[var] = (var.key(self.instance, self.machine), view)
+            return view
+        key, view = known
+        self._world.reread(var, key)
+        return view
 
     def accepted(self, var: Var[OtherT]) -> Sequence[OtherT]:
         """All values of a var that peers must let in now: the one in use, and while it is made anew the other one.
