@@ -89,6 +89,7 @@ class Conversation:
             "check": self._check,
             "commit": self._commit,
             "undo": self._undo,
+            "purge": self._purge,
         }
         try:
             answer = answers.get(message["type"])
@@ -244,6 +245,11 @@ class Conversation:
         if recover(self._machine) != "undone":
             raise Failure("the switch is not provisional any more", restored=False)
         self._send({"type": "undone"})
+
+    def _purge(self, _: Message) -> None:
+        self._require(not self._provisional and self._meta is None, "a run is at work")
+        self._machine.store.purge()
+        self._send({"type": "purged"})
 
     def _confirm(self, message: Message) -> int:
         journal = self._machine.store.journal

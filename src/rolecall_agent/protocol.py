@@ -22,6 +22,8 @@ C sends                   A answers                                       meanin
 ``check`` (peers: bool)   `Checks`                                        while provisional; true: those with peers
 ``commit``                `Committed`                                     refused while an asked `Confirm` is missing
 ``undo``                  `Progress`…, ``undone``                         while provisional: back to what was
+``purge``                 ``purged``                                      right after `Open`, where nothing is declared
+                                                                          any more: removes what the agent keeps
 `Confirm`                 ``confirmed``                                   in place of `Open`, alone, on a second
                                                                           connection while the first is provisional
 ========================  ==============================================  ==========================================

@@ -270,6 +270,18 @@ class Store:
         if self._agent and boot:
             self._retain("agent", {"boot", boot.target, self._agent})
 
+    def purge(self) -> None:
+        """Removes all of it, but for the lock that is held: the secrets first, the number of the layout last.
+
+        Raises:
+            Failure: When something is declared here still.
+        """
+        if self.configuration(self.current).resources:
+            raise Failure("something that was declared is here still; take its roles away and update first")
+        names = ("sealed", "mac.key", "current", "generations", "blobs", "original", "confirmed", "agent", "schema")
+        for name in names:
+            self._remove(f"{HOME}/{name}")
+
     def _retain(self, folder: str, names: set[Any]) -> None:
         for name in self._system.names(f"{HOME}/{folder}"):
             if name not in names:

@@ -430,3 +430,27 @@ def test_files_that_are_right_are_not_touched(root: Path) -> None:
     update(root, Configuration.of("m", [*ONE.resources, service("a.service", "/bin/one")]))
     now = (root / "etc/one").stat()
     assert (now.st_ino, now.st_mtime_ns) == (was.st_ino, was.st_mtime_ns)
+
+
+def test_a_purge_leaves_nothing_that_the_agent_keeps(root: Path) -> None:
+    update(root, RICH, SECRETS)
+    with Client(root) as client:
+        client.open()
+        with pytest.raises(Refused, match="something that was declared is here still"):
+            client.ask(type="purge")
+    assert (root / STATE / "sealed/v1").exists()
+    update(root, NOTHING)
+    assert (root / STATE / "sealed/v1").exists()
+    with Client(root) as client:
+        client.open()
+        assert client.ask(type="purge") == {"type": "purged"}
+    assert sorted(path.name for path in (root / STATE).iterdir()) == ["lock", "system.json"]
+    update(root, RICH, SECRETS)  # and it can be installed again
+
+
+def test_a_run_at_work_is_not_purged(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        client.stage(client.compare(ONE)["digest"], {})
+        with pytest.raises(Refused, match="a run is at work"):
+            client.ask(type="purge")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli import completion
-from rolecall.cli.common import tell
+from rolecall.cli.common import ask, tell
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -101,6 +101,24 @@ def forget(invocation: Invocation, name: str) -> None:
 
     pipeline.forget_machine(invocation.project, name)
     invocation.emit({"machine": name}, f"forgot the host keys of {name}")
+
+
+@machines.command()
+@click.argument("name", shell_complete=completion.machines)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def purge(invocation: Invocation, name: str, *, yes: bool) -> None:
+    """Remove from the machine NAME what Rolecall keeps there for a way back, and with it every secret.
+
+    First take its roles away and update. Users that were made there stay, locked, with their homes; what backups and
+    services left behind is not touched.
+    """
+    from rolecall import pipeline  # noqa: PLC0415 - as above
+
+    if not yes:
+        ask(invocation, f"remove the kept generations and secrets of {name}? There is no way back to any then")
+    pipeline.purge_machine(invocation.project, invocation.lab, name)
+    invocation.emit({"machine": name}, f"purged {name}")
 
 
 @machines.command()

@@ -161,6 +161,11 @@ class Session:
         self._send({"type": "undo"})
         self._receive("undone", progress)
 
+    def purge(self) -> None:
+        """Has everything removed that the agent keeps there, secrets among it; nothing may be declared there."""
+        self._send({"type": "purge"})
+        self._receive("purged")
+
     def _begin(self, message: Any, answer: str) -> dict[str, Any]:  # noqa: ANN401 - any of the protocol's
         self._send(message)
         got = self._receive(answer, also="need-agent")

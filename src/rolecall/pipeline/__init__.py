@@ -18,7 +18,7 @@ from rolecall.pipeline.editing import (
     write_schema,
 )
 from rolecall.pipeline.evaluation import Evaluation, Members, check, evaluate, evaluate_some, members, recipes
-from rolecall.pipeline.planning import Planned, planning
+from rolecall.pipeline.planning import Planned, planning, purge_machine
 from rolecall.pipeline.transfer import Imported, export_vars, import_vars
 from rolecall.pipeline.vars import (
     Audience,
@@ -60,6 +60,7 @@ __all__ = [
     "machine_names",
     "members",
     "planning",
+    "purge_machine",
     "recipes",
     "remove_machine",
     "rename_machine",

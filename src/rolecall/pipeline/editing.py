@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from rolecall.project import Project
     from rolecall.service.contract import Service
 
-    Progress = Callable[[str, str], None]
-
 
 def edit(project: Project, changes: Sequence[Change], *, own: bool = False, expect: str = "") -> Edited:
     """Changes the inventory; see `rolecall.inventory.edit`.

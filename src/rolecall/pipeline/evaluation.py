@@ -22,7 +22,7 @@ from rolecall.service.member import Host
 from rolecall.service.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from rolecall.model.vars import Recipe, StoredVar, VarKey
     from rolecall.project import Project
     from rolecall.service.member import World
-
-    Progress = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from rolecall import inventory
 from rolecall import vars as var_store
 from rolecall.deploy.fleet import Fleet, Wanted
+from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
-from rolecall.errors import Fault, Faults, Where
+from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.model.plan import Plan, Report
 from rolecall.model.vars import STEPS, step_of
 from rolecall.pipeline.evaluation import (
@@ -26,6 +27,7 @@ from rolecall.pipeline.evaluation import (
     evaluate_some,
     placed,
 )
+from rolecall.pipeline.views import target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,6 +92,21 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
             told += tuple(_left(project, evaluation))
         plan = Plan(fleet.look(), evaluation.makes, modules, told)
         yield Planned(plan, project, evaluation, fleet)
+
+
+def purge_machine(project: Project, lab: Lab | None, name: str) -> None:
+    """Removes from a machine what Rolecall keeps there for itself: the way back, and with it every secret.
+
+    Raises:
+        Faults: When it is not declared, or cannot be reached; when anything that was installed is there still.
+    """
+    reached = target(project, name, lab)
+    try:
+        with Session(reached) as session:
+            session.open(None, inventory.load(project).inventory.machines[name].formerly)
+            session.purge()
+    except (AgentFailedError, OSError) as error:
+        raise fault(f"{name} is not purged: {error}") from None
 
 
 def _reasons(found: Members) -> Mapping[str, str]:

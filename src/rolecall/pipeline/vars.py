@@ -22,13 +22,11 @@ from rolecall.pipeline.evaluation import (
 from rolecall.pipeline.planning import planning, sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
     from rolecall.model.vars import Recipe, VarKey
     from rolecall.project import Project
-
-    Progress = Callable[[str, str], None]
 
 
 def generate(project: Project, lab: Lab | None) -> list[VarKey]:

@@ -22,13 +22,9 @@ from rolecall.service.interfaces import Backups
 from rolecall.service.registry import Found, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.explain import Explanation
     from rolecall.model.exports import Exported
-
-    Progress = Callable[[str, str], None]
 
 
 def services(project: Project | None) -> tuple[list[Found], list[Fault]]:

@@ -28,9 +28,13 @@ WARNED = 1
 Plan = dict[str, Any]
 
 
-def environment(plan: Plan) -> dict[str, str]:
-    """The environment in which borg finds its keys; the passphrase stays in its file."""
-    ssh = ["ssh", "-F", "none", "-i", plan["key"], "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"]
+def environment(plan: Plan, key: int) -> dict[str, str]:
+    """The environment in which borg finds its keys; the passphrase stays in its file.
+
+    ``key`` is an open file: ssh reads a key twice, to offer it and to sign, and an update may replace it in between.
+    """
+    ssh = ["ssh", "-F", "none", "-i", f"/proc/{os.getpid()}/fd/{key}"]
+    ssh += ["-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"]
     ssh += ["-o", f"UserKnownHostsFile={plan['known_hosts']}", "-o", "GlobalKnownHostsFile=/dev/null"]
     ssh += ["-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=30"]
     return {
@@ -47,16 +51,17 @@ def borg(plan: Plan, *argv: str, quiet: bool = False) -> subprocess.CompletedPro
     """Runs borg; it waits up to ten minutes for another run on the same repository."""
     command = ["borg", "--lock-wait", "600", *argv]
     stderr = subprocess.PIPE if quiet else None
-    return subprocess.run(
-        command,
-        env=environment(plan),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        check=False,
-        cwd="/",
-    )
+    with Path(plan["key"]).open("rb") as key:
+        return subprocess.run(
+            command,
+            env=environment(plan, key.fileno()),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            check=False,
+            cwd="/",
+        )
 
 
 def initialised(plan: Plan, repository: str) -> bool:

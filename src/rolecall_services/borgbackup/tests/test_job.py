@@ -43,6 +43,7 @@ class Client:
         self.interpreter = OLDEST
         (folder / "backup").write_bytes(job_program())
         (folder / "passphrase").write_text("correct horse")
+        (folder / "key").touch()
         self.plan: dict[str, Any] = {
             "instance": "i",
             "machine": "jon",
