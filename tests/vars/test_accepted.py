@@ -145,6 +145,7 @@ def state(project: Project) -> tuple[str, list[str]]:
     return (project.root / PRIVATE).read_text(), [line.split()[-1] for line in lines]
 
 
+@pytest.mark.slow
 def test_one_command_does_all_three_updates(desk: Project) -> None:
     private, [public] = state(desk)
     told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
@@ -159,6 +160,7 @@ def test_one_command_does_all_three_updates(desk: Project) -> None:
     assert call(desk, "plan") == "nothing changes (2 machines)\n"
 
 
+@pytest.mark.slow
 def test_each_step_waits_for_the_machines(desk: Project) -> None:
     private, [public] = state(desk)
     call(desk, "vars", "rotate", "jon/backup.ssh")
@@ -181,6 +183,7 @@ def test_each_step_waits_for_the_machines(desk: Project) -> None:
     assert state(desk)[0] != private
 
 
+@pytest.mark.slow
 def test_an_update_that_fails_ends_it(desk: Project) -> None:
     record = desk.root / "targets/jon/var/lib/rolecall/system.json"
     call(desk, "vars", "rotate", "jon/backup.ssh")
@@ -199,6 +202,7 @@ def test_an_update_that_fails_ends_it(desk: Project) -> None:
     assert step_of(v.stored_all(desk)[SSH]) == 0
 
 
+@pytest.mark.slow
 def test_at_once_is_one_update(desk: Project) -> None:
     told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--at-once", "--update", "--yes", "--json"))
     assert told["vars"] == [{"var": "jon/backup.ssh", "step": 0}]

@@ -17,6 +17,8 @@ from rolecall.errors import Faults
 if TYPE_CHECKING:
     from rolecall.project import Project
 
+pytestmark = pytest.mark.slow  # whole updates, and many of them
+
 MODULE = """
 from rolecall.service import Delivery, Passphrase, Service
 
