@@ -13,7 +13,7 @@ from rolecall import vars as v
 from rolecall.errors import Faults
 from rolecall.model.vars import Recipe, VarKey
 from rolecall.service.generators import Passphrase, SSHKeyPair
-from rolecall.vars import store
+from rolecall.vars import layout
 
 if TYPE_CHECKING:
     from rolecall.project import Project
@@ -62,7 +62,7 @@ def test_a_new_admin_reads_what_was_there_after_a_fix(made: Project, friend: pyr
     assert v.wrong(made) == []
     assert v.stored(made, KEYS) == versions
     assert v.decrypt(made, list(values)) == values
-    sealed = store.ciphertext(store.file_folder(made.vars, KEYS[0], "private"))
+    sealed = layout.ciphertext(layout.file_folder(made.vars, KEYS[0], "private"))
     assert pyrage.decrypt(sealed, [friend]) == values[KEYS[0], "private"]
     before = texts(made)
     assert v.fix(made) == []
@@ -82,11 +82,11 @@ def test_who_is_no_admin_any_more_reads_nothing_after_a_fix(made: Project, frien
     v.fix(made)
     assert v.readable_by(made, public) == []
     with pytest.raises(pyrage.DecryptError):
-        pyrage.decrypt(store.ciphertext(store.file_folder(made.vars, KEYS[0], "private")), [friend])
+        pyrage.decrypt(layout.ciphertext(layout.file_folder(made.vars, KEYS[0], "private")), [friend])
 
 
 def test_what_does_not_say_who_can_read_it_is_wrong(made: Project) -> None:
-    folder = Path(store.file_folder(made.vars, KEYS[0], "private"))
+    folder = Path(layout.file_folder(made.vars, KEYS[0], "private"))
     (folder / "recipients").unlink()
     [(_, fault)] = v.wrong(made)
     assert fault.message == "it is not said who can read jon/backup.ssh/private"
@@ -96,7 +96,7 @@ def test_what_does_not_say_who_can_read_it_is_wrong(made: Project) -> None:
 
 def test_nothing_is_fixed_when_one_secret_cannot_be_read(made: Project, friend: pyrage.x25519.Identity) -> None:
     v.add_admin(made, "friend", str(friend.to_public()))
-    (Path(store.file_folder(made.vars, KEYS[1], "private")) / "secret").write_bytes(b"damaged")
+    (Path(layout.file_folder(made.vars, KEYS[1], "private")) / "secret").write_bytes(b"damaged")
     before = texts(made)
     with pytest.raises(Faults, match="no secret that any store has sealed"):
         v.fix(made)

@@ -20,7 +20,7 @@ from rolecall import vars as v
 from rolecall.errors import Faults
 from rolecall.model.vars import Context, Recipe, VarFile, VarKey
 from rolecall.project import Project
-from rolecall.vars import create_identity, store
+from rolecall.vars import create_identity, layout, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -87,7 +87,7 @@ def fresh() -> Iterator[Project]:
 def assert_whole(project: Project, found: Mapping[VarKey, object]) -> None:
     """What stands there stands once, has all its files, and holds its own value."""
     for key in found:
-        places = [base for base in (project.vars, project.pending) if Path(store.var_folder(base, key)).exists()]
+        places = [base for base in (project.vars, project.pending) if Path(layout.var_folder(base, key)).exists()]
         assert len(places) == 1
         assert v.decrypt(project, [(key, "private")]) == {(key, "private"): MARKER + str(key).encode()}
 

@@ -1,26 +1,15 @@
 """Vars: values made once and kept.
 
-`rolecall.vars.make` runs generators, `rolecall.vars.store` keeps what they made, `rolecall.vars.keys` says who can
-read the secret ones.
+`rolecall.vars.make` runs generators, `store` keeps what they made where `layout` says, `secret_stores` seal what is
+secret, `keys` and `recipients` say who can read that.
 """
 
 from rolecall.vars.keys import add_admin, admins, create_identity, remove_admin
+from rolecall.vars.layout import decrypt, look, pending, replaces, stored, stored_all
 from rolecall.vars.make import make, making, missing
 from rolecall.vars.recipients import Sealed, fix, known_to, left, note_machines, readable_by, sealed, wrong
 from rolecall.vars.secret_stores.age import decrypt_file, encrypt_to
-from rolecall.vars.store import (
-    decrypt,
-    discard,
-    knows,
-    look,
-    pending,
-    promote,
-    prune,
-    rename,
-    replaces,
-    stored,
-    stored_all,
-)
+from rolecall.vars.store import discard, knows, promote, prune, rename
 
 __all__ = [
     "Sealed",

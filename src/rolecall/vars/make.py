@@ -25,7 +25,7 @@ from rolecall.model.vars import (
     step_of,
     used,
 )
-from rolecall.vars import store
+from rolecall.vars import layout, store
 from rolecall.vars.secret_stores import chosen
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Making:
         self._answers = dict(answers or {})
         self._given, self._versions = anew.given, anew.versions
         self._done: dict[VarKey, StoredVar] = {}
-        self._waiting, self._kept = store.look(project, keys)
+        self._waiting, self._kept = layout.look(project, keys)
         self.notes: dict[VarKey, dict[str, str]] = {}
         self._values: dict[VarKey, Values] = {}
         self.made: dict[VarKey, dict[VarFile, tuple[str, bytes]]] = {}
@@ -225,7 +225,7 @@ class Making:
         """Whether what there is was made for something else than what the recipe says now."""
         if not recipe.validation:
             return False
-        known = store.validation(self._project, recipe.key, waiting=recipe.key in self._waiting)
+        known = layout.validation(self._project, recipe.key, waiting=recipe.key in self._waiting)
         return known not in {"", recipe.validation}
 
     def _outdated(self, recipe: Recipe) -> bool:
@@ -242,7 +242,7 @@ class Making:
         key, wanted = recipe.key, _wanted(recipe)
         given = self._given[key]
         values: Values = {}
-        if not wanted.keys() <= given.keys() and store.stored(self._project, [key]):
+        if not wanted.keys() <= given.keys() and layout.stored(self._project, [key]):
             values = {name: value for name, value in self._value(recipe, key).items() if name in wanted}
         return _checked(recipe, {**values, **given}, f"what is given of {key}")
 
@@ -262,8 +262,8 @@ class Making:
         }
 
     def _note(self, recipe: Recipe) -> None:
-        stored = store.read(self._project.vars, [recipe.key]).get(recipe.key)
-        notes = {"replaces": store.identity(stored) if stored else "", "validation": recipe.validation}
+        stored = layout.read(self._project.vars, [recipe.key]).get(recipe.key)
+        notes = {"replaces": layout.identity(stored) if stored else "", "validation": recipe.validation}
         self.notes[recipe.key] = {name: text for name, text in notes.items() if text}
 
     def _answered(self, recipe: Recipe) -> Values:
@@ -286,14 +286,14 @@ class Making:
     def _value(self, recipe: Recipe, key: VarKey) -> Values:
         """What an input holds, made earlier or now."""
         if key not in self._values:
-            var = self._kept.get(key) or self._waiting.get(key) or store.stored(self._project, [key]).get(key)
+            var = self._kept.get(key) or self._waiting.get(key) or layout.stored(self._project, [key]).get(key)
             if var is None:
                 raise fault(f"{_named(recipe)} needs {key}, which nobody makes")
             var = used(var)
             # What has taken its step in this run stands under its earlier name still.
             names = {name: self.carried.get(key, {}).get(name, name) for name in var}
             wanted = [(key, names[name]) for name, file in var.items() if file.secret]
-            opened = store.decrypt(self._project, wanted, waiting=self._waiting)
+            opened = layout.decrypt(self._project, wanted, waiting=self._waiting)
             self._values[key] = {
                 name: opened[key, names[name]] if file.secret else file.public.encode() for name, file in var.items()
             }
@@ -361,7 +361,7 @@ def _misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
         named = (f"{name} ({'secret' if secret else 'public'})" for name, secret in sorted(files.items()))
         return ", ".join(named) or "no file"
 
-    folder = Path(store.var_folder(project.vars, recipe.key))
+    folder = Path(layout.var_folder(project.vars, recipe.key))
     return Fault(
         f"{recipe.key} holds {listed(_kinds(found))}, where {recipe.origin} wants {listed(_wanted(recipe))}",
         Where(folder),

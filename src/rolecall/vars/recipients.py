@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Where
-from rolecall.vars import store
+from rolecall.vars import layout, store
 from rolecall.vars.secret_stores import chosen, drop, opener
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class Sealed:
 def sealed(project: Project) -> list[Sealed]:
     """All secrets, pending ones included; nothing is decrypted."""
     return [
-        Sealed(key, file, folder, store.recipients(folder), *_known(folder))
+        Sealed(key, file, folder, layout.recipients(folder), *_known(folder))
         for base in (project.pending, project.vars)
-        for key, file, folder in store.secrets(base)
+        for key, file, folder in layout.secrets(base)
     ]
 
 
@@ -78,9 +78,9 @@ def fix(project: Project) -> list[Sealed]:
         if found:
             unseal, secret_store = opener(project), chosen(project)
             readers = secret_store.readers()
-            before = {each: store.ciphertext(each.folder) for each in found}
+            before = {each: layout.ciphertext(each.folder) for each in found}
             values = {each: unseal(sealed, Path(each.folder) / "secret") for each, sealed in before.items()}
-            sealed = {each: secret_store.seal(f"{each}/{store.version(each.folder)}", values[each]) for each in found}
+            sealed = {each: secret_store.seal(f"{each}/{layout.version(each.folder)}", values[each]) for each in found}
             for each in found:
                 store.replace_secret(each.folder, sealed[each], readers)
             drop(project, set(before.values()) - set(sealed.values()))
@@ -101,8 +101,8 @@ def note_machines(project: Project, sent: Mapping[tuple[VarKey, str], Iterable[s
     """Notes to which machines secrets are sent, each given as a var and the name of its file; before that is done."""
     new = {}
     for (key, file), machines in sent.items():
-        folder = store.file_folder(project.vars, key, file)
-        known = store.known_to(folder, "machines")
+        folder = layout.file_folder(project.vars, key, file)
+        known = layout.known_to(folder, "machines")
         if not known.issuperset(machines):
             new[folder] = known.union(machines)
     if new:
@@ -120,14 +120,14 @@ def left(project: Project, sent: Mapping[tuple[VarKey, str], Collection[str]]) -
     """
     found: dict[str, dict[VarKey, None]] = {}
     for (key, file), machines in sent.items():
-        known = store.known_to(store.file_folder(project.vars, key, file), "machines")
+        known = layout.known_to(layout.file_folder(project.vars, key, file), "machines")
         for machine in known.difference(machines):
             found.setdefault(machine, {})[key] = None
     return {machine: sorted(keys) for machine, keys in sorted(found.items())}
 
 
 def _known(folder: str) -> tuple[frozenset[str], frozenset[str]]:
-    return store.known_to(folder, "formerly"), store.known_to(folder, "machines")
+    return layout.known_to(folder, "formerly"), layout.known_to(folder, "machines")
 
 
 def _fault(secret: Sealed, names: Mapping[str, str]) -> Fault:

@@ -1,138 +1,49 @@
-"""Vars on disk: where they stand, how they are read, and the moves by which they come and go.
+"""Vars on disk: the moves by which they come and go.
 
-Below ``project.vars``, and the same below ``project.pending``::
-
-    per-machine/MACHINE/NAME/FILE/{value, version} or {secret, version, recipients, machines, formerly}
-    shared/NAME/FILE/…
-    …/NAME/.next/FILE/…, …/NAME/.old/FILE/…
-
-``value`` is public and plain, ``secret`` what a secret store has sealed (mode 0600); ``version`` is a random public id
-of that very value, ``recipients`` the public keys that can read the secret, one a line; ``formerly`` those that could
-before; ``machines`` the names of those that it was sent to. ``.next`` holds another value, which peers accept and
-nobody uses yet; ``.old`` one that was used before.
-A folder NAME is a var; it is written elsewhere, and comes, moves and goes by rename(2): whole or not at all.
+A var's folder is written elsewhere, and comes, moves and goes by rename(2): whole or not at all.
 Every writer holds one lock. Readers need none: a var moves only from ``pending`` to ``vars``, so who reads in that
 order misses nothing.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
-# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH110, PTH112, PTH120, PTH123, PTH208
+# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH110, PTH112, PTH120, PTH123
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import re
 import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.model.vars import NEXT, OLD, StoredFile, StoredVar, VarFile, VarKey
 from rolecall.vars import secret_stores
+from rolecall.vars.layout import (
+    ciphertext,
+    file_folder,
+    keys_of,
+    known_to,
+    look,
+    of_machine,
+    read,
+    read_bytes,
+    recipients,
+    secrets,
+    var_folder,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Literal
 
+    from rolecall.model.vars import StoredVar, VarFile, VarKey
     from rolecall.project import Project
 
-_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
-_MACHINE = re.compile(_NAME)
-_VAR = re.compile(rf"{_NAME}(\.{_NAME}){{0,2}}")
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-
-_PIECE = 1 << 16
 
 LOCK_SECONDS = 30.0
 """How long a writer waits for another one."""
-
-
-def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
-    """Those of these vars that there are, pending ones included; nothing is decrypted.
-
-    A file that has lost its value or its version is left out; `rolecall.vars.make.missing` tells of it.
-
-    Raises:
-        Faults: When a key cannot be a path, or a public value is no text.
-    """
-    keys = list(keys)
-    waiting, kept = look(project, keys)
-    return waiting | kept
-
-
-def stored_all(project: Project) -> dict[VarKey, StoredVar]:
-    """All vars of the project, by key, without pending ones."""
-    return read(project.vars, _keys(project.vars))
-
-
-def pending(project: Project) -> dict[VarKey, StoredVar]:
-    """The vars that were made for a plan and neither promoted nor stored otherwise (by a colleague's commit)."""
-    return look(project, _keys(project.pending))[0]
-
-
-def look(project: Project, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar], dict[VarKey, StoredVar]]:
-    """Those of these vars that are pending, and those that are stored; each is in one of them, in the one that counts.
-
-    What is stored counts, but for a pending var that was made to replace that very one.
-    """
-    waiting = read(project.pending, keys)  # first: vars move from there to what is kept
-    kept = read(project.vars, keys)
-    for key in waiting.keys() & kept.keys():
-        replaced = _note(project.pending, key, "replaces") == identity(kept[key])
-        (kept if replaced else waiting).pop(key)
-    return waiting, kept
-
-
-def identity(var: StoredVar) -> str:
-    """Names the values that a var has."""
-    return " ".join(f"{name}={file.version}" for name, file in sorted(var.items()))
-
-
-def validation(project: Project, key: VarKey, *, waiting: bool) -> str:
-    """What a var was made for, as its recipe said it; "" where that is not known."""
-    return _note(project.pending if waiting else project.vars, key, "validation")
-
-
-def replaces(project: Project, key: VarKey) -> bool:
-    """Whether there is a pending var that was made to replace a stored one."""
-    return bool(_note(project.pending, key, "replaces"))
-
-
-def read(base: Path, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
-    """Those of these vars that stand below ``base``."""
-    if not base.is_dir():
-        return {}
-    found = ((key, _read_var(var_folder(base, key))) for key in keys)
-    return {key: var for key, var in found if var is not None}
-
-
-def decrypt(
-    project: Project, wanted: Iterable[tuple[VarKey, str]], *, waiting: Container[VarKey] = ()
-) -> dict[tuple[VarKey, str], bytes]:
-    """The values of secrets, each given as a var and the name of its file.
-
-    Args:
-        project: The project.
-        wanted: What is to be decrypted.
-        waiting: The vars of which the pending value is wanted where there are two.
-
-    Raises:
-        Faults: When one's own identity is missing or does not fit, or a secret is not there.
-    """
-    wanted = list(wanted)
-    unseal = secret_stores.opener(project)
-    values = {}
-    for key, file in wanted:
-        bases = (project.pending, project.vars) if key in waiting else (project.vars, project.pending)
-        paths = [f"{file_folder(base, key, file)}/secret" for base in bases]
-        path = next(filter(os.path.exists, paths), None)
-        if path is None:
-            raise fault(f"no secret {file!r} of {key}", where=Where(Path(paths[0])))
-        values[key, file] = unseal(_read(path), Path(path))
-    return values
 
 
 @contextlib.contextmanager
@@ -194,38 +105,9 @@ def write_pending(
         _settle(project)
 
 
-def secrets(base: Path) -> Iterator[tuple[VarKey, str, str]]:
-    """Every secret below ``base``: its var, the name of its file, and the folder that this stands in."""
-    for key in _keys(base):
-        folder = var_folder(base, key)
-        for file in _files(folder):
-            if os.path.exists(f"{folder}/{file}/secret"):
-                yield key, file, f"{folder}/{file}"
-
-
-def recipients(folder: str) -> frozenset[str] | None:
-    """The public keys that the secret in a folder is encrypted to; None where that is not said."""
-    return _listed(f"{folder}/recipients")
-
-
-def known_to(folder: str, whom: Literal["machines", "formerly"]) -> frozenset[str]:
-    """The machines that the secret in a folder was sent to, or the public keys that could read it formerly."""
-    return _listed(f"{folder}/{whom}") or frozenset()
-
-
 def note_known(folder: str, whom: Literal["machines", "formerly"], names: Iterable[str]) -> None:
     """Replaces what `known_to` says; the caller holds the lock."""
     _replace(folder, whom, _lines(names), 0o644)
-
-
-def version(folder: str) -> str:
-    """The version of the value in a folder."""
-    return _read(f"{folder}/version").decode(errors="replace").strip()
-
-
-def ciphertext(folder: str) -> bytes:
-    """The secret in a folder, as a secret store has sealed it."""
-    return _read(f"{folder}/secret")
 
 
 def replace_secret(folder: str, data: bytes, readers: Iterable[str]) -> None:
@@ -247,13 +129,6 @@ def _replace(folder: str, name: str, content: bytes, mode: int) -> None:
     _write(f"{folder}/.{name}", content, mode)
     _flush(f"{folder}/.{name}")
     os.rename(f"{folder}/.{name}", f"{folder}/{name}")
-
-
-def _listed(path: str) -> frozenset[str] | None:
-    try:
-        return frozenset(_read(path).decode(errors="replace").splitlines())
-    except FileNotFoundError:
-        return None
 
 
 def _lines(recipients: Iterable[str]) -> bytes:
@@ -315,7 +190,7 @@ def discard(project: Project, keep: Iterable[VarKey] = ()) -> list[VarKey]:
         return []
     kept = set(keep)
     with locked(project):
-        keys = _keys(project.pending)
+        keys = keys_of(project.pending)
         waiting, _ = look(project, keys)
         dropped = [key for key in keys if key not in kept or key not in waiting]
         _remove(project, project.pending, dropped)
@@ -330,7 +205,7 @@ def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) 
     """
     kept = set(wanted)
     with contextlib.nullcontext() if dry_run else locked(project):
-        unwanted = [key for key in _keys(project.vars) if key not in kept]
+        unwanted = [key for key in keys_of(project.vars) if key not in kept]
         if not dry_run:
             _remove(project, project.vars, unwanted)
     return unwanted
@@ -338,7 +213,7 @@ def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) 
 
 def knows(project: Project, machine: str) -> bool:
     """Whether there are vars of a machine, pending ones included."""
-    return any(_folders(f"{base}/per-machine/{machine}", _VAR) for base in (project.vars, project.pending))
+    return any(of_machine(base, machine) for base in (project.vars, project.pending))
 
 
 def rename(project: Project, old: str, new: str) -> None:
@@ -348,109 +223,22 @@ def rename(project: Project, old: str, new: str) -> None:
         Faults: When there are vars under both names; nothing is moved then.
     """
     with locked(project):
-        moves = [(f"{base}/per-machine/{old}", f"{base}/per-machine/{new}") for base in (project.vars, project.pending)]
-        moves = [(source, target) for source, target in moves if os.path.isdir(source)]
-        if taken := [Path(target) for _, target in moves if _folders(target, _VAR)]:
+        bases = [base for base in (project.vars, project.pending) if os.path.isdir(f"{base}/per-machine/{old}")]
+        if taken := [base / "per-machine" / new for base in bases if of_machine(base, new)]:
             raise fault(f"there are vars of {new} already", where=Where(taken[0]), hint="move them away first")
         for base in (project.vars, project.pending):
             for _, _, folder in secrets(base):
                 if old in (names := known_to(folder, "machines")):
                     note_known(folder, "machines", {new, *names} - {old})
-        for source, target in moves:
-            os.rename(source, target)
-        if moves:
+        for base in bases:
+            os.rename(f"{base}/per-machine/{old}", f"{base}/per-machine/{new}")
+        if bases:
             os.sync()
-
-
-def var_folder(base: Path, key: VarKey) -> str:
-    """The folder of one var.
-
-    Raises:
-        Faults: When a name is none; the project's folder is never left.
-    """
-    if (key.machine and not _MACHINE.fullmatch(key.machine)) or not _VAR.fullmatch(key.name):
-        raise fault(f"{str(key)!r} cannot name a var", hint="names are letters, digits, `_` and `-`")
-    return f"{base}/per-machine/{key.machine}/{key.name}" if key.machine else f"{base}/shared/{key.name}"
-
-
-def file_folder(base: Path, key: VarKey, file: str) -> str:
-    """The folder of one value; see `var_folder`."""
-    if not _FILE.fullmatch(file.removeprefix(NEXT).removeprefix(OLD)):
-        raise fault(f"{file!r} cannot name a file of {key}", hint="names are letters, digits, `.`, `_` and `-`")
-    return f"{var_folder(base, key)}/{file}"
-
-
-def _note(base: Path, key: VarKey, name: str) -> str:
-    """What is noted beside a var, or ""."""
-    try:
-        return _read(f"{var_folder(base, key)}/.{name}").decode(errors="replace").strip()
-    except FileNotFoundError:
-        return ""
 
 
 def _forget_replaced(folder: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{folder}/.replaces")
-
-
-def _keys(base: Path) -> list[VarKey]:
-    """The vars below ``base``, in order; what is not named like one is none."""
-    found = [VarKey("", name) for name in _folders(f"{base}/shared", _VAR)]
-    for machine in _folders(f"{base}/per-machine", _MACHINE):
-        found += [VarKey(machine, name) for name in _folders(f"{base}/per-machine/{machine}", _VAR)]
-    return found
-
-
-def _files(folder: str) -> Iterator[str]:
-    """The names of the files of the var in a folder."""
-    for prefix in ("", NEXT, OLD):
-        for name in _folders(f"{folder}/{prefix}", _FILE):
-            yield prefix + name
-
-
-def _folders(path: str, pattern: re.Pattern[str]) -> list[str]:
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if pattern.fullmatch(entry.name) and entry.is_dir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _read_var(folder: str) -> StoredVar | None:
-    """The var that stands here; an empty folder (git keeps none, but leaves some) is no var."""
-    try:
-        names = sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    for prefix in (NEXT, OLD):
-        if prefix[:-1] in names:
-            names += [prefix + name for name in sorted(os.listdir(folder + "/" + prefix))]
-    files = ((name, _read_file(f"{folder}/{name}")) for name in names)
-    return {name: file for name, file in files if file} if names else None
-
-
-def _read_file(folder: str) -> StoredFile | None:
-    try:
-        version = _read(f"{folder}/version").decode().strip()
-        secret = os.path.exists(f"{folder}/secret")
-        public = "" if secret else _read(f"{folder}/value").decode()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except UnicodeDecodeError:
-        raise fault("not UTF-8 text", where=Where(Path(folder))) from None
-    return StoredFile(secret, version, public) if version else None
-
-
-def _read(path: str) -> bytes:
-    """The whole file, in three system calls: open() makes seven, and there are thousands of files."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        data = piece = os.read(descriptor, _PIECE)
-        while len(piece) == _PIECE:
-            data += (piece := os.read(descriptor, _PIECE))
-    finally:
-        os.close(descriptor)
-    return data
 
 
 def _write(path: str, data: bytes, mode: int) -> None:
@@ -483,7 +271,7 @@ def _remove(project: Project, base: Path, keys: Iterable[VarKey]) -> None:
 
 def _throw_away(project: Project, folder: str | Path) -> None:
     """Removes what stands in a folder, and what is kept elsewhere for it and for nothing else in the project."""
-    sealed = {_read(f"{at}/secret") for at, _, names in os.walk(folder) if "secret" in names}
+    sealed = {read_bytes(f"{at}/secret") for at, _, names in os.walk(folder) if "secret" in names}
     shutil.rmtree(folder, ignore_errors=True)
     if gone := set(filter(secret_stores.kept_elsewhere, sealed)):
         bases = (project.vars, project.pending, project.local / "made", project.local / "replaced")
@@ -515,7 +303,7 @@ def _settle(project: Project) -> None:
     for unfinished in ("making", "removed"):
         _throw_away(project, project.local / unfinished)
     replaced = project.local / "replaced"
-    for key in _keys(replaced):
+    for key in keys_of(replaced):
         target = var_folder(project.vars, key)
         if not os.path.exists(target):
             there = var_folder(project.pending, key)
@@ -523,7 +311,7 @@ def _settle(project: Project) -> None:
         _forget_replaced(target)
     _throw_away(project, replaced)
     made = project.local / "made"
-    keys = _keys(made)
+    keys = keys_of(made)
     # A pending var that is made anew gives way: nobody has used it.
     _remove(project, project.pending, read(project.pending, keys))
     for key in keys:
