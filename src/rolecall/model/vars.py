@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
@@ -101,10 +102,15 @@ Published = Callable[..., "Sequence[Exported[Any]]"]
 """Gives what is published of an interface by machine, instance, role and service, each None for any."""
 
 
+Validity = tuple[dt.datetime, dt.datetime]
+"""From when and until when a value is valid."""
+
+
 class Generator(Protocol[ValuesT_co]):
     """A recipe. Ready-made ones are in `rolecall.service.generators`; any frozen dataclass of this shape will do.
 
-    One that asks a person has ``prompts`` too, a tuple of `Prompt`.
+    One that asks a person has ``prompts`` too, a tuple of `Prompt`. One whose values expire has ``validity``, which
+    gives the `Validity` of them from the public ones by name.
     """
 
     @property
@@ -172,6 +178,17 @@ class Context:
             what = f"exports of {interface.__name__}"
             raise NotDeclaredError(f"this step reads {what} and does not declare it in its needs=")
         return self._published(interface, machine, instance, role, service)
+
+
+def validity_of(generator: Generator[Any], var: StoredVar) -> Validity | None:
+    """From when and until when what a generator made is valid; None when it is so for ever, or cannot be known."""
+    if not (validity := getattr(generator, "validity", None)):
+        return None
+    try:
+        found: Validity = validity({name: file.public for name, file in var.items() if not file.secret})
+    except (ValueError, KeyError):  # a person may have brought anything
+        return None
+    return found
 
 
 def prompts_of(generator: Generator[Any]) -> tuple[Prompt, ...]:

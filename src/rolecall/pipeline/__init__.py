@@ -3,7 +3,7 @@
     load → resolve → steps (vars and exports) → configure → plan → apply
 
 Each stage is functions of its own package and knows no other stage; only this one joins them: `evaluation` up to the
-configurations, `planning` from there to the machines; `editing`, `vars` and `views` are what else is asked of it. The
+configurations, `plans` from there to the machines; `editing`, `vars` and `views` are what else is asked of it. The
 command line, and whatever else will drive Rolecall, calls what stands here.
 """
 
@@ -18,7 +18,7 @@ from rolecall.pipeline.editing import (
     write_schema,
 )
 from rolecall.pipeline.evaluation import Evaluation, Members, check, evaluate, evaluate_some, members, recipes
-from rolecall.pipeline.planning import Planned, planning, purge_machine
+from rolecall.pipeline.plans import Planned, planning, purge_machine
 from rolecall.pipeline.transfer import Imported, export_vars, import_vars
 from rolecall.pipeline.vars import (
     Audience,

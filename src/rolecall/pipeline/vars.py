@@ -19,7 +19,7 @@ from rolecall.pipeline.evaluation import (
     recipes,
     run_all_steps,
 )
-from rolecall.pipeline.planning import planning, sent
+from rolecall.pipeline.plans import planning, sent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from rolecall.model.vars import Context, Values
+    from rolecall.model.vars import Context, Validity, Values
     from rolecall_agent.content import Secret
 
     Names = Callable[[Context], Iterable[str]]
@@ -87,6 +87,10 @@ class CertificateAuthority:
         """The key by reference, the certificate as text."""
         return _view(files)
 
+    def validity(self, public: Mapping[str, str]) -> Validity:
+        """As the certificate says."""
+        return _validity(public)
+
 
 @dataclass(frozen=True, slots=True)
 class TLSCertificate:
@@ -138,6 +142,10 @@ class TLSCertificate:
         """The key by reference, the certificate as text."""
         return _view(files)
 
+    def validity(self, public: Mapping[str, str]) -> Validity:
+        """As the certificate says."""
+        return _validity(public)
+
 
 @dataclass(frozen=True, slots=True)
 class SSHHostCertificate:
@@ -187,6 +195,24 @@ class SSHHostCertificate:
     def view(self, files: Mapping[str, str | Secret]) -> SSHCertificate:
         """The certificate as text."""
         return SSHCertificate(str(files["certificate"]).strip())
+
+    def validity(self, public: Mapping[str, str]) -> Validity:
+        """As the certificate says."""
+        from cryptography.hazmat.primitives.serialization import SSHCertificate as Parsed  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.serialization import load_ssh_public_identity  # noqa: PLC0415 - as above
+
+        parsed = load_ssh_public_identity(public["certificate"].strip().encode())
+        assert isinstance(parsed, Parsed)  # noqa: S101 - `generate` makes these
+        return dt.datetime.fromtimestamp(parsed.valid_after, dt.UTC), dt.datetime.fromtimestamp(
+            parsed.valid_before, dt.UTC
+        )
+
+
+def _validity(public: Mapping[str, str]) -> Validity:
+    from cryptography import x509  # noqa: PLC0415 - as above
+
+    certificate = x509.load_pem_x509_certificate(public["certificate"].encode())
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def _authority(context: Context, name: str) -> Values:

@@ -18,7 +18,7 @@ from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.model.plan import Plan, Report
-from rolecall.model.vars import STEPS, step_of
+from rolecall.model.vars import STEPS, step_of, used, validity_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from rolecall_agent.content import Secret
 
     Progress = Callable[[str, str], None]
+
+
+EXPIRING = dt.timedelta(days=30)  # before its end a certificate is spoken of
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         for name, service in evaluation.members.membership.services.items()
     }
     with Fleet(wanted, progress) as fleet:
-        told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation))
+        told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *_expiring(evaluation))
         if not only:
             told += tuple(_left(project, evaluation))
         plan = Plan(fleet.look(), evaluation.makes, modules, told)
@@ -153,6 +156,25 @@ def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
             message = f"{key} is being made anew, step {step} of {STEPS} is done"
             hint = f"when all machines are updated, go on with `rolecall vars rotate {key}`"
             yield Fault(message, hint=hint, warning=True)
+
+
+def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
+    """A warning for each var that expires within `EXPIRING`, or whose last third has begun if that is later."""
+    now = dt.datetime.now(dt.UTC)
+    keys = {
+        var.key(instance, machine): var.generator
+        for instance, service in evaluation.members.membership.services.items()
+        for role in service.roles.values()
+        for var in role.vars.values()
+        if hasattr(var.generator, "validity")
+        for machine in evaluation.members.membership.casts[instance][role.name].settings
+    }
+    for key, generator in keys.items():
+        if validity := validity_of(generator, used(evaluation.world.vars[key])):
+            since, until = validity
+            if until - now < min(EXPIRING, (until - since) / 3):
+                when = f"expires on {until:%Y-%m-%d}" if now < until else f"has expired on {until:%Y-%m-%d}"
+                yield Fault(f"{key} {when}", hint=f"make it anew: `rolecall vars rotate {key}`", warning=True)
 
 
 def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[list[Wanted], list[Fault]]:

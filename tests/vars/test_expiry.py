@@ -1,0 +1,88 @@
+"""Certificates that end: each plan says so in time, and how to make new ones."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from rolecall.cli import rolecall
+from rolecall.cli.common import Invocation
+from rolecall.pipeline import plans
+
+if TYPE_CHECKING:
+    from rolecall.project import Project
+
+MODULE = """
+from rolecall.service import CertificateAuthority, Delivery, Service, SSHHostCertificate, SSHKeyPair, TLSCertificate
+
+service = Service("web", description="For tests.")
+host = service.role("host", description="All.")
+ca = host.var("ca", CertificateAuthority(), scope="shared")
+tls = host.var("tls", TLSCertificate("ca", days=DAYS), needs=[ca])
+pair = host.var("pair", SSHKeyPair())
+signer = host.var("signer", SSHKeyPair(), scope="shared")
+cert = host.var("cert", SSHHostCertificate("signer", "pair", days=DAYS), needs=[signer, pair])
+"""
+INVENTORY = """
+machines.jon.deploy.targetHost = "dir:targets/jon"
+[instances.web]
+module.input = "self"
+roles.host.machines.jon = {}
+"""
+
+
+@pytest.mark.parametrize(("days", "warned"), [(365, False), (91, False), (0, True)])
+def test_what_expires_is_told(project: Project, days: int, warned: bool) -> None:  # noqa: FBT001 - a case
+    project.modules.mkdir()
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    (project.modules / "web.py").write_text(MODULE.replace("DAYS", "400"))
+    call(project, "update", "--yes")
+    module = project.modules / "web.py"
+    module.write_text(MODULE.replace("DAYS", str(days)))
+    call(project, "vars", "rotate", "jon/web.tls", "jon/web.cert")
+    told = call(project, "plan")
+    until = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=days):%Y-%m-%d}"
+    lines = [
+        f"warning: jon/web.{name} has expired on {until}\nhint: make it anew: `rolecall vars rotate jon/web.{name}`\n"
+        for name in ("tls", "cert")
+    ]
+    assert [line in told for line in lines] == [warned, warned]
+    assert ("expire" in told) == warned
+
+
+def test_in_the_last_third_or_month_it_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.modules.mkdir()
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    (project.modules / "web.py").write_text(MODULE.replace("DAYS", "60"))
+    call(project, "update", "--yes")
+    now = dt.datetime.now(dt.UTC)
+    for later, warned in ((0, False), (39, False), (41, True)):
+
+        class Clock(dt.datetime):
+            @classmethod
+            def now(cls, _: dt.tzinfo | None = None, later: int = later) -> dt.datetime:  # type: ignore[override]
+                return now + dt.timedelta(days=later)
+
+        monkeypatch.setattr(plans, "dt", SimpleNamespace(datetime=Clock, UTC=dt.UTC))
+        assert ("jon/web.tls expires on" in call(project, "plan")) is warned
+        monkeypatch.undo()
+
+
+def test_a_certificate_that_a_person_brought_may_be_anything(project: Project) -> None:
+    project.modules.mkdir()
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    (project.modules / "web.py").write_text(MODULE.replace("DAYS", "60"))
+    call(project, "update", "--yes")
+    (project.root / "x").write_text("x")
+    call(project, "vars", "set", "jon/web.tls", f"certificate={project.root}/x")
+    assert "expire" not in call(project, "plan")
+
+
+def call(project: Project, *words: str) -> str:
+    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
+    assert done.exit_code == 0, done.output
+    return done.output
