@@ -293,6 +293,18 @@ def test_what_came_of_a_pending_var_through_an_export_is_made_anew_with_it(make_
     ]  # what is kept stays
 
 
+def test_what_came_of_a_replaced_var_through_an_export_is_made_anew_with_it(make_project: MakeProject) -> None:
+    project = make_project(INVENTORY + OTHERS, mine=SIGNED)
+    pipeline.generate(project, None)
+    rotated = pipeline.rotate(project, None, ["b/y.label"])
+    assert sorted(str(each.key) for each in rotated) == ["a/x.certificate", "b/y.label"]
+    pipeline.discard(project)
+    rotated = pipeline.rotate(project, None, ["b/y.authority"])  # and on from there
+    assert sorted(str(each.key) for each in rotated) == ["a/x.certificate", "b/y.authority", "b/y.label"]
+    pipeline.discard(project)
+    assert [str(each.key) for each in pipeline.rotate(project, None, ["a/x.certificate"])] == ["a/x.certificate"]
+
+
 class First(Interface):
     by: str
 

@@ -44,13 +44,20 @@ class Making(Protocol):
     def made(self) -> Container[VarKey]:
         """What was made in this run."""
 
-    def make(self, recipes: Sequence[Recipe], published: Published, *, anew: bool) -> Mapping[VarKey, StoredVar]:
+    @property
+    def replaced(self) -> Container[VarKey]:
+        """What of that takes the place of a value that is kept."""
+
+    def make(
+        self, recipes: Sequence[Recipe], published: Published, *, anew: bool, outdated: bool
+    ) -> Mapping[VarKey, StoredVar]:
         """The vars of recipes, after those that are missing are made.
 
         Args:
             recipes: Of one step.
             published: Gives them exports.
             anew: Whether something that they read was made in this run: what is not kept yet is then made once more.
+            outdated: Whether an export that they read is of what was replaced: what is kept is then made anew, too.
         """
 
 
@@ -159,23 +166,28 @@ def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making, 
     Raises:
         Faults: When a step fails.
     """
-    world.vars |= making.make(ahead, world.published, anew=False)
+    world.vars |= making.make(ahead, world.published, anew=False, outdated=False)
     declared = declared_state(inventory)
     new: set[Given] = set()  # what this run made, or what may come of that
+    replaced: set[Given] = set()  # what of it takes the place of what is kept
     for given, those in steps.items():
-        anew = any(need in new for step in those for need in step.needs(others=True))
         if isinstance(given, tuple):
             [step] = those
-            world.vars |= making.make(step.recipes, world.published, anew=anew)
-            anew = any(recipe.key in making.made for recipe in step.recipes)
+            needs = set(step.needs(others=True))
+            outdated = any(isinstance(need, type) for need in needs & replaced)
+            anew = not needs.isdisjoint(new)
+            world.vars |= making.make(step.recipes, world.published, anew=anew, outdated=outdated)
+            keys = [recipe.key for recipe in step.recipes]
+            came = (any(key in making.made for key in keys), any(key in making.replaced for key in keys))
         else:
             exports = [*(declared if given is State else ())]
             for step in those:
                 exports += _published(step, world)
             world.publish(given, exports)
-            anew = any(need in new for step in those for need in step.needs())
-        if anew:
-            new.add(given)
+            needs = {need for step in those for need in step.needs()}
+            came = (not needs.isdisjoint(new), not needs.isdisjoint(replaced))
+        new |= {given} if came[0] else set()
+        replaced |= {given} if came[1] else set()
 
 
 def _recipes(instance: str, var: Var[Any], casts: Mapping[str, Cast]) -> tuple[Recipe, ...]:

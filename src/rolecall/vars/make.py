@@ -106,6 +106,7 @@ class Making:
         missing: The vars that are not there, are made for something else, or pending in a form that does not fit.
         steps: How many steps of its rotation each var had done that takes one more.
         made: What was made, ready to be stored: versions and data, secret data encrypted.
+        replaced: The vars that are made anew though they were there: what is made from them is, too.
         carried: By var, the files that stay those of the stored one, by what they are called there.
         notes: By var, what is noted beside it: the one that it replaces, and what it was made for.
     """
@@ -129,7 +130,7 @@ class Making:
         self.carried: dict[VarKey, dict[str, str]] = {}
         self.steps = {key: step_of(var) for key, var in self._kept.items() if key in anew.advance}
         found = self._waiting | self._kept
-        self._anew = {
+        self.replaced = {
             recipe.key
             for recipe in recipes
             if recipe.key in found
@@ -143,21 +144,24 @@ class Making:
         unfit = [
             recipe
             for recipe in recipes
-            if recipe.key not in self._anew and _kinds(found.get(recipe.key, {})) != _wanted(recipe)
+            if recipe.key not in self.replaced and _kinds(found.get(recipe.key, {})) != _wanted(recipe)
         ]
         if faults := [_misfit(project, each, self._kept[each.key]) for each in unfit if each.key in self._kept]:
             raise Faults(faults)
         for recipe in unfit:
             self._waiting.pop(recipe.key, None)
-        self.missing = list(dict.fromkeys([*(recipe.key for recipe in unfit), *self._anew, *self.steps]))
+        self.missing = list(dict.fromkeys([*(recipe.key for recipe in unfit), *self.replaced, *self.steps]))
 
-    def make(self, recipes: Sequence[Recipe], published: Published, *, anew: bool = False) -> dict[VarKey, StoredVar]:
+    def make(
+        self, recipes: Sequence[Recipe], published: Published, *, anew: bool = False, outdated: bool = False
+    ) -> dict[VarKey, StoredVar]:
         """The vars of recipes, after those that are missing are made.
 
         Args:
             recipes: Some of those of the run, inputs first.
             published: Gives them exports.
             anew: Whether to make pending ones once more. Those are that read what this run made.
+            outdated: Whether to make those anew that are kept, too: they read an export of what is replaced.
 
         Raises:
             Faults: When a generator fails or does not make exactly its files; when a secret is to be made and there is
@@ -171,8 +175,10 @@ class Making:
             if key in self._done:  # one that several members share
                 found[key] = self._done[key]
                 continue
+            if outdated and key in self._kept:
+                self.replaced.add(key)
             there = None if self._outdated(recipe) or key in self.steps else self._kept.get(key)
-            stale = anew or key in self._anew or any(needed in self.made for _, needed in recipe.inputs)
+            stale = anew or key in self.replaced or any(needed in self.made for _, needed in recipe.inputs)
             if there is None and not stale:
                 there = self._waiting.get(key)
             if there is None:
@@ -230,12 +236,12 @@ class Making:
 
     def _outdated(self, recipe: Recipe) -> bool:
         """Whether a var that is kept has to be made anew, for itself or for what it was made from."""
-        if recipe.key not in self._anew and self._anew:
+        if recipe.key not in self.replaced and self.replaced:
             own = (needed for _, needed in recipe.inputs)
             others = (needed for machines in recipe.peers.values() for needed in machines.values())
-            if not self._anew.isdisjoint(chain(own, others)):
-                self._anew.add(recipe.key)
-        return recipe.key in self._anew
+            if not self.replaced.isdisjoint(chain(own, others)):
+                self.replaced.add(recipe.key)
+        return recipe.key in self.replaced
 
     def _brought(self, recipe: Recipe) -> Values:
         """What a person brings; files of which they bring nothing stay as they are."""
