@@ -16,7 +16,7 @@ from rolecall.cli.vars import vars_
 from rolecall.errors import Faults
 from rolecall.model.vars import Recipe, VarKey
 from rolecall.service.generators import Passphrase, SSHKeyPair
-from rolecall.vars import decrypt, make, promote
+from rolecall.vars import decrypt, make, pending, promote
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +138,9 @@ def test_values_that_a_person_brings(made: Project, tmp_path: Path) -> None:
         run(made, "vars", "set", "jon/backup.ssh", *words) == "pending: jon/backup.repokey\npending: jon/backup.ssh\n"
     )
     assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes").startswith("-----BEGIN")  # what counts still
-    run(made, "vars", "generate")
+    run(made, "vars", "generate")  # makes what is missing, and leaves waiting what waits
+    assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes").startswith("-----BEGIN")
+    promote(made, pending(made))
     assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes") == "my private"
     assert run(made, "vars", "get", "jon/backup.ssh/public") == "my public"
     for wrong, told in (

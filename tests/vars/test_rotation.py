@@ -190,3 +190,30 @@ def test_of_several_files_those_that_are_not_brought_stay(project: Project) -> N
 def _bring(project: Project, recipe: Recipe, given: Mapping[VarKey, Mapping[str, bytes]]) -> None:
     with making(project, [recipe], Anew(given=given)) as work:
         work.make([recipe], lambda *_: ())
+
+
+def test_what_binds_something_goes_along_only_when_that_is_said(made: Project) -> None:
+    recipes = [replace(recipe, binds="much is lost" if recipe.key == LEAF else "") for recipe in RECIPES]
+    told = (
+        r"jon/web\.tls would be made anew with what it is made from: much is lost\nhint: .*rotate --force jon/web\.tls`"
+    )
+    with pytest.raises(Faults, match=told):
+        run(made, recipes, rotate={ROOT})
+    assert v.pending(made) == {}
+    with making(made, recipes, Anew({ROOT}, force=True)) as work:
+        work.make(recipes, lambda *_: ())
+    assert v.pending(made).keys() == {ROOT, LEAF, PEER}
+
+
+def test_generate_leaves_waiting_what_waits(project: Project) -> None:
+    (project.root / "inventory.toml").write_text(
+        "[machines]\njon = {}\nstore = {}\n[instances.backup.module]\nname = 'borgbackup'\n"
+        "[instances.backup.roles]\nclient.machines.jon = {}\nserver.machines.store = {}\n"
+    )
+    assert len(pipeline.generate(project, None)) == 2
+    before = values(project)
+    [rotated] = pipeline.rotate(project, None, ["jon/backup.repokey"], force=True)
+    shutil.rmtree(project.vars / "per-machine/jon/backup.ssh")
+    assert pipeline.generate(project, None) == [VarKey("jon", "backup.ssh")]
+    assert values(project)[rotated.key] == before[rotated.key]
+    assert v.pending(project).keys() == {rotated.key}

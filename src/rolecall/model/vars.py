@@ -275,9 +275,11 @@ class Anew:
         advance: Stored vars whose rotation goes on by one of its `STEPS`; it begins with the first one.
         given: What a person brings of some vars, in place of what their generators would make.
         versions: The versions of that by var and file, where they are known.
+        force: Whether vars that bind something may go along, because they are made from what is made anew.
     """
 
     rotate: Container[VarKey] = ()
     advance: Container[VarKey] = ()
     given: Mapping[VarKey, Values] = field(default_factory=dict)
     versions: Mapping[VarKey, Mapping[str, str]] = field(default_factory=dict)
+    force: bool = False

@@ -42,9 +42,11 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
     with placed(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         run_all_steps(project, found, world)
+    # What waits to take the place of a kept one goes on waiting.
+    new = {key: var for key, var in world.vars.items() if not var_store.replaces(project, key)}
     kept = var_store.stored_all(project)
-    var_store.promote(project, world.vars)
-    return [key for key in world.vars if key not in kept]
+    var_store.promote(project, new)
+    return [key for key in new if key not in kept]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def rotate(
         raise Faults(Fault(f"a new value of {key} waits for an update already", hint=hint) for key in late)
     if any(step_of(kept[key]) for key in advance):
         _require_updated(project, lab)
-    made = made_anew(project, found, lab, Anew(wanted.keys() - advance, advance))
+    made = made_anew(project, found, lab, Anew(wanted.keys() - advance, advance, force=force))
     return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0) for key in made]
 
 

@@ -121,7 +121,7 @@ class Making:
         keys = [recipe.key for recipe in recipes]
         self._project = project
         self._answers = dict(answers or {})
-        self._given, self._versions = anew.given, anew.versions
+        self._given, self._versions, self._force = anew.given, anew.versions, anew.force
         self._done: dict[VarKey, StoredVar] = {}
         self._waiting, self._kept = layout.look(project, keys)
         self.notes: dict[VarKey, dict[str, str]] = {}
@@ -176,7 +176,7 @@ class Making:
                 found[key] = self._done[key]
                 continue
             if outdated and key in self._kept:
-                self.replaced.add(key)
+                self._replace(recipe)
             there = None if self._outdated(recipe) or key in self.steps else self._kept.get(key)
             stale = anew or key in self.replaced or any(needed in self.made for _, needed in recipe.inputs)
             if there is None and not stale:
@@ -240,8 +240,15 @@ class Making:
             own = (needed for _, needed in recipe.inputs)
             others = (needed for machines in recipe.peers.values() for needed in machines.values())
             if not self.replaced.isdisjoint(chain(own, others)):
-                self.replaced.add(recipe.key)
+                self._replace(recipe)
         return recipe.key in self.replaced
+
+    def _replace(self, recipe: Recipe) -> None:
+        """A var goes along with what it is made from."""
+        if recipe.key not in self.replaced and recipe.key in self._kept and recipe.binds and not self._force:
+            what = f"{recipe.key} would be made anew with what it is made from: {recipe.binds}"
+            raise fault(what, hint=f"if that is what you want: `rolecall vars rotate --force {recipe.key}`")
+        self.replaced.add(recipe.key)
 
     def _brought(self, recipe: Recipe) -> Values:
         """What a person brings; files of which they bring nothing stay as they are."""
