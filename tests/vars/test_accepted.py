@@ -91,6 +91,15 @@ def test_at_once_ends_a_rotation(project: Project) -> None:
     assert after["passphrase"] not in before[WORD].values()
 
 
+def test_the_value_in_use_is_what_get_prints(project: Project) -> None:
+    (project.root / "inventory.toml").write_text("")
+    promoted(project)
+    promoted(project, {WORD})
+    [value] = v.decrypt(project, [(WORD, "passphrase")]).values()
+    assert call(project, "vars", "get", "--yes", "jon/web.word") == value.decode()
+    assert call(project, "vars", "get", "--yes", "jon/web.word/.next/passphrase") != value.decode()
+
+
 def test_secrets_beside_are_listed_checked_and_encrypted_anew(project: Project) -> None:
     promoted(project)
     promoted(project, {WORD})

@@ -59,12 +59,15 @@ def list_(invocation: Invocation) -> None:
 @click.pass_obj
 def get(invocation: Invocation, key: str, *, yes: bool) -> None:
     """Print the value KEY, as `vars list` names it; the file may be left out where there is but one."""
+    from rolecall.model.vars import used  # noqa: PLC0415
     from rolecall.vars import decrypt, pending, stored_all  # noqa: PLC0415
 
     found = pending(invocation.project) | stored_all(invocation.project)
     # Reversed: a shared var comes first, and so is it that answers to `shared/…`, whatever machine is called so.
     named = {f"{var}/{name}": (var, name) for var in sorted(found, reverse=True) for name in found[var]}
-    named |= {str(var): (var, name) for var, name in named.values() if len(found[var]) == 1}
+    for var in sorted(found, reverse=True):
+        if len(names := list(used(found[var]))) == 1:
+            named[str(var)] = (var, names[0])
     if key not in named:
         raise fault(f"no var {key!r}", hint=nearest(key, named, what="vars"))
     var, name = named[key]
