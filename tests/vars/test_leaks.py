@@ -58,6 +58,7 @@ def configure(me: Member[RelaySettings]):
     yield secret_file(me[double]["x"])
     yield File(me.path("conf"), parts("password = ", me.secret(me.settings.password), "\\\\n", me[shell]["y"]))
 '''
+SAM = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
 INVENTORY = """
 [machines.jon]
 deploy.targetHost = "dir:targets/jon"
@@ -131,7 +132,7 @@ COMMANDS = [
     *(["plan"], ["plan", "--json"], ["update", "--yes", "--json"], ["plan"], ["show", "jon"], ["show", "--json"]),
     *(["explain", "mail.relay.jon"], ["explain", "mail.relay.jon", "--json"], ["vars", "list", "--json"], ["check"]),
     *(["vars", "check"], ["vars", "recipients", "--json"], ["vars", "rotate", "jon/mail.double"], ["plan"]),
-    *(["update", "--yes"], ["vars", "get", "jon/mail.smtp/password"], ["services", "show", "mail", "--json"]),
+    *(["update", "--yes", "-v"], ["vars", "get", "jon/mail.smtp/password"], ["services", "show", "mail", "--json"]),
     *(["keys", "list"], ["inventory", "get", ""], ["vars", "prune", "--dry-run"], ["vars", "fix"]),
     *(["vars", "rotate", "jon/mail.smtp"], ["plan"], ["update", "--yes"], ["vars", "list"], ["vars", "recipients"]),
     *(["vars", "rotate", "jon/mail.smtp", "--update", "--yes"], ["vars", "export", "-o", "vars.age"], ["plan"]),
@@ -210,13 +211,23 @@ def test_modes_do_not_depend_on_the_umask(mail: Project, umask: int, monkeypatch
     before = os.umask(umask)
     try:
         create_identity(mail, "other")
-        subprocess.run(argv(mail, "update", "--yes"), check=True, capture_output=True)
-        subprocess.run(argv(mail, "inventory", "set", "meta.name", "x"), check=True, capture_output=True)
+        for words in (
+            *(["update", "--yes"], ["inventory", "set", "meta.name", "x"], ["vars", "rotate", "jon/mail.smtp"]),
+            *(["update", "--yes"], ["vars", "rotate", "jon/mail.smtp"], ["update", "--yes"]),
+            *(["keys", "add", "sam", SAM], ["vars", "fix"], ["keys", "remove", "sam"], ["vars", "fix"]),
+            ["vars", "export", "-o", str(mail.root / "vars.age")],
+        ):
+            subprocess.run(argv(mail, *words), check=True, capture_output=True)
     finally:
         os.umask(before)
     modes = {path: path.stat().st_mode & 0o777 for path in mail.root.rglob("*") if not path.is_symlink()}
     assert {path for path, mode in modes.items() if mode & 0o022} == set()
-    assert {mode for path, mode in modes.items() if path.name == "secret" and path.is_relative_to(mail.vars)} == {0o600}
+    kept = {path: mode for path, mode in modes.items() if path.is_relative_to(mail.vars)}
+    assert {mode for path, mode in kept.items() if path.name == "secret"} == {0o600}
+    others = {path: mode for path, mode in kept.items() if path.is_file() and path.name != "secret"}
+    assert {path.name for path in others} == {"version", "recipients", "formerly", "machines"}
+    assert set(others.values()) == {0o644 & ~umask}
+    assert modes[mail.root / "vars.age"] == 0o600
     assert {
         mode for path, mode in modes.items() if path.is_relative_to(mail.root / "targets/jon/var/lib/rolecall/sealed")
     } <= {0o600, 0o700}
