@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -205,11 +207,35 @@ def test_what_binds_something_goes_along_only_when_that_is_said(made: Project) -
     assert v.pending(made).keys() == {ROOT, LEAF, PEER}
 
 
-def test_generate_leaves_waiting_what_waits(project: Project) -> None:
+def test_nor_is_it_replaced_by_what_a_person_brings(project: Project) -> None:
+    _backup(project)
+    name, file = "jon/backup.repokey", Path("vars.json")
+    text = json.dumps({"vars": {name: {"passphrase": {"text": "mine"}}}}).encode()
+    assert pipeline.set_var(project, None, name, {"": b"mine"})[0] == VarKey(
+        "jon", "backup.repokey"
+    )  # none is kept yet
+    v.discard(project)
+    pipeline.generate(project, None)
+    for bring in (
+        lambda **said: pipeline.set_var(project, None, name, {"": b"mine"}, **said),
+        lambda **said: pipeline.import_vars(project, None, text, file, **said),
+    ):
+        with pytest.raises(Faults, match="is not made anew: the repositories are encrypted with it"):
+            bring()
+        assert v.pending(project) == {}
+        bring(force=True)
+        assert len(v.discard(project)) == 1
+
+
+def _backup(project: Project) -> None:
     (project.root / "inventory.toml").write_text(
         "[machines]\njon = {}\nstore = {}\n[instances.backup.module]\nname = 'borgbackup'\n"
         "[instances.backup.roles]\nclient.machines.jon = {}\nserver.machines.store = {}\n"
     )
+
+
+def test_generate_leaves_waiting_what_waits(project: Project) -> None:
+    _backup(project)
     assert len(pipeline.generate(project, None)) == 2
     before = values(project)
     [rotated] = pipeline.rotate(project, None, ["jon/backup.repokey"], force=True)

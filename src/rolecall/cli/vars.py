@@ -211,8 +211,9 @@ def _update(invocation: Invocation, told: dict[str, list[object]], *, yes: bool)
 @vars_.command(name="set")
 @click.argument("key", shell_complete=completion.vars_)
 @click.argument("files", nargs=-1, metavar="[FILE=PATH]...")
+@click.option("--force", is_flag=True, help="Also where something is lost with the value that is kept.")
 @click.pass_obj
-def set_(invocation: Invocation, key: str, files: tuple[str, ...]) -> None:
+def set_(invocation: Invocation, key: str, files: tuple[str, ...], *, force: bool) -> None:
     """Bring the values of the var KEY yourself, such as a key that you have already; `-` is standard input.
 
     Without FILE=PATH you are asked for the one value of the var; or it is read from standard input, to the last byte.
@@ -232,7 +233,7 @@ def set_(invocation: Invocation, key: str, files: tuple[str, ...]) -> None:
         values[""] = click.prompt(key, hide_input=True, confirmation_prompt=True, err=True).encode()
     elif not files:
         values[""] = sys.stdin.buffer.read()
-    made = pipeline.set_var(invocation.project, invocation.lab, key, values)
+    made = pipeline.set_var(invocation.project, invocation.lab, key, values, force=force)
     _tell(invocation, "pending:", made, "nothing has changed")
 
 
@@ -255,8 +256,9 @@ def export(invocation: Invocation, keys: tuple[str, ...], *, to: tuple[str, ...]
 
 @vars_.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--force", is_flag=True, help="Also where something is lost with a value that is kept.")
 @click.pass_obj
-def import_(invocation: Invocation, file: Path) -> None:
+def import_(invocation: Invocation, file: Path, *, force: bool) -> None:
     """Bring the vars that FILE holds, of `vars export` or in the same form, encrypted or not; `-` is standard input.
 
     They wait for an update as those of `vars set` do. What the inventory does not ask for is left out.
@@ -264,7 +266,7 @@ def import_(invocation: Invocation, file: Path) -> None:
     from rolecall import pipeline  # noqa: PLC0415
 
     data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    done = pipeline.import_vars(invocation.project, invocation.lab, data, file)
+    done = pipeline.import_vars(invocation.project, invocation.lab, data, file, force=force)
     lines = [f"pending: {name}" for name in done.pending] + [f"already so: {name}" for name in done.same]
     lines += [f"left out, nothing asks for it: {name}" for name in done.unwanted]
     invocation.emit(done, "\n".join(lines) or "it holds no vars")

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, Where, fault, nearest
 from rolecall.model.vars import Anew, used
-from rolecall.pipeline.evaluation import Members, check
-from rolecall.pipeline.vars import made_anew
+from rolecall.pipeline.evaluation import check
+from rolecall.pipeline.vars import made_anew, require_unbound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rolecall.deploy.target import Lab
-    from rolecall.model.vars import Recipe, StoredVar, VarKey
+    from rolecall.model.vars import StoredVar
     from rolecall.project import Project
 
 _VERSION = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -77,7 +77,7 @@ def export_vars(project: Project, names: Sequence[str], to: Sequence[str]) -> by
     return var_store.encrypt_to(project, to, json.dumps({"vars": document}, indent=1).encode())
 
 
-def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path) -> Imported:
+def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path, *, force: bool = False) -> Imported:
     """Puts the vars of a document into the pending set, and makes the vars anew that read them.
 
     Args:
@@ -85,9 +85,11 @@ def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path) -> I
         lab: The project's lab while it is up.
         data: The document, encrypted or not.
         file: Where it comes from, for faults.
+        force: Whether vars that are kept are replaced even if something is lost with them.
 
     Raises:
-        Faults: When it is none; as `check`; when a var has other files than the inventory wants. Nothing is kept then.
+        Faults: When it is none; as `check` and `rotate`; when a var has other files than the inventory wants. Nothing
+            is kept then.
     """
     given, versions = _read(var_store.decrypt_file(project, data, file), file)
     found = check(project)
@@ -95,21 +97,11 @@ def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path) -> I
     stored = var_store.stored(project, [recipe.key for name, recipe in wanted.items() if name in given])
     same = {name for name in given if name in wanted and _is(stored.get(wanted[name].key), versions[name])}
     new = {name: wanted[name] for name in given if name in wanted and name not in same}
-    pending = _brought(project, found, lab, new, given, versions)
-    return Imported(tuple(map(str, pending)), tuple(sorted(same)), tuple(sorted(given.keys() - wanted.keys())))
-
-
-def _brought(
-    project: Project,
-    found: Members,
-    lab: Lab | None,
-    new: Mapping[str, Recipe],
-    given: Mapping[str, Mapping[str, bytes]],
-    versions: Mapping[str, Mapping[str, str]],
-) -> list[VarKey]:
+    require_unbound(project, new.values(), force=force)
     values = {recipe.key: given[name] for name, recipe in new.items()}
     known = {recipe.key: versions[name] for name, recipe in new.items()}
-    return made_anew(project, found, lab, Anew(given=values, versions=known)) if new else []
+    pending = made_anew(project, found, lab, Anew(given=values, versions=known, force=force)) if new else []
+    return Imported(tuple(map(str, pending)), tuple(sorted(same)), tuple(sorted(given.keys() - wanted.keys())))
 
 
 def _is(var: StoredVar | None, versions: Mapping[str, str]) -> bool:

@@ -97,8 +97,7 @@ def rotate(
     found = check(project)
     known = _named_recipes(found, names)
     wanted = {known[name].key: known[name] for name in names}
-    if not force and (bound := [recipe for recipe in wanted.values() if recipe.binds]):
-        raise Faults(spared(recipe) for recipe in bound)
+    require_unbound(project, wanted.values(), force=force)
     waiting, kept = var_store.look(project, wanted)
     advance = set() if at_once else {key for key, recipe in wanted.items() if recipe.accepted and key in kept}
     if not at_once and (late := [key for key in waiting if wanted[key].accepted and var_store.replaces(project, key)]):
@@ -108,6 +107,18 @@ def rotate(
         _require_updated(project, lab)
     made = made_anew(project, found, lab, Anew(wanted.keys() - advance, advance, force=force))
     return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0) for key in made]
+
+
+def require_unbound(project: Project, recipes: Iterable[Recipe], *, force: bool) -> None:
+    """Vars that are kept and bind something are replaced only when that is said.
+
+    Raises:
+        Faults: For each.
+    """
+    bound = [recipe for recipe in recipes if recipe.binds and not force]
+    _, kept = var_store.look(project, [recipe.key for recipe in bound])
+    if faults := [spared(recipe) for recipe in bound if recipe.key in kept]:
+        raise Faults(faults)
 
 
 def spared(recipe: Recipe) -> Fault:
@@ -140,7 +151,9 @@ def _require_updated(project: Project, lab: Lab | None) -> None:
         )
 
 
-def set_var(project: Project, lab: Lab | None, name: str, values: Mapping[str, bytes]) -> list[VarKey]:
+def set_var(
+    project: Project, lab: Lab | None, name: str, values: Mapping[str, bytes], *, force: bool = False
+) -> list[VarKey]:
     """Puts what a person brings into the pending set, and makes the vars anew that read it.
 
     Args:
@@ -148,6 +161,7 @@ def set_var(project: Project, lab: Lab | None, name: str, values: Mapping[str, b
         lab: The project's lab while it is up.
         name: The var, as for `rotate`.
         values: By file; "" stands for the only one that the var has. Others stay as they are.
+        force: Whether one that is kept is replaced even if something is lost with it.
 
     Returns:
         What is pending now and was not before.
@@ -162,7 +176,8 @@ def set_var(project: Project, lab: Lab | None, name: str, values: Mapping[str, b
     if unknown := [file for file in values if file not in files]:
         told = f"has no file {unknown[0]!r}" if unknown[0] else "has several files"
         raise fault(f"the var {name} {told}", hint=f"say each as FILE=PATH; files there are: {', '.join(files)}")
-    return made_anew(project, found, lab, Anew(given={recipe.key: values}))
+    require_unbound(project, [recipe], force=force)
+    return made_anew(project, found, lab, Anew(given={recipe.key: values}, force=force))
 
 
 def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]:
