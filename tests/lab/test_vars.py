@@ -176,7 +176,8 @@ def probed(desk: Desk, *words: str) -> tuple[dict[str, list[dict[str, object]]],
     with desk.begin("ssh", "jon", "--", PROBE) as probing:
         desk.on("jon", "timeout 30 sh -c 'until [ -s /root/probed ]; do sleep 0.1; done'")
         told = desk.json(*words)
-        desk.on("jon", "touch /root/end")
+        more = "n=$(wc -l </root/probed); until [ $(wc -l </root/probed) -ge $((n + 3)) ]; do sleep 0.1; done"
+        desk.on("jon", f"{more}; touch /root/end")  # what had begun before it ended has ended too
         probing.communicate(timeout=60)
     lines = desk.on("jon", "cat /root/probed").splitlines()
     print("\n".join(line for line in lines if line != "good"))  # noqa: T201 - shown where a test fails

@@ -111,6 +111,7 @@ ROLE = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=20,
     deadline=None,
