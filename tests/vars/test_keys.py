@@ -56,7 +56,11 @@ def test_an_identity_is_made_once_and_for_the_owner_alone(empty: Project, own_ho
     text = path.read_text()
     assert v.create_identity(empty, "me") == path
     assert path.read_text() == text
+    assert v.create_identity(empty, "other") == path  # it is an admin's already
     assert [admin.name for admin in v.admins(empty)] == ["me"]
+    public = (empty.keys / "me.pub").read_text()
+    with pytest.raises(Faults, match=r"this key is there already, as that of 'me'\n  at .*me\.pub"):
+        v.add_admin(empty, "again", public)
     assert text.split()[-1].startswith("AGE-SECRET-KEY-")
     assert len(make_one(empty).split(b"-")) >= 6
 

@@ -28,11 +28,11 @@ def create(invocation: Invocation, name: str) -> None:
     $ROLECALL_IDENTITY, ~/.config/rolecall/identity or ~/.ssh/id_ed25519, the first that exists. Keep a copy of it in
     a safe place: without it no secret can be read.
     """
-    from rolecall.vars import create_identity  # noqa: PLC0415 - commands import what they use: the others start faster
+    from rolecall.vars import admin_of, create_identity  # noqa: PLC0415 - commands import what they use: the others start faster
 
     project = invocation.project
     identity = create_identity(project, name)
-    public = project.keys / f"{name}.pub"
+    public = project.keys / f"{admin_of(project, identity)}.pub"
     invocation.emit(
         {"identity": str(identity), "publicKey": str(public)}, f"identity: {identity}\npublic key: {public}"
     )

@@ -4,7 +4,7 @@
 secret, `keys` and `recipients` say who can read that.
 """
 
-from rolecall.vars.keys import add_admin, admins, create_identity, remove_admin
+from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, remove_admin
 from rolecall.vars.layout import decrypt, look, pending, replaces, stored, stored_all
 from rolecall.vars.make import make, making, missing
 from rolecall.vars.recipients import Sealed, fix, known_to, left, note_machines, readable_by, sealed, wrong
@@ -14,6 +14,7 @@ from rolecall.vars.store import discard, knows, promote, prune, rename
 __all__ = [
     "Sealed",
     "add_admin",
+    "admin_of",
     "admins",
     "create_identity",
     "decrypt",

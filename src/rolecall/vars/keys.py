@@ -91,7 +91,7 @@ def add_admin(project: Project, name: str, public_key: str) -> Path:
         The file; it stays as it is when it holds that key already.
 
     Raises:
-        Faults: When the name or the key is unusable, or the name has another key.
+        Faults: When the name or the key is unusable, the name has another key, or the key another name.
     """
     if len(name) > NAME_LENGTH or not re.fullmatch(NAME_PATTERN, name):
         raise fault(f"{name!r} cannot name a key", hint=f"use up to {NAME_LENGTH} letters, digits, `_` and `-`")
@@ -107,6 +107,9 @@ def add_admin(project: Project, name: str, public_key: str) -> Path:
                 where=Where(project.keys / f"{name}.pub"),
                 hint=f"choose another name, or take the old one away with `rolecall keys remove {name}`",
             )
+        if admin.name != name and admin.public_key == key:
+            where = Where(project.keys / f"{admin.name}.pub")
+            raise fault(f"this key is there already, as that of {admin.name!r}", where=where)
     path = project.keys / f"{name}.pub"
     if not path.exists():
         _write_new(path, f"{public_key}\n", 0o644)
@@ -141,10 +144,10 @@ def identity_path() -> Path:
 
 
 def create_identity(project: Project, name: str) -> Path:
-    """Makes one's own identity if there is none, and one an admin of the project under this name.
+    """Makes one's own identity if there is none, and one an admin of the project; under this name, if under none yet.
 
     Returns:
-        The identity's path (mode 0600 when it was made); the public key is ``keys/NAME.pub``.
+        The identity's path (mode 0600 when it was made); its public key is under ``keys/``.
 
     Raises:
         Faults: When there is an identity that cannot be used, or the name is unusable or has another key.
@@ -156,8 +159,19 @@ def create_identity(project: Project, name: str) -> Path:
         identity = pyrage.x25519.Identity.generate()
         public_key = str(identity.to_public())
         _write_new(path, f"# public key: {public_key}\n{identity}\n", 0o600)
-    add_admin(project, name, public_key)
+    if not admin_of(project, path):
+        add_admin(project, name, public_key)
     return path
+
+
+def admin_of(project: Project, identity: Path) -> str:
+    """The name under which an identity's public key is an admin's; "" where it is none.
+
+    Raises:
+        Faults: When the identity cannot be used.
+    """
+    own = _public_key(identity)
+    return next((admin.name for admin in admins(project) if admin.public_key == own), "")
 
 
 def recipient(public_key: str, where: Where | None) -> Recipient | pyrage.plugin.Recipient:
