@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from contextlib import suppress
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,10 +21,11 @@ from rolecall.model.vars import Anew, NotDeclaredError, Recipe, StoredVar, VarFi
 from rolecall.service import Function, Passphrase
 from rolecall.service.contract import Service
 from rolecall.service.member import Host, Member, World
+from rolecall.vars import store
 from rolecall.vars.make import making
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
     from rolecall.project import Project
 
@@ -80,6 +86,49 @@ def test_until_it_is_promoted_nothing_has_happened(project: Project) -> None:
         assert v.stored_all(project) == before
         v.discard(project)
         assert run(project) == before
+
+
+class Mortal:
+    """The calls by which files come and go; the n-th kills."""
+
+    def __init__(self, lives: int, patch: pytest.MonkeyPatch) -> None:
+        self.lives = lives
+        for module, name in ((os, "rename"), (os, "mkdir"), (os, "unlink"), (os, "open"), (shutil, "copytree")):
+            patch.setattr(module, name, partial(self.call, getattr(module, name)))
+
+    def call(self, real: Callable[..., Any], *words: Any, **more: Any) -> Any:  # noqa: ANN401 - whatever it is
+        self.lives -= 1
+        if self.lives < 0:
+            raise KeyboardInterrupt
+        return real(*words, **more)
+
+
+@pytest.mark.slow
+def test_who_is_killed_at_any_move_of_a_step_leaves_it_done_or_not_begun(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(project)
+    for step in (1, 2, 0):
+        before = v.stored_all(project)[WORD]
+        snapshot = project.root.with_name(f"before {step}")
+        shutil.copytree(project.root, snapshot)
+        for lives in count():
+            shutil.rmtree(project.root)
+            shutil.copytree(snapshot, project.root)
+            with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+                mortal = Mortal(lives, patch)
+                v.promote(project, run(project, {WORD}))
+            with store.locked(project):
+                pass  # whoever comes next
+            now = v.stored_all(project)[WORD]
+            assert now == before or step_of(now) == step
+            secrets = [(WORD, name) for name in now]
+            assert len(v.decrypt(project, secrets)) == len(now)
+            v.promote(project, run(project, {WORD} if now == before else ()))
+            assert step_of(v.stored_all(project)[WORD]) == step
+            if mortal.lives >= 0:
+                break
+        assert lives > 20
 
 
 def test_at_once_ends_a_rotation(project: Project) -> None:
