@@ -83,6 +83,8 @@ def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]
     width = max(len(change.key.replace(":", " ", 1)) for change in first.changes) if first.changes else 0
     lines += [_change(change, min(width, 70)) for change in first.changes]
     lines += [f"  {unit.verb} {unit.name}" for unit in first.units]
+    if not first.changes and not first.units:
+        lines.append("  = all is there already; only how it is declared has changed")
     origins = sorted({origin for change in first.changes for origin in change.origins})
     lines += [f"  because of {origin} at {reasons[origin]}" for origin in origins if origin in reasons]
     if any(change.action == "remove" for change in first.changes):
