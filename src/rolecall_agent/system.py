@@ -12,9 +12,25 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from rolecall_agent.tree import Entry, Failure, Tree
+
+if TYPE_CHECKING:
+    from rolecall_agent.creds import Creds
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -180,6 +196,7 @@ class RealSystem(Tree):
         os.environ.update(ENVIRONMENT)
         self._packages: Dict[str, bool] = {}
         self._units: Dict[str, UnitState] = {}
+        self._sealing: Optional[Creds] = None
         self._expected: Tuple[Set[str], Set[str]] = (set(), set())
 
     # Owners
@@ -401,15 +418,17 @@ class RealSystem(Tree):
     # Secrets
 
     def seal(self, name: str, value: bytes) -> Optional[bytes]:
-        # To no PCR: a new firmware must not lock the machine out of its secrets.
-        status, credential = _creds(["encrypt", f"--name={name}", "--tpm2-pcrs=", "-", "-"], value)
-        return credential if status == 0 else None
+        return self._creds.seal(name, value)
 
     def unseal(self, name: str, credential: bytes) -> bytes:
-        status, value = _creds(["decrypt", f"--name={name}", "-", "-"], credential)
-        if status:
-            raise Failure(f"the secret {name} that is kept here cannot be opened (systemd-creds: status {status})")
-        return value
+        return self._creds.unseal(name, credential)
+
+    @property
+    def _creds(self) -> Creds:
+        from rolecall_agent.creds import Creds  # noqa: PLC0415 - as little as possible before the first answer
+
+        self._sealing = self._sealing or Creds()
+        return self._sealing
 
     def os_release(self) -> Dict[str, str]:
         for path in ("/etc/os-release", "/usr/lib/os-release"):
@@ -424,16 +443,6 @@ _VALIDATORS = (
     (r"/etc/sudoers(\Z|\.d/[^/]+\Z)", ["visudo", "-c", "-q", "-f"]),
     (r"/etc/nftables\.conf\Z", ["nft", "-c", "-f"]),
 )
-
-
-def _creds(words: Sequence[str], given: bytes) -> Tuple[int, bytes]:
-    """What systemd-creds(1) makes of bytes, and its status; 127 where there is none."""
-    if not _found("systemd-creds"):
-        return 127, b""
-    import subprocess  # noqa: PLC0415 - as little as possible before the first answer
-
-    done = subprocess.run(["systemd-creds", *words], input=given, capture_output=True, check=False)
-    return done.returncode, done.stdout
 
 
 def _found(program: str) -> bool:
