@@ -102,6 +102,15 @@ def test_a_role_that_goes_is_told_in_each_plan_until_a_new_value_is_made(mesh: P
     assert len(sealed) == 3  # the old value is not kept for a way back
 
 
+def test_of_many_the_first_are_told(new: Project) -> None:
+    more = "".join(f'more{n} = peer.var("more{n}", Passphrase(), scope="shared", deliver={{"passphrase": Delivery()}})\n'
+                   for n in range(9))  # fmt: skip
+    (new.modules / "mesh.py").write_text(MODULE + more)
+    call(new, "update", "--yes")
+    edit(new, GONE)
+    assert "shared/net.more6 and 2 more\n" in call(new, "plan")
+
+
 def test_a_machine_that_is_removed_names_what_it_had(mesh: Project) -> None:
     told = json.loads(call(mesh, "machines", "remove", "jon", "--own", "--json"))
     assert told["known"] == ["shared/net.common", "jon/net.disk", "jon/net.own"]

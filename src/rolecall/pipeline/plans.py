@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, str], None]
 
 
+SHOWN = 8  # vars that a machine has had; `vars recipients` tells of all
 EXPIRING = dt.timedelta(days=30)  # before its end a certificate is spoken of
 
 
@@ -143,7 +144,7 @@ def _left(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
     """A warning for each machine that has had secrets that it gets no longer, while others still use them."""
     there = {place: machines for place, machines in sent(evaluation).items() if place[0] not in evaluation.makes}
     for machine, keys in var_store.left(project, there).items():
-        names = ", ".join(map(str, keys))
+        names = ", ".join(map(str, keys[:SHOWN])) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
         hint = f"only new values take what it knows its worth: `rolecall vars rotate --known-to {machine}`"
         yield Fault(f"{machine} has had what it gets no longer, and may have kept it: {names}", hint=hint, warning=True)
 
