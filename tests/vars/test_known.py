@@ -103,8 +103,8 @@ def test_a_role_that_goes_is_told_in_each_plan_until_a_new_value_is_made(mesh: P
 
 
 def test_of_many_the_first_are_told(new: Project) -> None:
-    more = "".join(f'more{n} = peer.var("more{n}", Passphrase(), scope="shared", deliver={{"passphrase": Delivery()}})\n'
-                   for n in range(9))  # fmt: skip
+    line = 'more{0} = peer.var("more{0}", Passphrase(), scope="shared", deliver={{"passphrase": Delivery()}})\n'
+    more = "".join(map(line.format, range(9)))
     (new.modules / "mesh.py").write_text(MODULE + more)
     call(new, "update", "--yes")
     edit(new, GONE)
