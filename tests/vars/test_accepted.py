@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rolecall import vars as v
 from rolecall.cli import rolecall
@@ -176,6 +178,47 @@ def test_only_what_is_declared_so_has_several_values(project: Project) -> None:
     assert me.accepted(word)[1].secret.path == "/run/rolecall/secrets/web.word/.next/passphrase"
     with pytest.raises(NotDeclaredError, match="not declared as accepted"):
         me.accepted(plain)
+
+
+MOVES = st.lists(st.sampled_from(["advance", "at once", "update", "discard", "run"]), max_size=12)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(MOVES)
+def test_no_order_of_moves_leaves_a_gap(project: Project, moves: list[str]) -> None:
+    """In steps, what is used after an update was accepted before it, and what was used before is accepted after it."""
+    for folder in (project.vars, project.pending):
+        shutil.rmtree(folder, ignore_errors=True)
+    promoted(project)
+    at_once = False
+    for move in moves:
+        before = v.stored_all(project)
+        match move:
+            case "advance" | "at once":
+                waits = bool(v.pending(project))
+                run(project, **{"advance" if move == "advance" else "rotate": {WORD}})
+                at_once = move == "at once" or (at_once and waits)
+            case "discard":
+                v.discard(project)
+                at_once = False
+            case "update":
+                v.promote(project, run(project))
+                after = v.stored_all(project)
+                if not at_once:
+                    assert used(after[WORD])["passphrase"] in before[WORD].values()
+                    assert used(before[WORD])["passphrase"] in after[WORD].values()
+                at_once = False
+            case _:
+                run(project)
+        if move != "update":
+            assert v.stored_all(project) == before
+        for var in (v.stored_all(project), v.pending(project)):
+            for key, files in var.items():
+                secrets = [(key, name) for name, file in files.items() if file.secret]
+                assert len(v.decrypt(project, secrets, waiting=v.pending(project))) == len(secrets)
+    [word] = v.decrypt(project, [(WORD, "passphrase")]).values()
+    assert v.stored_all(project)[NOTE]["note"].public == word.decode()  # what is made from it is of the one in use
 
 
 # The whole way, on machines that are directories.
