@@ -80,7 +80,7 @@ def section(role: Role) -> Iterator[str]:
         yield ""
     for var in role.vars.values():
         files = ", ".join(f"`{file.name}` ({'secret' if file.secret else 'public'})" for file in var.generator.files)
-        yield f"- `{var.name}`: {files}{needed(var.needs)}"
+        yield f"- `{var.name}`: {'; '.join([files + needed(var.needs), *describe.traits(var)])}"
         yield from (f"  - asks `{prompt.name}`: {prompt.description}" for prompt in prompts_of(var.generator))
     for publisher in role.publishers:
         interface = publisher.interface

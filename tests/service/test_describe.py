@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from rolecall.service import AbsolutePath, CalendarEvent, NoSettings, Service, Settings
-from rolecall.service.describe import entries, machines, schema
+from rolecall.service import AbsolutePath, CalendarEvent, NoSettings, Passphrase, Service, Settings
+from rolecall.service.describe import entries, machines, schema, traits
 
 
 class Peer(Settings):
@@ -117,3 +117,14 @@ def test_descriptions() -> None:
 def test_machines(minimum: int, maximum: int | None, words: str) -> None:
     role = Service("s", description="").role("r", description="", minimum=minimum, maximum=maximum)
     assert machines(role) == words
+
+
+def test_what_is_special_about_a_var() -> None:
+    role = Service("x", description="X.").role("r", description="R.")
+    assert traits(role.var("plain", Passphrase())) == []
+    assert traits(role.var("one", Passphrase(), scope="shared", accepted=True, binds="much is lost")) == [
+        "one for all members",
+        "made anew without a gap",
+        "not made anew just like that: much is lost",
+    ]
+    assert traits(role.var("host", Passphrase(), scope="machine")) == ["one of a machine, for all instances"]

@@ -112,7 +112,7 @@ def _role_lines(role: Role[Any]) -> Iterator[str]:
     yield from _field_lines(role.settings)
     for var in role.vars.values():
         files = ", ".join(f"{file.name} ({'secret' if file.secret else 'public'})" for file in var.generator.files)
-        yield f"  makes {var.name}: {files}{_needs_text(var.needs)}"
+        yield f"  makes {var.name}: {'; '.join([files + _needs_text(var.needs), *describe.traits(var)])}"
         yield from (f"    asks {prompt.name}: {prompt.description}" for prompt in prompts_of(var.generator))
     for publisher in role.publishers:
         name, meaning = describe.interface_name(publisher.interface), describe.meaning(publisher.interface)

@@ -16,6 +16,7 @@ from rolecall.service.contract import Var
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from pydantic import BaseModel
     from pydantic.json_schema import JsonSchemaValue, JsonSchemaWarningKind
@@ -127,6 +128,15 @@ def named(needs: tuple[Need, ...]) -> list[str]:
     return [f"{need.role.name}.{need.name}" if isinstance(need, Var) else interface_name(need) for need in needs]
 
 
+def traits(var: Var[Any]) -> list[str]:
+    """What is special about a var, in words."""
+    scopes = {"machine": "one of a machine, for all instances", "shared": "one for all members"}
+    found = [scopes[var.scope]] if var.scope in scopes else []
+    found += ["made anew without a gap"] if var.accepted else []
+    found += [f"not made anew just like that: {var.binds}"] if var.binds else []
+    return found
+
+
 def _role(role: Role[Any]) -> dict[str, Any]:
     return {
         "description": role.description,
@@ -142,6 +152,15 @@ def _role(role: Role[Any]) -> dict[str, Any]:
             var.name: {prompt.name: prompt.description for prompt in prompts}
             for var in role.vars.values()
             if (prompts := prompts_of(var.generator))
+        },
+        "traits": {
+            var.name: {
+                "scope": var.scope,
+                "accepted": var.accepted,
+                "binds": var.binds,
+                "delivered": sorted(var.deliver),
+            }
+            for var in role.vars.values()
         },
         "needs": {var.name: named(var.needs) for var in role.vars.values() if var.needs},
         "exports": [
