@@ -17,6 +17,7 @@ from rolecall.errors import Fault, Faults, Where, fault, nearest, raised_at
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.service.contract import ContractError, Service, Var
 from rolecall.service.inputs import SHIPPED, entry_points, installed, offering, refer
+from rolecall.service.models import mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 OWN = "self"
+_STRICT = "see 'What settings can be' in docs/services.md: all that a person writes there is checked"
 _PACKAGE = "rolecall_project"  # the project's modules, as Python knows them: `from rolecall_project.dns import Zone`
 
 
@@ -174,6 +176,8 @@ def _verified(loaded: object, name: str, label: str) -> Service:
             line = f"{inspect.getsourcefile(model)}:{inspect.getsourcelines(model)[1]}"
             hint = "pydantic reads annotations when the program runs: import what they name, not for types alone"
             raise _unfit(f"{what} breaks the contract: {line}: {model.__name__}: {error.message}", hint) from None
+        if found := mistakes(model):
+            raise _unfit(f"{what} breaks the contract: {'; '.join(found)}", _STRICT)
     return loaded
 
 

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 class Settings(BaseModel):
     """Base of every role's settings: camelCase in the inventory, snake_case in Python; unknown names are refused."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        allow_inf_nan=False,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        strict=True,
+    )
 
 
 class Replace:
