@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.cli import output
 from rolecall.errors import fault
 from rolecall.project import Project, find_root
 
@@ -67,7 +68,7 @@ class Invocation:
             from pydantic_core import to_json  # noqa: PLC0415 - indents ten times as fast as json does
 
             text = to_json(document, indent=2).decode()
-        click.echo(text.rstrip("\n"))
+        output.write(text.rstrip("\n") + "\n")
 
 
 def ask(invocation: Invocation, question: str) -> None:
@@ -85,7 +86,7 @@ def ask(invocation: Invocation, question: str) -> None:
 def tell(faults: Iterable[Fault], *, as_json: bool) -> None:
     """Prints faults: as text to standard error, as one JSON document to standard output."""
     if as_json:
-        click.echo(json.dumps({"faults": [fault.as_json() for fault in faults]}, indent=2))
+        output.write(json.dumps({"faults": [fault.as_json() for fault in faults]}, indent=2) + "\n")
     else:
         for fault in faults:
             click.echo(str(_relative(fault)), err=True)

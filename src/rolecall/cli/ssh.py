@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli import completion, output
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -30,4 +30,5 @@ def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:
         raise fault(f"{machine} is the directory {target.root}: nobody can log in there")
     shell = ["sh", "-c", " ".join(command)]  # as ssh(1) itself: the words are joined and a shell reads them
     argv = target.command(shell if command else [])
-    os.execvp(argv[0], argv)  # noqa: S606 - no shell is what is wanted
+    with output.results():
+        os.execvp(argv[0], argv)  # noqa: S606 - no shell is what is wanted
