@@ -7,6 +7,7 @@ decides. What is no table, null too, ends what more general layers say at its pl
 
 The priorities of the Nix module system (nixpkgs lib/modules.nix) are honoured: conditions first, then priorities, of
 which the lowest number counts whatever its place, 100 being what is written without one, and of what is left the order.
+Around all settings of a layer they count for each setting; inside of another one, the inner priority counts.
 """
 
 from __future__ import annotations
@@ -121,17 +122,30 @@ def merge(
         record: Where it is written down, for every key path in the result, who said what about it.
     """
     notes = _Notes(problems, record)
-    kept = _kept([Statement(layer, (), layer.values) for layer in layers], (), kind, notes)
-    tables = [statement for statement in kept if isinstance(statement.value, dict)]
-    problems += [Malformed(each, "settings must be a table") for each in kept if not isinstance(each.value, dict)]
-    return _tables(tables, (), kind, notes)
+    tables: list[Statement] = []
+    for layer in layers:
+        for each in _bare(Statement(layer, (), layer.values), notes):
+            if isinstance(each.value, dict):
+                tables.append(each)
+            else:
+                problems.append(Malformed(each, "settings must be a table"))
+    return _tables(tables, (), kind, notes, pushed_down=True)
 
 
-def _tables(said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> dict[str, Any]:
+def _tables(
+    said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes, *, pushed_down: bool = False
+) -> dict[str, Any]:
+    """Merge tables by key.
+
+    Settings as a whole are not an option but a set of them, so a priority or order around them counts for each entry
+    (`pushDownProperties` in nixpkgs lib/modules.nix). Around a table inside of the settings it has counted already.
+    """
     by_key: dict[str, list[Statement]] = {}
-    for layer, keys, table, _, _ in said:
+    for layer, keys, table, priority, order in said:
+        if not pushed_down:
+            priority, order = DEFAULT_PRIORITY, DEFAULT_ORDER  # noqa: PLW2901 - from here on those of the entries
         for key, value in table.items():
-            by_key.setdefault(key, []).append(Statement(layer, (*keys, key), value))
+            by_key.setdefault(key, []).append(Statement(layer, (*keys, key), value, priority, order))
     merged = {}
     for key, stated in by_key.items():
         if len(stated) == 1 and notes.record is None and not isinstance(stated[0].value, dict | list):
