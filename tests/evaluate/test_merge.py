@@ -15,9 +15,11 @@ from rolecall.evaluate.merge import Conflict, Malformed, merge
 from rolecall.service import Settings, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rolecall.evaluate.merge import Problem, Record
+
+    Wrap = Callable[[int, object], dict[str, Any]]
 
 ROLE, TAG, MACHINE = range(3)
 YES, NO = True, False
@@ -140,6 +142,9 @@ def test_tags_that_disagree_are_a_conflict_unless_the_machine_decides(one: objec
 
 def test_true_is_not_one() -> None:
     assert len(problems_of({}, {"a": True}, {"a": 1}, {})) == 1
+    names = Kind([Chosen])  # whose lists are compared as a whole
+    assert len(problems_of({}, {"names": [True]}, {"names": [1]}, {}, kind=names)) == 1
+    assert len(problems_of({}, {"table": {"a": 1}}, {"table": {"a": 1.0}}, {}, kind=names)) == 1
 
 
 @given(SCALARS, SCALARS)
@@ -262,7 +267,7 @@ def test_what_stands_around_all_settings_counts_for_each(
 
 @given(TABLES, TABLES, TABLES, st.sampled_from([override, order]), st.sampled_from([10, 100, 1000]))
 def test_around_all_settings_is_around_each(
-    role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any], wrap: Any, number: int
+    role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any], wrap: Wrap, number: int
 ) -> None:
     each = {key: wrap(number, value) for key, value in tag.items()}
     assert merged(role, wrap(number, tag), machine) == merged(role, each, machine)

@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rolecall.model.equality import same
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -166,7 +168,7 @@ def _joined(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _No
         for each in kept:  # all of one rank; a single layer may give a list or table in parts
             if each is first or (form is not object and each.layer is first.layer and _form(each.value) is form):
                 parts.append(each)
-            elif type(each.value) is not type(first.value) or each.value != first.value:
+            elif not same(each.value, first.value):
                 notes.problems.append(Conflict(path, tuple(kept)))
                 break
         kept = parts
@@ -236,7 +238,7 @@ def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence
     for statement in said:
         own = _kept([each for each in naming if each.layer is statement.layer], path, None, silent)
         current = own[-1].value if own else current
-        if current is None or current in names:
+        if current is None or any(same(current, name) for name in names):
             kept.append(statement)
     return kept
 
