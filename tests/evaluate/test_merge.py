@@ -15,9 +15,11 @@ from rolecall.evaluate.merge import Conflict, Malformed, merge
 from rolecall.service import Settings, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rolecall.evaluate.merge import Problem, Record
+
+    Wrap = Callable[[int, object], dict[str, Any]]
 
 ROLE, TAG, MACHINE = range(3)
 YES, NO = True, False
@@ -140,6 +142,9 @@ def test_tags_that_disagree_are_a_conflict_unless_the_machine_decides(one: objec
 
 def test_true_is_not_one() -> None:
     assert len(problems_of({}, {"a": True}, {"a": 1}, {})) == 1
+    names = Kind([Chosen])  # whose lists are compared as a whole
+    assert len(problems_of({}, {"names": [True]}, {"names": [1]}, {}, kind=names)) == 1
+    assert len(problems_of({}, {"table": {"a": 1}}, {"table": {"a": 1.0}}, {}, kind=names)) == 1
 
 
 @given(SCALARS, SCALARS)
@@ -233,8 +238,39 @@ def test_items_of_lists_are_unwrapped() -> None:
 
 
 def test_the_settings_as_a_whole_can_have_a_priority_or_condition() -> None:
-    assert merged(override(50, {"a": 1}), {"a": 2, "b": 3}) == {"a": 1}
+    assert merged(override(50, {"a": 1}), {"a": 2, "b": 3}) == {"a": 1, "b": 3}
     assert merged({"a": 1}, only_if(NO, {"a": 2})) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("role", "machine", "result"),
+    [
+        # As Clan's own evaluator has it; each of these lost a value once.
+        ({}, override(1000, {"peers": 5}), {"peers": 5}),
+        (override(1000, {"flag": True}), {"count": 6}, {"flag": True, "count": 6}),
+        ({"flag": True}, override(50, {"count": 2}), {"flag": True, "count": 2}),
+        ({"a": 1, "b": 1}, override(1000, {"a": 2, "c": 2}), {"a": 1, "b": 1, "c": 2}),
+        ({"a": [1]}, order(500, {"a": [2], "b": [2]}), {"a": [2, 1], "b": [2]}),
+        ({"a": 1}, several(override(1000, {"a": 2}), {"b": 2}), {"a": 1, "b": 2}),
+        ({"a": 1}, override(50, only_if(NO, {"a": 2})), {"a": 1}),
+        # The inner of two priorities counts.
+        ({"a": 1, "b": 1}, override(50, {"a": override(1000, 2), "b": 2}), {"a": 1, "b": 2}),
+        # A table inside of the settings is one value: its priority counts for it as a whole.
+        ({"t": {"a": 1}}, {"t": override(50, {"b": 2})}, {"t": {"b": 2}}),
+    ],
+)
+def test_what_stands_around_all_settings_counts_for_each(
+    role: dict[str, Any], machine: dict[str, Any], result: dict[str, Any]
+) -> None:
+    assert merged(role, machine) == result
+
+
+@given(TABLES, TABLES, TABLES, st.sampled_from([override, order]), st.sampled_from([10, 100, 1000]))
+def test_around_all_settings_is_around_each(
+    role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any], wrap: Wrap, number: int
+) -> None:
+    each = {key: wrap(number, value) for key, value in tag.items()}
+    assert merged(role, wrap(number, tag), machine) == merged(role, each, machine)
 
 
 @given(LISTS, LISTS, LISTS, LISTS)

@@ -7,12 +7,15 @@ decides. What is no table, null too, ends what more general layers say at its pl
 
 The priorities of the Nix module system (nixpkgs lib/modules.nix) are honoured: conditions first, then priorities, of
 which the lowest number counts whatever its place, 100 being what is written without one, and of what is left the order.
+Around all settings of a layer they count for each setting; inside of another one, the inner priority counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rolecall.model.equality import same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -121,17 +124,30 @@ def merge(
         record: Where it is written down, for every key path in the result, who said what about it.
     """
     notes = _Notes(problems, record)
-    kept = _kept([Statement(layer, (), layer.values) for layer in layers], (), kind, notes)
-    tables = [statement for statement in kept if isinstance(statement.value, dict)]
-    problems += [Malformed(each, "settings must be a table") for each in kept if not isinstance(each.value, dict)]
-    return _tables(tables, (), kind, notes)
+    tables: list[Statement] = []
+    for layer in layers:
+        for each in _bare(Statement(layer, (), layer.values), notes):
+            if isinstance(each.value, dict):
+                tables.append(each)
+            else:
+                problems.append(Malformed(each, "settings must be a table"))
+    return _tables(tables, (), kind, notes, pushed_down=True)
 
 
-def _tables(said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> dict[str, Any]:
+def _tables(
+    said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes, *, pushed_down: bool = False
+) -> dict[str, Any]:
+    """Merge tables by key.
+
+    Settings as a whole are not an option but a set of them, so a priority or order around them counts for each entry
+    (`pushDownProperties` in nixpkgs lib/modules.nix). Around a table inside of the settings it has counted already.
+    """
     by_key: dict[str, list[Statement]] = {}
-    for layer, keys, table, _, _ in said:
+    for layer, keys, table, priority, order in said:
+        if not pushed_down:
+            priority, order = DEFAULT_PRIORITY, DEFAULT_ORDER  # noqa: PLW2901 - from here on those of the entries
         for key, value in table.items():
-            by_key.setdefault(key, []).append(Statement(layer, (*keys, key), value))
+            by_key.setdefault(key, []).append(Statement(layer, (*keys, key), value, priority, order))
     merged = {}
     for key, stated in by_key.items():
         if len(stated) == 1 and notes.record is None and not isinstance(stated[0].value, dict | list):
@@ -152,7 +168,7 @@ def _joined(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _No
         for each in kept:  # all of one rank; a single layer may give a list or table in parts
             if each is first or (form is not object and each.layer is first.layer and _form(each.value) is form):
                 parts.append(each)
-            elif type(each.value) is not type(first.value) or each.value != first.value:
+            elif not same(each.value, first.value):
                 notes.problems.append(Conflict(path, tuple(kept)))
                 break
         kept = parts
@@ -222,7 +238,7 @@ def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence
     for statement in said:
         own = _kept([each for each in naming if each.layer is statement.layer], path, None, silent)
         current = own[-1].value if own else current
-        if current is None or current in names:
+        if current is None or any(same(current, name) for name in names):
             kept.append(statement)
     return kept
 

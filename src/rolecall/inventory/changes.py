@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,11 +77,6 @@ def nested(keys: Keys, value: Any) -> Any:  # noqa: ANN401 - as above
     for key in reversed(keys):
         value = {key: value}
     return value
-
-
-def same(one: object, other: object) -> bool:
-    """Whether data is the same to the last type (``1``, ``1.0`` and ``true`` are not); the order of keys is free."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN401 - as above

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ from rolecall.inventory import files
 from rolecall.inventory.comments import comments
 from rolecall.inventory.locate import locate
 from rolecall.inventory.printing import printed
+from rolecall.model.equality import same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,16 +56,11 @@ def _verify(text: str, to: str, source: Source) -> None:
     except Faults as error:
         reason = error.faults[0].message
     else:
-        if again and (_exact(again.data), again.inputs) == (_exact(source.data), source.inputs):
+        if again and same([again.data, again.inputs], [source.data, source.inputs]):
             return
         reason = "it would not read the same"
     where = Where(source.file)
     raise fault(f"{to} cannot say what this inventory says: {reason}", where=where, hint="choose another notation")
-
-
-def _exact(data: object) -> str:
-    """Data to the last type: ``1``, ``1.0`` and ``true`` are three values."""
-    return json.dumps(data, sort_keys=True)
 
 
 def _nulls(value: object, keys: Keys) -> Iterator[Keys]:

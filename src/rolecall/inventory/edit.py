@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from rolecall import files as writing
 from rolecall.errors import Fault, Faults, Where, dotted, fault
 from rolecall.inventory import files
-from rolecall.inventory.changes import Unset, apply, find, has, same
+from rolecall.inventory.changes import Unset, apply, find, has
 from rolecall.inventory.data import merge
 from rolecall.inventory.load import join, read
 from rolecall.inventory.locate import locate
+from rolecall.model.equality import same
 from rolecall.model.inventory import Source
 
 if TYPE_CHECKING:
