@@ -283,7 +283,7 @@ class _Settings:
 
     def _said(self, path: Keys, statement: Statement, result: str) -> Iterator[Said]:
         """A statement, after those of other sources that it hides."""
-        layer, keys, value, priority, order = statement
+        layer, keys, value, priority, order, _ = statement
         kind = self.kind.at(path)
         at = (*self.at, *layer.at, *keys)
         who = _who(layer)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rolecall.service.member import Question
     from rolecall.service.registry import Registry
 
+_WRAPPER = 'write it as the Nix module system does; or put plain data into `{ _type = "literal", content = … }`'
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -255,7 +257,7 @@ def _problem(problem: Problem, where: Where) -> Fault:
     first = problem.statement if isinstance(problem, Malformed) else problem.statements[0]
     at = (*where.keys, *first.layer.at, *first.keys)
     if isinstance(problem, Malformed):
-        return Fault(problem.problem, Where(keys=at), "write it as the Nix module system does")
+        return Fault(problem.problem, Where(keys=at), _WRAPPER)
     about = f"about {dotted(problem.keys)}"
     if len(problem.layers) == 1:
         return Fault(f"two values that differ {about}", Where(keys=at), "keep one of them, or give one a priority")
