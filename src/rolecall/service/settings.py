@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -39,6 +39,10 @@ class Replace:
 
 replace: Final = Replace()
 """``exclude: Annotated[list[str], replace] = []``: who speaks of it more specifically says all of it."""
+
+
+FreeForm = dict[str, JsonValue]
+"""A table whose keys and values nobody has to know beforehand: whatever the inventory's notation can write."""
 
 
 class AbsolutePath(str):
