@@ -163,6 +163,12 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     return f"{what} there are: {shown}"
 
 
+def listed(names: Sequence[str], *, most: int = 4) -> str:
+    """Return names as a person says them: ``a``, ``a and b``, ``a, b, c and 7 more``."""
+    shown = list(names) if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
 def sentences(*hints: str) -> str:
     """Several hints as one text: each but the last ends as a sentence does."""
     return " ".join(hint if hint.endswith(("?", ".")) else f"{hint}." for hint in hints[:-1]) + f" {hints[-1]}"
