@@ -22,10 +22,10 @@ from rolecall.model.vars import STEPS, step_of, used, validity_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
-    check,
     evaluate,
     evaluate_some,
     placed,
+    sound,
 )
 from rolecall.pipeline.views import target
 
@@ -81,7 +81,7 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         Faults: As `evaluate`; also when it is not said how a machine with anything to do is reached.
     """
     if only:
-        check(project)  # the rest may concern them too, as a peer that is missing
+        sound(project)  # the rest may concern them too, as a peer that is missing
         evaluation = evaluate_some(project, lab, only)
     else:
         evaluation = evaluate(project, lab)
