@@ -170,6 +170,9 @@ hint: name a path, such as machines.jon.tags"""),
 error: this would change the inventory as a whole
 hint: name a path, such as machines.jon.tags"""),
     (set_("machines.jon.description", None), True, """\
+error: null says nothing at machines.jon.description
+hint: write a value, or remove the key: `rolecall inventory unset machines.jon.description`"""),
+    (set_("instances.i.roles.r.settings.limit", None), True, """\
 error: this change has to be made by hand
   at inventory.toml
 hint: it is written in a way that only people understand; open inventory.toml, and change it there"""),

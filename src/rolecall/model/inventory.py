@@ -16,7 +16,6 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
-    model_validator,
 )
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
@@ -40,19 +39,10 @@ Name = Annotated[
 class Table(BaseModel):
     """A table of the inventory: camelCase in files, unknown keys refused, values never changed afterwards.
 
-    Null says nothing: YAML reads ``jon:`` as null where Nix and TOML write ``jon = {}``.
+    Keys without a value are not here any more (see `rolecall.inventory.nulls`).
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: object) -> object:
-        if value is None:
-            return {}
-        if isinstance(value, dict) and None in value.values():
-            return {key: each for key, each in value.items() if each is not None}
-        return value
 
 
 RawSettings = dict[str, Any]
@@ -215,9 +205,10 @@ class Source:
         prefix: Keys inside the file under which the inventory stands, e.g. ``("clan", "inventory")``.
         data: The inventory part of it, JSON-compatible.
         inputs: What the file says of where inputs come from: a name to a URL or a distribution.
+        empty: Key paths in `data` whose null is a key with nothing behind it, where the notation tells that (YAML).
     """
 
-    __slots__ = ("data", "file", "inputs", "prefix")
+    __slots__ = ("data", "empty", "file", "inputs", "prefix")
 
     def __init__(
         self,
@@ -225,11 +216,13 @@ class Source:
         data: Mapping[str, Any],
         prefix: tuple[str, ...] = (),
         inputs: Mapping[str, str] | None = None,
+        empty: tuple[tuple[str | int, ...], ...] = (),
     ) -> None:
         self.file = file
         self.prefix = prefix
         self.data = data
         self.inputs = inputs or {}
+        self.empty = empty
 
 
 class Loaded:
