@@ -47,6 +47,12 @@ def named(value: object) -> str:
     return words.get(type(value)) or f"a Python {shown(type(value).__name__, quote='')}"
 
 
+def once(name: object) -> str:
+    """Return what to do about a key that is set twice."""
+    more = "; a tag with settings is an entry of a table: `tags.NAME.settings`" if name == "tags" else ""
+    return f"remove one of the two{more}"
+
+
 def check(data: object) -> list[Fault]:
     """What in ``data`` could not stand in a JSON file: other types, keys that are no texts, endless or huge data."""
     faults: list[Fault] = []
@@ -78,6 +84,8 @@ def check(data: object) -> list[Fault]:
 def _problem(value: object) -> str:
     """Why a value that is neither list nor table is no data, or ""."""
     if isinstance(value, str):
+        if "\0" in value:
+            return "a text with a NUL character"
         return "" if _encodable(value) else "a text with half a surrogate pair"
     if value is None or isinstance(value, bool):
         return ""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Faults, fault
-from rolecall.inventory import files, nulls, shape, tags
+from rolecall.inventory import files, names, nulls, shape, tags
 from rolecall.inventory.data import merge
 from rolecall.inventory.locate import locate
 from rolecall.model.inventory import Loaded, Source
@@ -75,7 +75,7 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
         found += _located(empty, [source])
     inventory, unfit = shape.inventory(data)
     tagged, odd = tags.members(inventory)
-    found += [*unfit, *odd]
+    found += [*unfit, *odd, *names.alike(inventory)]
     faults = tuple(_located((fault for fault in found if not fault.warning), sources))
     warnings = tuple(fault for fault in found if fault.warning)
     return Loaded(inventory, tuple(sources), tagged, warnings), faults
@@ -85,8 +85,8 @@ def _folders(project: Project) -> list[Source]:
     """The machines that are declared by having a folder, as the most general source."""
     if not project.machines.is_dir():
         return []
-    names = sorted(path.name for path in project.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
-    return [Source(project.machines, {"machines": {name: {} for name in names}})] if names else []
+    found = sorted(path.name for path in project.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
+    return [Source(project.machines, {"machines": {name: {} for name in found}})] if found else []
 
 
 def _located(faults: Iterable[Fault], sources: Sequence[Source]) -> list[Fault]:

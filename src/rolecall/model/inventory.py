@@ -35,6 +35,10 @@ Name = Annotated[
     WithJsonSchema({"type": "string", "format": "name", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}),
 ]
 
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN_PATTERN = rf"^{_LABEL}(\.{_LABEL})*$"
+DOMAIN_LENGTH = 253 - NAME_LENGTH - 1  # NAME.DOMAIN is a host name of at most 253 characters (RFC 1035, 2.3.4)
+
 
 class Table(BaseModel):
     """A table of the inventory: camelCase in files, unknown keys refused, values never changed afterwards.
@@ -53,7 +57,12 @@ class Meta(Table):
 
     name: str = Field("", description="What the project is called.")
     description: str = Field("", description="One sentence for people.")
-    domain: str = Field("", description="Machines call one another `NAME.DOMAIN`; without one, `NAME`.")
+    domain: str = Field(
+        "",
+        pattern=DOMAIN_PATTERN,
+        max_length=DOMAIN_LENGTH,
+        description="Machines call one another `NAME.DOMAIN`; without one, `NAME`.",
+    )
 
 
 class Deploy(Table):
@@ -94,9 +103,10 @@ class Machine(Table):
 class Module(Table):
     """Where an instance's service comes from."""
 
-    name: str | None = Field(None, description="The service; left out, the instance's own name.")
+    name: str | None = Field(None, min_length=1, description="The service; left out, the instance's own name.")
     input: str | None = Field(
         None,
+        min_length=1,
         description='Left out, `"rolecall"` or `"clan-core"`: a shipped service; `"self"`: one of the project\'s '
         "`modules/`; else the name of an installed distribution, or an alias under `inputs`.",
     )

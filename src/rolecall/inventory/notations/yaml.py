@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import DEPTH, shown, syntax_fault
+from rolecall.inventory.data import DEPTH, once, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read(text: str, file: Path) -> Source:
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         message = " ".join(part for part in (error.context, error.problem) if part).split("\n")[0]
         if twice := re.search(r'found duplicate key "(.*?)" with value', message):
-            raise syntax_fault(f"{shown(twice[1])} is set twice", line, column, hint="remove one of the two") from None
+            raise syntax_fault(f"{shown(twice[1])} is set twice", line, column, hint=once(twice[1])) from None
         raise syntax_fault(f"YAML: {message}", line, column, hint=_hint(message)) from None
     except RecursionError:
         raise
@@ -112,6 +112,10 @@ def _hint(message: str) -> str:
         return "YAML is indented with spaces, never with tabs"
     if "could not determine a constructor" in message:
         return "remove the tag (`!…`); an inventory is plain data"
+    if alias := re.match(r"found undefined alias '(.*)'|while scanning an alias expected", message):
+        return f'`*` begins an alias; put a text that starts with it in quotes: "*{alias[1] or ""}"'
+    if starts := re.search(r"found character '([@`%])' that cannot start any token", message):
+        return f"put a text that starts with `{starts[1]}` in quotes"
     if "mapping values are not allowed here" in message:
         return "check the indentation of this line and of the one above; a text with `: ` stands in quotes"
     return ""
