@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
 from rolecall.service.calendar import is_calendar_event
+from rolecall.service.hosts import is_host_address
 from rolecall_agent.resources.checks import DefinitionError, absolute_path
 
 if TYPE_CHECKING:
@@ -137,3 +138,15 @@ CalendarEvent = Annotated[
     str, AfterValidator(_calendar_event), WithJsonSchema({"type": "string", "format": "calendar-event"})
 ]
 """A time that recurs, as systemd.time(7) writes it."""
+
+
+def _host_address(text: str) -> str:
+    if is_host_address(text):
+        return text
+    raise PydanticCustomError("host_address", "is not a host name or an IP address; a port does not belong to it")
+
+
+HostAddress = Annotated[
+    str, AfterValidator(_host_address), WithJsonSchema({"type": "string", "format": "host-address", "minLength": 1})
+]
+"""A host name or an IP address."""
