@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, Discriminator, RootModel
 from pydantic.fields import FieldInfo
 
-from rolecall.service.settings import Replace, SecretRef
+from rolecall.service.settings import Merging, SecretRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -86,9 +86,9 @@ class Kind:
         return any(SecretRef in kind.options for kind in self._all())
 
     @cached_property
-    def replaces(self) -> bool:
-        """Whether its author chose that the more specific layer replaces what others say, instead of joining it."""
-        return any(isinstance(mark, Replace) for mark in self.marks)
+    def merging(self) -> Merging:
+        """How its author chose that the values of several layers become one."""
+        return next((mark for mark in self.marks if isinstance(mark, Merging)), Merging.JOIN)
 
     @cached_property
     def tag(self) -> str | None:
@@ -110,7 +110,7 @@ class Kind:
     @cached_property
     def guides(self) -> bool:
         """Whether merging must know this kind: here or anywhere below it goes another way than it usually does."""
-        return any(kind.replaces or kind.varies or kind.tag for kind in self._all())
+        return any(kind.merging != Merging.JOIN or kind.varies or kind.tag for kind in self._all())
 
     def at(self, keys: Sequence[str | int]) -> Kind:
         """The kind at a path in settings of this kind; one without options where nothing is known of it."""
