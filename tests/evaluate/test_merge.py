@@ -369,6 +369,8 @@ class Chosen(Settings):
     places: dict[str, Place]
     untold: Local | Remote | list[str]
     children: dict[str, Chosen]
+    pair: tuple[int, int]
+    numbers: tuple[int, ...] | None
     once: Annotated[list[str | int | bool | dict[str, int]], unique]
     text: Annotated[str, lines] | None
     texts: dict[str, Annotated[str, lines]]
@@ -420,6 +422,10 @@ A, B = {"a": 1}, {"a": 2}
         # Without a tag nothing tells which kind the general one meant.
         ({"untold": {**LOCAL, "port": 1}}, {}, {"untold": {"folder": "f"}}, {"untold": {"folder": "f"}}),
         ({"untold": ["a"]}, {}, {"untold": ["b"]}, {"untold": ["a", "b"]}),
+        # A list of fixed length is one value.
+        ({"pair": [1, 2]}, {}, {"pair": [3, 4]}, {"pair": [3, 4]}),
+        ({"pair": override(50, [1, 2])}, {}, {"pair": [3, 4]}, {"pair": [1, 2]}),
+        ({"numbers": [1, 2]}, {}, {"numbers": [3, 4]}, {"numbers": [1, 2, 3, 4]}),
         # Of equal items the first is kept.
         ({"once": ["a", "b"]}, {"once": ["b", "c"]}, {"once": ["a", "d"]}, {"once": ["a", "b", "c", "d"]}),
         ({"once": ["a", "a"]}, {}, {}, {"once": ["a"]}),

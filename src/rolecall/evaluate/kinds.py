@@ -87,8 +87,9 @@ class Kind:
 
     @cached_property
     def merging(self) -> Merging:
-        """How its author chose that the values of several layers become one."""
-        return next((mark for mark in self.marks if isinstance(mark, Merging)), Merging.JOIN)
+        """How the values of several layers become one: as its author chose, and a list of fixed length is replaced."""
+        usual = Merging.REPLACE if any(map(_is_fixed, self.options)) else Merging.JOIN
+        return next((mark for mark in self.marks if isinstance(mark, Merging)), usual)
 
     @cached_property
     def tag(self) -> str | None:
@@ -155,6 +156,12 @@ def _items(option: object) -> list[object]:
     """What may stand inside a type such as ``list[T]`` or ``dict[str, T]``."""
     arguments = [argument for argument in get_args(option) if argument is not ...]
     return arguments[1:] if _is_table(option) else arguments if isinstance(get_origin(option), type) else []
+
+
+def _is_fixed(option: object) -> bool:
+    """Whether an option is a tuple whose length is fixed."""
+    kind = get_origin(option) or option
+    return isinstance(kind, type) and issubclass(kind, tuple) and kind is not option and ... not in get_args(option)
 
 
 def _is_table(option: object) -> bool:
