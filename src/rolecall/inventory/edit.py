@@ -279,8 +279,9 @@ def tools(project: Project, loaded: Loaded) -> Source:
 def set_elsewhere(loaded: Loaded, target: Path, keys: Keys) -> Faults:
     """A fault for what another file than the one to be written says at or around a key path."""
     others = [source for source in loaded.sources if source.file != target]
-    speaking = [source for source in others if has(source.data, keys)]
-    return said_by((speaking or others)[-1], keys)
+    source = next((source for source in reversed(others) if has(source.data, keys)), others[-1])
+    depth = next(depth for depth in range(len(keys), -1, -1) if has(source.data, keys[:depth]))
+    return said_by(source, keys[:depth] or keys)
 
 
 def said_by(source: Source, keys: Keys) -> Faults:
