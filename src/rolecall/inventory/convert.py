@@ -40,7 +40,7 @@ def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
     if faults := [locate(each, [source]) for each in wrong if not each.warning]:
         raise Faults(faults)
     data = settled if to == "toml" else dict(source.data)
-    bare = dict.fromkeys(keys for keys in (*said.above, *said.behind) if not has(data, keys))
+    bare = {keys: None for keys in (*said.above, *said.behind) if has(source.data, keys) and not has(data, keys)}
     if source.inputs:
         data = {"inputs": {name: {"url": url} for name, url in source.inputs.items()}, "inventory": data}
         said = said.below("inventory")
