@@ -163,6 +163,11 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     return f"{what} there are: {shown}"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: ``"1 machine"``, ``"2 machines"``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def sentences(*hints: str) -> str:
     """Several hints as one text: each but the last ends as a sentence does."""
     return " ".join(hint if hint.endswith(("?", ".")) else f"{hint}." for hint in hints[:-1]) + f" {hints[-1]}"
