@@ -170,6 +170,9 @@ hint: name a path, such as machines.jon.tags"""),
 error: this would change the inventory as a whole
 hint: name a path, such as machines.jon.tags"""),
     (set_("machines.jon.description", None), True, """\
+error: null says nothing at machines.jon.description
+hint: write a value, or remove the key: `rolecall inventory unset machines.jon.description`"""),
+    (set_("instances.i.roles.r.settings.limit", None), True, """\
 error: this change has to be made by hand
   at inventory.toml
 hint: it is written in a way that only people understand; open inventory.toml, and change it there"""),
@@ -313,3 +316,11 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
         writer.join()
         assert get(Project(tmp_path), ("machines",))[0] == before
         edit(Project(tmp_path), lambda _, round_=round_: [set_("meta.name", f"{round_}")], own=True)  # type: ignore[misc] # no lock is left
+
+
+def test_what_another_file_says_around_a_place(tmp_path: Path) -> None:
+    settings = "instances.i.roles.r.settings"
+    (tmp_path / "inventory.nix").write_text(f"{{ lib, ... }}: {{ {settings} = lib.mkDefault {{ a = 1; }}; }}\n")
+    with pytest.raises(Faults, match=f"^error: inventory.nix sets {settings}\n  at .*inventory.nix:1:37 {settings}\n"):
+        edit(Project(tmp_path), lambda _: [set_(f"{settings}.b", 2)])
+    assert not (tmp_path / "inventory.json").exists()

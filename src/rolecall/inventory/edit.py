@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall import files as writing
 from rolecall.errors import Fault, Faults, Where, dotted, fault
-from rolecall.inventory import files
-from rolecall.inventory.changes import Unset, apply, find, has
+from rolecall.inventory import files, nulls
+from rolecall.inventory.changes import Set, Unset, apply, find, has, nested
 from rolecall.inventory.data import merge
 from rolecall.inventory.load import join, read
 from rolecall.inventory.locate import locate
@@ -105,6 +105,7 @@ def edit(
         loaded, faults = read(project)
         wanted = list(changes(loaded))
         target = _target(project, loaded, own=own)
+        refuse_nulls(wanted)
         whole = reduce(apply, wanted, said(loaded.sources))
         for change in wanted:
             if isinstance(change, Unset) and not has(target.data, change.keys):
@@ -115,6 +116,25 @@ def edit(
             raise set_elsewhere(loaded, target.file, wanted[0].keys)
         _, warnings = judged(loaded, faults, sources, judge)
         return write(project, [draft], warnings)
+
+
+def refuse_nulls(changes: Iterable[Change]) -> None:
+    """Refuse to write a key that would say nothing.
+
+    Raises:
+        Faults: For each null outside of settings.
+    """
+    faults = [
+        Fault(
+            f"null says nothing at {dotted(keys)}",
+            hint=f"write a value, or remove the key: `rolecall inventory unset {dotted(keys)}`",
+        )
+        for change in changes
+        if isinstance(change, Set)
+        for keys in nulls.unsaid(nested(change.keys, change.value))
+    ]
+    if faults:
+        raise Faults(faults)
 
 
 @contextmanager
@@ -228,8 +248,11 @@ def digest(project: Project) -> str:
 
 
 def said(sources: Iterable[Source]) -> Data:
-    """What files say together, as they write it."""
-    return reduce(merge, (dict(source.data) for source in sources), {})
+    """What files say together, without keys that say nothing."""
+    whole: Data = {}
+    for source in sources:
+        whole = merge(whole, nulls.settled(source)[0])
+    return whole
 
 
 def replaced(project: Project, loaded: Loaded, others: Iterable[Source]) -> list[Source]:
@@ -256,8 +279,9 @@ def tools(project: Project, loaded: Loaded) -> Source:
 def set_elsewhere(loaded: Loaded, target: Path, keys: Keys) -> Faults:
     """A fault for what another file than the one to be written says at or around a key path."""
     others = [source for source in loaded.sources if source.file != target]
-    speaking = [source for source in others if has(source.data, keys)]
-    return said_by((speaking or others)[-1], keys)
+    source = next((source for source in reversed(others) if has(source.data, keys)), others[-1])
+    depth = next(depth for depth in range(len(keys), -1, -1) if has(source.data, keys[:depth]))
+    return said_by(source, keys[:depth] or keys)
 
 
 def said_by(source: Source, keys: Keys) -> Faults:
