@@ -53,7 +53,7 @@ DATA = st.recursive(
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8"))
+    | st.text(st.characters(codec="utf-8", exclude_characters="\0"))
     | st.sampled_from(["order", "override", "literal"]),
     lambda below: (
         st.lists(below, max_size=3)

@@ -70,7 +70,7 @@ def results(function: Callable[[Any], Iterable[T]], argument: object, kinds: tup
     wanted = kinds[0].__name__ if len(kinds) == 1 else f"resources ({', '.join(kind.__name__ for kind in kinds)})"
     found = function(argument)
     given: object = found
-    if not isinstance(given, Iterable) or isinstance(given, str | bytes | dict):
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, dict, *kinds)):
         raise WrongResultError(f"returns {_named(found)}; it must yield {wanted}, or return a list", function)
     for value in found:
         if not isinstance(value, kinds):

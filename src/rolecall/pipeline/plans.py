@@ -17,6 +17,7 @@ from rolecall.deploy.fleet import Fleet, MachineUpdate
 from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
+from rolecall.evaluate.authors import calling
 from rolecall.model.plan import Plan, Report
 from rolecall.model.vars import STEPS, step_of, used, validity_of
 from rolecall.pipeline.evaluation import (
@@ -163,15 +164,17 @@ def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
     """A warning for each var that expires within `EXPIRING`, or whose last third has begun if that is later."""
     now = dt.datetime.now(dt.UTC)
     keys = {
-        var.key(instance, machine): var.generator
+        var.key(instance, machine): (var.generator, service, instance)
         for instance, service in evaluation.members.membership.services.items()
         for role in service.roles.values()
         for var in role.vars.values()
         if hasattr(var.generator, "validity")
         for machine in evaluation.members.membership.casts[instance][role.name].settings
     }
-    for key, generator in keys.items():
-        if validity := validity_of(generator, used(evaluation.world.vars[key])):
+    for key, (generator, service, instance) in keys.items():
+        with calling(service, f"the validity of {key}", instance):
+            validity = validity_of(generator, used(evaluation.world.vars[key]))
+        if validity:
             since, until = validity
             if until - now < min(EXPIRING, (until - since) / 3):
                 when = f"expires on {until:%Y-%m-%d}" if now < until else f"has expired on {until:%Y-%m-%d}"

@@ -383,6 +383,7 @@ def _require_generator(generator: object, what: str) -> None:
         or not all(callable(getattr(generator, method, None)) for method in ("generate", "view"))
     ):
         raise ContractError(f"{what} is made by {_named(generator)}, which is no generator (files, generate, view)")
+    _function(generator.generate, f"{what}: generate of {_named(generator)}")  # type: ignore[attr-defined]
     if len({file.name for file in files}) < len(files):
         raise ContractError(f"{what} has two files of one name")
     prompts = getattr(generator, "prompts", ())

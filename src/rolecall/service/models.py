@@ -26,12 +26,17 @@ class _Field(NamedTuple):
     def __str__(self) -> str:
         """``FILE:LINE: MODEL.FIELD``."""
         name = f"{self.model.__name__}.{self.name}" if self.name else self.model.__name__
-        try:
-            lines, first = inspect.getsourcelines(self.model)
-        except (OSError, TypeError):  # made by a program
-            return name
-        offset = next((n for n, line in enumerate(lines) if self.name and line.lstrip().startswith(f"{self.name}:")), 0)
-        return f"{inspect.getsourcefile(self.model)}:{first + offset}: {name}"
+        return ": ".join(filter(None, (declared_at(self.model, self.name), name)))
+
+
+def declared_at(model: type[BaseModel], field: str = "") -> str:
+    """Return ``FILE:LINE`` of a model, or of one of its fields; "" when a program made it."""
+    try:
+        lines, first = inspect.getsourcelines(model)
+    except (OSError, TypeError):
+        return ""
+    offset = next((number for number, line in enumerate(lines) if field and line.lstrip().startswith(f"{field}:")), 0)
+    return f"{inspect.getsourcefile(model)}:{first + offset}"
 
 
 def mistakes(model: type[BaseModel]) -> list[str]:

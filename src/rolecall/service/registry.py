@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 import shlex
 import sys
@@ -17,7 +16,7 @@ from rolecall.errors import Fault, Faults, Where, fault, nearest, raised_at
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.service.contract import ContractError, Service, Var
 from rolecall.service.inputs import SHIPPED, entry_points, installed, offering, refer
-from rolecall.service.models import mistakes
+from rolecall.service.models import declared_at, mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -183,9 +182,10 @@ def _verified(loaded: object, name: str, label: str) -> Service:
         try:
             model.model_rebuild()  # where annotations name what came later, or only for type checkers
         except PydanticUndefinedAnnotation as error:
-            line = f"{inspect.getsourcefile(model)}:{inspect.getsourcelines(model)[1]}"
             hint = "pydantic reads annotations when the program runs: import what they name, not for types alone"
-            raise _unfit(f"{what} breaks the contract: {line}: {model.__name__}: {error.message}", hint) from None
+            raise _unfit(
+                f"{what} breaks the contract: {declared_at(model)}: {model.__name__}: {error.message}", hint
+            ) from None
         if found := mistakes(model):
             raise _unfit(f"{what} breaks the contract: {'; '.join(found)}", _STRICT)
     return loaded
