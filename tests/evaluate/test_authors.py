@@ -43,7 +43,7 @@ a = {}
 module = { name = "mine", input = "self" }
 roles.one.machines.a = { settings.word = "y" }
 """
-RESOURCES = "resources (Package, Group, User, Directory, File, AuthorizedKey, Unit, Action)"
+RESOURCES = "resources such as File"
 CONFIGURE = "mine, x.one on a: "
 
 VIEW = """class V(Maker):

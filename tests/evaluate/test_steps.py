@@ -34,7 +34,7 @@ service = Service("mine", description="For tests.")
 one = service.role("one", description="One.")
 two = service.role("two", description="Two.")
 """
-RESOURCES = "resources (Package, Group, User, Directory, File, AuthorizedKey, Unit, Action)"
+RESOURCES = "resources such as File"
 INVENTORY = """
 [machines]
 a = {}

@@ -67,7 +67,7 @@ def _fault(service: Service, what: str, instance: str, problem: str, line: str, 
 
 def results(function: Callable[[Any], Iterable[T]], argument: object, kinds: tuple[type, ...]) -> Iterator[T]:
     """Yield what an author's function gives."""
-    wanted = kinds[0].__name__ if len(kinds) == 1 else f"resources ({', '.join(kind.__name__ for kind in kinds)})"
+    wanted = kinds[0].__name__ if len(kinds) == 1 else "resources such as File"
     found = function(argument)
     given: object = found
     if not isinstance(given, Iterable) or isinstance(given, (str, bytes, dict, *kinds)):
