@@ -188,8 +188,8 @@ class _Draft:
             else:
                 who = f"{origin} wants {resource.key} on {self.machine} in two different ways"
                 hint = (
-                    "its service yields two definitions of one thing; do two machines have the same key or name, "
-                    "or two settings the same value?"
+                    "give each machine a key, a name and settings of its own; if they have them, "
+                    "it is a fault of the service"
                 )
             if isinstance(resource, File) and any(part.path == resource.path for part in resource.secrets):
                 hint = (
