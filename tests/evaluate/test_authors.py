@@ -129,6 +129,7 @@ WHEN_RUN = [
         f"{CONFIGURE}check x: timeout must be a whole number of seconds, at least 1",
     ),
     ("@one.check\ndef f(me):\n    yield Check('x', ())", 3, f"{CONFIGURE}check x: a command without words"),
+    ("import sys\n@one.configure\ndef f(me):\n    sys.exit(3)", 4, f"{CONFIGURE}SystemExit: 3"),
     ("@one.exports(A)\ndef f(me):\n    yield 5", 3, f"{CONFIGURE}f yields an int; it must yield A"),
     ("@one.exports(A)\ndef f(me):\n    return A()", 1, f"{CONFIGURE}f returns an A; it must yield A, or return a list"),
     ("@one.exports(A)\ndef f(me):\n    yield A(text=5)", 3, f"{CONFIGURE}ValidationError: 1 validation error for A"),
@@ -167,6 +168,7 @@ OF_GENERATORS = [
     ("        return {'text': b'', 'more': b''}", 2, "made by Made, has more too many"),
     ("        return {'text': 'x'}", 2, "made by Made, has no bytes in text"),
     ("        return {'text': b'\\xff'}", 2, "made by Made, has a public text that is not UTF-8 text"),
+    ("        raise SystemExit", 3, "made by Made, failed with SystemExit"),
     ("        return {'text': context.none}", 3, "made by Made, failed with AttributeError"),
     ("        return {'text': context.inputs['k']}", 3, "made by Made, failed: this step reads the var 'k'"),
 ]
@@ -180,6 +182,11 @@ OF_SETTINGS = [
         "    @model_validator(mode='after')\n    def f(self):\n        return self.none",
         4,
         "mine, the settings of x.roles.two: AttributeError: 'T' object has no attribute 'none'",
+    ),
+    (
+        "    @field_validator('word')\n    @classmethod\n    def f(cls, word):\n        raise SystemExit(word)",
+        5,
+        "mine, the settings of x.roles.two: SystemExit: y",
     ),
     ("    n: int = Field(default_factory=lambda: 1 / 0)", 2, "mine, the settings of x.roles.two: ZeroDivisionError: "),
     (

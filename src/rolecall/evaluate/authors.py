@@ -54,7 +54,7 @@ def calling(service: Service, what: str, instance: str) -> Iterator[None]:
     except WrongResultError as error:
         hint = "this is a fault of the service, not of the inventory"
         raise _fault(service, what, instance, str(error), error.line, hint) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         kind = "" if isinstance(error, DefinitionError) else f"{type(error).__name__}: "
         hint = "a setting that the service cannot use, or a fault of the service itself"
         raise _fault(service, what, instance, f"{kind}{error}", raised_at(error), hint) from error

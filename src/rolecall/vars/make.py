@@ -394,7 +394,7 @@ def _generate(recipe: Recipe, context: Context) -> Values:
         ) from None
     except NotDeclaredError as error:
         raise fault(f"{what} failed: {error}", where=_line(raised_at(error)) or own) from None
-    except Exception as error:  # noqa: BLE001 - whatever an author's code raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's code raises
         # Its kind and place are told, not its words: those may quote a secret input.
         raise fault(f"{what} failed with {type(error).__name__}", where=_line(raised_at(error)) or own) from None
     if not isinstance(made, Mapping):
