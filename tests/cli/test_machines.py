@@ -54,7 +54,7 @@ def test_list(run: Run, project: Path) -> None:
         (["web", "--target-host", "a b"], "invalid target 'a b'\n  at machines.web.deploy.targetHost"),
         (["web", "--target-host", ""], "invalid target ''"),
         (["web", "--target-host", "dir:/"], "the target 'dir:/' contains this project"),
-        (["jon"], "the machine 'jon' is declared already"),
+        (["jon"], "machine 'jon' already exists"),
         (["../x"], "is no name of a machine"),
     ],
 )
