@@ -101,9 +101,10 @@ def refused(project: Project) -> str:
 )
 def test_two_instances_that_exclude_each_other(make_project: MakeProject, setting: str, *, without_vars: bool) -> None:
     project = make_project(inventory(**{setting: "y"}), mine=MODULE)
-    message = f"x.one and y.one want file:/etc/{setting} on a in different ways: content line 1 'y' and 'x'"
+    who, ways = ("x.one and y.one want", "different ways")
     if setting == "named":
-        message = f"mine wants file:/etc/{setting} on a in two different ways: content line 1 'y' and 'x'"
+        who, ways = ("mine (for x.one and y.one) wants", "two different ways")
+    message = f"{who} file:/etc/{setting} on a in {ways}: content line 1 'y' and 'x'"
     if without_vars:
         assert message in refused(project)
     else:

@@ -102,18 +102,22 @@ def test_a_table_inside_settings_is_strict_too(tmp_path: Path, classes: str, ann
         ),
         (
             "class S(Settings):\n    x: float = float('inf')\n",
-            "mine.py:11: S.x: the default inf holds a number that JSON does not have",
+            "mine.py:11: S.x: default=inf holds a number that JSON does not have",
+        ),
+        (
+            "class S(Settings):\n    x: float = Field(0, ge=float('-inf'))\n",
+            "mine.py:11: S.x: ge=-inf holds a number that JSON does not have",
         ),
         (
             "class S(Settings):\n    x: dict[str, list[Any]] = {'a': [1, float('nan')]}\n",
-            "mine.py:11: S.x: the default {'a': [1, nan]} holds a number that JSON does not have",
+            "mine.py:11: S.x: default={'a': [1, nan]} holds a number that JSON does not have",
         ),
         (
             (
                 "class I(Interface):\n    x: float = float('-inf')\nclass S(Settings): pass\n"
                 "service.role('e', description='').exports(I)(list)\n"
             ),
-            "mine.py:11: I.x: the default -inf holds a number that JSON does not have",
+            "mine.py:11: I.x: default=-inf holds a number that JSON does not have",
         ),
     ],
 )

@@ -78,11 +78,18 @@ class _Play(NamedTuple):
         """Who asks for what comes of it."""
         return f"{self.instance}.{self.role}" if self.role else self.service.name
 
+    @property
+    def who(self) -> str:
+        """The same, with the members behind it."""
+        members = " and ".join(f"{member.instance}.{member.role}" for member in self.members)
+        return self.origin if self.role else f"{self.origin} (for {members})"
+
 
 class _Part(NamedTuple):
     """What one play asks for; not all of it, where its code needs a var that is not made yet."""
 
     origin: str
+    who: str
     instance: str
     resources: list[Resource]
     checks: list[Check]
@@ -109,7 +116,7 @@ def _plays_by_machine(membership: Membership, world: World) -> dict[str, list[_P
 
 def _part(play: _Play) -> _Part:
     """Everything that one play asks for; its service's code runs here."""
-    part = _Part(play.origin, play.instance, [], [])
+    part = _Part(play.origin, play.who, play.instance, [], [])
     try:
         with calling(play.service, f"{play.origin} on {play.machine}", play.instance):
             _fill(part, play)
@@ -153,6 +160,7 @@ class _Draft:
         self.faults: list[Fault] = []
         self.resources: dict[str, Resource] = {}
         self.origins: dict[str, set[str]] = {}
+        self.who: dict[str, str] = {}  # by origin, in words
         self.instances: dict[str, str] = {}  # the first that asks for each resource
         self.checks: dict[str, Check] = {}
 
@@ -162,7 +170,8 @@ class _Draft:
         Raises:
             Faults: Where they exclude each other.
         """
-        for origin, instance, resources, checks, _ in parts:
+        for origin, who, instance, resources, checks, _ in parts:
+            self.who[origin] = who
             for resource in resources:
                 self._put(resource, origin, instance)
             for check in checks:
@@ -183,10 +192,11 @@ class _Draft:
         if present is not None and merged is None:
             origins = sorted(self.origins[resource.key] - {origin})
             if origins:
-                who = f"{' and '.join([*origins, origin])} want {resource.key} on {self.machine} in different ways"
+                names = " and ".join(self.who[each] for each in [*origins, origin])
+                who = f"{names} want {resource.key} on {self.machine} in different ways"
                 hint = _OTHERWISE
             else:
-                who = f"{origin} wants {resource.key} on {self.machine} in two different ways"
+                who = f"{self.who[origin]} wants {resource.key} on {self.machine} in two different ways"
                 hint = (
                     "give each machine a key, a name and settings of its own; if they have them, "
                     "it is a fault of the service"
@@ -227,7 +237,8 @@ class _Draft:
                 folder = folder.rpartition("/")[0]
 
     def _clash(self, key: str, other: Resource, what: str) -> None:
-        one, another = (f"{each} of {' and '.join(sorted(self.origins[each]))}" for each in (key, other.key))
+        names = (" and ".join(self.who[origin] for origin in sorted(self.origins[each])) for each in (key, other.key))
+        one, another = (f"{each} of {name}" for each, name in zip((key, other.key), names, strict=True))
         self._fault(f"{one} {what.format(another, self.machine)}", self.instances[other.key], _OTHERWISE)
 
 

@@ -76,8 +76,9 @@ def _parts(
 def _problem(part: Mapping[str, Any], field: _Field) -> str:
     """Return why a field of this type would let mistakes pass, or ""."""
     kind, cls = part.get("type"), part.get("cls") or part.get("function")
-    if kind == "default" and _is_no_json(part.get("default")):
-        return f"the default {part['default']!r} holds a number that JSON does not have"
+    for name in ("default", "ge", "gt", "le", "lt"):
+        if _is_no_json(part.get(name)):
+            return f"{name}={part[name]!r} holds a number that JSON does not have"
     if not (kind in {"model", *_OTHER_TABLES} and isinstance(cls, type) and issubclass(field.model, Settings)):
         return ""
     if issubclass(cls, RootModel):
