@@ -119,11 +119,13 @@ def registry_of(project: Project, loaded: Loaded, memory: Memory) -> Registry:
 def check(project: Project, memory: Memory | None = None) -> Members:
     """As `members`, and limits are kept, secrets that settings name exist, steps have an order, targets make sense.
 
+    Also the files of each stored var belong together.
+
     Raises:
         Faults: As `members`.
     """
     found = members(project, memory)
-    if faults := unkept(project, found):
+    if faults := [*unkept(project, found), *var_store.unsound(project)]:
         raise Faults(faults)
     return found
 
@@ -230,6 +232,16 @@ def run_all_steps(
     steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
     with var_store.making(project, [*ahead, *recipes_of(steps)], anew) as making:
         run_steps(steps, found.loaded.inventory, world, making, ahead)
+
+
+def note_recipes(project: Project, found: Members) -> None:
+    """Notes beside the stored vars what their recipes say: when a machine has left, nothing else tells it any more."""
+    named = {}
+    for instance, service in found.membership.services.items():
+        for role in service.roles.values():
+            for var in role.vars.values():
+                named[var.key(instance, "").name] = var.binds
+    var_store.note_recipes(project, found.recipes, named)
 
 
 def recipes(project: Project) -> list[Recipe]:

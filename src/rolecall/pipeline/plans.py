@@ -25,6 +25,7 @@ from rolecall.pipeline.evaluation import (
     check,
     evaluate,
     evaluate_some,
+    note_recipes,
     placed,
 )
 from rolecall.pipeline.views import target
@@ -65,6 +66,7 @@ class Planned:
             return self._fleet.report()
         meta = _meta(self._project)
         var_store.promote(self._project, self.plan.makes)
+        note_recipes(self._project, self._evaluation.members)
         var_store.note_machines(self._project, sent(self._evaluation))
         return self._fleet.apply(meta, _revealer(self._project, self._evaluation.world))
 

@@ -15,6 +15,8 @@ from rolecall.pipeline.evaluation import (
     check,
     evaluate,
     hosts_of,
+    members,
+    note_recipes,
     placed,
     recipes,
     run_all_steps,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from rolecall.deploy.target import Lab
     from rolecall.model.vars import Recipe, VarKey
     from rolecall.project import Project
+    from rolecall.vars import Bound, Sealed
 
 
 def generate(project: Project, lab: Lab | None) -> list[VarKey]:
@@ -46,6 +49,7 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
     new = {key: var for key, var in world.vars.items() if not var_store.replaces(project, key)}
     kept = var_store.stored_all(project)
     var_store.promote(project, new)
+    note_recipes(project, found)
     return [key for key in new if key not in kept]
 
 
@@ -252,6 +256,113 @@ def known_to(project: Project, who: str) -> tuple[list[Recipe], list[VarKey]]:
     return [wanted[key] for key in seen if key in wanted], [key for key in seen if key not in wanted]
 
 
-def discard(project: Project) -> None:
-    """Drops the vars that were made for plans and never promoted."""
-    var_store.discard(project)
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """The stored vars that the inventory does not ask for.
+
+    Attributes:
+        free: Those with which nothing is lost.
+        bound: Those with which something is lost, or may be.
+    """
+
+    free: tuple[VarKey, ...]
+    bound: tuple[Bound, ...]
+
+
+def unwanted(project: Project) -> Unwanted:
+    """What the inventory does not ask for any more.
+
+    Raises:
+        Faults: As `members`.
+    """
+    found = members(project)
+    note_recipes(project, found)
+    wanted = {recipe.key for recipe in found.recipes}
+    free = var_store.prune(project, wanted, dry_run=True)
+    return Unwanted(tuple(free), tuple(var_store.bound_in(project, project.vars, wanted)))
+
+
+def prunable(project: Project, names: Sequence[str], *, force: bool) -> list[VarKey]:
+    """The stored vars of these names, when they may be removed.
+
+    Args:
+        project: The project.
+        names: As `rolecall vars list` names vars, without the file.
+        force: Whether those may be with which something is lost.
+
+    Raises:
+        Faults: For each that may not, or is not there; and as `members`.
+    """
+    found = unwanted(project)
+    free, bound = {str(key): key for key in found.free}, {str(each.key): each for each in found.bound}
+    wanted = {str(recipe.key) for recipe in recipes(project)}
+    faults = []
+    for name in names:
+        if name in wanted:
+            hint = "take its role away from the machine first"
+            faults.append(Fault(f"the inventory asks for the var {name!r}", hint=hint))
+        elif name in bound and not force:
+            hint = f"to remove it all the same, run `rolecall vars prune --force {name}`"
+            faults.append(Fault(f"{name} is kept: {bound[name].why}", hint=hint))
+        elif name not in free and name not in bound:
+            faults.append(Fault(f"no stored var {name!r}", hint=nearest(name, [*free, *bound], what="vars to remove")))
+    if faults:
+        raise Faults(faults)
+    return [free[name] if name in free else bound[name].key for name in names]
+
+
+def discard(project: Project, names: Sequence[str] = ()) -> tuple[list[VarKey], list[Bound]]:
+    """Drops the vars that were made for plans and never promoted; those that bind something only when they are named.
+
+    Returns:
+        What was dropped, and what was kept.
+
+    Raises:
+        Faults: For each name of which nothing is pending.
+    """
+    found = {str(each.key): each.key for each in var_store.bound_in(project, project.pending)}
+    if unknown := [name for name in names if name not in found]:
+        hints = {name: nearest(name, found, what="vars to force") for name in unknown}
+        raise Faults(Fault(f"no pending var {name!r} that binds anything", hint=hint) for name, hint in hints.items())
+    dropped = var_store.discard(project, drop={found[name] for name in names})
+    return dropped, var_store.bound_in(project, project.pending)
+
+
+def check_vars(project: Project, *, decrypt: bool = False) -> int:
+    """Whether files of vars belong together, fit one another, and can be read by the admins and by nobody else.
+
+    Args:
+        project: The project.
+        decrypt: Whether to decrypt secrets too, for what cannot be told without.
+
+    Returns:
+        How many secrets there are.
+
+    Raises:
+        Faults: For each that is not so; and as `members`.
+    """
+    faults = [*var_store.unsound(project), *(fault for _, fault in var_store.wrong(project))]
+    try:
+        faults += var_store.misfits(project, recipes(project), decrypt=decrypt)
+    except Faults as error:
+        faults += error.faults
+    if faults:
+        raise Faults(faults)
+    return len(var_store.sealed(project))
+
+
+def fix_vars(project: Project) -> tuple[list[Sealed], list[Fault]]:
+    """Repairs what can be repaired without a person; see `rolecall.vars.fix`.
+
+    Returns:
+        The secrets that were encrypted anew, and what is left to do.
+
+    Raises:
+        Faults: When there is no admin.
+    """
+    fixed, left = var_store.fix(project)
+    try:
+        note_recipes(project, members(project))
+    except Faults as error:
+        left += error.faults
+    return fixed, left

@@ -5,17 +5,20 @@ secret, `keys` and `recipients` say who can read that.
 """
 
 from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, remove_admin
-from rolecall.vars.layout import decrypt, look, pending, replaces, stored, stored_all
+from rolecall.vars.layout import decrypt, look, pending, replaces, stored, stored_all, unsound
 from rolecall.vars.make import make, making, missing
 from rolecall.vars.recipients import Sealed, fix, known_to, left, note_machines, readable_by, sealed, wrong
 from rolecall.vars.secret_stores.age import decrypt_file, encrypt_to
-from rolecall.vars.store import discard, knows, promote, prune, rename
+from rolecall.vars.store import Bound, bound_in, discard, knows, note_recipes, promote, prune, remove, rename
+from rolecall.vars.verify import misfits
 
 __all__ = [
+    "Bound",
     "Sealed",
     "add_admin",
     "admin_of",
     "admins",
+    "bound_in",
     "create_identity",
     "decrypt",
     "decrypt_file",
@@ -28,17 +31,21 @@ __all__ = [
     "look",
     "make",
     "making",
+    "misfits",
     "missing",
     "note_machines",
+    "note_recipes",
     "pending",
     "promote",
     "prune",
     "readable_by",
+    "remove",
     "remove_admin",
     "rename",
     "replaces",
     "sealed",
     "stored",
     "stored_all",
+    "unsound",
     "wrong",
 ]
