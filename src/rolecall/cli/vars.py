@@ -14,7 +14,7 @@ from rolecall.cli.common import ask, tell
 from rolecall.errors import Fault, fault, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rolecall.cli.common import Invocation
     from rolecall.model.vars import VarKey
@@ -97,12 +97,18 @@ def recipients(invocation: Invocation) -> None:
     rows = pipeline.audiences(invocation.project, invocation.lab)
     width = max((len(row.secret) for row in rows), default=0)
     lines = [
-        f"{row.secret:{width}}  {', '.join(row.admins) or '?'}  →  {', '.join(row.machines) or 'no machine'}"
+        f"{row.secret:{width}}  {', '.join(row.admins) or '?'}  →  "
+        + (", ".join(_with_groups(machine, row.groups) for machine in row.machines) or "no machine")
         + (f"; formerly {', '.join(row.formerly)}" if row.formerly else "")
         + ("  pending" if row.pending else "")
         for row in rows
     ]
     invocation.emit({"secrets": rows}, "\n".join(lines) or "there are no secrets")
+
+
+def _with_groups(machine: str, groups: Mapping[str, Sequence[str]]) -> str:
+    """A machine, and who can read a secret there besides root and the file's owner."""
+    return f"{machine} (group {', '.join(groups[machine])})" if machine in groups else machine
 
 
 @vars_.command()
@@ -273,14 +279,16 @@ def export(invocation: Invocation, keys: tuple[str, ...], *, to: tuple[str, ...]
 def import_(invocation: Invocation, file: Path, *, force: bool) -> None:
     """Bring the vars that FILE holds, of `vars export` or in the same form, encrypted or not; `-` is standard input.
 
-    They wait for an update as those of `vars set` do. What the inventory does not ask for is left out.
+    They wait for an update as those of `vars set` do. What the inventory does not ask for is left out, unless something
+    would be lost with it.
     """
     from rolecall import pipeline  # noqa: PLC0415
 
     data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     done = pipeline.import_vars(invocation.project, invocation.lab, data, file, force=force)
     lines = [f"pending: {name}" for name in done.pending] + [f"already so: {name}" for name in done.same]
-    lines += [f"left out, nothing asks for it: {name}" for name in done.unwanted]
+    lines += [f"kept, though the inventory does not ask for it: {name}" for name in done.kept]
+    lines += [f"left out, the inventory does not ask for it: {name}" for name in done.unwanted]
     invocation.emit(done, "\n".join(lines) or "it holds no vars")
 
 

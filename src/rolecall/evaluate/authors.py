@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.errors import Faults, Where, fault, raised_at
+from rolecall_agent.content import SecretTextError
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -36,8 +38,10 @@ def calling(service: Service, what: str, instance: str) -> Iterator[None]:
     except Exception as error:
         line = raised_at(error)
         place = f" ({line})" if line else ""
-        kind = "" if isinstance(error, DefinitionError) else f"{type(error).__name__}: "
+        kind = "" if isinstance(error, (DefinitionError, SecretTextError)) else f"{type(error).__name__}: "
         hint = "a setting that the service cannot use, or a fault of the service itself"
+        if isinstance(error, SecretTextError) or re.search(r"\bSecret(?:Ref)?\b", str(error)):
+            hint = 'a secret has no text; write `File(path, parts("password = ", secret))`, or give `secret.path`'
         raise fault(
             f"{service.name}, {what}: {kind}{error}{place}", where=Where(keys=("instances", instance)), hint=hint
         ) from error

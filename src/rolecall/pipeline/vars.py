@@ -11,6 +11,7 @@ from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.steps import gather
 from rolecall.model.vars import STEPS, Anew, step_of
 from rolecall.pipeline.evaluation import (
+    Evaluation,
     Members,
     check,
     evaluate,
@@ -22,6 +23,7 @@ from rolecall.pipeline.evaluation import (
     run_all_steps,
 )
 from rolecall.pipeline.plans import planning, sent
+from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -215,6 +217,7 @@ class Audience:
         admins: Names of those to whom it is encrypted; a public key where that is no admin's.
         machines: Those to which it goes.
         formerly: Machines that have had it and get it no longer, and public keys that could read it before.
+        groups: By machine: the groups whose members can read it there, beside root and the file's owner.
     """
 
     secret: str
@@ -222,6 +225,7 @@ class Audience:
     admins: tuple[str, ...]
     machines: tuple[str, ...]
     formerly: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
 
 
 def audiences(project: Project, lab: Lab | None) -> list[Audience]:
@@ -233,6 +237,7 @@ def audiences(project: Project, lab: Lab | None) -> list[Audience]:
     evaluation = evaluate(project, lab)
     machines = sent(evaluation)
     names = {admin.public_key: admin.name for admin in var_store.admins(project)}
+    groups = _groups(evaluation)
     found = []
     for each in var_store.sealed(project):
         pending = Path(each.folder).is_relative_to(project.pending)
@@ -241,8 +246,22 @@ def audiences(project: Project, lab: Lab | None) -> list[Audience]:
         goes = set(machines.get((each.key, each.file), ())) if counts else set()
         admins = sorted(names.get(key, key) for key in each.recipients or ())
         formerly = sorted({*(each.machines - goes), *each.formerly})
-        found.append(Audience(str(each), pending, tuple(admins), tuple(sorted(goes)), tuple(formerly)))
+        there = groups.get((each.key, each.file), {}) if counts else {}
+        found.append(Audience(str(each), pending, tuple(admins), tuple(sorted(goes)), tuple(formerly), there))
     return sorted(found, key=lambda row: (row.secret, row.pending))
+
+
+def _groups(evaluation: Evaluation) -> Mapping[tuple[VarKey, str], dict[str, tuple[str, ...]]]:
+    """For each secret that groups can read on machines: by machine, which."""
+    where = {file.version: (key, name) for key, var in evaluation.world.vars.items() for name, file in var.items()}
+    found: dict[tuple[VarKey, str], dict[str, tuple[str, ...]]] = {}
+    for machine, configured in evaluation.configured.items():
+        for file in configured.configuration.resources:
+            if isinstance(file, File) and file.shared_with:
+                for secret in file.secrets:
+                    groups = found.setdefault(where[secret.version], {})
+                    groups[machine] = tuple(sorted({*groups.get(machine, ()), file.shared_with}))
+    return found
 
 
 def known_to(project: Project, who: str) -> tuple[list[Recipe], list[VarKey]]:

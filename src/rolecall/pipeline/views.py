@@ -20,6 +20,7 @@ from rolecall.pipeline.evaluation import (
 from rolecall.project import Project
 from rolecall.service.interfaces import Backups
 from rolecall.service.registry import Found, Registry
+from rolecall.service.settings import SHOWN
 
 if TYPE_CHECKING:
     from rolecall.deploy.target import Lab
@@ -165,4 +166,4 @@ def as_json(found: Members) -> dict[str, Any]:
 
 
 def _dump(settings: Any) -> object:  # noqa: ANN401 - any role's model
-    return settings.model_dump(mode="json", by_alias=True)
+    return settings.model_dump(mode="json", by_alias=True, context=SHOWN)

@@ -14,6 +14,7 @@ from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.model.vars import Delivery, Prompt, VarFile, VarKey
 from rolecall.service.settings import Settings
+from rolecall_agent.content import Secret
 from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
@@ -313,14 +314,15 @@ def _require_scope(var: Var[Any], what: str) -> None:
 
 
 def _require_deliveries(var: Var[Any], what: str) -> None:
-    files = [file.name for file in var.generator.files]
+    secrets = {file.name: file.secret for file in var.generator.files}
     for name, delivery in var.deliver.items():
-        if name not in files:
-            raise ContractError(f"{what} delivers {name!r}; its files are: {', '.join(files)}")
+        if name not in secrets:
+            raise ContractError(f"{what} delivers {name!r}; its files are: {', '.join(secrets)}")
         if not isinstance(delivery, Delivery):
             raise ContractError(f"{what} delivers {name!r} by {_named(delivery)}, which is no Delivery")
         try:  # what a machine would refuse is refused here
-            File("/run/x", "", **asdict(delivery))
+            secret = Secret("x", name, "")
+            File(secret.path, secret if secrets[name] else "", **asdict(delivery))
         except ValueError as error:
             raise ContractError(f"{what} delivers {name!r}: {error}") from None
 

@@ -99,6 +99,33 @@ def making(
         store.write_pending(project, run.made, run.recipients, run.notes, run.carried)
 
 
+def keep(
+    project: Project, values: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]], bound: Mapping[VarKey, str]
+) -> None:
+    """Stores vars that no recipe asks for now.
+
+    Args:
+        project: The project.
+        values: Of each file: its version, "" for a new one, and what it holds.
+        bound: What is lost with each var.
+
+    Raises:
+        Faults: When a name is none, or there is no admin key.
+    """
+    secret_store = chosen(project)
+    made: dict[VarKey, dict[VarFile, tuple[str, bytes]]] = {}
+    for key, files in values.items():
+        made[key] = {}
+        for file, (known, data) in files.items():
+            version = known or secrets.token_urlsafe(16)
+            sealed = secret_store.seal(f"{key}/{file.name}/{version}", data) if file.secret else data
+            made[key][file] = (version, sealed)
+    with store.locked(project):
+        notes = {key: {"binds": bound[key]} for key in made}
+        store.write_pending(project, made, secret_store.readers(), notes)
+    store.promote(project, layout.read(project.pending, made))
+
+
 class Making:
     """The vars of one run: those that there are, and those that it makes. Values stay in memory.
 

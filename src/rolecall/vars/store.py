@@ -285,6 +285,11 @@ def bound_in(project: Project, base: Path, wanted: Container[VarKey] = ()) -> li
     return [each for each in found if base == project.vars or not os.path.isdir(var_folder(project.vars, each.key))]
 
 
+def bound_to(project: Project, key: VarKey) -> str:
+    """What is lost with a stored var, as far as that is known; "" for nothing."""
+    return binds(project.vars, key) or ""
+
+
 def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) -> list[VarKey]:
     """Removes the stored vars that nothing wants and with which nothing is lost.
 
