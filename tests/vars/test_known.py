@@ -129,7 +129,7 @@ def test_a_name_that_is_new_has_seen_the_same(mesh: Project) -> None:
 
 def test_what_would_lose_something_is_named_and_stays(mesh: Project) -> None:
     told = call(mesh, "vars", "rotate", "--known-to", "sara")
-    assert "warning: sara/net.disk is not made anew: the disk is encrypted with it" in told
+    assert "warning: sara/net.disk is not replaced: the disk is encrypted with it" in told
     assert {str(key) for key in v.pending(mesh)} == {"sara/net.own", "shared/net.common"}
     call(mesh, "vars", "rotate", "--known-to", "sara", "--force")
     assert {str(key) for key in v.pending(mesh)} == {"sara/net.disk", "sara/net.own", "shared/net.common"}

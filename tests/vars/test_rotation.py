@@ -222,7 +222,7 @@ def test_nor_is_it_replaced_by_what_a_person_brings(project: Project) -> None:
         lambda **said: pipeline.set_var(project, None, name, {"": b"mine"}, **said),
         lambda **said: pipeline.import_vars(project, None, text, file, **said),
     ):
-        with pytest.raises(Faults, match="is not made anew: the repositories are encrypted with it"):
+        with pytest.raises(Faults, match="is not replaced: the repositories are encrypted with it"):
             bring()
         assert v.pending(project) == {}
         bring(force=True)

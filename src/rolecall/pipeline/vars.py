@@ -62,10 +62,12 @@ class Rotated:
     Attributes:
         key: The var.
         step: Which of the `STEPS` of a rotation without a gap the next update does; 0 when it does all at once.
+        binds: What depends on the old value and is not converted, or "".
     """
 
     key: VarKey
     step: int
+    binds: str = ""
 
     def __str__(self) -> str:
         """In words."""
@@ -75,7 +77,8 @@ class Rotated:
             f"step 2 of {STEPS}: the new value is used, and the old one accepted still",
             f"step 3 of {STEPS}: the old value goes",
         )
-        return f"{self.key}  {what[self.step]}"
+        lost = f"; nothing converts what depends on the old one: {self.binds}" if self.binds else ""
+        return f"{self.key}  {what[self.step]}{lost}"
 
 
 def rotate(
@@ -112,7 +115,8 @@ def rotate(
     if any(step_of(kept[key]) for key in advance):
         _require_updated(project, lab)
     made = made_anew(project, found, lab, Anew(wanted.keys() - advance, advance, force=force))
-    return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0) for key in made]
+    binds = {recipe.key: recipe.binds for recipe in known.values()}
+    return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0, binds.get(key, "")) for key in made]
 
 
 def require_unbound(project: Project, recipes: Iterable[Recipe], *, force: bool) -> None:
@@ -128,9 +132,9 @@ def require_unbound(project: Project, recipes: Iterable[Recipe], *, force: bool)
 
 
 def spared(recipe: Recipe) -> Fault:
-    """Why a var is not made anew just like that."""
-    hint = "what it was for is lost with it; if that is what you want, name it with --force"
-    return Fault(f"{recipe.key} is not made anew: {recipe.binds}", hint=hint)
+    """Why a var is replaced only with --force."""
+    hint = "nothing converts what depends on the old value; to replace it all the same, name it with --force"
+    return Fault(f"{recipe.key} is not replaced: {recipe.binds}", hint=hint)
 
 
 def waiting(project: Project, names: Collection[str]) -> tuple[set[str], set[str]]:

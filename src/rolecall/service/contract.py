@@ -162,8 +162,10 @@ class Role(Generic[SettingsT]):
         """
         what = f"{self.service.name}.{self.name}: the var {name!r}"
         _require_name(name, f"{self.service.name}.{self.name}: var")
-        if any(name in role.vars for role in self.service.roles.values()):
-            raise ContractError(f"{self.service.name} declares the var {name!r} twice")
+        for other in (other for role in self.service.roles.values() for other in role.vars):
+            if other.casefold() == name.casefold():  # some file systems take the two for one folder
+                also = "" if other == name else f", for {other!r} differs from it only in case"
+                raise ContractError(f"{self.service.name} declares the var {name!r} twice{also}")
         _require_generator(generator, what)
         checked = _function(validation, f"{what}: its validation") if validation else None
         self.vars[name] = handle = Var(
@@ -348,7 +350,7 @@ def _require_generator(generator: object, what: str) -> None:
         or not all(callable(getattr(generator, method, None)) for method in ("generate", "view"))
     ):
         raise ContractError(f"{what} is made by {_named(generator)}, which is no generator (files, generate, view)")
-    if len({file.name for file in files}) < len(files):
+    if len({file.name.casefold() for file in files}) < len(files):
         raise ContractError(f"{what} has two files of one name")
     prompts = getattr(generator, "prompts", ())
     if not (isinstance(prompts, tuple) and all(isinstance(prompt, Prompt) for prompt in prompts)):

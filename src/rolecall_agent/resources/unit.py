@@ -48,8 +48,8 @@ class Unit:
             )
             object.__setattr__(self, "text", Blob.of(self.text))
         elif not isinstance(self.text, Blob):
-            hint = "every user can read a unit; put a secret into a file, and name that, as with EnvironmentFile="
-            raise checks.DefinitionError(f"unit {self.name}: its text is not a text: {hint}")
+            what = "every user can read a unit; put a secret into a file, and name that with EnvironmentFile="  # type: ignore[unreachable]  # an author may give anything
+            raise checks.DefinitionError(f"unit {self.name}: its text is none: {what}")
         for field in ("restart_on", "reload_on"):
             keys = {item if isinstance(item, str) else item.key for item in getattr(self, field)}
             object.__setattr__(self, field, tuple(sorted(keys)))
