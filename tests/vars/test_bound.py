@@ -240,3 +240,21 @@ def test_a_key_that_is_removed_names_what_nobody_else_can_read(installed: Projec
 def test_a_newline_at_the_end_of_what_is_piped_is_hinted_at(installed: Project, given: str, hinted: bool) -> None:  # noqa: FBT001 - a parameter
     told = call(installed, "vars", "set", "--force", "jon/backup.repokey", given=given)
     assert ("warning: the value of jon/backup.repokey ends with a newline" in told) == hinted
+
+
+def test_an_answer_that_ends_with_a_newline_is_hinted_at(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project.root / "modules").mkdir()
+    (project.root / "modules/mail.py").write_text("""
+from rolecall.service import Prompted, Service
+
+service = Service("mail", description="For tests.")
+relay = service.role("relay", description="x")
+word = relay.var("smtp", Prompted("password", "x"))
+text = relay.var("text", Prompted("text", "x", "multiline"))
+""")
+    write(project, MACHINES + '[instances.mail]\nmodule.input = "self"\nroles.relay.machines.jon = {}\n')
+    answers = {"jon/mail.smtp/password": "hunter2\n", "jon/mail.text/text": "one\n"}
+    monkeypatch.setenv("ROLECALL_ANSWERS", json.dumps(answers))
+    told = call(project, "vars", "generate")
+    assert "warning: the answer to jon/mail.smtp/password ends with a newline\nhint: leave it out" in told
+    assert told.count("newline") == 1

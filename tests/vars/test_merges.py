@@ -327,3 +327,20 @@ def test_a_file_that_comes_from_the_other_side_alone(project: Project) -> None:
         "jon/x.a/more was not made together with the rest of the var"
     ]
     assert VarFile("more").secret
+
+
+def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_path: Path) -> None:
+    (project.root / "inventory.toml").write_text(
+        INVENTORY.replace("client.machines.jon = {}", 'client.tags = ["all"]').replace(
+            "[machines.store]", '[machines.sara]\ndeploy.targetHost = "dir:targets/sara"\n[machines.store]'
+        )
+    )
+    pair = SSHKeyPair().generate(Context(KEY, None, {}))
+    for name, data in pair.items():
+        (tmp_path / name).write_bytes(data)
+    for machine in ("jon", "sara"):
+        files = (f"{name}={tmp_path / name}" for name in pair)
+        call(project, "vars", "set", f"{machine}/backup.ssh", *files)
+    told = call(project, "plan", status=1)
+    assert "error: sara/backup.ssh has the same public key as jon/backup.ssh\n" in told
+    assert "`rolecall vars rotate sara/backup.ssh`" in told

@@ -17,7 +17,7 @@ from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
 from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
-from rolecall.model.vars import Anew
+from rolecall.model.vars import Anew, used
 from rolecall.service.member import Host
 from rolecall.service.registry import Registry
 
@@ -116,16 +116,19 @@ def registry_of(project: Project, loaded: Loaded, memory: Memory) -> Registry:
     return memory.registry
 
 
-def check(project: Project, memory: Memory | None = None) -> Members:
+def check(project: Project, memory: Memory | None = None, *, stored: bool = True) -> Members:
     """As `members`, and limits are kept, secrets that settings name exist, steps have an order, targets make sense.
 
-    Also the files of each stored var belong together.
+    Args:
+        project: The project.
+        memory: As for `members`.
+        stored: Whether the files of all stored vars belong together, too. An evaluation looks at those that it reads.
 
     Raises:
         Faults: As `members`.
     """
     found = members(project, memory)
-    if faults := [*unkept(project, found), *var_store.unsound(project)]:
+    if faults := [*unkept(project, found), *(var_store.unsound(project) if stored else ())]:
         raise Faults(faults)
     return found
 
@@ -161,7 +164,7 @@ def evaluate(project: Project, lab: Lab | None = None, memory: Memory | None = N
     """
     memory = memory or Memory()
     memory.turn()
-    found = check(project, memory)
+    found = check(project, memory, stored=False)
     with placed(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         return _evaluated(project, found, world, found.loaded.inventory.machines, memory)
@@ -213,9 +216,26 @@ def evaluate_some(
 def _evaluated(project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory) -> Evaluation:
     membership = found.membership
     run_all_steps(project, found, world)
-    configured = configure(membership, world, machines, memory)
+    try:
+        configured = configure(membership, world, machines, memory)
+    except Faults as error:
+        raise Faults([*_shared_keys(found, world), *error.faults]) from error.__cause__
     makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
     return Evaluation(found, world, configured, waves(membership), makes)
+
+
+def _shared_keys(found: Members, world: World) -> list[Fault]:
+    """A fault for each public key that two vars have: services that tell members apart by it want different things."""
+    first: dict[str, VarKey] = {}
+    faults = []
+    for recipe in found.recipes:
+        files = used(world.vars.get(recipe.key, {}))
+        if files.keys() == {"private", "public"} and not files["public"].secret:
+            other = first.setdefault(" ".join(files["public"].public.split()[:2]), recipe.key)
+            if other != recipe.key:
+                hint = f"was a machine cloned? Make a new key: `rolecall vars rotate {recipe.key}`"
+                faults.append(Fault(f"{recipe.key} has the same public key as {other}", hint=hint))
+    return faults
 
 
 def run_all_steps(

@@ -147,11 +147,16 @@ def examine(base: Path, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar]
 
 
 def unsound(project: Project) -> list[Fault]:
-    """What is wrong with vars, pending ones included: as `examine`, and of what is noted beside them, and of names."""
+    """What is wrong with vars, pending ones included: as `examine`, and as `unsettled`."""
+    bases = (project.pending, project.vars)
+    return [fault for base in bases for fault in examine(base, keys_of(base))[1]] + unsettled(project)
+
+
+def unsettled(project: Project) -> list[Fault]:
+    """What is wrong with what is noted beside vars, pending ones included, and with their names."""
     faults = []
     for base in (project.pending, project.vars):
         keys = keys_of(base)
-        faults += examine(base, keys)[1]
         for key, file, folder in secrets(base):
             for name in _LISTS:
                 if _conflicting(f"{folder}/{name}"):
