@@ -69,9 +69,10 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     """What several sources say together, from general to specific, and the faults of what does not fit."""
     inventory, faults = shape.inventory(reduce(merge, (dict(source.data) for source in sources), {}))
     tagged, wrong = tags.members(inventory)
-    faults += [fault for fault in wrong if not fault.warning]
-    warnings = tuple(fault for fault in wrong if fault.warning)
-    return Loaded(inventory, tuple(sources), tagged, warnings), tuple(_located(faults, sources))
+    found = [*faults, *wrong]
+    warnings = [note for source in sources for note in source.notes] + [fault for fault in found if fault.warning]
+    faults = [fault for fault in found if not fault.warning]
+    return Loaded(inventory, tuple(sources), tagged, tuple(warnings)), tuple(_located(faults, sources))
 
 
 def _folders(project: Project) -> list[Source]:

@@ -16,7 +16,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 from rolecall.errors import Fault, Faults, Where, fault, nearest, raised_at
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.service.contract import ContractError, Service, Var
-from rolecall.service.inputs import SHIPPED, entry_points, installed, offering, refer
+from rolecall.service.inputs import entry_points, installed, is_shipped, offering, refer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 OWN = "self"
+_NAME_IT = (
+    "write the name of the Python distribution that provides it; if it is Clan's own input, write `clan-core`, or leave "
+    "`module.input` out"
+)
+_FOREIGN = re.compile(r"@([^/@]+)/([^/@]+)")  # `@me/svc`, as Clan's users name their own services
 _PACKAGE = "rolecall_project"  # the project's modules, as Python knows them: `from rolecall_project.dns import Zone`
 
 
@@ -67,12 +72,14 @@ class Registry:
 
         Args:
             source: The instance's ``module.input``.
-            name: The module's name.
+            name: The module's name; `@me/svc` is the module `me-svc`.
             where: The instance's ``module`` table, for faults.
 
         Raises:
             Faults: When it does not exist, fails to load or breaks the contract.
         """
+        if foreign := _FOREIGN.fullmatch(name):
+            name = "-".join(foreign.groups())
         key = (source, name)
         if key not in self._found:
             try:
@@ -104,7 +111,7 @@ class Registry:
         Args:
             named: What instances name as ``module.input``.
         """
-        chosen = [source for source in dict.fromkeys(named) if source not in {OWN, *SHIPPED}]
+        chosen = [each for each in dict.fromkeys(named) if each != OWN and not is_shipped(each, self._urls)]
         known = [installed(refer(source, self._urls, self._modules.parent)) for source in chosen]
         names = {each.name for each in known if each}
         return [OWN, None, *chosen, *(each.name for each in offering() if each.name not in names)]
@@ -114,7 +121,7 @@ class Registry:
         brought_by = installed(wanted)
         if not brought_by:
             package = shlex.quote(wanted.requirement) if wanted.requirement else ""
-            hint = f"add it to this project: `uv add {package}`" if package else "it must be a name of a distribution"
+            hint = f"add it to this project: `uv add {package}`" if package else _NAME_IT
             raise _unfit(f"the input {source!r} is not installed", hint, "input")
         points = entry_points(brought_by)
         if name not in points:

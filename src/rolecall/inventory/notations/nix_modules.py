@@ -1,0 +1,392 @@
+"""From the modules of a Clan, in one file or in many, to one inventory.
+
+A Clan's module has `inventory`, `meta`, `machines` (of which the names count) and `imports`. It is the file's value,
+the argument of `lib.clan`, or stands under `clan` or `flake.clan` of a flake or of a module of flake-parts. As in the
+module system of nixpkgs, tables merge and lists are joined; the best priority wins, and two different values are a fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from rolecall.errors import Fault, Faults, Where, dotted
+from rolecall.inventory.data import VALUES, check, shown
+from rolecall.inventory.notations import nix_syntax as syntax
+from rolecall.inventory.notations.nix import (
+    WRAPPERS,
+    Cell,
+    Items,
+    Lambda,
+    Module,
+    Outside,
+    PathText,
+    Reader,
+    Table,
+    ToldError,
+    Value,
+    called_name,
+)
+from rolecall.model.inventory import Clan, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from rolecall.inventory.data import Keys
+
+_OWN: Final = frozenset({"machines", "instances", "tags", "meta"})  # where priorities outside of settings are resolved
+_OF_CLAN: Final = frozenset({"inventory", "meta", "machines", "imports"})
+_ELSEWHERE: Final = ("clan", "inventory", "imports")  # a module of flake-parts without these words brings no inventory
+
+
+def source(reader: Reader) -> Source:
+    """The inventory that a file says, with the files that it names.
+
+    Raises:
+        Faults: All that is wrong with it.
+    """
+    clan = Modules(reader)
+    try:
+        table, prefix = clan.inventory()
+        data = reader.plain(table)
+    except ToldError:
+        raise Faults(reader.faults) from None
+    if faults := [*reader.faults, *check(data)]:
+        raise Faults(faults)
+    return Source(
+        reader.files[0],
+        data,
+        prefix,
+        clan.inputs,
+        files=tuple(reader.files),
+        notes=tuple(clan.notes()),
+        clan=clan.told if clan.is_clan else None,
+    )
+
+
+class Modules:
+    """The modules that a file leads to.
+
+    Args:
+        reader: The file.
+
+    Attributes:
+        inputs: What a flake says of where its inputs come from.
+        is_clan: Whether it is a Clan rather than an inventory alone.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.inputs: dict[str, str] = {}
+        self.is_clan = False
+        self._skipped: list[Outside] = []  # modules of other flakes, in a Clan
+        self._foreign: list[Outside] = []  # and in a flake, where they bring other things
+        self._ignored: list[Fault] = []
+        self._modules = False
+        self._parts: list[Table] = []
+        self._seen: set[Path] = set()
+        self._within: list[Path] = []  # files whose imports are being followed
+        self._left = VALUES
+        self._found = False
+
+    @property
+    def told(self) -> Clan:
+        """What was taken, and what was not."""
+        names = tuple(dict.fromkeys(each.path for each in (*self._skipped, *self._foreign)))
+        return Clan(tuple(self.reader.files), self._modules, names)
+
+    def notes(self) -> Iterator[Fault]:
+        """What was left out, as warnings."""
+        if names := list(dict.fromkeys(each.path for each in self._skipped)):
+            what = ", ".join(shown(name) for name in names)
+            message = f"modules of other flakes are not read: {what}"
+            hint = "copy what they say of the inventory into this project"
+            yield Fault(message, self.reader.where(self._skipped[0].offset), hint, warning=True)
+        yield from self._ignored
+
+    def inventory(self) -> tuple[Table, tuple[str, ...]]:
+        """The inventory's table and the keys under which it stands in the file.
+
+        Raises:
+            ToldError: When there is none.
+        """
+        prefix = self._enter(self.reader.main)
+        if prefix and not self._found and not self.reader.faults:
+            raise Faults([Fault("there is no `inventory` in `clan`", Where(), "write it as `clan.inventory`")])
+        whole = Table()
+        for part in self._parts:
+            whole = self._joined(whole, self._settled(part, ()), ())
+        return whole, prefix
+
+    # From the file's value to the parts of its inventory
+
+    def _enter(self, main: Cell) -> tuple[str, ...]:
+        value, candidates = self._opened(self.reader.force(main))
+        flake = isinstance(value, Table) and "outputs" in value.cells
+        if isinstance(value, Table):
+            self._read_inputs(value)
+        if isinstance(value, Table) and flake:
+            value, candidates = self._opened(self.reader.force(value.cells["outputs"]))
+        if isinstance(value, Module):
+            self.is_clan = True
+            if value.maker == "mkFlake":
+                return self._enter_flake(value.cell)
+            self._read_clan(value.cell)
+            return ("inventory",)
+        if not isinstance(value, Table):
+            if isinstance(value, Outside):
+                self.reader.beyond_outside(value)
+            offset = main.offset if not isinstance(value, Lambda) else value.tree.offset
+            self.reader.fault("expected a table: the inventory, or `{ inventory = …; }`", offset, "write `{ … }`")
+        return self._enter_table(value, main, candidates, flake=flake)
+
+    def _enter_table(self, table: Table, main: Cell, candidates: list[Cell], *, flake: bool) -> tuple[str, ...]:
+        keys = table.cells.keys()
+        whole = Cell(main.offset, value=table)
+        if not {"instances", "tags"} & keys:
+            if {"clan", "flake"} & keys:
+                return self._enter_flake(whole)
+            if flake and len(candidates) == 1 and not _OF_CLAN & keys:
+                # a flake that gives what comes of the module, but not the module
+                self._read_clan(Cell(candidates[0].offset, value=self.reader.force(candidates[0])))
+                self.is_clan = True
+                return ("clan", "inventory")
+            if "inventory" in keys or self.reader.files[0].name == "clan.nix":
+                self.is_clan = bool(keys - {"inventory"})
+                self._read_clan(whole)
+                return ("inventory",)
+            if flake and not {"machines", "meta"} & keys:
+                return self._enter_flake(whole)
+        self._parts += self._flat(whole)
+        return ()
+
+    def _enter_flake(self, cell: Cell) -> tuple[str, ...]:
+        """Reads the Clans of a flake, or of a module of flake-parts and of those that it imports."""
+        prefix: tuple[str, ...] = ()
+        self.is_clan = True
+        for table in self._flat(cell, relevant=lambda text: any(word in text for word in _ELSEWHERE)):
+            for found, keys in self._clans(table):
+                self._read_clan(found)
+                prefix = prefix or (*keys, "inventory")
+        if not prefix:
+            hint = "write the inventory in inventory.nix or clan.nix, or name its file in `imports` of the flake"
+            self.reader.fault("this flake leads to no inventory", cell.offset, hint)
+        return prefix
+
+    def _clans(self, table: Table) -> Iterator[tuple[Cell, tuple[str, ...]]]:
+        if "clan" in table.cells:
+            yield table.cells["clan"], ("clan",)
+        if "flake" in table.cells:
+            try:
+                flake = self.reader.force(table.cells["flake"])
+            except ToldError:
+                return
+            if isinstance(flake, Table) and "clan" in flake.cells:
+                yield flake.cells["clan"], ("flake", "clan")
+
+    def _opened(self, value: Value) -> tuple[Value, list[Cell]]:
+        """What a file's functions and `let` lead to, and the Clans that these name by the way."""
+        candidates: list[Cell] = []
+        while isinstance(value, Lambda):
+            tree, scope = value.tree.body, self.reader.bound(value)
+            while isinstance(tree, syntax.Let):
+                scope, tree = self.reader.let(tree, scope), tree.body
+                candidates += (
+                    cell for cell in scope.maps[0].values() if called_name(cell.expression) in WRAPPERS - {"mkFlake"}
+                )
+            value = self.reader.force(Cell(tree.offset, tree, scope))
+        return value, candidates
+
+    def _read_inputs(self, flake: Table) -> None:
+        if "inputs" not in flake.cells or not {"outputs", "inventory", "clan"} & flake.cells.keys():
+            return
+        for name, each in self.reader.table(flake.cells["inputs"]).cells.items():
+            value = self.reader.force(each)
+            if isinstance(value, Table) and "url" in value.cells:
+                value = self.reader.force(value.cells["url"])
+            if isinstance(value, str):
+                self.inputs[name] = str(value)
+
+    def _read_clan(self, cell: Cell) -> None:
+        """Adds the parts of a Clan's module, and of those that it imports."""
+        tables = [*self._flat(cell)]
+        for table in tables:
+            if "inventory" in table.cells:
+                self._parts += self._flat(table.cells["inventory"])
+            elif "instances" in table.cells:
+                at = table.cells["instances"].offset
+                self.reader.fault("`instances` stands beside the inventory", at, "write it as `inventory.instances`")
+            if "meta" in table.cells:
+                self._parts.append(Table({"meta": table.cells["meta"]}))
+            if "machines" in table.cells:
+                self._modules = True
+                self._read_machines(table.cells["machines"])
+        self._found |= any(_OF_CLAN & table.cells.keys() for table in tables)
+
+    def _read_machines(self, cell: Cell) -> None:
+        """Adds the names of the machines that a Clan configures; how it configures them is the concern of NixOS."""
+        before = len(self.reader.faults)
+        try:
+            table = self.reader.table(cell)
+        except ToldError:
+            why = self.reader.faults[before:]
+            del self.reader.faults[before:]
+            message = f"the names in the Clan's `machines` are not read: {why[0].message}" if why else ""
+            hint = "declare each machine in the inventory: `inventory.machines.NAME = { };`"
+            where = why[0].where if why else None
+            self._ignored += [Fault(message, where, hint, warning=True)] if why else []
+            return
+        names = {name: Cell(each.offset, value=Table()) for name, each in table.cells.items() if name != "imports"}
+        self._parts.append(Table({"machines": Cell(cell.offset, value=Table(names))}))
+
+    def _flat(self, cell: Cell, relevant: Callable[[str], bool] | None = None) -> Iterator[Table]:
+        """A module and those that it imports, one after the other."""
+        try:
+            value = self.reader.force(cell)
+            while isinstance(value, Lambda):
+                value = self.reader.call(value)
+        except ToldError:
+            return
+        match value:
+            case Module():
+                yield from self._flat(value.cell, relevant)
+            case PathText():
+                yield from self._flat_file(value, cell.offset, relevant)
+            case Outside():
+                (self._foreign if relevant else self._skipped).append(value)
+            case Table(cells):
+                imports = cells.get("imports")
+                if imports and "config" in cells and "inventory" not in cells:  # a module in its long form
+                    yield from self._flat(cells["config"], relevant)
+                yield Table({key: each for key, each in cells.items() if key != "imports"}) if imports else value
+                yield from self._imported(imports, relevant) if imports else ()
+            case _:
+                try:
+                    self.reader.fault("expected a table here", cell.offset, "write `{ … }`")
+                except ToldError:
+                    return
+
+    def _imported(self, cell: Cell, relevant: Callable[[str], bool] | None) -> Iterator[Table]:
+        try:
+            value = self.reader.force(cell)
+            if not isinstance(value, Items):
+                self.reader.fault("expected a list here", cell.offset, "write `[ … ]`")
+        except ToldError:
+            return
+        for each in value.cells:
+            yield from self._flat(each, relevant)
+
+    def _flat_file(self, path: PathText, offset: int, relevant: Callable[[str], bool] | None) -> Iterator[Table]:
+        try:
+            file = self.reader.find(path, offset)
+            if file in self._within or file == self.reader.files[0]:
+                self.reader.fault(f"the file {shown(path)} imports itself", offset, "break the circle of files")
+            if file in self._seen or (relevant and not relevant(self.reader.content(path, offset))):
+                return
+            self._seen.add(file)
+            value = self.reader.load(path, offset)
+        except ToldError:
+            return
+        self._within.append(file)
+        yield from self._flat(Cell(offset, value=value), relevant)
+        self._within.pop()
+
+    # From parts to a whole
+
+    def _settled(self, table: Table, keys: Keys) -> Table:
+        """A part of the inventory without priorities outside of settings, and without the modules of NixOS."""
+        found: dict[str, Cell] = {}
+        for name, cell in table.cells.items():
+            path = (*keys, name)
+            self._left -= 1
+            if self._left < 0:
+                hint = "do repeated references multiply each other?"
+                raise Faults([Fault(f"more than {VALUES} values", Where(), hint)])
+            if _is_role(keys) and name == "extraModules":
+                self._modules = True
+                found[name] = Cell(cell.offset, value=Items(()))
+                continue
+            try:
+                settled = cell if name == "settings" else self._stripped(cell, path)
+            except ToldError:
+                continue
+            if settled:
+                found[name] = settled
+        return Table(found)
+
+    def _stripped(self, cell: Cell, path: Keys) -> Cell | None:
+        """A value outside of settings without its priorities; None where a condition takes it away."""
+        value = self.reader.force(cell)
+        if isinstance(value, Lambda) and path == ("tags",):
+            hint = "select machines by their other tags: `NAME = { all = [ … ]; none = [ … ]; }`, or have Nix evaluate the "
+            self.reader.fault("`tags` is a function", cell.offset, f"{hint}file: `rolecall --nix …`")
+        if not isinstance(value, Table) or len(path) > 6 or path[0] not in _OWN:  # noqa: PLR2004 - instances.I.roles.R.machines.M
+            return cell
+        match self._constant(value, "_type"):
+            case "override":
+                inner = self._stripped(value.cells["content"], path)
+                priority = self._constant(value, "priority")
+                return inner and replace(inner, offset=cell.offset, priority=min(100_000, int(str(priority))))
+            case "order":
+                inner = self._stripped(value.cells["content"], path)
+                return inner and replace(inner, offset=cell.offset)
+            case "if":
+                return self._stripped(value.cells["content"], path) if self._constant(value, "condition") else None
+            case "merge":
+                contents = self.reader.force(value.cells["contents"])
+                whole: Cell | None = None
+                for each in contents.cells if isinstance(contents, Items) else ():
+                    one = self._stripped(each, path)
+                    whole = self._both(whole, one, path) if whole and one else whole or one
+                return whole
+        return Cell(cell.offset, value=self._settled(value, path), priority=cell.priority)
+
+    def _constant(self, table: Table, name: str) -> Value:
+        return self.reader.force(table.cells[name]) if name in table.cells else None
+
+    def _joined(self, one: Table, other: Table, keys: Keys) -> Table:
+        cells = dict(one.cells)
+        for name, cell in other.cells.items():
+            try:
+                cells[name] = self._both(cells[name], cell, (*keys, name)) if name in cells else cell
+            except ToldError:
+                continue
+        return Table(cells)
+
+    def _both(self, one: Cell, other: Cell, keys: Keys) -> Cell:
+        """What two modules say at one place."""
+        if one.priority != other.priority:
+            return min(one, other, key=lambda cell: cell.priority)
+        mine, theirs = self.reader.force(one), self.reader.force(other)
+        if keys[-1] == "tags" and _is_role(keys[:-1]):  # `tags = [ "a" ]` is short for `tags.a = { }`
+            mine, theirs = self._as_table(mine), self._as_table(theirs)
+        match mine, theirs:
+            case Table(cells), Table(others) if "settings" in keys and ("_type" in cells or "_type" in others):
+                contents = Cell(one.offset, value=Items((one, other)))
+                kind = Cell(one.offset, value="merge")
+                return replace(one, value=Table({"_type": kind, "contents": contents}), expression=None)
+            case Table(), Table():
+                return replace(one, value=self._joined(mine, theirs, keys), expression=None)
+            case Items(items), Items(more):
+                return replace(one, value=Items((*items, *more)), expression=None)
+            case None, _:
+                return other
+            case _, None:
+                return one
+        if type(mine) is type(theirs) and mine == theirs:
+            return one
+        first, second = self.reader.where(one.offset), self.reader.where(other.offset)
+        place = f"{first.file.name if first.file != second.file and first.file else 'line'} {first.line}"
+        self.reader.fault(
+            f"conflicting values for {dotted(keys)}, also set in {place}", other.offset, "remove one of the two"
+        )
+
+    def _as_table(self, value: Value) -> Value:
+        if not isinstance(value, Items):
+            return value
+        return Table({str(self.reader.force(cell)): Cell(cell.offset, value=Table()) for cell in value.cells})
+
+
+def _is_role(keys: Keys) -> bool:
+    return len(keys) == 4 and keys[0] == "instances" and keys[2] == "roles"  # noqa: PLR2004 - instances.I.roles.R
