@@ -69,5 +69,5 @@ def _cut(data: Data, keys: Keys) -> Data:
     """The data without a key, of which the tables around it are copies."""
     key, *rest = keys
     if rest:
-        return {**data, key: _cut(data[str(key)], tuple(rest))}
+        return {**data, str(key): _cut(data[str(key)], tuple(rest))}
     return {name: each for name, each in data.items() if name != key}

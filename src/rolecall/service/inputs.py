@@ -69,7 +69,7 @@ def refer(source: str | None, urls: Mapping[str, str], root: Path) -> Reference:
     """
     if is_shipped(source, urls):
         return Reference("rolecall", "rolecall")
-    assert source  # noqa: S101 - none is shipped
+    assert source is not None  # noqa: S101 - that is shipped
     url = urls.get(source, "")
     if _NAME.fullmatch(url):  # an alias
         return Reference(url, url)

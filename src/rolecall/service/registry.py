@@ -78,7 +78,8 @@ class Registry:
         Raises:
             Faults: When it does not exist, fails to load or breaks the contract.
         """
-        if foreign := _FOREIGN.fullmatch(name):
+        written, foreign = name, _FOREIGN.fullmatch(name)
+        if foreign:
             name = "-".join(foreign.groups())
         key = (source, name)
         if key not in self._found:
@@ -88,8 +89,11 @@ class Registry:
                 (self._found[key],) = error.faults
         found = self._found[key]
         if isinstance(found, Fault):
+            hint = found.hint
+            if foreign and source == OWN:
+                hint = f"{written!r} is the service {name!r} of modules/{name}.py here; {hint}"
             place = Where(where.file, (*where.keys, *found.where.keys)) if where and found.where else None
-            raise fault(found.message, where=place, hint=found.hint)
+            raise fault(found.message, where=place, hint=hint)
         return found
 
     def origin(self, service: Service) -> str:

@@ -45,7 +45,10 @@ _PRIORITIES: Final[Mapping[str, tuple[Mapping[str, str | int], tuple[str, ...]]]
 }
 _CONSTANTS: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "null": None}
 WRAPPERS: Final = frozenset({"mkFlake", "clan", "buildClan"})  # functions of flakes whose last argument is a module
-_READERS: Final = frozenset({"builtins.readFile", "lib.readFile", "lib.fileContents", "lib.strings.fileContents"})
+_READERS: Final = frozenset(  # functions of files in the project
+    {"import", "builtins.import", "builtins.pathExists", "builtins.readDir", "builtins.readFile"}
+    | {"lib.pathExists", "lib.readDir", "lib.readFile", "lib.fileContents", "lib.strings.fileContents"}
+)
 _GLOBAL: Final = frozenset(  # what Nix defines everywhere
     [
         "builtins",
@@ -68,7 +71,6 @@ _GLOBAL: Final = frozenset(  # what Nix defines everywhere
         "fromTOML",
     ]
 )
-_IMPORTS: Final = frozenset({"import", "builtins.import"})
 _WITH: Final = "with"  # no name can be this word
 _CALLS: Final = 10_000  # of functions in files of their own, which can double at every step
 _FILES: Final = 1_000
@@ -157,12 +159,20 @@ class Priority:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A function of `nix_functions.py` with the arguments given so far."""
+
+    name: str
+    offset: int
+    arguments: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Lambda:
     """A function of the file."""
 
     tree: syntax.Function
     scope: Scope
-    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +208,7 @@ class Module:
     cell: Cell
 
 
-Value = str | float | Items | Table | Priority | Lambda | Outside | Module | None
+Value = str | bool | int | float | Items | Table | Priority | Known | Lambda | Outside | Module | None
 Scope = ChainMap[str, Cell]
 
 
@@ -331,6 +341,10 @@ class Reader:
             self.fault(f"the file {shown(path)} does not exist", offset, "paths count from the file that names them")
         return file
 
+    def _exists(self, path: str) -> bool:
+        file = self.root / posixpath.normpath(path)
+        return file.exists() and file.resolve().is_relative_to(self.root.resolve())
+
     def content(self, path: PathText, offset: int) -> str:
         """The text of a file of the project."""
         file = self.find(path, offset)
@@ -354,8 +368,7 @@ class Reader:
         cell = self._imported[file]
         if cell.busy:
             self.fault(f"the file {shown(path)} needs itself", offset, "break the circle of files")
-        value = self.force(cell)
-        return Lambda(value.tree, value.scope, is_file=True) if isinstance(value, Lambda) else value
+        return self.force(cell)
 
     def where(self, offset: int) -> Where:
         """File, line and column."""
@@ -390,13 +403,6 @@ class Reader:
             cell.expression = None
         return cell.value
 
-    def table(self, cell: Cell) -> Table:
-        """The table that a name stands for."""
-        value = self.force(cell)
-        if not isinstance(value, Table):
-            self.fault("expected a table here", cell.offset, "write `{ … }`")
-        return value
-
     def plain(self, table: Table) -> Data:
         """A table and all that is in it as plain data, each shared part made once; without what is faulty."""
         if table.plain is None:
@@ -428,6 +434,8 @@ class Reader:
                 self.fault(f"`lib.{name}` lacks its value", offset, f"write `lib.{name} (value)`")
             case Lambda(tree):
                 self.beyond("a function", tree.offset)
+            case Known(_, at):
+                self.beyond("a function", at)
             case Outside():
                 self.beyond_outside(value)
             case Module(maker):
@@ -455,9 +463,19 @@ class Reader:
                 result = self._evaluate(body, scope.new_child({_WITH: Cell(offset, among, scope)}))
             case syntax.Variable(offset, name):
                 result = self._variable(name, offset, scope)
-            case syntax.Select(offset, base, path):
+            case syntax.Select(offset, base, path, default):
                 names = [self._text_of(name, scope) for name in path]
-                result = self._selected(self._evaluate(base, scope), names, offset)
+                result = self._selected(
+                    self._evaluate(base, scope), names, offset, Cell(0, default, scope) if default else None
+                )
+            case syntax.If(offset, condition, yes, no):
+                result = self._evaluate(yes if self.is_true(Cell(offset, condition, scope)) else no, scope)
+            case syntax.Assert(offset, condition, body):
+                if not self.is_true(Cell(offset, condition, scope)):
+                    self.fault("this assertion does not hold", offset)
+                result = self._evaluate(body, scope)
+            case syntax.Not(offset, operand):
+                result = not self.is_true(Cell(offset, operand, scope))
             case syntax.Apply():
                 result = self._apply(tree, scope)
             case syntax.Function():
@@ -474,7 +492,10 @@ class Reader:
         if text[0] in "<~":
             self.beyond(f"the path {shown(text)}, which is another on every computer,", offset)
         folder = self.where(offset).file.parent.relative_to(self.root).as_posix()  # type: ignore[union-attr]
-        path = posixpath.normpath(posixpath.join(folder, text))
+        return self._tidied(posixpath.join(folder, text), text, offset)
+
+    def _tidied(self, path: str, text: str, offset: int) -> PathText:
+        path = posixpath.normpath(path)
         if path.split("/")[0] == "..":
             self.beyond(f"the path {shown(text)}, which leaves the project,", offset)
         return PathText(path if path[0] == "/" else "." if path == "." else f"./{path}")
@@ -482,27 +503,31 @@ class Reader:
     def _text_of(self, tree: syntax.Text, scope: Scope) -> str:
         if len(tree.parts) == 1 and isinstance(tree.parts[0], str):
             return tree.parts[0]
-        parts = []
-        of_project = False
-        for part in tree.parts:
-            value = part if isinstance(part, str) else self._evaluate(part, scope)
+        values = [part if isinstance(part, str) else self._evaluate(part, scope) for part in tree.parts]
+        return self._concatenated(values, tree.offset)
+
+    def _concatenated(self, values: list[Value], offset: int) -> str:
+        """Texts as one; where a path stands first, a path: also `"${self}/x"`, which is the project's `./x`."""
+        parts: list[str] = []
+        is_path = False
+        for value in values:
             if isinstance(value, Outside) and value.name in {"self", "outPath"} and not parts:
-                value, of_project = ".", True  # `"${self}/x"` is the path `./x` from the project on
+                value = PathText(".")  # noqa: PLW2901 - the folder of the flake
             if isinstance(value, Outside):
                 self.beyond_outside(value)
             if not isinstance(value, str):
-                self.fault("only a text can stand in `${…}`", tree.offset, "put the value in quotes where it is set")
-            parts.append(value)
-            self._characters += len(value)
-            if self._characters > BYTES:
-                where = self.where(tree.offset)
-                raise Faults([Fault("the texts in this file multiply each other without end", where)])
-        if not of_project:
-            return "".join(parts)
-        path = posixpath.normpath("".join(parts))
-        if path.split("/")[0] == "..":
-            self.beyond(f"the path {shown(path)}, which leaves the project,", tree.offset)
-        return PathText(path if path == "." else f"./{path}")
+                self.fault("only a text can stand in `${…}`", offset, "put the value in quotes where it is set")
+            is_path |= isinstance(value, PathText) and not parts
+            parts.append(self.counted(value, offset))
+        text = "".join(parts)
+        return self._tidied(text, text, offset) if is_path else text
+
+    def counted(self, text: str, offset: int) -> str:
+        """A text that was put together, unless there are too many of these."""
+        self._characters += len(text)
+        if self._characters > BYTES:
+            raise Faults([Fault("the texts in this file multiply each other without end", self.where(offset))])
+        return text
 
     def _variable(self, name: str, offset: int, scope: Scope) -> Value:
         if cell := scope.get(name):
@@ -511,7 +536,7 @@ class Reader:
         if name in _CONSTANTS:
             return _CONSTANTS[name]
         if name in _GLOBAL:
-            return Outside(name, offset)
+            return _known(Outside(name, offset))
         for names in scope.maps:
             if _WITH in names:
                 among = self.force(names[_WITH])
@@ -525,19 +550,35 @@ class Reader:
             f"`{shown(name, quote='')}` is not defined", offset, f'a text stands in quotes: "{shown(name, quote="")}"'
         )
 
-    def _selected(self, value: Value, path: Iterable[str], offset: int) -> Value:
+    def is_true(self, condition: Cell) -> bool:
+        """Whether a condition holds."""
+        value = self.known(condition)
+        if not isinstance(value, bool):
+            self.fault("a condition must be `true` or `false`", condition.offset)
+        return value
+
+    def known(self, cell: Cell) -> Value:
+        """A value that Nix alone does not know."""
+        value = self.force(cell)
+        if isinstance(value, Outside):
+            self.beyond_outside(value)
+        return value
+
+    def _selected(self, value: Value, path: Iterable[str], offset: int, default: Cell | None = None) -> Value:
         for name in path:
             match value:
                 case Outside(above):
                     whole = f"{above}.{name}"
                     inside_lib = "lib" in above.split(".") and name in _PRIORITIES
-                    value = Priority(name) if inside_lib else Outside(whole, offset)
+                    value = Priority(name) if inside_lib else _known(Outside(whole, offset))
                 case Module() if name == "config":
                     pass
                 case Module(maker):
                     value = Outside(f"{maker}.{name}", offset)
                 case Table(cells) if name in cells:
                     value = self.force(cells[name])
+                case _ if default:
+                    return self.force(default)
                 case _:
                     self.fault(f"there is no {shown(name)} in this value", offset)
         return value
@@ -548,12 +589,12 @@ class Reader:
             return Module(maker, argument)
         called = self._evaluate(tree.function, scope)
         match called:
-            case Lambda(is_file=True):
-                return self.call(called, argument)
             case Lambda():
-                self.beyond("a function call", tree.offset, nix=True)
+                return self.call(called, argument)
             case Outside():
-                return self._apply_outside(called, argument, tree)
+                return self._apply_outside(called, argument)
+            case Known():
+                return self._apply_known(called, argument)
             case Priority(name, before):
                 constants, names = _PRIORITIES[name]
                 arguments = (*before, self.force(argument))
@@ -563,38 +604,70 @@ class Reader:
                 return Table({key: Cell(tree.argument.offset, value=value) for key, value in fields.items()})
         self.fault("two values stand side by side", tree.argument.offset, "`;` ends an entry; lists stand in `[ ]`")
 
-    def _apply_outside(self, called: Outside, argument: Cell, tree: syntax.Apply) -> Value:
+    def _apply_known(self, called: Known, argument: Cell) -> Value:
+        from rolecall.inventory.notations.nix_functions import LIB  # noqa: PLC0415 - it builds on this module
+
+        arguments = (*called.arguments, argument)
+        number, function = LIB[called.name]
+        if len(arguments) < number:
+            return Known(called.name, called.offset, arguments)
+        self._count()
+        return function(self, *arguments)
+
+    def _apply_outside(self, called: Outside, argument: Cell) -> Value:
         inside_lib = "lib." + called.path.rpartition("lib.")[2] if "lib." in called.path else called.path
-        if called.path in _IMPORTS or inside_lib in _READERS or called.name == "import-tree":
-            path = self.force(argument)
-            if isinstance(path, Outside):
-                self.beyond_outside(path)
-            if not isinstance(path, PathText):
-                self.beyond(f"`{called.path}` of anything but a path", tree.argument.offset, nix=True)
-            if called.path in _IMPORTS:
-                return self.load(path, tree.argument.offset)
-            if called.name == "import-tree":
-                return Table({"imports": Cell(tree.offset, value=self._tree(path, tree.argument.offset))})
-            text = self.content(path, tree.argument.offset)
-            return text.removesuffix("\n") if called.name == "fileContents" else text
-        what = shown(called.path)
-        self.beyond(f"a call of {what}" if "." not in called.path else what, called.offset, nix=_computes(called))
+        if called.name != "import-tree" and inside_lib not in _READERS:
+            what = shown(called.path)
+            self.beyond(f"a call of {what}" if "." not in called.path else what, called.offset, nix=_computes(called))
+        path, offset = self.known(argument), argument.offset
+        if not isinstance(path, PathText):
+            self.beyond(f"{shown(called.path)} of anything but a path", offset, nix=True)
+        match called.name:
+            case "import":
+                return self.load(path, offset)
+            case "import-tree":
+                return Table({"imports": Cell(offset, value=self._tree(path, offset))})
+            case "pathExists":
+                file = self.root / posixpath.normpath(path)
+                return file.exists() and file.resolve().is_relative_to(self.root.resolve())
+            case "readDir":
+                return self._folder(path, offset)
+        text = self.content(path, offset)
+        return text.removesuffix("\n") if called.name == "fileContents" else text
+
+    def _folder(self, path: PathText, offset: int) -> Table:
+        """What is in a folder of the project, as Nix tells it."""
+        folder = self.root / posixpath.normpath(path)
+        if not folder.resolve().is_relative_to(self.root.resolve()) or not folder.is_dir():
+            self.fault(f"{shown(path)} is not a folder of the project", offset)
+        kinds = {
+            each.name: "symlink" if each.is_symlink() else "directory" if each.is_dir() else "regular"
+            for each in sorted(folder.iterdir())
+        }
+        return Table({name: Cell(offset, value=kind) for name, kind in kinds.items()})
 
     def _tree(self, path: PathText, offset: int) -> Items:
         """All Nix files in a folder, as `import-tree` finds them: at any depth, without those below a name in `_`."""
-        folder = self.root / path
-        if not folder.resolve().is_relative_to(self.root.resolve()):
-            self.fault(f"the link {shown(path)} leads out of the project", offset, "copy the files into the project")
-        found = sorted(each.relative_to(self.root).as_posix() for each in folder.rglob("*.nix") if each.is_file())
-        kept = [each for each in found if "/_" not in f"/{each}"]
-        return Items(tuple(Cell(offset, value=PathText(f"./{each}")) for each in kept))
+        if path.endswith(".nix"):
+            return Items((Cell(offset, value=path),))
+        names = [
+            PathText(f"{path}/{name}")
+            for name in self._folder(path, offset).cells
+            if not name.startswith("_") and (name.endswith(".nix") or (self.root / path / name).is_dir())
+        ]
+        return Items(tuple(each for name in names for each in self._tree(name, offset).cells))
 
     def call(self, function: Lambda, argument: Cell | None = None) -> Value:
         """What a function gives; without an argument it is Nix alone that knows it."""
+        self._count()
+        return self._evaluate(function.tree.body, self.bound(function, argument))
+
+    def _count(self) -> None:
         self._calls += 1
         if self._calls > _CALLS:
-            raise Faults([Fault("functions in this project call each other without end", self.where(0))])
-        return self._evaluate(function.tree.body, self.bound(function, argument))
+            raise Faults(
+                [Fault(f"more than {_CALLS} calls of functions", self.where(0), "write the values themselves")]
+            )
 
     def bound(self, function: Lambda, argument: Cell | None = None) -> Scope:
         """The scope of a function's body."""
@@ -606,23 +679,43 @@ class Reader:
             given = self.force(argument) if tree.names else None
             if isinstance(given, Table):
                 names |= {name: given.cells[name] for name in tree.names if name in given.cells}
+                missing = {name: each for name, each in tree.defaults if name not in given.cells}
+                scope = function.scope.new_child(names)
+                names |= {name: Cell(each.offset, each, scope) for name, each in missing.items()}
         return function.scope.new_child(names)
 
     def _join(self, tree: syntax.Join, scope: Scope) -> Value:
-        items: list[Cell] = []
-        cells: dict[str, Cell] = {}
-        for operand in tree.operands:
-            match self._evaluate(operand, scope):
-                case Items(more) if tree.operator == "++":
-                    items += more
-                case Table(more_cells) if tree.operator == "//":
-                    cells |= more_cells
-                case Outside() as outside:
-                    self.beyond_outside(outside)
-                case _:
-                    kind = "lists" if tree.operator == "++" else "tables"
-                    self.fault(f"`{tree.operator}` joins {kind} only", operand.offset)
-        return Items(tuple(items)) if tree.operator == "++" else Table(cells)
+        cells = [Cell(operand.offset, operand, scope) for operand in tree.operands]
+        match tree.operator:
+            case "&&":
+                return all(self.is_true(cell) for cell in cells)
+            case "||":
+                return any(self.is_true(cell) for cell in cells)
+            case "==" | "!=":
+                one, other = (self._plain(self.known(cell), cell.offset) for cell in cells)
+                return _same(one, other) == (tree.operator == "==")
+            case "+":
+                values = [self.force(cell) for cell in cells]
+                if not all(isinstance(each, str | Outside) for each in values):
+                    self.beyond("the operator `+`", tree.offset, nix=True)
+                return self._concatenated(values, tree.offset)
+            case "++":
+                return Items(tuple(item for cell in cells for item in self.items(cell)))
+        return Table({name: each for cell in cells for name, each in self.cells(cell).items()})
+
+    def items(self, cell: Cell) -> tuple[Cell, ...]:
+        """The items of a list."""
+        value = self.known(cell)
+        if not isinstance(value, Items):
+            self.fault("expected a list here", cell.offset, "write `[ … ]`")
+        return value.cells
+
+    def cells(self, cell: Cell) -> dict[str, Cell]:
+        """The cells of a table."""
+        value = self.known(cell)
+        if not isinstance(value, Table):
+            self.fault("expected a table here", cell.offset, "write `{ … }`")
+        return value.cells
 
     # Tables
 
@@ -699,6 +792,10 @@ class Reader:
             hint = "an inventory needs a few levels only"
             raise Faults([Fault(f"nested deeper than {DEPTH} levels", self.where(offset), hint)])
 
+    def higher(self) -> None:
+        """Goes up a level again."""
+        self._depth -= 1
+
     def beyond_outside(self, value: Outside) -> NoReturn:
         """Nix alone knows what is wanted here."""
         whole = ", an argument of a function," if value.argument else ""
@@ -743,6 +840,16 @@ def called_name(tree: syntax.Expression | None) -> str:
     return function.name if isinstance(function, syntax.Variable) else ""
 
 
+def _known(function: Outside) -> Value:
+    """A function of Nix or its lib that is known here."""
+    from rolecall.inventory.notations.nix_functions import BUILTINS, LIB  # noqa: PLC0415 - it builds on this module
+
+    above = function.path.split(".")[:-1]
+    if ("lib" in above and function.name in LIB) or (above in ([], ["builtins"]) and function.name in BUILTINS):
+        return Known(function.name, function.offset)
+    return function
+
+
 def _computes(outside: Outside) -> bool:
     """Whether Nix itself would have a value for this: a function of its own, or one of `lib` that is written out."""
     head, _, name = outside.path.partition(".")
@@ -751,6 +858,17 @@ def _computes(outside: Outside) -> bool:
         or (head == "builtins" and not name.startswith("fetch"))
         or ("lib" in outside.path.split(".")[:-1] and outside.name in _KNOWN)
     )
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two values are equal to Nix, to which `1` is `1.0`, but not `true`."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one == other
 
 
 def _unix(text: str) -> str:

@@ -201,7 +201,7 @@ class Modules:
     def _read_inputs(self, flake: Table) -> None:
         if "inputs" not in flake.cells or not {"outputs", "inventory", "clan"} & flake.cells.keys():
             return
-        for name, each in self.reader.table(flake.cells["inputs"]).cells.items():
+        for name, each in self.reader.cells(flake.cells["inputs"]).items():
             value = self.reader.force(each)
             if isinstance(value, Table) and "url" in value.cells:
                 value = self.reader.force(value.cells["url"])
@@ -228,7 +228,7 @@ class Modules:
         """Adds the names of the machines that a Clan configures; how it configures them is the concern of NixOS."""
         before = len(self.reader.faults)
         try:
-            table = self.reader.table(cell)
+            cells = self.reader.cells(cell)
         except ToldError:
             why = self.reader.faults[before:]
             del self.reader.faults[before:]
@@ -237,7 +237,7 @@ class Modules:
             where = why[0].where if why else None
             self._ignored += [Fault(message, where, hint, warning=True)] if why else []
             return
-        names = {name: Cell(each.offset, value=Table()) for name, each in table.cells.items() if name != "imports"}
+        names = {name: Cell(each.offset, value=Table()) for name, each in cells.items() if name != "imports"}
         self._parts.append(Table({"machines": Cell(cell.offset, value=Table(names))}))
 
     def _flat(self, cell: Cell, relevant: Callable[[str], bool] | None = None) -> Iterator[Table]:
@@ -253,7 +253,7 @@ class Modules:
                 yield from self._flat(value.cell, relevant)
             case PathText():
                 yield from self._flat_file(value, cell.offset, relevant)
-            case Outside():
+            case Outside() if not _is_own(value):
                 (self._foreign if relevant else self._skipped).append(value)
             case Table(cells):
                 imports = cells.get("imports")
@@ -263,6 +263,8 @@ class Modules:
                 yield from self._imported(imports, relevant) if imports else ()
             case _:
                 try:
+                    if isinstance(value, Outside):
+                        self.reader.beyond_outside(value)
                     self.reader.fault("expected a table here", cell.offset, "write `{ … }`")
                 except ToldError:
                     return
@@ -386,6 +388,12 @@ class Modules:
         if not isinstance(value, Items):
             return value
         return Table({str(self.reader.force(cell)): Cell(cell.offset, value=Table()) for cell in value.cells})
+
+
+def _is_own(value: Outside) -> bool:
+    """Whether something outside of the files is the project's own all the same: the flake itself, or what it computes."""
+    parts = value.path.split(".")
+    return parts[0] in {"config", "self"} and parts[1:2] != ["inputs"]
 
 
 def _is_role(keys: Keys) -> bool:

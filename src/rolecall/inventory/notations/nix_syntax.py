@@ -45,9 +45,20 @@ _INDENTED = re.compile(
 )
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _KEYWORDS: Final = frozenset({"if", "then", "else", "let", "in", "inherit", "rec", "with", "assert"})
-_JOINS: Final = ("//", "++")  # the operators that are data, from the loosest to the tightest
-_LOOSER: Final = frozenset({"==", "!=", "<", ">", "<=", ">=", "&&", "||", "->", "<|", "|>"})  # than `//`
-_OPERATORS: Final = _LOOSER | {"//", "+", "-", "*", "/", "++", "?"}
+_LEVELS: Final = (  # operators between two values, from the loosest to the tightest (Nix: parser.y)
+    {"<|", "|>"},
+    {"->"},
+    {"||"},
+    {"&&"},
+    {"==", "!="},
+    {"<", ">", "<=", ">="},
+    {"//"},
+    {"+", "-"},
+    {"*", "/"},
+    {"++"},
+)
+_DATA: Final = frozenset({"||", "&&", "==", "!=", "//", "+", "++"})  # those that are read; any other is beyond data
+_OPERATORS: Final = frozenset({"?"}.union(*_LEVELS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +137,12 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """``base.a.b``."""
+    """``base.a.b``, or ``base.a.b or default``."""
 
     offset: int
     base: Expression
     path: tuple[Text, ...]
+    default: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +163,14 @@ class Function:
         whole: The name of its whole argument, or "".
         names: Which parts of the argument it takes.
         body: What it gives.
+        defaults: What parts are that the argument lacks.
     """
 
     offset: int
     whole: str
     names: tuple[str, ...]
     body: Expression
+    defaults: tuple[tuple[str, Expression], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +183,39 @@ class With:
 
 
 @dataclass(frozen=True, slots=True)
+class Assert:
+    """``assert condition; body``."""
+
+    offset: int
+    condition: Expression
+    body: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """``if condition then yes else no``."""
+
+    offset: int
+    condition: Expression
+    yes: Expression
+    no: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
-    """Two or more lists with ``++`` between them, or sets with ``//``."""
+    """Two or more values with one of the operators of `_DATA` between them."""
 
     offset: int
     operator: str
     operands: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """``!value``."""
+
+    offset: int
+    value: Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +231,24 @@ class Beyond:
     what: str
 
 
-Expression = Constant | Path | Text | Items | Set | Let | With | Variable | Select | Apply | Function | Join | Beyond
+Expression = (
+    Constant
+    | Path
+    | Text
+    | Items
+    | Set
+    | Let
+    | With
+    | Variable
+    | Select
+    | Apply
+    | Function
+    | Assert
+    | If
+    | Join
+    | Not
+    | Beyond
+)
 
 
 class _Token(NamedTuple):
@@ -263,17 +321,17 @@ class _Parser:
                     return self._let()
                 case "if":
                     self._advance()
-                    for keyword in ("then", "else"):
-                        self.expression()
-                        self._expect(keyword, start, "if")
-                    self.expression()
-                    return Beyond(start, "`if`")
+                    condition = self.expression()
+                    self._expect("then", start, "if")
+                    yes = self.expression()
+                    self._expect("else", start, "if")
+                    return If(start, condition, yes, self.expression())
                 case "with" | "assert" as keyword:
                     self._advance()
                     before = self.expression()
                     self._expect(";", start, keyword)
                     body = self.expression()
-                    return With(start, before, body) if keyword == "with" else Beyond(start, "`assert`")
+                    return (With if keyword == "with" else Assert)(start, before, body)
             return self._function() or self._operation()
         finally:
             self.depth -= 1
@@ -287,7 +345,7 @@ class _Parser:
         """``x: …``, ``{ a, b ? 1, ... }: …``, and either with ``@``; None when none stands here."""
         start = self.token.start
         whole = ""
-        names: list[str] = []
+        names: dict[str, Expression | None] = {}
         if self._is_variable():
             after = self._read(self.token.end)
             if after.text not in {":", "@"}:
@@ -304,7 +362,8 @@ class _Parser:
         else:
             return None
         self._expect(":", start, "function")
-        return Function(start, whole, tuple(names), self.expression())
+        defaults = tuple((name, default) for name, default in names.items() if default)
+        return Function(start, whole, tuple(names), self.expression(), defaults)
 
     def _opens_formals(self) -> bool:
         first = self._read(self.token.end)
@@ -317,18 +376,19 @@ class _Parser:
             return True
         return second.text == "}" and self._read(second.end).text in {":", "@"}
 
-    def _formals(self) -> list[str]:
+    def _formals(self) -> dict[str, Expression | None]:
         opener = self.token
         self._expect("{", opener.start, "function")
-        names: list[str] = []
+        names: dict[str, Expression | None] = {}
         while self.token.text != "}":
             if self.token.text == "...":
                 self._advance()
             elif self._is_variable():
-                names.append(self._advance().text)
+                name = self._advance().text
+                names[name] = None
                 if self.token.text == "?":
                     self._advance()
-                    self.expression()
+                    names[name] = self.expression()
             else:
                 self._fault(f"expected the name of an argument, found {self._found()}")
             if self.token.text != "}":
@@ -352,42 +412,43 @@ class _Parser:
                 operands.append(self.expression())
                 break
             operands.append(self._signed())
-        if loose := next((each for each in operators if each.text in _LOOSER), None):
-            return Beyond(loose.start, f"the operator `{loose.text}`")
         return self._split(operands, operators, 0)
 
     def _split(self, operands: list[Expression], operators: list[_Token], level: int) -> Expression:
-        """What stands between operators of `_JOINS` from a level on; any other operator is beyond data."""
+        """What stands between operators from a level on."""
         if not operators:
             return operands[0]
-        if level == len(_JOINS):
-            return Beyond(operators[0].start, f"the operator `{operators[0].text}`")
-        # Between `//` and `++` stand the operators of numbers: a group that has one of these is beyond data as a whole.
-        splits = [index for index, each in enumerate(operators) if each.text == _JOINS[level]]
-        other = next((each for each in operators if each.text not in _JOINS), None)
-        if level and other:
-            return Beyond(other.start, f"the operator `{other.text}`")
+        splits = [index for index, each in enumerate(operators) if each.text in _LEVELS[level]]
+        if not splits:
+            return self._split(operands, operators, level + 1)
+        first = operators[splits[0]]
+        chained = len(splits) > 1 and first.text in {"==", "!="}  # which Nix itself refuses
+        other = next((each for each in operators if each.text in _LEVELS[level] - _DATA), None)
+        if other or chained:
+            beyond = other or first
+            return Beyond(beyond.start, f"the operator `{beyond.text}`")
         starts, ends = [0, *(index + 1 for index in splits)], [*splits, len(operators)]
         groups = [
             self._split(operands[start : end + 1], operators[start:end], level + 1)
             for start, end in zip(starts, ends, strict=True)
         ]
-        if not splits:
-            return groups[0]
-        return Join(operators[splits[0]].start, _JOINS[level], tuple(groups))
+        return Join(first.start, first.text, tuple(groups))
 
     def _signed(self) -> Expression:
-        """An operand with the signs before it; of these only a number's own is data."""
-        sign = self.token
+        """An operand with the signs before it; of these a number's own and one `!` are data."""
+        signs: list[_Token] = []
         while self.token.text in {"-", "!"} and self.token.kind == "sign":
-            self._advance()
+            signs.append(self._advance())
         result = self._application()
-        if sign.kind != "sign" or sign.text not in {"-", "!"}:
+        if not signs:
             return result
+        start, told = signs[0].start, "".join(sign.text for sign in signs)
+        if told == "!":
+            return Not(start, result)
         plain = isinstance(result, Constant) and not isinstance(result.value, str)
-        if plain and self.text[sign.start : result.offset].strip() == "-":
-            return Constant(sign.start, -result.value)  # type: ignore[union-attr,operator]
-        return Beyond(sign.start, f"the operator `{sign.text}`")
+        if plain and self.text[start : result.offset].strip() == "-":
+            return Constant(start, -result.value)  # type: ignore[union-attr,operator]
+        return Beyond(start, f"the operator `{signs[0].text}`")
 
     def _starts_function(self) -> bool:
         if self.token.text == "{":
@@ -415,14 +476,15 @@ class _Parser:
         """A simple value with the names selected from it."""
         start = self.token.start
         value = self._simple()
+        path: tuple[Text, ...] = ()
         if self.token.text == "." and self.token.kind == "sign":
             self._advance()
-            value = Select(start, value, self._path())
+            path = self._path()
         if self.token.text == "or" and self.token.kind == "name":
             self._advance()
-            self._operand()
-            value = Beyond(start, "`or`")
-        return value
+            default = self._operand()
+            return Select(start, value, path, default) if path else Beyond(start, "`or`")
+        return Select(start, value, path) if path else value
 
     def _simple(self) -> Expression:  # noqa: C901, PLR0911 - a case per kind of value
         token = self.token
