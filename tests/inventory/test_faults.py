@@ -27,7 +27,7 @@ CASES = [
     ),
     (
         "inventory.toml",
-        '[machines.jon]\ntags=["a b"]\ntagz=1\ninstalledAt="x"\n[machines."../x"]\n[tags]\nall=["jon"]\nweb=["jn"]\n[instances.b.roles.c]\ntags=[1]\nsettings=3\n',
+        '[machines.jon]\ntags=["a b"]\ntagz=1\ninstalledAt="x"\n[machines."../x"]\n[tags]\nlinux=["x"]\nweb=["jn"]\n[instances.b.roles.c]\ntags=[1]\nsettings=3\n',
         (
             "error: `a b` is no name for a tag\n"
             "  at inventory.toml:2:7 machines.jon.tags[0]\n"
@@ -44,9 +44,9 @@ CASES = [
             "  at inventory.toml:10:1 instances.b.roles.c.tags\n"
             "error: expected a table, found the number 3\n"
             "  at inventory.toml:11:1 instances.b.roles.c.settings\n"
-            "error: the tag `all` is computed\n"
-            "  at inventory.toml:7:1 tags.all\n"
-            "hint: every machine has it without being listed; remove it\n"
+            "error: the tag `linux` is computed\n"
+            "  at inventory.toml:7:1 tags.linux\n"
+            "hint: every machine of the class `linux` has it without being listed; remove it\n"
             "error: there is no machine `jn`\n"
             "  at inventory.toml:8:6 tags.web[0]\n"
             "hint: did you mean 'jon'?"
@@ -450,13 +450,13 @@ CASES = [
     ),
     (
         "inventory.nix",
-        '{ machines.jon = { tags = [ "all" ]; deploy.targetHost = 3; }; }',
+        '{ machines.jon = { tags = [ "mac" ]; deploy.targetHost = 3; }; machines.a.machineClass = "mac"; }',
         (
             "error: expected a text, found the number 3\n"
             "  at inventory.nix:1:45 machines.jon.deploy.targetHost\n"
-            "error: the tag `all` is computed\n"
+            "error: the tag `mac` is computed\n"
             "  at inventory.nix:1:29 machines.jon.tags[0]\n"
-            "hint: every machine has it without being listed; remove it"
+            "hint: every machine of the class `mac` has it without being listed; remove it"
         ),
     ),
     (

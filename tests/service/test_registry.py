@@ -172,9 +172,13 @@ def test_clans_own_input_is_shipped_whatever_its_name(modules: Path, url: str) -
     assert registry.names("clan") == registry.names(None)
 
 
-@pytest.mark.parametrize("url", ["github:me/my-clan-core", "github:me/clan-core-extras", "https://x.org/not-clan-core.zip"])
+@pytest.mark.parametrize(
+    "url", ["github:me/my-clan-core", "github:me/clan-core-extras", "https://x.org/not-clan-core.zip"]
+)
 def test_what_only_sounds_like_clans_input_is_another(modules: Path, url: str) -> None:
-    assert told(Registry(modules, {"clan": url}), "clan", "borgbackup").startswith("error: the input 'clan' is not inst")
+    assert told(Registry(modules, {"clan": url}), "clan", "borgbackup").startswith(
+        "error: the input 'clan' is not inst"
+    )
 
 
 def test_a_module_of_clans_users_has_a_place(modules: Path) -> None:

@@ -22,6 +22,8 @@ def check(invocation: Invocation) -> None:
     found = pipeline.check(invocation.project)
     if not invocation.json:
         tell(found.warnings, as_json=False)
+        if note := pipeline.clan_note(invocation.project, found):
+            click.echo(note, err=True)
     machines, instances = len(found.loaded.inventory.machines), len(found.membership.services)
     warnings = [warning.as_json() for warning in found.warnings]
     text = f"the inventory is sound: {machines} machines, {instances} instances, {len(warnings)} warnings"

@@ -6,11 +6,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.errors import Fault, Where, dotted
+from rolecall.inventory import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolecall.inventory.data import Data, Keys
+    from rolecall.model.inventory import Loaded
+    from rolecall.project import Project
 
 # By key path, where `*` is any key: why a field is left out, and what to do instead.
 _LEFT_OUT: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
@@ -28,6 +31,7 @@ _LEFT_OUT: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
     ),
     ("modules",): ("Rolecall finds your services in modules/", "remove it"),
 }
+_NAMED: Final = 5  # files in a sentence
 _TLD: Final = ("meta", "tld")
 
 
@@ -48,6 +52,25 @@ def without(data: Data) -> tuple[Data, list[Fault]]:
             hint = "write `meta.domain`"
             warnings.append(Fault("`meta.tld` is Clan's old name of `domain`", Where(keys=keys), hint, warning=True))
     return data, warnings
+
+
+def note(project: Project, loaded: Loaded) -> str:
+    """What was taken from the Clan that a project is, and what was not; "" where it is none."""
+    found = [source for source in loaded.sources if source.clan]
+    if not found:
+        own = loaded.sources[-1].file.name if loaded.sources else ""
+        beside = [name for name in ("flake.nix", "clan.nix") if own != name and files.is_clan(project.root / name)]
+        return f"note: {' and '.join(beside)} is not read, since the inventory is {own}" if beside else ""
+    source = found[-1]
+    names = [file.relative_to(project.root).as_posix() for file in source.files]
+    read = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more files" if len(names) > _NAMED else "")
+    clan = source.clan
+    assert clan  # noqa: S101 - chosen so
+    left = ["NixOS modules"] if clan.modules else []
+    left += [f"`{name}`" for name in clan.skipped]
+    return f"note: this is a Clan; its inventory, meta and names of machines were read from {read}" + (
+        f"; not read: {', '.join(left)}" if left else ""
+    )
 
 
 def _warning(field: tuple[str, ...], places: list[Keys]) -> Fault:

@@ -61,12 +61,12 @@ def find(project: Project) -> list[Path]:
     """
     present = {file.name: file for file in project.inventory_files()}
     layer, flake, clan = (present.pop(name, None) for name in (TOOLS, "flake.nix", "clan.nix"))
-    is_clan = flake and _CLAN.search(text(flake))
+    flake_counts = flake and is_clan(flake)
     own = [*present.values()]
-    if flake and is_clan and all(file.name in text(flake) for file in own):
+    if flake and flake_counts and all(file.name in text(flake) for file in own):
         own = [flake]
     elif not own:
-        own = [each for each in (flake if is_clan or not (layer or clan) else None, clan) if each][:1]
+        own = [each for each in (flake if flake_counts or not (layer or clan) else None, clan) if each][:1]
     if len(own) > 1:
         names = " and ".join(file.name for file in own)
         raise Faults([Fault(f"there are two inventories: {names}", Where(own[-1]), "keep one of them")])
@@ -74,6 +74,11 @@ def find(project: Project) -> list[Path]:
         hint = "make one with `rolecall init`"
         raise Faults([Fault(f"there is no inventory in {project.root}", None, hint)])
     return [*([layer] if layer else []), *own]
+
+
+def is_clan(file: Path) -> bool:
+    """Whether a file is a Clan's, or a flake that holds an inventory."""
+    return file.is_file() and (file.name == "clan.nix" or bool(_CLAN.search(text(file))))
 
 
 def read(file: Path, *, nix: bool = False) -> Source:
@@ -126,6 +131,15 @@ def places(file: Path, content: str) -> Iterator[Place]:
 
         return nix.places(content, file)
     return ((*position, file) for position in found.positions(content)) if found else iter(())
+
+
+def parts(file: Path) -> list[Path]:
+    """A file and those that it names; one in Nix can be spread over many."""
+    if file.suffix != ".nix":
+        return [file]
+    from rolecall.inventory.notations import nix  # noqa: PLC0415 - where there is one
+
+    return nix.parts(text(file), file)
 
 
 def text(file: Path) -> str:

@@ -32,7 +32,7 @@ from rolecall.pipeline.vars import (
     spared,
     waiting,
 )
-from rolecall.pipeline.views import as_json, backups, explain, machine_names, service, services, target
+from rolecall.pipeline.views import as_json, backups, clan_note, explain, machine_names, service, services, target
 
 __all__ = [
     "STEPS",
@@ -47,6 +47,7 @@ __all__ = [
     "audiences",
     "backups",
     "check",
+    "clan_note",
     "discard",
     "edit",
     "evaluate",

@@ -8,7 +8,9 @@ What a Clan's modules are made of, and how they become one inventory, is in `nix
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
+import re
 from bisect import bisect_right
 from collections import ChainMap
 from dataclasses import dataclass, field, replace
@@ -71,6 +73,7 @@ _GLOBAL: Final = frozenset(  # what Nix defines everywhere
         "fromTOML",
     ]
 )
+_NAMES_FILES: Final = re.compile("import|read(File|Dir)|pathExists|fileContents")
 _WITH: Final = "with"  # no name can be this word
 _CALLS: Final = 10_000  # of functions in files of their own, which can double at every step
 _FILES: Final = 1_000
@@ -221,6 +224,19 @@ def read(text: str, file: Path) -> Source:
     from rolecall.inventory.notations import nix_modules  # noqa: PLC0415 - it builds on this module
 
     return nix_modules.source(Reader(text, file))
+
+
+def parts(text: str, file: Path) -> list[Path]:
+    """A file and those of the project that it names, as far as it can be read."""
+    if not _NAMES_FILES.search(text):
+        return [file]
+    from rolecall.inventory.notations import nix_modules  # noqa: PLC0415 - it builds on this module
+
+    reader = None
+    with contextlib.suppress(Faults, ToldError):
+        reader = Reader(text, file)
+        reader.plain(nix_modules.Modules(reader).inventory()[0])
+    return reader.files if reader else [file]
 
 
 def places(text: str, file: Path) -> Iterator[Place]:

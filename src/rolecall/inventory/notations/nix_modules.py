@@ -8,7 +8,7 @@ module system of nixpkgs, tables merge and lists are joined; the best priority w
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.inventory.data import VALUES, check, shown
@@ -30,10 +30,10 @@ from rolecall.inventory.notations.nix import (
 from rolecall.model.inventory import Clan, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from rolecall.inventory.data import Keys
+    from rolecall.inventory.data import Data, Keys
 
 _OWN: Final = frozenset({"machines", "instances", "tags", "meta"})  # where priorities outside of settings are resolved
 _OF_CLAN: Final = frozenset({"inventory", "meta", "machines", "imports"})
@@ -65,6 +65,33 @@ def source(reader: Reader) -> Source:
     )
 
 
+def joined(parts: list[Data], file: Path) -> Data:
+    """What several modules say of the inventory together, as Nix has evaluated them.
+
+    Raises:
+        Faults: What contradicts itself, or is no data.
+    """
+    reader = Reader("{ }", file)
+    modules = Modules(reader, [_as_table(part) for part in parts])
+    data = reader.plain(modules.whole())
+    if faults := [fault.at(Where(file)) for fault in reader.faults] or check(data):
+        raise Faults(faults)
+    return data
+
+
+def _as_table(data: Data) -> Table:
+    return Table({name: Cell(0, value=_as_value(each)) for name, each in data.items()})
+
+
+def _as_value(data: Any) -> Value:  # noqa: ANN401 - any data
+    if isinstance(data, dict):
+        return _as_table(data)
+    if isinstance(data, list):
+        return Items(tuple(Cell(0, value=_as_value(each)) for each in data))
+    value: Value = data
+    return value
+
+
 class Modules:
     """The modules that a file leads to.
 
@@ -76,7 +103,7 @@ class Modules:
         is_clan: Whether it is a Clan rather than an inventory alone.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, parts: Iterable[Table] = ()) -> None:
         self.reader = reader
         self.inputs: dict[str, str] = {}
         self.is_clan = False
@@ -84,7 +111,7 @@ class Modules:
         self._foreign: list[Outside] = []  # and in a flake, where they bring other things
         self._ignored: list[Fault] = []
         self._modules = False
-        self._parts: list[Table] = []
+        self._parts = [*parts]
         self._seen: set[Path] = set()
         self._within: list[Path] = []  # files whose imports are being followed
         self._left = VALUES
@@ -114,10 +141,14 @@ class Modules:
         prefix = self._enter(self.reader.main)
         if prefix and not self._found and not self.reader.faults:
             raise Faults([Fault("there is no `inventory` in `clan`", Where(), "write it as `clan.inventory`")])
+        return self.whole(), prefix
+
+    def whole(self) -> Table:
+        """The inventory that its parts make together."""
         whole = Table()
         for part in self._parts:
             whole = self._joined(whole, self._settled(part, ()), ())
-        return whole, prefix
+        return whole
 
     # From the file's value to the parts of its inventory
 
@@ -378,11 +409,9 @@ class Modules:
                 return one
         if type(mine) is type(theirs) and mine == theirs:
             return one
-        first, second = self.reader.where(one.offset), self.reader.where(other.offset)
-        place = f"{first.file.name if first.file != second.file and first.file else 'line'} {first.line}"
-        self.reader.fault(
-            f"conflicting values for {dotted(keys)}, also set in {place}", other.offset, "remove one of the two"
-        )
+        first = self.reader.where(one.offset)
+        hint = f"it is also set at {first.file.name if first.file else ''}:{first.line}; remove one of the two"
+        self.reader.fault(f"conflicting values for `{dotted(keys)}`", other.offset, hint)
 
     def _as_table(self, value: Value) -> Value:
         if not isinstance(value, Items):
