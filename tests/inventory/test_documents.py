@@ -60,7 +60,8 @@ def test_flakes_as_people_have_them(flake: str, loading: Load) -> None:
 def test_an_imported_file_that_does_not_exist_is_a_fault(said: Said) -> None:
     flake = FLAKES[0].replace("inventory.machines.jon = { };", "imports = [ ./clan.nix ];")
     assert said(flake, "flake.nix") == (
-        "error: the file `./clan.nix` does not exist\n  at flake.nix:6:19\nhint: paths count from the file that names them"
+        "error: the file `./clan.nix` does not exist\n  at flake.nix:6:19\n"
+        "hint: paths count from the file that names them"
     )
 
 

@@ -19,11 +19,11 @@ def check(invocation: Invocation) -> None:
     """Read the inventory and tell everything that is wrong with it."""
     from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
 
+    if not invocation.json and (note := pipeline.clan_note(invocation.project)):
+        click.echo(note, err=True)
     found = pipeline.check(invocation.project)
     if not invocation.json:
         tell(found.warnings, as_json=False)
-        if note := pipeline.clan_note(invocation.project, found):
-            click.echo(note, err=True)
     machines, instances = len(found.loaded.inventory.machines), len(found.membership.services)
     warnings = [warning.as_json() for warning in found.warnings]
     text = f"the inventory is sound: {machines} machines, {instances} instances, {len(warnings)} warnings"

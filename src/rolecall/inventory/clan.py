@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from rolecall.errors import Fault, Where, dotted
+from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.inventory import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolecall.inventory.data import Data, Keys
-    from rolecall.model.inventory import Loaded
     from rolecall.project import Project
 
 # By key path, where `*` is any key: why a field is left out, and what to do instead.
@@ -54,20 +53,22 @@ def without(data: Data) -> tuple[Data, list[Fault]]:
     return data, warnings
 
 
-def note(project: Project, loaded: Loaded) -> str:
+def note(project: Project) -> str:
     """What was taken from the Clan that a project is, and what was not; "" where it is none."""
-    found = [source for source in loaded.sources if source.clan]
-    if not found:
-        own = loaded.sources[-1].file.name if loaded.sources else ""
-        beside = [name for name in ("flake.nix", "clan.nix") if own != name and files.is_clan(project.root / name)]
-        return f"note: {' and '.join(beside)} is not read, since the inventory is {own}" if beside else ""
-    source = found[-1]
+    beside = [name for name in ("flake.nix", "clan.nix") if files.is_clan(project.root / name)]
+    own = files.find(project)[-1]
+    if own.name not in beside and own.suffix != ".nix":
+        return f"note: {' and '.join(beside)} is not read, since the inventory is {own.name}" if beside else ""
+    try:
+        source = files.read(own, nix=files.asks_for_nix(project))
+    except Faults:
+        return ""
+    if not source.clan:
+        return ""
     names = [file.relative_to(project.root).as_posix() for file in source.files]
     read = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more files" if len(names) > _NAMED else "")
-    clan = source.clan
-    assert clan  # noqa: S101 - chosen so
-    left = ["NixOS modules"] if clan.modules else []
-    left += [f"`{name}`" for name in clan.skipped]
+    left = ["NixOS modules"] if source.clan.modules else []
+    left += [f"`{name}`" for name in source.clan.skipped]
     return f"note: this is a Clan; its inventory, meta and names of machines were read from {read}" + (
         f"; not read: {', '.join(left)}" if left else ""
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from rolecall.errors import Fault, Faults, Where
 from rolecall.inventory.data import BYTES, DEPTH, syntax_fault
 from rolecall.options import options
+from rolecall.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from rolecall.inventory.comments import Comment
     from rolecall.inventory.locate import Place, Position
     from rolecall.model.inventory import Source
-    from rolecall.project import Project
 
 TOOLS: Final = "inventory.json"  # what tools write, below the person's own file
 # What only the flake of a Clan says, or one that holds an inventory.
@@ -74,6 +74,16 @@ def find(project: Project) -> list[Path]:
         hint = "make one with `rolecall init`"
         raise Faults([Fault(f"there is no inventory in {project.root}", None, hint)])
     return [*([layer] if layer else []), *own]
+
+
+def folders(root: Path) -> list[str]:
+    """The machines that are declared by having a folder."""
+    machines = Project(root).machines
+    return (
+        sorted(each.name for each in machines.iterdir() if each.is_dir() and each.name[:1] != ".")
+        if machines.is_dir()
+        else []
+    )
 
 
 def is_clan(file: Path) -> bool:

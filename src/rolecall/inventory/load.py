@@ -77,9 +77,7 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
 
 def _folders(project: Project) -> list[Source]:
     """The machines that are declared by having a folder, as the most general source."""
-    if not project.machines.is_dir():
-        return []
-    names = sorted(path.name for path in project.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
+    names = files.folders(project.root)
     return [Source(project.machines, {"machines": {name: {} for name in names}})] if names else []
 
 

@@ -27,11 +27,7 @@ def members(inventory: Inventory) -> tuple[Mapping[str, tuple[str, ...]], list[F
     either class.
     """
     faults: list[Fault] = []
-    computed: dict[str, set[str]] = {ALL: set(inventory.machines)}
-    for name, machine in inventory.machines.items():
-        computed.setdefault(machine.machine_class, set()).add(name)
-    if _NIXOS in _named(inventory) and (either := {*computed.get(_LINUX, ()), *computed.get(_NIXOS, ())}):
-        computed |= {_LINUX: either, _NIXOS: either}
+    computed = _classes(inventory)
     listed: list[tuple[str, Keys]] = []  # computed tags that are listed although they need not be
     own: dict[str, set[str]] = {}
     selecting: dict[str, Selection] = {}
@@ -47,20 +43,36 @@ def members(inventory: Inventory) -> tuple[Mapping[str, tuple[str, ...]], list[F
             own[tag] = _declared(inventory, said.machines, ("tags", tag, "machines"), faults)
         else:
             own[tag] = _declared(inventory, said, ("tags", tag), faults)
-    for name, machine in inventory.machines.items():
-        for index, tag in enumerate(machine.tags):
-            if name in computed.get(tag, ()):
-                listed.append((tag, ("machines", name, "tags", index)))
-            elif tag in computed:
-                faults.append(_computed(tag, ("machines", name, "tags", index)))
-            else:
-                own.setdefault(tag, set()).add(name)
+    for name, tag, keys in _own(inventory):
+        if tag not in computed:
+            own.setdefault(tag, set()).add(name)
+        elif name in computed[tag]:
+            listed.append((tag, keys))
+        else:
+            faults.append(_computed(tag, keys))
     faults += _redundant(listed)
     plain = {tag: names for tag, names in (computed | own).items() if tag not in selecting}
     for tag, selection in selecting.items():
         faults += _misnamed(tag, selection, plain, selecting)
         own[tag] |= _selected(selection, plain)
     return {tag: tuple(sorted(names)) for tag, names in (computed | own).items()}, faults
+
+
+def _classes(inventory: Inventory) -> dict[str, set[str]]:
+    """The computed tags with their machines."""
+    computed: dict[str, set[str]] = {ALL: set(inventory.machines)}
+    for name, machine in inventory.machines.items():
+        computed.setdefault(machine.machine_class, set()).add(name)
+    if _NIXOS in _named(inventory) and (either := {*computed.get(_LINUX, ()), *computed.get(_NIXOS, ())}):
+        computed |= {_LINUX: either, _NIXOS: either}
+    return computed
+
+
+def _own(inventory: Inventory) -> Iterable[tuple[str, str, Keys]]:
+    """Each tag that a machine lists itself: the machine, the tag, and where."""
+    for name, machine in inventory.machines.items():
+        for index, tag in enumerate(machine.tags):
+            yield name, tag, ("machines", name, "tags", index)
 
 
 def _declared(inventory: Inventory, names: Iterable[str], keys: Keys, faults: list[Fault]) -> set[str]:

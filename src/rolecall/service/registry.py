@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 OWN = "self"
 _NAME_IT = (
-    "write the name of the Python distribution that provides it; if it is Clan's own input, write `clan-core`, or leave "
-    "`module.input` out"
+    "write the name of the Python distribution that provides it; if it is Clan's own input, write `clan-core`, "
+    "or leave `module.input` out"
 )
 _FOREIGN = re.compile(r"@([^/@]+)/([^/@]+)")  # `@me/svc`, as Clan's users name their own services
 _PACKAGE = "rolecall_project"  # the project's modules, as Python knows them: `from rolecall_project.dns import Zone`

@@ -332,7 +332,8 @@ class Reader:
     def _parsed(self, file: Path, text: str) -> Cell:
         start = len(self._text)
         self._sources.append((start, file))
-        self.files.append(file)
+        if file not in self.files:
+            self.files.append(file)
         self._text += _unix(text)
         if len(self._text) > BYTES or len(self.files) > _FILES:
             raise syntax_fault(f"more than {_FILES} files, or more than {BYTES // 1024**2} MiB together")
@@ -562,7 +563,7 @@ class Reader:
             self.fault(f"`{name}` is not defined", offset, f"write `lib.{name}`")
         if name in {"lib", "pkgs"}:
             return Outside(name, offset)
-        self.fault(
+        return self.fault(
             f"`{shown(name, quote='')}` is not defined", offset, f'a text stands in quotes: "{shown(name, quote="")}"'
         )
 
@@ -618,7 +619,8 @@ class Reader:
                     return Priority(name, arguments)
                 fields = {**constants, **dict(zip(names, arguments, strict=True))}
                 return Table({key: Cell(tree.argument.offset, value=value) for key, value in fields.items()})
-        self.fault("two values stand side by side", tree.argument.offset, "`;` ends an entry; lists stand in `[ ]`")
+        hint = "`;` ends an entry; lists stand in `[ ]`"
+        return self.fault("two values stand side by side", tree.argument.offset, hint)
 
     def _apply_known(self, called: Known, argument: Cell) -> Value:
         from rolecall.inventory.notations.nix_functions import LIB  # noqa: PLC0415 - it builds on this module

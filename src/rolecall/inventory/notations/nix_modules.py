@@ -2,16 +2,20 @@
 
 A Clan's module has `inventory`, `meta`, `machines` (of which the names count) and `imports`. It is the file's value,
 the argument of `lib.clan`, or stands under `clan` or `flake.clan` of a flake or of a module of flake-parts. As in the
-module system of nixpkgs, tables merge and lists are joined; the best priority wins, and two different values are a fault.
+module system of nixpkgs, tables merge and lists are joined, the best priority wins, and two values that differ are a
+fault.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.errors import Fault, Faults, Where, dotted
+from rolecall.inventory import files
 from rolecall.inventory.data import VALUES, check, shown
+from rolecall.inventory.files import folders
 from rolecall.inventory.notations import nix_syntax as syntax
 from rolecall.inventory.notations.nix import (
     WRAPPERS,
@@ -92,6 +96,15 @@ def _as_value(data: Any) -> Value:  # noqa: ANN401 - any data
     return value
 
 
+def _tools_machines(root: Path) -> Data:
+    """The machines that commands have declared."""
+    try:
+        found = json.loads(files.text(root / files.TOOLS))["machines"]
+    except (Faults, ValueError, LookupError, TypeError):
+        return {}  # what is wrong with it is told when it is read
+    return found if isinstance(found, dict) else {}
+
+
 class Modules:
     """The modules that a file leads to.
 
@@ -112,6 +125,7 @@ class Modules:
         self._ignored: list[Fault] = []
         self._modules = False
         self._parts = [*parts]
+        self._tags: list[Lambda] = []  # functions that compute tags
         self._seen: set[Path] = set()
         self._within: list[Path] = []  # files whose imports are being followed
         self._left = VALUES
@@ -120,7 +134,9 @@ class Modules:
     @property
     def told(self) -> Clan:
         """What was taken, and what was not."""
-        names = tuple(dict.fromkeys(each.path for each in (*self._skipped, *self._foreign)))
+        names = tuple(
+            dict.fromkeys(each.path for each in (*self._skipped, *self._foreign) if "clan-core" not in each.path)
+        )
         return Clan(tuple(self.reader.files), self._modules, names)
 
     def notes(self) -> Iterator[Fault]:
@@ -148,7 +164,36 @@ class Modules:
         whole = Table()
         for part in self._parts:
             whole = self._joined(whole, self._settled(part, ()), ())
+        for function in self._tags:
+            tags = Cell(function.tree.offset, value=self._computed_tags(function, whole))
+            whole = self._joined(whole, self._settled(Table({"tags": tags}), ()), ())
         return whole
+
+    def _computed_tags(self, function: Lambda, whole: Table) -> Value:
+        """What Clan's `tags = { config, machines, ... }: …` gives: `config` are all tags, `machines` all machines.
+
+        Machines are declared by folders and in the tools' layer too, and these count.
+        """
+        offset = function.tree.offset
+        machines = {name: Table() for name in folders(self.reader.root)} | {
+            name: _as_value(each) for name, each in _tools_machines(self.reader.root).items()
+        }
+        if declared := whole.cells.get("machines"):
+            machines |= {name: self.reader.force(cell) for name, cell in self.reader.cells(declared).items()}
+        named: dict[str, list[Cell]] = {"all": [], "nixos": [], "linux": [], "darwin": []}
+        for name, machine in sorted(machines.items()):
+            said = self._constant(machine, "machineClass") if isinstance(machine, Table) else None
+            for tag in ("all", *(("nixos", "linux") if said in {None, "nixos", "linux"} else (str(said),))):
+                named.setdefault(tag, []).append(Cell(offset, value=name))
+        config = Table({tag: Cell(offset, value=Items(tuple(each))) for tag, each in named.items()})
+        given = {
+            "config": config,
+            "machines": Table({name: Cell(offset, value=each) for name, each in machines.items()}),
+        }
+        argument = Table({name: Cell(offset, value=each) for name, each in given.items()})
+        value = self.reader.call(function, Cell(offset, value=argument))
+        config.cells.update(value.cells if isinstance(value, Table) else {})  # tags may name one another
+        return value
 
     # From the file's value to the parts of its inventory
 
@@ -352,28 +397,32 @@ class Modules:
         """A value outside of settings without its priorities; None where a condition takes it away."""
         value = self.reader.force(cell)
         if isinstance(value, Lambda) and path == ("tags",):
-            hint = "select machines by their other tags: `NAME = { all = [ … ]; none = [ … ]; }`, or have Nix evaluate the "
-            self.reader.fault("`tags` is a function", cell.offset, f"{hint}file: `rolecall --nix …`")
+            self._tags.append(value)
+            return None
         if not isinstance(value, Table) or len(path) > 6 or path[0] not in _OWN:  # noqa: PLR2004 - instances.I.roles.R.machines.M
             return cell
-        match self._constant(value, "_type"):
-            case "override":
-                inner = self._stripped(value.cells["content"], path)
-                priority = self._constant(value, "priority")
-                return inner and replace(inner, offset=cell.offset, priority=min(100_000, int(str(priority))))
-            case "order":
-                inner = self._stripped(value.cells["content"], path)
-                return inner and replace(inner, offset=cell.offset)
-            case "if":
-                return self._stripped(value.cells["content"], path) if self._constant(value, "condition") else None
-            case "merge":
-                contents = self.reader.force(value.cells["contents"])
-                whole: Cell | None = None
-                for each in contents.cells if isinstance(contents, Items) else ():
-                    one = self._stripped(each, path)
-                    whole = self._both(whole, one, path) if whole and one else whole or one
-                return whole
-        return Cell(cell.offset, value=self._settled(value, path), priority=cell.priority)
+        kind = self._constant(value, "_type")
+        if kind == "merge":
+            return self._merged(value, path)
+        if kind == "if" and not self._constant(value, "condition"):
+            return None
+        if kind not in {"override", "order", "if"}:
+            return replace(cell, value=self._settled(value, path), expression=None)
+        inner = self._stripped(value.cells["content"], path)
+        if not inner or kind != "override":
+            return inner
+        priority = self._constant(value, "priority")
+        if not isinstance(priority, int):
+            self.reader.fault("a priority must be a whole number", cell.offset)
+        return replace(inner, offset=cell.offset, priority=priority)
+
+    def _merged(self, merge: Table, path: Keys) -> Cell | None:
+        """What `mkMerge` makes of several values outside of settings."""
+        whole: Cell | None = None
+        for each in self.reader.items(merge.cells["contents"]):
+            one = self._stripped(each, path)
+            whole = self._both(whole, one, path) if whole and one else whole or one
+        return whole
 
     def _constant(self, table: Table, name: str) -> Value:
         return self.reader.force(table.cells[name]) if name in table.cells else None
@@ -394,24 +443,22 @@ class Modules:
         mine, theirs = self.reader.force(one), self.reader.force(other)
         if keys[-1] == "tags" and _is_role(keys[:-1]):  # `tags = [ "a" ]` is short for `tags.a = { }`
             mine, theirs = self._as_table(mine), self._as_table(theirs)
-        match mine, theirs:
-            case Table(cells), Table(others) if "settings" in keys and ("_type" in cells or "_type" in others):
-                contents = Cell(one.offset, value=Items((one, other)))
-                kind = Cell(one.offset, value="merge")
-                return replace(one, value=Table({"_type": kind, "contents": contents}), expression=None)
-            case Table(), Table():
-                return replace(one, value=self._joined(mine, theirs, keys), expression=None)
-            case Items(items), Items(more):
-                return replace(one, value=Items((*items, *more)), expression=None)
-            case None, _:
-                return other
-            case _, None:
-                return one
+        if isinstance(mine, Table) and isinstance(theirs, Table):
+            if "settings" in keys and "_type" in {*mine.cells, *theirs.cells}:
+                fields: dict[str, Value] = {"_type": "merge", "contents": Items((one, other))}
+                both = Table({name: Cell(one.offset, value=each) for name, each in fields.items()})
+            else:
+                both = self._joined(mine, theirs, keys)
+            return replace(one, value=both, expression=None)
+        if isinstance(mine, Items) and isinstance(theirs, Items):
+            return replace(one, value=Items((*mine.cells, *theirs.cells)), expression=None)
+        if mine is None or theirs is None:  # which says nothing
+            return other if mine is None else one
         if type(mine) is type(theirs) and mine == theirs:
             return one
         first = self.reader.where(one.offset)
         hint = f"it is also set at {first.file.name if first.file else ''}:{first.line}; remove one of the two"
-        self.reader.fault(f"conflicting values for `{dotted(keys)}`", other.offset, hint)
+        return self.reader.fault(f"conflicting values for `{dotted(keys)}`", other.offset, hint)
 
     def _as_table(self, value: Value) -> Value:
         if not isinstance(value, Items):
@@ -420,7 +467,7 @@ class Modules:
 
 
 def _is_own(value: Outside) -> bool:
-    """Whether something outside of the files is the project's own all the same: the flake itself, or what it computes."""
+    """Whether something outside of the files is the project's own: the flake itself, or what its modules compute."""
     parts = value.path.split(".")
     return parts[0] in {"config", "self"} and parts[1:2] != ["inputs"]
 

@@ -85,7 +85,9 @@ let
   # Nothing is fetched: of any input there are the functions that an inventory stands in, and empty modules.
   empty = { default = { }; clan = { }; modules = { }; home-manager = { }; easyOverlay = { }; partitions = { }; };
   input = {
-    lib = lib // { mkFlake = _: value: { flake-parts = value; }; clan = clan; buildClan = clan; };
+    lib = lib // { mkFlake = first:
+      if first ? flake then { flake-parts = first; } else value: { flake-parts = value; };
+      inherit clan; buildClan = clan; };
     flakeModules = empty; flakeModule = { }; nixosModules = empty; clanModules = empty;
   };
   # What Clan makes of a module gives it back as `config`.
@@ -100,7 +102,8 @@ let
     else if (readDir folder).${name} == "directory" then tree path
     else if ours.hasSuffix ".nix" name then [ path ]
     else [ ]) (attrNames (readDir folder));
-  inputs = mapAttrs (name: _: if name == "import-tree" then path: { imports = tree path; } else input) ({ clan-core = { }; nixpkgs = { }; flake-parts = { }; } // named) // { inherit self; };
+  inputs = mapAttrs (name: _: if name == "import-tree" then path: { imports = tree path; } else input)
+    ({ clan-core = { }; nixpkgs = { }; flake-parts = { }; } // named) // { inherit self; };
   flake = called raw;
   is-flake = flake ? outputs;
   given-to-flake = intersectAttrs named inputs // { inherit self; };
@@ -129,7 +132,10 @@ let
     else if is-flake && !(top ? machines) then
       throw "no output of this flake is an inventory; `clan = clan.config;` makes that of Clan one"
     else { prefix = [ ]; is-clan = false; parts = flat top; };
-  clan-parts = value: { prefix = [ "clan" "inventory" ]; is-clan = true; parts = parts-of (clans value); };
+  clan-parts = value:
+    let parts = parts-of (clans value); in
+    if parts == [ ] then throw "this flake leads to no inventory"
+    else { prefix = [ "clan" "inventory" ]; is-clan = true; inherit parts; };
 
   # Clan's `tags` may be a function of all tags; machines can be declared by folders and in inventory.json too.
   layer = if pathExists (folder + "/inventory.json")
@@ -140,7 +146,8 @@ let
   machines = foldl' (all: part: all // mapAttrs (name: machine: (all.${name} or { }) // machine) part)
     { } ([ named-folders layer ] ++ map (part: part.machines or { }) picked.parts);
   of-class = class: filter (name: (machines.${name}.machineClass or "nixos") == class) (attrNames machines);
-  computed = { all = attrNames machines; nixos = of-class "nixos"; linux = of-class "nixos"; darwin = of-class "darwin"; };
+  linux = of-class "nixos" ++ of-class "linux";
+  computed = { all = attrNames machines; nixos = linux; inherit linux; darwin = of-class "darwin"; };
   tags-of = value:
     let all = computed // own; own = called' value; called' = value:
       if isFunction value then called' (give { inherit lib machines; config = all; } value) else value;
