@@ -58,7 +58,8 @@ def note(project: Project) -> str:
     beside = [name for name in ("flake.nix", "clan.nix") if files.is_clan(project.root / name)]
     own = files.find(project)[-1]
     if own.name not in beside and own.suffix != ".nix":
-        return f"note: {' and '.join(beside)} is not read, since the inventory is {own.name}" if beside else ""
+        verb = "are" if len(beside) > 1 else "is"
+        return f"note: {' and '.join(beside)} {verb} not read, since the inventory is {own.name}" if beside else ""
     try:
         source = files.read(own, nix=files.asks_for_nix(project))
     except Faults:
@@ -76,7 +77,8 @@ def note(project: Project) -> str:
 
 def _warning(field: tuple[str, ...], places: list[Keys]) -> Fault:
     why, hint = _LEFT_OUT[field]
-    more = f", also in {len(places) - 1} other places" if len(places) > 1 else ""
+    others = len(places) - 1
+    more = f", also in {others} other place{'s' if others > 1 else ''}" if others else ""
     return Fault(f"`{dotted(field[-1:])}` is ignored{more}: {why}", Where(keys=places[0]), hint, warning=True)
 
 

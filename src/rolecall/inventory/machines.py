@@ -151,8 +151,9 @@ def _renamed(project: Project, loaded: Loaded, old: str, new: str) -> list[Draft
             drafts.append(edit.redrafted(source, write, apply(data, formerly) if source is tools else data))
         except Faults:
             hint = f"write {new} there yourself wherever {old} is meant, then do this again"
-            told = f"{source.file.name} names {old} where only a person can write"
-            refused += [Fault(told, edit.place(source, keys), hint) for keys in places]
+            for where in (edit.place(source, keys) for keys in places):
+                name = ((where and where.file) or source.file).name
+                refused.append(Fault(f"{name} names {old} where only a person can write", where, hint))
     if refused:
         raise Faults(refused)
     return drafts

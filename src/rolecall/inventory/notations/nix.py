@@ -128,7 +128,7 @@ class Cell:
     value: Value = None
     busy: bool = False
     broken: bool = False
-    priority: int = 100
+    priority: int = 100  # that of what has none
 
 
 @dataclass(slots=True)
@@ -612,15 +612,18 @@ class Reader:
                 return self._apply_outside(called, argument)
             case Known():
                 return self._apply_known(called, argument)
-            case Priority(name, before):
-                constants, names = _PRIORITIES[name]
-                arguments = (*before, self.force(argument))
-                if len(arguments) < len(names):
-                    return Priority(name, arguments)
-                fields = {**constants, **dict(zip(names, arguments, strict=True))}
-                return Table({key: Cell(tree.argument.offset, value=value) for key, value in fields.items()})
+            case Priority():
+                return self._apply_priority(called, argument)
         hint = "`;` ends an entry; lists stand in `[ ]`"
         return self.fault("two values stand side by side", tree.argument.offset, hint)
+
+    def _apply_priority(self, called: Priority, argument: Cell) -> Value:
+        constants, names = _PRIORITIES[called.name]
+        arguments = (*called.arguments, self.force(argument))
+        if len(arguments) < len(names):
+            return Priority(called.name, arguments)
+        fields = {**constants, **dict(zip(names, arguments, strict=True))}
+        return Table({key: Cell(argument.offset, value=value) for key, value in fields.items()})
 
     def _apply_known(self, called: Known, argument: Cell) -> Value:
         from rolecall.inventory.notations.nix_functions import LIB  # noqa: PLC0415 - it builds on this module

@@ -8,9 +8,10 @@ fault.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.inventory import files
@@ -34,14 +35,16 @@ from rolecall.inventory.notations.nix import (
 from rolecall.model.inventory import Clan, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rolecall.inventory.data import Data, Keys
 
 _OWN: Final = frozenset({"machines", "instances", "tags", "meta"})  # where priorities outside of settings are resolved
+_PLAIN: Final = 100  # the priority of what has none
 _OF_CLAN: Final = frozenset({"inventory", "meta", "machines", "imports"})
 _ELSEWHERE: Final = ("clan", "inventory", "imports")  # a module of flake-parts without these words brings no inventory
+_Level = Literal["flake", "clan", "inventory"]  # what a module is one of
 
 
 def source(reader: Reader) -> Source:
@@ -126,7 +129,7 @@ class Modules:
         self._modules = False
         self._parts = [*parts]
         self._tags: list[Lambda] = []  # functions that compute tags
-        self._seen: set[Path] = set()
+        self._seen: set[tuple[Path, _Level]] = set()
         self._within: list[Path] = []  # files whose imports are being followed
         self._left = VALUES
         self._found = False
@@ -234,14 +237,14 @@ class Modules:
                 return ("inventory",)
             if flake and not {"machines", "meta"} & keys:
                 return self._enter_flake(whole)
-        self._parts += self._flat(whole)
+        self._parts += self._flat(whole, "inventory")
         return ()
 
     def _enter_flake(self, cell: Cell) -> tuple[str, ...]:
         """Reads the Clans of a flake, or of a module of flake-parts and of those that it imports."""
         prefix: tuple[str, ...] = ()
         self.is_clan = True
-        for table in self._flat(cell, relevant=lambda text: any(word in text for word in _ELSEWHERE)):
+        for table in self._flat(cell, "flake"):
             for found, keys in self._clans(table):
                 self._read_clan(found)
                 prefix = prefix or (*keys, "inventory")
@@ -286,13 +289,14 @@ class Modules:
 
     def _read_clan(self, cell: Cell) -> None:
         """Adds the parts of a Clan's module, and of those that it imports."""
-        tables = [*self._flat(cell)]
+        tables = [*self._flat(cell, "clan")]
         for table in tables:
             if "inventory" in table.cells:
-                self._parts += self._flat(table.cells["inventory"])
+                self._parts += self._flat(table.cells["inventory"], "inventory")
             elif "instances" in table.cells:
-                at = table.cells["instances"].offset
-                self.reader.fault("`instances` stands beside the inventory", at, "write it as `inventory.instances`")
+                at, hint = table.cells["instances"].offset, "write it as `inventory.instances`"
+                with contextlib.suppress(ToldError):
+                    self.reader.fault("`instances` stands beside the inventory", at, hint)
             if "meta" in table.cells:
                 self._parts.append(Table({"meta": table.cells["meta"]}))
             if "machines" in table.cells:
@@ -316,7 +320,7 @@ class Modules:
         names = {name: Cell(each.offset, value=Table()) for name, each in cells.items() if name != "imports"}
         self._parts.append(Table({"machines": Cell(cell.offset, value=Table(names))}))
 
-    def _flat(self, cell: Cell, relevant: Callable[[str], bool] | None = None) -> Iterator[Table]:
+    def _flat(self, cell: Cell, level: _Level) -> Iterator[Table]:
         """A module and those that it imports, one after the other."""
         try:
             value = self.reader.force(cell)
@@ -326,26 +330,23 @@ class Modules:
             return
         match value:
             case Module():
-                yield from self._flat(value.cell, relevant)
+                yield from self._flat(value.cell, level)
             case PathText():
-                yield from self._flat_file(value, cell.offset, relevant)
+                yield from self._flat_file(value, cell.offset, level)
             case Outside() if not _is_own(value):
-                (self._foreign if relevant else self._skipped).append(value)
+                (self._foreign if level == "flake" else self._skipped).append(value)
             case Table(cells):
                 imports = cells.get("imports")
                 if imports and "config" in cells and "inventory" not in cells:  # a module in its long form
-                    yield from self._flat(cells["config"], relevant)
+                    yield from self._flat(cells["config"], level)
                 yield Table({key: each for key, each in cells.items() if key != "imports"}) if imports else value
-                yield from self._imported(imports, relevant) if imports else ()
+                yield from self._imported(imports, level) if imports else ()
             case _:
-                try:
-                    if isinstance(value, Outside):
-                        self.reader.beyond_outside(value)
+                with contextlib.suppress(ToldError):
+                    self.reader.known(cell)
                     self.reader.fault("expected a table here", cell.offset, "write `{ … }`")
-                except ToldError:
-                    return
 
-    def _imported(self, cell: Cell, relevant: Callable[[str], bool] | None) -> Iterator[Table]:
+    def _imported(self, cell: Cell, level: _Level) -> Iterator[Table]:
         try:
             value = self.reader.force(cell)
             if not isinstance(value, Items):
@@ -353,22 +354,26 @@ class Modules:
         except ToldError:
             return
         for each in value.cells:
-            yield from self._flat(each, relevant)
+            yield from self._flat(each, level)
 
-    def _flat_file(self, path: PathText, offset: int, relevant: Callable[[str], bool] | None) -> Iterator[Table]:
+    def _flat_file(self, path: PathText, offset: int, level: _Level) -> Iterator[Table]:
         try:
             file = self.reader.find(path, offset)
             if file in self._within or file == self.reader.files[0]:
                 self.reader.fault(f"the file {shown(path)} imports itself", offset, "break the circle of files")
-            if file in self._seen or (relevant and not relevant(self.reader.content(path, offset))):
+            if (file, level) in self._seen or (level == "flake" and not self._is_relevant(path, offset)):
                 return
-            self._seen.add(file)
+            self._seen.add((file, level))
             value = self.reader.load(path, offset)
         except ToldError:
             return
         self._within.append(file)
-        yield from self._flat(Cell(offset, value=value), relevant)
+        yield from self._flat(Cell(offset, value=value), level)
         self._within.pop()
+
+    def _is_relevant(self, path: PathText, offset: int) -> bool:
+        text = self.reader.content(path, offset)
+        return any(word in text for word in _ELSEWHERE)
 
     # From parts to a whole
 
@@ -404,17 +409,27 @@ class Modules:
         kind = self._constant(value, "_type")
         if kind == "merge":
             return self._merged(value, path)
-        if kind == "if" and not self._constant(value, "condition"):
-            return None
         if kind not in {"override", "order", "if"}:
             return replace(cell, value=self._settled(value, path), expression=None)
-        inner = self._stripped(value.cells["content"], path)
+        holds = kind != "if" or self._constant(value, "condition")
+        inner = self._stripped(value.cells["content"], path) if holds else None
         if not inner or kind != "override":
             return inner
         priority = self._constant(value, "priority")
         if not isinstance(priority, int):
             self.reader.fault("a priority must be a whole number", cell.offset)
-        return replace(inner, offset=cell.offset, priority=priority)
+        return self._handed_down(replace(inner, offset=cell.offset), priority)
+
+    def _handed_down(self, cell: Cell, priority: int) -> Cell:
+        """A value with a priority; that of a table is one of each of its values."""
+        value = self.reader.force(cell)
+        if not isinstance(value, Table):
+            return replace(cell, priority=priority) if cell.priority == _PLAIN else cell
+        cells = {
+            name: _marked(each, priority) if name == "settings" else self._handed_down(each, priority)
+            for name, each in value.cells.items()
+        }
+        return replace(cell, value=Table(cells), expression=None)
 
     def _merged(self, merge: Table, path: Keys) -> Cell | None:
         """What `mkMerge` makes of several values outside of settings."""
@@ -443,19 +458,18 @@ class Modules:
         mine, theirs = self.reader.force(one), self.reader.force(other)
         if keys[-1] == "tags" and _is_role(keys[:-1]):  # `tags = [ "a" ]` is short for `tags.a = { }`
             mine, theirs = self._as_table(mine), self._as_table(theirs)
-        if isinstance(mine, Table) and isinstance(theirs, Table):
-            if "settings" in keys and "_type" in {*mine.cells, *theirs.cells}:
-                fields: dict[str, Value] = {"_type": "merge", "contents": Items((one, other))}
-                both = Table({name: Cell(one.offset, value=each) for name, each in fields.items()})
-            else:
-                both = self._joined(mine, theirs, keys)
+        marked = [each for each in (mine, theirs) if isinstance(each, Table) and "_type" in each.cells]
+        if marked and "settings" in keys:  # the priorities of settings are resolved later
+            both = _table_of(one.offset, {"_type": "merge", "contents": Items((one, other))})
             return replace(one, value=both, expression=None)
+        if isinstance(mine, Table) and isinstance(theirs, Table):
+            return replace(one, value=self._joined(mine, theirs, keys), expression=None)
         if isinstance(mine, Items) and isinstance(theirs, Items):
             return replace(one, value=Items((*mine.cells, *theirs.cells)), expression=None)
-        if mine is None or theirs is None:  # which says nothing
-            return other if mine is None else one
-        if type(mine) is type(theirs) and mine == theirs:
+        if theirs is None or (type(mine) is type(theirs) and mine == theirs):
             return one
+        if mine is None:  # which says nothing
+            return other
         first = self.reader.where(one.offset)
         hint = f"it is also set at {first.file.name if first.file else ''}:{first.line}; remove one of the two"
         return self.reader.fault(f"conflicting values for `{dotted(keys)}`", other.offset, hint)
@@ -464,6 +478,17 @@ class Modules:
         if not isinstance(value, Items):
             return value
         return Table({str(self.reader.force(cell)): Cell(cell.offset, value=Table()) for cell in value.cells})
+
+
+def _marked(cell: Cell, priority: int) -> Cell:
+    """Settings with a priority, which is resolved where settings are merged."""
+    content = Table({"content": cell})
+    marks = _table_of(cell.offset, {"_type": "override", "priority": priority})
+    return Cell(cell.offset, value=Table(marks.cells | content.cells))
+
+
+def _table_of(offset: int, values: Mapping[str, Value]) -> Table:
+    return Table({name: Cell(offset, value=value) for name, value in values.items()})
 
 
 def _is_own(value: Outside) -> bool:
