@@ -38,7 +38,7 @@ role = service.role("default", description="Has the note.")
 
 @role.configure
 def configure(me):
-    yield File(path=me.path("/etc", "note"), content="x")
+    yield File(path="/etc/note", content="x")
 """
 
 

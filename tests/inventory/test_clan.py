@@ -41,6 +41,7 @@ PARTS = """{
   });
 }
 """
+NOT_INSTALLED = "these are NixOS modules, which Rolecall does not install"
 CLAN = '{ meta.name = "home"; inventory.machines.m1 = { }; inventory.instances.a.roles.server.machines.m1 = { }; }'
 
 
@@ -205,12 +206,7 @@ def test_modules_of_nixos_are_never_evaluated(write: Write) -> None:
     }; }"""
     loaded = load(write({"clan.nix": text}))
     assert places(loaded) == [
-        (
-            "`extraModules` is ignored, also in 1 other place: "
-            "these are NixOS modules, which Rolecall does not install",
-            "clan.nix",
-            2,
-        )
+        (f"`extraModules` is ignored, also in 1 other place: {NOT_INSTALLED}", "clan.nix", 2),
     ]
     assert loaded.inventory.instances["b"].roles["default"].settings == {"extraModules": [1]}
 
@@ -247,10 +243,7 @@ def test_fields_of_clan_are_left_out_with_a_warning_each(write: Write, name: str
         ("machines.m2.name", "`name` is ignored: a machine is called by its key"),
         ("machines.m1.deploy.buildHost", "`buildHost` is ignored: Rolecall builds nothing"),
         ("machines.m1.deploy.forwardAgent", "`forwardAgent` is ignored: OpenSSH decides this"),
-        (
-            "instances.i.roles.r.extraModules",
-            "`extraModules` is ignored: these are NixOS modules, which Rolecall does not install",
-        ),
+        ("instances.i.roles.r.extraModules", f"`extraModules` is ignored: {NOT_INSTALLED}"),
     ]
     assert all(each.where and each.where.line and each.hint for each in found)
 

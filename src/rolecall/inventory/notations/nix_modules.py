@@ -458,14 +458,9 @@ class Modules:
         mine, theirs = self.reader.force(one), self.reader.force(other)
         if keys[-1] == "tags" and _is_role(keys[:-1]):  # `tags = [ "a" ]` is short for `tags.a = { }`
             mine, theirs = self._as_table(mine), self._as_table(theirs)
-        marked = [each for each in (mine, theirs) if isinstance(each, Table) and "_type" in each.cells]
-        if marked and "settings" in keys:  # the priorities of settings are resolved later
-            both = _table_of(one.offset, {"_type": "merge", "contents": Items((one, other))})
+        both = self._combined(one, other, mine, theirs, keys)
+        if both is not None:
             return replace(one, value=both, expression=None)
-        if isinstance(mine, Table) and isinstance(theirs, Table):
-            return replace(one, value=self._joined(mine, theirs, keys), expression=None)
-        if isinstance(mine, Items) and isinstance(theirs, Items):
-            return replace(one, value=Items((*mine.cells, *theirs.cells)), expression=None)
         if theirs is None or (type(mine) is type(theirs) and mine == theirs):
             return one
         if mine is None:  # which says nothing
@@ -473,6 +468,17 @@ class Modules:
         first = self.reader.where(one.offset)
         hint = f"it is also set at {first.file.name if first.file else ''}:{first.line}; remove one of the two"
         return self.reader.fault(f"conflicting values for `{dotted(keys)}`", other.offset, hint)
+
+    def _combined(self, one: Cell, other: Cell, mine: Value, theirs: Value, keys: Keys) -> Value:
+        """What two modules say together, where that can be: two tables, two lists, or settings with a priority."""
+        marked = [each for each in (mine, theirs) if isinstance(each, Table) and "_type" in each.cells]
+        if marked and "settings" in keys:  # the priorities of settings are resolved later
+            return _table_of(one.offset, {"_type": "merge", "contents": Items((one, other))})
+        if isinstance(mine, Table) and isinstance(theirs, Table):
+            return self._joined(mine, theirs, keys)
+        if isinstance(mine, Items) and isinstance(theirs, Items):
+            return Items((*mine.cells, *theirs.cells))
+        return None
 
     def _as_table(self, value: Value) -> Value:
         if not isinstance(value, Items):
