@@ -291,7 +291,7 @@ CLANS = {
     },
     "tags": {
         "clan.nix": """{ inventory = { machines.m1 = { }; machines.mac.machineClass = "darwin";
-          tags = { config, ... }: { but = builtins.filter (n: n != "m1") config.all; twice = config.but ++ config.all; };
+          tags = { config, ... }: { but = builtins.filter (n: n != "m1") config.all; twice = config.but ++ [ ]; };
         }; }""",
         "inventory.json": '{"machines": {"m2": {}}}',
         "machines/m3/x": "",
