@@ -156,11 +156,16 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     names = sorted(known)
     if not names:
         return f"there are no {what}"
-    close = get_close_matches(name, names, n=1)
+    close = [each for each in names if each.lower() == name.lower()] or get_close_matches(name, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     shown = ", ".join(names[:10]) + (f", … ({len(names)} in all)" if len(names) > 10 else "")  # noqa: PLR2004
     return f"{what} there are: {shown}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: ``"1 machine"``, ``"2 machines"``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def sentences(*hints: str) -> str:

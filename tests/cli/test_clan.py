@@ -106,5 +106,5 @@ def test_a_machine_that_an_imported_file_names_is_renamed_by_hand(run: Run, clan
     before = {name: (clan / name).read_text() for name in ("flake.nix", "clan.nix", "inventory.json")}
     status, _, err = run("machines", "rename", "m1", "first")
     assert status == 1
-    assert "error: clan.nix names m1 where only a person can write\n  at clan.nix:3:22 machines.m1" in err
+    assert "error: clan.nix names m1 where Rolecall cannot write\n  at clan.nix:3:22 machines.m1" in err
     assert {name: (clan / name).read_text() for name in before} == before

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from rolecall.service import AbsolutePath, CalendarEvent, NoSettings, Passphrase, Service, Settings
+from rolecall.service import AbsolutePath, CalendarEvent, HostAddress, NoSettings, Passphrase, Service, Settings
 from rolecall.service.describe import entries, machines, schema, traits
 
 
@@ -42,6 +42,7 @@ def told(annotation: object, default: object = ...) -> list[tuple[str, str]]:
         (Annotated[str, Field(min_length=1, max_length=3)], "text, length 1 to 3"),
         (AbsolutePath, "absolute path"),
         (CalendarEvent, "calendar event"),
+        (HostAddress, "host address"),
         (int | None, "whole number or null"),
         (int | bool | None, "whole number, true or false or null"),
         (Literal["a", "b", 1], '"a", "b" or 1'),

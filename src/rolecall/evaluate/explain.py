@@ -12,7 +12,7 @@ from rolecall.evaluate.kinds import kind_of
 from rolecall.evaluate.layers import layers_of, tags_of
 from rolecall.evaluate.merge import DEFAULT_ORDER, DEFAULT_PRIORITY, merge
 from rolecall.model.inventory import Selection
-from rolecall.service.settings import SecretRef
+from rolecall.service.settings import Merging, SecretRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -270,7 +270,9 @@ class _Settings:
         if not hearing:
             return Setting(path, value, (Said("default", "", value, "wins"),))
         told = [
-            said for statement in hearing.stated for said in self._said(path, statement, _result(statement, hearing))
+            said
+            for statement in hearing.stated
+            for said in self._said(path, statement, _result(statement, hearing, self.kind.at(path)))
         ]
         return Setting(path, value, (*self._default(path, "loses" if hearing.kept else "wins"), *told))
 
@@ -321,10 +323,11 @@ def _who(layer: Layer) -> tuple[str, str]:
     return words[layer.at[0]], layer.at[1] if len(layer.at) > 1 else ""
 
 
-def _result(statement: Statement, hearing: Hearing) -> str:
+def _result(statement: Statement, hearing: Hearing, kind: Kind) -> str:
     if not any(statement is kept for kept in hearing.kept):
         return "loses"
-    return "joined" if len(hearing.kept) > 1 and isinstance(statement.value, dict | list) else "wins"
+    joined = isinstance(statement.value, dict | list) or kind.merging is Merging.LINES
+    return "joined" if len(hearing.kept) > 1 and joined else "wins"
 
 
 def _masked(value: Any, kind: Kind) -> Any:  # noqa: ANN401 - any data

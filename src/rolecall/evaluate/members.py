@@ -16,6 +16,7 @@ from rolecall.evaluate.limits import instance_limits, role_limits
 from rolecall.evaluate.merge import Malformed, merge
 from rolecall.evaluate.references import take_plain
 from rolecall.evaluate.validation import setting_faults
+from rolecall.model.equality import same
 from rolecall.model.membership import Cast, Membership
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def resolve(
         before = kept.get(name)
         found[name] = (
             before
-            if before and before.inputs == inputs
+            if before and same(before.inputs, inputs)
             else _resolved(loaded, machine_tags, where, instance, services[name], inputs)
         )
     # Hints name what there is elsewhere, so what has any is looked at again.

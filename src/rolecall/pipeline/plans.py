@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rolecall import inventory
 from rolecall import vars as var_store
-from rolecall.deploy.fleet import Fleet, Wanted
+from rolecall.deploy.fleet import Fleet, MachineUpdate
 from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
@@ -178,7 +178,7 @@ def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
                 yield Fault(f"{key} {when}", hint=f"make it anew: `rolecall vars rotate {key}`", warning=True)
 
 
-def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[list[Wanted], list[Fault]]:
+def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[list[MachineUpdate], list[Fault]]:
     """What each machine shall become; a machine without a target is no fault while nothing is to be done there."""
     machines = evaluation.members.loaded.inventory.machines
     wanted, faults, warnings = [], [], []
@@ -186,7 +186,9 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
         found = find_target(project, name, machines[name].deploy.target_host, lab)
         if isinstance(found, Target):
             wave = evaluation.waves.get(name, 0)
-            wanted.append(Wanted(found, wave, configured.configuration, configured.origins, machines[name].formerly))
+            wanted.append(
+                MachineUpdate(found, wave, configured.configuration, configured.origins, machines[name].formerly)
+            )
         elif configured.configuration.resources:
             faults.append(found)
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import Faults, fault
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import DEPTH, check, shown, syntax_fault
+from rolecall.inventory.data import DEPTH, check, once, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def read(text: str, file: Path) -> Source:
         raise syntax_fault(message, error.lineno, error.colno, hint=_hint(error)) from None
     except _TwiceError as error:
         line, column = _second(text, str(error))
-        hint = "remove one of the two"
-        raise syntax_fault(f"{shown(str(error))} is set twice", line, column, hint=hint) from None
+        raise syntax_fault(f"{shown(str(error))} is set twice", line, column, hint=once(str(error))) from None
     except ValueError as error:
         raise syntax_fault(f"JSON: {error}") from None
 
@@ -62,7 +61,7 @@ def value(text: str) -> object:
     except RecursionError:
         raise fault(f"nested deeper than {DEPTH} levels") from None
     except _TwiceError as error:
-        raise fault(f"{shown(str(error))} is set twice", hint="remove one of the two") from None
+        raise fault(f"{shown(str(error))} is set twice", hint=once(str(error))) from None
     except ValueError as error:
         raise fault(f"JSON: {error}") from None
     if faults := check(found):

@@ -461,10 +461,10 @@ class Modules:
         both = self._combined(one, other, mine, theirs, keys)
         if both is not None:
             return replace(one, value=both, expression=None)
-        if theirs is None or (type(mine) is type(theirs) and mine == theirs):
+        if type(mine) is type(theirs) and mine == theirs:
             return one
-        if mine is None:  # which says nothing
-            return other
+        if (mine is None or theirs is None) and "settings" not in keys:  # null says nothing there
+            return other if mine is None else one
         first = self.reader.where(one.offset)
         hint = f"it is also set at {first.file.name if first.file else ''}:{first.line}; remove one of the two"
         return self.reader.fault(f"conflicting values for `{dotted(keys)}`", other.offset, hint)
