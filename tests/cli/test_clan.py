@@ -77,6 +77,32 @@ def test_no_command_takes_a_service_away(run: Run, clan: Path) -> None:
     assert run("check")[1].startswith("the inventory is sound: 1 machines, 1 instances")
 
 
+NAME_IT = "hint: write the name of the Python distribution that provides it; if it is Clan's own input, "
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("", NAME_IT),
+        ('inputs.other.url = "https://example.org/page";', NAME_IT),
+        ('inputs.other.url = "github:me/svc";', "hint: add it to this project: `uv add git+https://github.com/me/svc`"),
+    ],
+)
+def test_an_input_of_a_flake_is_known_by_its_url_alone(run: Run, clan: Path, url: str, hint: str) -> None:
+    (clan / "flake.nix").write_text(FLAKE.replace("outputs =", f"{url} outputs ="))
+    (clan / "clan.nix").write_text(CLAN.replace('input = "self"', 'input = "other"'))
+    status, _, err = run("check")
+    assert (status, "error: the input 'other' is not installed" in err, hint in err) == (1, True, True)
+
+
+def test_clans_own_input_under_another_name_is_shipped(run: Run, clan: Path) -> None:
+    flake = FLAKE.replace("inputs.clan-core.url", "inputs.clan.url").replace("clan-core, ...", "clan, ...")
+    (clan / "flake.nix").write_text(flake.replace("clan-core.lib", "clan.lib"))
+    module = 'name = "nothing"; input = "clan"'
+    (clan / "clan.nix").write_text(CLAN.replace('name = "@me/note"; input = "self"', module))
+    assert "error: rolecall has no module 'nothing'\n" in run("check")[2]
+
+
 def test_what_was_left_out_is_no_part_of_json(run: Run, clan: Path) -> None:
     status, out, err = run("check", "--json")
     assert (status, err) == (0, "")

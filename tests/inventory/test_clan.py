@@ -372,6 +372,15 @@ def test_a_priority_of_a_table_is_one_of_each_value(write: Write) -> None:
     assert instance.roles["r"].settings == {"_type": "merge", "contents": [forced, {"x": 2, "y": 3}]}
 
 
+def test_priorities_outside_of_settings_are_nixs_alone(write: Write, told: Callable[[dict[str, str]], str]) -> None:
+    assert (
+        load(write({"clan.nix": '{ lib, ... }: { meta.name = lib.mkForce "x"; inventory = { }; }'})).inventory.meta.name
+        == "x"
+    )
+    text = '[meta]\nname = { _type = "override", priority = 50, content = "x" }\n'
+    assert told({"inventory.toml": text}).startswith("error: expected a text, found a table\n  at inventory.toml:2:1")
+
+
 def test_two_files_that_contradict_each_other(told: Callable[[dict[str, str]], str]) -> None:
     texts = {
         "clan.nix": '{ imports = [ ./b.nix ];\n meta.name = "a"; inventory = { }; }',
