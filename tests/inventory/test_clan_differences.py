@@ -60,7 +60,7 @@ def test_rolecall_does_what_a_row_says(row: tuple[str, ...], tmp_path: Path) -> 
     found: Any = pipeline.as_json(members)
     for key in path.split("."):
         found = found[key]
-    found = sorted(found) if path == "machines" else found
+    found = sorted(found) if value.startswith("[") and isinstance(found, dict) else found
     assert json.dumps(found) == value
 
 
