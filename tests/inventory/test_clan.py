@@ -179,7 +179,9 @@ def test_import_tree(write: Write) -> None:
         "modules/_off/c.nix": "{ clan.inventory.machines.m3 = { }; }",
         "modules/other.nix": "{ perSystem = nothing; }",
     }
-    loaded = load(write(texts))
+    project = write(texts)
+    (project.root / "modules" / "deep" / "again").symlink_to(project.root / "modules")
+    loaded = load(project)
     assert (sorted(loaded.inventory.machines), loaded.inventory.meta.name) == (["m1", "m2"], "x")
 
 
@@ -550,6 +552,14 @@ SETTINGS = [
     ('[ (lib.hasPrefix "a" "ab") (lib.hasSuffix "a" "ab") (lib.removeSuffix "b" "ab") ]', [True, False, "a"]),
     ('[ (builtins.elem 1 [ 1 2 ]) (builtins.hasAttr "a" { }) (builtins.isFunction (x: x)) ]', [True, False, True]),
     ("builtins.readDir ./keys", {"a.pub": "regular"}),
+    ("[ 1 ] ++ [ 2 ] == [ 1 2 ] && !false || false", True),
+    ("true || true && false", True),
+    ('"a" + "b" == "ab" || "a" + "b" != "ab"', True),
+    ("!true || true", True),
+    ("{ a = 1; } // { b = [ 1 ] ++ [ 2 ]; } == { a = 1; b = [ 1 2 ]; }", True),
+    ("[ (-1) ] ++ map (x: -1) [ 1 ]", [-1, -1]),
+    ('{ a = "x"; }.a + "y"', "xy"),
+    ("{ a.b = 1; }.a.c or { d = 2; }.d", 2),
 ]
 FILES = {
     "data.nix": '{ k = "v"; }',
@@ -575,6 +585,10 @@ DOUBLED = (
 MANY = "let l = [ 1 2 3 4 5 6 7 8 9 0 ]; t = f: builtins.concatMap f l; in t (a: t (b: t (c: t (d: t (e: [ e ])))))"
 
 
+DOUBLING = "".join(f"a{n + 1} = a{n} {{0}} a{n}; " for n in range(40))
+CONCATENATING = "".join(f"a{n + 1} = builtins.concatLists [ a{n} a{n} ]; " for n in range(40))
+
+
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
@@ -582,6 +596,8 @@ MANY = "let l = [ 1 2 3 4 5 6 7 8 9 0 ]; t = f: builtins.concatMap f l; in t (a:
         ("let f = n: [ (g n) (g n) ]; g = n: [ (f n) (f n) ]; in f 1", "nested deeper than 100 levels"),
         (DOUBLED, "the texts in this file multiply"),
         (MANY, "more than 10000 calls"),
+        (f"let a0 = [ 1 ]; {DOUBLING.format('++')} in a40", "more than 5000000 values"),
+        (f"let a0 = [ 1 ]; {CONCATENATING} in a40", "more than 5000000 values"),
         ("1 == 1 == 1", "the operator `==` is not data"),
         ('"a" ++ [ ]', "expected a list here"),
         ("lib.genAttrs 5 (x: x)", "expected a list here"),

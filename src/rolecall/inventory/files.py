@@ -61,12 +61,11 @@ def find(project: Project) -> list[Path]:
     """
     present = {file.name: file for file in project.inventory_files()}
     layer, flake, clan = (present.pop(name, None) for name in (TOOLS, "flake.nix", "clan.nix"))
-    flake_counts = flake and is_clan(flake)
     own = [*present.values()]
-    if flake and flake_counts and all(file.name in text(flake) for file in own):
+    if flake and is_clan(flake) and all(file.name in text(flake) for file in own):
         own = [flake]
     elif not own:
-        own = [each for each in (flake if flake_counts or not (layer or clan) else None, clan) if each][:1]
+        own = [each for each in (clan, None if layer else flake) if each][:1]
     if len(own) > 1:
         names = " and ".join(file.name for file in own)
         raise Faults([Fault(f"there are two inventories: {names}", Where(own[-1]), "keep one of them")])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.inventory import files
-from rolecall.inventory.data import BYTES, DEPTH, Data, shown, syntax_fault
+from rolecall.inventory.data import BYTES, DEPTH, VALUES, Data, shown, syntax_fault
 from rolecall.inventory.notations import nix_syntax as syntax
 
 if TYPE_CHECKING:
@@ -324,7 +324,8 @@ class Reader:
         self._imported: dict[Path, Cell] = {}
         self._calls = 0
         self._depth = 0
-        self._characters = 0  # in interpolated texts, which can double at every step
+        self._values = 0  # in lists and tables that are put together, which can double at every step
+        self._characters = 0  # in texts that are
         self.main = self._parsed(file, text)
 
     # Files
@@ -632,8 +633,16 @@ class Reader:
         number, function = LIB[called.name]
         if len(arguments) < number:
             return Known(called.name, called.offset, arguments)
-        self._count()
-        return function(self, *arguments)
+        return self._made(function(self, *arguments), argument.offset)
+
+    def _made(self, value: Value, offset: int) -> Value:
+        """A list or table that was put together, unless there are too many of these."""
+        if isinstance(value, Items | Table):
+            self._values += len(value.cells)
+        if self._values > VALUES:
+            hint = "do repeated references multiply each other?"
+            raise Faults([Fault(f"more than {VALUES} values", self.where(offset), hint)])
+        return value
 
     def _apply_outside(self, called: Outside, argument: Cell) -> Value:
         inside_lib = "lib." + called.path.rpartition("lib.")[2] if "lib." in called.path else called.path
@@ -673,22 +682,19 @@ class Reader:
             return Items((Cell(offset, value=path),))
         names = [
             PathText(f"{path}/{name}")
-            for name in self._folder(path, offset).cells
-            if not name.startswith("_") and (name.endswith(".nix") or (self.root / path / name).is_dir())
+            for name, kind in self._folder(path, offset).cells.items()
+            if not name.startswith("_") and (name.endswith(".nix") or kind.value == "directory")
         ]
         return Items(tuple(each for name in names for each in self._tree(name, offset).cells))
 
     def call(self, function: Lambda, argument: Cell | None = None) -> Value:
         """What a function gives; without an argument it is Nix alone that knows it."""
-        self._count()
-        return self._evaluate(function.tree.body, self.bound(function, argument))
-
-    def _count(self) -> None:
         self._calls += 1
         if self._calls > _CALLS:
             raise Faults(
                 [Fault(f"more than {_CALLS} calls of functions", self.where(0), "write the values themselves")]
             )
+        return self._evaluate(function.tree.body, self.bound(function, argument))
 
     def bound(self, function: Lambda, argument: Cell | None = None) -> Scope:
         """The scope of a function's body."""
@@ -721,8 +727,8 @@ class Reader:
                     self.beyond("the operator `+`", tree.offset, nix=True)
                 return self._concatenated(values, tree.offset)
             case "++":
-                return Items(tuple(item for cell in cells for item in self.items(cell)))
-        return Table({name: each for cell in cells for name, each in self.cells(cell).items()})
+                return self._made(Items(tuple(item for cell in cells for item in self.items(cell))), tree.offset)
+        return self._made(Table({name: each for cell in cells for name, each in self.cells(cell).items()}), tree.offset)
 
     def items(self, cell: Cell) -> tuple[Cell, ...]:
         """The items of a list."""
