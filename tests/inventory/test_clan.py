@@ -551,6 +551,11 @@ SETTINGS = [
     ('builtins.substring 1 2 "abcd" + builtins.substring 2 (-1) "abcd"', "bccd"),
     ('[ (lib.hasPrefix "a" "ab") (lib.hasSuffix "a" "ab") (lib.removeSuffix "b" "ab") ]', [True, False, "a"]),
     ('[ (builtins.elem 1 [ 1 2 ]) (builtins.hasAttr "a" { }) (builtins.isFunction (x: x)) ]', [True, False, True]),
+    ("[ (builtins.all (x: x == 1) [ 1 1 ]) (builtins.any (x: x == 2) [ 1 ]) ]", [True, False]),
+    (
+        '[ (toString 5) (toString "x") (toString true) (builtins.toString null) "m${toString (-1)}" ]',
+        ["5", "x", "1", "", "m-1"],
+    ),
     ("builtins.readDir ./keys", {"a.pub": "regular"}),
     ("[ 1 ] ++ [ 2 ] == [ 1 2 ] && !false || false", True),
     ("true || true && false", True),
@@ -604,6 +609,10 @@ CONCATENATING = "".join(f"a{n + 1} = builtins.concatLists [ a{n} a{n} ]; " for n
         ("if 1 then 2 else 3", "a condition must be `true` or `false`"),
         ("assert false; 1", "this assertion does not hold"),
         ("lib.mapAttrs", "a function is not data"),
+        ("self.lib.map (x: x) [ 1 ]", "`self.lib.map` is not data"),
+        ("inputs.mine.lib.genAttrs [ ] (x: x)", "`inputs.mine.lib.genAttrs` is not data"),
+        ("inputs.mine.lib.readFile ./key.pub", "`inputs.mine.lib.readFile` is not data"),
+        ("let f = { map, ... }: map (x: x) [ 1 ]; in f { }", "a call of `map` is not data"),
         ("(x: x) // { }", "expected a table here"),
     ],
 )
@@ -624,6 +633,12 @@ def test_one_sentence_tells_what_was_read(write: Write) -> None:
     assert note(project).endswith("; not read: NixOS modules, `inputs.other.flakeModule`")
     write({"inventory.toml": ""})
     assert note(project) == "note: flake.nix and clan.nix are not read, since the inventory is inventory.toml"
+
+
+def test_a_clan_that_an_inventory_hides_is_told(write: Write) -> None:
+    project = write({"flake.nix": FLAKE, "inventory.nix": "{ machines.m1 = { }; }"})
+    assert note(project) == "note: flake.nix is not read, since the inventory is inventory.nix"
+    assert note(project, load(project).sources) == note(project)
 
 
 def test_no_sentence_without_a_clan(write: Write) -> None:
@@ -651,3 +666,23 @@ def test_a_clan_is_converted_with_all_its_files(write: Write) -> None:
     assert 'name = "home"' in text
     assert "a.roles.server.machines.m1 = {}" in text
     assert [each.message for each in lost] == ["what this file computes is written as its values"]
+
+
+def test_a_conversion_leaves_out_what_rolecall_ignores(write: Write) -> None:
+    text = """{ inputs, ... }: { imports = [ inputs.x.y ]; meta.tld = "ccc"; inventory = {
+      machines.m1 = { name = "m1"; icon = "x"; };
+      instances.i.roles.r = { tags.all = { }; extraModules = [ ../x.nix ]; }; };
+    }"""
+    text, lost = convert(write({"clan.nix": text}), "json")
+    assert json.loads(text) == {
+        "meta": {"domain": "ccc"},
+        "machines": {"m1": {}},
+        "instances": {"i": {"roles": {"r": {"tags": {"all": {}}}}}},
+    }
+    assert [each.message.split(":")[0] for each in lost] == [
+        "modules of other flakes are not read",
+        "`icon` is ignored",
+        "`extraModules` is ignored",
+        "`meta.tld` is Clan's old name of `domain`",
+        "what this file computes is written as its values",
+    ]

@@ -392,9 +392,9 @@ CASES = [
     ),
     (
         "inventory.nix",
-        '{ a = "${toString 1}"; }',
+        '{ a = "${baseNameOf ./x}"; }',
         (
-            "error: a call of `toString` is not data\n"
+            "error: a call of `baseNameOf` is not data\n"
             "  at inventory.nix:1:10\n"
             "hint: the inventory is read without Nix: write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
         ),

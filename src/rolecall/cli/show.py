@@ -19,9 +19,12 @@ def check(invocation: Invocation) -> None:
     """Read the inventory and tell everything that is wrong with it."""
     from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
 
-    if not invocation.json and (note := pipeline.clan_note(invocation.project)):
-        click.echo(note, err=True)
-    found = pipeline.check(invocation.project)
+    project, found = invocation.project, None
+    try:
+        found = pipeline.check(project)
+    finally:
+        if not invocation.json and (note := pipeline.clan_note(project, found)):
+            click.echo(note, err=True)
     if not invocation.json:
         tell(found.warnings, as_json=False)
     machines, instances = len(found.loaded.inventory.machines), len(found.membership.services)

@@ -9,9 +9,11 @@ from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.inventory import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from rolecall.inventory.data import Data, Keys
+    from rolecall.model.inventory import Clan, Source
     from rolecall.project import Project
 
 # By key path, where `*` is any key: why a field is left out, and what to do instead.
@@ -53,23 +55,33 @@ def without(data: Data) -> tuple[Data, list[Fault]]:
     return data, warnings
 
 
-def note(project: Project) -> str:
-    """What was taken from the Clan that a project is, and what was not; "" where it is none."""
-    beside = [name for name in ("flake.nix", "clan.nix") if files.is_clan(project.root / name)]
+def note(project: Project, sources: Iterable[Source] = ()) -> str:
+    """What was taken from the Clan that a project is, and what was not; "" where it is none.
+
+    Args:
+        project: The project.
+        sources: Those of its inventory; without them, its file is read.
+    """
     own = files.find(project)[-1]
-    if own.name not in beside and own.suffix != ".nix":
-        verb = "are" if len(beside) > 1 else "is"
-        return f"note: {' and '.join(beside)} {verb} not read, since the inventory is {own.name}" if beside else ""
+    source = next((each for each in sources if each.file == own), None) or _read(project, own)
+    if source and source.clan:
+        return _told(project, source, source.clan)
+    beside = [name for name in ("flake.nix", "clan.nix") if name != own.name and files.is_clan(project.root / name)]
+    verb = "are" if len(beside) > 1 else "is"
+    return f"note: {' and '.join(beside)} {verb} not read, since the inventory is {own.name}" if beside else ""
+
+
+def _read(project: Project, own: Path) -> Source | None:
     try:
-        source = files.read(own, nix=files.asks_for_nix(project))
+        return files.read(own, nix=files.asks_for_nix(project)) if own.suffix == ".nix" else None
     except Faults:
-        return ""
-    if not source.clan:
-        return ""
+        return None
+
+
+def _told(project: Project, source: Source, clan: Clan) -> str:
     names = [file.relative_to(project.root).as_posix() for file in source.files]
     read = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more files" if len(names) > _NAMED else "")
-    left = ["NixOS modules"] if source.clan.modules else []
-    left += [f"`{name}`" for name in source.clan.skipped]
+    left = [*(["NixOS modules"] if clan.modules else []), *(f"`{name}`" for name in clan.skipped)]
     return f"note: this is a Clan; its inventory, meta and names of machines were read from {read}" + (
         f"; not read: {', '.join(left)}" if left else ""
     )

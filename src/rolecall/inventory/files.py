@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rolecall.model.inventory import Source
 
 TOOLS: Final = "inventory.json"  # what tools write, below the person's own file
-# What only the flake of a Clan says, or one that holds an inventory.
-_CLAN: Final = re.compile(r"inventory|clan-core|clan\.lol|lib\.clan\b|buildClan|clan\.nix|\bclan\s*=")
+# What only the flake of a Clan says.
+_CLAN: Final = re.compile(r"clan-core|clan\.lol|lib\.clan\b|buildClan|clan\.nix|\bclan\s*=")
 _NOTATIONS: Final = {
     ".toml": "toml",
     ".yaml": "yaml",
@@ -62,7 +62,8 @@ def find(project: Project) -> list[Path]:
     present = {file.name: file for file in project.inventory_files()}
     layer, flake, clan = (present.pop(name, None) for name in (TOOLS, "flake.nix", "clan.nix"))
     own = [*present.values()]
-    if flake and is_clan(flake) and all(file.name in text(flake) for file in own):
+    counts = flake and (is_clan(flake) or "inventory" in text(flake))
+    if flake and counts and all(file.name in text(flake) for file in own):
         own = [flake]
     elif not own:
         own = [each for each in (clan, None if layer else flake) if each][:1]
@@ -86,7 +87,7 @@ def folders(root: Path) -> list[str]:
 
 
 def is_clan(file: Path) -> bool:
-    """Whether a file is a Clan's, or a flake that holds an inventory."""
+    """Whether a file is a Clan's."""
     return file.is_file() and (file.name == "clan.nix" or bool(_CLAN.search(text(file))))
 
 

@@ -47,10 +47,9 @@ _PRIORITIES: Final[Mapping[str, tuple[Mapping[str, str | int], tuple[str, ...]]]
 }
 _CONSTANTS: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "null": None}
 WRAPPERS: Final = frozenset({"mkFlake", "clan", "buildClan"})  # functions of flakes whose last argument is a module
-_READERS: Final = frozenset(  # functions of files in the project
-    {"import", "builtins.import", "builtins.pathExists", "builtins.readDir", "builtins.readFile"}
-    | {"lib.pathExists", "lib.readDir", "lib.readFile", "lib.fileContents", "lib.strings.fileContents"}
-)
+# Names of Nix's own functions, and of those of nixpkgs' lib: another flake's `lib` is another.
+_NIXS: Final = re.compile(r"(builtins\.)?[\w']+|((.+\.)?(nixpkgs[\w-]*|pkgs)\.)?lib\.(\w+\.)?[\w']+")
+_READERS: Final = frozenset({"import", "pathExists", "readDir", "readFile", "fileContents"})  # of files in the project
 _GLOBAL: Final = frozenset(  # what Nix defines everywhere
     [
         "builtins",
@@ -79,38 +78,9 @@ _CALLS: Final = 10_000  # of functions in files of their own, which can double a
 _FILES: Final = 1_000
 _FAULTS: Final = 100  # more would not be read
 _NIX: Final = "have Nix evaluate the file: `rolecall --nix …`"
-# What `rolecall --nix` knows of nixpkgs' lib where NIX_PATH has none: see nix_program.py.
+# What `rolecall --nix` knows of nixpkgs' lib where NIX_PATH has none, and this reader does not: see nix_program.py.
 _KNOWN: Final = frozenset(
-    [
-        "attrNames",
-        "attrValues",
-        "concatLists",
-        "concatMap",
-        "concatStringsSep",
-        "elem",
-        "fileContents",
-        "filter",
-        "filterAttrs",
-        "flatten",
-        "genAttrs",
-        "hasPrefix",
-        "hasSuffix",
-        "listToAttrs",
-        "map",
-        "mapAttrs",
-        "mapAttrs'",
-        "mapAttrsToList",
-        "nameValuePair",
-        "optional",
-        "optionalAttrs",
-        "optionals",
-        "optionalString",
-        "range",
-        "recursiveUpdate",
-        "removeAttrs",
-        "toString",
-        "unique",
-    ]
+    {"flatten", "head", "length", "mapAttrs'", "optionalString", "range", "removeAttrs", "sort", "tail", "unique"}
 )
 
 
@@ -645,8 +615,7 @@ class Reader:
         return value
 
     def _apply_outside(self, called: Outside, argument: Cell) -> Value:
-        inside_lib = "lib." + called.path.rpartition("lib.")[2] if "lib." in called.path else called.path
-        if called.name != "import-tree" and inside_lib not in _READERS:
+        if called.name != "import-tree" and not (called.name in _READERS and _is_nixs(called)):
             what = shown(called.path)
             self.beyond(f"a call of {what}" if "." not in called.path else what, called.offset, nix=_computes(called))
         path, offset = self.known(argument), argument.offset
@@ -871,20 +840,20 @@ def _known(function: Outside) -> Value:
     """A function of Nix or its lib that is known here."""
     from rolecall.inventory.notations.nix_functions import BUILTINS, LIB  # noqa: PLC0415 - it builds on this module
 
-    above = function.path.split(".")[:-1]
-    if ("lib" in above and function.name in LIB) or (above in ([], ["builtins"]) and function.name in BUILTINS):
-        return Known(function.name, function.offset)
-    return function
+    known = LIB if "lib" in function.path.split(".")[:-1] else BUILTINS
+    return Known(function.name, function.offset) if function.name in known and _is_nixs(function) else function
+
+
+def _is_nixs(function: Outside) -> bool:
+    """Whether a function is one of Nix itself or of nixpkgs' lib."""
+    return not function.argument and bool(_NIXS.fullmatch(function.path))
 
 
 def _computes(outside: Outside) -> bool:
     """Whether Nix itself would have a value for this: a function of its own, or one of `lib` that is written out."""
-    head, _, name = outside.path.partition(".")
-    return (
-        outside.path in _GLOBAL
-        or (head == "builtins" and not name.startswith("fetch"))
-        or ("lib" in outside.path.split(".")[:-1] and outside.name in _KNOWN)
-    )
+    in_lib = "lib" in outside.path.split(".")[:-1]
+    known = outside.name in _KNOWN if in_lib else not outside.name.startswith(("fetch", "lib", "pkgs"))
+    return known and _is_nixs(outside)
 
 
 def _same(one: object, other: object) -> bool:

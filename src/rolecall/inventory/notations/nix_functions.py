@@ -10,7 +10,7 @@ from collections import ChainMap
 from typing import TYPE_CHECKING, Final
 
 from rolecall.inventory.notations import nix_syntax as syntax
-from rolecall.inventory.notations.nix import Cell, Items, Known, Lambda, Priority, Table
+from rolecall.inventory.notations.nix import Cell, Items, Known, Lambda, PathText, Priority, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,6 +63,14 @@ def _filter_attrs(reader: Reader, function: Cell, table: Cell) -> Value:
     return Table({name: each for name, each in cells.items() if reader.is_true(asked[name])})
 
 
+def _all(reader: Reader, function: Cell, items: Cell) -> Value:
+    return all(reader.is_true(_lazily(each.offset, function, each)) for each in reader.items(items))
+
+
+def _any(reader: Reader, function: Cell, items: Cell) -> Value:
+    return any(reader.is_true(_lazily(each.offset, function, each)) for each in reader.items(items))
+
+
 def _elem(reader: Reader, value: Cell, items: Cell) -> Value:
     wanted = reader.known(value)
     return any(type(each) is type(wanted) and each == wanted for each in map(reader.known, reader.items(items)))
@@ -102,6 +110,15 @@ def _concat_lists(reader: Reader, lists: Cell) -> Value:
 
 def _concat_strings_sep(reader: Reader, separator: Cell, texts: Cell) -> Value:
     return reader.counted(_text(reader, separator).join(_texts(reader, texts)), texts.offset)
+
+
+def _to_string(reader: Reader, value: Cell) -> Value:
+    found = reader.known(value)
+    if found is None or isinstance(found, bool):
+        return "1" if found else ""
+    if not isinstance(found, str | int) or isinstance(found, PathText):
+        reader.beyond("`toString` of anything but a text or a whole number", value.offset, nix=True)
+    return str(found)
 
 
 def _has_attr(reader: Reader, name: Cell, table: Cell) -> Value:
@@ -189,11 +206,14 @@ BUILTINS: Final[Mapping[str, tuple[int, Callable[..., Value]]]] = {
     "mapAttrs": (2, _map_attrs),
     "filter": (2, _filter),
     "elem": (2, _elem),
+    "all": (2, _all),
+    "any": (2, _any),
     "concatLists": (1, _concat_lists),
     "concatStringsSep": (2, _concat_strings_sep),
     "replaceStrings": (3, _replace_strings),
     "substring": (3, _substring),
     "hasAttr": (2, _has_attr),
+    "toString": (1, _to_string),
     "isFunction": (1, _is_function),
     "listToAttrs": (1, _list_to_attrs),
     "concatMap": (2, _concat_map),
