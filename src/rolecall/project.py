@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rolecall.model.vars import Asker, Question
 
 INVENTORY_SUFFIXES = (".toml", ".yaml", ".json", ".nix", ".py")
-INVENTORY_NAMES = (*(f"inventory{suffix}" for suffix in INVENTORY_SUFFIXES), "inventory.yml", "flake.nix")
+INVENTORY_NAMES = (*(f"inventory{suffix}" for suffix in INVENTORY_SUFFIXES), "inventory.yml", "clan.nix", "flake.nix")
 
 
 def unanswered(questions: Sequence[Question]) -> Mapping[Question, bytes]:

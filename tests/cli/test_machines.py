@@ -50,7 +50,6 @@ def test_list(run: Run, project: Path) -> None:
     [
         (["web", "--tag", "a.b"], "`a.b` is no name for a tag\n  at machines.web.tags[0]"),
         (["web", "--tag", ""], "no name for a tag"),
-        (["web", "--tag", "all"], "all"),
         (["web", "--target-host", "a b"], "invalid target 'a b'\n  at machines.web.deploy.targetHost"),
         (["web", "--target-host", ""], "invalid target ''"),
         (["web", "--target-host", "dir:/"], "the target 'dir:/' contains this project"),

@@ -28,6 +28,10 @@ STARTS = [
     "[machines.jon]\ntags = ['a', \"b\"]\n[[x.y]]\nz = {a.b = 1}\n",
     'machines: &m\n  jon: {tags: [a, "b"]}\n  sara:\n  - |\n    x\n  - *m\n<<: *m\n',
     '{"machines": {"jon": {"tags": ["a", 1.5, null]}}}',
+    """{ lib, x ? 1, ... }@all: with lib; {
+  inventory.machines = genAttrs ([ "a" ] ++ optional (!(x == 1) || true && x != 2) "b") (n:
+    { tags = if n == "a" then [ n ] else all.t or [ ]; } // { description = n + "x"; });
+}""",
     "let a = { b = 1; }; in rec { inherit (a) b; c = ''\n  x${d}''$y\n''; d = \"\\n\"; e = lib.mkForce [ (-1) ]; }",
 ]
 

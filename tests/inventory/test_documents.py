@@ -57,10 +57,11 @@ def test_flakes_as_people_have_them(flake: str, loading: Load) -> None:
     assert source.prefix == ("clan", "inventory")
 
 
-def test_what_a_module_imports_is_told(said: Said) -> None:
+def test_an_imported_file_that_does_not_exist_is_a_fault(said: Said) -> None:
     flake = FLAKES[0].replace("inventory.machines.jon = { };", "imports = [ ./clan.nix ];")
-    assert said(flake, "flake.nix").startswith(
-        "error: what a module imports is not data\n  at flake.nix:6:7\nhint: the inventory is read without Nix"
+    assert said(flake, "flake.nix") == (
+        "error: the file `./clan.nix` does not exist\n  at flake.nix:6:19\n"
+        "hint: paths count from the file that names them"
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from notated import FLAKES, as_nix, inventories, snippets
+from test_clan import FILES, HEAD, SETTINGS
 
 from rolecall.errors import Faults
 from rolecall.inventory import load
@@ -16,6 +17,7 @@ from rolecall.inventory.notations import nix, nix_program
 from rolecall.project import Project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = [
@@ -220,3 +222,148 @@ def test_an_evaluation_without_end_is_stopped(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "inventory.nix").write_text(f"{{ instances.i.roles.r.settings.x = builtins.length ({loop}); }}")
     with pytest.raises(Faults, match="Nix has not evaluated this in 2 seconds"):
         load(Project(tmp_path, nix=True))
+
+
+# Clan projects
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[[dict[str, str]], Project]:
+    def write(texts: dict[str, str]) -> Project:
+        for name, text in texts.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return Project(tmp_path, nix=True)
+
+    return write
+
+
+WITHOUT_STORE = ('"${./keys}/a.pub"', '"${self}/keys"')  # which Nix would copy, or knows by their whole path
+
+
+def test_what_is_computed_is_what_nix_computes(project: Callable[[dict[str, str]], Project]) -> None:
+    kept = [(expression, value) for expression, value in SETTINGS if expression not in WITHOUT_STORE]
+    assert len(kept) > 40
+    settings = "".join(f"  x{number} = {expression};\n" for number, (expression, _) in enumerate(kept))
+    clan = f"{HEAD.removesuffix('.x = ')} = {{\n{settings}}}; }}"
+    found = load(project({**FILES, "clan.nix": clan})).inventory.instances["a"].roles["r"].settings
+    judged = {expression: (found[f"x{number}"], value) for number, (expression, value) in enumerate(kept)}
+    assert {expression: pair for expression, pair in judged.items() if not same(*pair)} == {}
+
+
+CLANS = {
+    "clan.nix": {
+        "clan.nix": """{ lib, ... }: {
+          imports = [ ./more.nix ({ ... }: { inventory.machines.m4 = { }; }) ];
+          meta.name = "home"; machines.m2 = { pkgs, ... }: { x = pkgs.nothing; };
+          inventory = { imports = [ ./i.nix ]; machines.m1.tags = [ "a" ]; };
+          inventory.instances.i.roles.r = { extraModules = [ (throw "no") ../x ]; settings.l = [ 1 ]; };
+        }""",
+        "more.nix": '{ meta.domain = "home.example"; inventory.machines.m1.tags = [ "b" ]; }',
+        "i.nix": "{ lib, ... }: { machines.m3 = { }; instances.i.roles.r.settings.l = lib.mkForce [ 2 ]; }",
+    },
+    "a function that calls lib.clan": {
+        "clan.nix": "{ inputs, ... }: inputs.clan-core.lib.clan { inventory.machines.m1 = { }; }"
+    },
+    "self": {
+        "inventory.nix": """self: let inherit (self.inputs) clan-core; in
+          clan-core.lib.clan { inventory.machines.m1 = { }; }"""
+    },
+    "flake-parts": {
+        "flake.nix": """{
+          inputs.clan-core.url = "x"; inputs.flake-parts.url = "y"; inputs.other.url = "z";
+          outputs = inputs@{ flake-parts, ... }: flake-parts.lib.mkFlake { inherit inputs; } ({ withSystem, ... }: {
+            imports = [ inputs.clan-core.flakeModules.default inputs.other.flakeModule ./parts.nix ];
+            clan.imports = [ ./clan.nix ];
+            flake = { x = withSystem "y"; };
+          });
+        }""",
+        "parts.nix": "{ self, ... }: { flake.clan.inventory.machines.m2 = { }; perSystem = nothing: { }; }",
+        "clan.nix": '{ inventory.machines.m1.tags = [ "t" ]; meta.name = "x"; }',
+    },
+    "flake.clan beside what comes of it": {
+        "flake.nix": """{
+          inputs.clan-core.url = "x";
+          outputs = { self, clan-core }:
+            let clan = clan-core.lib.clan { inherit self; inventory.machines.m1 = { }; };
+            in { flake = { inherit (clan.config) clanInternals nixosConfigurations; clan = clan.config; }; };
+        }"""
+    },
+    "tags": {
+        "clan.nix": """{ inventory = { machines.m1 = { }; machines.mac.machineClass = "darwin";
+          tags = { config, ... }: { but = builtins.filter (n: n != "m1") config.all; twice = config.but ++ [ ]; };
+        }; }""",
+        "inventory.json": '{"machines": {"m2": {}}}',
+        "machines/m3/x": "",
+    },
+    "a fork of flake-parts": {
+        "flake.nix": """{
+          inputs.clan-core.url = "x"; inputs.adios.url = "y";
+          outputs = inputs@{ adios, self, ... }: adios.lib.mkFlake { inherit inputs self; flake = {
+            clan = (import ./machines.nix self).config;
+          }; };
+        }""",
+        "machines.nix": "self: self.inputs.clan-core.lib.clan { inventory.machines.m1 = { }; }",
+    },
+}
+
+
+@pytest.mark.parametrize("name", CLANS)
+def test_clans_are_to_nix_what_they_are_to_the_reader(name: str, project: Callable[[dict[str, str]], Project]) -> None:
+    evaluated = project(CLANS[name])
+    theirs, ours = load(evaluated), load(Project(evaluated.root))
+    assert theirs.inventory.machines
+    assert theirs.sources[-1].data == ours.sources[-1].data
+    assert theirs.sources[-1].inputs == ours.sources[-1].inputs
+    assert theirs.tags == ours.tags
+
+
+OF_CLANS = [
+    (
+        "{ lib, ... }: { inventory.machines = lib.zipAttrs [ { m1 = { }; } ]; }",
+        "Nix: attribute 'zipAttrs' missing",
+        "set NIX_PATH=nixpkgs=FOLDER, where FOLDER/lib is that of nixpkgs",
+    ),
+    (
+        '{ inventory.instances.i.roles.r.settings.x = "${./keys}/a.pub"; }',
+        "Nix: a path inside of a text would be copied into Nix's store, which is not used here",
+        'write the path without `${…}`: `./folder + "/file"`',
+    ),
+    (
+        "{ pkgs, ... }: { inventory.instances.i.roles.r.settings.x = pkgs.hello; }",
+        "Nix: `pkgs`, an argument of a function, is not there",
+        "",
+    ),
+    (
+        '{ meta.name = "a"; imports = [ { meta.name = "b"; } ]; inventory = { }; }',
+        "conflicting values for `meta.name`",
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "hint"), OF_CLANS)
+def test_what_nix_says_of_a_clan(
+    text: str, message: str, hint: str | None, project: Callable[[dict[str, str]], Project]
+) -> None:
+    with pytest.raises(Faults) as caught:
+        load(project({"clan.nix": text, "keys/a.pub": ""}))
+    (fault,) = caught.value.faults
+    assert fault.message == message
+    assert hint is None or fault.hint == hint
+
+
+def test_functions_of_lib_come_from_nix_path(
+    project: Callable[[dict[str, str]], Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pkgs" / "lib").mkdir(parents=True)
+    (tmp_path / "pkgs" / "lib" / "default.nix").write_text("builtins // { only = x: { m1 = x; }; }")
+    monkeypatch.setenv("NIX_PATH", f"nixpkgs={tmp_path}/pkgs")
+    loaded = load(project({"clan.nix": "{ lib, ... }: { inventory.machines = lib.only { }; }"}))
+    assert list(loaded.inventory.machines) == ["m1"]
+
+
+def test_a_flake_that_leads_nowhere_is_a_fault(project: Callable[[dict[str, str]], Project]) -> None:
+    flake = '{ inputs.clan-core.url = "x"; outputs = { self, clan-core }: { flake.x = 1; }; }'
+    with pytest.raises(Faults, match="this flake leads to no inventory"):
+        load(project({"flake.nix": flake, "inventory.json": '{"machines": {"m1": {}}}'}))

@@ -154,7 +154,7 @@ def test_what_came_from_git_is_known_by_where_it_came_from(tmp_path: Path, bring
 @pytest.mark.parametrize(
     ("url", "requirement", "origin"),
     [
-        ("", "std", ""),
+        ("", "", ""),
         ("lib-std", "lib-std", ""),
         ("github:o/r", "git+https://github.com/o/r", "https://github.com/o/r"),
         ("github:o/r/v1.2", "git+https://github.com/o/r@v1.2", "https://github.com/o/r"),
@@ -172,9 +172,9 @@ def test_what_came_from_git_is_known_by_where_it_came_from(tmp_path: Path, bring
         ("path:a b", "./a b", ...),
         ("https://example.org/x-1.tar.gz", "https://example.org/x-1.tar.gz", "https://example.org/x-1.tar.gz"),
         ("tarball+https://example.org/x.zip", "https://example.org/x.zip", ...),
-        ("https://example.org/page", "std", ""),
-        ("flake:nixpkgs", "std", ""),
-        ("github:o", "std", ""),
+        ("https://example.org/page", "", ""),
+        ("flake:nixpkgs", "", ""),
+        ("github:o", "", ""),
         ("github:o/r/$(rm -rf ~)", "git+https://github.com/o/r@$(rm -rf ~)", ...),
     ],
 )

@@ -164,10 +164,18 @@ def test_annotations_may_name_what_comes_later(modules: Path) -> None:
     assert role.settings.model_validate({"x": {"y": 1}}).x.y == 1
 
 
+NAME_IT = (
+    "write the name of the Python distribution that provides it; if it is Clan's own input, write `clan-core`, "
+    "or leave `module.input` out"
+)
+
+
 @pytest.mark.parametrize(
     ("url", "hint"),
     [
-        ("", "add it to this project: `uv add libstd`"),
+        ("", NAME_IT),
+        ("https://example.org/page", NAME_IT),
+        ("flake:libstd", NAME_IT),
         (
             "github:libfoo/libfoo/v1?dir=x",
             "add it to this project: `uv add 'git+https://github.com/libfoo/libfoo@v1#subdirectory=x'`",
@@ -182,7 +190,46 @@ def test_an_input_that_is_not_installed(modules: Path, url: str, hint: str) -> N
 
 @pytest.mark.parametrize("source", ["", "a b", "$(rm)", "-x; y", "../x"])
 def test_an_input_that_can_be_none(modules: Path, source: str) -> None:
-    assert told(Registry(modules), source, "a").endswith("hint: it must be a name of a distribution")
+    assert told(Registry(modules), source, "a").endswith(f"hint: {NAME_IT}")
+
+
+def test_a_name_without_a_url_is_a_distributions_unless_it_is_clans(modules: Path) -> None:
+    assert told(Registry(modules), "lib-std", "a").endswith("hint: add it to this project: `uv add lib-std`")
+    assert told(Registry(modules), "clan", "a").endswith(f"hint: {NAME_IT}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://git.clan.lol/clan/clan-core/archive/main.tar.gz",
+        "git+https://git.clan.lol/clan/clan-core",
+        "git+ssh://git@example.org/clan/clan-core.git?ref=main",
+        "github:clan-lol/clan-core",
+        "github:me/clan-core/main",
+    ],
+)
+def test_clans_own_input_is_shipped_whatever_its_name(modules: Path, url: str) -> None:
+    registry = Registry(modules, {"clan": url})
+    assert registry.find("clan", "borgbackup").service is registry.find(None, "borgbackup").service
+    assert "clan" not in registry.inputs(["clan"])
+    assert registry.names("clan") == registry.names(None)
+
+
+@pytest.mark.parametrize(
+    "url", ["github:me/my-clan-core", "github:me/clan-core-extras", "https://x.org/not-clan-core.zip"]
+)
+def test_what_only_sounds_like_clans_input_is_another(modules: Path, url: str) -> None:
+    assert told(Registry(modules, {"clan": url}), "clan", "borgbackup").startswith(
+        "error: the input 'clan' is not inst"
+    )
+
+
+def test_a_module_of_clans_users_has_a_place(modules: Path) -> None:
+    (modules / "me-svc.py").write_text(GOOD.replace("mine", "me-svc"))
+    registry = Registry(modules)
+    assert registry.find("self", "@me/svc").service.name == "me-svc"
+    hint = "hint: '@me/dns' is the service 'me-dns' of modules/me-dns.py here; "
+    assert hint in told(registry, "self", "@me/dns")
 
 
 def test_a_module_that_a_distribution_does_not_have(modules: Path) -> None:

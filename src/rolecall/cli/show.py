@@ -24,7 +24,12 @@ def check(invocation: Invocation) -> None:
     """
     from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
 
-    found = pipeline.check(invocation.project, invocation.lab)
+    project, found = invocation.project, None
+    try:
+        found = pipeline.check(project, invocation.lab)
+    finally:
+        if not invocation.json and (note := pipeline.clan_note(project, found)):
+            click.echo(note, err=True)
     if not invocation.json:
         tell(found.warnings, as_json=False)
     machines, instances = len(found.loaded.inventory.machines), len(found.membership.services)

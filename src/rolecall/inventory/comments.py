@@ -54,7 +54,7 @@ def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
     """
     text = files.text(file)
     found, lines, places = Comments(), text.split("\n"), written(file)
-    starts = _starts(places, prefix)
+    starts = _starts({keys: place for keys, place in places.items() if place[2] == file}, prefix)
     notation = files.notation(file)
     for line, column, comment in notation.comments(text) if notation else ():
         same = [keys for at, keys in starts.get(line, ()) if at < column]
@@ -71,10 +71,10 @@ def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
     return found
 
 
-def _starts(places: Mapping[Keys, tuple[int, int]], prefix: tuple[str, ...]) -> dict[int, list[tuple[int, Keys]]]:
+def _starts(places: Mapping[Keys, tuple[int, int, Path]], prefix: tuple[str, ...]) -> dict[int, list[tuple[int, Keys]]]:
     """Return by line the columns at which values start, with their key paths; at one place, the outer one first."""
     starts: dict[int, list[tuple[int, Keys]]] = defaultdict(list)
-    for keys, (line, column) in places.items():
+    for keys, (line, column, _) in places.items():
         if keys[: len(prefix)] == prefix and keys != prefix:
             starts[line].append((column, keys[len(prefix) :]))
     return {line: sorted(found, key=lambda each: (each[0], len(each[1]))) for line, found in starts.items()}

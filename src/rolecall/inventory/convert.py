@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rolecall.errors import Fault, Faults, Where, dotted, fault
-from rolecall.inventory import files, nulls
+from rolecall.inventory import clan, files, nulls
 from rolecall.inventory.changes import has
 from rolecall.inventory.comments import comments
 from rolecall.inventory.locate import locate
 from rolecall.inventory.printing import printed
 from rolecall.model.equality import same
+from rolecall.model.inventory import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rolecall.inventory.data import Keys
-    from rolecall.model.inventory import Source
     from rolecall.project import Project
 
 SUFFIXES: Final = {"toml": ".toml", "yaml": ".yaml", "json": ".json", "nix": ".nix", "python": ".py"}
@@ -34,7 +34,7 @@ def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
         Faults: When the file cannot be read, or says what the other notation cannot.
     """
     file = files.find(project)[-1]
-    source = files.read(file, nix=file.suffix == ".nix" and files.asks_for_nix(project))
+    source, left = _without_clan(files.read(file, nix=file.suffix == ".nix" and files.asks_for_nix(project)))
     said = comments(file, source.prefix)
     settled, wrong = nulls.settled(source)
     if faults := [locate(each, [source]) for each in wrong if not each.warning]:
@@ -50,7 +50,14 @@ def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
         raise Faults(locate(Fault("TOML has no null", Where(file, keys), hint), [source]) for keys in places)
     text = printed(to, data, said)
     _verify(text, to, source)
-    return text, tuple(_losses(file, to, len(said), bare))
+    return text, (*left, *_losses(file, to, len(said), bare))
+
+
+def _without_clan(source: Source) -> tuple[Source, list[Fault]]:
+    """A source without what Rolecall ignores of a Clan, and the warnings that say so."""
+    data, ignored = clan.without(dict(source.data))
+    left = [locate(each, [source]) for each in (*source.notes, *ignored)]
+    return Source(source.file, data, source.prefix, source.inputs, source.empty), left
 
 
 def _verify(text: str, to: str, source: Source) -> None:

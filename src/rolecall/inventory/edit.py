@@ -241,7 +241,11 @@ def digest(project: Project) -> str:
     found = hashlib.sha256()
     names = sorted(path.name for path in project.machines.iterdir()) if project.machines.is_dir() else []
     parts = [(name, b"") for name in names]
-    parts += [(file.name, file.read_bytes()) for file in files.find(project)]
+    parts += [
+        (each.relative_to(project.root).as_posix(), each.read_bytes())
+        for file in files.find(project)
+        for each in files.parts(file)
+    ]
     for name, content in parts:
         found.update(f"{name}\0{len(content)}\0".encode() + content)
     return found.hexdigest()
@@ -294,7 +298,9 @@ def fault_set_by(source: Source, keys: Keys) -> Faults:
         hint = "change it there, without `--own`"
     else:
         hint = "change it there by hand, or let Rolecall do it with `--own`"
-    return fault(f"{source.file.name} sets {dotted(keys)}", where=place(source, keys), hint=hint)
+    where = place(source, keys)
+    name = ((where and where.file) or source.file).name
+    return fault(f"{name} sets {dotted(keys)}", where=where, hint=hint)
 
 
 def place(source: Source, keys: Keys) -> Where | None:

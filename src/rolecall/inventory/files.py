@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -9,17 +10,19 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from rolecall.errors import Fault, Faults, Where
 from rolecall.inventory.data import BYTES, DEPTH, long_number, syntax_fault
 from rolecall.options import options
+from rolecall.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from rolecall.inventory.comments import Comment
-    from rolecall.inventory.locate import Position
+    from rolecall.inventory.locate import Place, Position
     from rolecall.model.inventory import Source
-    from rolecall.project import Project
 
 TOOLS: Final = "inventory.json"  # what tools write, below the person's own file
+# What only the flake of a Clan says.
+_CLAN: Final = re.compile(r"clan-core|clan\.lol|lib\.clan\b|buildClan|clan\.nix|\bclan\s*=")
 _NOTATIONS: Final = {
     ".toml": "toml",
     ".yaml": "yaml",
@@ -37,7 +40,7 @@ class Notation(Protocol):
         """What a file says."""
 
     def positions(self, text: str) -> Iterator[Position]:
-        """Where it says it."""
+        """Where it says it; Nix has `places` instead, since a file in Nix can name others."""
 
     def comments(self, text: str) -> Iterator[Comment]:
         """What it says to people, in any order."""
@@ -49,24 +52,43 @@ class Notation(Protocol):
 def find(project: Project) -> list[Path]:
     """The project's inventory files, from general to specific: the tools' layer, then the person's.
 
-    A ``flake.nix`` counts when the person has no other file, and beside the tools' layer only when it speaks of
-    an inventory: many projects have one for other purposes.
+    The person's file is `inventory.*`, else a flake, else `clan.nix`. Of a Clan that names them, these are parts: the
+    flake counts. Beside the tools' layer, a flake that is no Clan's does not count: many projects have one for other
+    purposes.
 
     Raises:
         Faults: When there is none, or the person has two.
     """
-    present = project.inventory_files()
-    layer = [file for file in present if file.name == TOOLS]
-    own = [file for file in present if file.name not in {TOOLS, "flake.nix"}]
-    if not own:
-        own = [file for file in present if file.name == "flake.nix" and (not layer or "inventory" in text(file))]
+    present = {file.name: file for file in project.inventory_files()}
+    layer, flake, clan = (present.pop(name, None) for name in (TOOLS, "flake.nix", "clan.nix"))
+    own = [*present.values()]
+    counts = flake and (is_clan(flake) or "inventory" in text(flake))
+    if flake and counts and all(file.name in text(flake) for file in own):
+        own = [flake]
+    elif not own:
+        own = [each for each in (clan, None if layer else flake) if each][:1]
     if len(own) > 1:
         names = " and ".join(file.name for file in own)
         raise Faults([Fault(f"there are two inventories: {names}", Where(own[-1]), "keep one of them")])
     if not layer and not own:
         hint = "make one with `rolecall init`"
         raise Faults([Fault(f"there is no inventory in {project.root}", None, hint)])
-    return [*layer, *own]
+    return [*([layer] if layer else []), *own]
+
+
+def folders(root: Path) -> list[str]:
+    """The machines that are declared by having a folder."""
+    machines = Project(root).machines
+    return (
+        sorted(each.name for each in machines.iterdir() if each.is_dir() and each.name[:1] != ".")
+        if machines.is_dir()
+        else []
+    )
+
+
+def is_clan(file: Path) -> bool:
+    """Whether a file is a Clan's."""
+    return file.is_file() and (file.name == "clan.nix" or bool(_CLAN.search(text(file))))
 
 
 def read(file: Path, *, nix: bool = False) -> Source:
@@ -95,7 +117,9 @@ def read(file: Path, *, nix: bool = False) -> Source:
     except RecursionError:
         raise Faults([Fault(f"nested deeper than {DEPTH} levels", Where(file))]) from None
     except Faults as faults:
-        raise Faults(each.at(replace(each.where or Where(), file=file)) for each in faults.faults) from None
+        located = (each.where or Where() for each in faults.faults)
+        places = (replace(where, file=where.file or file) for where in located)
+        raise Faults(each.at(where) for each, where in zip(faults.faults, places, strict=True)) from None
 
 
 def asks_for_nix(project: Project) -> bool:
@@ -111,6 +135,25 @@ def notation(file: Path) -> Notation | None:
     """The notation of a file by its suffix."""
     name = _NOTATIONS.get(file.suffix)
     return cast("Notation", import_module(f"rolecall.inventory.notations.{name}")) if name else None
+
+
+def places(file: Path, content: str) -> Iterator[Place]:
+    """Where a file says what: line and column of each key path, and the file, for one in Nix can name others."""
+    found = notation(file)
+    if file.suffix == ".nix":
+        from rolecall.inventory.notations import nix  # noqa: PLC0415 - where there is one
+
+        return nix.places(content, file)
+    return ((*position, file) for position in found.positions(content)) if found else iter(())
+
+
+def parts(file: Path) -> list[Path]:
+    """A file and those that it names; one in Nix can be spread over many."""
+    if file.suffix != ".nix":
+        return [file]
+    from rolecall.inventory.notations import nix  # noqa: PLC0415 - where there is one
+
+    return nix.parts(text(file), file)
 
 
 def text(file: Path) -> str:

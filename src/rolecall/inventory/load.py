@@ -77,16 +77,14 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     tagged, odd = tags.members(inventory)
     found += [*unfit, *odd, *names.alike(inventory)]
     faults = tuple(_located((fault for fault in found if not fault.warning), sources))
-    warnings = tuple(fault for fault in found if fault.warning)
-    return Loaded(inventory, tuple(sources), tagged, warnings), faults
+    warnings = [note for source in sources for note in source.notes] + [fault for fault in found if fault.warning]
+    return Loaded(inventory, tuple(sources), tagged, tuple(warnings)), faults
 
 
 def _folders(project: Project) -> list[Source]:
     """The machines that are declared by having a folder, as the most general source."""
-    if not project.machines.is_dir():
-        return []
-    found = sorted(path.name for path in project.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
-    return [Source(project.machines, {"machines": {name: {} for name in found}})] if found else []
+    names = files.folders(project.root)
+    return [Source(project.machines, {"machines": {name: {} for name in names}})] if names else []
 
 
 def _located(faults: Iterable[Fault], sources: Sequence[Source]) -> list[Fault]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from rolecall.errors import Faults, Where
 from rolecall.inventory import files
 from rolecall.inventory.data import VALUES, Keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rolecall.errors import Fault
     from rolecall.model.inventory import Source
 
 Position = tuple[Keys, int, int]  # a key path from the file's top, its line, its column
+Place = tuple[Keys, int, int, Path]  # a position, and the file in which it is
 
 
 def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
@@ -31,7 +31,7 @@ def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
     where = fault.where or Where()
     if where.line or (where.file and not where.keys):
         return fault
-    best: tuple[int, Source, tuple[int, int]] | None = None
+    best: tuple[int, tuple[int, int, Path]] | None = None
     for source in sources:
         if where.file not in {None, source.file}:
             continue
@@ -40,11 +40,12 @@ def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
         depth = next((n for n in range(len(path), 0, -1) if path[:n] in known), 0)
         depth = max(depth - len(source.prefix), 0)
         if best is None or depth >= best[0]:
-            best = depth, source, known.get(path[: len(source.prefix) + depth], (0, 0)) if depth else (0, 0)
+            nowhere = (0, 0, source.file)
+            best = depth, known.get(path[: len(source.prefix) + depth], nowhere) if depth else nowhere
     if best is None:
         return fault
-    _, source, (line, column) = best
-    return fault.at(replace(where, file=source.file, line=line, column=column))
+    _, (line, column, file) = best
+    return fault.at(replace(where, file=file, line=line, column=column))
 
 
 def _as_written(data: object, keys: Keys) -> Keys:
@@ -59,24 +60,40 @@ def _as_written(data: object, keys: Keys) -> Keys:
     return tuple(written)
 
 
-def written(file: Path) -> Mapping[Keys, tuple[int, int]]:
-    """Line and column of every key path that a file writes; nothing for what cannot be read again."""
-    try:
-        stamp = file.stat()
-    except OSError:
-        return {}
-    return _written(file, stamp.st_mtime_ns, stamp.st_size)
+def written(file: Path) -> Mapping[Keys, tuple[int, int, Path]]:
+    """Line, column and file of every key path that a file writes; nothing for what cannot be read again."""
+    known = _WRITTEN.get(file)
+    if known is None or _stamps(known[0]) != known[0]:
+        found = _written(file)
+        known = _stamps({file, *(each for _, _, each in found.values())}), found
+        if len(_WRITTEN) >= _KEPT:
+            _WRITTEN.clear()
+        _WRITTEN[file] = known
+    return known[1]
 
 
-@lru_cache(maxsize=8)
-def _written(file: Path, _changed: int, _size: int) -> Mapping[Keys, tuple[int, int]]:
-    found: dict[Keys, tuple[int, int]] = {}
-    notation = files.notation(file)
-    if notation is None:
-        return found
+def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """What changes when a file does."""
+    found = {}
+    for file in files:
+        try:
+            stamp = file.stat()
+        except OSError:
+            found[file] = (0, 0)
+        else:
+            found[file] = (stamp.st_mtime_ns, stamp.st_size)
+    return found
+
+
+def _written(file: Path) -> Mapping[Keys, tuple[int, int, Path]]:
+    found: dict[Keys, tuple[int, int, Path]] = {}
     try:
-        for keys, line, column in islice(notation.positions(files.text(file)), VALUES):
-            found.setdefault(keys, (line, column))  # a table opened in several places stands at the first
+        for keys, line, column, where in islice(files.places(file, files.text(file)), VALUES):
+            found.setdefault(keys, (line, column, where))  # a table opened in several places stands at the first
     except Faults:
         pass
     return found
+
+
+_KEPT: Final = 8
+_WRITTEN: Final[dict[Path, tuple[dict[Path, tuple[int, int]], Mapping[Keys, tuple[int, int, Path]]]]] = {}

@@ -151,8 +151,9 @@ def _renamed(project: Project, loaded: Loaded, old: str, new: str) -> list[Draft
             drafts.append(edit.redrafted(source, write, apply(data, formerly) if source is tools else data))
         except Faults:
             hint = f"change {old} to {new} there by hand, then run this command again"
-            told = f"{source.file.name} names {old} where Rolecall cannot write"
-            refused += [Fault(told, edit.place(source, keys), hint) for keys in places]
+            for where in (edit.place(source, keys) for keys in places):
+                name = ((where and where.file) or source.file).name
+                refused.append(Fault(f"{name} names {old} where Rolecall cannot write", where, hint))
     if refused:
         raise Faults(refused)
     return drafts
@@ -182,8 +183,8 @@ def _named_anew(data: Mapping[str, Any], old: str, new: str) -> Data:
 
 
 def _positions(source: Source, text: str) -> Iterator[Position]:
-    notation = files.notation(source.file)
-    return notation.positions(text) if notation else iter(())
+    """Where a source's own file says what."""
+    return ((keys, line, column) for keys, line, column, file in files.places(source.file, text) if file == source.file)
 
 
 def _require_name(name: str) -> None:

@@ -9,45 +9,70 @@ from rolecall.inventory.data import shown
 from rolecall.model.inventory import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rolecall.inventory.data import Keys
     from rolecall.model.inventory import Inventory
 
 ALL: Final = "all"
+_LINUX: Final = "linux"
+_NIXOS: Final = "nixos"  # what Clan calls that class
 
 
 def members(inventory: Inventory) -> tuple[Mapping[str, tuple[str, ...]], list[Fault]]:
     """Every tag with its machines, sorted, and what is wrong or (as warnings) odd about how they are named.
 
-    ``all`` is every machine, and each machine class that some machine has is a tag of those machines.
+    ``all`` is every machine, and each machine class that some machine has is a tag of those machines. Clan's class
+    ``nixos`` is the class ``linux`` under another name: where an inventory names it, both are tags of all machines of
+    either class.
     """
     faults: list[Fault] = []
-    computed: dict[str, set[str]] = {ALL: set(inventory.machines)}
-    for name, machine in inventory.machines.items():
-        computed.setdefault(machine.machine_class, set()).add(name)
+    computed = _classes(inventory)
+    listed: list[tuple[str, Keys]] = []  # computed tags that are listed although they need not be
     own: dict[str, set[str]] = {}
     selecting: dict[str, Selection] = {}
     for tag, said in inventory.tags.items():
         if tag in computed:
-            faults.append(_computed(tag, ("tags", tag)))
+            if isinstance(said, list) and computed[tag] == set(said):
+                listed.append((tag, ("tags", tag)))
+            else:
+                faults.append(_computed(tag, ("tags", tag)))
             continue
         if isinstance(said, Selection):
             selecting[tag] = said
             own[tag] = _declared(inventory, said.machines, ("tags", tag, "machines"), faults)
         else:
             own[tag] = _declared(inventory, said, ("tags", tag), faults)
-    for name, machine in inventory.machines.items():
-        for index, tag in enumerate(machine.tags):
-            if tag in computed:
-                faults.append(_computed(tag, ("machines", name, "tags", index)))
-            else:
-                own.setdefault(tag, set()).add(name)
+    for name, tag, keys in _own(inventory):
+        if tag not in computed:
+            own.setdefault(tag, set()).add(name)
+        elif name in computed[tag]:
+            listed.append((tag, keys))
+        else:
+            faults.append(_computed(tag, keys))
+    faults += _redundant(listed)
     plain = {tag: names for tag, names in (computed | own).items() if tag not in selecting}
     for tag, selection in selecting.items():
         faults += _misnamed(tag, selection, plain, selecting)
         own[tag] |= _selected(selection, plain)
     return {tag: tuple(sorted(names)) for tag, names in (computed | own).items()}, faults
+
+
+def _classes(inventory: Inventory) -> dict[str, set[str]]:
+    """The computed tags with their machines."""
+    computed: dict[str, set[str]] = {ALL: set(inventory.machines)}
+    for name, machine in inventory.machines.items():
+        computed.setdefault(machine.machine_class, set()).add(name)
+    if _NIXOS in _named(inventory) and (either := {*computed.get(_LINUX, ()), *computed.get(_NIXOS, ())}):
+        computed |= {_LINUX: either, _NIXOS: either}
+    return computed
+
+
+def _own(inventory: Inventory) -> Iterable[tuple[str, str, Keys]]:
+    """Each tag that a machine lists itself: the machine, the tag, and where."""
+    for name, machine in inventory.machines.items():
+        for index, tag in enumerate(machine.tags):
+            yield name, tag, ("machines", name, "tags", index)
 
 
 def _declared(inventory: Inventory, names: Iterable[str], keys: Keys, faults: list[Fault]) -> set[str]:
@@ -89,6 +114,33 @@ def _misnamed(
                 yield Fault(f"no machine has the tag {name!r}", where, hint, warning=True)
 
 
+def _named(inventory: Inventory) -> set[str]:
+    """All tags and machine classes that an inventory names."""
+    found = set(inventory.tags)
+    for machine in inventory.machines.values():
+        found |= {machine.machine_class, *machine.tags}
+    for said in inventory.tags.values():
+        if isinstance(said, Selection):
+            found |= {*said.any, *said.all, *said.none}
+    return found.union(*(role.tags for instance in inventory.instances.values() for role in instance.roles.values()))
+
+
+def _redundant(listed: Sequence[tuple[str, Keys]]) -> Iterable[Fault]:
+    """One warning for each computed tag that is listed all the same."""
+    for tag in dict.fromkeys(tag for tag, _ in listed):
+        places = [keys for each, keys in listed if each == tag]
+        more = f" (also in {len(places) - 1} other places)" if len(places) > 1 else ""
+        message = f"the tag {shown(tag)} is computed and need not be listed{more}"
+        yield Fault(message, Where(keys=places[0]), f"{_whose(tag)} anyway; remove it", warning=True)
+
+
 def _computed(tag: str, keys: Keys) -> Fault:
-    whose = "every machine has it" if tag == ALL else f"every machine of the class {shown(tag)} has it"
-    return Fault(f"the tag {shown(tag)} is computed", Where(keys=keys), f"{whose} without being listed; remove it")
+    return Fault(
+        f"the tag {shown(tag)} is computed", Where(keys=keys), f"{_whose(tag)} without being listed; remove it"
+    )
+
+
+def _whose(tag: str) -> str:
+    if tag == _NIXOS:
+        return f"every machine of the class {shown(_LINUX)} has it"
+    return "every machine has it" if tag == ALL else f"every machine of the class {shown(tag)} has it"

@@ -6,7 +6,7 @@ Which module, role or setting exists is the concern of `rolecall.evaluate`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -207,6 +207,20 @@ class Inventory(Table):
     )
 
 
+class Clan(NamedTuple):
+    """What was taken from a Clan, and what was not.
+
+    Attributes:
+        files: The files that were read.
+        modules: Whether it has modules of NixOS, which Rolecall does not install.
+        skipped: Modules of other flakes.
+    """
+
+    files: tuple[Path, ...]
+    modules: bool
+    skipped: tuple[str, ...]
+
+
 class Source:
     """One file that spoke, with the plain data it holds.
 
@@ -216,9 +230,12 @@ class Source:
         data: The inventory part of it, JSON-compatible.
         inputs: What the file says of where inputs come from: a name to a URL or a distribution.
         empty: Key paths in `data` whose null is a key with nothing behind it, where the notation tells that (YAML).
+        files: The file, and those of the project that it names.
+        notes: Warnings about what was not read.
+        clan: What was taken from a Clan, where the file is one.
     """
 
-    __slots__ = ("data", "empty", "file", "inputs", "prefix")
+    __slots__ = ("clan", "data", "empty", "file", "files", "inputs", "notes", "prefix")
 
     def __init__(
         self,
@@ -227,12 +244,19 @@ class Source:
         prefix: tuple[str, ...] = (),
         inputs: Mapping[str, str] | None = None,
         empty: tuple[tuple[str | int, ...], ...] = (),
+        *,
+        files: tuple[Path, ...] = (),
+        notes: tuple[Fault, ...] = (),
+        clan: Clan | None = None,
     ) -> None:
         self.file = file
         self.prefix = prefix
         self.data = data
         self.inputs = inputs or {}
         self.empty = empty
+        self.files = files or (file,)
+        self.notes = notes
+        self.clan = clan
 
 
 class Loaded:

@@ -37,7 +37,7 @@ from rolecall.pipeline.vars import (
     unwanted,
     waiting,
 )
-from rolecall.pipeline.views import as_json, backups, explain, machine_names, service, services, target
+from rolecall.pipeline.views import as_json, backups, clan_note, explain, machine_names, service, services, target
 
 __all__ = [
     "STEPS",
@@ -54,6 +54,7 @@ __all__ = [
     "backups",
     "check",
     "check_vars",
+    "clan_note",
     "discard",
     "edit",
     "evaluate",

@@ -19,7 +19,7 @@ from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_or
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.vars import Anew, StoredFile, used
 from rolecall.service.member import Host
-from rolecall.service.registry import Registry
+from rolecall.service.registry import OWN, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -112,7 +112,10 @@ def members_of(project: Project, loaded: Loaded, faults: Sequence[Fault], memory
 
 def registry_of(project: Project, loaded: Loaded, memory: Memory) -> Registry:
     """Where services are found; the earlier one as long as the project's own modules and inputs are the same."""
-    urls = {name: url for source in loaded.sources for name, url in source.inputs.items()}
+    urls = {name: url for source in loaded.sources for name, url in source.inputs.items() if url}
+    if any(source.clan for source in loaded.sources):  # then inputs are the flake's, also those without a URL
+        named = {each.module.input for each in loaded.inventory.instances.values()}
+        urls |= {name: "" for name in named if name and name not in urls and name != OWN}
     registry = Registry(project.modules, urls)
     if memory.registry is None or memory.registry.stamp != registry.stamp:
         memory.registry = registry

@@ -103,6 +103,13 @@ def explain(project: Project, subject: str) -> Explanation:
     return explanation(found.loaded, found.membership, undotted(subject), locate)
 
 
+def clan_note(project: Project, found: Members | None = None) -> str:
+    """What was taken from the Clan that a project is, and what was not; "" where it is none."""
+    from rolecall.inventory.clan import note  # noqa: PLC0415 - one command asks
+
+    return note(project, found.loaded.sources if found else ())
+
+
 def machine_names(root: Path) -> list[str]:
     """The machines of the inventory, sorted."""
     return sorted(inventory.load(Project(root)).inventory.machines)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 GROUP = "rolecall.services"
 SHIPPED = (None, "rolecall", "clan-core")  # the documents name Clan's own input; ours takes its place
+_CLAN_CORE = re.compile(r"(?:^|[/:])clan-core(?:\.git)?(?:[/?#@]|$)")  # in a URL: Clan's own repository, or a fork
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PyPA's specification of names
 _FORGES = {"github": "github.com", "gitlab": "gitlab.com", "sourcehut": "git.sr.ht"}
 
@@ -28,7 +29,7 @@ class Reference(NamedTuple):
 
     Attributes:
         name: What the distribution is called, unless it came from the URL.
-        requirement: What ``uv add`` takes; "" where the name can be none and no more is said.
+        requirement: What ``uv add`` takes; "" where only the person knows.
         url: What PEP 610 calls the origin; "" for a distribution of an index.
     """
 
@@ -63,16 +64,24 @@ def refer(source: str | None, urls: Mapping[str, str], root: Path) -> Reference:
 
     Args:
         source: The input's name.
-        urls: What the inventory says of where its inputs come from.
+        urls: What the inventory says of where its inputs come from; "" for one that only has a name.
         root: What relative paths count from.
     """
-    if source is None or source in SHIPPED:
+    if is_shipped(source, urls):
         return Reference("rolecall", "rolecall")
+    assert source is not None  # noqa: S101 - that is shipped
     url = urls.get(source, "")
     if _NAME.fullmatch(url):  # an alias
         return Reference(url, url)
     requirement, origin = _from_flake(url, root)
-    return Reference(source, requirement or (source if _NAME.fullmatch(source) else ""), origin)
+    # The name that a flake gives to an input is the flake's own: a distribution of that name can be anyone's.
+    guessed = source not in urls and source != "clan" and _NAME.fullmatch(source)
+    return Reference(source, requirement or (source if guessed else ""), origin)
+
+
+def is_shipped(source: str | None, urls: Mapping[str, str]) -> bool:
+    """Whether an input is Rolecall itself, which takes the place of Clan's own under any name."""
+    return source in SHIPPED or bool(_CLAN_CORE.search(urls.get(source or "", "")))
 
 
 def _from_flake(url: str, root: Path) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 from rolecall.errors import Fault, Faults, Where, fault, nearest, raised_at
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.service.contract import ContractError, Service, Var
-from rolecall.service.inputs import SHIPPED, entry_points, installed, offering, refer
+from rolecall.service.inputs import entry_points, installed, is_shipped, offering, refer
 from rolecall.service.models import declared_at, mistakes
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 OWN = "self"
 _STRICT = "see 'What settings can be' in docs/services.md: all that a person writes there is checked"
+_NAME_IT = (
+    "write the name of the Python distribution that provides it; if it is Clan's own input, write `clan-core`, "
+    "or leave `module.input` out"
+)
+_FOREIGN = re.compile(r"@([^/@]+)/([^/@]+)")  # `@me/svc`, as Clan's users name their own services
 _PACKAGE = "rolecall_project"  # the project's modules, as Python knows them: `from rolecall_project.dns import Zone`
 
 
@@ -68,12 +73,15 @@ class Registry:
 
         Args:
             source: The instance's ``module.input``.
-            name: The module's name.
+            name: The module's name; `@me/svc` is the module `me-svc`.
             where: The instance's ``module`` table, for faults.
 
         Raises:
             Faults: When it does not exist, fails to load or breaks the contract.
         """
+        written, foreign = name, _FOREIGN.fullmatch(name)
+        if foreign:
+            name = "-".join(foreign.groups())
         key = (source, name)
         if key not in self._found:
             try:
@@ -82,8 +90,11 @@ class Registry:
                 (self._found[key],) = error.faults
         found = self._found[key]
         if isinstance(found, Fault):
+            hint = found.hint
+            if foreign and source == OWN:
+                hint = f"{written!r} is the service {name!r} of modules/{name}.py here; {hint}"
             place = Where(where.file, (*where.keys, *found.where.keys)) if where and found.where else None
-            raise fault(found.message, where=place, hint=found.hint)
+            raise fault(found.message, where=place, hint=hint)
         return found
 
     def origin(self, service: Service) -> str:
@@ -104,7 +115,7 @@ class Registry:
         Args:
             named: What instances name as ``module.input``.
         """
-        chosen = [source for source in dict.fromkeys(named) if source not in {OWN, *SHIPPED}]
+        chosen = [each for each in dict.fromkeys(named) if each != OWN and not is_shipped(each, self._urls)]
         known = [installed(refer(source, self._urls, self._modules.parent)) for source in chosen]
         names = {each.name for each in known if each}
         return [OWN, None, *chosen, *(each.name for each in offering() if each.name not in names)]
@@ -114,7 +125,7 @@ class Registry:
         brought_by = installed(wanted)
         if not brought_by:
             package = shlex.quote(wanted.requirement) if wanted.requirement else ""
-            hint = f"add it to this project: `uv add {package}`" if package else "it must be a name of a distribution"
+            hint = f"add it to this project: `uv add {package}`" if package else _NAME_IT
             raise _unfit(f"the input {source!r} is not installed", hint, "input")
         points = entry_points(brought_by)
         if name not in points:

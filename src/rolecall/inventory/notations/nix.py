@@ -1,22 +1,26 @@
-"""Nix, read as data without Nix: the file is the inventory, `{ inventory = …; }`, `{ clan = …; }`, or such a flake.
+"""Nix, read as data without Nix: an inventory, or a Clan that holds one, in one file or in several of the project.
 
-Sets, strings, numbers, lists, paths (as texts), `let`, `inherit`, `rec`, and the priorities of nixpkgs' lib/modules.nix
-are data; functions, operators and the like are not. As in Nix, only what is asked for is evaluated: a flake may hold
-anything beside its inventory.
+Sets, strings, numbers, lists, paths (as texts), `let`, `inherit`, `rec`, `with`, `++`, `//`, the priorities of
+nixpkgs' lib/modules.nix, and files of the project (`import ./x.nix`, `builtins.readFile ./x`) are data; functions and
+other operators are not. As in Nix, only what is asked for is evaluated: a flake may hold anything beside its inventory.
+What a Clan's modules are made of, and how they become one inventory, is in `nix_modules.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import posixpath
+import re
+from bisect import bisect_right
 from collections import ChainMap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from rolecall.errors import Faults
-from rolecall.inventory.data import BYTES, DEPTH, Data, check, shown, syntax_fault
+from rolecall.errors import Fault, Faults, Where
+from rolecall.inventory import files
+from rolecall.inventory.data import BYTES, DEPTH, VALUES, Data, shown, syntax_fault
 from rolecall.inventory.notations import nix_syntax as syntax
-from rolecall.inventory.wrapping import unwrap
-from rolecall.model.inventory import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 
     from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
-    from rolecall.inventory.locate import Position
+    from rolecall.inventory.locate import Place
+    from rolecall.model.inventory import Source
 
 # nixpkgs lib/modules.nix: a name, the fields of its result that are fixed, and those that its arguments fill.
 _PRIORITIES: Final[Mapping[str, tuple[Mapping[str, str | int], tuple[str, ...]]]] = {
@@ -41,85 +46,193 @@ _PRIORITIES: Final[Mapping[str, tuple[Mapping[str, str | int], tuple[str, ...]]]
     "mkMerge": ({"_type": "merge"}, ("contents",)),
 }
 _CONSTANTS: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "null": None}
-_PLACES: Final = frozenset({"clan", "inventory", "instances", "tags", "machines"})  # where an inventory may stand
-_WRAPPERS: Final = frozenset({"mkFlake", "clan", "buildClan"})  # functions whose last argument is the flake's module
-_INSTEAD: Final = "write the value itself, or have Nix evaluate the file: `rolecall --nix …`"
+WRAPPERS: Final = frozenset({"mkFlake", "clan", "buildClan"})  # functions of flakes whose last argument is a module
+# Names of Nix's own functions, and of those of nixpkgs' lib: another flake's `lib` is another.
+_NIXS: Final = re.compile(r"(builtins\.)?[\w']+|((.+\.)?(nixpkgs[\w-]*|pkgs)\.)?lib\.(\w+\.)?[\w']+")
+_READERS: Final = frozenset({"import", "pathExists", "readDir", "readFile", "fileContents"})  # of files in the project
+_GLOBAL: Final = frozenset(  # what Nix defines everywhere
+    [
+        "builtins",
+        "import",
+        "map",
+        "toString",
+        "removeAttrs",
+        "throw",
+        "abort",
+        "baseNameOf",
+        "dirOf",
+        "isNull",
+        "scopedImport",
+        "fetchTarball",
+        "fetchGit",
+        "fetchTree",
+        "fetchMercurial",
+        "derivation",
+        "placeholder",
+        "fromTOML",
+    ]
+)
+_NAMES_FILES: Final = re.compile("import|read(File|Dir)|pathExists|fileContents")
+_WITH: Final = "with"  # no name can be this word
+_CALLS: Final = 10_000  # of functions in files of their own, which can double at every step
+_FILES: Final = 1_000
+_FAULTS: Final = 100  # more would not be read
+_NIX: Final = "have Nix evaluate the file: `rolecall --nix …`"
+# What `rolecall --nix` knows of nixpkgs' lib where NIX_PATH has none, and this reader does not: see nix_program.py.
+_KNOWN: Final = frozenset(
+    {"flatten", "head", "length", "mapAttrs'", "optionalString", "range", "removeAttrs", "sort", "tail", "unique"}
+)
+
+
+class ToldError(Exception):
+    """A fault is recorded; what needs the value has to do without it."""
 
 
 @dataclass(slots=True)
-class _Cell:
-    """A name of a set or of a `let`, evaluated when first asked for."""
+class Cell:
+    """A name of a set or of a `let`, or an item of a list, evaluated when first asked for."""
 
     offset: int
     expression: syntax.Expression | None = None
-    scope: _Scope | None = None
-    value: _Value = None
+    scope: Scope | None = None
+    value: Value = None
     busy: bool = False
+    broken: bool = False
+    priority: int = 100  # that of what has none
 
 
 @dataclass(slots=True)
-class _Table:
+class Table:
     """An attribute set."""
 
-    cells: dict[str, _Cell] = field(default_factory=dict)
+    cells: dict[str, Cell] = field(default_factory=dict)
     plain: Data | None = None
     busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Items:
-    """A list; where each item stands."""
+class Items:
+    """A list."""
 
-    values: list[_Value]
-    offsets: tuple[int, ...]
+    cells: tuple[Cell, ...]
+
+
+class PathText(str):
+    """A path in the project, or an absolute one, as text."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Priority:
+class Priority:
     """A function of `_PRIORITIES` with the arguments given so far."""
 
     name: str
-    arguments: tuple[_Value, ...] = ()
+    arguments: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Argument:
-    """What a function of the file is given: known to Nix alone."""
+class Known:
+    """A function of `nix_functions.py` with the arguments given so far."""
+
+    name: str
+    offset: int
+    arguments: tuple[Cell, ...] = ()
 
 
-_Value = str | float | _Items | _Table | _Priority | _Argument | None
-_Scope = ChainMap[str, _Cell]
+@dataclass(frozen=True, slots=True)
+class Lambda:
+    """A function of the file."""
+
+    tree: syntax.Function
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What only Nix knows: an argument of the file's function, an input of a flake, a function of Nix or of its lib.
+
+    Attributes:
+        path: Its name, e.g. `inputs.nixpkgs.lib`.
+        offset: Where it is named.
+        argument: Whether it is the argument itself.
+    """
+
+    path: str
+    offset: int
+    argument: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last name of the path."""
+        return self.path.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What `lib.clan` or `mkFlake` makes of a module.
+
+    Attributes:
+        maker: The function.
+        cell: The module.
+    """
+
+    maker: str
+    cell: Cell
+
+
+Value = str | bool | int | float | Items | Table | Priority | Known | Lambda | Outside | Module | None
+Scope = ChainMap[str, Cell]
 
 
 def read(text: str, file: Path) -> Source:
-    """The inventory in a Nix file.
+    """The inventory in a Nix file and in those of the project that it names.
 
     Raises:
-        Faults: With line and column: a syntax error, what is no data, a name set twice or never.
+        Faults: With file, line and column, all of them: a syntax error, what is no data, a name set twice or never.
     """
-    reader = _Reader(text)
-    table, prefix = reader.inventory()
-    data = reader.plain(table)
-    if faults := check(data):
-        raise Faults(faults)
-    return Source(file, data, prefix, reader.inputs)
+    from rolecall.inventory.notations import nix_modules  # noqa: PLC0415 - it builds on this module
+
+    return nix_modules.source(Reader(text, file))
 
 
-def positions(text: str) -> Iterator[Position]:
-    """Where each key of the inventory and each item of its lists stands."""
-    reader = _Reader(text)
-    table, prefix = reader.inventory()
-    todo: list[tuple[_Value, Keys]] = [(table, prefix)]
+def parts(text: str, file: Path) -> list[Path]:
+    """A file and those of the project that it names, as far as it can be read."""
+    if not _NAMES_FILES.search(text):
+        return [file]
+    from rolecall.inventory.notations import nix_modules  # noqa: PLC0415 - it builds on this module
+
+    reader = None
+    with contextlib.suppress(Faults, ToldError):
+        reader = Reader(text, file)
+        reader.plain(nix_modules.Modules(reader).inventory()[0])
+    return reader.files if reader else [file]
+
+
+def places(text: str, file: Path) -> Iterator[Place]:
+    """Where each key of the inventory and each item of its lists stands, in which of the files."""
+    from rolecall.inventory.notations import nix_modules  # noqa: PLC0415 - it builds on this module
+
+    reader = Reader(text, file)
+    try:
+        table, prefix = nix_modules.Modules(reader).inventory()
+    except ToldError:
+        return
+    todo: list[tuple[Value, Keys]] = [(table, prefix)]
     while todo:
         value, keys = todo.pop()
-        inside: Iterable[tuple[str | int, int, _Value]] = ()
-        if isinstance(value, _Table):
-            inside = [(name, cell.offset, reader.force(cell)) for name, cell in value.cells.items()]
-        elif isinstance(value, _Items):
-            inside = zip(count(), value.offsets, value.values)
-        for key, offset, each in inside:
-            yield (*keys, key), *syntax.place_in(reader.lines, offset)
-            todo.append((each, (*keys, key)))
+        inside: Iterable[tuple[str | int, Cell]] = ()
+        if isinstance(value, Table):
+            inside = value.cells.items()
+        elif isinstance(value, Items):
+            inside = zip(count(), value.cells)
+        for key, cell in inside:
+            where = reader.where(cell.offset)
+            yield (*keys, key), where.line, where.column, where.file or file
+            try:
+                todo.append((reader.force(cell), (*keys, key)))
+            except ToldError:
+                continue
 
 
 def comments(text: str) -> Iterator[Comment]:
@@ -138,7 +251,7 @@ def computes(text: str) -> bool:
                 todo += parts
             case syntax.Variable(name=name) if name in _CONSTANTS:
                 pass
-            case syntax.Constant() | str():
+            case syntax.Constant() | syntax.Path() | str():
                 pass
             case syntax.Text(parts=parts) if any(not isinstance(part, str) for part in parts):
                 return True
@@ -155,292 +268,605 @@ def computes(text: str) -> bool:
     return False
 
 
-class _Reader:
-    """One file under evaluation."""
+class Reader:
+    """A file under evaluation, with the files of the project that it names.
 
-    def __init__(self, text: str) -> None:
-        self.text = _unix(text)
-        self.lines = syntax.line_starts(self.text)
-        self.depth = 0
-        self.characters = 0  # in interpolated texts, which can double at every step
-        self.inputs: dict[str, str] = {}
-        self.tree = syntax.parse(self.text)
+    Offsets count through the texts of all Nix files, one behind the other.
 
-    def inventory(self) -> tuple[_Table, tuple[str, ...]]:
-        """The inventory's table and the keys under which it stands."""
-        top = self._module(self.tree, ChainMap())
-        if "inputs" in top.cells:
-            self.inputs = dict(self._inputs(top.cells["inputs"]))
-        if "outputs" in top.cells:
-            cell = top.cells["outputs"]
-            top = self._module(cell.expression or self.tree, cell.scope or ChainMap())
-        cells, prefix = unwrap(top.cells, self._enter_module)
-        return (top if not prefix else _Table(dict(cells))), prefix
+    Args:
+        text: The file's content.
+        file: The file; the project is its folder.
 
-    def _enter(self, cell: _Cell) -> Mapping[str, _Cell]:
-        value = self.force(cell)
-        if not isinstance(value, _Table):
-            self._fault("expected a table here", cell.offset, "write `{ … }`")
-        return value.cells
+    Attributes:
+        root: The project's folder.
+        files: The files that were read.
+        faults: What is wrong, so far.
+        main: The file's value.
+    """
 
-    def _enter_module(self, cell: _Cell) -> Mapping[str, _Cell]:
-        """As `_enter`; modules that are imported would have to be found and merged."""
-        cells = self._enter(cell)
-        if "imports" in cells and "inventory" not in cells:
-            self._beyond("what a module imports", cells["imports"].offset)
-        return cells
+    def __init__(self, text: str, file: Path) -> None:
+        self.root = file.parent
+        self.files: list[Path] = []
+        self.faults: list[Fault] = []
+        self._text = ""
+        self._sources: list[tuple[int, Path]] = []  # where each starts
+        self._lines: dict[int, list[int]] = {}  # by where a file starts
+        self._imported: dict[Path, Cell] = {}
+        self._calls = 0
+        self._depth = 0
+        self._values = 0  # in lists and tables that are put together, which can double at every step
+        self._characters = 0  # in texts that are
+        self.main = self._parsed(file, text)
 
-    def _inputs(self, cell: _Cell) -> Iterator[tuple[str, str]]:
-        """A flake's `inputs.NAME.url`."""
-        for name, each in self._enter(cell).items():
-            value = self.force(each)
-            if isinstance(value, _Table) and "url" in value.cells:
-                value = self.force(value.cells["url"])
-            if isinstance(value, str):
-                yield name, value
+    # Files
 
-    def _module(self, tree: syntax.Expression, scope: _Scope) -> _Table:
-        """The table of a file or of a flake's outputs: below functions, `let`, and calls such as `mkFlake { } (…)`."""
-        modules: list[_Cell] = []
-        for _ in range(DEPTH):
-            match tree:
-                case syntax.Function(_, names, body):
-                    scope = scope.new_child({name: _Cell(tree.offset, value=_Argument()) for name in names})
-                    tree = body
-                case syntax.Let(_, bindings, body):
-                    scope, tree = self._let(bindings, scope), body
-                    modules += (cell for cell in scope.maps[0].values() if _is_wrapper(cell.expression))
-                case syntax.Apply(_, _, argument) if _is_wrapper(tree):
-                    tree = argument
-                case _:
-                    break
-        value = self._evaluate(tree, scope)
-        if isinstance(value, _Table) and (len(modules) != 1 or value.cells.keys() & _PLACES):
-            return value
-        if isinstance(value, _Table):  # a flake that gives what comes of the module, but not the module
-            return _Table({"clan": modules[0]})
-        return self._fault("expected a table: the inventory, or `{ inventory = …; }`", tree.offset, "write `{ … }`")
+    def _parsed(self, file: Path, text: str) -> Cell:
+        start = len(self._text)
+        self._sources.append((start, file))
+        if file not in self.files:
+            self.files.append(file)
+        self._text += _unix(text)
+        if len(self._text) > BYTES or len(self.files) > _FILES:
+            raise syntax_fault(f"more than {_FILES} files, or more than {BYTES // 1024**2} MiB together")
+        cell = self._imported[file] = Cell(start, syntax.parse(self._text, start), ChainMap())
+        self._text += "\n"
+        return cell
+
+    def find(self, path: str, offset: int) -> Path:
+        """The file of the project that a path names; of a folder, its `default.nix`.
+
+        Raises:
+            ToldError: When it is outside of the project, or does not exist.
+        """
+        if path.startswith("/"):
+            self.fault(f"the file {shown(path)} is outside of the project", offset, "copy it into the project")
+        file = self.root / posixpath.normpath(path)
+        if (file / "default.nix").is_file():
+            file /= "default.nix"
+        if not file.resolve().is_relative_to(self.root.resolve()):
+            self.fault(f"the link {shown(path)} leads out of the project", offset, "copy the file into the project")
+        if not file.exists():
+            self.fault(f"the file {shown(path)} does not exist", offset, "paths count from the file that names them")
+        return file
+
+    def _exists(self, path: str) -> bool:
+        file = self.root / posixpath.normpath(path)
+        return file.exists() and file.resolve().is_relative_to(self.root.resolve())
+
+    def content(self, path: PathText, offset: int) -> str:
+        """The text of a file of the project."""
+        file = self.find(path, offset)
+        try:
+            text = files.text(file)
+        except Faults as error:
+            self._told(error, file)
+        if file not in self.files:
+            self.files.append(file)
+        return text
+
+    def load(self, path: PathText, offset: int) -> Value:
+        """The value of a Nix file of the project."""
+        file = self.find(path, offset)
+        if file not in self._imported:
+            try:
+                self._parsed(file, files.text(file))
+            except Faults as error:
+                self._imported[file] = Cell(offset, broken=True)
+                self._told(error, file)
+        cell = self._imported[file]
+        if cell.busy:
+            self.fault(f"the file {shown(path)} needs itself", offset, "break the circle of files")
+        return self.force(cell)
+
+    def where(self, offset: int) -> Where:
+        """File, line and column."""
+        start, file = self._sources[bisect_right(self._sources, offset, key=lambda each: each[0]) - 1]
+        if start not in self._lines:
+            index = self._sources.index((start, file)) + 1
+            end = self._sources[index][0] if index < len(self._sources) else len(self._text)
+            self._lines[start] = syntax.line_starts(self._text[start:end])
+        return Where(file, (), *syntax.place_in(self._lines[start], offset - start))
 
     # Values
 
-    def force(self, cell: _Cell) -> _Value:
-        """The value of a name."""
+    def force(self, cell: Cell) -> Value:
+        """The value of a name.
+
+        Raises:
+            ToldError: When it has none.
+        """
+        if cell.broken:
+            raise ToldError
         if cell.busy:
-            self._fault("this value needs itself", cell.offset, "break the circle of names")
+            self.fault("this value needs itself", cell.offset, "break the circle of names")
         if cell.expression is not None and cell.scope is not None:
-            cell.busy = True
-            cell.value = self._evaluate(cell.expression, cell.scope)
-            cell.busy, cell.expression = False, None
+            cell.busy, depth = True, self._depth
+            try:
+                cell.value = self._evaluate(cell.expression, cell.scope)
+            except ToldError:
+                cell.broken, self._depth = True, depth
+                raise
+            finally:
+                cell.busy = False
+            cell.expression = None
         return cell.value
 
-    def plain(self, table: _Table) -> Data:
-        """A table and all that is in it as plain data, each shared part made once."""
+    def plain(self, table: Table) -> Data:
+        """A table and all that is in it as plain data, each shared part made once; without what is faulty."""
         if table.plain is None:
             if table.busy:
                 first = next(iter(table.cells.values()))
-                self._fault("this table contains itself", first.offset, "break the circle of names")
+                self.fault("this table contains itself", first.offset, "break the circle of names")
             table.busy = True
-            table.plain = {name: self._plain(self.force(cell), cell.offset) for name, cell in table.cells.items()}
-            table.busy = False
+            found = {}
+            for name, cell in table.cells.items():
+                depth = self._depth
+                try:
+                    found[name] = self._plain(self.force(cell), cell.offset)
+                except ToldError:
+                    self._depth = depth
+            table.busy, table.plain = False, found
         return table.plain
 
-    def _plain(self, value: _Value, offset: int) -> Any:  # noqa: ANN401 - data is what it is
-        self._deeper(offset)
+    def _plain(self, value: Value, offset: int) -> Any:  # noqa: ANN401 - data is what it is
+        self.deeper(offset)
+        result: object = value
         match value:
-            case _Table():
-                result: object = self.plain(value)
-            case _Items(values, offsets):
-                result = [self._plain(item, at) for item, at in zip(values, offsets, strict=True)]
-            case _Priority(name):
-                self._fault(f"`lib.{name}` lacks its value", offset, f"write `lib.{name} (value)`")
-            case _:
-                result = value
-        self.depth -= 1
+            case Table():
+                result = self.plain(value)
+            case Items(cells):
+                result = [self._plain(self.force(cell), cell.offset) for cell in cells]
+            case PathText():
+                result = str(value)
+            case Priority(name):
+                self.fault(f"`lib.{name}` lacks its value", offset, f"write `lib.{name} (value)`")
+            case Lambda(tree):
+                self.beyond("a function", tree.offset)
+            case Known(_, at):
+                self.beyond("a function", at)
+            case Outside():
+                self.beyond_outside(value)
+            case Module(maker):
+                self.beyond(f"what `{maker}` gives", offset)
+        self._depth -= 1
         return result
 
-    def _evaluate(self, tree: syntax.Expression, scope: _Scope) -> _Value:  # noqa: C901 - a case per kind of tree
-        self._deeper(tree.offset)
-        result: _Value
+    def _evaluate(self, tree: syntax.Expression, scope: Scope) -> Value:  # noqa: C901, PLR0912 - a case per kind of tree
+        self.deeper(tree.offset)
+        result: Value
         match tree:
             case syntax.Constant(_, value):
                 result = value
+            case syntax.Path(offset, text):
+                result = self._path(text, offset)
             case syntax.Text():
-                result = self._text(tree, scope)
+                result = self._text_of(tree, scope)
             case syntax.Items(_, items):
-                result = _Items([self._evaluate(item, scope) for item in items], tuple(item.offset for item in items))
+                result = Items(tuple(Cell(item.offset, item, scope) for item in items))
             case syntax.Set():
                 result = self._table(tree, scope)
             case syntax.Let(_, bindings, body):
                 result = self._evaluate(body, self._let(bindings, scope))
+            case syntax.With(offset, among, body):
+                result = self._evaluate(body, scope.new_child({_WITH: Cell(offset, among, scope)}))
             case syntax.Variable(offset, name):
                 result = self._variable(name, offset, scope)
-            case syntax.Select(offset, base, path):
-                result = self._select(base, tuple(self._text(name, scope) for name in path), offset, scope)
+            case syntax.Select(offset, base, path, default):
+                names = [self._text_of(name, scope) for name in path]
+                result = self._selected(
+                    self._evaluate(base, scope), names, offset, Cell(0, default, scope) if default else None
+                )
+            case syntax.If(offset, condition, yes, no):
+                result = self._evaluate(yes if self.is_true(Cell(offset, condition, scope)) else no, scope)
+            case syntax.Assert(offset, condition, body):
+                if not self.is_true(Cell(offset, condition, scope)):
+                    self.fault("this assertion does not hold", offset)
+                result = self._evaluate(body, scope)
+            case syntax.Not(offset, operand):
+                result = not self.is_true(Cell(offset, operand, scope))
             case syntax.Apply():
                 result = self._apply(tree, scope)
-            case syntax.Function(offset):
-                self._beyond("a function", offset)
+            case syntax.Function():
+                result = Lambda(tree, scope)
+            case syntax.Join():
+                result = self._join(tree, scope)
             case syntax.Beyond(offset, what):
-                self._beyond(what, offset)
-        self.depth -= 1
+                self.beyond(what, offset, nix="the path" not in what)
+        self._depth -= 1
         return result
 
-    def _text(self, tree: syntax.Text, scope: _Scope) -> str:
+    def _path(self, text: str, offset: int) -> PathText:
+        """A path as text: as it is when absolute, else from the project on; tidied up as Nix does."""
+        if text[0] in "<~":
+            self.beyond(f"the path {shown(text)}, which is another on every computer,", offset)
+        folder = self.where(offset).file.parent.relative_to(self.root).as_posix()  # type: ignore[union-attr]
+        return self._tidied(posixpath.join(folder, text), text, offset)
+
+    def _tidied(self, path: str, text: str, offset: int) -> PathText:
+        path = posixpath.normpath(path)
+        if path.split("/")[0] == "..":
+            self.beyond(f"the path {shown(text)}, which leaves the project,", offset)
+        return PathText(path if path[0] == "/" else "." if path == "." else f"./{path}")
+
+    def _text_of(self, tree: syntax.Text, scope: Scope) -> str:
         if len(tree.parts) == 1 and isinstance(tree.parts[0], str):
             return tree.parts[0]
-        parts = []
-        for part in tree.parts:
-            value = part if isinstance(part, str) else self._evaluate(part, scope)
-            if not isinstance(value, str):
-                self._fault("only a text can stand in `${…}`", tree.offset, "put the value in quotes where it is set")
-            parts.append(value)
-            self.characters += len(value)
-            if self.characters > BYTES:
-                self._fault("the texts in this file multiply each other without end", tree.offset)
-        return "".join(parts)
+        values = [part if isinstance(part, str) else self._evaluate(part, scope) for part in tree.parts]
+        return self._concatenated(values, tree.offset)
 
-    def _variable(self, name: str, offset: int, scope: _Scope) -> _Value:
-        cell = scope.get(name)
-        if cell is not None:
-            if isinstance(cell.value, _Argument):
-                self._beyond(f"`{shown(name, quote='')}`, an argument of a function,", offset)
-            return self.force(cell)
+    def _concatenated(self, values: list[Value], offset: int) -> str:
+        """Texts as one; where a path stands first, a path: also `"${self}/x"`, which is the project's `./x`."""
+        parts: list[str] = []
+        is_path = False
+        for value in values:
+            if isinstance(value, Outside) and value.name in {"self", "outPath"} and not parts:
+                value = PathText(".")  # noqa: PLW2901 - the folder of the flake
+            if isinstance(value, Outside):
+                self.beyond_outside(value)
+            if not isinstance(value, str):
+                self.fault("only a text can stand in `${…}`", offset, "put the value in quotes where it is set")
+            is_path |= isinstance(value, PathText) and not parts
+            parts.append(self.counted(value, offset))
+        text = "".join(parts)
+        return self._tidied(text, text, offset) if is_path else text
+
+    def counted(self, text: str, offset: int) -> str:
+        """A text that was put together, unless there are too many of these."""
+        self._characters += len(text)
+        if self._characters > BYTES:
+            raise Faults([Fault("the texts in this file multiply each other without end", self.where(offset))])
+        return text
+
+    def _variable(self, name: str, offset: int, scope: Scope) -> Value:
+        if cell := scope.get(name):
+            value = self.force(cell)
+            return Outside(value.path, offset, value.argument) if isinstance(value, Outside) else value
         if name in _CONSTANTS:
             return _CONSTANTS[name]
+        if name in _GLOBAL:
+            return _known(Outside(name, offset))
+        for names in scope.maps:
+            if _WITH in names:
+                among = self.force(names[_WITH])
+                if isinstance(among, Outside) or (isinstance(among, Table) and name in among.cells):
+                    return self._selected(among, [name], offset)
         if name in _PRIORITIES:
-            self._fault(f"`{name}` is not defined", offset, f"write `lib.{name}`")
-        if name in {"builtins", "import", "lib", "pkgs"}:
-            self._beyond(f"`{name}`", offset)
-        return self._fault(
+            self.fault(f"`{name}` is not defined", offset, f"write `lib.{name}`")
+        if name in {"lib", "pkgs"}:
+            return Outside(name, offset)
+        return self.fault(
             f"`{shown(name, quote='')}` is not defined", offset, f'a text stands in quotes: "{shown(name, quote="")}"'
         )
 
-    def _select(self, base: syntax.Expression, path: tuple[str, ...], offset: int, scope: _Scope) -> _Value:
-        if isinstance(base, syntax.Variable) and _is_outside(base.name, scope):
-            whole = (base.name, *path)
-            if "lib" in whole[:-1] and path[-1] in _PRIORITIES:
-                return _Priority(path[-1])
-            self._beyond(f"`{shown('.'.join(whole), quote='')}`", offset)
-        value = self._evaluate(base, scope)
-        for name in path:
-            if not isinstance(value, _Table) or name not in value.cells:
-                self._fault(f"there is no {shown(name)} in this value", offset)
-            value = self.force(value.cells[name])
+    def is_true(self, condition: Cell) -> bool:
+        """Whether a condition holds."""
+        value = self.known(condition)
+        if not isinstance(value, bool):
+            self.fault("a condition must be `true` or `false`", condition.offset)
         return value
 
-    def _apply(self, tree: syntax.Apply, scope: _Scope) -> _Value:
-        function = tree.function
-        if not isinstance(function, syntax.Apply | syntax.Variable | syntax.Select):
-            self._beyond("a function call", tree.offset)
-        if (
-            isinstance(function, syntax.Variable)
-            and _is_outside(function.name, scope)
-            and function.name not in _PRIORITIES
-        ):
-            self._beyond(f"a call of `{shown(function.name, quote='')}`", tree.offset)
-        if _is_wrapper(tree) and isinstance(module := self._evaluate(tree.argument, scope), _Table):
-            # What Clan makes of a module gives it back as `config`.
-            return _Table({"config": _Cell(tree.offset, value=module), **module.cells})
-        called = self._evaluate(function, scope)
-        if not isinstance(called, _Priority):
-            self._fault(
-                "two values stand side by side", tree.argument.offset, "`;` ends an entry; lists stand in `[ ]`"
-            )
+    def known(self, cell: Cell) -> Value:
+        """A value that Nix alone does not know."""
+        value = self.force(cell)
+        if isinstance(value, Outside):
+            self.beyond_outside(value)
+        return value
+
+    def _selected(self, value: Value, path: Iterable[str], offset: int, default: Cell | None = None) -> Value:
+        for name in path:
+            match value:
+                case Outside(above):
+                    whole = f"{above}.{name}"
+                    inside_lib = "lib" in above.split(".") and name in _PRIORITIES
+                    value = Priority(name) if inside_lib else _known(Outside(whole, offset))
+                case Module() if name == "config":
+                    pass
+                case Module(maker):
+                    value = Outside(f"{maker}.{name}", offset)
+                case Table(cells) if name in cells:
+                    value = self.force(cells[name])
+                case _ if default:
+                    return self.force(default)
+                case _:
+                    self.fault(f"there is no {shown(name)} in this value", offset)
+        return value
+
+    def _apply(self, tree: syntax.Apply, scope: Scope) -> Value:
+        argument = Cell(tree.argument.offset, tree.argument, scope)
+        if (maker := called_name(tree)) in WRAPPERS:  # whose it is does not matter: a flake's input, which is not there
+            return Module(maker, argument)
+        called = self._evaluate(tree.function, scope)
+        match called:
+            case Lambda():
+                return self.call(called, argument)
+            case Outside():
+                return self._apply_outside(called, argument)
+            case Known():
+                return self._apply_known(called, argument)
+            case Priority():
+                return self._apply_priority(called, argument)
+        hint = "`;` ends an entry; lists stand in `[ ]`"
+        return self.fault("two values stand side by side", tree.argument.offset, hint)
+
+    def _apply_priority(self, called: Priority, argument: Cell) -> Value:
         constants, names = _PRIORITIES[called.name]
-        arguments = (*called.arguments, self._evaluate(tree.argument, scope))
+        arguments = (*called.arguments, self.force(argument))
         if len(arguments) < len(names):
-            return _Priority(called.name, arguments)
+            return Priority(called.name, arguments)
         fields = {**constants, **dict(zip(names, arguments, strict=True))}
-        return _Table({name: _Cell(tree.argument.offset, value=value) for name, value in fields.items()})
+        return Table({key: Cell(argument.offset, value=value) for key, value in fields.items()})
+
+    def _apply_known(self, called: Known, argument: Cell) -> Value:
+        from rolecall.inventory.notations.nix_functions import LIB  # noqa: PLC0415 - it builds on this module
+
+        arguments = (*called.arguments, argument)
+        number, function = LIB[called.name]
+        if len(arguments) < number:
+            return Known(called.name, called.offset, arguments)
+        return self._made(function(self, *arguments), argument.offset)
+
+    def _made(self, value: Value, offset: int) -> Value:
+        """A list or table that was put together, unless there are too many of these."""
+        if isinstance(value, Items | Table):
+            self._values += len(value.cells)
+        if self._values > VALUES:
+            hint = "do repeated references multiply each other?"
+            raise Faults([Fault(f"more than {VALUES} values", self.where(offset), hint)])
+        return value
+
+    def _apply_outside(self, called: Outside, argument: Cell) -> Value:
+        if called.name != "import-tree" and not (called.name in _READERS and _is_nixs(called)):
+            what = shown(called.path)
+            self.beyond(f"a call of {what}" if "." not in called.path else what, called.offset, nix=_computes(called))
+        path, offset = self.known(argument), argument.offset
+        if not isinstance(path, PathText):
+            self.beyond(f"{shown(called.path)} of anything but a path", offset, nix=True)
+        match called.name:
+            case "import":
+                return self.load(path, offset)
+            case "import-tree":
+                return Table({"imports": Cell(offset, value=self._tree(path, offset))})
+            case "pathExists":
+                file = self.root / posixpath.normpath(path)
+                return file.exists() and file.resolve().is_relative_to(self.root.resolve())
+            case "readDir":
+                return self._folder(path, offset)
+        text = self.content(path, offset)
+        return text.removesuffix("\n") if called.name == "fileContents" else text
+
+    def _folder(self, path: PathText, offset: int) -> Table:
+        """What is in a folder of the project, as Nix tells it."""
+        folder = self.root / posixpath.normpath(path)
+        if not folder.resolve().is_relative_to(self.root.resolve()) or not folder.is_dir():
+            self.fault(f"{shown(path)} is not a folder of the project", offset)
+        kinds = {
+            each.name: "symlink" if each.is_symlink() else "directory" if each.is_dir() else "regular"
+            for each in sorted(folder.iterdir())
+        }
+        return Table({name: Cell(offset, value=kind) for name, kind in kinds.items()})
+
+    def _tree(self, path: PathText, offset: int) -> Items:
+        """All Nix files in a folder, as `import-tree` finds them: at any depth, without those below a name in `_`."""
+        if path.endswith(".nix"):
+            return Items((Cell(offset, value=path),))
+        names = [
+            PathText(f"{path}/{name}")
+            for name, kind in self._folder(path, offset).cells.items()
+            if not name.startswith("_") and (name.endswith(".nix") or kind.value == "directory")
+        ]
+        return Items(tuple(each for name in names for each in self._tree(name, offset).cells))
+
+    def call(self, function: Lambda, argument: Cell | None = None) -> Value:
+        """What a function gives; without an argument it is Nix alone that knows it."""
+        self._calls += 1
+        if self._calls > _CALLS:
+            raise Faults(
+                [Fault(f"more than {_CALLS} calls of functions", self.where(0), "write the values themselves")]
+            )
+        return self._evaluate(function.tree.body, self.bound(function, argument))
+
+    def bound(self, function: Lambda, argument: Cell | None = None) -> Scope:
+        """The scope of a function's body."""
+        tree = function.tree
+        offset = tree.offset
+        names = {name: Cell(offset, value=Outside(name, offset, argument=True)) for name in (*tree.names, tree.whole)}
+        if argument is not None:
+            names[tree.whole] = argument
+            given = self.force(argument) if tree.names else None
+            if isinstance(given, Table):
+                names |= {name: given.cells[name] for name in tree.names if name in given.cells}
+                missing = {name: each for name, each in tree.defaults if name not in given.cells}
+                scope = function.scope.new_child(names)
+                names |= {name: Cell(each.offset, each, scope) for name, each in missing.items()}
+        return function.scope.new_child(names)
+
+    def _join(self, tree: syntax.Join, scope: Scope) -> Value:
+        cells = [Cell(operand.offset, operand, scope) for operand in tree.operands]
+        match tree.operator:
+            case "&&":
+                return all(self.is_true(cell) for cell in cells)
+            case "||":
+                return any(self.is_true(cell) for cell in cells)
+            case "==" | "!=":
+                one, other = (self._plain(self.known(cell), cell.offset) for cell in cells)
+                return _same(one, other) == (tree.operator == "==")
+            case "+":
+                values = [self.force(cell) for cell in cells]
+                if not all(isinstance(each, str | Outside) for each in values):
+                    self.beyond("the operator `+`", tree.offset, nix=True)
+                return self._concatenated(values, tree.offset)
+            case "++":
+                return self._made(Items(tuple(item for cell in cells for item in self.items(cell))), tree.offset)
+        return self._made(Table({name: each for cell in cells for name, each in self.cells(cell).items()}), tree.offset)
+
+    def items(self, cell: Cell) -> tuple[Cell, ...]:
+        """The items of a list."""
+        value = self.known(cell)
+        if not isinstance(value, Items):
+            self.fault("expected a list here", cell.offset, "write `[ … ]`")
+        return value.cells
+
+    def cells(self, cell: Cell) -> dict[str, Cell]:
+        """The cells of a table."""
+        value = self.known(cell)
+        if not isinstance(value, Table):
+            self.fault("expected a table here", cell.offset, "write `{ … }`")
+        return value.cells
 
     # Tables
 
-    def _let(self, bindings: syntax.Set, scope: _Scope) -> _Scope:
+    def _let(self, bindings: syntax.Set, scope: Scope) -> Scope:
         table = self._table(bindings, scope)
         return scope.new_child(table.cells)
 
-    def _table(self, tree: syntax.Set, scope: _Scope) -> _Table:
-        table = _Table()
+    def let(self, tree: syntax.Let, scope: Scope) -> Scope:
+        """The scope of a `let`'s body."""
+        return self._let(tree.bindings, scope)
+
+    def _table(self, tree: syntax.Set, scope: Scope) -> Table:
+        table = Table()
         self._fill(table, tree, scope)
         return table
 
-    def _fill(self, table: _Table, tree: syntax.Set, scope: _Scope) -> None:
+    def _fill(self, table: Table, tree: syntax.Set, scope: Scope) -> None:
         inner = scope.new_child(table.cells) if tree.recursive else scope
         for binding in tree.bindings:
-            if isinstance(binding, syntax.Inherit):
-                for text in binding.names:
-                    name = self._text(text, scope)
-                    expression: syntax.Expression = (
-                        syntax.Select(text.offset, binding.source, (text,))
-                        if binding.source
-                        else syntax.Variable(text.offset, name)
-                    )
-                    self._set(table, [(name, text.offset)], expression, inner if binding.source else scope)
-            else:
-                path = [(self._text(name, scope), name.offset) for name in binding.path]
-                self._set(table, path, binding.value, inner)
+            try:
+                if isinstance(binding, syntax.Inherit):
+                    self._inherit(table, binding, scope, inner)
+                else:
+                    path = [(self._text_of(name, scope), name.offset) for name in binding.path]
+                    self._set(table, path, binding.value, inner)
+            except ToldError:
+                continue
 
-    def _set(self, table: _Table, path: list[tuple[str, int]], expression: syntax.Expression, scope: _Scope) -> None:
+    def _inherit(self, table: Table, binding: syntax.Inherit, scope: Scope, inner: Scope) -> None:
+        for text in binding.names:
+            name = self._text_of(text, scope)
+            if binding.source:
+                expression: syntax.Expression = syntax.Select(text.offset, binding.source, (text,))
+                self._set(table, [(name, text.offset)], expression, inner)
+            else:
+                self._set(table, [(name, text.offset)], syntax.Variable(text.offset, name), scope)
+
+    def _set(self, table: Table, path: list[tuple[str, int]], expression: syntax.Expression, scope: Scope) -> None:
         """Enters one binding; sets written in several places become one, as in Nix."""
         *parents, (last, offset) = path
         for name, place in parents:
-            cell = table.cells.setdefault(name, _Cell(place, value=_Table()))
+            cell = table.cells.setdefault(name, Cell(place, value=Table()))
             table = self._opened(cell, name, place)
         if last not in table.cells:
-            table.cells[last] = _Cell(offset, expression, scope)
+            table.cells[last] = Cell(offset, expression, scope)
             return
         if not isinstance(expression, syntax.Set):
             self._twice(last, table.cells[last], offset)
-        self._deeper(offset)
+        self.deeper(offset)
         self._fill(self._opened(table.cells[last], last, offset), expression, scope)
-        self.depth -= 1
+        self._depth -= 1
 
-    def _opened(self, cell: _Cell, name: str, offset: int) -> _Table:
+    def _opened(self, cell: Cell, name: str, offset: int) -> Table:
         if isinstance(cell.expression, syntax.Set) and cell.scope is not None:
             cell.value, cell.expression = self._table(cell.expression, cell.scope), None
-        if cell.expression is not None or not isinstance(cell.value, _Table):
+        if cell.expression is not None or not isinstance(cell.value, Table):
             self._twice(name, cell, offset)
         return cell.value
 
     # Faults
 
-    def _twice(self, name: str, cell: _Cell, offset: int) -> NoReturn:
-        line, _ = syntax.place(self.text, cell.offset)
-        self._fault(f"{shown(name)} is set twice", offset, f"it is set on line {line} already; remove one of the two")
+    def _twice(self, name: str, cell: Cell, offset: int) -> NoReturn:
+        line = self.where(cell.offset).line
+        self.fault(f"{shown(name)} is set twice", offset, f"it is set on line {line} already; remove one of the two")
 
-    def _deeper(self, offset: int) -> None:
-        self.depth += 1
-        if self.depth > DEPTH:
-            self._fault(f"nested deeper than {DEPTH} levels", offset, "an inventory needs a few levels only")
+    def deeper(self, offset: int) -> None:
+        """Goes down a level, unless there are too many.
 
-    def _beyond(self, what: str, offset: int) -> NoReturn:
-        self._fault(f"{what} is not data", offset, f"the inventory is read without Nix: {_INSTEAD}")
+        Raises:
+            Faults: When there are.
+        """
+        self._depth += 1
+        if self._depth > DEPTH:
+            hint = "an inventory needs a few levels only"
+            raise Faults([Fault(f"nested deeper than {DEPTH} levels", self.where(offset), hint)])
 
-    def _fault(self, message: str, offset: int, hint: str = "") -> NoReturn:
-        raise syntax_fault(message, *syntax.place(self.text, offset), hint=hint)
+    def higher(self) -> None:
+        """Goes up a level again."""
+        self._depth -= 1
+
+    def beyond_outside(self, value: Outside) -> NoReturn:
+        """Nix alone knows what is wanted here."""
+        whole = ", an argument of a function," if value.argument else ""
+        self.beyond(f"{shown(value.path)}{whole}", value.offset, nix=_computes(value))
+
+    def beyond(self, what: str, offset: int, *, nix: bool = False) -> NoReturn:
+        """Something is not data; whether Nix itself would make data of it."""
+        instead = "write the value itself"
+        self.fault(
+            f"{what} is not data",
+            offset,
+            f"the inventory is read without Nix: {instead}{f', or {_NIX}' if nix else ''}",
+        )
+
+    def fault(self, message: str, offset: int, hint: str = "") -> NoReturn:
+        """Records a fault.
+
+        Raises:
+            ToldError: Always.
+            Faults: When there are too many.
+        """
+        self.faults.append(Fault(message, self.where(offset), hint))
+        if len(self.faults) > _FAULTS:
+            raise Faults(self.faults)
+        raise ToldError
+
+    def _told(self, error: Faults, file: Path) -> NoReturn:
+        """Records the faults of another file."""
+        self.faults += [each.at(replace(each.where or Where(), file=file)) for each in error.faults]
+        raise ToldError from None
 
 
-def _unix(text: str) -> str:
-    """The text with lines as Nix sees them."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _is_outside(name: str, scope: Mapping[str, _Cell]) -> bool:
-    """Whether a name stands for something that this file does not define."""
-    cell = scope.get(name)
-    if cell is None:
-        return name not in _CONSTANTS
-    return isinstance(cell.value, _Argument)
-
-
-def _is_wrapper(tree: syntax.Expression | None) -> bool:
-    return isinstance(tree, syntax.Apply) and _called(tree.function) in _WRAPPERS
-
-
-def _called(function: syntax.Expression) -> str:
+def called_name(tree: syntax.Expression | None) -> str:
     """The last name of what is called: `mkFlake` of `flake-parts.lib.mkFlake { … }`."""
+    if not isinstance(tree, syntax.Apply):
+        return ""
+    function: syntax.Expression = tree
     while isinstance(function, syntax.Apply):
         function = function.function
     if isinstance(function, syntax.Select):
         return "".join(part for part in function.path[-1].parts if isinstance(part, str))
     return function.name if isinstance(function, syntax.Variable) else ""
+
+
+def _known(function: Outside) -> Value:
+    """A function of Nix or its lib that is known here."""
+    from rolecall.inventory.notations.nix_functions import BUILTINS, LIB  # noqa: PLC0415 - it builds on this module
+
+    known = LIB if "lib" in function.path.split(".")[:-1] else BUILTINS
+    return Known(function.name, function.offset) if function.name in known and _is_nixs(function) else function
+
+
+def _is_nixs(function: Outside) -> bool:
+    """Whether a function is one of Nix itself or of nixpkgs' lib."""
+    return not function.argument and bool(_NIXS.fullmatch(function.path))
+
+
+def _computes(outside: Outside) -> bool:
+    """Whether Nix itself would have a value for this: a function of its own, or one of `lib` that is written out."""
+    in_lib = "lib" in outside.path.split(".")[:-1]
+    known = outside.name in _KNOWN if in_lib else not outside.name.startswith(("fetch", "lib", "pkgs"))
+    return known and _is_nixs(outside)
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two values are equal to Nix, to which `1` is `1.0`, but not `true`."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one == other
+
+
+def _unix(text: str) -> str:
+    """The text with lines as Nix sees them."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

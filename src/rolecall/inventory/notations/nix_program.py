@@ -11,9 +11,10 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Final
 
-from rolecall.inventory import wrapping
+from rolecall.inventory import files
 from rolecall.inventory.data import BYTES, shown, syntax_fault
-from rolecall.model.inventory import Source
+from rolecall.inventory.notations.nix_modules import joined
+from rolecall.model.inventory import Clan, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,55 +23,146 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 60
 
-# What is around the inventory can be anything, so Nix picks it out. Paths become texts, in the project counted from it:
-# without a store they have no other form, and a project is the same in every checkout. `lib` is that of nixpkgs where
-# NIX_PATH has one, else the part of it that marks priorities.
+# What is around the inventory can be anything, so Nix picks it out, module by module; how they become one is the
+# concern of `nix_modules.py`. Paths become texts, in the project counted from it: without a store they have no other
+# form, and a project is the same in every checkout. `lib` is that of nixpkgs where NIX_PATH has one, else what
+# inventories use of it.
 _PICK: Final = """
 { file }:
 let
-  inherit (builtins) functionArgs intersectAttrs isAttrs isFunction isList isPath mapAttrs;
-  inherit (builtins) stringLength substring tryEval;
+  inherit (builtins)
+    attrNames concatLists concatMap filter foldl' functionArgs intersectAttrs isAttrs isFunction isList isPath
+    isString listToAttrs map mapAttrs pathExists readDir stringLength substring tryEval;
   override = priority: content: { _type = "override"; inherit priority content; };
   order = priority: content: { _type = "order"; inherit priority content; };
-  marks = {
+  ours = builtins // rec {
     mkOverride = override; mkForce = override 50; mkVMOverride = override 10; mkImageMediaOverride = override 60;
     mkDefault = override 1000; mkOptionDefault = override 1500;
     mkOrder = order; mkBefore = order 500; mkAfter = order 1500;
     mkIf = condition: content: { _type = "if"; inherit condition content; };
     mkMerge = contents: { _type = "merge"; inherit contents; };
+    nameValuePair = name: value: { inherit name value; };
+    genAttrs = names: function: listToAttrs (map (name: nameValuePair name (function name)) names);
+    mapAttrsToList = function: set: map (name: function name set.${name}) (attrNames set);
+    mapAttrs' = function: set: listToAttrs (mapAttrsToList function set);
+    filterAttrs = keep: set: listToAttrs (map (name: nameValuePair name set.${name})
+      (filter (name: keep name set.${name}) (attrNames set)));
+    optional = condition: value: if condition then [ value ] else [ ];
+    optionals = condition: values: if condition then values else [ ];
+    optionalAttrs = condition: set: if condition then set else { };
+    optionalString = condition: text: if condition then text else "";
+    recursiveUpdate = one: other: one // mapAttrs (name: value:
+      if isAttrs value && isAttrs (one.${name} or null) then recursiveUpdate one.${name} value else value) other;
+    foldr = function: start: list:
+      let at = n: if n == builtins.length list then start else function (builtins.elemAt list n) (at (n + 1)); in at 0;
+    foldl = foldl';
+    hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
+    hasSuffix = suffix: text:
+      stringLength text >= stringLength suffix
+      && substring (stringLength text - stringLength suffix) (stringLength suffix) text == suffix;
+    removeSuffix = suffix: text:
+      if hasSuffix suffix text then substring 0 (stringLength text - stringLength suffix) text else text;
+    flatten = value: if isList value then concatMap flatten value else [ value ];
+    unique = foldl' (known: value: if builtins.elem value known then known else known ++ [ value ]) [ ];
+    range = first: last: if first > last then [ ] else builtins.genList (n: first + n) (last - first + 1);
+    fileContents = path: removeSuffix "\n" (builtins.readFile path);
   };
   found = tryEval <nixpkgs/lib>;
-  lib = if found.success then import found.value else marks;
-  given = { inherit lib inputs; config = { }; self = { }; };
+  lib = if found.success then import found.value else ours;
+  folder = dirOf (/. + file);
+  self = { inherit inputs; outPath = toString folder; };
+  given = { inherit lib inputs self; config = { }; };
+  # What a function asks for and nobody has is missed only where it is used.
+  missing = function: values: removeAttrs (mapAttrs
+    (name: _: throw "`${name}`, an argument of a function, is not there") (functionArgs function)) (attrNames values);
   give = values: function:
-    function (if functionArgs function == { } then values else intersectAttrs (functionArgs function) values);
+    let asked = functionArgs function; in
+    function (if asked == { } then values else intersectAttrs asked values // needed function values);
+  needed = function: values:
+    let asked = functionArgs function; in
+    removeAttrs (missing function values) (filter (name: asked.${name}) (attrNames asked));
   called = value: if isFunction value then called (give given value) else value;
-  # Nothing is fetched: of any input there are the functions that an inventory stands in.
-  input.lib = lib // { mkFlake = _: called; clan = clan; buildClan = clan; };
-  # A module with those that it imports. What Clan makes of it gives it back as `config`.
-  clan = value: let whole = module value; in whole // { config = whole; };
-  module = value:
-    let own = called (if isPath value then import value else value);
-    in builtins.foldl' joined (removeAttrs own [ "imports" ]) (map module (own.imports or [ ]));
-  joined = one: other:
-    one // mapAttrs (name: value:
-      if isAttrs value && isAttrs (one.${name} or null) then joined one.${name} value else one.${name} or value) other;
-  # As in the document that this follows: a flake may name flake-parts without saying that it is given it.
-  flake = called (builtins.scopedImport { flake-parts = input; } (/. + file));
-  named = flake.inputs or { };
-  inputs = mapAttrs (_: _: input) named // { self = { }; };
-  top = if flake ? outputs then called (give inputs flake.outputs) else flake;
+  # Nothing is fetched: of any input there are the functions that an inventory stands in, and empty modules.
+  empty = { default = { }; clan = { }; modules = { }; home-manager = { }; easyOverlay = { }; partitions = { }; };
+  input = {
+    lib = lib // { mkFlake = first:
+      if first ? flake then { flake-parts = first; } else value: { flake-parts = value; };
+      inherit clan; buildClan = clan; };
+    flakeModules = empty; flakeModule = { }; nixosModules = empty; clanModules = empty;
+  };
+  # What Clan makes of a module gives it back as `config`.
+  clan = value: let whole = { clan-module = value; config = whole; }; in whole;
+
+  raw = builtins.scopedImport { flake-parts = input; } (/. + file);
+  beside = folder + "/flake.nix";
+  named = if isAttrs raw then raw.inputs or { } else if pathExists beside then (import beside).inputs or { } else { };
+  tree = folder: concatMap (name:
+    let path = folder + "/${name}"; in
+    if substring 0 1 name == "_" then [ ]
+    else if (readDir folder).${name} == "directory" then tree path
+    else if ours.hasSuffix ".nix" name then [ path ]
+    else [ ]) (attrNames (readDir folder));
+  inputs = mapAttrs (name: _: if name == "import-tree" then path: { imports = tree path; } else input)
+    ({ clan-core = { }; nixpkgs = { }; flake-parts = { }; } // named) // { inherit self; };
+  flake = called raw;
+  is-flake = flake ? outputs;
+  given-to-flake = intersectAttrs named inputs // { inherit self; };
+  top = if is-flake then called (flake.outputs (given-to-flake // needed flake.outputs given-to-flake)) else flake;
+
+  # A module and those that it imports, each by itself.
+  flat = value:
+    let own = called (if isPath value || isString value then import value else value); in
+    if own ? clan-module then flat own.clan-module
+    else [ (removeAttrs own [ "imports" ]) ] ++ concatMap flat (own.imports or [ ]);
+  clans = value: concatMap (module:
+    (if module ? clan then flat module.clan else [ ])
+    ++ (let flake = called (module.flake or { }); in if flake ? clan then flat flake.clan else [ ])) (flat value);
+  parts-of = concatMap (module:
+    (if module ? inventory then flat module.inventory else [ ])
+    ++ (if module ? meta then [ { inherit (module) meta; } ] else [ ])
+    ++ (if module ? machines then [ { machines = mapAttrs (_: _: { }) module.machines; } ] else [ ]));
+
   picked =
-    if top ? instances || top ? tags then top
-    else if top ? clan then { clan.inventory = (called top.clan).inventory; }
-    else if top ? inventory then { inherit (top) inventory; }
-    else if flake ? outputs && !(top ? machines) then
+    if top ? clan-module then { prefix = [ "inventory" ]; is-clan = true; parts = parts-of (flat top); }
+    else if top ? flake-parts then clan-parts top.flake-parts
+    else if top ? instances || top ? tags then { prefix = [ ]; is-clan = false; parts = flat top; }
+    else if top ? clan || top ? flake then clan-parts top
+    else if top ? inventory || baseNameOf file == "clan.nix" then
+      { prefix = [ "inventory" ]; is-clan = removeAttrs top [ "inventory" ] != { }; parts = parts-of (flat top); }
+    else if is-flake && !(top ? machines) then
       throw "no output of this flake is an inventory; `clan = clan.config;` makes that of Clan one"
-    else top;
-  folder = toString (dirOf (/. + file));
-  inside = "${folder}/";
+    else { prefix = [ ]; is-clan = false; parts = flat top; };
+  clan-parts = value:
+    let parts = parts-of (clans value); in
+    if parts == [ ] then throw "this flake leads to no inventory"
+    else { prefix = [ "clan" "inventory" ]; is-clan = true; inherit parts; };
+
+  # Clan's `tags` may be a function of all tags; machines can be declared by folders and in inventory.json too.
+  layer = if pathExists (folder + "/inventory.json")
+    then (builtins.fromJSON (builtins.readFile (folder + "/inventory.json"))).machines or { } else { };
+  folders = if pathExists (folder + "/machines") then readDir (folder + "/machines") else { };
+  named-folders = listToAttrs (map (name: { inherit name; value = { }; })
+    (filter (name: folders.${name} == "directory") (attrNames folders)));
+  machines = foldl' (all: part: all // mapAttrs (name: machine: (all.${name} or { }) // machine) part)
+    { } ([ named-folders layer ] ++ map (part: part.machines or { }) picked.parts);
+  of-class = class: filter (name: (machines.${name}.machineClass or "nixos") == class) (attrNames machines);
+  linux = of-class "nixos" ++ of-class "linux";
+  computed = { all = attrNames machines; nixos = linux; inherit linux; darwin = of-class "darwin"; };
+  tags-of = value:
+    let all = computed // own; own = called' value; called' = value:
+      if isFunction value then called' (give { inherit lib machines; config = all; } value) else value;
+    in own;
+  cleaned = part:
+    part
+    // (if part ? tags then { tags = tags-of part.tags; } else { })
+    // (if isAttrs (part.instances or null) then { instances = mapAttrs (_: instance:
+      instance // (if isAttrs (instance.roles or null) then { roles = mapAttrs (_: role:
+        role // (if role ? extraModules then { extraModules = [ ]; } else { })) instance.roles; } else { }))
+      part.instances; } else { });
+
+  inside = "${toString folder}/";
   relative = path:
-    if path == folder then "."
+    if path == toString folder then "."
     else if substring 0 (stringLength inside) path == inside then "./" + substring (stringLength inside) (-1) path
     else path;
   plain = value:
@@ -78,10 +170,12 @@ let
     else if isList value then map plain value
     else if isPath value then relative (toString value)
     else value;
-  urls = mapAttrs (_: input: if isAttrs input then input.url or "" else input) named;
+  urls = mapAttrs (_: input: if isAttrs input then input.url or "" else input) (if isAttrs raw then named else { });
 in
-{ whole = plain picked; inherit urls; }
+{ inherit (picked) prefix is-clan; parts = map (part: plain (cleaned part)) picked.parts; inherit urls; }
 """
+_LIB: Final = "set NIX_PATH=nixpkgs=FOLDER, where FOLDER/lib is that of nixpkgs"
+_INPUTS: Final = "inputs of a flake are not fetched; what the inventory needs of them must stand in the project"
 
 
 def read(file: Path) -> Source:
@@ -108,8 +202,9 @@ def read(file: Path) -> Source:
     if len(done.stdout) > BYTES:
         raise syntax_fault(f"evaluates to more than {BYTES // 1024**2} MiB")
     outcome = json.loads(done.stdout)
-    source = wrapping.source(file, outcome["whole"])
-    return Source(file, source.data, source.prefix, {name: url for name, url in outcome["urls"].items() if url})
+    clan = Clan((file,), modules=True, skipped=()) if outcome["is-clan"] else None
+    inputs = {name: url for name, url in outcome["urls"].items() if url}
+    return Source(file, joined(outcome["parts"], file), tuple(outcome["prefix"]), inputs, clan=clan)
 
 
 def _told(said: str, file: Path) -> Faults:
@@ -118,11 +213,13 @@ def _told(said: str, file: Path) -> Faults:
     message = re.search(r"^error: (.*?)(?:\n\s*\n|\n\s+at |\n\s*[«(]|\Z)", plain, re.MULTILINE | re.DOTALL)
     place = re.search(rf"at {re.escape(str(file.resolve()))}:(\d+):(\d+)", plain)
     words = " ".join(message[1].split()) if message else "it failed without a word"
-    missing = re.fullmatch(r"attribute '.*' missing", words)
-    hint = (
-        "inputs of a flake are not fetched; what the inventory needs of them must stand in the project"
-        if missing
-        else ""
-    )
     line, column = (int(place[1]), int(place[2])) if place else (0, 0)
+    hint = ""
+    if missing := re.fullmatch(r"attribute '(.*)' missing", words):
+        written = files.text(file).splitlines()[line - 1 : line]
+        of_lib = any(re.search(rf"\blib\.{re.escape(missing[1])}", each) for each in written)
+        hint = _LIB if of_lib else _INPUTS
+    if "is not supported by store 'dummy'" in words:
+        words = "a path inside of a text would be copied into Nix's store, which is not used here"
+        hint = 'write the path without `${…}`: `./folder + "/file"`'
     return syntax_fault(f"Nix: {shown(words, quote='', limit=300)}", line, column, hint=hint)

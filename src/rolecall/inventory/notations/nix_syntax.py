@@ -7,7 +7,6 @@ The tests hold it against tree-sitter-nix. Source of the rules: Nix's src/libexp
 
 from __future__ import annotations
 
-import posixpath
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -46,17 +45,36 @@ _INDENTED = re.compile(
 )
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _KEYWORDS: Final = frozenset({"if", "then", "else", "let", "in", "inherit", "rec", "with", "assert"})
-_OPERATORS: Final = frozenset(
-    {"+", "++", "-", "*", "/", "//", "==", "!=", "<", ">", "<=", ">=", "&&", "||", "->", "?", "<|", "|>"}
+_LEVELS: Final = (  # operators between two values, from the loosest to the tightest (Nix: parser.y)
+    {"<|", "|>"},
+    {"->"},
+    {"||"},
+    {"&&"},
+    {"==", "!="},
+    {"<", ">", "<=", ">="},
+    {"//"},
+    {"+", "-"},
+    {"*", "/"},
+    {"++"},
 )
+_DATA: Final = frozenset({"||", "&&", "==", "!=", "//", "+", "++"})  # those that are read; any other is beyond data
+_OPERATORS: Final = frozenset({"?"}.union(*_LEVELS))
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A number or a path."""
+    """A number or a URI."""
 
     offset: int
     value: str | float
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path as it is written: `./x`, `../y`, `/etc`."""
+
+    offset: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +137,12 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """``base.a.b``."""
+    """``base.a.b``, or ``base.a.b or default``."""
 
     offset: int
     base: Expression
     path: tuple[Text, ...]
+    default: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +156,66 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """``names: body``; which names it takes, not their defaults."""
+    """``whole: body`` or ``{ names }@whole: body``.
+
+    Attributes:
+        offset: Where it stands.
+        whole: The name of its whole argument, or "".
+        names: Which parts of the argument it takes.
+        body: What it gives.
+        defaults: What parts are that the argument lacks.
+    """
 
     offset: int
+    whole: str
     names: tuple[str, ...]
     body: Expression
+    defaults: tuple[tuple[str, Expression], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class With:
+    """``with names; body``."""
+
+    offset: int
+    names: Expression
+    body: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Assert:
+    """``assert condition; body``."""
+
+    offset: int
+    condition: Expression
+    body: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """``if condition then yes else no``."""
+
+    offset: int
+    condition: Expression
+    yes: Expression
+    no: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Two or more values with one of the operators of `_DATA` between them."""
+
+    offset: int
+    operator: str
+    operands: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """``!value``."""
+
+    offset: int
+    value: Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +231,24 @@ class Beyond:
     what: str
 
 
-Expression = Constant | Text | Items | Set | Let | Variable | Select | Apply | Function | Beyond
+Expression = (
+    Constant
+    | Path
+    | Text
+    | Items
+    | Set
+    | Let
+    | With
+    | Variable
+    | Select
+    | Apply
+    | Function
+    | Assert
+    | If
+    | Join
+    | Not
+    | Beyond
+)
 
 
 class _Token(NamedTuple):
@@ -167,16 +258,18 @@ class _Token(NamedTuple):
     end: int
 
 
-def parse(text: str) -> Expression:
+def parse(text: str, start: int = 0) -> Expression:
     """The tree of a Nix file.
 
     Args:
         text: The file's content; lines end with a line feed alone.
+        start: Where the file starts in the text, if other files stand before it. Offsets count from the text's start,
+            lines from the file's.
 
     Raises:
         Faults: A syntax error, with line and column, or too deep nesting.
     """
-    return _Parser(text).file()
+    return _Parser(text, start).file()
 
 
 def comments(text: str) -> Iterator[tuple[int, str]]:
@@ -195,12 +288,13 @@ def comments(text: str) -> Iterator[tuple[int, str]]:
 class _Parser:
     """Recursive descent with one token of look-ahead; strings are read in their own two small modes."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, start: int = 0) -> None:
         self.text = text
+        self.start = start
         self.depth = 0
-        self.previous_end = 0
+        self.previous_end = start
         self.spaces: set[tuple[int, int]] = set()  # from where to where, those with comments in them
-        self.token = self._read(0)
+        self.token = self._read(start)
 
     def file(self) -> Expression:
         whole = self.expression()
@@ -227,17 +321,17 @@ class _Parser:
                     return self._let()
                 case "if":
                     self._advance()
-                    for keyword in ("then", "else"):
-                        self.expression()
-                        self._expect(keyword, start, "if")
-                    self.expression()
-                    return Beyond(start, "`if`")
+                    condition = self.expression()
+                    self._expect("then", start, "if")
+                    yes = self.expression()
+                    self._expect("else", start, "if")
+                    return If(start, condition, yes, self.expression())
                 case "with" | "assert" as keyword:
                     self._advance()
-                    self.expression()
+                    before = self.expression()
                     self._expect(";", start, keyword)
-                    self.expression()
-                    return Beyond(start, f"`{keyword}`")
+                    body = self.expression()
+                    return (With if keyword == "with" else Assert)(start, before, body)
             return self._function() or self._operation()
         finally:
             self.depth -= 1
@@ -250,24 +344,26 @@ class _Parser:
     def _function(self) -> Expression | None:
         """``x: …``, ``{ a, b ? 1, ... }: …``, and either with ``@``; None when none stands here."""
         start = self.token.start
-        names: list[str] = []
+        whole = ""
+        names: dict[str, Expression | None] = {}
         if self._is_variable():
             after = self._read(self.token.end)
             if after.text not in {":", "@"}:
                 return None
-            names.append(self._advance().text)
+            whole = self._advance().text
             if self.token.text == "@":
                 self._advance()
-                names += self._formals()
+                names = self._formals()
         elif self.token.text == "{" and self._opens_formals():
-            names += self._formals()
+            names = self._formals()
             if self.token.text == "@":
                 self._advance()
-                names.append(self._advance().text)
+                whole = self._advance().text
         else:
             return None
         self._expect(":", start, "function")
-        return Function(start, tuple(names), self.expression())
+        defaults = tuple((name, default) for name, default in names.items() if default)
+        return Function(start, whole, tuple(names), self.expression(), defaults)
 
     def _opens_formals(self) -> bool:
         first = self._read(self.token.end)
@@ -280,18 +376,19 @@ class _Parser:
             return True
         return second.text == "}" and self._read(second.end).text in {":", "@"}
 
-    def _formals(self) -> list[str]:
+    def _formals(self) -> dict[str, Expression | None]:
         opener = self.token
         self._expect("{", opener.start, "function")
-        names: list[str] = []
+        names: dict[str, Expression | None] = {}
         while self.token.text != "}":
             if self.token.text == "...":
                 self._advance()
             elif self._is_variable():
-                names.append(self._advance().text)
+                name = self._advance().text
+                names[name] = None
                 if self.token.text == "?":
                     self._advance()
-                    self.expression()
+                    names[name] = self.expression()
             else:
                 self._fault(f"expected the name of an argument, found {self._found()}")
             if self.token.text != "}":
@@ -300,34 +397,58 @@ class _Parser:
         return names
 
     def _operation(self) -> Expression:
-        """Operands and operators; precedence does not matter, since any operator but a number's sign is beyond data."""
-        sign = self.token if self.token.text in {"-", "!"} else None
-        while self.token.text in {"-", "!"}:
-            self._advance()
-        result = self._application()
-        if sign:
-            plain = isinstance(result, Constant) and not isinstance(result.value, str) and sign.text == "-"
-            signs = self.text[sign.start : result.offset].strip()
-            if plain and signs == "-":
-                result = Constant(sign.start, -result.value)  # type: ignore[union-attr,operator]
-            else:
-                result = Beyond(sign.start, f"the operator `{sign.text}`")
+        """Operands and operators, first side by side, then split at the loosest operators (Nix: parser.y)."""
+        operands, operators = [self._signed()], []
         while self.token.text in _OPERATORS and self.token.kind == "sign":
             operator = self._advance()
-            if not isinstance(result, Beyond):
-                result = Beyond(operator.start, f"the operator `{operator.text}`")
             if operator.text == "?":
+                operands[-1] = Beyond(operator.start, "the operator `?`")
                 self._path()
                 continue
-            while self.token.text in {"-", "!"}:
-                self._advance()
+            operators.append(operator)
             if self.token.text in {"let", "if", "with", "assert"} or (
                 (self._is_variable() or self.token.text == "{") and self._starts_function()
             ):
-                self.expression()
+                operands.append(self.expression())
                 break
-            self._application()
-        return result
+            operands.append(self._signed())
+        return self._split(operands, operators, 0)
+
+    def _split(self, operands: list[Expression], operators: list[_Token], level: int) -> Expression:
+        """What stands between operators from a level on."""
+        if not operators:
+            return operands[0]
+        splits = [index for index, each in enumerate(operators) if each.text in _LEVELS[level]]
+        if not splits:
+            return self._split(operands, operators, level + 1)
+        first = operators[splits[0]]
+        chained = len(splits) > 1 and first.text in {"==", "!="}  # which Nix itself refuses
+        other = next((each for each in operators if each.text in _LEVELS[level] - _DATA), None)
+        if other or chained:
+            beyond = other or first
+            return Beyond(beyond.start, f"the operator `{beyond.text}`")
+        starts, ends = [0, *(index + 1 for index in splits)], [*splits, len(operators)]
+        groups = [
+            self._split(operands[start : end + 1], operators[start:end], level + 1)
+            for start, end in zip(starts, ends, strict=True)
+        ]
+        return Join(first.start, first.text, tuple(groups))
+
+    def _signed(self) -> Expression:
+        """An operand with the signs before it; of these a number's own and one `!` are data."""
+        signs: list[_Token] = []
+        while self.token.text in {"-", "!"} and self.token.kind == "sign":
+            signs.append(self._advance())
+        result = self._application()
+        if not signs:
+            return result
+        start, told = signs[0].start, "".join(sign.text for sign in signs)
+        if told == "!":
+            return Not(start, result)
+        plain = isinstance(result, Constant) and not isinstance(result.value, str)
+        if plain and self.text[start : result.offset].strip() == "-":
+            return Constant(start, -result.value)  # type: ignore[union-attr,operator]
+        return Beyond(start, f"the operator `{signs[0].text}`")
 
     def _starts_function(self) -> bool:
         if self.token.text == "{":
@@ -355,14 +476,15 @@ class _Parser:
         """A simple value with the names selected from it."""
         start = self.token.start
         value = self._simple()
+        path: tuple[Text, ...] = ()
         if self.token.text == "." and self.token.kind == "sign":
             self._advance()
-            value = Select(start, value, self._path())
+            path = self._path()
         if self.token.text == "or" and self.token.kind == "name":
             self._advance()
-            self._operand()
-            value = Beyond(start, "`or`")
-        return value
+            default = self._operand()
+            return Select(start, value, path, default) if path else Beyond(start, "`or`")
+        return Select(start, value, path) if path else value
 
     def _simple(self) -> Expression:  # noqa: C901, PLR0911 - a case per kind of value
         token = self.token
@@ -410,7 +532,7 @@ class _Parser:
     def _file_path(self) -> Expression:
         token = self._advance()
         if not self._adjoins("${"):
-            return Constant(token.start, token.text) if token.kind == "uri" else _path(token)
+            return (Constant if token.kind == "uri" else Path)(token.start, token.text)
         while self._adjoins("${") or self._adjoins("path"):
             self._interpolation() if self.token.text == "${" else self._advance()
         return Beyond(token.start, "a path with `${…}` in it")
@@ -621,29 +743,20 @@ class _Parser:
         return "the end of the file" if self.token.kind == "end" else f"`{shown(self.token.text, quote='')}`"
 
     def _line(self, offset: int) -> int:
-        return self.text.count("\n", 0, offset) + 1
+        return self.text.count("\n", self.start, offset) + 1
 
     def _unclosed(self, opener: _Token) -> NoReturn:
         closer = {"{": "}", "[": "]", "let": "in"}[opener.text]
         self._fault(f"this `{opener.text}` is never closed", f"close it with `{closer}`", at=opener.start)
 
     def _fault(self, message: str, hint: str = "", *, at: int | None = None) -> NoReturn:
-        raise syntax_fault(message, *place(self.text, self.token.start if at is None else at), hint=hint)
+        offset = (self.token.start if at is None else at) - self.start
+        raise syntax_fault(message, *place(self.text[self.start :], offset), hint=hint)
 
 
 def place(text: str, offset: int) -> tuple[int, int]:
     """Line and column, from 1, of an offset in characters."""
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
-
-
-def _path(token: _Token) -> Constant | Beyond:
-    """A path as text: as it is when absolute, else from the file's folder on; tidied up as Nix does."""
-    if token.text[0] in "<~":
-        return Beyond(token.start, f"the path `{shown(token.text, quote='')}`, which is another on every computer,")
-    path = posixpath.normpath(token.text)
-    if path.split("/")[0] == "..":
-        return Beyond(token.start, f"the path `{shown(token.text, quote='')}`, which leaves the project,")
-    return Constant(token.start, path if path[0] == "/" else "." if path == "." else f"./{path}")
 
 
 def _joined(parts: Iterator[str | Expression] | Sequence[str | Expression]) -> Iterator[str | Expression]:

@@ -1,0 +1,111 @@
+"""Fields that Clan's inventory has and Rolecall's has not: left out, with one warning for each kind."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from rolecall.errors import Fault, Faults, Where, dotted
+from rolecall.inventory import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from rolecall.inventory.data import Data, Keys
+    from rolecall.model.inventory import Clan, Source
+    from rolecall.project import Project
+
+# By key path, where `*` is any key: why a field is left out, and what to do instead.
+_LEFT_OUT: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
+    ("meta", "icon"): ("Rolecall shows no icons", "remove it"),
+    ("machines", "*", "icon"): ("Rolecall shows no icons", "remove it"),
+    ("machines", "*", "name"): ("a machine is called by its key", "give the machine's table another name instead"),
+    ("machines", "*", "deploy", "buildHost"): ("Rolecall builds nothing", "remove it"),
+    ("machines", "*", "deploy", "forwardAgent"): (
+        "OpenSSH decides this",
+        "set `ForwardAgent` for this host in your SSH configuration",
+    ),
+    ("instances", "*", "roles", "*", "extraModules"): (
+        "these are NixOS modules, which Rolecall does not install",
+        "write a service of your own in modules/ that does what they do",
+    ),
+    ("modules",): ("Rolecall finds your services in modules/", "remove it"),
+}
+_NAMED: Final = 5  # files in a sentence
+_TLD: Final = ("meta", "tld")
+
+
+def without(data: Data) -> tuple[Data, list[Fault]]:
+    """An inventory's data without what Clan alone has, and the warnings that say so."""
+    found: dict[tuple[str, ...], list[Keys]] = defaultdict(list)
+    for field in _LEFT_OUT:
+        for keys, value in _at(data, field, ()):
+            is_own_name = field[-1] == "name" and value == keys[1]
+            data = _cut(data, keys)
+            if value is not None and not is_own_name:
+                found[field].append(keys)
+    warnings = [_warning(field, places) for field, places in found.items()]
+    for keys, tld in _at(data, _TLD, ()):
+        data = _cut(data, keys)
+        if isinstance(tld, str):
+            data["meta"] = {"domain": tld} | data["meta"]
+            hint = "write `meta.domain`"
+            warnings.append(Fault("`meta.tld` is Clan's old name of `domain`", Where(keys=keys), hint, warning=True))
+    return data, warnings
+
+
+def note(project: Project, sources: Iterable[Source] = ()) -> str:
+    """What was taken from the Clan that a project is, and what was not; "" where it is none.
+
+    Args:
+        project: The project.
+        sources: Those of its inventory; without them, its file is read.
+    """
+    own = files.find(project)[-1]
+    source = next((each for each in sources if each.file == own), None) or _read(project, own)
+    if source and source.clan:
+        return _told(project, source, source.clan)
+    beside = [name for name in ("flake.nix", "clan.nix") if name != own.name and files.is_clan(project.root / name)]
+    verb = "are" if len(beside) > 1 else "is"
+    return f"note: {' and '.join(beside)} {verb} not read, since the inventory is {own.name}" if beside else ""
+
+
+def _read(project: Project, own: Path) -> Source | None:
+    try:
+        return files.read(own, nix=files.asks_for_nix(project)) if own.suffix == ".nix" else None
+    except Faults:
+        return None
+
+
+def _told(project: Project, source: Source, clan: Clan) -> str:
+    names = [file.relative_to(project.root).as_posix() for file in source.files]
+    read = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more files" if len(names) > _NAMED else "")
+    left = [*(["NixOS modules"] if clan.modules else []), *(f"`{name}`" for name in clan.skipped)]
+    return f"note: this is a Clan; its inventory, meta and names of machines were read from {read}" + (
+        f"; not read: {', '.join(left)}" if left else ""
+    )
+
+
+def _warning(field: tuple[str, ...], places: list[Keys]) -> Fault:
+    why, hint = _LEFT_OUT[field]
+    others = len(places) - 1
+    more = f", also in {others} other place{'s' if others > 1 else ''}" if others else ""
+    return Fault(f"`{dotted(field[-1:])}` is ignored{more}: {why}", Where(keys=places[0]), hint, warning=True)
+
+
+def _at(value: Any, field: tuple[str, ...], above: Keys) -> Iterator[tuple[Keys, Any]]:  # noqa: ANN401 - any data
+    """The places of a field, and what is said there."""
+    if not field:
+        yield above, value
+    elif isinstance(value, dict):
+        for key in [*value] if field[0] == "*" else [field[0]] if field[0] in value else []:
+            yield from _at(value[key], field[1:], (*above, key))
+
+
+def _cut(data: Data, keys: Keys) -> Data:
+    """The data without a key, of which the tables around it are copies."""
+    key, *rest = keys
+    if rest:
+        return {**data, str(key): _cut(data[str(key)], tuple(rest))}
+    return {name: each for name, each in data.items() if name != key}

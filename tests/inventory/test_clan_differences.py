@@ -1,0 +1,73 @@
+"""The table of differences in docs/clan.md: each row's inventory is evaluated, and gives what the row says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rolecall import pipeline
+from rolecall.errors import Faults
+from rolecall.project import Project
+
+PAGE = Path(__file__).parents[2] / "docs" / "clan.md"
+ROWS = [
+    tuple(cell.strip() for cell in line.strip("|").split(" | "))
+    for line in PAGE.read_text().partition("## Differences")[2].splitlines()
+    if line.startswith("| `")
+]
+SERVICE = """
+from rolecall.service import *
+
+service = Service("NAME", description="A service.")
+
+
+class Kept(Settings):
+    count: int = 0
+    ratio: float = 0.5
+    items: list[str] = []
+    label: str | None = "none"
+    table: dict[str, int] = {}
+
+
+role = service.role("default", Kept, description="A role.")
+"""
+
+
+def test_the_table_is_read_whole() -> None:
+    assert len(ROWS) >= 30
+    assert {len(row) for row in ROWS} == {4}
+    assert len({row[0] for row in ROWS}) == len(ROWS)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0][1:60] for row in ROWS])
+def test_rolecall_does_what_a_row_says(row: tuple[str, ...], tmp_path: Path) -> None:
+    text, _, said, _ = row
+    for name in ("svc", "me-svc"):
+        (tmp_path / "modules").mkdir(exist_ok=True)
+        (tmp_path / "modules" / f"{name}.py").write_text(SERVICE.replace("NAME", name))
+    (tmp_path / "clan.nix").write_text(f"{{ self, inputs, lib, ... }}: {{ {text.strip('`')} }}")
+    expected = said.strip("`")
+    if expected.startswith(("error: ", "warning: ")):
+        assert [expected] == outcome(Project(tmp_path))
+        return
+    path, _, value = expected.partition(" = ")
+    members = pipeline.check(Project(tmp_path))
+    assert not members.warnings
+    found: Any = pipeline.as_json(members)
+    for key in path.split("."):
+        found = found[key]
+    found = sorted(found) if value.startswith("[") and isinstance(found, dict) else found
+    assert json.dumps(found) == value
+
+
+def outcome(project: Project) -> list[str]:
+    """What `check` says is wrong, or where nothing is, what it warns of; in the quotes of the page."""
+    try:
+        faults = pipeline.check(project).warnings
+    except Faults as error:
+        faults = error.faults
+    return [re.sub("`", "'", str(fault).splitlines()[0]) for fault in faults]
