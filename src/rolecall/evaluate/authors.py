@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import contextmanager
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.errors import Faults, Where, defined_at, fault, raised_at
+from rolecall_agent.content import SecretTextError
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -55,8 +57,10 @@ def calling(service: Service, what: str, instance: str) -> Iterator[None]:
         hint = "this is a fault of the service, not of the inventory"
         raise _fault(service, what, instance, str(error), error.line, hint) from None
     except (Exception, SystemExit) as error:
-        kind = "" if isinstance(error, DefinitionError) else f"{type(error).__name__}: "
+        kind = "" if isinstance(error, (DefinitionError, SecretTextError)) else f"{type(error).__name__}: "
         hint = "a setting that the service cannot use, or a fault of the service itself"
+        if isinstance(error, SecretTextError) or re.search(r"\bSecret(?:Ref)?\b", str(error)):
+            hint = 'a secret has no text; write `File(path, parts("password = ", secret))`, or give `secret.path`'
         raise _fault(service, what, instance, f"{kind}{error}", raised_at(error), hint) from error
 
 

@@ -25,7 +25,7 @@ from rolecall.model.vars import Recipe, VarKey
 from rolecall.service.contract import Publisher, Var
 from rolecall.service.interfaces import State
 from rolecall.service.member import FILTERS, Member, NotMadeError, World
-from rolecall_agent.content import Secret
+from rolecall_agent.content import MARK, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -302,4 +302,4 @@ def _holds_secret(value: object) -> bool:
         return any(map(_holds_secret, value.values()))
     if isinstance(value, (list, tuple, set, frozenset)):
         return any(map(_holds_secret, value))
-    return isinstance(value, Secret)
+    return isinstance(value, Reference) or (isinstance(value, str) and MARK in value)

@@ -14,6 +14,7 @@ from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.memory import Memory
 from rolecall.pipeline.evaluation import (
     members_of,
+    note_recipes,
     registry_of,
     unkept,
 )
@@ -43,6 +44,7 @@ def edit(project: Project, changes: Sequence[Change], *, own: bool = False, expe
     """
     from rolecall.inventory.edit import edit as edited  # noqa: PLC0415 - few commands write
 
+    _note_recipes(project)
     return edited(project, lambda _: changes, own=own, expect=expect, judge=_judge(project))
 
 
@@ -70,6 +72,7 @@ def remove_machine(project: Project, name: str, *, own: bool = False) -> Edited:
     """
     from rolecall.inventory import machines  # noqa: PLC0415 - few commands write
 
+    _note_recipes(project)
     return machines.remove(project, name, own=own, judge=_judge(project))
 
 
@@ -86,7 +89,8 @@ def rename_machine(project: Project, old: str, new: str) -> None:
     pinned = pinned_keys(project.known_hosts)
     if not project.renaming.exists() and (new in pinned or var_store.knows(project, new)):
         what = "vars" if var_store.knows(project, new) else "pinned host keys"
-        hint = "they are of a machine that had that name: remove them first (`rolecall vars prune`, keys/known_hosts)"
+        hint = "they are of a machine that had that name; choose another one, or remove them first: "
+        hint += f"`rolecall vars prune`, `rolecall machines forget {new}`"
         raise fault(f"there are {what} of {new!r} already", hint=hint)
     known = old in pinned or var_store.knows(project, old)
     with machines.renaming(project, old, new, _judge(project), known=known):
@@ -103,6 +107,15 @@ def forget_machine(project: Project, name: str) -> None:
     if name in inventory.load(project).inventory.machines:
         raise fault(f"the machine {name!r} is declared", hint=f"`rolecall machines remove {name}` comes first")
     pins.forget(project, name)
+
+
+def _note_recipes(project: Project) -> None:
+    """Notes what stored vars bind before their recipes may go, as far as the inventory tells it."""
+    try:
+        found = members_of(project, *inventory.read(project), Memory())
+    except Faults:
+        return  # what is wrong with it is told by whoever changes it
+    note_recipes(project, found)
 
 
 def _judge(project: Project) -> Callable[[Loaded, Sequence[Fault]], list[Sequence[Fault]]]:

@@ -17,7 +17,7 @@ from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
 from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
-from rolecall.model.vars import Anew, StoredFile
+from rolecall.model.vars import Anew, StoredFile, used
 from rolecall.service.member import Host
 from rolecall.service.registry import Registry
 
@@ -176,14 +176,19 @@ class _Stored:
         return found
 
 
-def sound(project: Project, memory: Memory | None = None) -> Members:
+def sound(project: Project, memory: Memory | None = None, *, stored: bool = True) -> Members:
     """As `members`, and limits are kept, secrets that settings name exist, steps have an order, targets make sense.
+
+    Args:
+        project: The project.
+        memory: As for `members`.
+        stored: Whether the files of all stored vars belong together, too. An evaluation looks at those that it reads.
 
     Raises:
         Faults: As `members`.
     """
     found = members(project, memory)
-    if faults := unkept(project, found):
+    if faults := [*unkept(project, found), *(var_store.unsound(project) if stored else ())]:
         raise Faults(faults)
     return found
 
@@ -219,7 +224,7 @@ def evaluate(project: Project, lab: Lab | None = None, memory: Memory | None = N
     """
     memory = memory or Memory()
     memory.turn()
-    found = sound(project, memory)
+    found = sound(project, memory, stored=False)
     with placed(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         return _evaluated(project, found, world, found.loaded.inventory.machines, memory)
@@ -271,9 +276,26 @@ def evaluate_some(
 def _evaluated(project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory) -> Evaluation:
     membership = found.membership
     run_all_steps(project, found, world)
-    configured = configure(membership, world, machines, memory)
+    try:
+        configured = configure(membership, world, machines, memory)
+    except Faults as error:
+        raise Faults([*_shared_keys(found, world), *error.faults]) from error.__cause__
     makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
     return Evaluation(found, world, configured, waves(membership), makes)
+
+
+def _shared_keys(found: Members, world: World) -> list[Fault]:
+    """A fault for each public key that two vars have: services that tell members apart by it want different things."""
+    first: dict[str, VarKey] = {}
+    faults = []
+    for recipe in found.recipes:
+        files = used(world.vars.get(recipe.key, {}))
+        if files.keys() == {"private", "public"} and not files["public"].secret:
+            other = first.setdefault(" ".join(files["public"].public.split()[:2]), recipe.key)
+            if other != recipe.key:
+                hint = f"was a machine cloned? Make a new key: `rolecall vars rotate {recipe.key}`"
+                faults.append(Fault(f"{recipe.key} has the same public key as {other}", hint=hint))
+    return faults
 
 
 def run_all_steps(
@@ -290,6 +312,16 @@ def run_all_steps(
     steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
     with var_store.making(project, [*ahead, *recipes_of(steps)], anew) as making:
         run_steps(steps, found.loaded.inventory, world, making, ahead)
+
+
+def note_recipes(project: Project, found: Members) -> None:
+    """Notes beside the stored vars what their recipes say: when a machine has left, nothing else tells it any more."""
+    named = {}
+    for instance, service in found.membership.services.items():
+        for role in service.roles.values():
+            for var in role.vars.values():
+                named[var.key(instance, "").name] = var.binds
+    var_store.note_recipes(project, found.recipes, named)
 
 
 def recipes(project: Project) -> list[Recipe]:

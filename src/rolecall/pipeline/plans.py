@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rolecall import inventory
@@ -18,22 +18,25 @@ from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.authors import calling
-from rolecall.model.plan import Plan, Report
+from rolecall.model.plan import MachinePlan, Plan, Report
 from rolecall.model.vars import STEPS, step_of, used, validity_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
     evaluate,
     evaluate_some,
+    note_recipes,
     placed,
     sound,
 )
 from rolecall.pipeline.views import target
+from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
+    from rolecall.evaluate.configure import Configured
     from rolecall.model.vars import VarKey
     from rolecall.project import Project
     from rolecall.service.member import World
@@ -66,6 +69,7 @@ class Planned:
             return self._fleet.report()
         meta = _meta(self._project)
         var_store.promote(self._project, self.plan.makes)
+        note_recipes(self._project, self._evaluation.members)
         var_store.note_machines(self._project, sent(self._evaluation))
         return self._fleet.apply(meta, _revealer(self._project, self._evaluation.world))
 
@@ -86,6 +90,8 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         evaluation = evaluate_some(project, lab, only)
     else:
         evaluation = evaluate(project, lab)
+        if faults := var_store.unsettled(project):
+            raise Faults(faults)
     wanted, warnings = _wanted(project, evaluation, lab)
     modules = {
         name: f"{service.name} ({evaluation.members.registry.origin(service)})"
@@ -95,7 +101,8 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *_expiring(evaluation))
         if not only:
             told += tuple(_left(project, evaluation))
-        plan = Plan(fleet.look(), evaluation.makes, modules, told)
+        machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
+        plan = Plan(machines, evaluation.makes, modules, told)
         yield Planned(plan, project, evaluation, fleet)
 
 
@@ -139,6 +146,19 @@ def sent(evaluation: Evaluation) -> Mapping[tuple[VarKey, str], list[str]]:
         for version in {secret.version for secret in configured.configuration.secrets}:
             machines[where[version]].append(machine)
     return machines
+
+
+def _with_readers(plan: MachinePlan, configured: Configured) -> MachinePlan:
+    """A machine's plan that says which groups can read the secrets in its files."""
+    files = (each for each in configured.configuration.resources if isinstance(each, File))
+    groups = {file.key: f"readable by the group {file.shared_with}" for file in files if file.shared_with}
+    changes = (
+        replace(change, detail=", ".join(filter(None, (change.detail, groups[change.key]))))
+        if change.key in groups and change.action != "remove"
+        else change
+        for change in plan.changes
+    )
+    return replace(plan, changes=tuple(changes))
 
 
 def _left(project: Project, evaluation: Evaluation) -> Iterator[Fault]:

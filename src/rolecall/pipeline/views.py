@@ -24,6 +24,7 @@ from rolecall.project import Project
 from rolecall.service.interfaces import Backups
 from rolecall.service.models import declared_at
 from rolecall.service.registry import Found, Registry
+from rolecall.service.settings import SHOWN
 
 if TYPE_CHECKING:
     from rolecall.deploy.target import Lab
@@ -171,7 +172,7 @@ def as_json(found: Members) -> dict[str, Any]:
 
 def _dump(settings: Any) -> object:  # noqa: ANN401 - any role's model
     try:
-        return settings.model_dump(mode="json", by_alias=True)
+        return settings.model_dump(mode="json", by_alias=True, context=SHOWN)
     except PydanticSerializationError as error:  # which knows no line
         model = type(settings)
         raise WrongResultError(f"cannot be written as JSON: {error}", model, declared_at(model)) from None

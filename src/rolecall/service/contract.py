@@ -14,6 +14,7 @@ from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.model.vars import Delivery, Prompt, VarFile, VarKey
 from rolecall.service.settings import Settings
+from rolecall_agent.content import Secret
 from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
@@ -175,8 +176,10 @@ class Role(Generic[SettingsT]):
         """
         what = f"{self.service.name}.{self.name}: the var {name!r}"
         _require_name(name, f"{self.service.name}.{self.name}: var")
-        if any(name in role.vars for role in self.service.roles.values()):
-            raise ContractError(f"{self.service.name} declares the var {name!r} twice")
+        for other in (other for role in self.service.roles.values() for other in role.vars):
+            if other.casefold() == name.casefold():  # some file systems take the two for one folder
+                also = "" if other == name else f", for {other!r} differs from it only in case"
+                raise ContractError(f"{self.service.name} declares the var {name!r} twice{also}")
         _require_generator(generator, what)
         checked = _function(validation, f"{what}: its validation") if validation else None
         self.vars[name] = handle = Var(
@@ -346,14 +349,15 @@ def _require_scope(var: Var[Any], what: str) -> None:
 
 
 def _require_deliveries(var: Var[Any], what: str) -> None:
-    files = [file.name for file in var.generator.files]
+    secrets = {file.name: file.secret for file in var.generator.files}
     for name, delivery in var.deliver.items():
-        if name not in files:
-            raise ContractError(f"{what} delivers {name!r}; its files are: {', '.join(files)}")
+        if name not in secrets:
+            raise ContractError(f"{what} delivers {name!r}; its files are: {', '.join(secrets)}")
         if not isinstance(delivery, Delivery):
             raise ContractError(f"{what} delivers {name!r} by {_named(delivery)}, which is no Delivery")
         try:  # what a machine would refuse is refused here
-            File("/run/x", "", **asdict(delivery))
+            secret = Secret("x", name, "")
+            File(secret.path, secret if secrets[name] else "", **asdict(delivery))
         except ValueError as error:
             raise ContractError(f"{what} delivers {name!r}: {error}") from None
 
@@ -384,7 +388,7 @@ def _require_generator(generator: object, what: str) -> None:
     ):
         raise ContractError(f"{what} is made by {_named(generator)}, which is no generator (files, generate, view)")
     _function(generator.generate, f"{what}: generate of {_named(generator)}")  # type: ignore[attr-defined]
-    if len({file.name for file in files}) < len(files):
+    if len({file.name.casefold() for file in files}) < len(files):
         raise ContractError(f"{what} has two files of one name")
     prompts = getattr(generator, "prompts", ())
     if not (isinstance(prompts, tuple) and all(isinstance(prompt, Prompt) for prompt in prompts)):

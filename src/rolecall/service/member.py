@@ -238,12 +238,12 @@ class Member(Generic[SettingsT]):
         Raises:
             NotDeclaredError: When there is none, or a step that publishes something asks: it publishes no secrets.
         """
-        self._world.require(reference, f"the secret {str(reference)!r}")
+        self._world.require(reference, f"the secret {reference.place!r}")
         for machine in (self.machine, ""):
             stored = self._world.var(VarKey(machine, reference.name)) or {}
             if (file := stored.get(reference.file)) and file.secret:
                 return Secret(reference.name, reference.file, file.version)
-        raise NotDeclaredError(f"{self!r} has no secret {str(reference)!r}")
+        raise NotDeclaredError(f"{self!r} has no secret {reference.place!r}")
 
     def __getitem__(self, var: Var[OtherT]) -> OtherT:
         """This member's value of a var: public parts as text, secret parts as references.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
@@ -13,10 +12,11 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from rolecall.service.calendar import is_calendar_event
 from rolecall.service.hosts import is_host_address
+from rolecall_agent.content import Reference, SecretTextError
 from rolecall_agent.resources.checks import DefinitionError, absolute_path
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
     from pydantic.json_schema import JsonSchemaValue
 
 
@@ -94,11 +94,13 @@ class AbsolutePath(str):
         return {"type": "string", "format": "absolute-path", "pattern": "^/"}
 
 
+SHOWN: Final = {"secrets": "by name"}
+"""The context in which settings are serialized to show them to a person, with references to secrets as data."""
+
 _REFERENCE: Final = r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?)/([A-Za-z0-9_.-]+)"
 
 
-@dataclass(frozen=True, slots=True)
-class SecretRef:
+class SecretRef(Reference):
     """A setting that names a secret: ``{ var = "NAME/FILE" }`` in the inventory, `Member.secret` in a service.
 
     Attributes:
@@ -106,10 +108,10 @@ class SecretRef:
         file: The file of the var.
     """
 
-    name: str
-    file: str
+    __slots__ = ()
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
         """``NAME/FILE``."""
         return f"{self.name}/{self.file}"
 
@@ -123,7 +125,17 @@ class SecretRef:
 
     def as_data(self) -> dict[str, str]:
         """As the inventory writes it."""
-        return {"var": str(self)}
+        return {"var": self.place}
+
+    @staticmethod
+    def _serialized(value: SecretRef, info: SerializationInfo) -> dict[str, str]:
+        """As data for `SHOWN`; an author who dumps settings into a file means the value."""
+        if info.context is not SHOWN:
+            raise SecretTextError(
+                f"the settings name the secret {value.place}, which cannot be dumped with them; "
+                "give it to parts(…) as me.secret(…)"
+            )
+        return value.as_data()
 
     @classmethod
     def _checked(cls, value: object) -> SecretRef:
@@ -135,7 +147,8 @@ class SecretRef:
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
         """A table in the inventory, this type in Python."""
         return core_schema.no_info_plain_validator_function(
-            cls._checked, serialization=core_schema.plain_serializer_function_ser_schema(cls.as_data)
+            cls._checked,
+            serialization=core_schema.plain_serializer_function_ser_schema(cls._serialized, info_arg=True),
         )
 
     @classmethod
