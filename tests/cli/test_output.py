@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -184,3 +185,14 @@ def test_a_closed_standard_output_is_no_traceback(project: Path) -> None:
     command = f"exec {Path(sys.executable).with_name('rolecall')} show >&-"
     done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_commands_print_results_through_output_alone() -> None:
+    """What they printed in another way would arrive on standard error."""
+    found = []
+    for file in sorted((Path(__file__).parents[2] / "src/rolecall/cli").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"click.echo", "click.secho", "print"}:
+                to_errors = any(keyword.arg == "err" for keyword in node.keywords)
+                found += [] if to_errors else [f"{file.name}: {ast.unparse(node)}"]
+    assert found == ["output.py: click.echo(text, nl=False)"]

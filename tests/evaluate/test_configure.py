@@ -367,6 +367,9 @@ roles.writer.tags = ["all"]
     with pytest.raises(Faults) as caught:
         pipeline.evaluate(project)
     told = str(caught.value)
+    with pytest.raises(Faults) as caught:
+        pipeline.check(project)  # which makes no secrets
+    assert str(caught.value) == told
     path = "/run/rolecall/secrets/one.words/passphrase"
     assert told.startswith(
         f"error: one.reader wants file:{path} on a in two different ways: content with secrets of different members\n"

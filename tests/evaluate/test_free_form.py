@@ -116,3 +116,21 @@ def test_editors_take_any_data(make_project: MakeProject) -> None:
     assert [*Draft7Validator(schema).iter_errors(written)] == []
     written["instances"]["mine"]["roles"]["r"]["settings"]["count"] = "x"
     assert [*Draft7Validator(schema).iter_errors(written)] != []
+
+
+@pytest.mark.parametrize(
+    ("tools", "own", "expected"),
+    [
+        ({"a": 1}, 'free = { _type = "literal", content = { _type = "order" } }', {"a": 1, "_type": "order"}),
+        ({"_type": "literal", "content": {"_type": "order"}}, "free.b = 2", {"_type": "order", "b": 2}),
+        (
+            {"_type": "literal", "content": {"_type": "order", "x": 1}},
+            'free = { _type = "literal", content = { y = { _type = "if" } } }',
+            {"_type": "order", "x": 1, "y": {"_type": "if"}},
+        ),
+    ],
+)
+def test_two_files_that_say_it(make_project: MakeProject, tools: dict[str, Any], own: str, expected: object) -> None:
+    project = project_with(make_project, {"free": tools})
+    (project.root / "inventory.toml").write_text(f"[instances.mine.roles.r.settings]\n{own}\n")
+    assert settings_of(project)["free"] == expected

@@ -209,3 +209,12 @@ PATHS = ("machines.jon.description", "machines.jon.tags[1]", "instances.b.roles.
 def test_faults_have_line_and_column(name: str, said: Said) -> None:
     found = re.findall(r"^  at (\S+?):(\d+:\d+) (\S+)$", said(PLACED[name], name), re.MULTILINE)
     assert {path: place for file, place, path in found if file == name} == dict(zip(PATHS, PLACES[name], strict=True))
+
+
+def test_a_quoted_merge_key_is_a_key_as_any_other(tmp_path: Path) -> None:
+    text = 'meta:\n  name: x\n  "<<": 5\nbase: &base {a: 1}\nmore:\n  <<: *base\n'
+    (tmp_path / "inventory.yaml").write_text(text)
+    positions = set(written(tmp_path / "inventory.yaml"))
+    assert ("meta", "<<") in positions
+    assert ("more", "<<") not in positions
+    assert ("more", "a") in positions

@@ -15,7 +15,7 @@ VALUES: Final = 5_000_000  # 10,000 machines named in 100 instances have a fifth
 LARGEST: Final = 2**63  # what every notation and reader of JSON can hold
 BYTES: Final = 64 * 1024 * 1024
 
-_WRAPPERS: Final = ("override", "order", "if", "merge")  # what stands around values in the Nix module system
+_WRAPPERS: Final = ("override", "order", "if", "merge", "literal")  # what stands around values; see evaluate/merge.py
 
 Data = dict[str, Any]
 Keys = tuple[str | int, ...]
@@ -143,5 +143,7 @@ def _is_table(value: object) -> bool:
     """Whether a value is a table, below whatever priorities and conditions stand around it."""
     if not isinstance(value, dict) or not _wrapped(value):
         return isinstance(value, dict)
+    if value["_type"] == "literal":
+        return isinstance(value.get("content"), dict)
     parts = value.get("contents")
     return any(map(_is_table, parts if isinstance(parts, list) else [value.get("content")]))

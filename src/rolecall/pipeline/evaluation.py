@@ -172,7 +172,8 @@ class _Stored:
             if recipe.key in self._stored:
                 found[recipe.key] = self._stored[recipe.key]
             elif all(file.secret for file in files):
-                found[recipe.key] = {file.name: StoredFile(secret=True, version="") for file in files}
+                versions = {file.name: f"{recipe.key}/{file.name}" for file in files}  # as different as they will be
+                found[recipe.key] = {name: StoredFile(secret=True, version=each) for name, each in versions.items()}
             else:
                 self._world.unmade.add(recipe.key)
         return found

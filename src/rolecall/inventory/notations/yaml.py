@@ -153,7 +153,7 @@ def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:  # noqa: C901 - a case per
                 key = pair.child_by_field_name("key")
                 value = pair.child_by_field_name("value")
                 name = name_of(key or pair)
-                if name == "<<" and value:
+                if key is not None and trees.text(key) == "<<" and value:  # a quoted one is a key as any other
                     todo.extend((each, keys) for each in _merged(value))
                     continue
                 yield (*keys, name), key or pair
