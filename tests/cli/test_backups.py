@@ -71,7 +71,7 @@ def test_list(run: Run) -> None:
 
 def test_no_backups(run: Run, offers: list[Exported[Backups]]) -> None:
     offers[:] = [Exported(offers[1].value.model_copy(update={"listing": says("[]")}), "jon", "backup")]
-    assert run("backups", "list", "jon") == (0, "there are no backups of jon\n", "")
+    assert run("backups", "list", "jon") == (0, "no backups of jon\n", "")
 
 
 def test_restore_from_the_server_that_is_left(run: Run) -> None:

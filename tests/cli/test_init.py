@@ -26,7 +26,7 @@ def test_the_inventory_is_sound_whatever_the_folder_is_called(run: Run, tmp_path
 @pytest.mark.parametrize("name", ["a\nb", "a\x7f", "a\x1b[2J", os.fsdecode(b"a\xff")])
 def test_a_name_that_cannot_be_shown(run: Run, tmp_path: Path, name: str) -> None:
     status, _, err = run("init", name)
-    assert (status, "is no path that can be shown" in err) == (1, True)
+    assert (status, "has unprintable characters" in err) == (1, True)
     assert not list(tmp_path.iterdir())
 
 
@@ -37,7 +37,7 @@ def test_twice(run: Run, tmp_path: Path) -> None:
     status, _, err = run("init", "x")
     assert (status, err.splitlines()[:2]) == (
         1,
-        ["error: there is an inventory already", "  at x/inventory.toml"],
+        ["error: an inventory already exists", "  at x/inventory.toml"],
     )
     assert (tmp_path / "x" / "inventory.toml").read_text() == before + "# mine\n"
 

@@ -41,7 +41,7 @@ def test_list(run: Run, project: Path) -> None:
     (project / "inventory.toml").write_text("")
     (project / "inventory.json").unlink()
     (project / "machines" / "web-in-the-lab").rmdir()
-    assert run("machines", "list")[1] == "there are no machines; declare one with `rolecall machines add NAME`\n"
+    assert run("machines", "list")[1] == "no machines yet; declare one: `rolecall machines add NAME`\n"
     assert run("machines", "list", "--json")[1] == "{}\n"
 
 
@@ -51,10 +51,10 @@ def test_list(run: Run, project: Path) -> None:
         (["web", "--tag", "a.b"], "`a.b` is no name for a tag\n  at machines.web.tags[0]"),
         (["web", "--tag", ""], "no name for a tag"),
         (["web", "--tag", "all"], "all"),
-        (["web", "--target-host", "a b"], "'a b' is no target\n  at machines.web.deploy.targetHost"),
-        (["web", "--target-host", ""], "'' is no target"),
-        (["web", "--target-host", "dir:/"], "the target 'dir:/' holds this project itself"),
-        (["jon"], "the machine 'jon' is declared already"),
+        (["web", "--target-host", "a b"], "invalid target 'a b'\n  at machines.web.deploy.targetHost"),
+        (["web", "--target-host", ""], "invalid target ''"),
+        (["web", "--target-host", "dir:/"], "the target 'dir:/' contains this project"),
+        (["jon"], "machine 'jon' already exists"),
         (["../x"], "is no name of a machine"),
     ],
 )
@@ -90,11 +90,11 @@ def test_pin(run: Run, shows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr("click.confirm", lambda text, **_: asked.append(text))
     status, out, err = run("machines", "pin", "jon")
-    assert (status, out) == (0, "pinned 1 host keys of jon\n")
-    assert asked == ["did you compare these on jon itself, and are they the same?"]
-    assert err == f"shown now:\n  {pins.fingerprint(NEW)}\n"
+    assert (status, out) == (0, "pinned 1 host key of jon\n")
+    assert asked == ["did you compare these keys on jon itself: are they the same?"]
+    assert err == f"presented:\n  {pins.fingerprint(NEW)}\n"
     assert shows.read_text() == f"jon {NEW}\n"
-    assert run("machines", "pin", "jon")[1] == "the 1 host keys of jon are pinned already\n"
+    assert run("machines", "pin", "jon")[1] == "1 host key of jon already pinned\n"
     assert len(asked) == 1
 
 
@@ -102,12 +102,12 @@ def test_other_keys_than_are_pinned(run: Run, shows: Path, monkeypatch: pytest.M
     shows.parent.mkdir()
     shows.write_text(f"jon,10.0.0.1 {OLD}\n")
     status, _, err = run("machines", "pin", "jon", "--yes")
-    assert (status, "error: other host keys of jon are pinned than it shows now" in err) == (1, True)
-    told = f"pinned:\n  {pins.fingerprint(OLD)}\nshown now:\n  {pins.fingerprint(NEW)}\n"
-    assert err.startswith("WARNING: jon shows other host keys than are pinned.")
+    assert (status, "error: jon presents other host keys than the pinned ones" in err) == (1, True)
+    told = f"pinned:\n  {pins.fingerprint(OLD)}\npresented:\n  {pins.fingerprint(NEW)}\n"
+    assert err.startswith("WARNING: jon presents other host keys than the pinned ones.")
     assert told in err
     status, _, err = run("machines", "pin", "jon")  # nobody answers
-    assert (status, "and REPLACE the pinned ones?" in err, told in err) == (130, True, True)
+    assert (status, "replace the pinned ones?" in err, told in err) == (130, True, True)
     assert shows.read_text() == f"jon,10.0.0.1 {OLD}\n"
 
     status, out, _ = run("machines", "pin", "jon", "--yes", "--replace", "--json")
@@ -133,7 +133,8 @@ def test_forgetting(run: Run, project: Path) -> None:
     pinned.parent.mkdir()
     pinned.write_text(f"# all\nold,jon {OLD}\nold {NEW}\n")
     assert "`rolecall machines forget old`" in run("plan")[2]
-    assert run("machines", "forget", "odl")[2] == "error: no host keys of 'odl' are pinned\nhint: did you mean 'old'?\n"
+    told = "error: machine 'odl' has no pinned host keys\nhint: did you mean 'old'?\n"
+    assert run("machines", "forget", "odl")[2] == told
     assert run("machines", "forget", "jon")[2] == (
         "error: the machine 'jon' is declared\nhint: `rolecall machines remove jon` comes first\n"
     )

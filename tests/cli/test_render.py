@@ -9,4 +9,4 @@ from rolecall.model.plan import MachinePlan, Plan
 def test_a_machine_whose_declaration_alone_has_changed_is_no_riddle() -> None:
     machine = MachinePlan("jon", "dir:targets/jon", 0, "d", comparison="c")
     text = plan_text(Plan((machine,), {}, {}, ()), {})
-    assert " (dir:targets/jon)\n  = all is there already; only how it is declared has changed\n" in text
+    assert " (dir:targets/jon)\n  = no change on the machine; only its declaration changed\n" in text

@@ -61,8 +61,8 @@ def test_archives_of_servers_that_answer() -> None:
     found, faults = backups.archives(JON, [LOST, A, NONE, B])
     assert [each.name for each in found] == ["jon-1", "jon-2", "jon-3"]
     assert [(each.message, each.hint) for each in faults] == [
-        ("the backups of jon on lost cannot be listed (one)", "its own messages stand above"),
-        ("the backups of jon on none cannot be listed (one)", "what it answered is no list of archives"),
+        ("the backups of jon on lost cannot be listed (one)", "see its own messages above"),
+        ("the backups of jon on none cannot be listed (one)", "its answer is not a list of archives"),
     ]
 
 
@@ -75,14 +75,14 @@ def test_an_answer_that_is_no_list(answer: str) -> None:
 
 def test_no_connection_is_told_as_such() -> None:
     _, [lost] = backups.archives(JON, [offer("a", says(""), says("", 255))])
-    assert lost.hint == "is jon reached at all? try `rolecall ssh jon true`"
+    assert lost.hint == "check that jon can be reached: `rolecall ssh jon true`"
 
 
 def test_which_offers() -> None:
     assert backups.choose([A, B], "jon", None, None) == [A, B]
     assert backups.choose([A, B], "jon", "two", None) == [B]
     assert backups.choose([A, B], "jon", "one", "a") == [A]
-    with pytest.raises(Faults, match="hint: ways there are: --instance one --target a, --instance two --target b"):
+    with pytest.raises(Faults, match="hint: choose one of: --instance one --target a, --instance two --target b"):
         backups.choose([A, B], "jon", "two", "a")
 
 
@@ -103,5 +103,5 @@ def test_restore() -> None:
 
 
 def test_nothing_runs_on_a_directory() -> None:
-    with pytest.raises(Faults, match="jon is the directory /x: no command runs there"):
+    with pytest.raises(Faults, match="cannot run a command on jon: its target is the directory /x"):
         backups.create(Target("jon", "dir:/x", root=Path("/x")), [A])

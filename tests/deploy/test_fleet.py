@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall import pipeline
-from rolecall.deploy.fleet import Fleet, Wanted
+from rolecall.deploy.fleet import Fleet, MachineUpdate
 from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target
 from rolecall.project import Project
@@ -47,13 +47,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def wanted(folder: Path, content: str) -> list[Wanted]:
+def wanted(folder: Path, content: str) -> list[MachineUpdate]:
     """Each machine a wave of its own, in the order of their names."""
     name = f"{content}.service"  # another one each time, so that a failing start does not keep from going back
     resources = (File("/etc/greeting", content), Unit(name, RUNS, enabled=True, started=True))
     checks = (Check("peers", ("true",), peers=True),)
     return [
-        Wanted(Target(name, name, root=folder / name), wave, Configuration.of(name, resources, checks), {})
+        MachineUpdate(Target(name, name, root=folder / name), wave, Configuration.of(name, resources, checks), {})
         for wave, name in enumerate(NAMES)
     ]
 
@@ -171,11 +171,11 @@ def test_more_machines_than_descriptors_are_refused_beforehand(folder: Path) -> 
 import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
-from rolecall.deploy.fleet import Fleet, Wanted
+from rolecall.deploy.fleet import Fleet, MachineUpdate
 from rolecall.deploy.target import Target
 from rolecall_agent.configuration import Configuration
 root = Path(sys.argv[1])
-one = Wanted(Target("m", "", root=root / "m"), 0, Configuration.of("m", ()), {})
+one = MachineUpdate(Target("m", "", root=root / "m"), 0, Configuration.of("m", ()), {})
 Fleet([one] * 9, lambda *_: None)
 """
     done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=False)

@@ -63,10 +63,10 @@ def test_fingerprints_are_those_of_ssh_keygen(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_does_not_answer_has_no_keys_to_pin() -> None:
-    with pytest.raises(Faults, match="is not reached by SSH: dir:x"):
+    with pytest.raises(Faults, match="the target of jon is not an SSH host: dir:x"):
         pins.scan(found("dir:x"))
     if shutil.which("ssh-keyscan"):
-        with pytest.raises(Faults, match="jon shows no host keys"):
+        with pytest.raises(Faults, match="jon presents no host keys"):
             pins.scan(found("root@127.0.0.1:1"))
 
 
@@ -86,7 +86,7 @@ def test_others_are_replaced_only_when_that_is_said(tmp_path: Path) -> None:
     pins.pin(project, "jon", KEYS[:1], replace=False)
     before = project.known_hosts.read_text()
     for keys in (KEYS[1:], KEYS):
-        with pytest.raises(Faults, match=r"other host keys of jon are pinned than it shows now\nhint: .* --replace"):
+        with pytest.raises(Faults, match=r"jon presents other host keys than the pinned ones\nhint: .* --replace"):
             pins.pin(project, "jon", keys, replace=False)
     assert project.known_hosts.read_text() == before
     pins.pin(project, "jon", KEYS, replace=True)
@@ -106,7 +106,7 @@ def test_a_file_of_pins_that_is_no_text(tmp_path: Path) -> None:
 def test_a_spoilt_line_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "known_hosts").write_text("jon\njon ssh-ed25519\njon ssh-ed25519 A\n")
     assert pinned_keys(tmp_path / "known_hosts") == {"jon": ("ssh-ed25519 A",)}
-    assert pins.fingerprint("ssh-ed25519 A") == "ssh-ed25519 is no key"
+    assert pins.fingerprint("ssh-ed25519 A") == "ssh-ed25519 (invalid key)"
 
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -158,8 +158,8 @@ def test_a_jump_host_is_named(tmp_path: Path) -> None:
         pytest.skip("there is no ssh-keyscan here")
     (tmp_path / "config").write_text("Host web\n  HostName 127.0.0.1\n  Port 1\n  ProxyJump bastion\n")
     target = found("web")
-    with pytest.raises(Faults, match=r"jon shows no host keys at 127.0.0.1 port 1\nhint: .*'bastion'"):
+    with pytest.raises(Faults, match=r"jon presents no host keys at 127.0.0.1 port 1\nhint: .*'bastion'"):
         pins.scan(replace(target, ssh=("-F", str(tmp_path / "config"), *target.ssh)))
     (tmp_path / "config").write_text("Nonsense yes maybe\nPort x\n")
-    with pytest.raises(Faults, match=r"ssh does not say how it reaches jon: .*config"):
+    with pytest.raises(Faults, match=r"ssh cannot resolve the target of jon: .*config"):
         pins.scan(replace(target, ssh=("-F", str(tmp_path / "config"), *target.ssh)))

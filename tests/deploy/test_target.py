@@ -75,7 +75,7 @@ def test_what_is_not_said_is_the_lab_while_it_is_up() -> None:
     assert found("root@jon", lab).text == "ssh root@jon"
     fault = find_target(PROJECT, "jon", None, None)
     assert isinstance(fault, Fault)
-    assert fault.message == "it is not said how 'jon' is reached"
+    assert fault.message == "machine 'jon' has no target"
 
 
 def test_commands_reach_the_machine_word_by_word() -> None:
@@ -155,7 +155,7 @@ def test_a_path_that_ssh_would_read_as_another(name: str) -> None:
     for target_host, lab in (("jon", None), (None, Lab(Path("/lab/config"), Path("/lab", name)))):
         fault = find_target(Project(Path("/srv") / name), "jon", target_host, lab)
         assert isinstance(fault, Fault)
-        assert fault.message.startswith("ssh cannot be told of the file ")
+        assert fault.message.startswith("ssh cannot read the file ")
     assert isinstance(find_target(Project(Path("/srv") / name), "jon", "dir:x", None), Target)
 
 
@@ -163,7 +163,7 @@ def test_a_path_that_ssh_would_read_as_another(name: str) -> None:
 def test_no_directory_holds_the_project_or_this_computer(text: str) -> None:
     fault = find_target(PROJECT, "jon", text, None)
     assert isinstance(fault, Fault)
-    assert (fault.message, bool(fault.where)) == (f"the target {text!r} holds this project itself", True)
+    assert (fault.message, bool(fault.where)) == (f"the target {text!r} contains this project", True)
 
 
 def test_links_hide_no_directory(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ instances:
             settings:
               names: {_type: order, priority: 500, content: [c]}
               level: {_type: override, priority: 1000, content: info}
-              limit:
+              limit: null
               relays: [y]
               store: {kind: local}
 """

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.evaluate.memory import Memory
+from rolecall.inventory.changes import Set
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +133,41 @@ def test_another_module_is_loaded(make_project: MakeProject) -> None:
     ran(project, memory)
     write(project.modules / "echo.py", MODULE + "\n# edited\n")
     assert ran(project, memory) == ONE + TWO
+
+
+LOOSE = """
+from rolecall.service import *
+
+class Anything(Settings):
+    value: bool | int | float | list[bool | int] = False
+
+service = Service("loose", description="Writes down what it was given.")
+role = service.role("role", Anything, description="Does so.")
+
+@role.configure
+def write(me):
+    yield File(me.path("value"), repr(me.settings.value))
+"""
+
+
+@pytest.mark.parametrize(("one", "other"), [("true", "1"), ("1", "1.0"), ("1", "true"), ("[true]", "[1]")])
+def test_values_that_python_takes_for_equal_are_a_change(make_project: MakeProject, one: str, other: str) -> None:
+    def inventory(value: str) -> str:
+        module = '{ name = "loose", input = "self" }'
+        return f"[machines.ann]\n[instances.i]\nmodule = {module}\nroles.role.machines.ann.settings.value = {value}\n"
+
+    project, memory = make_project(inventory(one), loose=LOOSE), Memory()
+    pipeline.evaluate(project, memory=memory)
+    write(project.root / "inventory.toml", inventory(other))
+    assert pipeline.evaluate(project, memory=memory).configured == pipeline.evaluate(project).configured
+
+
+def test_an_edit_is_judged_though_python_takes_its_value_for_the_old_one(make_project: MakeProject) -> None:
+    project = make_project("[machines.ann]\n", echo=MODULE.replace("word: str", "loud: bool = True\n    word: str"))
+    place = ("instances", "echo", "roles", "speaker", "machines", "ann", "settings", "loud")
+    pipeline.edit(project, [Set(("instances", "echo", "module", "input"), "self"), Set(place, value=True)])
+    with pytest.raises(Faults, match="loud must be true or false, not the number 1"):
+        pipeline.edit(project, [Set(place, 1)])
 
 
 def test_a_fault_is_told_again(make_project: MakeProject) -> None:

@@ -12,12 +12,14 @@ from pydantic import Field
 from rolecall.evaluate.kinds import Kind
 from rolecall.evaluate.layers import Layer
 from rolecall.evaluate.merge import Conflict, Malformed, merge
-from rolecall.service import Settings, replace
+from rolecall.service import Settings, lines, replace, unique
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rolecall.evaluate.merge import Problem, Record
+
+    Wrap = Callable[[int, object], dict[str, Any]]
 
 ROLE, TAG, MACHINE = range(3)
 YES, NO = True, False
@@ -140,6 +142,9 @@ def test_tags_that_disagree_are_a_conflict_unless_the_machine_decides(one: objec
 
 def test_true_is_not_one() -> None:
     assert len(problems_of({}, {"a": True}, {"a": 1}, {})) == 1
+    names = Kind([Chosen])  # whose lists are compared as a whole
+    assert len(problems_of({}, {"names": [True]}, {"names": [1]}, {}, kind=names)) == 1
+    assert len(problems_of({}, {"table": {"a": 1}}, {"table": {"a": 1.0}}, {}, kind=names)) == 1
 
 
 @given(SCALARS, SCALARS)
@@ -233,8 +238,39 @@ def test_items_of_lists_are_unwrapped() -> None:
 
 
 def test_the_settings_as_a_whole_can_have_a_priority_or_condition() -> None:
-    assert merged(override(50, {"a": 1}), {"a": 2, "b": 3}) == {"a": 1}
+    assert merged(override(50, {"a": 1}), {"a": 2, "b": 3}) == {"a": 1, "b": 3}
     assert merged({"a": 1}, only_if(NO, {"a": 2})) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("role", "machine", "result"),
+    [
+        # As Clan's own evaluator has it; each of these lost a value once.
+        ({}, override(1000, {"peers": 5}), {"peers": 5}),
+        (override(1000, {"flag": True}), {"count": 6}, {"flag": True, "count": 6}),
+        ({"flag": True}, override(50, {"count": 2}), {"flag": True, "count": 2}),
+        ({"a": 1, "b": 1}, override(1000, {"a": 2, "c": 2}), {"a": 1, "b": 1, "c": 2}),
+        ({"a": [1]}, order(500, {"a": [2], "b": [2]}), {"a": [2, 1], "b": [2]}),
+        ({"a": 1}, several(override(1000, {"a": 2}), {"b": 2}), {"a": 1, "b": 2}),
+        ({"a": 1}, override(50, only_if(NO, {"a": 2})), {"a": 1}),
+        # The inner of two priorities counts.
+        ({"a": 1, "b": 1}, override(50, {"a": override(1000, 2), "b": 2}), {"a": 1, "b": 2}),
+        # A table inside of the settings is one value: its priority counts for it as a whole.
+        ({"t": {"a": 1}}, {"t": override(50, {"b": 2})}, {"t": {"b": 2}}),
+    ],
+)
+def test_what_stands_around_all_settings_counts_for_each(
+    role: dict[str, Any], machine: dict[str, Any], result: dict[str, Any]
+) -> None:
+    assert merged(role, machine) == result
+
+
+@given(TABLES, TABLES, TABLES, st.sampled_from([override, order]), st.sampled_from([10, 100, 1000]))
+def test_around_all_settings_is_around_each(
+    role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any], wrap: Wrap, number: int
+) -> None:
+    each = {key: wrap(number, value) for key, value in tag.items()}
+    assert merged(role, wrap(number, tag), machine) == merged(role, each, machine)
 
 
 @given(LISTS, LISTS, LISTS, LISTS)
@@ -263,14 +299,46 @@ def test_one_place_that_contradicts_itself() -> None:
 
 
 def test_what_is_no_wrapper_is_a_table() -> None:
-    assert merged({"a": {"_type": "literal", "x": 1}}, {"a": {"y": 2}}) == {"a": {"_type": "literal", "x": 1, "y": 2}}
+    assert merged({"a": {"_type": "other", "x": 1}}, {"a": {"y": 2}}) == {"a": {"_type": "other", "x": 1, "y": 2}}
     assert merged({"a": {"_type": [1]}}, {}) == {"a": {"_type": [1]}}
+
+
+def literal(content: object) -> dict[str, Any]:
+    return {"_type": "literal", "content": content}
+
+
+WRAPPERS = st.sampled_from(
+    [override(50, 1), order(500, [2]), only_if(NO, 3), several(4), literal(5), {"_type": "order"}]
+)
+HOLDING_WRAPPERS = st.recursive(
+    WRAPPERS | st.integers(),
+    lambda below: st.lists(below, max_size=2) | st.dictionaries(st.sampled_from(["a", "_type"]), below, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(HOLDING_WRAPPERS)
+def test_what_is_literal_is_taken_as_it_is(content: Any) -> None:  # noqa: ANN401 - any data
+    assert merged({"a": literal(content)}, {}) == {"a": content}
+    assert merged({"a": override(50, literal(content))}, {"a": 1}) == {"a": content}
+    record: dict[Any, Any] = {}
+    assert merge(layers({"a": literal(content)}, {}), [], None, record) == {"a": content}
+
+
+def test_literal_tables_and_lists_are_merged_as_others() -> None:
+    inner = order(500, [1])
+    assert merged({"a": literal({"x": inner})}, {"a": {"y": override(50, 2)}}) == {"a": {"x": inner, "y": 2}}
+    assert merged({"a": {"x": [order(500, 0)]}}, {"a": literal({"x": [inner]})}) == {"a": {"x": [0, inner]}}
 
 
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
         ({"_type": "override"}, "`override` lacks its `content`"),
+        ({"_type": "literal"}, "`literal` lacks its `content`"),
+        ({**literal(1), "priority": 50}, "`literal` takes no `priority`"),
+        ({**order(1, [1]), "note": 1, "also": 2}, "`order` takes no `also`"),
+        ({**several(1), "content": 2}, "`merge` takes no `content`"),
         ({"_type": "override", "content": 1}, "`override` lacks its `priority`"),
         ({"_type": "override", "priority": 50}, "`override` lacks its `content`"),
         (override("high", 1), "the `priority` of `override` must be a whole number"),  # type: ignore[arg-type]
@@ -333,6 +401,11 @@ class Chosen(Settings):
     places: dict[str, Place]
     untold: Local | Remote | list[str]
     children: dict[str, Chosen]
+    pair: tuple[int, int]
+    numbers: tuple[int, ...] | None
+    once: Annotated[list[str | int | bool | dict[str, int]], unique]
+    text: Annotated[str, lines] | None
+    texts: dict[str, Annotated[str, lines]]
 
 
 CHOSEN = Kind([Chosen])
@@ -381,12 +454,60 @@ A, B = {"a": 1}, {"a": 2}
         # Without a tag nothing tells which kind the general one meant.
         ({"untold": {**LOCAL, "port": 1}}, {}, {"untold": {"folder": "f"}}, {"untold": {"folder": "f"}}),
         ({"untold": ["a"]}, {}, {"untold": ["b"]}, {"untold": ["a", "b"]}),
+        # A list of fixed length is one value.
+        ({"pair": [1, 2]}, {}, {"pair": [3, 4]}, {"pair": [3, 4]}),
+        ({"pair": override(50, [1, 2])}, {}, {"pair": [3, 4]}, {"pair": [1, 2]}),
+        ({"numbers": [1, 2]}, {}, {"numbers": [3, 4]}, {"numbers": [1, 2, 3, 4]}),
+        # Of equal items the first is kept.
+        ({"once": ["a", "b"]}, {"once": ["b", "c"]}, {"once": ["a", "d"]}, {"once": ["a", "b", "c", "d"]}),
+        ({"once": ["a", "a"]}, {}, {}, {"once": ["a"]}),
+        ({"once": [1, True, "1"]}, {}, {"once": [YES, {"x": 1}, {"x": 1}]}, {"once": [1, YES, "1", {"x": 1}]}),
+        ({"once": ["a", "b"]}, {}, {"once": order(500, ["b"])}, {"once": ["b", "a"]}),
+        ({"once": override(50, ["a", "a"])}, {"once": ["b"]}, {"once": ["c"]}, {"once": ["a"]}),
+        ({"once": [only_if(NO, "a"), override(50, "b"), "b"]}, {}, {}, {"once": ["b"]}),
+        # Texts line by line.
+        ({"text": "a"}, {"text": "b"}, {"text": "c"}, {"text": "a\nb\nc"}),
+        ({"text": "a"}, {}, {"text": order(500, "c")}, {"text": "c\na"}),
+        ({"text": "a"}, {"text": override(1000, "b")}, {"text": "c"}, {"text": "a\nc"}),
+        ({"text": "a"}, {"text": None}, {"text": "c"}, {"text": "c"}),
+        ({"text": "a"}, {}, {"text": None}, {"text": None}),
+        ({"text": several("a", order(500, "b"))}, {}, {}, {"text": "b\na"}),
+        ({"texts": {"x": "a"}}, {"texts": {"y": "b"}}, {"texts": {"x": "c"}}, {"texts": {"x": "a\nc", "y": "b"}}),
     ],
 )
 def test_what_the_author_of_a_field_chose(
     role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any], result: dict[str, Any]
 ) -> None:
     assert merged(role, tag, machine, kind=CHOSEN) == result
+
+
+def test_tags_never_disagree_about_what_is_joined() -> None:
+    assert merged({}, {"text": "a"}, {"text": "b"}, {}, kind=CHOSEN) == {"text": "a\nb"}
+    assert merged({}, {"once": ["a"]}, {"once": ["b"]}, {}, kind=CHOSEN) == {"once": ["a", "b"]}
+
+
+@given(st.lists(LISTS, min_size=2, max_size=4))
+def test_each_item_once_in_the_order_of_layers(lists: list[list[Any]]) -> None:
+    joined = {(type(item), item): item for each in lists for item in each}
+    values = [{"once": each} for each in lists]
+    assert list(map(repr, merged(*values, kind=CHOSEN)["once"])) == list(map(repr, joined.values()))
+
+
+@given(st.lists(st.sampled_from(["", "a", "b\n"]), min_size=2, max_size=4))
+def test_lines_of_all_layers(texts: list[str]) -> None:
+    assert merged(*({"text": each} for each in texts), kind=CHOSEN) == {"text": "\n".join(texts)}
+
+
+def test_the_record_of_a_list_without_repeats_has_its_items_alone() -> None:
+    record: Record = {}
+    result = merge(layers({"once": [{"x": 1}, "a"]}, {"once": [{"x": 1}, "b"]}), [], CHOSEN, record)
+    assert result == {"once": [{"x": 1}, "a", "b"]}
+    assert {keys for keys in record if keys[0] == "once"} == {
+        ("once",),
+        *(("once", n) for n in range(3)),
+        ("once", 0, "x"),
+    }
+    assert record["once", 2].decisive.keys == ("once", 1)
 
 
 def test_tags_that_disagree_about_what_is_replaced() -> None:

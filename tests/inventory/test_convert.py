@@ -127,6 +127,23 @@ def test_toml_has_no_null(tmp_path: Path) -> None:
     )
 
 
+def test_toml_without_keys_that_say_nothing(tmp_path: Path) -> None:
+    text = "machines:\n  store:\n  jon: # he\n    # none\n    tags: # yet\n    description: x\n    deploy: ~\n"
+    toml, warnings = converted(tmp_path, text, "toml")
+    assert toml == '[machines.store]\n\n[machines.jon]  # he\ndescription = "x"\n'
+    assert warnings == (
+        "warning: the comment at machines.jon.tags is left out: TOML has no key without a value\n"
+        "  at inventory.yaml\n"
+        "hint: remove the key first, and move its comment"
+    )
+    yaml, warnings = converted(tmp_path, text, "yaml")
+    assert yaml.splitlines()[2:5] == ["  jon:  # he", "    # none", "    tags: null  # yet"]
+    assert warnings == ""
+    text = "instances: {b: {roles: {server: {machines: {store: }}, client: {settings: {exclude: }}}}}"
+    with pytest.raises(Faults, match="`exclude` has no value"):
+        converted(tmp_path, text, "json")
+
+
 def test_json_has_no_comments(tmp_path: Path) -> None:
     _, warnings = converted(tmp_path, "# a\n\n# b\nmachines: {} # c\n", "json")
     assert warnings.startswith("warning: JSON has no comments: 3 lines of them are left out\n  at inventory.yaml\n")

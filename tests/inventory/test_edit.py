@@ -139,40 +139,43 @@ error: inventory.json sets machines.rob.tags
   at inventory.json:1:23 machines.rob.tags
 hint: change it there, without `--own`"""),
     (unset("machines.bob"), True, """\
-error: there is no machines.bob
+error: machines.bob does not exist
   at machines.bob
 hint: did you mean 'rob'?"""),
     (set_("machines.rob.tags[2]", "c"), False, """\
-error: there is no machines.rob.tags[2]
+error: machines.rob.tags[2] does not exist
   at machines.rob.tags[2]
 hint: machines.rob.tags is a list with the positions [0] to [0]"""),
     (set_("machines.rob.tags.x", "c"), False, """\
-error: there is no machines.rob.tags.x
+error: machines.rob.tags.x does not exist
   at machines.rob.tags.x
 hint: machines.rob.tags is a list with the positions [0] to [0]"""),
     (set_("machines.jon.tags[0].x", "c"), True, """\
-error: machines.jon.tags[0] is the text "a": nothing can stand below it
+error: machines.jon.tags[0] is the text "a", so it has no keys
   at machines.jon.tags[0]
-hint: set it as a whole"""),
+hint: set its value as a whole"""),
     (set_("machines.jon.tagz", ["b"]), False, """\
-error: nothing is written: the inventory would have faults that it has not now
+error: nothing written: the change would cause these faults
 error: unknown key `tagz`
   at machines.jon.tagz
 hint: did you mean 'tags'?"""),
     (set_("machines.rob.tags", "b"), False, """\
-error: nothing is written: the inventory would have faults that it has not now
+error: nothing written: the change would cause these faults
 error: expected a list of texts, found the text "b"
   at machines.rob.tags"""),
     (set_("", {}), True, """\
-error: this would change the inventory as a whole
-hint: name a path, such as machines.jon.tags"""),
+error: cannot change the inventory as a whole
+hint: name a path, such as `machines.jon.tags`"""),
     (unset(""), False, """\
-error: this would change the inventory as a whole
-hint: name a path, such as machines.jon.tags"""),
+error: cannot change the inventory as a whole
+hint: name a path, such as `machines.jon.tags`"""),
     (set_("machines.jon.description", None), True, """\
-error: this change has to be made by hand
+error: null says nothing at machines.jon.description
+hint: write a value, or remove the key: `rolecall inventory unset machines.jon.description`"""),
+    (set_("instances.i.roles.r.settings.limit", None), True, """\
+error: this change cannot be made automatically
   at inventory.toml
-hint: it is written in a way that only people understand; open inventory.toml, and change it there"""),
+hint: edit inventory.toml by hand: Rolecall cannot change the way in which this place is written"""),
 ]  # fmt: skip
 
 
@@ -189,7 +192,7 @@ def test_an_edit_is_refused(change: Change, own: bool, message: str, tmp_path: P
 
 def test_a_program_is_written_by_people_alone(tmp_path: Path) -> None:
     (tmp_path / "inventory.nix").write_text("{ machines.jon = {}; }")
-    with pytest.raises(Faults, match="is a program, which only people write"):
+    with pytest.raises(Faults, match="is a program, which Rolecall cannot change"):
         edit(Project(tmp_path), lambda _: [set_("machines.jon.tags", ["a"])], own=True)
     edit(Project(tmp_path), lambda _: [set_("machines.jon.tags", ["a"])])
     assert get(Project(tmp_path), ("machines", "jon"))[0] == {"tags": ["a"]}
@@ -199,7 +202,7 @@ def test_a_program_is_written_by_people_alone(tmp_path: Path) -> None:
 def test_a_folder_is_no_file_that_is_written(tmp_path: Path) -> None:
     (tmp_path / "machines/jon").mkdir(parents=True)
     (tmp_path / "inventory.toml").touch()
-    with pytest.raises(Faults, match=r"machines sets machines\.jon"):
+    with pytest.raises(Faults, match=r"the folder machines/jon declares machine 'jon'"):
         edit(Project(tmp_path), lambda _: [unset("machines.jon")])
 
 
@@ -313,3 +316,11 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
         writer.join()
         assert get(Project(tmp_path), ("machines",))[0] == before
         edit(Project(tmp_path), lambda _, round_=round_: [set_("meta.name", f"{round_}")], own=True)  # type: ignore[misc] # no lock is left
+
+
+def test_what_another_file_says_around_a_place(tmp_path: Path) -> None:
+    settings = "instances.i.roles.r.settings"
+    (tmp_path / "inventory.nix").write_text(f"{{ lib, ... }}: {{ {settings} = lib.mkDefault {{ a = 1; }}; }}\n")
+    with pytest.raises(Faults, match=f"^error: inventory.nix sets {settings}\n  at .*inventory.nix:1:37 {settings}\n"):
+        edit(Project(tmp_path), lambda _: [set_(f"{settings}.b", 2)])
+    assert not (tmp_path / "inventory.json").exists()

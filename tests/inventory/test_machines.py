@@ -194,12 +194,12 @@ def test_what_only_a_person_can_write_is_named(tmp_path: Path) -> None:
     assert (
         told
         == """\
-error: inventory.nix names jon where only a person can write
+error: inventory.nix names jon where Rolecall cannot write
   at inventory.nix:2:12 machines.jon
-hint: write bob there yourself wherever jon is meant, then do this again
-error: inventory.nix names jon where only a person can write
+hint: change jon to bob there by hand, then run this command again
+error: inventory.nix names jon where Rolecall cannot write
   at inventory.nix:5:5 tags.web[1]
-hint: write bob there yourself wherever jon is meant, then do this again"""
+hint: change jon to bob there by hand, then run this command again"""
     )
     assert file.read_text() == COMPUTED
     file.write_text(COMPUTED.replace('"jon"', '"bob"'))  # as a person does
@@ -213,9 +213,9 @@ hint: write bob there yourself wherever jon is meant, then do this again"""
     ("old", "new", "message"),
     [
         ("jno", "bob", "error: there is no machine 'jno'\nhint: did you mean 'jon'?"),
-        ("jon", "sara", "error: the machine 'sara' is declared already"),
-        ("jon", "rob", "error: the machine 'rob' is declared already"),
-        ("jon", "jon", "error: the machine 'jon' is declared already"),
+        ("jon", "sara", "error: machine 'sara' already exists"),
+        ("jon", "rob", "error: machine 'rob' already exists"),
+        ("jon", "jon", "error: machine 'jon' already exists"),
         ("jon", "a.b", ("error: 'a.b' is no name of a machine\nhint: names are letters, digits, `_` and `-`, at most 63"
          " of them, and begin with no `-`")),
     ],
@@ -268,7 +268,7 @@ def test_a_machine_goes_from_everywhere(tmp_path: Path) -> None:
 def test_a_machine_with_a_folder_goes_with_that(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
     (tmp_path / "machines/jon").mkdir(parents=True)
-    with pytest.raises(Faults, match="a folder declares it: remove or move machines/jon yourself"):
+    with pytest.raises(Faults, match="the folder machines/jon declares machine 'jon'"):
         machines.remove(Project(tmp_path), "jon", own=True, judge=judge)
     assert (tmp_path / "inventory.toml").read_text() == "[machines.jon]\n"
 
@@ -279,5 +279,5 @@ def test_a_machine_comes_once(tmp_path: Path) -> None:
     machines.add(project, "sara", {"tags": ["a"]}, judge)
     assert json.loads((tmp_path / "inventory.json").read_text()) == {"machines": {"sara": {"tags": ["a"]}}}
     for name in ("jon", "sara"):
-        with pytest.raises(Faults, match=f"the machine '{name}' is declared already"):
+        with pytest.raises(Faults, match=f"machine '{name}' already exists"):
             machines.add(project, name, {}, judge)

@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notated import Data, as_toml, as_yaml, commented, inventories, names, paths, texts, top, values
 
-from rolecall.inventory.changes import Change, Set, Unset, apply, find, has, same
+from rolecall.inventory.changes import Change, Set, Unset, apply, find, has
 from rolecall.inventory.comments import Comments, comments
 from rolecall.inventory.notations import json_text, toml, yaml
 from rolecall.inventory.printing import printed
+from rolecall.model.equality import same
 
 if TYPE_CHECKING:
     from rolecall.inventory.data import Keys

@@ -232,7 +232,7 @@ def test_what_cannot_be_opened_any_more_is_sent_again(desk: Desk) -> None:
     assert "cannot be opened" in desk.on("jon", "journalctl -b -u rolecall-boot.service")
     assert desk.on("jon", f"find {SECRETS} -type f", status=None) == ""
     desk.on("jon", "rm -f /var/lib/systemd/credential.secret")
-    assert "1 machines updated" in update(desk)
+    assert "1 machine updated" in update(desk)
     assert len(stands(desk, "jon")) == 4
     reboot(desk, "jon")
     assert desk.rolecall("plan").stdout == "nothing changes (3 machines)\n"
@@ -240,7 +240,7 @@ def test_what_cannot_be_opened_any_more_is_sent_again(desk: Desk) -> None:
 
 def test_who_joins_gets_what_it_needs_and_no_more(desk: Desk) -> None:
     desk.write(**inventory("jon", "sara"))
-    assert "1 machines updated" in update(desk)
+    assert "1 machine updated" in update(desk)
     assert stands(desk, "sara") == {
         "mesh.common/passphrase": "daemon:daemon 440",
         "mesh.token/token": "root:root 400",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from rolecall.service import AbsolutePath, CalendarEvent, Settings
+from rolecall.service import AbsolutePath, CalendarEvent, HostAddress, Settings
 
 
 class Example(Settings):
@@ -59,3 +59,26 @@ def test_no_calendar_events(text: object) -> None:
 def test_settings_are_dumped_as_the_inventory_writes_them() -> None:
     assert Example().model_dump(mode="json", by_alias=True) == {"path": "/srv", "startAt": "daily"}
     assert Example.model_json_schema()["properties"]["path"]["type"] == "string"
+
+
+class Server(Settings):
+    address: HostAddress | None = None
+
+
+@pytest.mark.parametrize(
+    "address", ["store", "Backup.Home.example", "my_box", "10.0.0.1", "fe80::1", "FD00:77::13", "a" * 63, "1.example"]
+)
+def test_host_addresses(address: str) -> None:
+    assert Server.model_validate({"address": address}).address == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "-oProxyCommand=x", "a b", "a\n", "a/b", "user@host", "a,b", "#a", "store:22", "[::1]", "fe80::1%eth0"),
+        *("a..b", ".a", "a.", "a-", "ü.example", "1::2::3", "a" * 64, ".".join(["a" * 60] * 5), "*", 5),
+    ],
+)
+def test_what_is_not_a_host_address(address: object) -> None:
+    with pytest.raises(ValidationError):
+        Server.model_validate({"address": address})

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from rolecall import __version__
+from rolecall.cli import output
 from rolecall.cli.common import Invocation, tell
 from rolecall.errors import Fault, Faults, nearest
 
@@ -37,34 +38,36 @@ class Commands(click.Group):
     """The commands by name, each imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All commands, in alphabetical order."""
+        """Return the names of all commands, in alphabetical order."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """A command by its name.
+        """Return a command by its name.
 
         Raises:
-            UsageError: When there is none.
+            UsageError: When no command has this name.
         """
         if cmd_name not in COMMANDS:
             hint = nearest(cmd_name, COMMANDS, what="commands")
-            raise click.UsageError(f"no such command: {cmd_name!r}; {hint}", ctx)
+            raise click.UsageError(f"unknown command {cmd_name!r}; {hint}", ctx)
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
-        _add_json(command)
+        _prepare(command)
         return command
 
 
-def _add_json(command: click.Command) -> None:
-    """Gives a command, or each below a group, the option that all have."""
+def _prepare(command: click.Command) -> None:
+    """Add --json to a command, or to each command of a group, and keep standard output for its result."""
     if isinstance(command, click.Group):
         for below in command.commands.values():
-            _add_json(below)
+            _prepare(below)
     elif not any(param.name == "json" for param in command.params):
         text = "Print one JSON document (see docs/json.md)."
         command.params.append(
             click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=_remember, help=text)
         )
+        if command.callback:
+            command.callback = output.reserved()(command.callback)
 
 
 def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
@@ -73,11 +76,16 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rolecall", message="%(prog)s %(version)s")
-@click.option("-C", "--project", "folder", default=".", metavar="FOLDER", help="The project (default: here or above).")
-@click.option("--nix", is_flag=True, help="Have an inventory in Nix evaluated by Nix itself, not read as data.")
-@click.option("--no-sandbox", is_flag=True, help="Let scripts that make vars run without one.")
 @click.option(
-    "--answers", type=click.Path(path_type=Path), metavar="FILE", help="Answers to what generators ask (docs/vars.md)."
+    "-C", "--project", "folder", default=".", metavar="FOLDER", help="Project folder (default: this one or a parent)."
+)
+@click.option("--nix", is_flag=True, help="Evaluate an inventory in Nix with Nix itself.")
+@click.option("--no-sandbox", is_flag=True, help="Run generator scripts without a sandbox.")
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Answers to the prompts of generators (docs/vars.md).",
 )
 @click.pass_obj
 def rolecall(invocation: Invocation, folder: str, *, nix: bool, no_sandbox: bool, answers: Path | None) -> None:
@@ -89,9 +97,11 @@ def rolecall(invocation: Invocation, folder: str, *, nix: bool, no_sandbox: bool
 
 
 def main() -> None:
-    """The program. Exit status 0 done, 1 failed, 2 wrong usage."""
-    os.umask(os.umask(0o077) | 0o022)  # nothing that we write is for others to change
-    gc.set_threshold(100_000)  # a run makes many values and few circles: looking for those would take a fifth of it
+    """Run the program, and exit with 0 for done, 1 for failed, 2 for wrong usage."""
+    os.umask(os.umask(0o077) | 0o022)  # nothing that we write may be changed by others
+    gc.set_threshold(
+        100_000
+    )  # a run makes many values and few reference cycles; looking for those would take a fifth of it
     invocation = Invocation()
     try:
         rolecall.main(prog_name="rolecall", standalone_mode=False, obj=invocation)
@@ -107,9 +117,9 @@ def main() -> None:
         tell(error.faults, as_json=invocation.json)
         sys.exit(1)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has seen enough
+        sys.stderr.close()  # the reader of our output has closed it
         sys.exit(1)
     except OSError as error:
-        # As text, for it may be standard output that cannot be written.
+        # As text: it may be standard output that cannot be written.
         tell([Fault(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))], as_json=False)
         sys.exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.errors import Fault, Where, fault
+from rolecall.errors import Fault, Where, fault, printable
 from rolecall.project import unanswered
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _asked(questions: Sequence[Question]) -> Iterable[tuple[Question, bytes]]:
         click.echo(f"{len(questions)} values are asked for, each once:", err=True)
     for question in questions:
         prompt = question.prompt
-        text = f"{question} (for {question.origin}): {prompt.description}"
+        text = printable(f"{question} (for {question.origin}): {prompt.description}")
         if prompt.kind == "multiline":
             click.echo(f"{text}\nend with Ctrl-D on a line of its own:", err=True)
             answer = sys.stdin.read()

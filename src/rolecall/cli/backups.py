@@ -1,4 +1,4 @@
-"""``rolecall backups``: what backup services offer, run on the machines."""
+"""``rolecall backups``: runs what backup services offer on the machines."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def backups() -> None:
-    """Make, list and restore the backups of a machine."""
+    """Create, list and restore backups of a machine."""
 
 
-_instance = click.option("--instance", help="Only of this instance.")
-_target = click.option("--target", help="Only on this server.")
+_instance = click.option("--instance", help="Limit to this instance.")
+_target = click.option("--target", help="Limit to this server.")
 
 
 @backups.command()
@@ -36,7 +36,7 @@ _target = click.option("--target", help="Only on this server.")
 @_target
 @click.pass_obj
 def create(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> None:
-    """Back MACHINE up now, to every server.
+    """Back up MACHINE now, to every server.
 
     Example: rolecall backups create jon
     """
@@ -59,7 +59,7 @@ def list_(invocation: Invocation, machine: str, instance: str | None, target: st
 
     found, faults = stage.archives(*_offers(invocation, machine, instance, target))
     lines = [f"{one.instance} {one.target} {one.name}" for one in found]
-    nothing = [] if faults else [f"there are no backups of {machine}"]
+    nothing = [] if faults else [f"no backups of {machine}"]
     _emit(invocation, [asdict(one) for one in found], lines or nothing, faults)
 
 
@@ -67,7 +67,7 @@ def list_(invocation: Invocation, machine: str, instance: str | None, target: st
 @click.argument("machine", shell_complete=completion.machines)
 @click.argument("archive", required=False)
 @click.argument("paths", nargs=-1)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @_instance
 @_target
 @click.pass_obj
@@ -80,7 +80,9 @@ def restore(
     instance: str | None,
     target: str | None,
 ) -> None:
-    """Write the files of ARCHIVE (default: the newest), or only PATHS of it, back to MACHINE.
+    """Restore the files of MACHINE from a backup.
+
+    ARCHIVE is the newest backup by default. With PATHS, only these are restored.
 
     Example: rolecall backups restore jon jon-2026-01-31T01:00:00.000000Z /srv/documents
     """
@@ -92,7 +94,7 @@ def restore(
         chosen = stage.newest(reach, found, archive)
     except Faults as error:
         raise Faults([*faults, *error.faults]) from None
-    warnings = [replace(fault, warning=True) for fault in faults]  # other servers do not stop what this one can give
+    warnings = [replace(fault, warning=True) for fault in faults]  # one server that fails does not hide the others
     if not invocation.json:
         tell(warnings, as_json=False)
     if not yes:
@@ -113,7 +115,7 @@ def _offers(invocation: Invocation, machine: str, instance: str | None, target: 
 
 
 def _emit(invocation: Invocation, rows: Sequence[object], lines: Sequence[str], faults: Sequence[Fault]) -> None:
-    """Prints what was done; when something failed, that too, and the exit status is 1."""
+    """Print what was done and what failed; exit with 1 when anything failed."""
     if not faults:
         invocation.emit(rows, "\n".join(lines))
         return

@@ -1,8 +1,7 @@
-"""What all commands share: the project they stand in, and how they speak."""
+"""What all commands share: finding the project, printing results, asking, and reporting faults."""
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.cli import output
+from rolecall.documents import as_text
 from rolecall.errors import fault
 from rolecall.project import Project, find_root
 
@@ -43,7 +44,7 @@ class Invocation:
         """The project.
 
         Raises:
-            Faults: When there is none.
+            Faults: When no project is found.
         """
         from rolecall.cli.answers import asker  # noqa: PLC0415 - only where there is a project
 
@@ -51,7 +52,7 @@ class Invocation:
 
     @property
     def lab(self) -> Lab | None:
-        """Where the project's lab can be reached, while it is up."""
+        """The project's lab while it is up, else None."""
         project = self.project
         if not project.lab.is_dir():
             return None
@@ -62,37 +63,35 @@ class Invocation:
         return Lab(found.ssh_config, found.known_hosts) if found else None
 
     def emit(self, document: Any, text: str) -> None:  # noqa: ANN401 - any JSON-compatible data
-        """Prints a result: as JSON when that was asked for, else as text."""
+        """Print a result: as JSON with --json, else as text."""
         if self.json:
-            from pydantic_core import to_json  # noqa: PLC0415 - indents ten times as fast as json does
-
-            text = to_json(document, indent=2).decode()
-        click.echo(text.rstrip("\n"))
+            text = as_text(document)
+        output.write(text.rstrip("\n") + "\n")
 
 
 def ask(invocation: Invocation, question: str) -> None:
-    """Goes on only when a person says yes.
+    """Continue only when the user confirms.
 
     Raises:
-        Faults: When nobody is there to be asked.
+        Faults: When standard input is not a terminal.
         Abort: When the answer is no.
     """
     if invocation.json or not sys.stdin.isatty():
-        raise fault("nobody is there to be asked", hint="pass --yes to go on without a question")
+        raise fault("cannot ask for confirmation: not running in a terminal", hint="pass --yes to skip the question")
     click.confirm(question, abort=True, err=True)
 
 
 def tell(faults: Iterable[Fault], *, as_json: bool) -> None:
-    """Prints faults: as text to standard error, as one JSON document to standard output."""
+    """Print faults: as text to standard error, or as one JSON document to standard output."""
     if as_json:
-        click.echo(json.dumps({"faults": [fault.as_json() for fault in faults]}, indent=2))
+        output.write(as_text({"faults": [fault.as_json() for fault in faults]}) + "\n")
     else:
         for fault in faults:
             click.echo(str(_relative(fault)), err=True)
 
 
 def _relative(fault: Fault) -> Fault:
-    """Files as seen from here, where that is shorter."""
+    """Return the fault with its file relative to the current folder, where the file is below it."""
     if fault.where and fault.where.file and fault.where.file.is_absolute():
         try:
             return fault.at(replace(fault.where, file=fault.where.file.relative_to(Path.cwd())))

@@ -1,4 +1,4 @@
-"""What the shell offers after a word was begun. Whatever goes wrong, it offers nothing: nobody has asked for errors."""
+"""Shell completion of a project's names. When anything goes wrong it offers nothing: errors would disturb typing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import output
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 
 
 def _offering(names: Callable[[Project], Iterable[str]]) -> Complete:
-    """Offers those of the names that a project gives which begin as the word does, and that were not said yet."""
+    """Return a completer of project names that start with the typed word and are not on the line yet."""
 
     @wraps(names)
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         folder = ctx.find_root().params.get("folder") or "."
         said = ctx.params.get(param.name or "") or ()
         try:
-            found = sorted(set(names(Invocation(Path(folder)).project)))
+            with output.reserved():
+                found = sorted(set(names(Invocation(Path(folder)).project)))
         except (Faults, OSError):
             return []
         return [name for name in found if name.startswith(incomplete) and name not in said]
@@ -37,7 +39,7 @@ def _offering(names: Callable[[Project], Iterable[str]]) -> Complete:
 
 @_offering
 def machines(project: Project) -> Iterable[str]:
-    """The machines."""
+    """Yield the machines."""
     from rolecall.pipeline import machine_names  # noqa: PLC0415 - imported when used, here and below
 
     return machine_names(project.root)
@@ -45,7 +47,7 @@ def machines(project: Project) -> Iterable[str]:
 
 @_offering
 def vars_(project: Project) -> Iterable[str]:
-    """The vars that there are."""
+    """Yield the stored vars."""
     from rolecall.vars import pending, stored_all  # noqa: PLC0415
 
     return map(str, pending(project) | stored_all(project))
@@ -53,7 +55,7 @@ def vars_(project: Project) -> Iterable[str]:
 
 @_offering
 def values(project: Project) -> Iterable[str]:
-    """The files of the vars that there are."""
+    """Yield the files of the stored vars."""
     from rolecall.vars import pending, stored_all  # noqa: PLC0415
 
     return (f"{key}/{name}" for key, var in (pending(project) | stored_all(project)).items() for name in var)
@@ -61,7 +63,7 @@ def values(project: Project) -> Iterable[str]:
 
 @_offering
 def admins(project: Project) -> Iterable[str]:
-    """The admins."""
+    """Yield the admins."""
     from rolecall.vars import admins as found  # noqa: PLC0415
 
     return (admin.name for admin in found(project))
@@ -69,7 +71,7 @@ def admins(project: Project) -> Iterable[str]:
 
 @_offering
 def services(project: Project) -> Iterable[str]:
-    """The services that can be had."""
+    """Yield the services that can be used."""
     from rolecall.pipeline import services as found  # noqa: PLC0415
 
     return (each.service.name for each in found(project)[0])
@@ -77,7 +79,7 @@ def services(project: Project) -> Iterable[str]:
 
 @_offering
 def subjects(project: Project) -> Iterable[str]:
-    """What `rolecall explain` explains: machines, instances, roles and members."""
+    """Yield what `rolecall explain` takes: machines, instances, roles and members."""
     from rolecall.pipeline import members  # noqa: PLC0415
 
     found = members(project)
@@ -94,7 +96,9 @@ def subjects(project: Project) -> Iterable[str]:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_obj
 def completion(invocation: Invocation, shell: str) -> None:
-    """Print what makes SHELL complete commands, options, and the names of your project.
+    """Print the completion script for SHELL.
+
+    It completes commands, options, and the names of your project's machines, vars and services.
 
     Example: rolecall completion bash >~/.local/share/bash-completion/completions/rolecall
     """

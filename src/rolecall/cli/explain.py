@@ -22,7 +22,7 @@ _WIDTH = 60  # of a value
 _BY = {
     "machine": "machine {}",
     "tag": "tag {}",
-    "own": "its own tags",
+    "own": "in its own tags",
     "list": "listed",
     "selection": "selected by its other tags",
     "computed": "computed",
@@ -33,13 +33,13 @@ _BY = {
 @click.argument("subject", shell_complete=completion.subjects)
 @click.pass_obj
 def explain(invocation: Invocation, subject: str) -> None:
-    """Tell where it comes from: who says what about a setting, why a machine plays a role or has a tag.
+    """Explain where a setting, role or tag comes from.
 
     \b
-    SUBJECT is one of
-      INSTANCE.ROLE.MACHINE       its settings; with .SETTING behind, that one
-      INSTANCE.ROLE, INSTANCE     who plays it
-      machines.MACHINE            its tags and roles
+    SUBJECT is one of:
+      INSTANCE.ROLE.MACHINE       its settings; with .SETTING appended, that one
+      INSTANCE.ROLE, INSTANCE     its members, and why
+      machines.MACHINE            its tags and roles, and why
     """  # noqa: D301 - click's mark for lines that stay as they are
     from rolecall import pipeline  # noqa: PLC0415 - imported when used
 
@@ -56,7 +56,7 @@ def _text(found: Explanation) -> str:
         )
         return "\n".join(lines)
     for role, members in found.roles.items():
-        lines += [role + ("" if members else ": nobody"), *_reasons("  ", members)]
+        lines += [role + ("" if members else ": no members"), *_reasons("  ", members)]
     for setting in found.settings:
         lines += [
             "",

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 INVENTORY = """\
 #:schema ./inventory.schema.json
-# The inventory of this project: what the machines are, and what they do together.
-# `rolecall check` reads it, `rolecall plan` shows what would change, `rolecall update` does it.
+# The inventory of this project: its machines, and the services they provide together.
+# `rolecall check` checks it, `rolecall plan` shows what would change, `rolecall update` changes it.
 
 [meta]
 name = {name}
@@ -39,7 +39,9 @@ name = {name}
 @click.argument("folder", default=".")
 @click.pass_obj
 def init(invocation: Invocation, folder: str) -> None:
-    """Start a project in FOLDER: an inventory to fill in, its schema for editors, a key of your own for secrets.
+    """Start a project in FOLDER.
+
+    Creates an inventory to fill in, its schema for editors, and, unless you have one, your key for secrets.
 
     Example: rolecall init backups
     """
@@ -50,11 +52,11 @@ def init(invocation: Invocation, folder: str) -> None:
 
     project = Project(Path(folder).resolve())
     if found := project.inventory_files():
-        raise fault("there is an inventory already", where=Where(found[0]), hint="`rolecall check` reads it")
+        raise fault("an inventory already exists", where=Where(found[0]), hint="check it: `rolecall check`")
     if project.root.exists() and not project.root.is_dir():
-        raise fault(f"{project.root} is a file", hint="name a folder, or one that is to be made")
+        raise fault(f"{project.root} is a file", hint="choose a folder; it is created if it does not exist")
     if not str(project.root).isprintable():
-        raise fault(f"{str(project.root)!r} is no path that can be shown", hint="name a folder of plain characters")
+        raise fault(f"the path {str(project.root)!r} has unprintable characters", hint="choose another folder")
     try:
         project.root.mkdir(parents=True, exist_ok=True)
         ignored = project.root / ".gitignore"
@@ -67,17 +69,17 @@ def init(invocation: Invocation, folder: str) -> None:
         write_schema(project)
     except OSError as error:
         raise fault(f"cannot start a project in {project.root}: {error.strerror}") from None
-    lines = [f"made {project.root / 'inventory.toml'}"]
-    lines += [f"your key for secrets is {identity}: keep a copy of it in a safe place"] if identity else []
+    lines = [f"created {project.root / 'inventory.toml'}"]
+    lines += [f"created your key for secrets: {identity} (keep a copy in a safe place)"] if identity else []
     document = {"inventory": str(project.root / "inventory.toml"), "identity": str(identity) if identity else None}
     invocation.emit(document, "\n".join(lines))
 
 
 def _user() -> str:
-    """Who starts this project, as a name of a key."""
+    """Return the user's login name, in the form of a key's name."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", getpass.getuser())
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML: of printable text, the same as in JSON."""
+    """Return a basic string of TOML, which for printable text is written as in JSON."""
     return json.dumps(text, ensure_ascii=False)

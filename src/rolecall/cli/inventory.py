@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli.common import tell
+from rolecall.cli.output import write as print_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,19 +20,17 @@ if TYPE_CHECKING:
 
 @click.group()
 def inventory() -> None:
-    """Work on the inventory itself."""
+    """Read, change and convert the inventory."""
 
 
 @inventory.command()
-@click.option(
-    "--write", is_flag=True, help="Write it to inventory.schema.json, where `rolecall init` tells editors of it."
-)
+@click.option("--write", is_flag=True, help="Write it to inventory.schema.json, where editors look for it.")
 @click.pass_obj
 def schema(invocation: Invocation, *, write: bool) -> None:
-    """Print the JSON Schema of this project's inventory, by which editors complete and check it.
+    """Print the JSON Schema of the inventory.
 
-    It knows the services, roles and settings of the instances, and the names of machines and tags. Write it again
-    when a module or an instance has come.
+    Editors complete and check the inventory with it. It knows the services, roles and settings of the instances, and
+    the names of machines and tags. Write it again after you have added a module or an instance.
     """
     from rolecall import pipeline  # noqa: PLC0415 - imported when used
 
@@ -42,16 +41,17 @@ def schema(invocation: Invocation, *, write: bool) -> None:
     else:
         text, warnings = pipeline.schema(project)
         tell(warnings, as_json=False)
-        click.echo(text, nl=False)
+        print_result(text)
 
 
 @inventory.command()
 @click.argument("path")
 @click.pass_obj
 def get(invocation: Invocation, path: str) -> None:
-    """Print what the files together say at PATH, such as `machines.jon.tags`: a text as it is, all else as JSON.
+    """Print the value at PATH.
 
-    With --json also the inventory's digest, for --expect of `set` and `unset`.
+    PATH is a key path such as `machines.jon.tags`. A text is printed as it is, any other value as JSON. With --json,
+    the digest of the inventory is printed too; `set` and `unset` take it as --expect.
     """
     from rolecall.errors import undotted  # noqa: PLC0415 - imported when used, here and below
     from rolecall.inventory import edit  # noqa: PLC0415 - as above
@@ -62,22 +62,23 @@ def get(invocation: Invocation, path: str) -> None:
     invocation.emit({"path": list(keys), "value": value, "digest": digest}, text)
 
 
-_own = click.option("--own", is_flag=True, help="Write your own inventory file rather than inventory.json.")
-_expect = click.option("--expect", metavar="DIGEST", default="", help="Do it only while the inventory has this digest.")
+_own = click.option("--own", is_flag=True, help="Write your own inventory file instead of inventory.json.")
+_expect = click.option("--expect", metavar="DIGEST", default="", help="Fail unless the inventory has this digest.")
 
 
 @inventory.command("set")
 @click.argument("path")
 @click.argument("value")
-@click.option("--string", is_flag=True, help="VALUE is a text, also where it could be JSON.")
+@click.option("--string", is_flag=True, help="Take VALUE as a text even if it is valid JSON.")
 @_own
 @_expect
 @click.pass_obj
 def set_(invocation: Invocation, path: str, value: str, *, string: bool, own: bool, expect: str) -> None:
-    r"""Set what stands at PATH to VALUE, in inventory.json beside your own inventory.
+    r"""Set the value at PATH to VALUE.
 
-    VALUE is JSON, or else a text. Of a list, the position behind its last makes it longer. Nothing is written when
-    your own file says something there (unless with --own), or when the inventory would have new faults.
+    Writes inventory.json beside your own inventory, or, with --own, your own file. VALUE is JSON, or else a text. The
+    position after a list's last item appends to it. Nothing is written when the other file sets PATH, or when the
+    change would cause new faults.
 
     \b
     Examples:
@@ -96,7 +97,10 @@ def set_(invocation: Invocation, path: str, value: str, *, string: bool, own: bo
 @_expect
 @click.pass_obj
 def unset(invocation: Invocation, path: str, *, own: bool, expect: str) -> None:
-    """Take away what stands at PATH, from inventory.json or, with --own, from your own inventory."""
+    """Remove the value at PATH.
+
+    It is removed from inventory.json or, with --own, from your own inventory.
+    """
     from rolecall.inventory.changes import Unset  # noqa: PLC0415 - as above
 
     _edit(invocation, path, Unset, own=own, expect=expect)
@@ -120,21 +124,25 @@ def _edit(
     "notation",
     type=click.Choice(("toml", "yaml", "json", "nix", "python")),
     required=True,
-    help="The notation to write.",
+    help="Notation to write.",
 )
-@click.option("--output", type=click.Path(path_type=Path), default="-", help="A new file; left out, standard output.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default="-", help="New file to write (default: standard output)."
+)
 @click.pass_obj
 def convert(invocation: Invocation, notation: str, output: Path) -> None:
-    """Write your inventory file in another notation, with its comments.
+    """Convert your inventory file to another notation.
 
-    Your file stays as it is. When the new one is as you like it, put it in its place: a project has one of them.
+    Comments and order are kept. Your file stays as it is; a project has one such file, so replace it yourself.
+
+    Example: rolecall inventory convert --to yaml --output inventory.yaml
     """
     from rolecall.inventory.convert import convert as converted  # noqa: PLC0415 - imported when used
 
     text, warnings = converted(invocation.project, notation)
     if output == Path("-"):
         tell(warnings, as_json=False)
-        click.echo(text, nl=False)
+        invocation.emit({"text": text}, text)
         return
     from rolecall import files  # noqa: PLC0415 - imported when used
 

@@ -1,4 +1,4 @@
-"""``rolecall lab``: the inventory on throw-away machines of this computer."""
+"""``rolecall lab``: runs the inventory on throw-away machines on this computer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli import completion, output
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @click.group()
 def lab() -> None:
-    """Run the whole inventory on throw-away real machines, here."""
+    """Run the inventory on throw-away machines, locally."""
 
 
 @lab.command()
-@click.option("--disk", is_flag=True, help="Let machines write to the disk, not to memory.")
+@click.option("--disk", is_flag=True, help="Keep the machines' files on disk instead of in memory.")
 @click.pass_obj
 def up(invocation: Invocation, *, disk: bool) -> None:
-    """Boot each machine of the inventory that is not there yet."""
+    """Boot the machines that are not running yet."""
     from rolecall.lab import Lab  # noqa: PLC0415 - commands import what they use, so that the others start fast
     from rolecall.pipeline import machine_names  # noqa: PLC0415
 
@@ -34,13 +34,13 @@ def up(invocation: Invocation, *, disk: bool) -> None:
     took = made.up(progress=_progress)
     _progress("")
     text = _table({name: f"up after {seconds:.2f} s" for name, seconds in took.items()})
-    invocation.emit({"machines": took, "ssh_config": str(made.ssh_config)}, text or "all machines are there already")
+    invocation.emit({"machines": took, "ssh_config": str(made.ssh_config)}, text or "all machines are running already")
 
 
 @lab.command()
 @click.pass_obj
 def down(invocation: Invocation) -> None:
-    """End the lab and leave nothing of it."""
+    """Stop and remove all machines of the lab."""
     from rolecall.lab import Lab  # noqa: PLC0415
 
     Lab(invocation.project.lab, ()).down()
@@ -50,30 +50,34 @@ def down(invocation: Invocation) -> None:
 @lab.command()
 @click.pass_obj
 def status(invocation: Invocation) -> None:
-    """Say which machines run."""
+    """List the lab's machines, and whether they run."""
     from rolecall.lab import Lab  # noqa: PLC0415
 
     running = Lab(invocation.project.lab, ()).running()
-    text = _table({name: "runs" if runs else "is off" for name, runs in running.items()})
+    text = _table({name: "running" if runs else "off" for name, runs in running.items()})
     invocation.emit({"machines": running}, text or "the lab is down")
 
 
 @lab.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--all", "everywhere", is_flag=True, help="On all machines, one after the other.")
+@click.option("--all", "everywhere", is_flag=True, help="Run it on all machines, one after the other.")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[MACHINE] [--] COMMAND…")
 @click.pass_obj
 def run(invocation: Invocation, *, everywhere: bool, words: tuple[str, ...]) -> NoReturn:
-    """Run a command as root on MACHINE, or on --all.
+    """Run a command as root on MACHINE, or on all.
 
-    Ends with the command's exit status; with --all, with the first that is not 0.
+    Exits with the command's exit status; with --all, with the first one that is not 0.
+
+    Example: rolecall lab run jon -- systemctl --failed
     """
     here = _lab(invocation)
     machine, *command = ("", *words) if everywhere else words
     command = command[1:] if command[:1] == ["--"] else command
     if not command:
-        raise click.UsageError("a machine and a command, please: rolecall lab run MACHINE -- COMMAND…")
+        raise click.UsageError("missing machine or command: `rolecall lab run MACHINE -- COMMAND…`")
     if not everywhere:
-        sys.exit(subprocess.call(here.argv(machine, *command)))
+        with output.results():
+            status = subprocess.call(here.argv(machine, *command))
+        sys.exit(status)
     done = {name: here.run(name, *command, check=False) for name in here.machines}
     outputs = {name: (ended.stdout + ended.stderr).decode(errors="replace") for name, ended in done.items()}
     text = "\n".join(f"{name}: {line}" for name, output in outputs.items() for line in output.splitlines())
@@ -88,21 +92,22 @@ def run(invocation: Invocation, *, everywhere: bool, words: tuple[str, ...]) -> 
 def ssh(invocation: Invocation, machine: str) -> NoReturn:
     """Log in to MACHINE as root."""
     argv = _lab(invocation).argv(machine)
-    os.execvp(argv[0], argv)  # noqa: S606 - the terminal becomes ssh's
+    with output.results():
+        os.execvp(argv[0], argv)  # noqa: S606 - the terminal becomes ssh's
 
 
 def _lab(invocation: Invocation) -> Lab:
-    """The project's lab.
+    """Return the project's lab.
 
     Raises:
-        Faults: It is down.
+        Faults: When it is down.
     """
     from rolecall.errors import fault  # noqa: PLC0415
     from rolecall.lab import find  # noqa: PLC0415
 
     found = find(invocation.project.lab)
     if found is None:
-        raise fault("the lab is down", hint="boot it: rolecall lab up")
+        raise fault("the lab is down", hint="boot it: `rolecall lab up`")
     return found
 
 
@@ -112,7 +117,7 @@ def _table(rows: dict[str, str]) -> str:
 
 
 def _progress(line: str) -> None:
-    """Shows what is going on: on a terminal one line that changes, and "" clears it."""
+    """Show progress: on a terminal as one line that changes, which "" clears."""
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{line}", nl=False, err=True)
     elif line:

@@ -8,6 +8,7 @@ import click
 
 from rolecall.cli import completion
 from rolecall.cli.common import ask, tell
+from rolecall.errors import plural
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def machines() -> None:
-    """The machines of the inventory."""
+    """Manage the machines of the inventory."""
 
 
 @machines.command("list")
@@ -33,16 +34,16 @@ def list_(invocation: Invocation) -> None:
         rows.append((name, found.text if isinstance(found, Target) else "-", ", ".join(declared["tags"])))
     names, targets = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     text = "\n".join(f"{name:{names}}  {target:{targets}}  {tags}" for name, target, tags in rows)
-    invocation.emit(document, text or "there are no machines; declare one with `rolecall machines add NAME`")
+    invocation.emit(document, text or "no machines yet; declare one: `rolecall machines add NAME`")
 
 
 @machines.command()
 @click.argument("name")
-@click.option("--target-host", help="How it is reached: [user@]host[:port], or dir:PATH.")
-@click.option("--tag", "tags", multiple=True, help="A tag that it gets; may be given several times.")
+@click.option("--target-host", help="Its target: [user@]host[:port], or dir:PATH.")
+@click.option("--tag", "tags", multiple=True, help="Add this tag; may be repeated.")
 @click.pass_obj
 def add(invocation: Invocation, name: str, target_host: str | None, tags: tuple[str, ...]) -> None:
-    """Declare the machine NAME, in inventory.json beside your own inventory.
+    """Declare the machine NAME in inventory.json.
 
     Example: rolecall machines add jon --target-host root@jon.example.org --tag backup
     """
@@ -98,9 +99,9 @@ def remove(invocation: Invocation, name: str, *, own: bool) -> None:
 @click.argument("name", shell_complete=completion.machines)
 @click.pass_obj
 def forget(invocation: Invocation, name: str) -> None:
-    """Let go of the machine NAME, which is no longer declared: its pinned host keys go, and plans speak no more of it.
+    """Remove the pinned host keys of a removed machine.
 
-    What Rolecall installed there stays.
+    Plans then no longer warn about it. What Rolecall installed there stays.
     """
     from rolecall import pipeline  # noqa: PLC0415 - as above
 
@@ -110,18 +111,18 @@ def forget(invocation: Invocation, name: str) -> None:
 
 @machines.command()
 @click.argument("name", shell_complete=completion.machines)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
 def purge(invocation: Invocation, name: str, *, yes: bool) -> None:
-    """Remove from the machine NAME what Rolecall keeps there for a way back, and with it every secret.
+    """Delete Rolecall's own state from a machine.
 
-    First take its roles away and update. Users that were made there stay, locked, with their homes; what backups and
-    services left behind is not touched.
+    Removes the kept generations, originals and secrets, so that there is no way back. Remove the machine's roles and
+    update first. Users that Rolecall made stay, locked, with their homes; data of backups and services stays too.
     """
     from rolecall import pipeline  # noqa: PLC0415 - as above
 
     if not yes:
-        ask(invocation, f"remove the kept generations and secrets of {name}? There is no way back to any then")
+        ask(invocation, f"delete the kept generations and secrets of {name}? This cannot be undone")
     pipeline.purge_machine(invocation.project, invocation.lab, name)
     invocation.emit({"machine": name}, f"purged {name}")
 
@@ -131,29 +132,28 @@ def purge(invocation: Invocation, name: str, *, yes: bool) -> None:
 @click.argument("new")
 @click.pass_obj
 def rename(invocation: Invocation, old: str, new: str) -> None:
-    """Give the machine OLD the name NEW: in the inventory, its folder, its vars and its pinned keys.
+    """Rename a machine, wherever the project names it.
 
-    On the machine itself the next update does it. Peers then know it by the new name too; a service that keeps data
-    under machines' names, as borgbackup does, begins anew there.
+    Renames it in the inventory, and its folder, vars and pinned host keys. The next update renames it on the machine
+    and for its peers. A service that keeps data under a machine's name, such as borgbackup, starts afresh there.
     """
     from rolecall import pipeline  # noqa: PLC0415 - as above
 
     pipeline.rename_machine(invocation.project, old, new)
-    text = f"{old} is {new} now; the next update tells the machines"
+    text = f"renamed {old} to {new}; the next update tells the machines"
     invocation.emit({"machine": new, "formerly": old}, text)
 
 
 @machines.command()
 @click.argument("name", shell_complete=completion.machines)
-@click.option("--replace", is_flag=True, help="Put the keys in the place of others that are pinned now.")
-@click.option(
-    "-y", "--yes", is_flag=True, help="Do not ask. Other keys that are pinned stay, unless --replace is said."
-)
+@click.option("--replace", is_flag=True, help="Replace the keys that are pinned now.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask. Differing pinned keys are replaced only with --replace.")
 @click.pass_obj
 def pin(invocation: Invocation, name: str, yes: bool, replace: bool) -> None:  # noqa: FBT001 - click's flags
-    """Ask the machine NAME for its SSH host keys and pin them, after you have compared them.
+    """Pin the SSH host keys of a machine.
 
-    On the machine itself, `ssh-keygen -lf` with each /etc/ssh/ssh_host_*_key.pub prints what to compare with.
+    Shows the keys that the machine presents, and pins them once you have compared them. On the machine itself,
+    `ssh-keygen -lf` prints the fingerprint of each /etc/ssh/ssh_host_*_key.pub.
     """
     from rolecall import pipeline  # noqa: PLC0415 - as above
     from rolecall.deploy import pins  # noqa: PLC0415 - as above
@@ -163,22 +163,22 @@ def pin(invocation: Invocation, name: str, yes: bool, replace: bool) -> None:  #
     before = pins.pinned(project, name)
     document = {"machine": name, "keys": keys, "before": before}
     if before == keys:
-        invocation.emit(document, f"the {len(keys)} host keys of {name} are pinned already")
+        invocation.emit(document, f"{plural(len(keys), 'host key')} of {name} already pinned")
         return
     if before or not yes:
         _compare(name, keys, before)
     if not yes:
-        what = "and REPLACE the pinned ones" if before else "and are they the same"
-        click.confirm(f"did you compare these on {name} itself, {what}?", abort=True, err=True)
+        what = "replace the pinned ones" if before else "are they the same"
+        click.confirm(f"did you compare these keys on {name} itself: {what}?", abort=True, err=True)
     pins.pin(project, name, keys, replace=replace or bool(before and not yes))
-    invocation.emit(document, f"pinned {len(keys)} host keys of {name}")
+    invocation.emit(document, f"pinned {plural(len(keys), 'host key')} of {name}")
 
 
 def _compare(name: str, keys: list[str], before: list[str]) -> None:
-    """Shows a person what a machine says of itself, and what is pinned."""
+    """Show the keys that a machine presents beside those that are pinned."""
     from rolecall.deploy import pins  # noqa: PLC0415 - as above
 
     if before:
-        click.secho(f"WARNING: {name} shows other host keys than are pinned. {pins.OTHERS}", fg="red", err=True)
+        click.secho(f"WARNING: {name} presents other host keys than the pinned ones. {pins.OTHERS}", fg="red", err=True)
         click.echo("\n".join(["pinned:", *(f"  {pins.fingerprint(key)}" for key in before)]), err=True)
-    click.echo("\n".join(["shown now:", *(f"  {pins.fingerprint(key)}" for key in keys)]), err=True)
+    click.echo("\n".join(["presented:", *(f"  {pins.fingerprint(key)}" for key in keys)]), err=True)

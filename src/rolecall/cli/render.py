@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.errors import plural
 from rolecall.model.vars import step_of, used
 
 if TYPE_CHECKING:
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
     from rolecall.model.plan import Change, MachinePlan, Plan, Report
 
-# action: sign, colour, word for what is not obvious from the sign
+# By action: sign, colour, and a word for what the sign does not say.
 SIGNS = {
     "create": ("+", "green", ""),
     "change": ("~", "yellow", ""),
     "repair": ("~", "yellow", "drifted: "),
-    "adopt": ("=", "cyan", "already so"),
+    "adopt": ("=", "cyan", "already as declared"),
     "overwrite": ("!", "red", "overwrites: "),
     "remove": ("-", "red", ""),
 }
@@ -27,21 +28,21 @@ SUMMARY = {"unchanged": None, "updated": "green", "restored": "yellow", "untouch
 
 
 # By the steps of a rotation that are done afterwards.
-MOVES = ("", "; a new value is accepted beside it", "; the old value is accepted still")
+MOVES = ("", "; a new value is accepted beside it", "; the old value is still accepted")
 
 
 def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
-    """A plan. Machines with the same changes are shown together.
+    """Return a plan as text. Machines with the same changes are shown together.
 
     Args:
         plan: The plan.
-        reasons: By ``INSTANCE.ROLE``: where in the inventory that stands.
+        reasons: By ``INSTANCE.ROLE``: its place in the inventory.
     """
     lines: list[str] = []
     for key, files in plan.makes.items():
         now = used(files)
         kinds = ", ".join(f"{name} (secret)" if file.secret else name for name, file in sorted(now.items()))
-        lines.append(f"make {key}: {kinds}{MOVES[step_of(files)]}")
+        lines.append(f"generate {key}: {kinds}{MOVES[step_of(files)]}")
     if plan.makes:
         lines.append("")
     by_content = sorted(plan.changing, key=lambda machine: (machine.wave, str(_content(machine)), machine.machine))
@@ -53,18 +54,18 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
         if machine.same and machine.recovered:
             lines += [f"{machine.machine}: an interrupted switch was {machine.recovered}", ""]
     if plan.failing and len(plan.failing) < len(plan.machines):
-        lines += ["to go on without them for now, name the others: `rolecall update MACHINE …`", ""]
+        lines += ["to update only the others, name them: `rolecall update MACHINE …`", ""]
     same = [machine.machine for machine in plan.machines if machine.same]
     if same and not plan.empty:
         lines.append(f"nothing changes on {_names(same)}")
     instances = ", ".join(f"{name}: {module}" for name, module in plan.modules.items())
     if plan.empty:
-        lines.append(f"nothing changes ({len(plan.machines)} machines)")
+        lines.append(f"nothing changes ({plural(len(plan.machines), 'machine')})")
     else:
         count = sum(len(machine.changes) for machine in plan.changing)
         lines.append(
-            f"{count} changes on {len(plan.changing)} of {len(plan.machines)} machines, "
-            f"{len(plan.makes)} vars to make; services: {instances}"
+            f"{plural(count, 'change')} on {len(plan.changing)} of {plural(len(plan.machines), 'machine')}, "
+            f"{plural(len(plan.makes), 'var')} to generate; services: {instances}"
         )
     return "\n".join(lines)
 
@@ -78,17 +79,17 @@ def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]
     head = _names([machine.machine for machine in machines])
     recovered = f", an interrupted switch was {first.recovered}" if first.recovered else ""
     target = ", ".join(sorted({machine.target for machine in machines})[:3])
-    formerly = f", installed as {first.formerly} until now" if first.formerly else ""
+    formerly = f", until now installed as {first.formerly}" if first.formerly else ""
     lines = [click.style(head, bold=True) + f" ({target}{recovered}{formerly})"]
     width = max(len(change.key.replace(":", " ", 1)) for change in first.changes) if first.changes else 0
     lines += [_change(change, min(width, 70)) for change in first.changes]
     lines += [f"  {unit.verb} {unit.name}" for unit in first.units]
     if not first.changes and not first.units:
-        lines.append("  = all is there already; only how it is declared has changed")
+        lines.append("  = no change on the machine; only its declaration changed")
     origins = sorted({origin for change in first.changes for origin in change.origins})
     lines += [f"  because of {origin} at {reasons[origin]}" for origin in origins if origin in reasons]
     if any(change.action == "remove" for change in first.changes):
-        lines.append("  because nothing in the inventory asks for it any more")
+        lines.append("  because nothing in the inventory declares it any more")
     return lines
 
 
@@ -104,11 +105,11 @@ def _change(change: Change, width: int) -> str:
 
 def _names(names: list[str]) -> str:
     shown = ", ".join(names[:5])
-    return f"{len(names)} machines ({shown}, …)" if len(names) > 5 else shown  # noqa: PLR2004 - a line's worth
+    return f"{plural(len(names), 'machine')} ({shown}, …)" if len(names) > 5 else shown  # noqa: PLR2004 - a line's worth
 
 
 def report_text(report: Report) -> str:
-    """What became of a run."""
+    """Return the report of a run as text."""
     lines = []
     for outcome in report.outcomes:
         if outcome.result == "unchanged":
@@ -120,10 +121,11 @@ def report_text(report: Report) -> str:
             lines += [f"    {line}" for line in outcome.detail.splitlines()]
     updated = sum(outcome.result == "updated" for outcome in report.outcomes)
     if report.done:
-        word = f"{updated} machines updated" if updated else "nothing changed"
+        word = f"{plural(updated, 'machine')} updated" if updated else "nothing changed"
     elif any(outcome.result == "unknown" for outcome in report.outcomes):
-        word = "failed; a machine is in doubt: the next run recovers it"
+        unknown = ", ".join(outcome.machine for outcome in report.outcomes if outcome.result == "unknown")
+        word = f"failed; the state of {unknown} is unknown: run `rolecall update` again to recover"
     else:
         word = "failed; every machine is as it was before"
-    lines.append(f"{word} ({report.seconds:.1f} s, {report.execs} execs)")
+    lines.append(f"{word} ({report.seconds:.1f} s, {plural(report.execs, 'exec')})")
     return "\n".join(lines)

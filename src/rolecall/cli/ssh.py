@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli import completion, output
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:
-    """Log in to MACHINE with its pinned key, or run COMMAND there as root, by a shell as ssh does.
+    """Log in to MACHINE, or run COMMAND there.
+
+    The machine must present its pinned host key. COMMAND runs as root, in a shell as with ssh.
 
     Example: rolecall ssh jon systemctl --failed
     """
@@ -27,7 +29,8 @@ def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:
 
     target = pipeline.target(invocation.project, machine, invocation.lab)
     if target.root is not None:
-        raise fault(f"{machine} is the directory {target.root}: nobody can log in there")
+        raise fault(f"cannot log in to {machine}: its target is the directory {target.root}")
     shell = ["sh", "-c", " ".join(command)]  # as ssh(1) itself: the words are joined and a shell reads them
     argv = target.command(shell if command else [])
-    os.execvp(argv[0], argv)  # noqa: S606 - no shell is what is wanted
+    with output.results():
+        os.execvp(argv[0], argv)  # noqa: S606 - no shell is what is wanted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli import completion, output
 from rolecall.cli.common import ask, tell
 from rolecall.errors import fault
 from rolecall_agent.resources import BY_NAME
@@ -25,13 +25,14 @@ CHANGES = 2  # exit status of `plan --exit-code` when an update would do somethi
 
 @click.command()
 @click.argument("machines", nargs=-1, shell_complete=completion.machines)
-@click.option("--exit-code", is_flag=True, help="Exit with 2 when something would change.")
-@click.option("--discard", is_flag=True, help="First drop the keys that were made for earlier plans.")
+@click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
+@click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
 @click.pass_obj
 def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, discard: bool) -> None:  # noqa: FBT001 - click's flags
-    """Show what an update would change, on which machine, and why; change nothing there.
+    """Show what an update would change, and why.
 
-    Keys that do not exist yet are made and set aside; `rolecall update` takes exactly those.
+    Nothing changes on the machines. Missing vars are generated and set aside; `rolecall update` uses exactly those.
+    MACHINES are those to plan for; all by default.
     """
     from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
     from rolecall.cli.render import plan_text  # noqa: PLC0415 - as above
@@ -54,9 +55,9 @@ def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, dis
 
 @click.command()
 @click.argument("machines", nargs=-1, shell_complete=completion.machines)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("-v", "--verbose", is_flag=True, help="Tell of every resource, not of every step alone.")
-@click.option("--expect", metavar="DIGEST", help="Go on only if the plan is this one (from `plan --json`).")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
+@click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
 @click.pass_obj
 def update(
     invocation: Invocation,
@@ -65,9 +66,12 @@ def update(
     verbose: bool,  # noqa: FBT001 - as above
     expect: str | None,
 ) -> None:
-    """Bring the machines to what the inventory says: all of them, or none.
+    """Update all machines, or none.
 
+    Shows the plan, asks, and does exactly what it shows. When one machine fails, all go back to what they were.
     MACHINES are those to update; all by default.
+
+    Example: rolecall update --yes
     """
     from rolecall.cli.render import report_text  # noqa: PLC0415 - as above
 
@@ -85,7 +89,7 @@ def bring(
     verbose: bool = False,
     expect: str | None = None,
 ) -> Report:
-    """One update: shows the plan, asks, and does it; see `update`."""
+    """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline  # noqa: PLC0415 - as above
     from rolecall.cli.render import plan_text  # noqa: PLC0415 - as above
 
@@ -94,16 +98,16 @@ def bring(
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
-            click.echo(plan_text(found, planned.reasons()))
+            output.write(plan_text(found, planned.reasons()) + "\n")
         if expect and found.digest != expect:
-            raise fault("the plan is not the one that you expect", hint="look at `rolecall plan` again")
+            raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
             ask(invocation, "update these machines?")
         return planned.apply()
 
 
 def _progress(*, quiet: bool, verbose: bool) -> Callable[[str, str], None]:
-    """One plain line per machine and step, with the seconds since the start; several threads may speak."""
+    """Return a function that prints a line per machine and step, with the seconds since the start; safe in threads."""
     lock, began = threading.Lock(), time.monotonic()
 
     def show(machine: str, text: str) -> None:

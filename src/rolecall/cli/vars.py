@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli import completion, output
 from rolecall.cli.common import ask, tell
 from rolecall.errors import Fault, fault, nearest
 
@@ -72,7 +72,7 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
         raise fault(f"no var {key!r}", hint=nearest(key, named, what="vars"))
     var, name = named[key]
     file = found[var][name]
-    if file.secret and not (yes or sys.stdout.isatty()):
+    if file.secret and not (yes or output.is_terminal()):
         raise fault(
             f"{key} is secret, and what you are printing to is no terminal", hint="say `--yes` to print it all the same"
         )
@@ -81,7 +81,7 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
         text = value.decode(errors="surrogateescape")
         invocation.emit({"value": text, "secret": file.secret, "version": file.version}, "")
     else:
-        click.echo(value, nl=False)  # these very bytes, and no newline more
+        output.write(value)  # these very bytes, and no newline more
 
 
 @vars_.command()
@@ -202,7 +202,7 @@ def rotate(
         made = pipeline.rotate(invocation.project, invocation.lab, left, force=force, at_once=at_once)
         told["vars"] += [{"var": str(each.key), "step": each.step} for each in made]
         if not invocation.json:
-            click.echo("".join(f"{each}\n" for each in made), nl=False)
+            output.write("".join(f"{each}\n" for each in made))
         good = not updates or _update(invocation, told, yes=yes)
         left = tuple(str(each.key) for each in made if updates and 0 < each.step < pipeline.STEPS)
     if invocation.json:
@@ -219,7 +219,7 @@ def _update(invocation: Invocation, told: dict[str, list[object]], *, yes: bool)
     report = bring(invocation, yes=yes)
     told["updates"].append(report.as_json())
     if not invocation.json:
-        click.echo(report_text(report))
+        output.write(report_text(report) + "\n")
     return report.done
 
 

@@ -1,1 +1,1 @@
-"""Reaching machines: transports, the conversation with one agent, and a switch over many machines."""
+"""Stage 6: targets, the session with one machine's agent, and a run over many machines."""

@@ -1,4 +1,4 @@
-"""A machine's backups: what backup services offer, run on the machine. What fails does not hide the rest."""
+"""A machine's backups: runs what backup services offer on the machine. One failure does not hide the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Offers = Sequence[Exported[Backups]]
 
-# A shell's start files may print (~/.bashrc, which bash reads also for sshd): what counts comes after this line.
+# A shell's start files may print (bash reads ~/.bashrc for sshd too): the answer follows this line.
 _BEGIN = "-- rolecall: the answer --"
 _ANSWER = ["sh", "-c", f'echo; echo "{_BEGIN}"; exec "$@"', "sh"]
 
@@ -30,8 +30,8 @@ class Archive:
     Attributes:
         instance: The instance that made it.
         target: Where it is kept.
-        name: Its name there; "" where there was nothing to back up.
-        time: When it was made, as its service says it.
+        name: Its name there; "" when there was nothing to back up.
+        time: When it was made, as its service reports it.
     """
 
     instance: str
@@ -41,20 +41,20 @@ class Archive:
 
 
 def choose(offers: Offers, machine: str, instance: str | None, target: str | None) -> Offers:
-    """The offers of one instance, to one target, or all.
+    """Return the offers of one instance, to one target, or all.
 
     Raises:
-        Faults: When there is none.
+        Faults: When none is left.
     """
     chosen = [offer for offer in offers if instance in {None, offer.instance} and target in {None, offer.value.target}]
     if not chosen:
         ways = ", ".join(f"--instance {offer.instance} --target {offer.value.target}" for offer in offers)
-        raise fault(f"nothing backs {machine} up that way", hint=f"ways there are: {ways}")
+        raise fault(f"no backup of {machine} matches", hint=f"choose one of: {ways}")
     return chosen
 
 
 def create(machine: Target, offers: Offers) -> tuple[list[Archive], list[Fault]]:
-    """Backs the machine up by every offer: the archives that were made, and what failed."""
+    """Back the machine up with every offer; return the archives that were made, and what failed."""
     made, faults = [], []
     for offer in offers:
         status, answer = _run(machine, offer.value.create)
@@ -67,13 +67,13 @@ def create(machine: Target, offers: Offers) -> tuple[list[Archive], list[Fault]]
 
 
 def archives(machine: Target, offers: Offers) -> tuple[list[Archive], list[Fault]]:
-    """The machine's archives by every offer, oldest first, and which could not be listed."""
+    """Return the machine's archives of every offer, oldest first, and which could not be listed."""
     found, faults = [], []
     for offer in offers:
         status, answer = _run(machine, offer.value.listing)
         try:
             if status:
-                raise ValueError(status)  # noqa: TRY301 - as an answer that is none
+                raise ValueError(status)  # noqa: TRY301 - handled as an invalid answer is
             listed = json.loads(answer.rstrip().rpartition("\n")[2])
             found += [Archive(offer.instance, offer.value.target, str(one["name"]), str(one["time"])) for one in listed]
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -82,23 +82,23 @@ def archives(machine: Target, offers: Offers) -> tuple[list[Archive], list[Fault
 
 
 def newest(machine: Target, found: Sequence[Archive], name: str | None) -> Archive:
-    """The archive of this name, or the newest of all.
+    """Return the archive of this name, or the newest of all.
 
     Raises:
-        Faults: When there is none.
+        Faults: When none is left.
     """
     chosen = [archive for archive in found if name in {None, archive.name}]
     if not chosen:
-        hint = f"see `rolecall backups list {machine.machine}`"
+        hint = f"list them: `rolecall backups list {machine.machine}`"
         raise fault(f"{machine.machine} has no backup {name or ''}".rstrip(), hint=hint)
     return max(chosen, key=lambda archive: archive.time)
 
 
 def restore(machine: Target, offers: Offers, archive: Archive, paths: Sequence[str]) -> str:
-    """Writes an archive's files, or some of them, back to the machine; what the service said of it.
+    """Restore an archive's files, or some of them, to the machine; return what the service printed.
 
     Raises:
-        Faults: When that fails.
+        Faults: When the restore fails.
     """
     offer = choose(offers, machine.machine, archive.instance, archive.target)[0]
     status, answer = _run(machine, [*offer.value.restore, archive.name, *paths])
@@ -108,22 +108,22 @@ def restore(machine: Target, offers: Offers, archive: Archive, paths: Sequence[s
 
 
 def _run(machine: Target, argv: Sequence[str]) -> tuple[int, str]:
-    """Runs a command on the machine: its status and answer. What it says of its work goes straight to the person.
+    """Run a command on the machine, and return its status and answer. Its standard error goes to the terminal.
 
     Raises:
-        Faults: When no command runs there.
+        Faults: When the target is a directory.
     """
     if machine.root is not None:
-        raise fault(f"{machine.machine} is the directory {machine.root}: no command runs there")
+        raise fault(f"cannot run a command on {machine.machine}: its target is the directory {machine.root}")
     command = machine.command([*_ANSWER, *argv])
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     return done.returncode, done.stdout.decode(errors="replace").partition(f"{_BEGIN}\n")[2]
 
 
 def _failed(machine: Target, offer: Exported[Backups], what: str, status: int) -> Fault:
-    hint = "its own messages stand above"
+    hint = "see its own messages above"
     if status == 255:  # noqa: PLR2004 - ssh(1): an error of the connection
-        hint = f"is {machine.machine} reached at all? try `rolecall ssh {machine.machine} true`"
+        hint = f"check that {machine.machine} can be reached: `rolecall ssh {machine.machine} true`"
     elif not status:
-        hint = "what it answered is no list of archives"
+        hint = "its answer is not a list of archives"
     return Fault(f"{what.format(machine.machine, offer.value.target)} ({offer.instance})", hint=hint)

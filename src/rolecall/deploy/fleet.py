@@ -1,7 +1,7 @@
-"""One switch over many machines: look at all, stage on all, switch in waves, confirm, check, commit all; or all back.
+"""One run over many machines: look, stage, switch in waves, confirm, check, then commit on all or undo on all.
 
-A machine costs one exec to look at, held open until the run is over; a switched one costs a second, short exec over a
-connection of its own, which shows that it can still be reached.
+Each machine costs one exec, held open until the run is over. A machine that switches costs a second, short exec over a
+connection of its own, which proves that it can still be reached.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 
     Reveal = Callable[[Sequence[Secret]], Mapping[str, bytes]]
 
-WIDTH = 64  # machines talked to at once
-DESCRIPTORS = 4  # that a machine holds while it is connected, with one to spare
+WIDTH = 64  # machines at once
+DESCRIPTORS = 4  # file descriptors per connected machine, with one to spare
 RESERVE = 200  # descriptors for everything else
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What one machine shall become.
+class MachineUpdate:
+    """What one machine is to become.
 
     Attributes:
         target: How it is reached.
         wave: Place in the order of switching.
         configuration: What it must have.
-        origins: Who asks for each resource, by its key.
-        formerly: Other names under which it may be installed still.
+        origins: The ``INSTANCE.ROLE`` that declare each resource, by its key.
+        formerly: Names under which it may still be installed.
     """
 
     target: Target
@@ -62,15 +62,15 @@ class _Machine:
     """One machine during a run.
 
     Attributes:
-        wanted: What it shall become.
+        wanted: What it is to become.
         plan: What would change.
-        session: Its conversation, while there is one.
-        state: What it is now: ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
+        session: Its session, while it is connected.
+        state: One of ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
             ``staged``; ``provisional``; ``updated``; ``restored``; ``unknown``.
-        problems: What went wrong, each with lines that help.
+        problems: What went wrong, each with its details.
     """
 
-    wanted: Wanted
+    wanted: MachineUpdate
     plan: MachinePlan
     session: Session | None = None
     state: str = "unseen"
@@ -82,29 +82,29 @@ class _Machine:
         return self.wanted.target.machine
 
     @property
-    def talk(self) -> Session:
-        """Its conversation.
+    def live_session(self) -> Session:
+        """Return its session.
 
         Raises:
-            AgentFailedError: When there is none.
+            AgentFailedError: When it is not connected.
         """
         if self.session is None:
-            raise AgentFailedError("it is not connected")
+            raise AgentFailedError("not connected")
         return self.session
 
 
 class Fleet:
-    """Conversations with all machines of a run. Leaving the `with` block ends them.
+    """The sessions with all machines of a run. Leaving the `with` block ends them.
 
     Args:
         wanted: The machines.
-        progress: Told what happens on which machine, from several threads.
+        progress: Called with a machine and what happens on it, from several threads.
 
     Raises:
-        Faults: When there are more machines than this process may have connections.
+        Faults: When this process may not open enough files for that many machines.
     """
 
-    def __init__(self, wanted: Iterable[Wanted], progress: Callable[[str, str], None]) -> None:
+    def __init__(self, wanted: Iterable[MachineUpdate], progress: Callable[[str, str], None]) -> None:
         self._machines = [
             _Machine(want, MachinePlan(want.target.machine, want.target.text, want.wave, want.configuration.digest))
             for want in wanted
@@ -126,11 +126,11 @@ class Fleet:
         self._pool.shutdown()
 
     def look(self) -> tuple[MachinePlan, ...]:
-        """What would change on each machine, sorted by wave, then name. Those that change stay connected."""
+        """Return what would change on each machine, sorted by wave, then name. Those that change stay connected."""
         with self._timed():
             for start in range(0, len(self._machines), WIDTH):
                 batch = self._machines[start : start + WIDTH]
-                with _deaf_children():
+                with _children_ignore_ctrl_c():
                     for machine in batch:
                         self._connect(machine)
                 self._each(self._look, batch)
@@ -139,10 +139,10 @@ class Fleet:
         return tuple(sorted((machine.plan for machine in self._machines), key=lambda plan: (plan.wave, plan.machine)))
 
     def apply(self, meta: protocol.Meta, reveal: Reveal) -> Report:
-        """Does what `look` showed, on all machines or on none. Ctrl-C brings all back; a second one gives up waiting.
+        """Apply what `look` showed, on all machines or on none. Ctrl-C undoes all; a second one stops waiting.
 
         Args:
-            meta: Who does this.
+            meta: Who runs it.
             reveal: Gives secret values by version.
         """
         changing = [machine for machine in self._machines if machine.plan.comparison]
@@ -151,7 +151,7 @@ class Fleet:
             good = (
                 self._step(lambda machine: self._stage(machine, meta, reveal), changing)
                 and all(self._step(lambda machine: self._switch(machine, meta), list(wave)) for _, wave in waves)
-                # Whoever is to commit must be there and provisional still, checks or no checks.
+                # Each machine that is to commit must still be connected and provisional, with or without checks.
                 and self._step(self._check, changing)
             )
             if good:
@@ -162,7 +162,7 @@ class Fleet:
         return self.report()
 
     def report(self) -> Report:
-        """What has become of every machine so far."""
+        """Return the result for each machine so far."""
         failed = any(machine.problems for machine in self._machines)
         outcomes = []
         for machine in sorted(self._machines, key=lambda machine: machine.name):
@@ -180,7 +180,7 @@ class Fleet:
         try:
             machine.session = self._exec(machine)
         except OSError as error:
-            self._fail(machine, f"it cannot be reached: {error}")
+            self._fail(machine, f"unreachable: {error}")
 
     def _exec(self, machine: _Machine) -> Session:
         self._execs.append(machine.name)
@@ -208,21 +208,23 @@ class Fleet:
             self._hang_up(machine)
 
     def _fail(self, machine: _Machine, message: str, detail: str = "") -> None:
-        """Nothing can be said of a machine."""
+        """Record that a machine could not be compared."""
         machine.problems.append((message, detail))
         machine.plan = replace(machine.plan, failure=message)
 
     def _stage(self, machine: _Machine, meta: protocol.Meta, reveal: Reveal) -> None:
         self._progress(machine.name, "stage")
-        machine.talk.stage(machine.plan.comparison, meta, machine.wanted.configuration, reveal)
+        machine.live_session.stage(machine.plan.comparison, meta, machine.wanted.configuration, reveal)
         machine.state = "staged"
 
     def _switch(self, machine: _Machine, meta: protocol.Meta) -> None:
         nonce = secrets.token_hex(16)
         over_network = machine.wanted.target.root is None
-        machine.state = "unknown"  # until it says
+        machine.state = "unknown"  # until it answers
         try:
-            machine.talk.switch(nonce, confirm=over_network, progress=lambda text: self._progress(machine.name, text))
+            machine.live_session.switch(
+                nonce, confirm=over_network, progress=lambda text: self._progress(machine.name, text)
+            )
         except AgentFailedError as error:
             machine.state = "restored" if error.restored else "unknown"
             raise
@@ -232,31 +234,31 @@ class Fleet:
                 with self._exec(machine) as second:
                     second.confirm(meta["run"], nonce)
             except AgentFailedError as error:
-                message = f"it could not be reached again after its switch: {error}"
+                message = f"unreachable after its switch: {error}"
                 raise AgentFailedError(message, error.detail) from None
 
     def _check(self, machine: _Machine) -> None:
         if any(check.peers for check in machine.wanted.configuration.checks):
             self._progress(machine.name, "check with peers")
-        failed = [result for result in machine.talk.check(peers=True) if not result["ok"]]
+        failed = [result for result in machine.live_session.check(peers=True) if not result["ok"]]
         machine.problems += [(f"the check {result['name']!r} failed", result["output"]) for result in failed]
 
     def _commit(self, machine: _Machine) -> None:
-        machine.state = "unknown"  # until it says
-        committed = machine.talk.commit()
+        machine.state = "unknown"  # until it answers
+        committed = machine.live_session.commit()
         machine.state, machine.generation = "updated", committed["number"]
         machine.problems += [(note, "") for note in committed["notes"]]
         self._progress(machine.name, f"generation {committed['number']} committed")
 
     def _undo(self, machine: _Machine) -> None:
         self._progress(machine.name, "undo")
-        machine.state = "unknown"  # until it says
-        machine.talk.undo(lambda text: self._progress(machine.name, text))
+        machine.state = "unknown"  # until it answers
+        machine.live_session.undo(lambda text: self._progress(machine.name, text))
         machine.state = "restored"
 
     def _ask(self, machine: _Machine) -> None:
-        """Asks over a new connection what became of a machine; its agent recovers it when it has to."""
-        self._progress(machine.name, "ask what became of it")
+        """Ask a machine for its state over a new connection; its agent recovers it if needed."""
+        self._progress(machine.name, "ask for its state")
         self._hang_up(machine)
         with self._exec(machine) as session:
             current = session.open(machine.plan.digest, machine.wanted.formerly)["current"]
@@ -271,7 +273,7 @@ class Fleet:
             machine.session = None
 
     def _step(self, step: Callable[[_Machine], None], machines: Sequence[_Machine]) -> bool:
-        """Does one step on machines; whether all is well. Whatever goes wrong on one is told of that one."""
+        """Run one step on machines, record what fails on each, and return whether nothing has failed."""
 
         def attempt(machine: _Machine) -> None:
             try:
@@ -280,14 +282,14 @@ class Fleet:
                 machine.problems.append((str(error), error.detail))
             except Faults as error:
                 machine.problems.append(("; ".join(fault.message for fault in error.faults), str(error)))
-            except Exception as error:  # noqa: BLE001 - the others must still be brought to an end
+            except Exception as error:  # noqa: BLE001 - the other machines must still be finished
                 machine.problems.append((f"{type(error).__name__}: {error}", ""))
 
         self._each(attempt, machines)
         return not self._interrupted and not any(machine.problems for machine in machines)
 
     def _each(self, function: Callable[[_Machine], None], machines: Iterable[_Machine]) -> None:
-        """Calls a function for each machine, side by side."""
+        """Call a function for each machine, in parallel."""
         calls = [self._pool.submit(function, machine) for machine in machines]
         wait(calls)
         for call in calls:
@@ -295,10 +297,10 @@ class Fleet:
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
-        """Counts the seconds; a person's thinking in between does not count. Ctrl-C is heard, and remembered."""
+        """Add up the seconds of a run, without the time spent waiting for confirmation, and handle Ctrl-C."""
         began = time.monotonic()
-        main = threading.current_thread() is threading.main_thread()  # only there can it be
-        # By a handler: an exception that is raised anywhere may be lost, as in a callback.
+        main = threading.current_thread() is threading.main_thread()  # signals can be handled only there
+        # By a handler: an exception raised at any point may be lost, as in a callback.
         before = signal.signal(signal.SIGINT, self._interrupt) if main else None
         try:
             yield
@@ -308,11 +310,11 @@ class Fleet:
             self._seconds += time.monotonic() - began
 
     def _interrupt(self, *_: object) -> None:
-        """The first Ctrl-C lets what has begun end; a second one leaves at once."""
+        """Finish what was started on the first Ctrl-C; stop at once on the second."""
         if self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
-        self._progress("interrupted", "what has begun is brought to an end; once more to leave at once")
+        self._progress("interrupted", "finishing what was started; press Ctrl-C again to stop now")
 
 
 def _compared(
@@ -330,7 +332,7 @@ def _compared(
 
 
 def _allow_descriptors(needed: int) -> None:
-    """Raises this process's own limit as far as it may (getrlimit(2)).
+    """Raise this process's limit of open files as far as it may (getrlimit(2)).
 
     Raises:
         Faults: When that is not enough.
@@ -339,14 +341,14 @@ def _allow_descriptors(needed: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:
             hint = f"raise the limit (`ulimit -n {needed}`), or name fewer machines"
-            raise fault(f"so many machines need {needed} open files, and {hard} are allowed", hint=hint)
+            raise fault(f"{needed} open files are needed for that many machines, but the limit is {hard}", hint=hint)
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 @contextlib.contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Programs started here do not hear Ctrl-C: it is ours to say what becomes of a switch. ssh(1) keeps to that."""
-    if threading.current_thread() is not threading.main_thread():  # only there can it be set
+def _children_ignore_ctrl_c() -> Iterator[None]:
+    """Start programs that ignore Ctrl-C, so that this process alone decides how a switch ends; ssh(1) respects that."""
+    if threading.current_thread() is not threading.main_thread():  # it can be set only there
         yield
         return
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""A conversation with the agent of one machine. The messages are those of `rolecall_agent.protocol`."""
+"""A session with the agent of one machine. Its messages are those of `rolecall_agent.protocol`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from rolecall.deploy.target import Target
     from rolecall_agent.configuration import Configuration
 
-PATIENCE = 300  # seconds for an agent to undo what was provisional when its conversation is ended
+PATIENCE = 300  # seconds for an agent to undo a provisional switch when its session ends
 
 
 class AgentFailedError(Exception):
-    """The machine could not do what was asked.
+    """A machine could not do what was requested.
 
     Attributes:
         detail: Lines that help to find the cause, or "".
-        restored: Whether the machine is as it was before; None when it cannot be known.
+        restored: Whether the machine is as it was before; None when that is unknown.
     """
 
     def __init__(self, message: str, detail: str = "", *, restored: bool | None = None) -> None:
@@ -37,10 +37,10 @@ class AgentFailedError(Exception):
 
 
 class Session:
-    """One exec on one machine. Leaving the `with` block ends it; a provisional switch is then undone by the agent.
+    """One exec on one machine. Leaving the `with` block ends it, and the agent then undoes a provisional switch.
 
     Raises:
-        OSError: When the program that reaches the machine cannot be started.
+        OSError: When ssh(1) or the local agent cannot be started.
     """
 
     def __init__(self, target: Target) -> None:
@@ -64,20 +64,20 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Ends the conversation and waits for the agent to end."""
+        """End the session, and wait for the agent to end."""
         self._end(PATIENCE)
-        self._over = self._over or AgentFailedError("the conversation has ended")
+        self._over = self._over or AgentFailedError("the session has ended")
         self._errors.close()
 
     def open(self, expect: str | None, formerly: Sequence[str] = ()) -> protocol.State:
-        """Begins; the machine's state, after the recovery of a switch that had been interrupted.
+        """Open the session and return the machine's state, after an interrupted switch was recovered.
 
         Args:
             expect: Digest of the configuration that it should have.
             formerly: Other names under which it may be installed still.
 
         Raises:
-            AgentFailedError: When it cannot be reached, or another run holds it.
+            AgentFailedError: When the machine cannot be reached, or another run has locked it.
         """
         digest, _ = archive.build()
         message = protocol.Open(
@@ -100,7 +100,7 @@ class Session:
         self._begin(protocol.Confirm(type="confirm", agent=digest, run=run, nonce=nonce), "confirmed")
 
     def compare(self, configuration: Configuration) -> protocol.Comparison:
-        """What the configuration would change."""
+        """Return what the configuration would change."""
         self._send(protocol.Compare(type="compare", configuration=configuration.as_json()))
         return cast("protocol.Comparison", self._receive("comparison"))
 
@@ -111,23 +111,23 @@ class Session:
         configuration: Configuration,
         reveal: Callable[[Sequence[Secret]], Mapping[str, bytes]],
     ) -> None:
-        """Brings everything the switch needs to the machine, and changes nothing yet.
+        """Send everything that the switch needs to the machine, without changing anything yet.
 
         Args:
             comparison: Digest of the comparison that was shown.
             meta: Who does this.
-            configuration: What was compared. A machine gets the blobs and secrets that stand in it, and no others.
+            configuration: What was compared. A machine gets the blobs and secrets in it, and no others.
             reveal: Gives the values of secrets by version.
 
         Raises:
-            AgentFailedError: Also when the machine is no longer as it was compared.
+            AgentFailedError: Also when the machine has changed since the comparison.
         """
         self._send(protocol.Stage(type="stage", comparison=comparison, meta=meta))
         need = self._receive("need")
         blobs = {blob.sha256: blob.data for blob in configuration.blobs}
         secrets = [Secret(*entry) for entry in need["secrets"]]
         if not (set(need["blobs"]) <= blobs.keys() and set(secrets) <= set(configuration.secrets)):
-            raise AgentFailedError("it asks for what is not in its configuration", restored=True)
+            raise AgentFailedError("it requests data that is not in its configuration", restored=True)
         for digest in need["blobs"]:
             self._send(protocol.BlobFrame(type="blob", sha256=digest), blobs[digest] or b"")
         values = reveal(secrets) if secrets else {}
@@ -138,31 +138,31 @@ class Session:
         self._receive("staged")
 
     def switch(self, nonce: str, *, confirm: bool, progress: Callable[[str], None]) -> None:
-        """Switches; the machine is provisional afterwards.
+        """Switch the machine, which is provisional afterwards.
 
         Raises:
-            AgentFailedError: When it went back by itself, or could not.
+            AgentFailedError: When the switch failed; `restored` says whether it was undone.
         """
         self._send(protocol.Switch(type="switch", nonce=nonce, confirm=confirm))
         self._receive("provisional", progress)
 
     def check(self, *, peers: bool) -> list[protocol.CheckResult]:
-        """Runs the checks that need peers, or the others. Fails when the machine is provisional no longer."""
+        """Run the checks that need peers, or the others. Fails when the machine is no longer provisional."""
         self._send({"type": "check", "peers": peers})
         return cast("list[protocol.CheckResult]", self._receive("checks")["checks"])
 
     def commit(self) -> protocol.Committed:
-        """Makes the new generation the current one."""
+        """Make the new generation the current one."""
         self._send({"type": "commit"})
         return cast("protocol.Committed", self._receive("committed"))
 
     def undo(self, progress: Callable[[str], None]) -> None:
-        """Back to what was before the switch."""
+        """Go back to the state before the switch."""
         self._send({"type": "undo"})
         self._receive("undone", progress)
 
     def purge(self) -> None:
-        """Has everything removed that the agent keeps there, secrets among it; nothing may be declared there."""
+        """Delete everything that the agent keeps, including secrets; nothing may be declared for the machine."""
         self._send({"type": "purge"})
         self._receive("purged")
 
@@ -180,10 +180,10 @@ class Session:
         try:
             protocol.write_frame(cast("BinaryIO", self._process.stdin), message, payload)
         except OSError:
-            raise self._gone("the connection is gone") from None
+            raise self._gone("the connection was lost") from None
 
     def _receive(self, wanted: str, progress: Callable[[str], None] | None = None, *, also: str = "") -> dict[str, Any]:
-        """The next frame of a kind. Whatever text is in it, a terminal can show it safely."""
+        """Return the next frame of a kind, with texts that a terminal can show safely."""
         if self._over:
             raise self._over
         stream = cast("BinaryIO", self._process.stdout)
@@ -204,15 +204,17 @@ class Session:
         raise self._gone("")
 
     def _gone(self, said: str) -> AgentFailedError:
-        """What is known when the other side is no longer there; nothing more can be said to it."""
+        """Return the error for a connection that has ended, from what ssh(1) printed."""
         status = self._end(5)
         self._errors.seek(0)
         lines = printable(self._errors.read().decode(errors="replace").replace("\r", "").strip(), keep="\n")
         if "has changed and you have requested strict checking" in lines:  # ssh's words for a key that differs
-            said = "its host key is NOT THE PINNED ONE: somebody may be in between, or it was installed anew"
+            said = (
+                "host key mismatch: it presents another key than the pinned one (reinstalled, or a man in the middle)"
+            )
             self._over = AgentFailedError(said, lines)
         elif "Host key verification failed" in lines:
-            said = f"no host key of it is pinned; look at it and pin it: `rolecall machines pin {self.machine}`"
+            said = f"its host key is not pinned; compare and pin it: `rolecall machines pin {self.machine}`"
             self._over = AgentFailedError(said, lines)
         else:
             last = lines.splitlines()[-1] if lines else said or f"the connection ended with status {status}"
@@ -220,9 +222,9 @@ class Session:
         return self._over
 
     def _end(self, patience: float) -> int:
-        """Closes the streams and waits; who does not end in time is ended. The exit status."""
+        """Close the streams, kill the process after `patience` seconds, and return its exit status."""
         for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # unsent bytes to a connection that is gone
+            with contextlib.suppress(OSError):  # unsent bytes on a lost connection
                 cast("BinaryIO", stream).close()
         try:
             return self._process.wait(patience)
@@ -232,7 +234,7 @@ class Session:
 
 
 def _safe(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """JSON data without control characters in its texts; machines send what they like."""
+    """Return JSON data with control characters in its texts escaped, since a machine may send anything."""
     if isinstance(value, str):
         return printable(value, keep="\n\t")
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""How a machine is reached: OpenSSH's own client, or a directory that stands for a machine."""
+"""Targets: how a machine is reached, by OpenSSH's own client or as a directory that stands for it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 # No leading dash: the host becomes an argument of ssh(1).
 _HOST = re.compile(r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)"
                    r"(?::(?P<port>[0-9]{1,5}))?\Z")  # fmt: skip
-# What OpenSSH reads in an option's path as something else, in one version or another.
-_UNSPEAKABLE = re.compile(r'["\\\x00-\x1f\x7f]|\$\{')
-# Whoever logs in without being root becomes root by sudo, which must not ask; works under any login shell.
+# Characters that some OpenSSH versions misread in an option's path.
+_NOT_IN_SSH_PATHS = re.compile(r'["\\\x00-\x1f\x7f]|\$\{')
+# A login without root privileges becomes root by sudo, which must not ask for a password; works in any login shell.
 _BECOME_ROOT = (
     'import os;os.geteuid() and os.execvp("sudo",["sudo","-n","--"]'
     '+open("/proc/self/cmdline").read().split(chr(0))[:-1]);'
@@ -32,7 +32,7 @@ _BECOME_ROOT = (
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """Where a lab that is up left what its machines need to be reached by.
+    """What is needed to reach the machines of a lab that is up.
 
     Attributes:
         ssh_config: For ``ssh -F``.
@@ -49,7 +49,7 @@ class Target:
 
     Attributes:
         machine: The machine's name.
-        text: In words, e.g. ``"ssh root@web1"``.
+        text: For people, e.g. ``"ssh root@web1"``.
         host: Host of an SSH target, else "".
         port: Its port.
         ssh: Arguments of ssh(1) up to and with the host, or ().
@@ -64,17 +64,17 @@ class Target:
     root: Path | None = None
 
     def agent(self) -> list[str]:
-        """The argument vector that starts a conversation with the machine's agent."""
+        """Return the argument vector that starts a session with the machine's agent."""
         if self.root is not None:
             return archive.command(str(self.root), sys.executable)
         *python, source = archive.command()
         return ["ssh", "-T", *self.ssh, shlex.join([*python, _BECOME_ROOT + source])]
 
     def command(self, argv: list[str], *, terminal: bool = False) -> list[str]:
-        """The argument vector that runs a command on the machine as root.
+        """Return the argument vector that runs a command on the machine as root.
 
         Raises:
-            ValueError: For a directory, on which nothing runs.
+            ValueError: When the target is a directory.
         """
         if self.root is not None:
             raise ValueError(f"{self.machine} is a directory: no command runs on it")
@@ -85,26 +85,26 @@ class Target:
 
 
 def find_target(project: Project, machine: str, target_host: str | None, lab: Lab | None) -> Target | Fault:
-    """How a machine is reached, or why it cannot be.
+    """Return a machine's target, or the fault that it has none.
 
-    A machine for which the inventory names no target is reached in the project's lab while that is up.
+    A machine without a `deploy.targetHost` is reached in the project's lab while that is up.
     """
     where = Where(keys=("machines", machine, "deploy", "targetHost"))
     if target_host is None and lab is None:
-        hint = f"set machines.{machine}.deploy.targetHost, or try it out with `rolecall lab up`"
-        return Fault(f"it is not said how {machine!r} is reached", Where(keys=where.keys[:2]), hint)
+        hint = f"set `machines.{machine}.deploy.targetHost`, or start the lab: `rolecall lab up`"
+        return Fault(f"machine {machine!r} has no target", Where(keys=where.keys[:2]), hint)
     if target_host is not None and target_host.startswith("dir:"):
         return _directory(project, machine, target_host, where)
     known_hosts = project.known_hosts if target_host is not None or lab is None else lab.known_hosts
-    if _UNSPEAKABLE.search(str(known_hosts)):
-        hint = 'move the project: OpenSSH reads `"`, `\\`, `${` and control characters in paths as something else'
-        return Fault(f"ssh cannot be told of the file {str(known_hosts)!r}", None, hint)
+    if _NOT_IN_SSH_PATHS.search(str(known_hosts)):
+        hint = 'move the project: OpenSSH misreads `"`, `\\`, `${` and control characters in paths'
+        return Fault(f"ssh cannot read the file {str(known_hosts)!r}", None, hint)
     options = _common(machine, known_hosts)
     if target_host is None and lab:
         return Target(machine, "the lab", machine, ("-F", str(lab.ssh_config), *options, machine))
     parsed = _HOST.match(target_host or "")
     if not parsed or not 0 < int(parsed["port"] or 22) < 2**16:
-        return Fault(f"{target_host!r} is no target", where, "write [user@]host[:port], or dir:PATH")
+        return Fault(f"invalid target {target_host!r}", where, "write `[user@]host[:port]`, or `dir:PATH`")
     user, host, port = parsed["user"], parsed["host"].strip("[]"), parsed["port"]
     options += ("-l", user) if user else ()
     options += ("-p", port) if port else ()
@@ -112,25 +112,25 @@ def find_target(project: Project, machine: str, target_host: str | None, lab: La
 
 
 def _directory(project: Project, machine: str, target_host: str, where: Where) -> Target | Fault:
-    """A directory that stands for a machine: never this computer's own root, nor what the project stands in."""
+    """Return a directory as target; never the root of this computer, nor a folder that holds the project."""
     path = Path(target_host.removeprefix("dir:"))
     if not path.parts or "\0" in target_host:
-        return Fault(f"the target {target_host!r} names no directory", where, "write dir:PATH")
+        return Fault(f"the target {target_host!r} does not name a directory", where, "write `dir:PATH`")
     root = project.root / path
     if Path(os.path.realpath(project.root)).is_relative_to(os.path.realpath(root)):
-        hint = f"name a directory of its own, e.g. dir:targets/{machine}"
-        return Fault(f"the target {target_host!r} holds this project itself", where, hint)
+        hint = f"choose a directory of its own, such as `dir:targets/{machine}`"
+        return Fault(f"the target {target_host!r} contains this project", where, hint)
     return Target(machine, target_host, root=root)
 
 
 def _common(machine: str, known_hosts: Path) -> tuple[str, ...]:
-    """Options of ssh_config(5), known to OpenSSH 8.4 or left out by it. A person's own ssh_config weakens none of them.
+    """Return options of ssh_config(5) that OpenSSH 8.4 knows or ignores. The user's ssh_config cannot weaken them.
 
     Host keys are pinned by machine name, whatever its address is today.
     """
     options = {
-        # Older clients know no KnownHostsCommand. Of IgnoreUnknown only the first counts, and so a narrower one would
-        # make options fatal that a person's own ssh_config lets pass.
+        # Older clients do not know KnownHostsCommand. Only the first IgnoreUnknown counts, so a narrower one would make
+        # options fatal that the user's own ssh_config ignores.
         "IgnoreUnknown": "*",
         "HostKeyAlias": machine,
         "UserKnownHostsFile": '"' + str(known_hosts).replace("%", "%%") + '"',
@@ -140,7 +140,7 @@ def _common(machine: str, known_hosts: Path) -> tuple[str, ...]:
         "StrictHostKeyChecking": "yes",
         "CheckHostIP": "no",
         "UpdateHostKeys": "no",
-        "ControlMaster": "no",  # a change is confirmed over a connection of its own
+        "ControlMaster": "no",  # a switch is confirmed over a new connection
         "ControlPath": "none",
         "ForwardAgent": "no",
         "ForwardX11": "no",
@@ -156,10 +156,10 @@ def _common(machine: str, known_hosts: Path) -> tuple[str, ...]:
 
 
 def pinned_keys(known_hosts: Path) -> Mapping[str, tuple[str, ...]]:
-    """Host keys by machine name, each ``TYPE BASE64``, sorted. Format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
+    """Return host keys by machine name, each ``TYPE BASE64``, sorted. Format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
 
     Raises:
-        Faults: When the file is no text.
+        Faults: When the file is not UTF-8.
     """
     pins: dict[str, set[str]] = {}
     for line in pin_lines(known_hosts):
@@ -171,13 +171,15 @@ def pinned_keys(known_hosts: Path) -> Mapping[str, tuple[str, ...]]:
 
 
 def pin_lines(known_hosts: Path) -> list[str]:
-    """The lines of a known_hosts file; none when there is no file.
+    """Return the lines of a known_hosts file; none when it does not exist.
 
     Raises:
-        Faults: When the file is no text.
+        Faults: When the file is not UTF-8.
     """
     try:
         return known_hosts.read_text(encoding="utf-8").splitlines() if known_hosts.is_file() else []
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise Faults([Fault("not UTF-8", Where(known_hosts, line=line), "take the line out and pin anew")]) from None
+        raise Faults(
+            [Fault("not UTF-8", Where(known_hosts, line=line), "remove the line, and pin the machine again")]
+        ) from None

@@ -12,7 +12,7 @@ from rolecall.evaluate.kinds import kind_of
 from rolecall.evaluate.layers import layers_of, tags_of
 from rolecall.evaluate.merge import DEFAULT_ORDER, DEFAULT_PRIORITY, merge
 from rolecall.model.inventory import Selection
-from rolecall.service.settings import SHOWN, SecretRef
+from rolecall.service.settings import SHOWN, Merging, SecretRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -272,7 +272,9 @@ class _Settings:
         if not hearing:
             return Setting(path, value, (Said("default", "", value, "wins"),))
         told = [
-            said for statement in hearing.stated for said in self._said(path, statement, _result(statement, hearing))
+            said
+            for statement in hearing.stated
+            for said in self._said(path, statement, _result(statement, hearing, self.kind.at(path)))
         ]
         return Setting(path, value, (*self._default(path, "loses" if hearing.kept else "wins"), *told))
 
@@ -285,7 +287,7 @@ class _Settings:
 
     def _said(self, path: Keys, statement: Statement, result: str) -> Iterator[Said]:
         """A statement, after those of other sources that it hides."""
-        layer, keys, value, priority, order = statement
+        layer, keys, value, priority, order, _ = statement
         kind = self.kind.at(path)
         at = (*self.at, *layer.at, *keys)
         who = _who(layer)
@@ -323,10 +325,11 @@ def _who(layer: Layer) -> tuple[str, str]:
     return words[layer.at[0]], layer.at[1] if len(layer.at) > 1 else ""
 
 
-def _result(statement: Statement, hearing: Hearing) -> str:
+def _result(statement: Statement, hearing: Hearing, kind: Kind) -> str:
     if not any(statement is kept for kept in hearing.kept):
         return "loses"
-    return "joined" if len(hearing.kept) > 1 and isinstance(statement.value, dict | list) else "wins"
+    joined = isinstance(statement.value, dict | list) or kind.merging is Merging.LINES
+    return "joined" if len(hearing.kept) > 1 and joined else "wins"
 
 
 def _masked(value: Any, kind: Kind) -> Any:  # noqa: ANN401 - any data

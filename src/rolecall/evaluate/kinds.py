@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, Discriminator, RootModel
 from pydantic.fields import FieldInfo
 
-from rolecall.service.settings import Replace, SecretRef
+from rolecall.service.settings import Merging, SecretRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -86,9 +86,10 @@ class Kind:
         return any(SecretRef in kind.options for kind in self._all())
 
     @cached_property
-    def replaces(self) -> bool:
-        """Whether its author chose that the more specific layer replaces what others say, instead of joining it."""
-        return any(isinstance(mark, Replace) for mark in self.marks)
+    def merging(self) -> Merging:
+        """How the values of several layers become one: as its author chose, and a list of fixed length is replaced."""
+        usual = Merging.REPLACE if any(map(_is_fixed, self.options)) else Merging.JOIN
+        return next((mark for mark in self.marks if isinstance(mark, Merging)), usual)
 
     @cached_property
     def tag(self) -> str | None:
@@ -110,7 +111,7 @@ class Kind:
     @cached_property
     def guides(self) -> bool:
         """Whether merging must know this kind: here or anywhere below it goes another way than it usually does."""
-        return any(kind.replaces or kind.varies or kind.tag for kind in self._all())
+        return any(kind.merging != Merging.JOIN or kind.varies or kind.tag for kind in self._all())
 
     def at(self, keys: Sequence[str | int]) -> Kind:
         """The kind at a path in settings of this kind; one without options where nothing is known of it."""
@@ -155,6 +156,12 @@ def _items(option: object) -> list[object]:
     """What may stand inside a type such as ``list[T]`` or ``dict[str, T]``."""
     arguments = [argument for argument in get_args(option) if argument is not ...]
     return arguments[1:] if _is_table(option) else arguments if isinstance(get_origin(option), type) else []
+
+
+def _is_fixed(option: object) -> bool:
+    """Whether an option is a tuple whose length is fixed."""
+    kind = get_origin(option) or option
+    return isinstance(kind, type) and issubclass(kind, tuple) and kind is not option and ... not in get_args(option)
 
 
 def _is_table(option: object) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from rolecall.model.equality import same
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -42,12 +44,16 @@ class Memory:
         Args:
             world: What the function may read besides its argument.
             key: Names the call.
-            given: What the argument holds, for comparison by ``==``.
+            given: What the argument holds, compared exactly (`rolecall.model.equality`).
             function: What it raises is not remembered.
             argument: Its argument.
         """
         kept = self._now.get(key) or self._before.get(key)
-        if kept is None or kept[0] != given or any(world.answer(asked) != told for asked, told in kept[1].items()):
+        if not (
+            kept
+            and same(kept[0], given)
+            and all(same(world.answer(asked), answer) for asked, answer in kept[1].items())
+        ):
             with world.listening() as asked:
                 kept = (given, asked, function(argument))
         self._now[key] = kept

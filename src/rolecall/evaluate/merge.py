@@ -2,17 +2,24 @@
 
 From general to specific: role, then the machine's tags (by name), then the machine. Tables merge deeply, lists are
 joined in that order, of other values the more specific wins; two tags that disagree are a fault unless the machine
-decides. What is no table, null too, ends what more general layers say at its place. A field's author can choose
-`replace`; a table that may be of several kinds (a union of models) is merged only while its kind stays the same.
+decides. What is no table, null too, ends what more general layers say at its place. A field's author can choose another
+way (`rolecall.service.settings.Merging`); a table that may be of several kinds (a union of models) is merged only while
+its kind stays the same.
 
 The priorities of the Nix module system (nixpkgs lib/modules.nix) are honoured: conditions first, then priorities, of
 which the lowest number counts whatever its place, 100 being what is written without one, and of what is left the order.
+Around all settings of a layer they count for each setting; inside of another one, the inner priority counts.
+What a module system takes for one of these is plain data inside of `literal`.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rolecall.model.equality import same
+from rolecall.service.settings import Merging
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +41,7 @@ class Statement(NamedTuple):
         value: What it says, unwrapped.
         priority: As `override` gives it.
         order: As `order` gives it.
+        literal: Whether it stands in a `literal`, in which nothing is unwrapped.
     """
 
     layer: Layer
@@ -41,6 +49,7 @@ class Statement(NamedTuple):
     value: Any
     priority: int = DEFAULT_PRIORITY
     order: int = DEFAULT_ORDER
+    literal: bool = False
 
 
 class Hearing(NamedTuple):
@@ -121,17 +130,30 @@ def merge(
         record: Where it is written down, for every key path in the result, who said what about it.
     """
     notes = _Notes(problems, record)
-    kept = _kept([Statement(layer, (), layer.values) for layer in layers], (), kind, notes)
-    tables = [statement for statement in kept if isinstance(statement.value, dict)]
-    problems += [Malformed(each, "settings must be a table") for each in kept if not isinstance(each.value, dict)]
-    return _tables(tables, (), kind, notes)
+    tables: list[Statement] = []
+    for layer in layers:
+        for each in _bare(Statement(layer, (), layer.values), notes):
+            if isinstance(each.value, dict):
+                tables.append(each)
+            else:
+                problems.append(Malformed(each, "settings must be a table"))
+    return _tables(tables, (), kind, notes, pushed_down=True)
 
 
-def _tables(said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> dict[str, Any]:
+def _tables(
+    said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes, *, pushed_down: bool = False
+) -> dict[str, Any]:
+    """Merge tables by key.
+
+    Settings as a whole are not an option but a set of them, so a priority or order around them counts for each entry
+    (`pushDownProperties` in nixpkgs lib/modules.nix). Around a table inside of the settings it has counted already.
+    """
     by_key: dict[str, list[Statement]] = {}
-    for layer, keys, table, _, _ in said:
+    for layer, keys, table, priority, order, literal in said:
+        if not pushed_down:
+            priority, order = DEFAULT_PRIORITY, DEFAULT_ORDER  # noqa: PLW2901 - from here on those of the entries
         for key, value in table.items():
-            by_key.setdefault(key, []).append(Statement(layer, (*keys, key), value))
+            by_key.setdefault(key, []).append(Statement(layer, (*keys, key), value, priority, order, literal))
     merged = {}
     for key, stated in by_key.items():
         if len(stated) == 1 and notes.record is None and not isinstance(stated[0].value, dict | list):
@@ -146,13 +168,13 @@ def _tables(said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _No
 def _joined(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> object:
     """What statements that count say together."""
     first = kept[0]
-    form = _form(first.value)
-    if form is object or _alone(form, kind) or any(_form(each.value) is not form for each in kept):
+    form = _form(first.value, kind)
+    if form is object or _alone(form, kind) or any(_form(each.value, kind) is not form for each in kept):
         parts: list[Statement] = []
         for each in kept:  # all of one rank; a single layer may give a list or table in parts
-            if each is first or (form is not object and each.layer is first.layer and _form(each.value) is form):
+            if each is first or (form is not object and each.layer is first.layer and _form(each.value, kind) is form):
                 parts.append(each)
-            elif type(each.value) is not type(first.value) or each.value != first.value:
+            elif not same(each.value, first.value):
                 notes.problems.append(Conflict(path, tuple(kept)))
                 break
         kept = parts
@@ -160,22 +182,35 @@ def _joined(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _No
         return _tables(kept, path, kind, notes)
     if isinstance(first.value, list):
         return _items(kept, path, kind, notes)
-    return first.value
+    return "\n".join(each.value for each in kept) if form is str else first.value
 
 
 def _items(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> list[Any]:
     """Joined lists. What is wrapped inside of one is unwrapped there, as in nixpkgs' ``listOf``."""
     items: list[Any] = []
-    for layer, keys, values, _, _ in kept:
+    unique = kind is not None and kind.merging is Merging.UNIQUE
+    seen: set[str] = set()
+    for layer, keys, values, _, _, literal in kept:
         for index, value in enumerate(values):
-            if notes.record is None and not isinstance(value, dict | list):
+            if notes.record is None and not unique and not isinstance(value, dict | list):
                 items.append(value)
                 continue
             at = (*path, len(items))
             below = kind.below(len(items)) if kind else None
-            if said := _kept([Statement(layer, (*keys, index), value)], at, below, notes):
+            if said := _kept([Statement(layer, (*keys, index), value, literal=literal)], at, below, notes):
                 items.append(_joined(said, at, below, notes))
+                if unique and (written := json.dumps(items[-1], sort_keys=True)) in seen:
+                    items.pop()
+                    _forget(notes.record, at)
+                elif unique:
+                    seen.add(written)
     return items
+
+
+def _forget(record: Record | None, at: Keys) -> None:
+    """Take what was said of an item that is not kept out of the record."""
+    for keys in [keys for keys in record or () if keys[: len(at)] == at]:
+        del record[keys]  # type: ignore[union-attr]  # nothing is found in none
 
 
 def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> Sequence[Statement]:
@@ -196,19 +231,19 @@ def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _No
 def _after_the_last_of_another_form(said: Sequence[Statement], kind: Kind | None) -> Sequence[Statement]:
     """What the most specific layers say, with what more general ones say as far as it can be joined to that."""
     top = max(statement.layer.rank for statement in said)
-    form = next(_form(statement.value) for statement in said if statement.layer.rank == top)
+    form = next(_form(statement.value, kind) for statement in said if statement.layer.rank == top)
     if form is object or _alone(form, kind):
         ended = top - 1
     else:
-        ended = max((each.layer.rank for each in said if _form(each.value) is not form), default=-1)
+        ended = max((each.layer.rank for each in said if _form(each.value, kind) is not form), default=-1)
     return [statement for statement in said if statement.layer.rank > min(ended, top - 1)]
 
 
 def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence[Statement]:
     """Of tables of several kinds, those of the kind that wins; one that names no kind is of the one said before it."""
     naming = [
-        Statement(layer, (*keys, tag), value[tag], priority, order)
-        for layer, keys, value, priority, order in said
+        Statement(layer, (*keys, tag), value[tag], priority, order, literal)
+        for layer, keys, value, priority, order, literal in said
         if isinstance(value, dict) and tag in value
     ]
     silent = _Notes([], None)
@@ -222,18 +257,21 @@ def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence
     for statement in said:
         own = _kept([each for each in naming if each.layer is statement.layer], path, None, silent)
         current = own[-1].value if own else current
-        if current is None or current in names:
+        if current is None or any(same(current, name) for name in names):
             kept.append(statement)
     return kept
 
 
-def _form(value: object) -> type:
+def _form(value: object, kind: Kind | None) -> type:
+    """What values of one form are joined by; `object` for those that are not."""
+    if isinstance(value, str) and kind is not None and kind.merging is Merging.LINES:
+        return str
     return dict if isinstance(value, dict) else list if isinstance(value, list) else object
 
 
 def _alone(form: type, kind: Kind | None) -> bool:
     """Whether tables or lists at a place are not joined."""
-    return kind is not None and (kind.replaces or (kind.varies and form is dict))
+    return kind is not None and (kind.merging is Merging.REPLACE or (kind.varies and form is dict))
 
 
 _PARTS: Mapping[str, tuple[tuple[str, type | None], ...]] = {
@@ -241,31 +279,41 @@ _PARTS: Mapping[str, tuple[tuple[str, type | None], ...]] = {
     "order": (("content", None), ("priority", int)),
     "if": (("content", None), ("condition", bool)),
     "merge": (("contents", list),),
+    "literal": (("content", None),),
 }
 _KINDS = {int: "a whole number", bool: "true or false", list: "a list"}
 
 
 def _bare(statement: Statement, notes: _Notes) -> Sequence[Statement]:
     """The statements inside a value that priorities, orders and conditions stand around."""
-    layer, keys, value, priority, order = statement
-    kind = value.get("_type") if isinstance(value, dict) else None
+    layer, keys, value, priority, order, literal = statement
+    kind = value.get("_type") if isinstance(value, dict) and not literal else None
     if not (isinstance(kind, str) and kind in _PARTS):
         return (statement,)
+    if problem := _malformed(kind, value):
+        notes.problems.append(Malformed(statement, problem))
+        return ()
+    match kind:
+        case "literal":
+            return (statement._replace(keys=(*keys, "content"), value=value["content"], literal=True),)
+        case "merge":
+            inner = [statement._replace(keys=(*keys, "contents", n), value=v) for n, v in enumerate(value["contents"])]
+            return [each for content in inner for each in _bare(content, notes)]
+        case "if" if not value["condition"]:
+            return ()
+        case "override":
+            priority = value["priority"]
+        case "order":
+            order = value["priority"]
+    return _bare(Statement(layer, (*keys, "content"), value["content"], priority, order), notes)
+
+
+def _malformed(kind: str, value: Mapping[str, Any]) -> str:
+    """Return what is wrong with a wrapper, or ""."""
     for name, wanted in _PARTS[kind]:
         if name not in value:
-            notes.problems.append(Malformed(statement, f"`{kind}` lacks its `{name}`"))
-            return ()
+            return f"`{kind}` lacks its `{name}`"
         if wanted and type(value[name]) is not wanted:  # true is no number here
-            problem = f"the `{name}` of `{kind}` must be {_KINDS[wanted]}"
-            notes.problems.append(Malformed(statement, problem))
-            return ()
-    if kind == "merge":
-        contents = [statement._replace(keys=(*keys, "contents", n), value=v) for n, v in enumerate(value["contents"])]
-        return [each for content in contents for each in _bare(content, notes)]
-    if kind == "if" and not value["condition"]:
-        return ()
-    if kind == "override":
-        priority = value["priority"]
-    elif kind == "order":
-        order = value["priority"]
-    return _bare(Statement(layer, (*keys, "content"), value["content"], priority, order), notes)
+            return f"the `{name}` of `{kind}` must be {_KINDS[wanted]}"
+    unknown = sorted(value.keys() - {"_type", *(name for name, _ in _PARTS[kind])})
+    return f"`{kind}` takes no `{unknown[0]}`" if unknown else ""

@@ -1,8 +1,7 @@
-"""Changes of an inventory's data: what a writer makes of a file's text is held against what these make of its data."""
+"""Changes of an inventory's data. A writer's new text must read as the data that these produce."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """Gives the place at a key path a value; tables on the way are made, a list grows by one at its end."""
+    """Set the value at a key path. Missing tables on the path are created; the position after a list's end appends."""
 
     keys: Keys
     value: Any
@@ -24,14 +23,14 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class Unset:
-    """Takes away what stands at a key path."""
+    """Remove the value at a key path."""
 
     keys: Keys
 
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """Gives the last key of a path another name, or, where the path leads to a text in a list, another text."""
+    """Rename the last key of a path, or replace the text in a list that the path leads to."""
 
     keys: Keys
     name: str
@@ -41,10 +40,10 @@ Change = Set | Unset
 
 
 def find(data: Any, keys: Keys) -> Any:  # noqa: ANN401 - data is what it is
-    """The value at a key path.
+    """Return the value at a key path.
 
     Raises:
-        Faults: When there is none, with the nearest key that there is.
+        Faults: When there is none; the hint names the nearest key.
     """
     for depth, key in enumerate(keys):
         if not _has(data, key):
@@ -54,7 +53,7 @@ def find(data: Any, keys: Keys) -> Any:  # noqa: ANN401 - data is what it is
 
 
 def has(data: Any, keys: Keys) -> bool:  # noqa: ANN401 - as above
-    """Whether there is a value at a key path."""
+    """Return whether there is a value at a key path."""
     for key in keys:
         if not _has(data, key):
             return False
@@ -63,32 +62,27 @@ def has(data: Any, keys: Keys) -> bool:  # noqa: ANN401 - as above
 
 
 def apply(data: Any, change: Change | Rename) -> Any:  # noqa: ANN401 - as above
-    """The data with a change made; what does not change is shared with the old.
+    """Return the data with a change made, sharing what does not change.
 
     Raises:
-        Faults: When the place is none, or something else than a table or list stands on the way.
+        Faults: When the path does not exist, or leads through a value that is not a table or list.
     """
     if not change.keys:
-        raise fault("this would change the inventory as a whole", hint="name a path, such as machines.jon.tags")
+        raise fault("cannot change the inventory as a whole", hint="name a path, such as `machines.jon.tags`")
     return _apply(data, change, 0)
 
 
 def nested(keys: Keys, value: Any) -> Any:  # noqa: ANN401 - as above
-    """A value below tables with these keys."""
+    """Return a value below tables with these keys."""
     for key in reversed(keys):
         value = {key: value}
     return value
 
 
-def same(one: object, other: object) -> bool:
-    """Whether data is the same to the last type (``1``, ``1.0`` and ``true`` are not); the order of keys is free."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-
-
 def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN401 - as above
     key, path = change.keys[depth], change.keys[: depth + 1]
     last = path == change.keys
-    data = {} if data is None else data  # which says nothing, as where YAML has `jon:`
+    data = {} if data is None else data  # an empty table, as `jon:` in YAML
     new: Any = data.copy() if isinstance(data, dict | list) else data
     if isinstance(change, Set) and not _has(data, key):
         if isinstance(data, dict) and isinstance(key, str):
@@ -98,8 +92,8 @@ def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN4
         elif isinstance(data, dict | list):
             raise _missing(data, path)
         else:
-            message = f"{dotted(path[:-1])} is {named(data)}: nothing can stand below it"
-            raise fault(message, where=Where(keys=path[:-1]), hint="set it as a whole")
+            message = f"{dotted(path[:-1])} is {named(data)}, so it has no keys"
+            raise fault(message, where=Where(keys=path[:-1]), hint="set its value as a whole")
     elif not _has(data, key):
         raise _missing(data, path)
     elif not last:
@@ -122,7 +116,7 @@ def _has(data: object, key: str | int) -> bool:
 
 
 def _missing(data: object, keys: Keys) -> Faults:
-    """A fault for the last key of a path, which is not in this data."""
+    """Return the fault for a path whose last key is not in this data."""
     where, above = Where(keys=keys), dotted(keys[:-1]) or "the inventory"
     if isinstance(data, list):
         hint = f"{above} is a list with the positions [0] to [{len(data) - 1}]" if data else f"{above} is an empty list"
@@ -130,4 +124,4 @@ def _missing(data: object, keys: Keys) -> Faults:
         hint = nearest(str(keys[-1]), data, what=f"keys in {above}")
     else:
         hint = f"{above} is {named(data)}"
-    return fault(f"there is no {dotted(keys)}", where=where, hint=hint)
+    return fault(f"{dotted(keys)} does not exist", where=where, hint=hint)

@@ -1,4 +1,4 @@
-"""Comments of an inventory's file, each with the key path that it speaks of."""
+"""Comments of an inventory file, each with the key path that it belongs to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Comment = tuple[int, int, str]  # the line and column of its sign, and what stan
 
 @dataclass(slots=True)
 class Comments:
-    """What is said about the places of an inventory.
+    """The comments of an inventory file.
 
     Attributes:
         above: By key path: lines without their signs; "" stands for a blank line.
@@ -38,13 +38,13 @@ class Comments:
         return sum(bool(line) for group in groups for line in group)
 
     def below(self, key: str) -> Comments:
-        """The same, where the inventory stands under a key."""
+        """Return the same comments for an inventory that stands below a key."""
         above = {(key, *keys): lines for keys, lines in self.above.items()}
         return Comments(above, {(key, *keys): lines for keys, lines in self.behind.items()}, self.end)
 
 
 def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
-    """The comments of a file, by key path from the inventory's top.
+    """Return the comments of a file, by key path from the inventory's top.
 
     A comment behind something speaks of that; one on a line of its own of what follows it.
 
@@ -72,7 +72,7 @@ def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
 
 
 def _starts(places: Mapping[Keys, tuple[int, int]], prefix: tuple[str, ...]) -> dict[int, list[tuple[int, Keys]]]:
-    """By line: the columns where something starts, and its key path; of the same place, what is around comes first."""
+    """Return by line the columns at which values start, with their key paths; at one place, the outer one first."""
     starts: dict[int, list[tuple[int, Keys]]] = defaultdict(list)
     for keys, (line, column) in places.items():
         if keys[: len(prefix)] == prefix and keys != prefix:
@@ -81,7 +81,7 @@ def _starts(places: Mapping[Keys, tuple[int, int]], prefix: tuple[str, ...]) -> 
 
 
 def _told(same: list[Keys]) -> Keys:
-    """Of several places on a line, which a comment at the line's end speaks of: the one that holds all others."""
+    """Return the key path that a comment at a line's end belongs to: that which encloses all others on the line."""
     told = same[0]
     while len(below := [keys for keys in same if keys[:-1] == told]) == 1 and isinstance(below[0][-1], str):
         told = below[0]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.inventory import files
+from rolecall.errors import Fault, Faults, Where, dotted, fault
+from rolecall.inventory import files, nulls
+from rolecall.inventory.changes import has
 from rolecall.inventory.comments import comments
 from rolecall.inventory.locate import locate
 from rolecall.inventory.printing import printed
+from rolecall.model.equality import same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rolecall.inventory.data import Keys
     from rolecall.model.inventory import Source
@@ -35,17 +36,21 @@ def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
     file = files.find(project)[-1]
     source = files.read(file, nix=file.suffix == ".nix" and files.asks_for_nix(project))
     said = comments(file, source.prefix)
-    data = dict(source.data)
+    settled, wrong = nulls.settled(source)
+    if faults := [locate(each, [source]) for each in wrong if not each.warning]:
+        raise Faults(faults)
+    data = settled if to == "toml" else dict(source.data)
+    bare = {keys: None for keys in (*said.above, *said.behind) if has(source.data, keys) and not has(data, keys)}
     if source.inputs:
         data = {"inputs": {name: {"url": url} for name, url in source.inputs.items()}, "inventory": data}
         said = said.below("inventory")
-    if to == "toml" and (nulls := [*_nulls(data, ())]):
+    if to == "toml" and (unsayable := [*_nulls(data, ())]):
         hint = "null takes back what a more general layer says; where none does, leave the key out"
-        places = (keys[1:] if source.inputs else keys for keys in nulls)
+        places = (keys[1:] if source.inputs else keys for keys in unsayable)
         raise Faults(locate(Fault("TOML has no null", Where(file, keys), hint), [source]) for keys in places)
     text = printed(to, data, said)
     _verify(text, to, source)
-    return text, tuple(_losses(file, to, len(said)))
+    return text, tuple(_losses(file, to, len(said), bare))
 
 
 def _verify(text: str, to: str, source: Source) -> None:
@@ -56,16 +61,11 @@ def _verify(text: str, to: str, source: Source) -> None:
     except Faults as error:
         reason = error.faults[0].message
     else:
-        if again and (_exact(again.data), again.inputs) == (_exact(source.data), source.inputs):
+        if again and same([nulls.settled(again)[0], again.inputs], [nulls.settled(source)[0], source.inputs]):
             return
         reason = "it would not read the same"
     where = Where(source.file)
     raise fault(f"{to} cannot say what this inventory says: {reason}", where=where, hint="choose another notation")
-
-
-def _exact(data: object) -> str:
-    """Data to the last type: ``1``, ``1.0`` and ``true`` are three values."""
-    return json.dumps(data, sort_keys=True)
 
 
 def _nulls(value: object, keys: Keys) -> Iterator[Keys]:
@@ -76,10 +76,13 @@ def _nulls(value: object, keys: Keys) -> Iterator[Keys]:
         yield from _nulls(each, (*keys, key))
 
 
-def _losses(file: Path, to: str, remarks: int) -> Iterator[Fault]:
+def _losses(file: Path, to: str, remarks: int, bare: Iterable[Keys]) -> Iterator[Fault]:
     if to == "json" and remarks:
         hint = "TOML, YAML, Nix and Python keep them"
         yield Fault(f"JSON has no comments: {remarks} lines of them are left out", Where(file), hint, warning=True)
+    for keys in bare:
+        message = f"the comment at {dotted(keys)} is left out: TOML has no key without a value"
+        yield Fault(message, Where(file), "remove the key first, and move its comment", warning=True)
     notation = files.notation(file)
     if notation and notation.computes(files.text(file)):
         message = "what this file computes is written as its values"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import date, datetime, time
 from typing import Any, Final
 
@@ -14,8 +15,13 @@ VALUES: Final = 5_000_000  # 10,000 machines named in 100 instances have a fifth
 LARGEST: Final = 2**63  # what every notation and reader of JSON can hold
 BYTES: Final = 64 * 1024 * 1024
 
+_WRAPPERS: Final = ("override", "order", "if", "merge")  # what stands around values in the Nix module system
+
 Data = dict[str, Any]
 Keys = tuple[str | int, ...]
+
+_TOO_LARGE: Final = "a number of more than 64 bits"
+_DIGITS: Final = re.compile(r"(?<![\"'\w])\d[\d_]{4300,}")  # more than Python reads as a number
 
 _DATA: Final = "write texts, numbers, true, false, lists and tables; put a date in quotes"
 
@@ -23,6 +29,15 @@ _DATA: Final = "write texts, numbers, true, false, lists and tables; put a date 
 def syntax_fault(message: str, line: int = 0, column: int = 0, *, hint: str = "") -> Faults:
     """A fault of a file's notation; whoever opened the file adds its name."""
     return Faults([Fault(message, Where(line=line, column=column), hint)])
+
+
+def long_number(error: Exception, text: str) -> Faults | None:
+    """Return our own fault, with its line, for Python's refusal to read a number of thousands of digits; else None."""
+    found = _DIGITS.search(text) if "int_max_str_digits" in str(error) else None
+    if found is None:
+        return None
+    line, before = text.count("\n", 0, found.start()) + 1, text.rfind("\n", 0, found.start())
+    return syntax_fault(_TOO_LARGE, line, found.start() - before, hint="put it in quotes if it is a text")
 
 
 def shown(text: str, *, quote: str = "`", limit: int = 60) -> str:
@@ -43,6 +58,12 @@ def named(value: object) -> str:
         return f"the text {shown(json.dumps(value, ensure_ascii=False), quote='')}"
     words = {list: "a list", dict: "a table", date: "a date", datetime: "a date", time: "a time"}
     return words.get(type(value)) or f"a Python {shown(type(value).__name__, quote='')}"
+
+
+def once(name: object) -> str:
+    """Return what to do about a key that is set twice."""
+    more = "; a tag with settings is an entry of a table: `tags.NAME.settings`" if name == "tags" else ""
+    return f"remove one of the two{more}"
 
 
 def check(data: object) -> list[Fault]:
@@ -76,11 +97,13 @@ def check(data: object) -> list[Fault]:
 def _problem(value: object) -> str:
     """Why a value that is neither list nor table is no data, or ""."""
     if isinstance(value, str):
+        if "\0" in value:
+            return "a text with a NUL character"
         return "" if _encodable(value) else "a text with half a surrogate pair"
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, int):
-        return "" if -LARGEST <= value < LARGEST else "a number of more than 64 bits"
+        return "" if -LARGEST <= value < LARGEST else _TOO_LARGE
     if isinstance(value, float):
         return "" if math.isfinite(value) else f"{value} is no number that JSON has"
     return f"{named(value)} is no data"
@@ -97,11 +120,28 @@ def _encodable(text: str) -> bool:
 
 
 def merge(general: Data, specific: Data) -> Data:
-    """Both tables as one: tables merge by key at every depth, of anything else the specific one is kept."""
+    """Both tables as one: tables merge by key at every depth, of anything else the specific one is kept.
+
+    Of tables with a priority or condition around them each keeps its own: both become a `mkMerge` of Nix.
+    """
+    if _wrapped(general) or _wrapped(specific):
+        return {"_type": "merge", "contents": [general, specific]}
     merged = dict(specific)
     for key, value in general.items():
         if key not in merged:
             merged[key] = value
-        elif isinstance(value, dict) and isinstance(merged[key], dict):
+        elif _is_table(value) and _is_table(merged[key]):
             merged[key] = merge(value, merged[key])
     return merged
+
+
+def _wrapped(value: Data) -> bool:
+    return "_type" in value and value["_type"] in _WRAPPERS
+
+
+def _is_table(value: object) -> bool:
+    """Whether a value is a table, below whatever priorities and conditions stand around it."""
+    if not isinstance(value, dict) or not _wrapped(value):
+        return isinstance(value, dict)
+    parts = value.get("contents")
+    return any(map(_is_table, parts if isinstance(parts, list) else [value.get("content")]))

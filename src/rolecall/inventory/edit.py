@@ -1,7 +1,7 @@
-"""Writing the inventory: the smallest change of one file's text, kept only when all that follows from it is right.
+"""Edit the inventory: the smallest change of one file's text, written only if everything that follows is right.
 
-Tools write `inventory.json`, a layer below what a person's own file says; `own` writes that file itself. A change of a
-file has to be that change of the inventory: what another file sets cannot be changed here.
+Tools write `inventory.json`, which the user's own file overrides; `own` writes that file itself. The change of a file
+must be the same change of the whole inventory: what another file sets cannot be changed here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall import files as writing
 from rolecall.errors import Fault, Faults, Where, dotted, fault
-from rolecall.inventory import files
-from rolecall.inventory.changes import Unset, apply, find, has, same
+from rolecall.inventory import files, nulls
+from rolecall.inventory.changes import Set, Unset, apply, find, has, nested
 from rolecall.inventory.data import merge
 from rolecall.inventory.load import join, read
 from rolecall.inventory.locate import locate
+from rolecall.model.equality import same
 from rolecall.model.inventory import Source
 
 if TYPE_CHECKING:
@@ -33,18 +34,18 @@ if TYPE_CHECKING:
     from rolecall.project import Project
 
     Judge = Callable[[Loaded, Sequence[Fault]], Sequence[Sequence[Fault]]]
-    """Gives all faults and warnings of an inventory, its faults of shape given; stage by stage, as far as it comes."""
+    """Return faults and warnings, one list per stage, stopping at the first stage with faults."""
 
 _WRITERS = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json_text"}
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A file as it is to be written.
+    """A file that is to be written.
 
     Attributes:
-        source: What it says then.
-        text: Its text then.
+        source: Its new data.
+        text: Its new text.
     """
 
     source: Source
@@ -53,12 +54,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What an edit has done.
+    """The result of an edit.
 
     Attributes:
         files: The files that were written.
-        digest: Of the inventory now.
-        warnings: What is odd about it and was not before.
+        digest: The digest of the new inventory.
+        warnings: Warnings that the inventory did not have before.
     """
 
     files: tuple[Path, ...]
@@ -67,16 +68,16 @@ class Edited:
 
 
 def get(project: Project, keys: Keys) -> tuple[Any, str]:
-    """What the files together say at a key path, and the digest of the inventory that says it.
+    """Return the merged value at a key path, and the digest of the inventory.
 
     Raises:
-        Faults: When a file cannot be read, or there is no such path.
+        Faults: When a file cannot be read, or the path does not exist.
     """
     while True:
         before = digest(project)
         loaded, _ = read(project)
         if digest(project) == before:
-            return find(said(loaded.sources), keys), before
+            return find(merged_data(loaded.sources), keys), before
 
 
 def edit(
@@ -87,78 +88,98 @@ def edit(
     expect: str = "",
     judge: Judge = lambda loaded, faults: [[*faults, *loaded.warnings]],
 ) -> Edited:
-    """Changes the inventory.
+    """Change the inventory.
 
     Args:
         project: The project.
-        changes: What to change, given the inventory as it is while nobody else writes.
+        changes: Returns what to change, given the inventory, which is locked meanwhile.
         own: Whether to write the person's own file rather than `inventory.json`.
         expect: The digest that the inventory must have; "" for any.
-        judge: Tells what is wrong with an inventory.
+        judge: Returns what is wrong with an inventory.
 
     Raises:
-        Faults: When it has another digest, the change cannot be made there, or the inventory would have faults that it
-            has not now. Nothing is written then.
+        Faults: When it has another digest, the change cannot be made there, or it would cause new faults. Nothing is
+            written then.
     """
     with locked(project, expect):
         loaded, faults = read(project)
         wanted = list(changes(loaded))
         target = _target(project, loaded, own=own)
-        whole = reduce(apply, wanted, said(loaded.sources))
+        refuse_nulls(wanted)
+        whole = reduce(apply, wanted, merged_data(loaded.sources))
         for change in wanted:
             if isinstance(change, Unset) and not has(target.data, change.keys):
-                raise set_elsewhere(loaded, target.file, change.keys)
+                raise fault_set_elsewhere(loaded, target.file, change.keys)
         draft = drafted(target, wanted)
         sources = replaced(project, loaded, [draft.source])
-        if not same(said(sources), whole):
-            raise set_elsewhere(loaded, target.file, wanted[0].keys)
+        if not same(merged_data(sources), whole):
+            raise fault_set_elsewhere(loaded, target.file, wanted[0].keys)
         _, warnings = judged(loaded, faults, sources, judge)
         return write(project, [draft], warnings)
 
 
-@contextmanager
-def locked(project: Project, expect: str = "") -> Iterator[None]:
-    """Nobody else writes the inventory inside of the `with` block.
+def refuse_nulls(changes: Iterable[Change]) -> None:
+    """Refuse to write a key that would say nothing.
 
     Raises:
-        Faults: When it has not the digest that is expected.
+        Faults: For each null outside of settings.
+    """
+    faults = [
+        Fault(
+            f"null says nothing at {dotted(keys)}",
+            hint=f"write a value, or remove the key: `rolecall inventory unset {dotted(keys)}`",
+        )
+        for change in changes
+        if isinstance(change, Set)
+        for keys in nulls.unsaid(nested(change.keys, change.value))
+    ]
+    if faults:
+        raise Faults(faults)
+
+
+@contextmanager
+def locked(project: Project, expect: str = "") -> Iterator[None]:
+    """Lock the inventory against other writers inside of the `with` block.
+
+    Raises:
+        Faults: When it does not have the expected digest.
     """
     with writing.locked(project.local / "inventory.lock"):
         if expect and digest(project) != expect:
-            raise fault("the inventory has changed since it was read", hint="read it again, and decide anew")
+            raise fault("the inventory has changed since it was read", hint="read it again, then repeat the change")
         yield
 
 
 def drafted(source: Source, changes: Sequence[Change]) -> Draft:
-    """A file with changes made, by key paths from the inventory's top.
+    """Return a file with changes made, by key paths from the inventory's top.
 
     Raises:
-        Faults: When its text cannot be changed so.
+        Faults: When its text cannot be changed like this.
     """
     if source.file.suffix not in _WRITERS:
-        hint = "change it by hand; what tools may write stands in inventory.json"
-        raise fault(f"{source.file.name} is a program, which only people write", hint=hint)
+        hint = "change it by hand, or let Rolecall write inventory.json (without `--own`)"
+        raise fault(f"{source.file.name} is a program, which Rolecall cannot change", hint=hint)
     data = reduce(apply, changes, dict(source.data))
     return redrafted(source, lambda text: changed(source, text, changes), data)
 
 
 def changed(source: Source, text: str, changes: Iterable[Change]) -> str:
-    """A source's text with changes made, by a writer of its notation."""
+    """Return a source's text with changes made by the writer of its notation."""
     writer = import_module(f"rolecall.inventory.writers.{_WRITERS[source.file.suffix]}")
     seen = (replace(change, keys=(*source.prefix, *change.keys)) for change in changes)
     return reduce(writer.change, seen, text)
 
 
 def redrafted(source: Source, write: Callable[[str], str], data: Data) -> Draft:
-    """A file with another text, when that says what it should.
+    """Return a file with a new text, after verifying what that says.
 
     Args:
         source: The file as it is, or as it would be when there is none.
-        write: Gives the new text, from the old one with plain line breaks.
-        data: What the new one is to say.
+        write: Returns the new text, given the old one with plain line breaks.
+        data: The data that the new text must have.
 
     Raises:
-        Faults: When it does not.
+        Faults: When it has not.
     """
     raw = source.file.read_bytes().decode() if source.file.exists() else ""
     mark = "\ufeff" if raw.startswith("\ufeff") else ""
@@ -170,26 +191,26 @@ def redrafted(source: Source, write: Callable[[str], str], data: Data) -> Draft:
         notation = files.notation(source.file)
         again = notation.read(text, source.file) if notation else None
     except (Faults, ArithmeticError, AssertionError, LookupError, StopIteration, ValueError):
-        pass  # whatever a writer makes of a text that it does not understand
+        pass  # a writer may fail in any way on a text that it does not understand
     if again is None or again.prefix != source.prefix or not same(again.data, data):
-        hint = f"it is written in a way that only people understand; open {source.file.name}, and change it there"
-        raise fault("this change has to be made by hand", where=Where(source.file), hint=hint)
+        hint = f"edit {source.file.name} by hand: Rolecall cannot change the way in which this place is written"
+        raise fault("this change cannot be made automatically", where=Where(source.file), hint=hint)
     return Draft(again, mark + (text.replace("\n", "\r\n") if windows else text))
 
 
 def judged(
     loaded: Loaded, faults: Sequence[Fault], sources: Sequence[Source], judge: Judge
 ) -> tuple[Loaded, list[Fault]]:
-    """The inventory that other sources make, and the warnings that the inventory as it is has not.
+    """Return the inventory that new sources make, and its new warnings.
 
     Args:
-        loaded: The inventory as it is.
-        faults: Those of its shape.
-        sources: From general to specific.
-        judge: Tells what is wrong with an inventory.
+        loaded: The present inventory.
+        faults: The faults of its shape.
+        sources: The new sources, from general to specific.
+        judge: Returns what is wrong with an inventory.
 
     Raises:
-        Faults: When it has faults that the inventory as it is has not.
+        Faults: When it has faults that the present inventory does not have.
     """
     after, wrong = join(sources)
     new = [
@@ -198,13 +219,13 @@ def judged(
         for each in _new(old, now)
     ]
     if any(not each.warning for each in new):
-        told = "nothing is written: the inventory would have faults that it has not now"
+        told = "nothing written: the change would cause these faults"
         raise Faults([Fault(told), *(_unplaced(each, loaded) for each in new if not each.warning)])
     return after, [_unplaced(each, loaded) for each in new]
 
 
 def write(project: Project, drafts: Sequence[Draft], warnings: Iterable[Fault]) -> Edited:
-    """Writes files, one after the other and each whole."""
+    """Write files one after the other, each atomically."""
     for draft in drafts:
         writing.replace(draft.source.file, draft.text)
     located = tuple(locate(warning, [draft.source for draft in drafts]) for warning in warnings)
@@ -212,7 +233,7 @@ def write(project: Project, drafts: Sequence[Draft], warnings: Iterable[Fault]) 
 
 
 def digest(project: Project) -> str:
-    """What an inventory's digest is: SHA-256, in hexadecimal digits, over its files and the names of machines' folders.
+    """Return the inventory's digest: SHA-256 in hexadecimal digits, over its files and the names in `machines/`.
 
     Raises:
         Faults: When there is none.
@@ -226,13 +247,16 @@ def digest(project: Project) -> str:
     return found.hexdigest()
 
 
-def said(sources: Iterable[Source]) -> Data:
-    """What files say together, as they write it."""
-    return reduce(merge, (dict(source.data) for source in sources), {})
+def merged_data(sources: Iterable[Source]) -> Data:
+    """Return the merged data of files, without keys that say nothing."""
+    whole: Data = {}
+    for source in sources:
+        whole = merge(whole, nulls.settled(source)[0])
+    return whole
 
 
 def replaced(project: Project, loaded: Loaded, others: Iterable[Source]) -> list[Source]:
-    """An inventory's sources with others in the places of those of the same file."""
+    """Return an inventory's sources, with those of the given files replaced."""
     changed = {source.file: source for source in others}
     sources = [changed.pop(source.file, source) for source in loaded.sources]
     folders = sum(source.file == project.machines for source in sources)  # more general than what tools write
@@ -240,30 +264,33 @@ def replaced(project: Project, loaded: Loaded, others: Iterable[Source]) -> list
 
 
 def _target(project: Project, loaded: Loaded, *, own: bool) -> Source:
-    """The file that is to be written."""
+    """Return the source that is to be written."""
     if own:
         return loaded.sources[-1]
     return tools(project, loaded)
 
 
 def tools(project: Project, loaded: Loaded) -> Source:
-    """The source that tools write, also when there is none yet."""
+    """Return the source that tools write, an empty one if it does not exist yet."""
     file = project.root / files.TOOLS
     return next((source for source in loaded.sources if source.file == file), Source(file, {}))
 
 
-def set_elsewhere(loaded: Loaded, target: Path, keys: Keys) -> Faults:
-    """A fault for what another file than the one to be written says at or around a key path."""
+def fault_set_elsewhere(loaded: Loaded, target: Path, keys: Keys) -> Faults:
+    """Return the fault that another file sets a key path, or a table around it."""
     others = [source for source in loaded.sources if source.file != target]
-    speaking = [source for source in others if has(source.data, keys)]
-    return said_by((speaking or others)[-1], keys)
+    source = next((source for source in reversed(others) if has(source.data, keys)), others[-1])
+    depth = next(depth for depth in range(len(keys), -1, -1) if has(source.data, keys[:depth]))
+    return fault_set_by(source, keys[:depth] or keys)
 
 
-def said_by(source: Source, keys: Keys) -> Faults:
-    """A fault for what a file says that is not to be written."""
-    if source.file.is_dir():
-        hint = f"a folder declares it: remove or move {source.file.name}/{keys[1]} yourself" if keys[1:] else ""
-    elif source.file.name == files.TOOLS:
+def fault_set_by(source: Source, keys: Keys) -> Faults:
+    """Return the fault that a file which is not to be written sets a key path."""
+    if source.file.is_dir() and keys[1:]:
+        folder = f"{source.file.name}/{keys[1]}"
+        hint = "remove or move the folder by hand"
+        return fault(f"the folder {folder} declares machine {keys[1]!r}", where=place(source, keys), hint=hint)
+    if source.file.name == files.TOOLS:
         hint = "change it there, without `--own`"
     else:
         hint = "change it there by hand, or let Rolecall do it with `--own`"
@@ -271,12 +298,12 @@ def said_by(source: Source, keys: Keys) -> Faults:
 
 
 def place(source: Source, keys: Keys) -> Where | None:
-    """Where a source says something."""
+    """Return where a key path stands in a source."""
     return locate(Fault("", Where(source.file, keys)), [source]).where
 
 
 def _new(before: Iterable[Fault], after: Iterable[Fault]) -> list[Fault]:
-    """The faults that came; the same one in another line is none."""
+    """Return the faults in `after` but not in `before`, ignoring line numbers."""
     known = Counter(_essence(each) for each in before)
     new = []
     for each in after:
@@ -291,7 +318,7 @@ def _essence(fault: Fault) -> tuple[object, ...]:
 
 
 def _unplaced(fault: Fault, loaded: Loaded) -> Fault:
-    """A fault without a line where that is one of a text that was not written."""
+    """Return the fault without the line number of a text that was not written."""
     where = fault.where
     if where is None or (where.file and where.file not in {source.file for source in loaded.sources}):
         return fault

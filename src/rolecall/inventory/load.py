@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from functools import reduce
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Faults, fault
-from rolecall.inventory import files, shape, tags
+from rolecall.inventory import files, names, nulls, shape, tags
 from rolecall.inventory.data import merge
 from rolecall.inventory.locate import locate
 from rolecall.model.inventory import Loaded, Source
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rolecall.errors import Fault
+    from rolecall.inventory.data import Data
     from rolecall.project import Project
 
 
@@ -67,19 +67,26 @@ def read(project: Project, *, renaming: tuple[str, str] | None = None) -> tuple[
 
 def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     """What several sources say together, from general to specific, and the faults of what does not fit."""
-    inventory, faults = shape.inventory(reduce(merge, (dict(source.data) for source in sources), {}))
-    tagged, wrong = tags.members(inventory)
-    faults += [fault for fault in wrong if not fault.warning]
-    warnings = tuple(fault for fault in wrong if fault.warning)
-    return Loaded(inventory, tuple(sources), tagged, warnings), tuple(_located(faults, sources))
+    data: Data = {}
+    found: list[Fault] = []
+    for source in sources:
+        own, empty = nulls.settled(source)
+        data = merge(data, own)
+        found += _located(empty, [source])
+    inventory, unfit = shape.inventory(data)
+    tagged, odd = tags.members(inventory)
+    found += [*unfit, *odd, *names.alike(inventory)]
+    faults = tuple(_located((fault for fault in found if not fault.warning), sources))
+    warnings = tuple(fault for fault in found if fault.warning)
+    return Loaded(inventory, tuple(sources), tagged, warnings), faults
 
 
 def _folders(project: Project) -> list[Source]:
     """The machines that are declared by having a folder, as the most general source."""
     if not project.machines.is_dir():
         return []
-    names = sorted(path.name for path in project.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
-    return [Source(project.machines, {"machines": {name: {} for name in names}})] if names else []
+    found = sorted(path.name for path in project.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
+    return [Source(project.machines, {"machines": {name: {} for name in found}})] if found else []
 
 
 def _located(faults: Iterable[Fault], sources: Sequence[Source]) -> list[Fault]:

@@ -1,4 +1,4 @@
-"""Machines of an inventory come, go and get other names, everywhere that it names them."""
+"""Add, remove and rename machines, wherever the inventory names them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def add(project: Project, name: str, values: Mapping[str, Any], judge: Judge) -> Edited:
-    """Declares a machine in `inventory.json`.
+    """Declare a machine in `inventory.json`.
 
     Args:
         project: The project.
@@ -36,20 +36,20 @@ def add(project: Project, name: str, values: Mapping[str, Any], judge: Judge) ->
         judge: As for `edit`.
 
     Raises:
-        Faults: When the name is none or declared already, or as `edit`.
+        Faults: When the name is invalid or already declared, or as `edit`.
     """
 
     def changes(loaded: Loaded) -> list[Set]:
         _require_name(name)
         if name in loaded.inventory.machines:
-            raise fault(f"the machine {name!r} is declared already")
+            raise fault(f"machine {name!r} already exists")
         return [Set(("machines", name), dict(values))]
 
     return edit.edit(project, changes, judge=judge)
 
 
 def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
-    """Takes a machine out of the inventory: its table, and its name out of lists and roles.
+    """Remove a machine from the inventory: its table, and its name in lists and roles.
 
     Args:
         project: The project.
@@ -58,8 +58,8 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
         judge: As for `edit`.
 
     Raises:
-        Faults: When there is no such machine, or what names it cannot be written; or as `edit`. Nothing is written
-            then.
+        Faults: When the machine does not exist, or a file that names it cannot be written; or as `edit`. Nothing is
+            written then.
     """
     with edit.locked(project):
         loaded, faults = read(project)
@@ -73,10 +73,10 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
             for source, places in naming
             if source.file not in may
             for keys in places
-            for each in edit.said_by(source, keys).faults
+            for each in edit.fault_set_by(source, keys).faults
         ]:
             raise Faults(refused)
-        # Of several places in a list the last goes first: it does not move the others.
+        # The last place in a list first, so that the positions of the others stay valid.
         drafts = [edit.drafted(source, [Unset(keys) for keys in reversed(places)]) for source, places in naming]
         sources = edit.replaced(project, loaded, [draft.source for draft in drafts])
         _, warnings = edit.judged(loaded, faults, sources, judge)
@@ -85,22 +85,22 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
 
 @contextmanager
 def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool) -> Iterator[None]:
-    """Gives a machine another name. What else knows it by its name is to be renamed inside of the `with` block.
+    """Rename a machine. The caller renames what else has its name inside of the `with` block.
 
-    Everything is checked before. From then on a record of the rename stands in the project until all is done: while it
-    stands no inventory is read, and the same rename again completes what a crash has left.
+    Everything is checked first. Then a record of the rename is kept in the project until all is done. Meanwhile no
+    inventory is read, and the same rename completes what a crash interrupted.
 
     Args:
         project: The project.
-        old: The machine's name until now. Where it stands nowhere, because a person has written the other name
-            themselves, only the rest is done.
+        old: The machine's name until now. If no file has it, because the user has changed it by hand, only the rest is
+            done.
         new: Its name from now on.
         judge: As for `edit`.
-        known: Whether something else knows it by its old name.
+        known: Whether vars or pins have its old name.
 
     Raises:
-        Faults: When there is no such machine, the other name is none or taken, or a file names the machine where it
-            cannot be written; or as `edit`. Nothing is written then.
+        Faults: When the machine does not exist, the new name is invalid or taken, or a file that cannot be written
+            names the machine; or as `edit`. Nothing is written then.
     """
     _require_name(new)
     with edit.locked(project):
@@ -111,14 +111,14 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
         if old not in machines and (new not in machines or not (known or resumed)):
             raise _unknown(loaded, old)
         if old in machines and (new in machines or moved.exists()) and not resumed:
-            raise fault(f"the machine {new!r} is declared already")
+            raise fault(f"machine {new!r} already exists")
         drafts = _renamed(project, loaded, old, new)
         sources = [draft.source for draft in drafts]
         if folder.is_dir():
             sources.insert(0, Source(project.machines, _named_anew(loaded.sources[0].data, old, new)))
         after, _ = edit.judged(loaded, faults, edit.replaced(project, loaded, sources), judge)
         if old not in after.inventory.machines[new].formerly:
-            raise edit.set_elsewhere(loaded, project.root / files.TOOLS, ("machines", new, "formerly"))
+            raise edit.fault_set_elsewhere(loaded, project.root / files.TOOLS, ("machines", new, "formerly"))
         writing.replace(project.renaming, json.dumps([old, new]) + "\n")
         yield
         if folder.is_dir():
@@ -128,10 +128,10 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
 
 
 def _renamed(project: Project, loaded: Loaded, old: str, new: str) -> list[Draft]:
-    """The files that name a machine, with its other name; in the tools' file that it was known by the old one.
+    """Return drafts of the files that name a machine, with its new name; the tool-written file gets `formerly`.
 
     Raises:
-        Faults: All places where it is named and cannot be written.
+        Faults: All places that name it in files that cannot be written.
     """
     tools = edit.tools(project, loaded)
     before = loaded.inventory.machines.get(old) or loaded.inventory.machines[new]
@@ -150,8 +150,8 @@ def _renamed(project: Project, loaded: Loaded, old: str, new: str) -> list[Draft
         try:
             drafts.append(edit.redrafted(source, write, apply(data, formerly) if source is tools else data))
         except Faults:
-            hint = f"write {new} there yourself wherever {old} is meant, then do this again"
-            told = f"{source.file.name} names {old} where only a person can write"
+            hint = f"change {old} to {new} there by hand, then run this command again"
+            told = f"{source.file.name} names {old} where Rolecall cannot write"
             refused += [Fault(told, edit.place(source, keys), hint) for keys in places]
     if refused:
         raise Faults(refused)
@@ -159,7 +159,7 @@ def _renamed(project: Project, loaded: Loaded, old: str, new: str) -> list[Draft
 
 
 def _places(data: Mapping[str, Any], name: str) -> Iterator[Keys]:
-    """The key paths in a source at which it names a machine, in their order."""
+    """Yield the key paths at which a source names a machine, in order."""
     if name in _table(data.get("machines")):
         yield "machines", name
     for tag, said in _table(data.get("tags")).items():

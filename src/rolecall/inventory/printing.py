@@ -1,4 +1,4 @@
-"""Data and comments → text, in each notation: tables within brackets or by indentation, and TOML's sections."""
+"""Print data and comments in each notation: tables in brackets or by indentation, or as TOML's sections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _YAML_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y",
 
 
 def printed(notation: str, data: Data, comments: Comments) -> str:
-    """The text of an inventory.
+    """Return the text of an inventory.
 
     Args:
         notation: A key of `STYLES`.
@@ -41,7 +41,7 @@ def printed(notation: str, data: Data, comments: Comments) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a notation looks.
+    """How a notation is written.
 
     Attributes:
         key: A key path; several keys only where `dotted`.
@@ -73,30 +73,30 @@ class Style:
 
     @property
     def margin_at_top(self) -> str:
-        """Entries are indented where something stands around all of them."""
+        """The indentation of entries: none where nothing encloses them all."""
         return self.margin if self.around[0] else ""
 
 
 class _Printer:
-    """One style and the comments that are not printed yet."""
+    """One style, and the comments that are not printed yet."""
 
     def __init__(self, style: Style, comments: Comments) -> None:
         self.style = style
         self.above, self.behind = comments.above, comments.behind
-        # Key paths with comments somewhere below them.
+        # Key paths with comments below them.
         self.noted = {keys[:end] for keys in (*self.above, *self.behind) for end in range(len(keys))}
 
     def entries(self, table: Data, keys: Keys, margin: str) -> Iterator[str]:
-        """The lines of a table's entries."""
+        """Yield the lines of a table's entries."""
         for name, each in table.items():
             path, value = self._path(name, each)
             yield from self._entry(keys, path, value, margin)
 
     def sections(self, table: Data, keys: tuple[str, ...]) -> Iterator[str]:
-        """The lines of a table as TOML has them: what is no table first, then a section for each table."""
+        """Yield the lines of a table in TOML: plain values first, then a section for each table."""
         later: list[tuple[tuple[str, ...], Data]] = []
         for name, each in table.items():
-            # A machine, an instance is a section of its own, however little is said about it.
+            # A machine or an instance is a section of its own, even an empty one.
             path, value = self._path(name, each) if len(keys) > 1 else ((name,), each)
             if isinstance(value, dict) and (value or len(keys) < 2):  # noqa: PLR2004 - as above
                 later.append((path, value))
@@ -115,7 +115,7 @@ class _Printer:
             yield from lines
 
     def remarks(self, words: list[str], margin: str) -> Iterator[str]:
-        """Comments on lines of their own."""
+        """Yield comments on lines of their own."""
         for line in words:
             yield f"{margin}# {line}" if line else ""
 
@@ -148,7 +148,7 @@ class _Printer:
             yield f"{margin}{closing}{style.end}"
 
     def _line(self, value: Any) -> str:  # noqa: ANN401 - any data
-        """A value on one line."""
+        """Return a value on one line."""
         style = self.style
         if isinstance(value, dict) and value:
             entries = [style.entry.format(style.key((name,)), self._line(each)) for name, each in value.items()]
@@ -160,7 +160,7 @@ class _Printer:
         return style.scalar(value)
 
     def _remarks_above(self, keys: Keys, path: Keys, margin: str, *, deep: bool = False) -> Iterator[str]:
-        """What is said of each key on an entry's path, and, where the entry is one line, of all below it."""
+        """Yield the comments above each key on an entry's path, and, if the entry is one line, above all below it."""
         for end in range(1, len(path) + 1):
             yield from self.remarks(self.above.get((*keys, *path[:end]), []), margin)
         for words in self._below((*keys, *path), self.above) if deep else ():
@@ -178,7 +178,7 @@ class _Printer:
 
 
 def _word(value: Any) -> str:  # noqa: ANN401 - any data
-    """A number, true, false or null; with a dot in every fraction, as Nix wants it."""
+    """Return a number, true, false or null; a fraction always has a dot, as Nix requires."""
     if isinstance(value, float):
         digits, sign, exponent = repr(value).partition("e")
         return f"{digits}{'' if '.' in digits else '.0'}{sign}{exponent}"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-import types
-from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from rolecall.errors import Fault, Where, nearest
+from rolecall.errors import Fault, Where, dotted, nearest
 from rolecall.inventory.data import named, shown
+from rolecall.inventory.forms import form_at, forms_of
 from rolecall.model.inventory import NAME_LENGTH, Inventory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic_core import ErrorDetails
 
     from rolecall.inventory.data import Data, Keys
@@ -37,6 +39,8 @@ _NAMED: Final = {
     "machineClass": "a machine class",
 }
 _NAMES: Final = f"names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to {NAME_LENGTH} signs"
+_DOMAIN: Final = "a domain is labels of a to z, 0 to 9 and `-`, with dots between, such as home.example"
+_BELOW: Final = {"machines": "MACHINE", "tags": "TAG", "instances": "INSTANCE", "roles": "ROLE"}  # free names
 _WORDS: Final = {"[key]", "[list]", "[table]"}  # what pydantic's paths hold besides keys; no name has brackets
 _TRIES: Final = 5  # what is left after removing the faulty can show new faults; in practice once
 
@@ -60,18 +64,52 @@ def inventory(data: Data) -> tuple[Inventory, list[Fault]]:
 
 def _fault(detail: ErrorDetails) -> Fault:
     keys = _keys(detail)
-    kind, found = detail["type"], detail["input"]
-    if kind in {"string_pattern_mismatch", "string_too_long"}:
-        return Fault(f"{shown(str(found))} is no name for {_kind(keys)}", Where(keys=keys), _NAMES)
-    if kind == "extra_forbidden":
-        key = str(keys[-1])
-        known = [each.alias or name for name, each in _fields(keys[:-1]).items()]
-        return Fault(f"unknown key {shown(key)}", Where(keys=keys), nearest(key, known, what="keys"))
-    if kind == "missing":
-        return Fault(f"{shown(str(keys[-1]))} is missing", Where(keys=keys))
-    if expected := detail["ctx"]["expected"] if kind == "literal_error" else _EXPECTED.get(kind):
-        return Fault(f"expected {expected}, found {named(found)}", Where(keys=keys))
-    return Fault(detail["msg"], Where(keys=keys))
+    message, hint = _told(keys, detail)
+    return Fault(message, Where(keys=keys), hint)
+
+
+def _told(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
+    """What is wrong, and what to do."""
+    key, found = shown(str(keys[-1])) if keys else "", detail["input"]
+    match detail["type"]:
+        case "string_pattern_mismatch" | "string_too_long" if keys == ("meta", "domain"):
+            told = f"{shown(found)} is not a domain name", _DOMAIN
+        case "string_pattern_mismatch" | "string_too_long":
+            told = f"{shown(str(found))} is no name for {_kind(keys)}", _NAMES
+        case "string_too_short":
+            told = f"{key} is empty", "write a name, or leave the key out"
+        case "extra_forbidden":
+            told = f"unknown key {key}", _elsewhere(keys)
+        case "missing":
+            told = f"{key} is missing", ""
+        case "literal_error":
+            told = f"expected {detail['ctx']['expected']}, found {named(found)}", ""
+        case kind if kind in _EXPECTED:
+            told = f"expected {_EXPECTED[kind]}, found {named(found)}", ""
+        case _:
+            told = detail["msg"], ""
+    return told
+
+
+def _elsewhere(keys: Keys) -> str:
+    """Return a hint where an unknown key may belong: a slip in its letters, or one table too high or too low."""
+    around, key = keys[:-1], str(keys[-1])
+    known = _names(around)
+    close = nearest(key, known, what="keys")
+    if close.startswith("did you mean"):
+        return close
+    below = [(name, *more) for name in known for more in ((), (_BELOW.get(name, ""),))]
+    places = [(*path, key) for path in below if key in _names((*around, *path))]
+    places += [(*keys[:depth], key) for depth in range(len(around) - 1, -1, -1) if key in _names(keys[:depth])]
+    if places:
+        return f"did you mean `{dotted(places[0])}`?"
+    return f"write a setting of the service as `settings.{key}`" if "settings" in known else close
+
+
+def _names(keys: Keys) -> Iterable[str]:
+    """The keys that may stand in a table."""
+    model = form_at(keys).model
+    return forms_of(model) if model else ()
 
 
 def _keys(detail: ErrorDetails) -> Keys:
@@ -82,21 +120,6 @@ def _kind(keys: Keys) -> str:
     if isinstance(keys[-1], int):
         return "a machine" if keys[0] == "tags" and keys[2] not in {"any", "all", "none"} else "a tag"
     return _NAMED.get(str(keys[-2])) or _NAMED.get(str(keys[-1]), "this")
-
-
-def _fields(keys: Keys) -> dict[str, Any]:
-    """The fields of the table at ``keys``."""
-    kind: Any = Inventory
-    for key in keys:
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = next(
-                (each.annotation for name, each in kind.model_fields.items() if key in {name, each.alias}), None
-            )
-        else:
-            kind = get_args(kind)[-1]
-        while get_origin(kind) in {Annotated, Union, types.UnionType}:
-            kind = get_args(kind)[0]
-    return kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
 
 
 def _remove(data: Data, detail: ErrorDetails) -> None:

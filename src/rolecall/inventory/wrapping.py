@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from rolecall.inventory.data import Keys
+
 T = TypeVar("T")
 
 
@@ -36,8 +38,13 @@ def unwrap(top: Mapping[str, T], enter: Callable[[T], Mapping[str, T]]) -> tuple
     return top, prefix
 
 
-def source(file: Path, whole: object) -> Source:
+def source(file: Path, whole: object, empty: tuple[Keys, ...] = ()) -> Source:
     """The source that a file's plain data is.
+
+    Args:
+        file: The file.
+        whole: What it holds.
+        empty: Key paths of what has nothing behind it.
 
     Raises:
         Faults: What is no data, or stands beside the inventory.
@@ -59,7 +66,8 @@ def source(file: Path, whole: object) -> Source:
             Fault(f"{shown(key)} stands beside `{prefix[0]}`", Where(keys=(key,)), "move it into the inventory")
             for key in sorted(strays)
         )
-    return Source(file, data, prefix, inputs)
+    depth = len(prefix)
+    return Source(file, data, prefix, inputs, tuple(keys[depth:] for keys in empty if keys[:depth] == prefix))
 
 
 def _table(value: object) -> Data:

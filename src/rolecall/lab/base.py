@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 GATEWAY = "10.77.0.1"
-"""The lab's own end of the machines' network: always the same, for networks of different labs never meet."""
+"""The lab's own address in the machines' network; the same in every lab, since their networks are separate."""
 PROXY_PORT = 3128
 
 _PACKAGES = (
@@ -27,7 +27,7 @@ _PACKAGES = (
     "procps kmod netbase ca-certificates curl less wireguard-tools wireguard-go"
 )
 
-# Runs in the new root. The package lists stay, so that `apt-get install` works in a fresh machine at once.
+# Runs in the new root. Keeps the package lists, so that `apt-get install` works in a fresh machine at once.
 _PREPARE = f"""
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
@@ -65,29 +65,29 @@ class Source:
 
     @property
     def plain(self) -> str:
-        """The address that machines use: always plain http, for the proxy can only keep what it can read."""
+        """The address that machines use: always plain http, so that the proxy can cache what passes."""
         return self.uri.replace("https://", "http://", 1)
 
     def __str__(self) -> str:
-        """The line in a machine's ``sources.list``."""
+        """Return the line of a machine's ``sources.list``."""
         return f"deb {self.plain} {self.suite} {' '.join(self.components)}"
 
 
 def cache() -> Path:
-    """Where bases and packages are kept: ``$ROLECALL_CACHE``, else ``rolecall`` in XDG's cache directory."""
+    """Return the folder of bases and packages: ``$ROLECALL_CACHE``, else ``rolecall`` in XDG's cache directory."""
     if own := os.environ.get("ROLECALL_CACHE"):
         return Path(own).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "rolecall"
 
 
 def codename(os_release: Path = Path("/etc/os-release")) -> str:
-    """This Debian's name, e.g. ``bookworm``, which is also what machines run."""
+    """Return this Debian's name, e.g. ``bookworm``, which machines run too."""
     found = re.search(r'^VERSION_CODENAME="?([a-z]+)', os_release.read_text(), re.MULTILINE)
     return found[1] if found else "bookworm"
 
 
 def sources(apt: Path = Path("/etc/apt"), *, suite: str) -> list[Source]:
-    """The Debian sources of this computer for one release, its updates and its security fixes.
+    """Return this computer's Debian sources for one release, its updates and its security fixes.
 
     Args:
         apt: The directory of apt's configuration; both of its formats (sources.list(5)) are read.
@@ -105,13 +105,13 @@ def sources(apt: Path = Path("/etc/apt"), *, suite: str) -> list[Source]:
     if not any(source.suite == suite for source in found):
         raise fault(
             f"the apt sources of this computer have no {suite}",
-            hint=f"the lab builds its machines from the Debian mirror in {apt}; only http and https will do",
+            hint=f"the lab builds its machines from the Debian mirror in {apt}; use an http or https source",
         )
     return found
 
 
 def _lines(text: str) -> Iterator[Source]:
-    """Reads the one-line format: ``deb [option=value …] URI SUITE COMPONENT…``."""
+    """Read the one-line format: ``deb [option=value …] URI SUITE COMPONENT…``."""
     for uri, suite, components in re.findall(
         r"^\s*deb\s+(?:\[[^\]]*\]\s*)?(https?://\S+?)/?\s+(\S+)\s+([^#\n]+)", text, re.MULTILINE
     ):
@@ -119,7 +119,7 @@ def _lines(text: str) -> Iterator[Source]:
 
 
 def _stanzas(text: str) -> Iterator[Source]:
-    """Reads the deb822 format: paragraphs of ``Field: values``, where indented lines go on."""
+    """Read the deb822 format: paragraphs of ``Field: values``, where indented lines continue a field."""
     text = re.sub(r"^#.*\n?", "", text, flags=re.MULTILINE)
     for paragraph in re.split(r"\n\s*\n", text):
         pairs = re.findall(r"^([A-Za-z0-9-]+):((?:.*)(?:\n[ \t]+.*)*)", paragraph, re.MULTILINE)
@@ -133,13 +133,13 @@ def _stanzas(text: str) -> Iterator[Source]:
 
 
 def build(progress: Callable[[str], None]) -> Path:
-    """The base's directory; if it is not there it is built, which takes about a minute.
+    """Return the base's directory, after building it if it does not exist, which takes about a minute.
 
     Args:
         progress: Told in a few words how far the build is.
 
     Raises:
-        Faults: No Debian source, or debootstrap failed; the log's place is in the hint.
+        Faults: When there is no Debian source, or debootstrap fails; the hint names its log.
     """
     suite = codename()
     found = sources(suite=suite)
@@ -157,7 +157,7 @@ def build(progress: Callable[[str], None]) -> Path:
 
 
 def _debootstrap(base: Path, suite: str, found: list[Source], lock: IO[str], progress: Callable[[str], None]) -> None:
-    """Makes the base beside its place and moves it there whole."""
+    """Build the base in a temporary place, and move it to its own when it is complete."""
     new = base.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     mirror = next(source.uri for source in found if source.suite == suite)
@@ -171,7 +171,7 @@ def _debootstrap(base: Path, suite: str, found: list[Source], lock: IO[str], pro
 
 
 def _step(argv: list[str], lock: IO[str], log: IO[str], progress: Callable[[str], None]) -> None:
-    """Runs one command of the build.
+    """Run one command of the build.
 
     It runs in namespaces of its own, so that whatever it mounts goes with it, and holds the lock, so that no other
     build begins while it runs on after this process was killed.
@@ -194,5 +194,5 @@ def _step(argv: list[str], lock: IO[str], log: IO[str], progress: Callable[[str]
     if running.returncode:
         raise fault(
             f"the base system of the lab could not be built: {argv[0]}: {' / '.join(last)}",
-            hint=f"its log is {log.name}; the lab needs this computer's Debian mirror, once",
+            hint=f"see {log.name}; the lab needs this computer's Debian mirror once",
         )

@@ -47,7 +47,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the boss is told at its start.
+    """The boss's settings, given at its start.
 
     Attributes:
         directory: The lab's state directory, absolute.
@@ -94,7 +94,7 @@ class Machine:
 
     @property
     def alias(self) -> str:
-        """What systemd-nspawn calls it, and so its link: nspawn takes neither ``_`` nor long names."""
+        """Its name for systemd-nspawn, and so its link's: nspawn takes neither ``_`` nor long names."""
         return f"m{self.number}"
 
     @property
@@ -118,12 +118,12 @@ class Machine:
         return _RUN / "root" / self.alias
 
     def unlink(self) -> None:
-        """Removes its network cable, if there is one."""
+        """Remove its network cable, if there is one."""
         subprocess.call(["ip", "link", "delete", self.link], stderr=subprocess.DEVNULL)
 
 
 class Boss:
-    """The machines of one lab and what can be done to them.
+    """The machines of one lab, and what can be done to them.
 
     Args:
         orders: See there.
@@ -135,11 +135,11 @@ class Boss:
         self.group = _CGROUP / orders.group
         self.machines: dict[str, Machine] = {}
         self._busy = threading.Lock()
-        # Whatever this one thread makes belongs to the computer's own network.
+        # What this one thread creates belongs to the computer's own network.
         self._outside = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(orders.host_network,))
 
     def prepare(self) -> None:
-        """Makes mounts, network and proxy."""
+        """Create mounts, network and proxy."""
         resolv = Path("/etc/resolv.conf").resolve()
         nameservers = resolv.read_bytes() if resolv.is_file() else b""
         _sh("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
@@ -167,11 +167,11 @@ class Boss:
             _INOTIFY.write_text("1024")
         inside = socket.create_server((self.orders.gateway, self.orders.proxy_port), backlog=128)
         proxy = Proxy(inside, Path(self.orders.packages), self.orders.mirrors)
-        # Threads begin in the network of the thread that starts them: this one fetches from the computer's.
+        # A thread starts in the network of the thread that starts it: this one fetches from the computer's.
         self._outside.submit(_spawn, proxy.serve_forever).result()
 
     def serve(self) -> None:
-        """Answers on the control socket until ``down``, or until that is deleted."""
+        """Answer on the control socket until ``down``, or until the socket is deleted."""
         if self.orders.tied:
             _spawn(self._end_with_input)
         os.chdir(self.directory)  # a Unix socket's path may have 107 bytes only; relative it is short
@@ -202,10 +202,10 @@ class Boss:
             stream.write(json.dumps(answer).encode() + b"\n")
 
     def status(self) -> None:
-        """Changes nothing; each answer says which machines run."""
+        """Do nothing; each answer says which machines run."""
 
     def add(self, machines: Sequence[str], authorized: str) -> dict[str, object]:
-        """Makes and boots the machines that the lab does not have yet.
+        """Create and boot the machines that the lab does not have yet.
 
         Args:
             machines: Their names.
@@ -216,7 +216,7 @@ class Boss:
         """
         names = [name for name in machines if name not in self.machines]
         if bad := [name for name in names if not _NAME.fullmatch(name)]:
-            raise ValueError(f"no name for a machine: {bad[0]!r}")
+            raise ValueError(f"invalid machine name: {bad[0]!r}")
         new = [Machine(name, number) for number, name in enumerate(names, len(self.machines) + 1)]
         self.machines |= {machine.name: machine for machine in new}
         for machine in new:
@@ -233,14 +233,14 @@ class Boss:
         return {"added": names, "machines": records}
 
     def start(self, machine: str) -> None:
-        """Switches a machine on that is off."""
+        """Switch on a machine that is off."""
         chosen = self.machines[machine]
         if chosen.off.is_set():
             chosen.off.clear()
             _spawn(self._run, chosen)
 
     def kill(self, machine: str) -> None:
-        """Takes a machine's power away: all its processes end at one stroke, and no peer hears of it."""
+        """Cut a machine's power: all its processes end at once, without a word to its peers."""
         chosen = self.machines[machine]
         until = time.monotonic() + 10
         if not chosen.off.is_set():
@@ -249,18 +249,18 @@ class Boss:
             with contextlib.suppress(FileNotFoundError):  # it has only just been started
                 (self.group / chosen.alias / "cgroup.kill").write_text("1")
             if time.monotonic() > until:
-                raise TimeoutError(f"{machine} does not die")
+                raise TimeoutError(f"{machine} cannot be killed")
 
     def cut(self, machine: str) -> None:
-        """Unplugs a machine's network until ``plug`` or its next start."""
+        """Unplug a machine's network until ``plug`` or its next start."""
         _sh("ip", "link", "set", self.machines[machine].link, "down")
 
     def plug(self, machine: str) -> None:
-        """Plugs a machine's network in again."""
+        """Plug a machine's network in again."""
         _sh("ip", "link", "set", self.machines[machine].link, "up")
 
     def down(self) -> None:
-        """Ends everything and leaves nothing."""
+        """Stop and remove everything."""
         with contextlib.suppress(OSError):
             (self.group / "cgroup.kill").write_text("1")
         sweep(self.group)
@@ -272,7 +272,7 @@ class Boss:
         self.down()
 
     def _furnish(self, machine: Machine, authorized: str) -> None:
-        """Mounts a machine's root and writes into it what is its own."""
+        """Mount a machine's root, and write its own files into it."""
         upper, work = (_RUN / "upper" / machine.alias / part for part in ("data", "work"))
         for directory in (upper, work, machine.root):
             directory.mkdir(parents=True)
@@ -298,7 +298,7 @@ class Boss:
                 os.chown(path, owner.st_uid, owner.st_gid)
 
     def _write_hosts(self) -> None:
-        """Tells every machine all names, also those that are no valid host names."""
+        """Write the names of all machines to each, including those that are not valid host names."""
         lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
         for machine in self.machines.values():
             alias = "" if machine.hostname in self.machines else f" {machine.hostname}"
@@ -307,7 +307,7 @@ class Boss:
             (machine.root / "etc/hosts").write_text("\n".join(lines) + "\n")
 
     def _run(self, machine: Machine) -> None:
-        """Keeps a machine running until it is switched off or killed."""
+        """Run a machine until it is switched off or killed."""
         group = self.group / machine.alias
         group.mkdir(parents=True, exist_ok=True)
         tun = ["--bind=/dev/net/tun"] if Path("/dev/net/tun").exists() else []
@@ -340,7 +340,7 @@ _VERBS: dict[str, Callable[..., dict[str, object] | None]] = {
 
 
 def sweep(group: Path) -> None:
-    """Removes a cgroup and all below it, once its processes are dead; waits 5 seconds for them at most."""
+    """Remove a cgroup and all below it once its processes are dead; wait at most 5 seconds for them."""
     until = time.monotonic() + 5
     while group.exists() and time.monotonic() < until:
         for path, _, _ in os.walk(group, topdown=False):
@@ -350,7 +350,7 @@ def sweep(group: Path) -> None:
 
 
 def _enter_network(namespace: int) -> None:
-    """Moves the calling thread into a network namespace; sockets and threads that it makes are born there."""
+    """Move the calling thread into a network namespace; sockets and threads that it creates belong there."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(namespace, _CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "setns")
@@ -367,7 +367,7 @@ def _sh(*argv: str) -> None:
 
 
 def main() -> None:
-    """Pid 1: lets its child work and buries the dead until that one is among them."""
+    """Run as pid 1: reap dead processes until the child that does the work has ended."""
     worker = os.fork()
     if worker:
         while os.wait()[0] != worker:

@@ -1,4 +1,4 @@
-"""A lab as its users see it: boot it, reach its machines by ssh, break them, end it."""
+"""The lab for its users: boot it, reach its machines by ssh, break them, stop it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Lab:
 
     @staticmethod
     def available() -> str | None:
-        """None if a lab can run on this computer, else the reason in words."""
+        """Return why a lab cannot run on this computer; None if it can."""
         if sys.platform != "linux":
             return "the lab needs Linux"
         if not Path("/etc/debian_version").exists():
@@ -90,7 +90,7 @@ class Lab:
         return None
 
     def up(self, *, tied: bool = False, progress: Callable[[str], None] = lambda _: None) -> dict[str, float]:
-        """Boots the machines that do not exist yet or are off, and waits until one can log in.
+        """Boot the machines that do not exist yet or are off, and wait until they accept logins.
 
         Args:
             tied: Whether the lab dies with this process, also when that is killed.
@@ -106,10 +106,10 @@ class Lab:
         if reason := self.available():
             raise fault(reason)
         if not self.machines:
-            raise fault("there is no machine to boot", hint="declare one in the inventory, under machines")
+            raise fault("no machine to boot", hint="declare one: `rolecall machines add NAME`")
         for name in self.machines:
             if not _NAME.fullmatch(name):
-                raise fault(f"the lab cannot name a machine {name!r}", hint="letters, digits, _ and - will do")
+                raise fault(f"the lab cannot name a machine {name!r}", hint="use letters, digits, `_` and `-`")
         if self.directory.parent.name == ".rolecall":  # a project's own
             make_local(self.directory.parent)
         self.directory.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ class Lab:
         return {name: round(seconds + spent, 2) for name, seconds in self.wait(new).items()}
 
     def down(self) -> None:
-        """Ends the lab, if it is up, and removes all that is left of it or of one that was killed."""
+        """Stop the lab, if it is up, and remove all that is left of it or of one that was killed."""
         try:
             lock = (self.directory / "lock").open("rb")
         except FileNotFoundError:
@@ -140,7 +140,7 @@ class Lab:
             if not _locked(lock, _END_S) and (boss := self._boss()):
                 os.kill(boss, signal.SIGKILL)
             if not _locked(lock, _END_S):
-                raise fault("the lab does not end", hint=f"its log is {self.directory}/log/boss")
+                raise fault("the lab does not stop", hint=f"see {self.directory}/log/boss")
             with contextlib.suppress(FileNotFoundError):
                 if Path(lock.name).stat().st_ino == os.fstat(lock.fileno()).st_ino:  # not already another lab's
                     self._clean()
@@ -151,7 +151,7 @@ class Lab:
             self._process = None
 
     def running(self) -> dict[str, bool]:
-        """Which machines run; empty when the lab is down."""
+        """Return which machines run; empty when the lab is down."""
         try:
             return dict(self._ask("status")["running"])
         except OSError:
@@ -164,7 +164,7 @@ class Lab:
         input: bytes | None = None,  # noqa: A002 - as subprocess.run has it
         check: bool = True,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Runs a command on a machine as root, over ssh.
+        """Run a command on a machine as root, over ssh.
 
         Args:
             machine: Its name.
@@ -182,7 +182,7 @@ class Lab:
         return subprocess.run(self.argv(machine, *argv), input=input or b"", capture_output=True, check=check)
 
     def argv(self, machine: str, *command: str) -> list[str]:
-        """The words that run a command on a machine, or with none log in to it.
+        """Return the arguments that run a command on a machine, or log in to it.
 
         Raises:
             Faults: The lab has no such machine, or is down.
@@ -191,23 +191,23 @@ class Lab:
         return ["ssh", "-F", str(self.ssh_config), "--", machine, *([shlex.join(command)] if command else [])]
 
     def kill(self, machine: str) -> None:
-        """Takes a machine's power away: all its processes end at one stroke."""
+        """Cut a machine's power: all its processes end at once."""
         self._order("kill", machine)
 
     def start(self, machine: str) -> None:
-        """Switches a machine on that was killed or has switched itself off; does not wait for it."""
+        """Switch on a machine that was killed or has switched itself off; do not wait for it."""
         self._order("start", machine)
 
     def cut(self, machine: str) -> None:
-        """Unplugs a machine's network, until ``plug`` or the machine's next boot."""
+        """Unplug a machine's network, until ``plug`` or the machine's next boot."""
         self._order("cut", machine)
 
     def plug(self, machine: str) -> None:
-        """Plugs a machine's network in again."""
+        """Plug a machine's network in again."""
         self._order("plug", machine)
 
     def wait(self, machines: Iterable[str] = (), timeout: float = 60) -> dict[str, float]:
-        """Waits until one can log in to machines.
+        """Wait until machines accept logins.
 
         Args:
             machines: Their names; by default all.
@@ -240,7 +240,7 @@ class Lab:
         if late := [name for name, seconds in took.items() if seconds is None]:
             raise fault(
                 f"no login within {timeout:g} s: {', '.join(late)}",
-                hint=f"what they printed while booting is in {self.directory}/log/",
+                hint=f"see what they printed while booting in {self.directory}/log/",
             )
         return {name: seconds for name, seconds in took.items() if seconds is not None}
 
@@ -258,16 +258,16 @@ class Lab:
         self.down()
 
     def _boot(self, *, tied: bool, progress: Callable[[str], None]) -> None:
-        """Starts the boss with no machine yet."""
+        """Start the boss, without machines yet."""
         from rolecall.lab import base  # noqa: PLC0415 - find() must be quick to import
         from rolecall.lab.boss import Orders  # noqa: PLC0415
 
         root = base.build(progress)
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        # Whoever holds the lock is the lab: the boss inherits it, and it is free when all of the chain are dead.
+        # The lab is the holder of this lock. The boss inherits it; it is free when all processes of the chain are dead.
         with (self.directory / "lock").open("w") as lock, Path("/proc/self/ns/net").open("rb") as network:
             if not _locked(lock, 0):
-                raise fault(f"a lab is just starting or ending in {self.directory}", hint="try again in a second")
+                raise fault(f"a lab is starting or stopping in {self.directory}", hint="try again in a second")
             self._clean(but="lock")
             (self.directory / "log").mkdir(mode=0o700)
             keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]
@@ -289,7 +289,7 @@ class Lab:
             with (self.directory / "log/boss").open("wb") as log:
                 self._process = subprocess.Popen(
                     argv,
-                    # While tied its standard input is a pipe from here: its end is the lab's end.
+                    # While tied, its standard input is a pipe from here: when that closes, the lab stops.
                     stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -297,7 +297,7 @@ class Lab:
                     pass_fds=(lock.fileno(), network.fileno()),
                     env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
                 )
-        # Reaps it whenever it ends, also when that is another process's doing.
+        # Reaps it whenever it ends, even if another process stops it.
         threading.Thread(target=self._process.wait, daemon=True).start()
         until = time.monotonic() + _START_S
         while not self._is_up():
@@ -309,11 +309,11 @@ class Lab:
 
     @property
     def _group(self) -> str:
-        """The name of its cgroup: the same for the same directory, so that leftovers are found."""
+        """The name of its cgroup, derived from the directory, so that leftovers are found."""
         return "rolecall-lab-" + hashlib.sha256(bytes(self.directory)).hexdigest()[:12]
 
     def _clean(self, but: str = "") -> None:
-        """Removes what a dead lab left: its files, except one, and its empty cgroups."""
+        """Remove what a dead lab left: its files, except one, and its empty cgroups."""
         for path in self.directory.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -328,14 +328,14 @@ class Lab:
             sweep(top / self._group)
 
     def _records(self) -> dict[str, dict[str, Any]]:
-        """What ``machines.json`` says: port, address, hostname and host key by name."""
+        """Return the content of ``machines.json``: port, address, hostname and host key by name."""
         try:
             return dict(json.loads((self.directory / "machines.json").read_text()))
         except FileNotFoundError:
             return {}
 
     def _write(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """Writes what makes machines reachable; machines.json last, for it says that the rest is there."""
+        """Write the files by which machines are reached; machines.json last, since it implies the others."""
         common = (
             ("User", "root"),
             ("IdentityFile", _quoted(self.directory / "id")),
@@ -344,7 +344,7 @@ class Lab:
             ("GlobalKnownHostsFile", "/dev/null"),
             ("StrictHostKeyChecking", "yes"),
             ("BatchMode", "yes"),
-            # Much cheaper than the default key exchange, on a way that never leaves this computer.
+            # Much cheaper than the default key exchange, and the connection never leaves this computer.
             ("KexAlgorithms", "curve25519-sha256"),
             ("LogLevel", "ERROR"),
         )
@@ -361,12 +361,12 @@ class Lab:
         new.replace(self.directory / "machines.json")
 
     def _connect(self) -> socket.socket:
-        """A connection to the boss.
+        """Connect to the boss.
 
         Raises:
             OSError: The lab is down.
         """
-        # A Unix socket's path may have 107 bytes only; this way to the directory is always short.
+        # The path of a Unix socket has at most 107 bytes; this path to the directory is always short.
         directory = os.open(self.directory, os.O_PATH)
         connection = socket.socket(socket.AF_UNIX)
         try:
@@ -386,7 +386,7 @@ class Lab:
         return True
 
     def _boss(self) -> int | None:
-        """The boss's process id, from the kernel."""
+        """Return the boss's process id, from the kernel."""
         try:
             with self._connect() as connection:
                 peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -395,7 +395,7 @@ class Lab:
         return int(struct.unpack("3i", peer)[0])
 
     def _order(self, verb: str, machine: str) -> None:
-        """Has something done to one machine.
+        """Do something to one machine.
 
         Raises:
             Faults: The lab is down or has no such machine, or it could not be done.
@@ -404,19 +404,19 @@ class Lab:
         try:
             self._ask(verb, machine=machine)
         except OSError as error:
-            raise fault("the lab is down", hint="boot it: rolecall lab up") from error
+            raise fault("the lab is down", hint="boot it: `rolecall lab up`") from error
 
     def _check(self, machine: str) -> None:
-        """Raises Faults for a machine that the lab does not have."""
+        """Raise Faults for a machine that the lab does not have."""
         known = self._records()
         if not known:
-            raise fault("the lab is down", hint="boot it: rolecall lab up")
+            raise fault("the lab is down", hint="boot it: `rolecall lab up`")
         if machine not in known:
             hint = nearest(machine, known, what="machines of the lab")
             raise fault(f"the lab has no machine {machine!r}", hint=hint)
 
     def _ask(self, verb: str, **details: object) -> dict[str, Any]:
-        """Tells the boss to do something.
+        """Send a command to the boss.
 
         Raises:
             OSError: The lab is down.
@@ -427,7 +427,7 @@ class Lab:
             stream.flush()
             line = stream.readline()
         if not line:
-            raise ConnectionResetError("the lab went down meanwhile")
+            raise ConnectionResetError("the lab has stopped meanwhile")
         answer: dict[str, Any] = json.loads(line)
         if error := answer.get("error"):
             raise fault(f"lab {verb}: {error}", hint=f"see {self.directory}/log/boss")
@@ -435,7 +435,7 @@ class Lab:
 
     @staticmethod
     def _greets(port: int) -> bool:
-        """Whether an sshd greets there: cheaper to ask than a login."""
+        """Return whether an sshd answers there, which is cheaper than a login."""
         try:
             with socket.create_connection(("127.0.0.1", port), 2) as connection:
                 return connection.recv(4) == b"SSH-"
@@ -444,7 +444,7 @@ class Lab:
 
 
 def find(directory: Path) -> Lab | None:
-    """The lab that is up in a directory, else None.
+    """Return the lab that is up in a directory, else None.
 
     Args:
         directory: E.g. ``PROJECT/.rolecall/lab``.
@@ -455,7 +455,7 @@ def find(directory: Path) -> Lab | None:
 
 
 def _locked(lock: IO[Any], timeout: float) -> bool:
-    """Tries to take a lock file's lock for so many seconds."""
+    """Try to lock a file for some seconds; return whether it is locked."""
     until = time.monotonic() + timeout
     while True:
         try:
@@ -469,5 +469,5 @@ def _locked(lock: IO[Any], timeout: float) -> bool:
 
 
 def _quoted(path: Path) -> str:
-    """A path as ssh_config(5) wants it: in quotes, with its own special characters made harmless."""
+    """Return a path as ssh_config(5) reads it: in quotes, with special characters escaped."""
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'

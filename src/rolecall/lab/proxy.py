@@ -45,10 +45,10 @@ class Proxy(ThreadingHTTPServer):
         kept.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A machine that goes away in the middle of an answer is nothing to report."""
+        """Ignore a machine that disconnects in the middle of an answer."""
 
     def real(self, url: str) -> str | None:
-        """The address behind one that a machine asked for, or None if it may not."""
+        """Return the real address of a requested one, or None if it is not allowed."""
         for prefix, mirror in self.mirrors.items():
             if url.startswith(prefix + "/") and ".." not in url:
                 return mirror + url[len(prefix) :]
@@ -61,10 +61,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
-        """Keeps the log for what matters."""
+        """Log nothing for ordinary requests."""
 
     def do_GET(self) -> None:
-        """Answers from disk, or fetches; keeps what by its name never changes (packages, lists by hash)."""
+        """Answer from disk or fetch; keep what never changes under its name (packages, lists by hash)."""
         url = self.server.real(self.path)
         if url is None:
             self.send_error(403, "not a mirror of this lab")
@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _fetch(url: str, kept: Path) -> None:
-    """Puts what is at ``url`` at ``kept``, whole or not at all.
+    """Download ``url`` to ``kept``, as a whole or not at all.
 
     Raises:
         OSError: It could not be fetched.

@@ -1,4 +1,4 @@
-"""Carries connections from a port of this computer to a machine of the lab, whose network is a separate one.
+"""Relay connections from a port of this computer to a machine of the lab, which has a network of its own.
 
 A socket stays in the network namespace in which it was made, whoever uses it: the listening socket belongs to
 the computer, the connection to the machine to the lab. So nothing is routed, and no address can collide.
@@ -16,7 +16,7 @@ _ORPHAN_MS = 5000
 
 
 def serve(listening: socket.socket, target: tuple[str, int]) -> None:
-    """Accepts connections for as long as this process lives and relays each of them to ``target``.
+    """Accept connections while this process lives, and relay each to ``target``.
 
     Args:
         listening: A listening TCP socket.
@@ -44,13 +44,13 @@ def _relay(client: socket.socket, target: tuple[str, int]) -> None:
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    """Copies until ``source`` ends, then ends ``sink``'s half too."""
+    """Copy until ``source`` ends, then close that half of ``sink`` too."""
     buffer = bytearray(_BUFFER)
     view = memoryview(buffer)
     with contextlib.suppress(OSError):
         while size := source.recv_into(buffer):
             sink.sendall(view[:size])
     with contextlib.suppress(OSError):
-        # A machine that lost its power never answers; the thread would wait a quarter of an hour.
+        # A machine without power never answers; the thread would wait a quarter of an hour.
         sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _ORPHAN_MS)
         sink.shutdown(socket.SHUT_WR)

@@ -16,7 +16,6 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
-    model_validator,
 )
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
@@ -36,23 +35,18 @@ Name = Annotated[
     WithJsonSchema({"type": "string", "format": "name", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}),
 ]
 
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN_PATTERN = rf"^{_LABEL}(\.{_LABEL})*$"
+DOMAIN_LENGTH = 253 - NAME_LENGTH - 1  # NAME.DOMAIN is a host name of at most 253 characters (RFC 1035, 2.3.4)
+
 
 class Table(BaseModel):
     """A table of the inventory: camelCase in files, unknown keys refused, values never changed afterwards.
 
-    Null says nothing: YAML reads ``jon:`` as null where Nix and TOML write ``jon = {}``.
+    Keys without a value are not here any more (see `rolecall.inventory.nulls`).
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: object) -> object:
-        if value is None:
-            return {}
-        if isinstance(value, dict) and None in value.values():
-            return {key: each for key, each in value.items() if each is not None}
-        return value
 
 
 RawSettings = dict[str, Any]
@@ -63,7 +57,12 @@ class Meta(Table):
 
     name: str = Field("", description="What the project is called.")
     description: str = Field("", description="One sentence for people.")
-    domain: str = Field("", description="Machines call one another `NAME.DOMAIN`; without one, `NAME`.")
+    domain: str = Field(
+        "",
+        pattern=DOMAIN_PATTERN,
+        max_length=DOMAIN_LENGTH,
+        description="Machines call one another `NAME.DOMAIN`; without one, `NAME`.",
+    )
 
 
 class Deploy(Table):
@@ -104,9 +103,10 @@ class Machine(Table):
 class Module(Table):
     """Where an instance's service comes from."""
 
-    name: str | None = Field(None, description="The service; left out, the instance's own name.")
+    name: str | None = Field(None, min_length=1, description="The service; left out, the instance's own name.")
     input: str | None = Field(
         None,
+        min_length=1,
         description='Left out, `"rolecall"` or `"clan-core"`: a shipped service; `"self"`: one of the project\'s '
         "`modules/`; else the name of an installed distribution, or an alias under `inputs`.",
     )
@@ -215,9 +215,10 @@ class Source:
         prefix: Keys inside the file under which the inventory stands, e.g. ``("clan", "inventory")``.
         data: The inventory part of it, JSON-compatible.
         inputs: What the file says of where inputs come from: a name to a URL or a distribution.
+        empty: Key paths in `data` whose null is a key with nothing behind it, where the notation tells that (YAML).
     """
 
-    __slots__ = ("data", "file", "inputs", "prefix")
+    __slots__ = ("data", "empty", "file", "inputs", "prefix")
 
     def __init__(
         self,
@@ -225,11 +226,13 @@ class Source:
         data: Mapping[str, Any],
         prefix: tuple[str, ...] = (),
         inputs: Mapping[str, str] | None = None,
+        empty: tuple[tuple[str | int, ...], ...] = (),
     ) -> None:
         self.file = file
         self.prefix = prefix
         self.data = data
         self.inputs = inputs or {}
+        self.empty = empty
 
 
 class Loaded:

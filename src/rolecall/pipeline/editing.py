@@ -9,6 +9,7 @@ from rolecall import files, inventory
 from rolecall import vars as var_store
 from rolecall.deploy import pins
 from rolecall.deploy.target import pinned_keys
+from rolecall.documents import as_text
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.memory import Memory
 from rolecall.pipeline.evaluation import (
@@ -137,8 +138,6 @@ def schema(project: Project) -> tuple[str, tuple[Fault, ...]]:
     Raises:
         Faults: When a file of the inventory cannot be read.
     """
-    from pydantic_core import to_json  # noqa: PLC0415 - no other command pays for it
-
     from rolecall.inventory.schema import schema as schema_of  # noqa: PLC0415 - as above
 
     loaded, _ = inventory.read(project)
@@ -161,7 +160,7 @@ def schema(project: Project) -> tuple[str, tuple[Fault, ...]]:
     services = {name: found[module] for name, module in used.items() if module in found}
     modules = {(source, name): service for (source, name), service in found.items() if source in {None, "self"}}
     located = tuple(inventory.locate(warning, loaded.sources) for warning in warnings)
-    return to_json(schema_of(loaded, services, modules), indent=2).decode() + "\n", located
+    return as_text(schema_of(loaded, services, modules)) + "\n", located
 
 
 def write_schema(project: Project) -> tuple[Fault, ...]:

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING
 
 from rolecall import inventory
 from rolecall import vars as var_store
-from rolecall.deploy.fleet import Fleet, Wanted
+from rolecall.deploy.fleet import Fleet, MachineUpdate
 from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
+from rolecall.evaluate.authors import calling
 from rolecall.model.plan import MachinePlan, Plan, Report
 from rolecall.model.vars import STEPS, step_of, used, validity_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
-    check,
     evaluate,
     evaluate_some,
     note_recipes,
     placed,
+    sound,
 )
 from rolecall.pipeline.views import target
 from rolecall_agent.resources import File
@@ -85,12 +86,12 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         Faults: As `evaluate`; also when it is not said how a machine with anything to do is reached.
     """
     if only:
-        check(project)  # the rest may concern them too, as a peer that is missing
+        sound(project)  # the rest may concern them too, as a peer that is missing
         evaluation = evaluate_some(project, lab, only)
     else:
         evaluation = evaluate(project, lab)
-        if faults := var_store.unsettled(project):
-            raise Faults(faults)
+    if faults := var_store.unsettled(project):
+        raise Faults(faults)
     wanted, warnings = _wanted(project, evaluation, lab)
     modules = {
         name: f"{service.name} ({evaluation.members.registry.origin(service)})"
@@ -183,22 +184,24 @@ def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
     """A warning for each var that expires within `EXPIRING`, or whose last third has begun if that is later."""
     now = dt.datetime.now(dt.UTC)
     keys = {
-        var.key(instance, machine): var.generator
+        var.key(instance, machine): (var.generator, service, instance)
         for instance, service in evaluation.members.membership.services.items()
         for role in service.roles.values()
         for var in role.vars.values()
         if hasattr(var.generator, "validity")
         for machine in evaluation.members.membership.casts[instance][role.name].settings
     }
-    for key, generator in keys.items():
-        if validity := validity_of(generator, used(evaluation.world.vars[key])):
+    for key, (generator, service, instance) in keys.items():
+        with calling(service, f"the validity of {key}", instance):
+            validity = validity_of(generator, used(evaluation.world.vars[key]))
+        if validity:
             since, until = validity
             if until - now < min(EXPIRING, (until - since) / 3):
                 when = f"expires on {until:%Y-%m-%d}" if now < until else f"has expired on {until:%Y-%m-%d}"
                 yield Fault(f"{key} {when}", hint=f"make it anew: `rolecall vars rotate {key}`", warning=True)
 
 
-def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[list[Wanted], list[Fault]]:
+def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[list[MachineUpdate], list[Fault]]:
     """What each machine shall become; a machine without a target is no fault while nothing is to be done there."""
     machines = evaluation.members.loaded.inventory.machines
     wanted, faults, warnings = [], [], []
@@ -206,7 +209,9 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
         found = find_target(project, name, machines[name].deploy.target_host, lab)
         if isinstance(found, Target):
             wave = evaluation.waves.get(name, 0)
-            wanted.append(Wanted(found, wave, configured.configuration, configured.origins, machines[name].formerly))
+            wanted.append(
+                MachineUpdate(found, wave, configured.configuration, configured.origins, machines[name].formerly)
+            )
         elif configured.configuration.resources:
             faults.append(found)
         else:

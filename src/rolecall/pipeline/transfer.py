@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, Where, fault, nearest
 from rolecall.model.vars import Anew, VarFile, VarKey, used
-from rolecall.pipeline.evaluation import check
+from rolecall.pipeline.evaluation import sound
 from rolecall.pipeline.vars import made_anew, require_unbound
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path, *, f
     """
     opened = var_store.decrypt_file(project, data, file)
     given, versions = _read(opened, file)
-    found = check(project)
+    found = sound(project)
     wanted = {str(recipe.key): recipe for recipe in found.recipes}
     stored = var_store.stored(project, [recipe.key for name, recipe in wanted.items() if name in given])
     same = {name for name in given if name in wanted and _is(stored.get(wanted[name].key), versions[name])}

@@ -13,7 +13,6 @@ from rolecall.model.vars import STEPS, Anew, step_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
-    check,
     evaluate,
     hosts_of,
     members,
@@ -21,6 +20,7 @@ from rolecall.pipeline.evaluation import (
     placed,
     recipes,
     run_all_steps,
+    sound,
 )
 from rolecall.pipeline.plans import planning, sent
 from rolecall_agent.resources import File
@@ -41,9 +41,9 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
         Those that were not kept before.
 
     Raises:
-        Faults: As `check`; also when a step fails. Nothing is made then.
+        Faults: As `sound`; also when a step fails. Nothing is made then.
     """
-    found = check(project)
+    found = sound(project)
     with placed(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         run_all_steps(project, found, world)
@@ -100,10 +100,10 @@ def rotate(
         Those that were made.
 
     Raises:
-        Faults: As `check`; when there is no such var; when a step fails; when machines lack the last step of a
+        Faults: As `sound`; when there is no such var; when a step fails; when machines lack the last step of a
             rotation. Nothing is made then.
     """
-    found = check(project)
+    found = sound(project)
     known = _named_recipes(found, names)
     wanted = {known[name].key: known[name] for name in names}
     require_unbound(project, wanted.values(), force=force)
@@ -179,7 +179,7 @@ def set_var(
     Raises:
         Faults: As `rotate`; when the var has no such file, or would lack one.
     """
-    found = check(project)
+    found = sound(project)
     recipe = _named_recipes(found, [name])[name]
     files = [file.name for file in recipe.generator.files]
     values = {(files[0] if not file and len(files) == 1 else file): value for file, value in values.items()}

@@ -27,7 +27,18 @@ from rolecall.service.generators import (
 )
 from rolecall.service.interfaces import Backups, State
 from rolecall.service.member import Member
-from rolecall.service.settings import AbsolutePath, CalendarEvent, SecretRef, Settings, replace
+from rolecall.service.settings import (
+    AbsolutePath,
+    CalendarEvent,
+    FreeForm,
+    HostAddress,
+    SecretRef,
+    Settings,
+    join,
+    lines,
+    replace,
+    unique,
+)
 from rolecall.service.units import service_unit, timer_unit
 from rolecall_agent.configuration import Check
 from rolecall_agent.content import Secret, parts
@@ -61,9 +72,11 @@ __all__ = [
     "Directory",
     "Exported",
     "File",
+    "FreeForm",
     "Function",
     "Generator",
     "Group",
+    "HostAddress",
     "Interface",
     "KeyPair",
     "Member",
@@ -94,10 +107,13 @@ __all__ = [
     "VarFile",
     "WireGuardKeyPair",
     "exec_line",
+    "join",
+    "lines",
     "parts",
     "replace",
     "secret_file",
     "service_unit",
     "timer_unit",
+    "unique",
     "unit_text",
 ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
 from rolecall.service.calendar import is_calendar_event
+from rolecall.service.hosts import is_host_address
 from rolecall_agent.content import Reference, SecretTextError
 from rolecall_agent.resources.checks import DefinitionError, absolute_path
 
@@ -21,17 +23,37 @@ if TYPE_CHECKING:
 class Settings(BaseModel):
     """Base of every role's settings: camelCase in the inventory, snake_case in Python; unknown names are refused."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        allow_inf_nan=False,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        strict=True,
+    )
 
 
-class Replace:
-    """Marks a field in which a more specific layer replaces the list or table of others, instead of joining it."""
+class Merging(Enum):
+    """How the values of several layers become one, as a field's annotation says: ``Annotated[list[str], unique]``."""
 
-    __slots__ = ()
+    JOIN = "join"
+    REPLACE = "replace"
+    UNIQUE = "unique"
+    LINES = "lines"
 
 
-replace: Final = Replace()
-"""``exclude: Annotated[list[str], replace] = []``: who speaks of it more specifically says all of it."""
+join: Final = Merging.JOIN
+"""Lists are joined from general to specific, tables merge: what happens without a mark."""
+replace: Final = Merging.REPLACE
+"""The list or table of a more specific layer replaces those of others."""
+unique: Final = Merging.UNIQUE
+"""Lists are joined, and of equal items the first is kept."""
+lines: Final = Merging.LINES
+"""Texts are joined from general to specific, with a line break between them."""
+
+
+FreeForm = dict[str, JsonValue]
+"""A table whose keys and values nobody has to know beforehand: whatever the inventory's notation can write."""
 
 
 class AbsolutePath(str):
@@ -150,3 +172,15 @@ CalendarEvent = Annotated[
     str, AfterValidator(_calendar_event), WithJsonSchema({"type": "string", "format": "calendar-event"})
 ]
 """A time that recurs, as systemd.time(7) writes it."""
+
+
+def _host_address(text: str) -> str:
+    if is_host_address(text):
+        return text
+    raise PydanticCustomError("host_address", "is not a host name or an IP address; a port does not belong to it")
+
+
+HostAddress = Annotated[
+    str, AfterValidator(_host_address), WithJsonSchema({"type": "string", "format": "host-address", "minLength": 1})
+]
+"""A host name or an IP address."""

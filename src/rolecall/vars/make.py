@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import graphlib
 import secrets
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from rolecall.errors import Fault, Faults, Where, fault, raised_at
+from rolecall.errors import Fault, Faults, Where, defined_at, fault, raised_at
 from rolecall.model.vars import (
     NEXT,
     OLD,
@@ -29,7 +30,7 @@ from rolecall.vars import layout, store
 from rolecall.vars.secret_stores import chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rolecall.model.vars import Published, Recipe, StoredVar, Values, VarFile, VarKey
     from rolecall.project import Project
@@ -434,42 +435,45 @@ def _misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
 
 def _generate(recipe: Recipe, context: Context) -> Values:
     what = f"{_named(recipe)}, made by {type(recipe.generator).__name__},"
+    own = _line(defined_at(getattr(recipe.generator, "function", recipe.generator.generate)))
     try:
-        kept = {file.name for file in recipe.generator.files} & context.prompts.keys()
-        values = {name: context.prompts[name] for name in kept} | dict(recipe.generator.generate(context))
+        made: object = recipe.generator.generate(context)
     except Faults as error:
         raise Faults(
             Fault(f"{_named(recipe)}: {each.message}", each.where, each.hint) for each in error.faults
         ) from None
     except NotDeclaredError as error:
-        raise fault(f"{what} failed: {error}", where=_place(error)) from None
-    except Exception as error:  # noqa: BLE001 - whatever an author's code raises
+        raise fault(f"{what} failed: {error}", where=_line(raised_at(error)) or own) from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's code raises
         # Its kind and place are told, not its words: those may quote a secret input.
-        raise fault(f"{what} failed with {type(error).__name__}", where=_place(error)) from None
-    return _checked(recipe, values, what)
+        raise fault(f"{what} failed with {type(error).__name__}", where=_line(raised_at(error)) or own) from None
+    if not isinstance(made, Mapping):
+        raise fault(f"{what} returns {type(made).__name__}, not bytes by file name", where=own)
+    kept = {file.name for file in recipe.generator.files} & context.prompts.keys()
+    return _checked(recipe, {name: context.prompts[name] for name in kept} | dict(made), what, own)
 
 
-def _place(error: Exception) -> Where | None:
-    """The line of an author's code that raised it."""
-    file, _, line = raised_at(error).rpartition(":")
+def _line(place: str) -> Where | None:
+    """Return ``FILE:LINE`` as a place."""
+    file, _, line = place.rpartition(":")
     return Where(Path(file), line=int(line)) if file else None
 
 
-def _checked(recipe: Recipe, values: Values, what: str) -> Values:
-    """Exactly the files that the generator promised."""
+def _checked(recipe: Recipe, values: Values, what: str, where: Where | None = None) -> Values:
+    """Exactly the files that the generator promised; else a fault at a place."""
     wanted = {file.name for file in recipe.generator.files}
     if lacking := sorted(wanted - values.keys()):
-        raise fault(f"{what} lacks {', '.join(lacking)}")
+        raise fault(f"{what} lacks {', '.join(lacking)}", where=where)
     if surplus := sorted(values.keys() - wanted):
-        raise fault(f"{what} has {', '.join(surplus)} too many")
+        raise fault(f"{what} has {', '.join(surplus)} too many", where=where)
     for file in recipe.generator.files:
         if not isinstance(values[file.name], bytes):
-            raise fault(f"{what} has no bytes in {file.name}")
+            raise fault(f"{what} has no bytes in {file.name}", where=where)
         if not file.secret:
             try:
                 values[file.name].decode()
             except UnicodeDecodeError:
-                raise fault(f"{what} has a public {file.name} that is not UTF-8 text") from None
+                raise fault(f"{what} has a public {file.name} that is not UTF-8 text", where=where) from None
     return values
 
 

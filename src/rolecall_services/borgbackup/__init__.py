@@ -19,6 +19,7 @@ from rolecall.service import (
     Check,
     Directory,
     File,
+    HostAddress,
     Member,
     Package,
     Passphrase,
@@ -47,10 +48,8 @@ class ServerSettings(Settings):
     directory: AbsolutePath = Field(
         AbsolutePath("/var/lib/borgbackup"), description="Holds the repositories: DIRECTORY/INSTANCE/CLIENT."
     )
-    address: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9:][A-Za-z0-9_.:-]*$",
-        description="Name or address under which clients reach it; without one, the machine's own.",
+    address: HostAddress | None = Field(
+        None, description="Name or address under which clients reach it; without one, the machine's own."
     )
     port: int | None = Field(
         None, ge=1, le=65535, description="Port of its SSH server for clients; without one, the machine's own."

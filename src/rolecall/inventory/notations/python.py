@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import DEPTH, shown, syntax_fault
+from rolecall.inventory.data import DEPTH, once, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read(text: str, file: Path) -> Source:
     if twice := [*_twice(tree)]:
         found = trees.in_characters(text, (((str(key.value),), key.lineno - 1, key.col_offset) for key in twice))
         raise Faults(
-            Fault(f"{shown(str(*name))} is set twice", Where(line=line, column=column), "remove one of the two")
+            Fault(f"{shown(str(*name))} is set twice", Where(line=line, column=column), once(*name))
             for name, line, column in found
         )
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import dotted
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import shown, syntax_fault
+from rolecall.inventory.data import once, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -43,14 +43,19 @@ def read(text: str, file: Path) -> Source:
 
 def _in_words(message: str) -> tuple[str, str]:
     """What tomllib says, said so that it helps, and a hint."""
-    remove = "remove one of the two"
     if twice := re.fullmatch(r"Cannot declare (\(.*\)) twice", message):
-        return f"{shown(dotted(ast.literal_eval(twice[1])))} is set twice", remove
+        keys = ast.literal_eval(twice[1])
+        return f"{shown(dotted(keys))} is set twice", once(keys[-2:][0])
     if twice := re.fullmatch(r"Duplicate inline table key (.*)", message):
-        return f"{shown(ast.literal_eval(twice[1]))} is set twice", remove
+        name = ast.literal_eval(twice[1])
+        return f"{shown(name)} is set twice", once(name)
+    if below := re.fullmatch(r"cannot mutate immutable namespace (\(.*\))", message, re.IGNORECASE):
+        keys = ast.literal_eval(below[1])
+        hint = once("tags") if "tags" in keys else "write the whole value in one place"
+        return f"{shown(dotted(keys))} stands below a value that is complete already", hint
     hint = ""
     if message == "Cannot overwrite a value":
-        message, hint = "this key is set already", remove
+        message, hint = "this key is set already", once(None)
     elif message == "Invalid value":
         hint = 'a text stands in quotes: name = "value"'
     elif message.startswith("Expected '=' after a key"):

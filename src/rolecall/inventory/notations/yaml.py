@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import DEPTH, shown, syntax_fault
+from rolecall.inventory.data import DEPTH, once, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ruamel.yaml import YAML
+    from ruamel.yaml.nodes import ScalarNode
     from tree_sitter import Node
 
     from rolecall.inventory.comments import Comment
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rolecall.inventory.locate import Position
     from rolecall.model.inventory import Source
 
+
+_EMPTY: Final = object()  # in place of a value that is not written
 
 # tree-sitter-yaml 0.7 crashes on some 260 levels of indentation; each needs a column of its own.
 _DEEP = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
@@ -35,21 +38,42 @@ def read(text: str, file: Path) -> Source:
     """
     from ruamel.yaml.error import MarkedYAMLError  # noqa: PLC0415 - slow to load
 
+    parser = _parser()
     try:
-        whole = _parser().load(text)
+        whole = parser.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         message = " ".join(part for part in (error.context, error.problem) if part).split("\n")[0]
         if twice := re.search(r'found duplicate key "(.*?)" with value', message):
-            raise syntax_fault(f"{shown(twice[1])} is set twice", line, column, hint="remove one of the two") from None
+            raise syntax_fault(f"{shown(twice[1])} is set twice", line, column, hint=once(twice[1])) from None
         raise syntax_fault(f"YAML: {message}", line, column, hint=_hint(message)) from None
     except RecursionError:
         raise
     except Exception as error:  # noqa: BLE001 - on odd input ruamel.yaml raises nearly anything
         message = re.sub(r"\s+", " ", str(error)) or type(error).__name__
         raise syntax_fault(f"YAML: {message}") from None
-    return wrapping.source(file, whole)
+    empty = tuple(_emptied(whole)) if parser.constructor.found_empty else ()
+    return wrapping.source(file, None if whole is _EMPTY else whole, empty)
+
+
+def _emptied(whole: object) -> Iterator[Keys]:
+    """Put null where nothing stands, in place, and yield the key paths of that; of what aliases share, the first."""
+    seen: set[int] = set()
+    todo: list[tuple[Any, Any, Keys]] = [([whole], 0, ())]
+    while todo:
+        around, at, keys = todo.pop()
+        value = around[at]
+        if value is _EMPTY:
+            around[at] = None
+            yield keys
+        if not isinstance(value, dict | list) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict) and _EMPTY in value:
+            value[None] = value.pop(_EMPTY)
+        inside = value if isinstance(value, dict) else range(len(value))
+        todo.extend((value, key, (*keys, key)) for key in reversed([*inside]))
 
 
 def _parser() -> YAML:
@@ -58,7 +82,14 @@ def _parser() -> YAML:
     from ruamel.yaml.scanner import Scanner  # noqa: PLC0415 - slow to load
 
     class Constructor(SafeConstructor):  # type: ignore[misc, unused-ignore]
-        """Leaves dates as they are written."""
+        """Leaves dates as they are written, and tells a key with nothing behind it from an explicit null."""
+
+        found_empty = False
+
+        def construct_yaml_null(self, node: ScalarNode) -> object:
+            self.construct_scalar(node)
+            self.found_empty |= node.value == ""
+            return None if node.value else _EMPTY
 
     class Bounded(Scanner):
         """Stops at a depth at which scanning, quadratic in it, is still quick."""
@@ -69,6 +100,7 @@ def _parser() -> YAML:
             super().fetch_flow_collection_start(TokenClass, to_push)
 
     Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+    Constructor.add_constructor("tag:yaml.org,2002:null", Constructor.construct_yaml_null)
     parser = YAML(typ="safe", pure=True)
     parser.Constructor = Constructor
     parser.Scanner = Bounded
@@ -80,6 +112,10 @@ def _hint(message: str) -> str:
         return "YAML is indented with spaces, never with tabs"
     if "could not determine a constructor" in message:
         return "remove the tag (`!…`); an inventory is plain data"
+    if alias := re.match(r"found undefined alias '(.*)'|while scanning an alias expected", message):
+        return f'`*` begins an alias; put a text that starts with it in quotes: "*{alias[1] or ""}"'
+    if starts := re.search(r"found character '([@`%])' that cannot start any token", message):
+        return f"put a text that starts with `{starts[1]}` in quotes"
     if "mapping values are not allowed here" in message:
         return "check the indentation of this line and of the one above; a text with `: ` stands in quotes"
     return ""

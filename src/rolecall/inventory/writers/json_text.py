@@ -1,4 +1,4 @@
-"""Changes of JSON text. New entries take the indentation of those beside them."""
+"""Change JSON text. New entries take the indentation of their neighbours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INDENTED = re.compile(r"[\[{]\n([ \t]+)")
 
 
 def change(text: str, change: Change) -> str:
-    """The text of a JSON file with a change that its data can take; an empty text is an empty table."""
+    """Return the text of a JSON file with a change that fits its data; an empty text is an empty table."""
     text = text if text.strip() else "{}\n"
     root = trees.parts(tree(text))[0]
     return spliced(text, _Writer(text).change(root, change))
@@ -48,7 +48,7 @@ class _Writer:
 
     def _set(self, node: Node, rest: Keys, value: Any) -> list[Splice]:  # noqa: ANN401 - any data
         margin = indentation(self.data, node.start_byte)
-        if not rest or node.type not in {"object", "array"}:  # null says as much as an empty table
+        if not rest or node.type not in {"object", "array"}:  # null stands for an empty table
             value = nested(rest, value)
             return [(node.start_byte, node.end_byte, self._text(value, margin))]
         value = nested(rest[1:], value)
@@ -62,14 +62,14 @@ class _Writer:
         return add_between(self.data, node, entry, empty=(f"\n{inner}", f"\n{margin}") if long else ("", ""))
 
     def _text(self, value: Any, margin: str, *, long: bool = True) -> str:  # noqa: ANN401 - any data
-        """A value as it stands in a line with this margin."""
+        """Return a value as it is written on a line with this margin."""
         step = self.step if self.long and long else None
         lines = json.dumps(value, ensure_ascii=False, indent=step)
         return textwrap.indent(lines, margin).removeprefix(margin) if step else lines
 
 
 def _entry(node: Node, key: str | int) -> tuple[Node, Node] | None:
-    """The entry of an object or array at a key, and its value."""
+    """Return the entry of an object or array at a key, and its value."""
     if node.type == "object":
         for pair in trees.parts(node):
             name, value = pair.child_by_field_name("key"), pair.child_by_field_name("value")

@@ -1,4 +1,4 @@
-"""Cutting and inserting in the bytes of a text; and entries of what stands between brackets in any notation."""
+"""Cut from and insert into the bytes of a text, and edit the entries between brackets in any notation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Splice = tuple[int, int, str]  # from byte, to byte, what stands there instead
 
 
 def spliced(text: str, splices: Iterable[Splice]) -> str:
-    """The text with pieces replaced; the pieces do not overlap, and of two at one place the first stands first."""
+    """Return the text with pieces replaced. They do not overlap; of two at one place, the first comes first."""
     data = text.encode()
     for start, end, new in sorted(splices, key=lambda splice: splice[:2])[::-1]:
         data = data[:start] + new.encode() + data[end:]
@@ -23,35 +23,35 @@ def spliced(text: str, splices: Iterable[Splice]) -> str:
 
 
 def line_start(data: bytes, offset: int) -> int:
-    """Where the line begins that a byte is in."""
+    """Return where the line of a byte begins."""
     return data.rfind(b"\n", 0, offset) + 1
 
 
 def line_end(data: bytes, offset: int) -> int:
-    """Where the line ends that a byte is in: at its line break, or the end of the text."""
+    """Return where the line of a byte ends: at its line break, or the end of the text."""
     end = data.find(b"\n", offset)
     return len(data) if end < 0 else end
 
 
 def indentation(data: bytes, offset: int) -> str:
-    """The spaces and tabs at the begin of the line that a byte is in."""
+    """Return the spaces and tabs at the beginning of a byte's line."""
     line = data[line_start(data, offset) : line_end(data, offset)]
     return line[: len(line) - len(line.lstrip(b" \t"))].decode()
 
 
 def first_on_line(data: bytes, offset: int) -> bool:
-    """Whether only spaces and tabs stand before a byte on its line."""
+    """Return whether only spaces and tabs precede a byte on its line."""
     return not data[line_start(data, offset) : offset].strip(b" \t")
 
 
 def without_lines(data: bytes, start: int, end: int) -> Splice:
-    """Cuts the lines from the one that a byte is in to that of another."""
+    """Cut the lines from that of one byte to that of another."""
     first, last = line_start(data, start), line_end(data, end)
     return (first - 1, last, "") if first else (0, min(last + 1, len(data)), "")
 
 
 def add_between(data: bytes, container: Node, entry: str, *, empty: tuple[str, str] = ("", "")) -> list[Splice]:
-    """Adds an entry at the end of what stands between brackets; on a line of its own where the others have one.
+    """Add an entry before a closing bracket, on a line of its own if the other entries have one.
 
     Args:
         data: The text.
@@ -75,13 +75,13 @@ def add_between(data: bytes, container: Node, entry: str, *, empty: tuple[str, s
 
 
 def _only_comma(data: bytes, container: Node, last: Node) -> bool:
-    """Whether a comma follows the last entry."""
+    """Return whether a comma follows the last entry."""
     after = next((child for child in container.children if child.start_byte >= last.end_byte), None)
     return after is not None and data[after.start_byte : after.end_byte] == b","
 
 
 def cut_between(data: bytes, container: Node, entry: Node) -> list[Splice]:
-    """Cuts an entry of what stands between brackets. A comment on its line goes with it, others stay."""
+    """Cut an entry from between brackets. A comment on its line is cut too; others stay."""
     entries = trees.parts(container)
     index = entries.index(entry)
     if len(entries) == 1:

@@ -1,4 +1,4 @@
-"""Other names in a text of any notation: where a name is written as it is, plainly or in quotes."""
+"""Rename keys and texts in any notation, where a name is written literally, plain or in quotes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from rolecall.inventory.data import Keys
     from rolecall.inventory.locate import Position
 
-# What stands without quotes in every notation, and what some notation reads as something else than a text or a name.
+# What every notation takes without quotes, and the words that some notation reads as something other than a text.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORDS = re.compile(r"(?i)assert|else|false|if|in|inherit|let|n|no|null|off|on|or|rec|then|true|with|y|yes")
 
 
 def rename(text: str, positions: Iterable[Position], paths: Collection[Keys], old: str, new: str) -> str:
-    """The text with a name replaced where it is the last key of one of these paths, or the text in a list there.
+    """Return the text with a name replaced where it is the last key of one of these paths, or a list item there.
 
     Args:
         text: A file's content.

@@ -1,4 +1,4 @@
-"""Changes of TOML text. tomlkit writes the values; where they go is told by the tree.
+"""Change TOML text. tomlkit writes the values; the parse tree says where they go.
 
 A table of TOML is written in several ways: under a header, by dotted keys, between braces, or only as a part of longer
 headers. A new key goes where its nearest table is written already; a table of its own gets a header.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def change(text: str, change: Change) -> str:
-    """The text of a TOML file with a change that its data can take."""
+    """Return the text of a TOML file with a change that fits its data."""
     if isinstance(change, Set):
         file = _File(text)
         if change.keys in file.tables():  # written anew as a whole
@@ -44,7 +44,7 @@ def change(text: str, change: Change) -> str:
     above = change.keys[:-1]
     text = _without(text, change.keys)
     left = _File(text)
-    # Where its last key was all that told of a table, the table would go with it.
+    # A table that only its last key declares would disappear with that key.
     return text if not above or above in left.tables() or left.value(above) else left.set(above, {})
 
 
@@ -54,7 +54,7 @@ def _without(text: str, keys: Keys) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """``key = value`` with the key path from the file's top."""
+    """A pair ``key = value``, with its key path from the file's top."""
 
     keys: Keys
     node: Node
@@ -66,7 +66,7 @@ class _Pair:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """A header (none at the file's top) and what stands below it."""
+    """A header (none at the file's top) and the pairs below it."""
 
     keys: Keys
     header: Node | None
@@ -74,7 +74,7 @@ class _Section:
 
     @property
     def last(self) -> Node | None:
-        """Behind which a pair can be added."""
+        """The node after which a pair can be added."""
         return self.pairs[-1].node if self.pairs else self.header
 
 
@@ -85,13 +85,13 @@ class _File:
         self.sections = list(_sections(trees.parse("toml", text)))
 
     def tables(self) -> set[Keys]:
-        """The paths of all tables that are not between braces."""
+        """Return the paths of all tables that are not written in braces."""
         paths = {section.keys[:end] for section in self.sections for end in range(len(section.keys) + 1)}
         pairs = [(section, pair) for section in self.sections for pair in section.pairs]
         return paths | {pair.keys[:end] for section, pair in pairs for end in range(len(section.keys), len(pair.keys))}
 
     def value(self, keys: Keys) -> list[tuple[Node, Node]]:
-        """The nodes on the way to a value that is written as one: each entry with its value, from the outermost."""
+        """Return the entries on the path to an inline value, each with its value, from the outermost."""
         for section in self.sections:
             for pair in section.pairs:
                 if pair.keys == keys[: len(pair.keys)]:
@@ -99,7 +99,7 @@ class _File:
         return []
 
     def set(self, keys: Keys, value: Any) -> str:  # noqa: ANN401 - any data
-        """The text with a value at a path that is no table yet."""
+        """Return the text with a value at a path that is not a table yet."""
         for end in range(len(keys), 0, -1):
             if found := self.value(keys[:end]):
                 node, rest = found[-1][1], keys[end:]
@@ -134,14 +134,14 @@ class _File:
         raise AssertionError("the path () is a prefix of all")
 
     def _lines(self, after: Node, known: int, keys: Keys, value: Any) -> Splice:  # noqa: ANN401 - any data
-        """Adds lines behind that of a node, with keys that a header has told up to a depth."""
+        """Add lines after a node's line, with keys relative to a header of the given depth."""
         place = line_end(self.data, max(after.end_byte - 1, after.start_byte))
         margin = indentation(self.data, after.start_byte)
         lines = "".join(f"\n{margin}{line}" for line in _assignments(keys[known:], value))
         return place, place, lines
 
     def _section(self, near: Sequence[_Section], keys: Keys, value: Any) -> Splice:  # noqa: ANN401 - any data
-        """Adds a header, behind its nearest relatives or at the end."""
+        """Add a header, after its nearest relatives or at the end."""
         path, values = (keys, value) if isinstance(value, dict) else (keys[:-1], {keys[-1]: value})
         lines = [line for name, each in values.items() for line in _assignments((name,), each)]
         if not path:  # a value at the file's top, before all headers
@@ -155,7 +155,7 @@ class _File:
         return place, place, f"\n\n{block}"
 
     def cut(self, keys: Keys) -> list[Splice]:
-        """Takes out all that is written at a path and below."""
+        """Remove all that is written at a path and below it."""
         if way := self.value(keys):
             entry = way[-1][0]
             if len(way) > 1:
@@ -174,7 +174,7 @@ class _File:
         return without_lines(self.data, start, end - 1)
 
     def _cut_section(self, header: Node, last: Node) -> Splice:
-        """A header's lines, with the blank line above."""
+        """Return a header's lines, with the blank line above."""
         start, end, _ = self._cut_lines(header.start_byte, last.end_byte)
         if start and self.data[:start].endswith(b"\n"):
             start -= 1
@@ -202,7 +202,7 @@ def _pair(above: Keys, node: Node) -> _Pair:
 
 
 def _inside(way: list[tuple[Node, Node]], keys: Keys) -> list[tuple[Node, Node]]:
-    """The way on, between brackets; [] when a path is not written there."""
+    """Return the rest of the path through inline values; [] when the path is not written there."""
     for depth in range(len(keys)):
         node = way[-1][1]
         if node.type == "array" and isinstance(index := keys[depth], int) and index < len(trees.parts(node)):
@@ -218,7 +218,7 @@ def _inside(way: list[tuple[Node, Node]], keys: Keys) -> list[tuple[Node, Node]]
 
 
 def _assignments(keys: Keys, value: Any) -> Iterator[str]:  # noqa: ANN401 - any data
-    """The lines that say a value: one for each that is no table, with dotted keys."""
+    """Return the lines of a value: one for each value that is not a table, with dotted keys."""
     if isinstance(value, dict) and value:
         for name, each in value.items():
             yield from _assignments((*keys, name), each)
@@ -231,7 +231,7 @@ def _key(keys: Keys) -> str:
 
 
 def written(value: Any) -> str:  # noqa: ANN401 - any data
-    """A value on one line, tables between braces.
+    """Return a value on one line, with tables in braces.
 
     Raises:
         Faults: For null, which TOML does not have.

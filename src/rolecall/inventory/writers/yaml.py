@@ -1,4 +1,4 @@
-"""Changes of YAML text. ruamel.yaml writes the values; where they go is told by the tree.
+"""Change YAML text. ruamel.yaml writes the values; the parse tree says where they go.
 
 What is added to a block stands on lines of its own with the block's indentation, what is added between brackets there.
 """
@@ -37,7 +37,7 @@ _BLOCKS = {"block_mapping", "block_sequence"}
 
 
 def change(text: str, change: Change) -> str:
-    """The text of a YAML file with a change that its data can take.
+    """Return the text of a YAML file with a change that fits its data.
 
     Raises:
         Faults: When nothing can be added at the place.
@@ -49,7 +49,7 @@ def change(text: str, change: Change) -> str:
         return spliced(text, file.cut(*way[-1], above=way[-2] if way[1:] else None))
     if rest:
         container = _content(way[-1][1]) if way else file.root
-        if way and (container is None or container.type == "plain_scalar"):  # null, which says as much as {}
+        if way and (container is None or container.type == "plain_scalar"):  # null, which stands for {}
             return spliced(text, file.replace(*way[-1], nested(rest, change.value)))
         return spliced(text, file.add(container, rest[0], nested(rest[1:], change.value)))
     return spliced(text, file.replace(*way[-1], change.value))
@@ -66,7 +66,7 @@ class _File:
         self.step = columns[0] if columns and columns[0] else 2
 
     def way(self, keys: Keys) -> Iterator[tuple[Node, Node | None]]:
-        """The entries on the way to a path with their values, from the outermost, as far as they are written."""
+        """Return the written entries on a path, each with its value, from the outermost."""
         node = self.root
         for key in keys:
             found = _entry(node, key) if node else None
@@ -76,7 +76,7 @@ class _File:
             node = _content(found[1])
 
     def replace(self, entry: Node, old: Node | None, value: Any) -> list[Splice]:  # noqa: ANN401 - any data
-        """Gives an entry another value."""
+        """Replace the value of an entry."""
         sign = _sign(entry)
         if entry.type not in {"block_mapping_pair", "block_sequence_item"}:
             start, end = (old.start_byte, old.end_byte) if old else (entry.end_byte, entry.end_byte)
@@ -92,7 +92,7 @@ class _File:
         return [(sign.end_byte, _end(old) if old else sign.end_byte, text)]
 
     def add(self, container: Node | None, key: str | int, value: Any) -> list[Splice]:  # noqa: ANN401 - any data
-        """Adds an entry at a container's end."""
+        """Add an entry at a container's end."""
         if container is None:
             empty = not self.data or self.data.endswith(b"\n")
             end = len(self.data)
@@ -109,7 +109,7 @@ class _File:
         return [(place, place, "\n" + textwrap.indent(entry, margin))]
 
     def cut(self, entry: Node, value: Node | None, *, above: tuple[Node, Node | None] | None) -> list[Splice]:  # noqa: ARG002 - a step of the way
-        """Takes an entry out of its container; one that holds nothing then is written as empty."""
+        """Remove an entry from its container; a container without entries is written as empty."""
         container = entry.parent
         assert container is not None  # noqa: S101 - an entry stands in something
         if container.type not in _BLOCKS:
@@ -128,14 +128,14 @@ class _File:
 
 
 def _content(node: Node | None) -> Node | None:
-    """What a node holds, without what may stand around it: anchors, tags, comments."""
+    """Return a node's content, without anchors, tags and comments around it."""
     while node and node.type in {"document", "block_node", "flow_node"}:
         node = next((each for each in trees.parts(node) if each.type not in _AROUND), None)
     return node
 
 
 def _entry(node: Node, key: str | int) -> tuple[Node, Node | None] | None:
-    """The entry of a mapping or sequence at a key, and its value; null may be written as nothing."""
+    """Return the entry of a mapping or sequence at a key, and its value, None if nothing is written there."""
     entries = trees.parts(node)
     if node.type in {"block_mapping", "flow_mapping"}:
         for entry in entries:
@@ -149,12 +149,12 @@ def _entry(node: Node, key: str | int) -> tuple[Node, Node | None] | None:
 
 
 def _sign(entry: Node) -> Node:
-    """The sign of an entry behind which its value stands: `:` or `-`."""
+    """Return the node of an entry after which its value is written: `:` or `-`."""
     return next((child for child in entry.children if child.type in {":", "-"}), entry)
 
 
 def _end(node: Node) -> int:
-    """Where what a node says ends; the tree counts comments and blank lines below a block as its own."""
+    """Return where a node's content ends; the tree includes comments and blank lines below a block."""
     while inner := [child for child in node.children if child.type != "comment"]:
         if node.type == "block_scalar":
             return node.start_byte + len((node.text or b"").rstrip())  # its lines are no nodes
@@ -163,12 +163,12 @@ def _end(node: Node) -> int:
 
 
 def _flow(value: Any) -> str:  # noqa: ANN401 - any data
-    """A value on one line."""
+    """Return a value on one line."""
     return _dumped({"k": value}, 2, flow=True).removeprefix("{k: ").removesuffix("}")
 
 
 def _block(value: Any, step: int) -> str:  # noqa: ANN401 - any data
-    """A table or list on lines of its own; lists of plain values stand between brackets."""
+    """Return a table or list on lines of its own; lists of plain values are written in brackets."""
     return _dumped(value, step, flow=False)
 
 

@@ -107,7 +107,9 @@ def test_a_server_is_reached_where_it_says(host: Host, settings: dict[str, Any],
     assert file.parts[0].data == f"{known} {KEY}\n".encode()
 
 
-@pytest.mark.parametrize("address", ["", "-oProxyCommand=x", "a b", "a\n", "a/b", "user@host", "a,b", "#a"])
+@pytest.mark.parametrize(
+    "address", ["", "-oProxyCommand=x", "a b", "a\n", "a/b", "user@host", "a,b", "#a", "store:22", "[::1]"]
+)
 def test_an_address_that_ssh_would_read_otherwise(address: str) -> None:
     with pytest.raises(ValidationError):
         ServerSettings.model_validate({"address": address})

@@ -1,0 +1,43 @@
+"""Names that differ only in case: host names, OpenSSH's known hosts and some file systems take them for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rolecall.errors import Fault, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rolecall.inventory.data import Keys
+    from rolecall.model.inventory import Inventory
+
+
+def alike(inventory: Inventory) -> Iterator[Fault]:
+    """Yield a fault for each name of which there is another spelling."""
+    first: dict[tuple[str, str], str] = {}
+    told: set[tuple[str, str]] = set()
+    for what, name, keys in _names(inventory):
+        other = first.setdefault((what, name.lower()), name)
+        if other != name and (what, name) not in told:
+            told.add((what, name))
+            message = f"the {what} {other!r} and {name!r} differ only in case"
+            yield Fault(message, Where(keys=keys), "rename one of them, or write both alike if one is meant")
+
+
+def _names(inventory: Inventory) -> Iterator[tuple[str, str, Keys]]:
+    """Yield each name, what it names, and a place where it stands."""
+    for name in inventory.machines:
+        yield "machines", name, ("machines", name)
+    for name in inventory.instances:
+        yield "instances", name, ("instances", name)
+    for name in inventory.vars:
+        yield "vars", name, ("vars", name)
+    yield "tags", "all", ()
+    for name, machine in inventory.machines.items():
+        yield "tags", machine.machine_class, ("machines", name, "machineClass")
+    for tag in inventory.tags:
+        yield "tags", tag, ("tags", tag)
+    for name, machine in inventory.machines.items():
+        for index, tag in enumerate(machine.tags):
+            yield "tags", tag, ("machines", name, "tags", index)

@@ -1,0 +1,163 @@
+"""What is said of the slips that people make most often."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Load, Said
+
+CASES = """\
+machines = {a.tags = ['Web'], b.tags = ['web', 'Web', 'ALL']}
+[instances]
+X = {}
+x = {}
+[vars]
+y = {}
+Y = {}
+"""
+ROLE = "[machines.a]\n[instances.b.roles.client]\n"
+
+SLIPS = [
+    # In the wrong table
+    ("toml", "[machines.a]\ntargetHost = 'a'", """\
+error: unknown key `targetHost`
+  at inventory.toml:2:1 machines.a.targetHost
+hint: did you mean `deploy.targetHost`?"""),
+    ("toml", "[machines.a.deploy]\ntags = []", """\
+error: unknown key `tags`
+  at inventory.toml:2:1 machines.a.deploy.tags
+hint: did you mean `machines.a.tags`?"""),
+    ("toml", "name = 'home'", """\
+error: unknown key `name`
+  at inventory.toml:1:1 name
+hint: did you mean `meta.name`?"""),
+    ("toml", "[instances.b.settings]", """\
+error: unknown key `settings`
+  at inventory.toml:1:14 instances.b.settings
+hint: did you mean `roles.ROLE.settings`?"""),
+    ("toml", "[instances.b.roles.client.module]", """\
+error: unknown key `module`
+  at inventory.toml:1:27 instances.b.roles.client.module
+hint: did you mean `instances.b.module`?"""),
+    ("toml", ROLE + "keep.daily = 1", """\
+error: unknown key `keep`
+  at inventory.toml:3:1 instances.b.roles.client.keep
+hint: write a setting of the service as `settings.keep`"""),
+    ("toml", ROLE + "machines.a.keep.daily = 1\ntags.x.keep = 1", """\
+error: unknown key `keep`
+  at inventory.toml:3:12 instances.b.roles.client.machines.a.keep
+hint: write a setting of the service as `settings.keep`
+error: unknown key `keep`
+  at inventory.toml:4:8 instances.b.roles.client.tags.x.keep
+hint: write a setting of the service as `settings.keep`"""),
+    ("toml", ROLE + "setings.a = 1", """\
+error: unknown key `setings`
+  at inventory.toml:3:1 instances.b.roles.client.setings
+hint: did you mean 'settings'?"""),
+    # A list of tags beside a table of them
+    ("toml", ROLE + "tags = ['x']\ntags.x.settings.a = 1", """\
+error: `instances.b.roles.client.tags.x.settings` stands below a value that is complete already
+  at inventory.toml:4:22
+hint: remove one of the two; a tag with settings is an entry of a table: `tags.NAME.settings`"""),
+    ("toml", ROLE + "tags = ['x']\n[instances.b.roles.client.tags.x]", """\
+error: `instances.b.roles.client.tags.x` is set twice
+  at inventory.toml:4:33
+hint: remove one of the two; a tag with settings is an entry of a table: `tags.NAME.settings`"""),
+    ("yaml", "a:\n  tags: [x]\n  tags: {x: {}}", """\
+error: `tags` is set twice
+  at inventory.yaml:3:3
+hint: remove one of the two; a tag with settings is an entry of a table: `tags.NAME.settings`"""),
+    ("json", '{"tags": [], "tags": {}}', """\
+error: `tags` is set twice
+  at inventory.json:1:14
+hint: remove one of the two; a tag with settings is an entry of a table: `tags.NAME.settings`"""),
+    ("py", "inventory = {'tags': [], 'tags': {}}", """\
+error: `tags` is set twice
+  at inventory.py:1:26
+hint: remove one of the two; a tag with settings is an entry of a table: `tags.NAME.settings`"""),
+    # Signs that mean something in YAML
+    ("yaml", "exclude: [*.tmp]", """\
+error: YAML: found undefined alias '.tmp'
+  at inventory.yaml:1:11
+hint: `*` begins an alias; put a text that starts with it in quotes: "*.tmp\""""),
+    ("yaml", "startAt: *-*-* 03:00:00", """\
+error: YAML: found undefined alias '-*-*'
+  at inventory.yaml:1:10
+hint: `*` begins an alias; put a text that starts with it in quotes: "*-*-*\""""),
+    ("yaml", "a: *", """\
+error: YAML: while scanning an alias expected alphabetic or numeric character, but found '\\x00'
+  at inventory.yaml:1:5
+hint: `*` begins an alias; put a text that starts with it in quotes: "*\""""),
+    ("yaml", "a: @home", """\
+error: YAML: while scanning for the next token found character '@' that cannot start any token
+  at inventory.yaml:1:4
+hint: put a text that starts with `@` in quotes"""),
+    # Names that are told apart by their case alone
+    ("toml", "[machines.jon]\n[machines.Jon]\n[machines.JON]", """\
+error: the machines 'jon' and 'Jon' differ only in case
+  at inventory.toml:2:11 machines.Jon
+hint: rename one of them, or write both alike if one is meant
+error: the machines 'jon' and 'JON' differ only in case
+  at inventory.toml:3:11 machines.JON
+hint: rename one of them, or write both alike if one is meant"""),
+    ("toml", CASES, """\
+error: the instances 'X' and 'x' differ only in case
+  at inventory.toml:4:1 instances.x
+hint: rename one of them, or write both alike if one is meant
+error: the vars 'y' and 'Y' differ only in case
+  at inventory.toml:7:1 vars.Y
+hint: rename one of them, or write both alike if one is meant
+error: the tags 'Web' and 'web' differ only in case
+  at inventory.toml:1:41 machines.b.tags[0]
+hint: rename one of them, or write both alike if one is meant
+error: the tags 'all' and 'ALL' differ only in case
+  at inventory.toml:1:55 machines.b.tags[2]
+hint: rename one of them, or write both alike if one is meant"""),
+    ("toml", "[machines.jon]\n[tags]\nx = ['JON']", """\
+error: there is no machine `JON`
+  at inventory.toml:3:6 tags.x[0]
+hint: did you mean 'jon'?"""),
+    # Empty names
+    ("toml", "[instances.closed.module]\nname = ''\ninput = ''", """\
+error: `name` is empty
+  at inventory.toml:2:1 instances.closed.module.name
+hint: write a name, or leave the key out
+error: `input` is empty
+  at inventory.toml:3:1 instances.closed.module.input
+hint: write a name, or leave the key out"""),
+    # What no file, argument or unit can hold
+    ("yaml", 'machines: {a: {description: "x\\0y"}}', """\
+error: a text with a NUL character
+  at inventory.yaml:1:16 machines.a.description
+hint: write texts, numbers, true, false, lists and tables; put a date in quotes"""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("notation", "text", "expected"), SLIPS)
+def test_a_slip(said: Said, notation: str, text: str, expected: str) -> None:
+    assert said(text, f"inventory.{notation}") == expected
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        *("", "-a", "a-", "a.", ".a", "a..b", "a" * 64, "bücher.de", "home example\nX=1", "a_b", "Home.example", "a/b"),
+        *("a b", "${x}", "a:1", "a.b-", "a\n", ".".join(["a" * 62] * 4)),
+    ],
+)
+def test_what_is_not_a_domain(said: Said, domain: str) -> None:
+    lines = said(f"meta: {{domain: {json.dumps(domain, ensure_ascii=False)}}}", "inventory.yaml").split("\n")
+    assert lines[0].endswith(" is not a domain name")
+    assert lines[1:] == [
+        "  at inventory.yaml:1:8 meta.domain",
+        "hint: a domain is labels of a to z, 0 to 9 and `-`, with dots between, such as home.example",
+    ]
+
+
+@pytest.mark.parametrize("domain", ["home", "home.example", "a-b.c1.example", "xn--bcher-kva.de", "1.a", "a" * 63])
+def test_what_is_a_domain(loading: Load, domain: str) -> None:
+    assert loading(f"meta.domain = '{domain}'", "inventory.toml").inventory.meta.domain == domain
