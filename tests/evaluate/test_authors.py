@@ -74,7 +74,11 @@ AT_IMPORT = [
         "the var 'v': generate of Wrong(files=(VarFile(name='text', secret=False),)) takes a function of one argument",
     ),
     ("one.var('v', Maker(), deliver={'key': Delivery()})", 1, "delivers 'key'; its files are: text"),
-    ("one.var('v', Maker(), deliver={'text': Delivery(mode=0o7777777)})", 1, "delivers 'text': file /run/x: mode "),
+    (
+        "one.var('v', Maker(), deliver={'text': Delivery(mode=0o7777777)})",
+        1,
+        "delivers 'text': file /run/rolecall/secrets/x/text: mode ",
+    ),
     ("one.var('v', Maker(), needs=['k'])", 1, "the var 'v' needs 'k'; what a step can read"),
     ("one.var('a b', Maker())", 1, "'a b' is no name"),
     ("service.role('one', description='')", 1, "mine declares the role 'one' twice"),

@@ -122,18 +122,10 @@ def registry_of(project: Project, loaded: Loaded, memory: Memory) -> Registry:
 def check(project: Project, lab: Lab | None = None) -> Members:
     """As `sound`, and all exports and configurations are evaluated as far as they can be without making vars.
 
-    Also the files of each stored var belong together.
-
     Raises:
         Faults: As `evaluate`, but for what making vars shows.
     """
-    vars_faults = var_store.unsound(project)
-    try:
-        found = sound(project)
-    except Faults as error:
-        raise Faults([*error.faults, *vars_faults]) from error.__cause__
-    if vars_faults:
-        raise Faults(vars_faults)
+    found = sound(project)
     with placed(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
@@ -183,14 +175,19 @@ class _Stored:
         return found
 
 
-def sound(project: Project, memory: Memory | None = None) -> Members:
+def sound(project: Project, memory: Memory | None = None, *, stored: bool = True) -> Members:
     """As `members`, and limits are kept, secrets that settings name exist, steps have an order, targets make sense.
+
+    Args:
+        project: The project.
+        memory: As for `members`.
+        stored: Whether the files of all stored vars belong together, too. An evaluation looks at those that it reads.
 
     Raises:
         Faults: As `members`.
     """
     found = members(project, memory)
-    if faults := unkept(project, found):
+    if faults := [*unkept(project, found), *(var_store.unsound(project) if stored else ())]:
         raise Faults(faults)
     return found
 
@@ -226,7 +223,7 @@ def evaluate(project: Project, lab: Lab | None = None, memory: Memory | None = N
     """
     memory = memory or Memory()
     memory.turn()
-    found = sound(project, memory)
+    found = sound(project, memory, stored=False)
     with placed(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         return _evaluated(project, found, world, found.loaded.inventory.machines, memory)

@@ -90,8 +90,8 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         evaluation = evaluate_some(project, lab, only)
     else:
         evaluation = evaluate(project, lab)
-    if faults := var_store.unsettled(project):
-        raise Faults(faults)
+        if faults := var_store.unsettled(project):
+            raise Faults(faults)
     wanted, warnings = _wanted(project, evaluation, lab)
     modules = {
         name: f"{service.name} ({evaluation.members.registry.origin(service)})"

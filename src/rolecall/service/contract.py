@@ -357,8 +357,7 @@ def _require_deliveries(var: Var[Any], what: str) -> None:
             raise ContractError(f"{what} delivers {name!r} by {_named(delivery)}, which is no Delivery")
         try:  # what a machine would refuse is refused here
             secret = Secret("x", name, "")
-            where, content = (secret.path, secret) if secrets[name] else ("/run/x", "")
-            File(where, content, **asdict(delivery))
+            File(secret.path, secret if secrets[name] else "", **asdict(delivery))
         except ValueError as error:
             raise ContractError(f"{what} delivers {name!r}: {error}") from None
 
