@@ -258,3 +258,21 @@ text = relay.var("text", Prompted("text", "x", "multiline"))
     told = call(project, "vars", "generate")
     assert "warning: the answer to jon/mail.smtp/password ends with a newline\nhint: leave it out" in told
     assert told.count("newline") == 1
+
+
+@pytest.mark.parametrize("machines", ['["all"]', "[]"])
+def test_another_module_of_the_same_names_frees_nothing(installed: Project, machines: str) -> None:
+    (installed.root / "modules").mkdir()
+    (installed.root / "modules/other.py").write_text("""
+from rolecall.service import Passphrase, Service
+
+service = Service("other", description="For tests.")
+one = service.role("client", description="x")
+key = one.var("repokey", Passphrase())
+""")
+    other = f'[instances.backup]\nmodule = {{ name = "other", input = "self" }}\nroles.client.tags = {machines}\n'
+    write(installed, MACHINES + other)
+    call(installed, "vars", "generate")
+    call(installed, "vars", "prune", "--yes")
+    write(installed, MACHINES)
+    assert KEPT in call(installed, "vars", "prune", "--yes")

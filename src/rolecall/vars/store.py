@@ -155,6 +155,8 @@ def keep_both_sides(folder: str) -> bool:
 def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> None:
     """Notes beside stored vars what is known of them now, for the time when no recipe tells it any more.
 
+    What bound something once is not noted as free: another module may have the same names.
+
     Args:
         project: The project.
         recipes: All that the inventory asks for.
@@ -162,7 +164,12 @@ def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str
     """
     wanted = {recipe.key: recipe for recipe in recipes}
     known = {key: wanted[key].binds if key in wanted else named.get(key.name) for key in keys_of(project.vars)}
-    late = {key: said for key, said in known.items() if said is not None and said != binds(project.vars, key)}
+    noted = {key: binds(project.vars, key) for key in known}
+    late = {
+        key: said
+        for key, said in known.items()
+        if said is not None and (noted[key] is None or (said not in {"", noted[key]} and key in wanted))
+    }
     unlisted = [key for key in known if key in wanted and not os.path.exists(f"{var_folder(project.vars, key)}/.made")]
     if late or unlisted:
         with locked(project):
