@@ -17,6 +17,9 @@ from rolecall.service import (
     Passphrase,
     Service,
     Settings,
+    lines,
+    replace,
+    unique,
 )
 from rolecall.service.describe import entries, machines, schema, traits
 
@@ -52,6 +55,9 @@ def told(annotation: object, default: object = ...) -> list[tuple[str, str]]:
         (AbsolutePath, "absolute path"),
         (CalendarEvent, "calendar event"),
         (HostAddress, "host address"),
+        (Annotated[list[str], unique], "list of texts, each item once"),
+        (Annotated[list[str], replace] | None, "list of texts, replaced as a whole or null"),
+        (Annotated[str, lines], "text, joined line by line"),
         (int | None, "whole number or null"),
         (int | bool | None, "whole number, true or false or null"),
         (Literal["a", "b", 1], '"a", "b" or 1'),

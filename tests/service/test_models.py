@@ -119,10 +119,45 @@ def test_a_table_inside_settings_is_strict_too(tmp_path: Path, classes: str, ann
             ),
             "mine.py:11: I.x: default=-inf holds a number that JSON does not have",
         ),
+        *(
+            (
+                f"from rolecall.service import *\nclass S(Settings):\n    x: Annotated[{of}, {mark}]\n",
+                f"mine.py:12: S.x: the mark `{mark}` does not fit: it is for {fits}, not for {form}",
+            )
+            for of, mark, fits, form in (
+                ("str", "unique", "lists", "str"),
+                ("dict[str, int]", "unique", "lists", "dict"),
+                ("int", "join", "lists and tables", "int"),
+                ("str", "replace", "lists and tables", "str"),
+                ("list[str]", "lines", "texts", "list"),
+                ("int | bool | None", "lines", "texts", "bool or int"),
+            )
+        ),
     ],
 )
 def test_models_that_would_let_mistakes_pass(tmp_path: Path, module: str, problem: str) -> None:
     assert f"breaks the contract: modules/{problem}\n" in told(tmp_path, module)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "Annotated[list[str], unique] | None",
+        "Annotated[list[str] | None, unique]",
+        "Annotated[set[int], unique, Field(min_length=1)]",
+        "Annotated[str, lines, Field(max_length=9)]",
+        "list[Annotated[str, lines]]",
+        "Annotated[str | int, lines]",
+        "Annotated[dict[str, list[int]], replace]",
+        "Annotated[Inner, replace]",
+        "Annotated[list[Inner], join]",
+        "Annotated[Any, replace]",
+        "Annotated['S | None', replace]",
+    ],
+)
+def test_marks_that_fit(tmp_path: Path, annotation: str) -> None:
+    classes = f"class Inner(Settings):\n    y: int = 0\nclass S(Settings):\n    x: {annotation} = None\n"
+    assert told(tmp_path, f"from rolecall.service import *\n{classes}") == ""
 
 
 def test_all_mistakes_of_a_model_are_told(tmp_path: Path) -> None:

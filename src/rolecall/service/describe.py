@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
 from rolecall.model.vars import prompts_of
 from rolecall.service.contract import Var
+from rolecall.service.settings import MARKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rolecall.model.exports import Interface
     from rolecall.service.contract import Need, Role, Service
 
+_MERGED: Final = {"replace": ", replaced as a whole", "unique": ", each item once", "lines": ", joined line by line"}
 _NAMES = {
     "string": "text",
     "integer": "whole number",
@@ -264,7 +266,7 @@ def _type(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
             name = f"list of {_plural(_type(field['items'], models))}"
         case "table" if isinstance(_named_values(field), dict):
             name = f"table of {_plural(_type(_named_values(field), models))}"
-    return f"{name}{_bounds(field)}"
+    return f"{name}{_bounds(field)}{_MERGED.get(field.get(MARKED, ''), '')}"
 
 
 def _plural(kind: str) -> str:

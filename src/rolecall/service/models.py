@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, RootModel, TypeAdapter
 
-from rolecall.service.settings import Settings
+from rolecall.service.settings import MARKED, Merging, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _KEPT = {"strict": (True,), "frozen": (True,), "extra": ("forbid", "allow")}  # of the configuration of settings
+_JOINED = {"list", "set", "frozenset", "tuple"}
+_MARKS = {  # the forms that a mark is for, by the names of core schemas
+    Merging.JOIN: {*_JOINED, "dict", "model"},
+    Merging.REPLACE: {*_JOINED, "dict", "model", "tagged-union"},
+    Merging.UNIQUE: _JOINED,
+    Merging.LINES: {"str"},
+}
+_FITS = {
+    Merging.JOIN: "lists and tables",
+    Merging.REPLACE: "lists and tables",
+    Merging.UNIQUE: "lists",
+    Merging.LINES: "texts",
+}
 _OTHER_TABLES = {"dataclass", "typed-dict", "named-tuple", "call"}
 
 
@@ -76,6 +89,9 @@ def _parts(
 def _problem(part: Mapping[str, Any], field: _Field) -> str:
     """Return why a field of this type would let mistakes pass, or ""."""
     kind, cls = part.get("type"), part.get("cls") or part.get("function")
+    mark = part.get("metadata", {}).get(MARKED)
+    if mark and not (forms := set(_forms(part))) & {*_MARKS[mark], "definition-ref", "any"}:
+        return f"the mark `{mark.value}` does not fit: it is for {_FITS[mark]}, not for {' or '.join(sorted(forms))}"
     for name in ("default", "ge", "gt", "le", "lt"):
         if _is_no_json(part.get(name)):
             return f"{name}={part[name]!r} holds a number that JSON does not have"
@@ -87,6 +103,17 @@ def _problem(part: Mapping[str, Any], field: _Field) -> str:
         return f"the table {cls.__name__} must be a class below Settings"
     changed = (key for key, kept in _KEPT.items() if cls.model_config.get(key) not in kept)
     return ", ".join(f"{cls.__name__} must keep {' or '.join(f'{key}={v!r}' for v in _KEPT[key])}" for key in changed)
+
+
+def _forms(part: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the kinds of core schemas that a value may have, without what only wraps them."""
+    if part.get("type") == "union":
+        for choice in part["choices"]:
+            yield from _forms(choice[0] if isinstance(choice, tuple) else choice)
+    elif isinstance(part.get("schema"), dict) and part["type"] not in _MARKS[Merging.REPLACE]:
+        yield from _forms(part["schema"])
+    else:
+        yield str(part.get("type"))
 
 
 def _is_no_json(value: object) -> bool:

@@ -33,6 +33,9 @@ class Settings(BaseModel):
     )
 
 
+MARKED: Final = "x-rolecall-merging"
+
+
 class Merging(Enum):
     """How the values of several layers become one, as a field's annotation says: ``Annotated[list[str], unique]``."""
 
@@ -40,6 +43,17 @@ class Merging(Enum):
     REPLACE = "replace"
     UNIQUE = "unique"
     LINES = "lines"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
+        """Note the mark in the field's schema, where `rolecall.service.models` looks (pydantic's documented hook)."""
+        schema: Any = handler(source)
+        return {**schema, "metadata": {**schema.get("metadata", {}), MARKED: self}}
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """For people who look at a service's settings."""
+        return {**handler(schema), MARKED: self.value}
 
 
 join: Final = Merging.JOIN
