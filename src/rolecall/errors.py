@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 import sys
 import traceback
@@ -163,6 +165,12 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     return f"{what} there are: {shown}"
 
 
+def listed(names: Sequence[str], *, most: int = 4) -> str:
+    """Return names as a person says them: ``a``, ``a and b``, ``a, b, c and 7 more``."""
+    shown = list(names) if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun: ``"1 machine"``, ``"2 machines"``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
@@ -171,6 +179,17 @@ def plural(count: int, noun: str) -> str:
 def sentences(*hints: str) -> str:
     """Several hints as one text: each but the last ends as a sentence does."""
     return " ".join(hint if hint.endswith(("?", ".")) else f"{hint}." for hint in hints[:-1]) + f" {hints[-1]}"
+
+
+def defined_at(function: object) -> str:
+    """``FILE:LINE`` of a function, or of the class of an object that can be called; "" where that cannot be known."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not callable(function):
+        return ""
+    plain = inspect.unwrap(function)
+    code = getattr(plain, "__code__", None) or getattr(type(plain).__call__, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
 
 
 def raised_at(error: BaseException) -> str:

@@ -61,10 +61,20 @@ def _complete(path: Path, content: str | bytes, mode: int) -> Iterator[Path]:
             whole.unlink(missing_ok=True)
 
 
+def make_local(folder: Path) -> None:
+    """Makes the folder that belongs to this checkout alone, ``.rolecall``, if it is missing; git ignores all of it."""
+    folder.mkdir(0o755, parents=True, exist_ok=True)
+    if not (ignored := folder / ".gitignore").exists():
+        with suppress(FileExistsError):  # another process was faster
+            descriptor = os.open(ignored, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            with open(descriptor, "w") as file:  # noqa: PTH123 - with a mode
+                file.write("*\n")
+
+
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
-    """One at a time holds this lock; its file is made where there is none, and stays."""
-    lock.parent.mkdir(exist_ok=True)
+    """One at a time holds this lock in a checkout's own folder; its file is made where there is none, and stays."""
+    make_local(lock.parent)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Tuple
 
-from rolecall_agent.content import Blob, Secret
+from rolecall_agent.content import Blob, Secret, plain
 from rolecall_agent.resources import BY_NAME, KINDS, File, Resource, Unit
-from rolecall_agent.resources.checks import single_line
+from rolecall_agent.resources.checks import require, single_line
 
 SCHEMA = 1
 _RANK = {kind.kind: rank for rank, kind in enumerate(KINDS)}
@@ -33,7 +33,10 @@ class Check:
 
     def __post_init__(self) -> None:
         single_line(self.name, "check")
-        object.__setattr__(self, "argv", tuple(str(word) for word in self.argv))
+        object.__setattr__(self, "argv", tuple(plain(str(word)) for word in self.argv))
+        require(self.argv, f"check {self.name}: a command without words")
+        seconds = type(self.timeout) is int and self.timeout > 0
+        require(seconds, f"check {self.name}: timeout must be a whole number of seconds, at least 1")
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def decode_resource(data: Dict[str, Any]) -> Resource:
         ValueError: When the kind is unknown or a field breaks its rule.
     """
     fields: Dict[str, Any] = {name: _decode(value) for name, value in data.items() if name != "kind"}
+    if data.get("kind") == File.kind:
+        fields["readable_by"] = None  # what is installed was declared under the rules of its time
     if data.get("kind") not in BY_NAME:
         raise ValueError(f"unknown kind of resource {data.get('kind')!r}")
     return BY_NAME[data["kind"]](**fields)

@@ -4,7 +4,76 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Optional, Sequence, Tuple, Union
+from typing import Dict, NoReturn, Optional, Sequence, Tuple, Union
+
+MARK = "rolecall-secret:"
+"""Stands in the `repr` of a reference to a secret, and nowhere in what a machine gets."""
+
+
+class SecretTextError(TypeError):
+    """A reference to a secret stands where text is expected; the message says what to write instead."""
+
+
+def plain(text: str) -> str:
+    """A text, when no reference to a secret was turned into a part of it.
+
+    Raises:
+        SecretTextError: When one was.
+    """
+    if MARK in text:
+        raise SecretTextError("this text holds the name of a secret where its value is meant; join them with parts(…)")
+    return text
+
+
+class Reference:
+    """Names a secret, and never turns into text: an author would get its name where its value is meant.
+
+    Attributes:
+        name: The var's name.
+        file: The file of the var.
+    """
+
+    __slots__ = ("file", "name")  # no dataclass: some serializers would write its fields
+    name: str
+    file: str
+
+    def __init__(self, name: str, file: str) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "file", file)
+
+    def _fields(self) -> Tuple[str, ...]:
+        return (self.name, self.file)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __reduce__(self) -> Tuple[object, Tuple[str, ...]]:
+        return type(self), self._fields()
+
+    def __repr__(self) -> str:
+        return f"<{MARK}{self.name}/{self.file}>"
+
+    def __str__(self) -> str:
+        raise SecretTextError(
+            f"the secret {self.name}/{self.file} cannot be turned into text; join it with text with parts(…)"
+        )
+
+    def __format__(self, spec: str) -> str:
+        return str(self)
+
+    def __fspath__(self) -> str:
+        return str(self)
+
+    def __add__(self, other: object) -> str:
+        return str(self)
+
+    __radd__ = __mul__ = __truediv__ = __rtruediv__ = __add__
 
 
 @dataclass(frozen=True)
@@ -23,11 +92,12 @@ class Blob:
     def of(data: Union[str, bytes]) -> Blob:
         """The blob of these bytes; text is encoded as UTF-8."""
         raw = data.encode() if isinstance(data, str) else data
+        if MARK.encode() in raw:
+            plain(MARK)
         return Blob(hashlib.sha256(raw).hexdigest(), raw)
 
 
-@dataclass(frozen=True)
-class Secret:
+class Secret(Reference):
     """A reference to one secret value. The value itself exists only on machines that need it.
 
     Attributes:
@@ -36,9 +106,20 @@ class Secret:
         version: Random public id of this very value; it changes only when the value does.
     """
 
-    name: str
-    file: str
+    __slots__ = ("version",)
     version: str
+
+    def __init__(self, name: str, file: str, version: str) -> None:
+        super().__init__(name, file)
+        object.__setattr__(self, "version", version)
+
+    def _fields(self) -> Tuple[str, ...]:
+        return (self.name, self.file, self.version)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Dict[str, object]:
+        """Lets an interface have such a field, so that whoever publishes a secret is told so."""
+        return {"type": "is-instance", "cls": cls}
 
     @property
     def path(self) -> str:

@@ -106,7 +106,11 @@ def test_a_file_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
 def test_check_and_show(run: Run, tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text(INVENTORY)
     assert run("check") == (0, "the inventory is sound: 2 machines, 1 instances, 0 warnings\n", "")
-    assert json.loads(run("check", "--json")[1]) == {"faults": [], "warnings": []}
+    assert json.loads(run("check", "--json")[1]) == {
+        "faults": [],
+        "warnings": [],
+        "incomplete": {"jon": ["backup.client"], "store": ["backup.server"]},
+    }
     document = json.loads(run("show", "--json")[1])
     assert document.keys() == {"machines", "members", "warnings"}
     assert document["members"]["backup"]["server"]["store"]["directory"] == "/var/lib/borgbackup"

@@ -72,6 +72,20 @@ def test_one_that_does_not_load_hides_no_other(run: Run, tmp_path: Path) -> None
     assert {("hello", "self"), ("borgbackup", None)} <= {*listed(out)}
 
 
+def test_a_module_with_a_hyphen_and_one_that_is_there_twice(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "inventory.toml").touch()
+    own(tmp_path, "my-svc")
+    own(tmp_path, "dup")
+    (tmp_path / "modules" / "dup").mkdir()
+    (tmp_path / "modules" / "dup" / "__init__.py").write_text(OWN.replace("{name}", "dup"))
+    status, out, err = run("services", "list")
+    assert (status, "my-svc " in out, "dup " in out) == (1, True, False)
+    assert err.count("two modules answer to 'dup': ") == 1
+    assert run("services", "show", "my-svc")[1].startswith("my-svc: Greets.")
+    assert "did you mean 'my-svc'?" in run("services", "show", "my-scv")[2]
+    assert '"my-svc"' in run("inventory", "schema")[1]
+
+
 def test_a_service_that_there_is_not(run: Run) -> None:
     for words in (["show", "borgbackop"], ["show", "borgbackop", "--input", "rolecall"]):
         status, _, err = run("services", *words)

@@ -239,3 +239,16 @@ def test_settings_are_valid_or_faults_with_a_place_that_is_written(
     else:
         explanation(loaded, membership, ("club", "talk", "jon"), lambda where: where)
         unknown_secrets(loaded, membership)
+
+
+def test_one_fault_names_all_members_that_lack_a_setting(make_project: MakeProject) -> None:
+    machines = "".join(f"m{number} = {{}}\n" for number in range(7))
+    text = BASE.replace("[machines]\n", "[machines]\n" + machines)
+    own = "machines.m0.settings.loud = true\nmachines.m1.settings.times = 2\nmachines.m2.settings.word = 'a'\n"
+    project = make_project(text + "[instances.club.roles.talk]\ntags.all = {}\n" + own, club=CLUB)
+    with pytest.raises(Faults) as caught:
+        pipeline.check(project)
+    [fault] = caught.value.faults
+    assert fault.message == "jon, m0, m1 and 6 more lack the setting 'word' of club.talk"
+    assert fault.where
+    assert fault.where.keys == ("instances", "club", "roles", "talk")

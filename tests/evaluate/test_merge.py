@@ -299,14 +299,46 @@ def test_one_place_that_contradicts_itself() -> None:
 
 
 def test_what_is_no_wrapper_is_a_table() -> None:
-    assert merged({"a": {"_type": "literal", "x": 1}}, {"a": {"y": 2}}) == {"a": {"_type": "literal", "x": 1, "y": 2}}
+    assert merged({"a": {"_type": "other", "x": 1}}, {"a": {"y": 2}}) == {"a": {"_type": "other", "x": 1, "y": 2}}
     assert merged({"a": {"_type": [1]}}, {}) == {"a": {"_type": [1]}}
+
+
+def literal(content: object) -> dict[str, Any]:
+    return {"_type": "literal", "content": content}
+
+
+WRAPPERS = st.sampled_from(
+    [override(50, 1), order(500, [2]), only_if(NO, 3), several(4), literal(5), {"_type": "order"}]
+)
+HOLDING_WRAPPERS = st.recursive(
+    WRAPPERS | st.integers(),
+    lambda below: st.lists(below, max_size=2) | st.dictionaries(st.sampled_from(["a", "_type"]), below, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(HOLDING_WRAPPERS)
+def test_what_is_literal_is_taken_as_it_is(content: Any) -> None:  # noqa: ANN401 - any data
+    assert merged({"a": literal(content)}, {}) == {"a": content}
+    assert merged({"a": override(50, literal(content))}, {"a": 1}) == {"a": content}
+    record: dict[Any, Any] = {}
+    assert merge(layers({"a": literal(content)}, {}), [], None, record) == {"a": content}
+
+
+def test_literal_tables_and_lists_are_merged_as_others() -> None:
+    inner = order(500, [1])
+    assert merged({"a": literal({"x": inner})}, {"a": {"y": override(50, 2)}}) == {"a": {"x": inner, "y": 2}}
+    assert merged({"a": {"x": [order(500, 0)]}}, {"a": literal({"x": [inner]})}) == {"a": {"x": [0, inner]}}
 
 
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
         ({"_type": "override"}, "`override` lacks its `content`"),
+        ({"_type": "literal"}, "`literal` lacks its `content`"),
+        ({**literal(1), "priority": 50}, "`literal` takes no `priority`"),
+        ({**order(1, [1]), "note": 1, "also": 2}, "`order` takes no `also`"),
+        ({**several(1), "content": 2}, "`merge` takes no `content`"),
         ({"_type": "override", "content": 1}, "`override` lacks its `priority`"),
         ({"_type": "override", "priority": 50}, "`override` lacks its `content`"),
         (override("high", 1), "the `priority` of `override` must be a whole number"),  # type: ignore[arg-type]

@@ -218,7 +218,8 @@ def tell(me):
     yield Bad(it={value})
 """
     assert faults_of(make_project(INVENTORY, mine=module)).startswith(
-        "error: mine, x.one on a: TypeError: tell publishes a secret; exports are public\n  at inventory.toml:6:12"
+        "error: mine, x.one on a: tell publishes a secret; exports are public (modules/mine.py:33)\n"
+        "  at inventory.toml:6:12"
     )
 
 

@@ -34,6 +34,7 @@ service = Service("mine", description="For tests.")
 one = service.role("one", description="One.")
 two = service.role("two", description="Two.")
 """
+RESOURCES = "resources such as File"
 INVENTORY = """
 [machines]
 a = {}
@@ -129,16 +130,16 @@ def b(me): yield B()
         ),
         (
             "@one.configure\ndef f(me): pass\n",
-            "mine, x.one on a: TypeError: f gives NoneType; it must yield, or return a list",
+            "mine, x.one on a: f returns None; it must yield " + RESOURCES + ", or return a list (LINE:9)",
         ),
         (
             "@one.configure\ndef f(me): yield 'text'\n",
-            "mine, x.one on a: TypeError: f gives str; it must give Package or ",
+            "mine, x.one on a: f yields a str; it must yield " + RESOURCES + " (LINE:10)",
         ),
-        ("@one.check\ndef f(me): yield 'text'\n", "mine, x.one on a: TypeError: f gives str; it must give Check"),
+        ("@one.check\ndef f(me): yield 'text'\n", "mine, x.one on a: f yields a str; it must yield Check (LINE:10)"),
         (
             "class A(Interface): pass\nclass B(Interface): pass\n@one.exports(A)\ndef f(me): yield B()\n",
-            "mine, x.one on a: TypeError: f gives B; it must give A",
+            "mine, x.one on a: f yields a B; it must yield A (LINE:12)",
         ),
         (
             "@one.configure\ndef f(me):\n    yield File('x', '')\n",

@@ -260,7 +260,7 @@ def test_who_leaves_is_named_until_what_it_had_is_made_anew(desk: Desk) -> None:
     begun = int(desk.on("sara", "wc -l </var/log/foreign"))
     answers = str(desk.root.parent / "answers.json")
     told = desk.rolecall("--answers", answers, "vars", "rotate", "--known-to", "jon", "--update", "--yes")
-    assert "jon/backup.repokey is not made anew: the repositories are encrypted with it" in told.stderr
+    assert "jon/backup.repokey is not replaced: the repositories are encrypted with it" in told.stderr
     assert value(desk, "shared/mesh.common") != common
     assert desk.on("sara", f"cat {SECRETS}/mesh.common/passphrase") == value(desk, "shared/mesh.common")
     assert int(desk.on("sara", "wc -l </var/log/foreign")) == begun + 1

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from rolecall.service import AbsolutePath, CalendarEvent, HostAddress, NoSettings, Passphrase, Service, Settings
+from rolecall.service import (
+    AbsolutePath,
+    CalendarEvent,
+    FreeForm,
+    HostAddress,
+    NoSettings,
+    Passphrase,
+    Service,
+    Settings,
+)
 from rolecall.service.describe import entries, machines, schema, traits
 
 
@@ -90,6 +99,31 @@ PEER = [("hostName", "text; required"), ("port", "whole number; default 22")]
 )
 def test_defaults_and_tables(annotation: object, default: object, expected: list[tuple[str, str]]) -> None:
     assert told(annotation, default) == expected
+
+
+class Open(Settings, extra="allow"):
+    word: str = ""
+
+
+class OpenTo(Settings, extra="allow"):
+    __pydantic_extra__: dict[str, Peer] = Field(init=False)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (FreeForm, [("it", "table of anything; required")]),
+        (list[FreeForm], [("it", "list of table of anything; required")]),
+        (Open, [("it", "table; required"), ("it.word", 'text; default ""'), ("it.NAME", "anything")]),
+        (
+            OpenTo,
+            [("it", "table; required"), ("it.NAME", "table"), *((f"it.NAME.{name}", words) for name, words in PEER)],
+        ),
+    ],
+)
+def test_tables_with_keys_of_any_name(annotation: object, expected: list[tuple[str, str]]) -> None:
+    assert told(annotation) == expected
+    assert [entry.name for entry in entries(Open)] == ["word", "NAME"]
 
 
 def test_a_model_that_contains_itself_ends() -> None:

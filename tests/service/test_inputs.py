@@ -38,7 +38,7 @@ include = ["*.py"]
 
 
 def service(name: str) -> str:
-    role = "service.role('r', description='').exports(Zone)(list)"
+    role = "service.role('r', description='').exports(Zone)(lambda me: [])"
     return f"{HEAD}service = Service('{name}', description='Of {name}.')\n{role}\n"
 
 

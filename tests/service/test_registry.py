@@ -53,6 +53,49 @@ def test_own_services_are_files_or_packages(modules: Path) -> None:
     assert not [*modules.rglob("__pycache__")]
 
 
+@pytest.mark.parametrize("name", ["x-y", "x_y", "7", "7z", "X", "class", "json"])
+def test_every_name_that_loads_is_known(modules: Path, name: str) -> None:
+    """As a file and as a folder, by `find`, by `names`, and in hints."""
+    for other in ("helper.txt", "a b.py", "dot.ted.py", "__init__.py"):
+        (modules / other).touch()
+    (modules / ".hidden").mkdir()
+    (modules / ".hidden" / "__init__.py").touch()
+    for file in (modules / f"{name}.py", modules / name / "__init__.py"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(GOOD.replace("mine", name))
+        registry = Registry(modules)
+        assert registry.names("self") == [name]
+        assert registry.find("self", name).service.name == name
+        assert told(registry, "self", f"{name}{name}-other").endswith(
+            (f"modules in {modules} there are: {name}", f"did you mean '{name}'?")
+        )
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        ("dup.py", "dup/__init__.py", {"dup"}),
+        ("dup.py", "Dup.py", {"dup", "Dup"}),
+        ("a-b.py", "a_b.py", {"a-b", "a_b"}),
+        ("a-b/__init__.py", "A_B.py", {"a-b", "A_B"}),
+    ],
+)
+def test_two_modules_that_would_be_confused(modules: Path, one: str, other: str, names: set[str]) -> None:
+    for file in (modules / one, modules / other, modules / "other.py"):
+        file.parent.mkdir(exist_ok=True)
+        name = file.parent.name if file.name == "__init__.py" else file.stem
+        file.write_text(GOOD.replace("mine", name))
+    registry = Registry(modules)
+    assert set(registry.names("self")) == {*names, "other"}
+    for name in names:
+        said = told(registry, "self", name)
+        assert said.startswith(f"error: two modules answer to '{name}': ")
+        assert all(str(modules / file) in said for file in (one, other))
+        assert said.endswith("hint: remove or rename one of them")
+    assert registry.find("self", "other").service.name == "other"
+
+
 def test_own_services_share_interfaces_and_are_loaded_anew_by_a_new_registry(modules: Path) -> None:
     (modules / "zone.py").write_text(GOOD.replace("mine", "zone") + "class Zone(Interface): pass\n")
     user = "from rolecall_project.zone import Zone\nservice.role('r', description='').exports(Zone)(lambda me: [])\n"

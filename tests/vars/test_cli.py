@@ -92,7 +92,7 @@ def test_get_prints_a_secret_to_a_terminal(made: Project) -> None:
 
 
 def test_discard_and_prune_say_what_went(made: Project) -> None:
-    assert run_json(made, "vars", "discard") == {"vars": ["shared/word"]}
+    assert run_json(made, "vars", "discard") == {"vars": ["shared/word"], "kept": {}}
     assert run(made, "vars", "discard") == "nothing is pending\n"
     assert run(made, "vars", "prune", "--dry-run") == "would remove jon/backup.ssh\n"
     assert run(made, "vars", "prune", "--yes") == "removed jon/backup.ssh\n"
@@ -120,6 +120,7 @@ def test_keys(made: Project) -> None:
     assert run_json(made, "keys", "remove", "me") == {
         "removed": "me",
         "known": ["shared/word/passphrase", "jon/backup.ssh/private"],
+        "alone": ["shared/word/passphrase", "jon/backup.ssh/private"],  # nothing was encrypted to sara yet
     }
     run(made, "keys", "remove", "sara")
     assert "rolecall keys create" in run(made, "keys", "list")

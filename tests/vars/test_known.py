@@ -114,9 +114,11 @@ def test_of_many_the_first_are_told(new: Project) -> None:
 def test_a_machine_that_is_removed_names_what_it_had(mesh: Project) -> None:
     told = json.loads(call(mesh, "machines", "remove", "jon", "--own", "--json"))
     assert told["known"] == ["shared/net.common", "jon/net.disk", "jon/net.own"]
+    assert told["kept"] == {"jon/net.disk": "the disk is encrypted with it"}
     edit(mesh, "", "")
     assert LEFT in call(mesh, "plan")
-    assert "removed jon/net.disk\nremoved jon/net.own\n" in call(mesh, "vars", "prune", "--yes")
+    told = call(mesh, "vars", "prune", "--yes")
+    assert told.startswith("removed jon/net.own\nkept jon/net.disk: the disk is encrypted with it\n")
 
 
 def test_a_name_that_is_new_has_seen_the_same(mesh: Project) -> None:
@@ -127,7 +129,7 @@ def test_a_name_that_is_new_has_seen_the_same(mesh: Project) -> None:
 
 def test_what_would_lose_something_is_named_and_stays(mesh: Project) -> None:
     told = call(mesh, "vars", "rotate", "--known-to", "sara")
-    assert "warning: sara/net.disk is not made anew: the disk is encrypted with it" in told
+    assert "warning: sara/net.disk is not replaced: the disk is encrypted with it" in told
     assert {str(key) for key in v.pending(mesh)} == {"sara/net.own", "shared/net.common"}
     call(mesh, "vars", "rotate", "--known-to", "sara", "--force")
     assert {str(key) for key in v.pending(mesh)} == {"sara/net.disk", "sara/net.own", "shared/net.common"}

@@ -225,7 +225,7 @@ def test_modes_do_not_depend_on_the_umask(mail: Project, umask: int, monkeypatch
     kept = {path: mode for path, mode in modes.items() if path.is_relative_to(mail.vars)}
     assert {mode for path, mode in kept.items() if path.name == "secret"} == {0o600}
     others = {path: mode for path, mode in kept.items() if path.is_file() and path.name != "secret"}
-    assert {path.name for path in others} == {"version", "recipients", "formerly", "machines"}
+    assert {path.name for path in others} == {"version", "recipients", "formerly", "machines", ".made", ".binds"}
     assert set(others.values()) == {0o644 & ~umask}
     assert modes[mail.root / "vars.age"] == 0o600
     assert {

@@ -134,16 +134,23 @@ def test_without_an_admin_public_vars_are_made_and_secret_ones_refused(tmp_path:
     assert A in v.make(project, [recipe(A, Gives())])
 
 
-@pytest.mark.parametrize("lost", ["private", "private/secret", "private/version", "public/value"])
-def test_a_stored_var_that_lost_a_file_is_not_made_anew_silently(project: Project, lost: str) -> None:
+@pytest.mark.parametrize(
+    ("lost", "what"),
+    [
+        ("private", "private is missing"),
+        ("private/secret", "private has no value"),
+        ("private/version", "private has no version"),
+        ("public/value", "public has no value"),
+    ],
+)
+def test_a_stored_var_that_lost_a_file_is_not_made_anew_silently(project: Project, lost: str, what: str) -> None:
     v.promote(project, v.make(project, [recipe(A, SSHKeyPair())]))
     folder = project.vars / "per-machine/jon/backup.a"
     victim = folder / lost
     shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
     message = told(project, recipe(A, SSHKeyPair()))
-    assert "private (secret), public (public)" in message
-    assert str(folder) in message
-    assert "made anew" in message
+    assert f"jon/backup.a/{what}\n  at {folder}/{lost.partition('/')[0]}\n" in message
+    assert "or delete it, and `rolecall vars generate` makes a new value" in message
 
 
 def test_a_pending_var_of_an_older_definition_is_made_anew_with_what_came_of_it(project: Project) -> None:

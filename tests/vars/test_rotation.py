@@ -15,7 +15,7 @@ from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.errors import Faults
 from rolecall.model.vars import Anew, Recipe, VarFile, VarKey
-from rolecall.service import Function, Passphrase, SSHKeyPair
+from rolecall.service import Function, Passphrase
 from rolecall.vars import store
 from rolecall.vars.make import making
 
@@ -177,7 +177,8 @@ def test_what_a_person_brings_takes_the_place_of_what_was_made(made: Project) ->
 
 
 def test_of_several_files_those_that_are_not_brought_stay(project: Project) -> None:
-    recipe = Recipe(OTHER, SSHKeyPair(), "web.server")
+    both = Function(lambda _: {"private": b"x", "public": b"y"}, (VarFile("private"), VarFile("public", secret=False)))
+    recipe = Recipe(OTHER, both, "web.server")
     given = {OTHER: {"public": b"ssh-ed25519 AAAA"}}
     with pytest.raises(Faults, match=r"what is given of jon/web\.word lacks private"):
         _bring(project, recipe, given)
@@ -197,7 +198,8 @@ def _bring(project: Project, recipe: Recipe, given: Mapping[VarKey, Mapping[str,
 def test_what_binds_something_goes_along_only_when_that_is_said(made: Project) -> None:
     recipes = [replace(recipe, binds="much is lost" if recipe.key == LEAF else "") for recipe in RECIPES]
     told = (
-        r"jon/web\.tls would be made anew with what it is made from: much is lost\nhint: .*rotate --force jon/web\.tls`"
+        r"jon/web\.tls would be replaced because what it is made from has changed: much is lost\n"
+        r"hint: .*rotate --force jon/web\.tls`"
     )
     with pytest.raises(Faults, match=told):
         run(made, recipes, rotate={ROOT})
@@ -220,7 +222,7 @@ def test_nor_is_it_replaced_by_what_a_person_brings(project: Project) -> None:
         lambda **said: pipeline.set_var(project, None, name, {"": b"mine"}, **said),
         lambda **said: pipeline.import_vars(project, None, text, file, **said),
     ):
-        with pytest.raises(Faults, match="is not made anew: the repositories are encrypted with it"):
+        with pytest.raises(Faults, match="is not replaced: the repositories are encrypted with it"):
             bring()
         assert v.pending(project) == {}
         bring(force=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from rolecall import __version__
+from rolecall.cli import output
 from rolecall.cli.common import Invocation, tell
 from rolecall.errors import Fault, Faults, nearest
 
@@ -51,20 +52,22 @@ class Commands(click.Group):
             raise click.UsageError(f"unknown command {cmd_name!r}; {hint}", ctx)
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
-        _add_json(command)
+        _prepare(command)
         return command
 
 
-def _add_json(command: click.Command) -> None:
-    """Add --json to a command, or to each command of a group."""
+def _prepare(command: click.Command) -> None:
+    """Add --json to a command, or to each command of a group, and keep standard output for its result."""
     if isinstance(command, click.Group):
         for below in command.commands.values():
-            _add_json(below)
+            _prepare(below)
     elif not any(param.name == "json" for param in command.params):
         text = "Print one JSON document (see docs/json.md)."
         command.params.append(
             click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=_remember, help=text)
         )
+        if command.callback:
+            command.callback = output.reserved()(command.callback)
 
 
 def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.errors import Where, fault, printable
+from rolecall.errors import Fault, Where, fault, printable
 from rolecall.project import unanswered
 
 if TYPE_CHECKING:
@@ -28,8 +28,14 @@ def asker(file: Path | None) -> Asker:
     """
 
     def ask(questions: Sequence[Question]) -> Mapping[Question, bytes]:
+        from rolecall.cli.common import tell  # noqa: PLC0415 - it imports this module
+
         known = _known(file)
         answers = {question: known[str(question)].encode() for question in questions if str(question) in known}
+        for question, answer in answers.items():
+            if question.prompt.kind != "multiline" and answer.endswith(b"\n"):
+                hint = "leave it out of the answer, unless it belongs to the value"
+                tell([Fault(f"the answer to {question} ends with a newline", hint=hint, warning=True)], as_json=False)
         left = [question for question in questions if question not in answers]
         if left and not sys.stdin.isatty():
             return unanswered(left)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rolecall.cli import output
+from rolecall.documents import as_text
 from rolecall.errors import fault
 from rolecall.project import Project, find_root
 
@@ -64,10 +65,8 @@ class Invocation:
     def emit(self, document: Any, text: str) -> None:  # noqa: ANN401 - any JSON-compatible data
         """Print a result: as JSON with --json, else as text."""
         if self.json:
-            from pydantic_core import to_json  # noqa: PLC0415 - indents ten times as fast as json does
-
-            text = to_json(document, indent=2).decode()
-        click.echo(text.rstrip("\n"))
+            text = as_text(document)
+        output.write(text.rstrip("\n") + "\n")
 
 
 def ask(invocation: Invocation, question: str) -> None:
@@ -85,7 +84,7 @@ def ask(invocation: Invocation, question: str) -> None:
 def tell(faults: Iterable[Fault], *, as_json: bool) -> None:
     """Print faults: as text to standard error, or as one JSON document to standard output."""
     if as_json:
-        click.echo(json.dumps({"faults": [fault.as_json() for fault in faults]}, indent=2))
+        output.write(as_text({"faults": [fault.as_json() for fault in faults]}) + "\n")
     else:
         for fault in faults:
             click.echo(str(_relative(fault)), err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli import output
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 
@@ -27,7 +28,8 @@ def _offering(names: Callable[[Project], Iterable[str]]) -> Complete:
         folder = ctx.find_root().params.get("folder") or "."
         said = ctx.params.get(param.name or "") or ()
         try:
-            found = sorted(set(names(Invocation(Path(folder)).project)))
+            with output.reserved():
+                found = sorted(set(names(Invocation(Path(folder)).project)))
         except (Faults, OSError):
             return []
         return [name for name in found if name.startswith(incomplete) and name not in said]

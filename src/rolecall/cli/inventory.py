@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli.common import tell
+from rolecall.cli.output import write as print_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ def schema(invocation: Invocation, *, write: bool) -> None:
     else:
         text, warnings = pipeline.schema(project)
         tell(warnings, as_json=False)
-        click.echo(text, nl=False)
+        print_result(text)
 
 
 @inventory.command()
@@ -141,7 +142,7 @@ def convert(invocation: Invocation, notation: str, output: Path) -> None:
     text, warnings = converted(invocation.project, notation)
     if output == Path("-"):
         tell(warnings, as_json=False)
-        click.echo(text, nl=False)
+        invocation.emit({"text": text}, text)
         return
     from rolecall import files  # noqa: PLC0415 - imported when used
 

@@ -77,13 +77,20 @@ def remove(invocation: Invocation, name: str) -> None:
 
     project = invocation.project
     keys = [admin.public_key for admin in admins(project) if admin.name == name]
-    known = [str(each) for key in keys for each in readable_by(project, key)]
+    known = [each for key in keys for each in readable_by(project, key)]
     remove_admin(project, name)
+    others = {admin.public_key for admin in admins(project)}
+    alone = [str(each) for each in known if others.isdisjoint(each.recipients or ())]
     lines = [f"removed {name}"]
     if known:
-        lines += [f"it has read, and may have kept: {', '.join(known)}"]
         lines += [
-            "`rolecall vars fix` encrypts them anew without it; only new values take what it knows its worth:",
+            f"{name} can read these secrets, and may have kept them: {', '.join(map(str, known))}",
+            "to encrypt them without this key, run `rolecall vars fix`; to make the old values useless, run",
             *(f"`rolecall vars rotate --known-to '{key}'`" for key in keys),
         ]
-    invocation.emit({"removed": name, "known": known}, "\n".join(lines))
+    if alone:
+        lines += [
+            f"no other admin can read these: {', '.join(alone)}",
+            f"keep the identity of {name} until `rolecall vars fix` has run with it; without it they are lost",
+        ]
+    invocation.emit({"removed": name, "known": list(map(str, known)), "alone": alone}, "\n".join(lines))

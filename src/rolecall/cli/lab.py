@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli import completion, output
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -75,7 +75,9 @@ def run(invocation: Invocation, *, everywhere: bool, words: tuple[str, ...]) -> 
     if not command:
         raise click.UsageError("missing machine or command: `rolecall lab run MACHINE -- COMMAND…`")
     if not everywhere:
-        sys.exit(subprocess.call(here.argv(machine, *command)))
+        with output.results():
+            status = subprocess.call(here.argv(machine, *command))
+        sys.exit(status)
     done = {name: here.run(name, *command, check=False) for name in here.machines}
     outputs = {name: (ended.stdout + ended.stderr).decode(errors="replace") for name, ended in done.items()}
     text = "\n".join(f"{name}: {line}" for name, output in outputs.items() for line in output.splitlines())
@@ -90,7 +92,8 @@ def run(invocation: Invocation, *, everywhere: bool, words: tuple[str, ...]) -> 
 def ssh(invocation: Invocation, machine: str) -> NoReturn:
     """Log in to MACHINE as root."""
     argv = _lab(invocation).argv(machine)
-    os.execvp(argv[0], argv)  # noqa: S606 - the terminal becomes ssh's
+    with output.results():
+        os.execvp(argv[0], argv)  # noqa: S606 - the terminal becomes ssh's
 
 
 def _lab(invocation: Invocation) -> Lab:

@@ -83,11 +83,16 @@ def remove(invocation: Invocation, name: str, *, own: bool) -> None:
     document = {"machine": name, "files": [str(file) for file in edited.files], "digest": edited.digest}
     lines = [f"removed {name} from {' and '.join(file.name for file in edited.files)}"]
     if wanted:
-        lines += [f"it has had what others still use, and may have kept it: {', '.join(wanted)}"]
-        lines += [f"only new values take what it knows its worth: `rolecall vars rotate --known-to {name}`"]
-    if others:
-        lines += [f"nothing wants any more what it had besides: {', '.join(others)}; `rolecall vars prune` removes it"]
-    invocation.emit({**document, "known": [*wanted, *others]}, "\n".join(lines))
+        lines += [f"{name} may have kept secrets that others still use: {', '.join(wanted)}"]
+        lines += [f"to make them useless, run `rolecall vars rotate --known-to {name}`"]
+    unwanted = pipeline.unwanted(invocation.project)
+    kept = {str(each.key): each.binds for each in unwanted.bound if each.key.machine == name or each.key in keys}
+    lines += [f"kept {each.key}: {each.why}" for each in unwanted.bound if str(each.key) in kept]
+    if kept:
+        lines += [f"{name} uses it again when it is declared again; `rolecall vars prune` leaves it alone"]
+    if free := [str(key) for key in unwanted.free if key.machine == name or key in keys]:
+        lines += [f"no longer needed: {', '.join(free)}; to remove this, run `rolecall vars prune`"]
+    invocation.emit({**document, "known": [*wanted, *others], "kept": kept}, "\n".join(lines))
 
 
 @machines.command()

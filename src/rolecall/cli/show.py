@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.pass_obj
 def check(invocation: Invocation) -> None:
-    """Read the inventory and tell everything that is wrong with it."""
+    """Find everything that is wrong with the inventory.
+
+    Evaluates services and their configurations without making, decrypting or asking for anything. What needs the
+    public value of a var that is not made yet is left out, with all that comes after it: `rolecall plan` makes
+    these vars and checks the rest. It does not run generators, nor look at machines.
+    """
     from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
 
     project, found = invocation.project, None
     try:
-        found = pipeline.check(project)
+        found = pipeline.check(project, invocation.lab)
     finally:
         if not invocation.json and (note := pipeline.clan_note(project, found)):
             click.echo(note, err=True)
@@ -30,7 +35,7 @@ def check(invocation: Invocation) -> None:
     machines, instances = len(found.loaded.inventory.machines), len(found.membership.services)
     warnings = [warning.as_json() for warning in found.warnings]
     text = f"the inventory is sound: {machines} machines, {instances} instances, {len(warnings)} warnings"
-    invocation.emit({"faults": [], "warnings": warnings}, text)
+    invocation.emit({"faults": [], "warnings": warnings, "incomplete": found.incomplete}, text)
 
 
 @click.command()

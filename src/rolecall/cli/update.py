@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli import completion, output
 from rolecall.cli.common import ask, tell
 from rolecall.errors import fault
 from rolecall_agent.resources import BY_NAME
@@ -98,7 +98,7 @@ def bring(
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
-            click.echo(plan_text(found, planned.reasons()))
+            output.write(plan_text(found, planned.reasons()) + "\n")
         if expect and found.digest != expect:
             raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:

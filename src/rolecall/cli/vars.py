@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli import completion, output
 from rolecall.cli.common import ask, tell
-from rolecall.errors import fault, nearest
+from rolecall.errors import Fault, fault, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rolecall.cli.common import Invocation
     from rolecall.model.vars import VarKey
@@ -72,7 +72,7 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
         raise fault(f"no var {key!r}", hint=nearest(key, named, what="vars"))
     var, name = named[key]
     file = found[var][name]
-    if file.secret and not (yes or sys.stdout.isatty()):
+    if file.secret and not (yes or output.is_terminal()):
         raise fault(
             f"{key} is secret, and what you are printing to is no terminal", hint="say `--yes` to print it all the same"
         )
@@ -81,7 +81,7 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
         text = value.decode(errors="surrogateescape")
         invocation.emit({"value": text, "secret": file.secret, "version": file.version}, "")
     else:
-        click.echo(value, nl=False)  # these very bytes, and no newline more
+        output.write(value)  # these very bytes, and no newline more
 
 
 @vars_.command()
@@ -97,7 +97,8 @@ def recipients(invocation: Invocation) -> None:
     rows = pipeline.audiences(invocation.project, invocation.lab)
     width = max((len(row.secret) for row in rows), default=0)
     lines = [
-        f"{row.secret:{width}}  {', '.join(row.admins) or '?'}  →  {', '.join(row.machines) or 'no machine'}"
+        f"{row.secret:{width}}  {', '.join(row.admins) or '?'}  →  "
+        + (", ".join(_with_groups(machine, row.groups) for machine in row.machines) or "no machine")
         + (f"; formerly {', '.join(row.formerly)}" if row.formerly else "")
         + ("  pending" if row.pending else "")
         for row in rows
@@ -105,29 +106,43 @@ def recipients(invocation: Invocation) -> None:
     invocation.emit({"secrets": rows}, "\n".join(lines) or "there are no secrets")
 
 
-@vars_.command()
-@click.pass_obj
-def check(invocation: Invocation) -> None:
-    """Name every secret that others can read than the admins; nothing is decrypted for it."""
-    from rolecall.errors import Faults  # noqa: PLC0415
-    from rolecall.vars import sealed, wrong  # noqa: PLC0415
+def _with_groups(machine: str, groups: Mapping[str, Sequence[str]]) -> str:
+    """A machine, and who can read a secret there besides root and the file's owner."""
+    return f"{machine} (group {', '.join(groups[machine])})" if machine in groups else machine
 
-    if found := wrong(invocation.project):
-        raise Faults(fault for _, fault in found)
-    count = len(sealed(invocation.project))
+
+@vars_.command()
+@click.option("--decrypt", is_flag=True, help="Also decrypt secrets, to compare private keys with public ones.")
+@click.pass_obj
+def check(invocation: Invocation, *, decrypt: bool) -> None:
+    """Check that vars are whole and that only admins can read them.
+
+    The files of a var must have been made together, and fit one another. Without --decrypt nothing is decrypted.
+    """
+    from rolecall import pipeline  # noqa: PLC0415
+
+    count = pipeline.check_vars(invocation.project, decrypt=decrypt)
     invocation.emit({"secrets": count}, f"the {count} secrets can be read by the admins, and by nobody else")
 
 
 @vars_.command()
 @click.pass_obj
 def fix(invocation: Invocation) -> None:
-    """Encrypt the secrets that `vars check` names anew, to the admins alone. Their values stay.
+    """Repair what `vars check` names, as far as possible.
 
-    Who could read one may have kept it: only a new value changes that.
+    Secrets are encrypted anew, to the admins alone; their values stay. Who could read one may have kept it: only a new
+    value changes that. What needs a person is named, and the exit status is 1 then.
     """
-    from rolecall.vars import fix as encrypt  # noqa: PLC0415
+    from rolecall import pipeline  # noqa: PLC0415
 
-    _tell(invocation, "encrypted", encrypt(invocation.project), "every secret is as it should be")
+    fixed, left = pipeline.fix_vars(invocation.project)
+    named = [str(each) for each in fixed]
+    text = "\n".join(f"encrypted {name}" for name in named) or ("" if left else "every secret is as it should be")
+    invocation.emit({"vars": named, "faults": [each.as_json() for each in left]}, text)
+    if left:
+        if not invocation.json:
+            tell(left, as_json=False)
+        sys.exit(1)
 
 
 @vars_.command()
@@ -187,7 +202,7 @@ def rotate(
         made = pipeline.rotate(invocation.project, invocation.lab, left, force=force, at_once=at_once)
         told["vars"] += [{"var": str(each.key), "step": each.step} for each in made]
         if not invocation.json:
-            click.echo("".join(f"{each}\n" for each in made), nl=False)
+            output.write("".join(f"{each}\n" for each in made))
         good = not updates or _update(invocation, told, yes=yes)
         left = tuple(str(each.key) for each in made if updates and 0 < each.step < pipeline.STEPS)
     if invocation.json:
@@ -204,7 +219,7 @@ def _update(invocation: Invocation, told: dict[str, list[object]], *, yes: bool)
     report = bring(invocation, yes=yes)
     told["updates"].append(report.as_json())
     if not invocation.json:
-        click.echo(report_text(report))
+        output.write(report_text(report) + "\n")
     return report.done
 
 
@@ -233,6 +248,9 @@ def set_(invocation: Invocation, key: str, files: tuple[str, ...], *, force: boo
         values[""] = click.prompt(key, hide_input=True, confirmation_prompt=True, err=True).encode()
     elif not files:
         values[""] = sys.stdin.buffer.read()
+        if values[""].endswith(b"\n") and values[""].count(b"\n") == 1:
+            hint = "to leave it out: `printf %s VALUE | rolecall vars set …`"
+            tell([Fault(f"the value of {key} ends with a newline", hint=hint, warning=True)], as_json=False)
     made = pipeline.set_var(invocation.project, invocation.lab, key, values, force=force)
     _tell(invocation, "pending:", made, "nothing has changed")
 
@@ -261,46 +279,72 @@ def export(invocation: Invocation, keys: tuple[str, ...], *, to: tuple[str, ...]
 def import_(invocation: Invocation, file: Path, *, force: bool) -> None:
     """Bring the vars that FILE holds, of `vars export` or in the same form, encrypted or not; `-` is standard input.
 
-    They wait for an update as those of `vars set` do. What the inventory does not ask for is left out.
+    They wait for an update as those of `vars set` do. What the inventory does not ask for is left out, unless something
+    would be lost with it.
     """
     from rolecall import pipeline  # noqa: PLC0415
 
     data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     done = pipeline.import_vars(invocation.project, invocation.lab, data, file, force=force)
     lines = [f"pending: {name}" for name in done.pending] + [f"already so: {name}" for name in done.same]
-    lines += [f"left out, nothing asks for it: {name}" for name in done.unwanted]
+    lines += [f"kept, though the inventory does not ask for it: {name}" for name in done.kept]
+    lines += [f"left out, the inventory does not ask for it: {name}" for name in done.unwanted]
     invocation.emit(done, "\n".join(lines) or "it holds no vars")
 
 
 @vars_.command()
+@click.argument("keys", nargs=-1, shell_complete=completion.vars_)
+@click.option("--force", is_flag=True, help="Remove the vars KEYS even if something is lost with them.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def prune(invocation: Invocation, *, dry_run: bool, yes: bool) -> None:
-    """Remove the stored vars that nothing in the inventory wants any more.
+def prune(invocation: Invocation, keys: tuple[str, ...], *, force: bool, dry_run: bool, yes: bool) -> None:
+    """Remove stored vars that the inventory does not ask for.
 
-    What was encrypted with a secret that goes, such as backups, can never be read again.
+    Without KEYS, a var with which something would be lost is kept and named, such as the passphrase of a machine's
+    backups: they can be read as long as it is there, and the machine finds it again when it is declared again.
+
+    Example: rolecall vars prune --force jon/backup.repokey
     """
-    from rolecall.pipeline import recipes  # noqa: PLC0415
-    from rolecall.vars import prune as remove  # noqa: PLC0415
+    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall.vars import remove  # noqa: PLC0415
 
-    wanted = {recipe.key for recipe in recipes(invocation.project)}
-    unwanted = remove(invocation.project, wanted, dry_run=True)
-    if unwanted and not dry_run:
+    project = invocation.project
+    if force and not keys:
+        raise click.UsageError("--force needs the names of vars")
+    found = pipeline.unwanted(project)
+    going = pipeline.prunable(project, keys, force=force) if keys else list(found.free)
+    kept = () if keys else found.bound
+    if going and not dry_run:
         if not yes:
-            names = ", ".join(map(str, unwanted))
-            ask(invocation, f"remove {names} for good? What they encrypt (backups, say) is lost with them")
-        unwanted = remove(invocation.project, wanted)
-    _tell(invocation, "would remove" if dry_run else "removed", unwanted, "every var is wanted")
+            lost = [f"{each.key} ({each.why})" for each in found.bound if each.key in going]
+            loses = f" What cannot be undone: {', '.join(lost)}" if lost else ""
+            ask(invocation, f"remove {', '.join(map(str, going))} for good?{loses}")
+        remove(project, going)
+    verb = "would remove" if dry_run else "removed"
+    lines = [f"{verb} {key}" for key in going] + [f"kept {each.key}: {each.why}" for each in kept]
+    if kept:
+        lines.append("to remove one of these for good: `rolecall vars prune --force KEY`")
+    document = {"vars": [str(key) for key in going], "kept": {str(each.key): each.binds for each in kept}}
+    invocation.emit(document, "\n".join(lines) or "every var is wanted")
 
 
 @vars_.command()
+@click.option("--force", "forced", metavar="KEY", multiple=True, help="Drop KEY too, though it binds something.")
 @click.pass_obj
-def discard(invocation: Invocation) -> None:
-    """Drop the vars that were made for a plan and not used by an update."""
-    from rolecall.vars import discard as drop  # noqa: PLC0415
+def discard(invocation: Invocation, *, forced: tuple[str, ...]) -> None:
+    """Drop vars made for a plan and not used by an update.
 
-    _tell(invocation, "dropped", drop(invocation.project), "nothing is pending")
+    A pending var with which something would be lost is kept and named: it may be one that you have brought.
+    """
+    from rolecall import pipeline  # noqa: PLC0415
+
+    dropped, kept = pipeline.discard(invocation.project, forced)
+    lines = [f"dropped {key}" for key in dropped] + [f"kept {each.key}: {each.why}" for each in kept]
+    if kept:
+        lines.append("to drop one of these: `rolecall vars discard --force KEY`")
+    document = {"vars": [str(key) for key in dropped], "kept": {str(each.key): each.binds for each in kept}}
+    invocation.emit(document, "\n".join(lines) or "nothing is pending")
 
 
 def _tell(invocation: Invocation, verb: str, keys: Iterable[VarKey | Sealed], otherwise: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import contextmanager
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rolecall.errors import Faults, Where, fault, raised_at
+from rolecall.errors import Faults, Where, defined_at, fault, raised_at
+from rolecall_agent.content import SecretTextError
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -15,6 +18,23 @@ if TYPE_CHECKING:
     from rolecall.service.contract import Service
 
 T = TypeVar("T")
+
+
+class WrongResultError(Exception):
+    """A function of an author gives something else than it should.
+
+    Args:
+        problem: What follows its name in a message.
+        function: The function.
+        line: ``FILE:LINE`` where it yields that, when known.
+
+    Attributes:
+        line: That line, or the function's first.
+    """
+
+    def __init__(self, problem: str, function: object, line: str = "") -> None:
+        super().__init__(f"{getattr(function, '__name__', type(function).__name__)} {problem}")
+        self.line = line or defined_at(function)
 
 
 @contextmanager
@@ -33,28 +53,41 @@ def calling(service: Service, what: str, instance: str) -> Iterator[None]:
         yield
     except Faults:
         raise
-    except Exception as error:
-        line = raised_at(error)
-        place = f" ({line})" if line else ""
-        kind = "" if isinstance(error, DefinitionError) else f"{type(error).__name__}: "
+    except WrongResultError as error:
+        hint = "this is a fault of the service, not of the inventory"
+        raise _fault(service, what, instance, str(error), error.line, hint) from None
+    except (Exception, SystemExit) as error:
+        kind = "" if isinstance(error, (DefinitionError, SecretTextError)) else f"{type(error).__name__}: "
         hint = "a setting that the service cannot use, or a fault of the service itself"
-        raise fault(
-            f"{service.name}, {what}: {kind}{error}{place}", where=Where(keys=("instances", instance)), hint=hint
-        ) from error
+        if isinstance(error, SecretTextError) or re.search(r"\bSecret(?:Ref)?\b", str(error)):
+            hint = 'a secret has no text; write `File(path, parts("password = ", secret))`, or give `secret.path`'
+        raise _fault(service, what, instance, f"{kind}{error}", raised_at(error), hint) from error
 
 
-def results(function: Callable[[Any], Iterable[T]], argument: object, kinds: tuple[type, ...]) -> list[T]:
-    """What an author's function yields.
+def _fault(service: Service, what: str, instance: str, problem: str, line: str, hint: str) -> Faults:
+    place = f" ({line})" if line else ""
+    return fault(f"{service.name}, {what}: {problem}{place}", where=Where(keys=("instances", instance)), hint=hint)
 
-    Raises:
-        TypeError: When it is something else than it should be.
-    """
+
+def results(function: Callable[[Any], Iterable[T]], argument: object, kinds: tuple[type, ...]) -> Iterator[T]:
+    """Yield what an author's function gives."""
+    wanted = kinds[0].__name__ if len(kinds) == 1 else "resources such as File"
     found = function(argument)
-    if not isinstance(found, Iterable):
-        raise TypeError(f"{function.__name__} gives {type(found).__name__}; it must yield, or return a list")
-    values = list(found)
-    for value in values:
+    given: object = found
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, dict, *kinds)):
+        raise WrongResultError(f"returns {_named(found)}; it must yield {wanted}, or return a list", function)
+    for value in found:
         if not isinstance(value, kinds):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise TypeError(f"{function.__name__} gives {type(value).__name__}; it must give {wanted}")
-    return values
+            line = ""
+            if isinstance(found, GeneratorType) and found.gi_frame:
+                line = f"{found.gi_code.co_filename}:{found.gi_frame.f_lineno}"
+            several = "; for a list write `yield from`" if isinstance(value, list | tuple | GeneratorType) else ""
+            verb = "yields" if line else "returns a list with"
+            raise WrongResultError(f"{verb} {_named(value)}; it must yield {wanted}{several}", function, line)
+        yield value
+
+
+def _named(value: object) -> str:
+    return (
+        "None" if value is None else f"{'an' if type(value).__name__[0] in 'aeiouAEIO' else 'a'} {type(value).__name__}"
+    )

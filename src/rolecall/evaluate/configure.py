@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.evaluate.authors import calling, results
+from rolecall.evaluate.differences import difference
+from rolecall.service.member import NotMadeError
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.resources import KINDS, Directory, File, Resource, Unit, User
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from rolecall.service.contract import Role, Service
     from rolecall.service.member import Member, World
 
+_OTHERWISE = "give one of the instances other settings, or take one of the roles from the machine"
+
 
 @dataclass(frozen=True, slots=True)
 class Configured:
@@ -26,10 +30,12 @@ class Configured:
     Attributes:
         configuration: What the machine must have.
         origins: By resource key: the ``INSTANCE.ROLE`` that ask for it, sorted.
+        incomplete: Those of which parts are missing, because they need vars that are not made yet.
     """
 
     configuration: Configuration
     origins: Mapping[str, tuple[str, ...]]
+    incomplete: tuple[str, ...] = ()
 
 
 def configure(membership: Membership, world: World, machines: Iterable[str], memory: Memory) -> dict[str, Configured]:
@@ -72,14 +78,22 @@ class _Play(NamedTuple):
         """Who asks for what comes of it."""
         return f"{self.instance}.{self.role}" if self.role else self.service.name
 
+    @property
+    def who(self) -> str:
+        """The same, with the members behind it."""
+        members = " and ".join(f"{member.instance}.{member.role}" for member in self.members)
+        return self.origin if self.role else f"{self.origin} (for {members})"
+
 
 class _Part(NamedTuple):
-    """What one play asks for."""
+    """What one play asks for; not all of it, where its code needs a var that is not made yet."""
 
     origin: str
+    who: str
     instance: str
-    resources: Sequence[Resource]
-    checks: Sequence[Check]
+    resources: list[Resource]
+    checks: list[Check]
+    whole: bool = True
 
 
 def _plays_by_machine(membership: Membership, world: World) -> dict[str, list[_Play]]:
@@ -102,15 +116,31 @@ def _plays_by_machine(membership: Membership, world: World) -> dict[str, list[_P
 
 def _part(play: _Play) -> _Part:
     """Everything that one play asks for; its service's code runs here."""
-    with calling(play.service, f"{play.origin} on {play.machine}", play.instance):
-        if not play.role:
-            found = [each for call in play.service.machine_configurers for each in results(call, play.members, KINDS)]
-            return _Part(play.origin, play.instance, found, ())
-        role, member = play.service.roles[play.role], play.members[0]
-        found = [resource for call in role.configurers for resource in results(call, member, KINDS)]
-        found += _delivered(role, member)
-        checks = [check for call in role.checkers for check in results(call, member, (Check,))]
-        return _Part(play.origin, play.instance, found, checks)
+    part = _Part(play.origin, play.who, play.instance, [], [])
+    try:
+        with calling(play.service, f"{play.origin} on {play.machine}", play.instance):
+            _fill(part, play)
+    except NotMadeError:
+        return part._replace(whole=False)
+    return part
+
+
+def _fill(part: _Part, play: _Play) -> None:
+    """Adds what a play asks for one by one: what comes before a var that is not made yet counts."""
+    if not play.role:
+        for call in play.service.machine_configurers:
+            for resource in results(call, play.members, KINDS):
+                part.resources.append(resource)
+        return
+    role, member = play.service.roles[play.role], play.members[0]
+    for call in role.configurers:
+        for resource in results(call, member, KINDS):
+            part.resources.append(resource)
+    for resource in _delivered(role, member):
+        part.resources.append(resource)
+    for checker in role.checkers:
+        for check in results(checker.function, member, (Check,)):
+            part.checks.append(replace(check, peers=True) if checker.peers else check)
 
 
 def _delivered(role: Role[Any], member: Member[Any]) -> Iterator[File]:
@@ -130,6 +160,8 @@ class _Draft:
         self.faults: list[Fault] = []
         self.resources: dict[str, Resource] = {}
         self.origins: dict[str, set[str]] = {}
+        self.who: dict[str, str] = {}  # by origin, in words
+        self.instances: dict[str, str] = {}  # the first that asks for each resource
         self.checks: dict[str, Check] = {}
 
     def add(self, parts: Sequence[_Part]) -> Configured:
@@ -138,42 +170,50 @@ class _Draft:
         Raises:
             Faults: Where they exclude each other.
         """
-        for origin, instance, resources, checks in parts:
+        for origin, who, instance, resources, checks, _ in parts:
+            self.who[origin] = who
             for resource in resources:
                 self._put(resource, origin, instance)
             for check in checks:
                 named = replace(check, name=f"{origin}: {check.name}")
-                if self.checks.setdefault(named.name, named) != named:
-                    message = f"{origin} yields two different checks named {check.name!r} on {self.machine}"
-                    self.faults.append(
-                        Fault(message, Where(keys=("instances", instance)), "give each a name of its own")
-                    )
+                if (present := self.checks.setdefault(named.name, named)) != named:
+                    what = f"{origin} yields two checks named {check.name!r} on {self.machine}"
+                    self._fault(f"{what}: {difference(present, named)}", instance, "give each a name of its own")
         self._check_paths()
         if self.faults:
             raise Faults(self.faults)
         configuration = Configuration.of(self.machine, self.resources.values(), self.checks.values())
-        return Configured(configuration, {key: tuple(sorted(names)) for key, names in self.origins.items()})
+        origins = {key: tuple(sorted(names)) for key, names in self.origins.items()}
+        return Configured(configuration, origins, tuple(part.origin for part in parts if not part.whole))
 
     def _put(self, resource: Resource, origin: str, instance: str) -> None:
         present = self.resources.get(resource.key)
         merged = resource if present is None else _united(present, resource)
-        if merged is None:
-            if origins := sorted(self.origins[resource.key] - {origin}):
-                others = " and ".join(origins)
-                message = f"{others} and {origin} want {resource.key} on {self.machine} in different ways"
-                hint = "give one of the instances other settings, or take one of the roles from the machine"
+        if present is not None and merged is None:
+            origins = sorted(self.origins[resource.key] - {origin})
+            if origins:
+                names = " and ".join(self.who[each] for each in [*origins, origin])
+                who = f"{names} want {resource.key} on {self.machine} in different ways"
+                hint = _OTHERWISE
             else:
-                message = f"{origin} wants {resource.key} on {self.machine} in two different ways"
-                hint = "its service yields two definitions of one thing"
+                who = f"{self.who[origin]} wants {resource.key} on {self.machine} in two different ways"
+                hint = (
+                    "give each machine a key, a name and settings of its own; if they have them, "
+                    "it is a fault of the service"
+                )
             if isinstance(resource, File) and any(part.path == resource.path for part in resource.secrets):
                 hint = (
                     "a secret's path does not name its member: where a machine has the secrets of several, "
                     "the service puts each into a file of its own, `File(me.path(peer.machine), secret)`"
                 )
-            self.faults.append(Fault(message, Where(keys=("instances", instance)), hint))
+            self._fault(f"{who}: {difference(present, resource)}", instance, hint)
             return
-        self.resources[resource.key] = merged
+        self.resources[resource.key] = merged or resource
         self.origins.setdefault(resource.key, set()).add(origin)
+        self.instances.setdefault(resource.key, instance)
+
+    def _fault(self, message: str, instance: str, hint: str) -> None:
+        self.faults.append(Fault(message, Where(keys=("instances", instance)), hint))
 
     def _check_paths(self) -> None:
         """A path is one thing: a file that is also a unit's, or a directory, would fight on the machine."""
@@ -185,7 +225,7 @@ class _Draft:
         taken: dict[str, str] = {}
         for path, resource in placed:
             if taken.setdefault(path, resource.key) != resource.key:
-                self._clash(taken[path], f"and {resource.key} on {self.machine} stand at the same path", resource)
+                self._clash(taken[path], resource, "and {} on {} stand at the same path")
         files = {path for path, resource in placed if not isinstance(resource, Directory)}
         folders: set[str] = set()
         for path, resource in placed:
@@ -193,13 +233,13 @@ class _Draft:
             while folder and folder not in folders:
                 folders.add(folder)
                 if folder in files:
-                    what = f"on {self.machine} stands where {resource.key} needs a directory"
-                    self._clash(taken[folder], what, resource)
+                    self._clash(taken[folder], resource, "stands where {} on {} needs a directory")
                 folder = folder.rpartition("/")[0]
 
-    def _clash(self, key: str, what: str, other: Resource) -> None:
-        origins = ", ".join(sorted(self.origins[key] | self.origins[other.key]))
-        self.faults.append(Fault(f"{key} {what}", hint=f"they come from {origins}"))
+    def _clash(self, key: str, other: Resource, what: str) -> None:
+        names = (" and ".join(self.who[origin] for origin in sorted(self.origins[each])) for each in (key, other.key))
+        one, another = (f"{each} of {name}" for each, name in zip((key, other.key), names, strict=True))
+        self._fault(f"{one} {what.format(another, self.machine)}", self.instances[other.key], _OTHERWISE)
 
 
 def _united(one: Resource, other: Resource) -> Resource | None:

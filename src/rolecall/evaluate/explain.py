@@ -12,7 +12,7 @@ from rolecall.evaluate.kinds import kind_of
 from rolecall.evaluate.layers import layers_of, tags_of
 from rolecall.evaluate.merge import DEFAULT_ORDER, DEFAULT_PRIORITY, merge
 from rolecall.model.inventory import Selection
-from rolecall.service.settings import Merging, SecretRef
+from rolecall.service.settings import SHOWN, Merging, SecretRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -231,7 +231,9 @@ class _Settings:
         self.at: Keys = ("instances", instance, "roles", role)
         self.name = dotted(member)
         self.kind = kind_of(membership.services[instance].roles[role])
-        self.final = membership.casts[instance][role].settings[machine].model_dump(mode="json", by_alias=True)
+        self.final = (
+            membership.casts[instance][role].settings[machine].model_dump(mode="json", by_alias=True, context=SHOWN)
+        )
         self.record: Record = {}
         merge(layers_of(declared, machine, tags_of(loaded, machine)), [], self.kind, self.record)
 
@@ -285,7 +287,7 @@ class _Settings:
 
     def _said(self, path: Keys, statement: Statement, result: str) -> Iterator[Said]:
         """A statement, after those of other sources that it hides."""
-        layer, keys, value, priority, order = statement
+        layer, keys, value, priority, order, _ = statement
         kind = self.kind.at(path)
         at = (*self.at, *layer.at, *keys)
         who = _who(layer)

@@ -15,7 +15,7 @@ from rolecall.evaluate.layers import Layer, layers_of
 from rolecall.evaluate.limits import instance_limits, role_limits
 from rolecall.evaluate.merge import Malformed, merge
 from rolecall.evaluate.references import take_plain
-from rolecall.evaluate.validation import setting_faults
+from rolecall.evaluate.validation import lacks_together, setting_faults
 from rolecall.model.equality import same
 from rolecall.model.membership import Cast, Membership
 
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
     from rolecall.evaluate.merge import Problem, Record
+    from rolecall.evaluate.validation import Lack
     from rolecall.model.exports import Interface
     from rolecall.model.inventory import Instance, Loaded
     from rolecall.model.inventory import Role as Declared
     from rolecall.service.contract import Role, Service
     from rolecall.service.member import Question
     from rolecall.service.registry import Registry
+
+_WRAPPER = 'write it as the Nix module system does; or put plain data into `{ _type = "literal", content = … }`'
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,21 +197,23 @@ def _cast(
             via.setdefault(machine, ("tags", tag))
     via |= {name: ("machines", name) for name in declared.machines if name in loaded.inventory.machines}
     telling = {tag for tag, said in declared.tags.items() if said.settings}
-    shared: dict[tuple[str, ...], Any] = {}
-    settings = {}
+    together: dict[tuple[tuple[str, ...], str], list[str]] = {}  # machines that have the same layers
     for machine in sorted(via):
         tags = tuple(tag for tag in machine_tags[machine] if tag in telling) if telling else ()
-        own = declared.machines[machine].settings if machine in declared.machines else {}
-        if own or tags not in shared:
-            value = _settings(role, layers_of(declared, machine, tags), where, via[machine], faults)
-            if not own:
-                shared[tags] = value
-        else:
-            value = shared[tags]
-        settings[machine] = value
+        own = machine in declared.machines and declared.machines[machine].settings
+        together.setdefault((tags, machine if own else ""), []).append(machine)
+    settings: dict[str, object] = {}
+    found: list[Fault | Lack] = []
+    for (tags, _), machines in together.items():
+        members = {machine: via[machine] for machine in machines}
+        value = _settings(role, layers_of(declared, machines[0], tags), where, members, found)
+        settings |= dict.fromkeys(machines, value)
     for layers in _unheard(loaded, declared, settings):
-        _settings(role, layers, where, (), faults, whole=False)
-    return Cast(settings, {machine: via[machine] for machine in settings})
+        _settings(role, layers, where, {}, found)
+    faults += lacks_together(found, where)
+    return Cast(
+        {machine: settings[machine] for machine in sorted(via)}, {machine: via[machine] for machine in sorted(via)}
+    )
 
 
 def _unheard(loaded: Loaded, declared: Declared, members: Mapping[str, object]) -> Iterable[list[Layer]]:
@@ -224,17 +229,27 @@ def _unheard(loaded: Loaded, declared: Declared, members: Mapping[str, object]) 
 
 
 def _settings(
-    role: Role[Any], layers: list[Layer], where: Where, via: tuple[str, ...], faults: list[Fault], *, whole: bool = True
+    role: Role[Any],
+    layers: list[Layer],
+    where: Where,
+    members: Mapping[str, tuple[str, ...]],
+    faults: list[Fault | Lack],
 ) -> object:
-    """Final settings of a member; None, with faults added, when they are not valid.
+    """Final settings of members with the same layers; None, with faults added, when they are not valid.
 
-    Without `whole`, more could still be said than these layers say: what is missing is no fault.
+    Args:
+        role: Whose settings they are.
+        layers: From general to specific.
+        where: The role.
+        members: Where each machine's membership stands below the role. Without any, more could still be said than
+            these layers say: what is missing is no fault.
+        faults: Where faults are added.
     """
     kind = kind_of(role)
     problems: list[Problem] = []
     record: Record | None = {} if kind.secretive else None
     merged = merge(layers, problems, kind if kind.guides else None, record)
-    found = [_problem(problem, where) for problem in problems]
+    found: list[Fault | Lack] = [_problem(problem, where) for problem in problems]
     if record:
         found += take_plain(merged, record, kind, where)
     value = None
@@ -244,7 +259,7 @@ def _settings(
                 # As JSON, in which a list is also fit for a set or a tuple (pydantic, "Strict Mode").
                 value = role.settings.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
             except ValidationError as error:
-                found += setting_faults(error, role, layers, where, via, whole=whole)
+                found += setting_faults(error, role, layers, where, members)
     except Faults as error:
         found += error.faults
     faults += [fault for fault in found if fault not in faults]  # a role's fault is told once, not per machine
@@ -255,7 +270,7 @@ def _problem(problem: Problem, where: Where) -> Fault:
     first = problem.statement if isinstance(problem, Malformed) else problem.statements[0]
     at = (*where.keys, *first.layer.at, *first.keys)
     if isinstance(problem, Malformed):
-        return Fault(problem.problem, Where(keys=at), "write it as the Nix module system does")
+        return Fault(problem.problem, Where(keys=at), _WRAPPER)
     about = f"about {dotted(problem.keys)}"
     if len(problem.layers) == 1:
         return Fault(f"two values that differ {about}", Where(keys=at), "keep one of them, or give one a priority")

@@ -9,6 +9,7 @@ its kind stays the same.
 The priorities of the Nix module system (nixpkgs lib/modules.nix) are honoured: conditions first, then priorities, of
 which the lowest number counts whatever its place, 100 being what is written without one, and of what is left the order.
 Around all settings of a layer they count for each setting; inside of another one, the inner priority counts.
+What a module system takes for one of these is plain data inside of `literal`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Statement(NamedTuple):
         value: What it says, unwrapped.
         priority: As `override` gives it.
         order: As `order` gives it.
+        literal: Whether it stands in a `literal`, in which nothing is unwrapped.
     """
 
     layer: Layer
@@ -47,6 +49,7 @@ class Statement(NamedTuple):
     value: Any
     priority: int = DEFAULT_PRIORITY
     order: int = DEFAULT_ORDER
+    literal: bool = False
 
 
 class Hearing(NamedTuple):
@@ -146,11 +149,11 @@ def _tables(
     (`pushDownProperties` in nixpkgs lib/modules.nix). Around a table inside of the settings it has counted already.
     """
     by_key: dict[str, list[Statement]] = {}
-    for layer, keys, table, priority, order in said:
+    for layer, keys, table, priority, order, literal in said:
         if not pushed_down:
             priority, order = DEFAULT_PRIORITY, DEFAULT_ORDER  # noqa: PLW2901 - from here on those of the entries
         for key, value in table.items():
-            by_key.setdefault(key, []).append(Statement(layer, (*keys, key), value, priority, order))
+            by_key.setdefault(key, []).append(Statement(layer, (*keys, key), value, priority, order, literal))
     merged = {}
     for key, stated in by_key.items():
         if len(stated) == 1 and notes.record is None and not isinstance(stated[0].value, dict | list):
@@ -187,14 +190,14 @@ def _items(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Not
     items: list[Any] = []
     unique = kind is not None and kind.merging is Merging.UNIQUE
     seen: set[str] = set()
-    for layer, keys, values, _, _ in kept:
+    for layer, keys, values, _, _, literal in kept:
         for index, value in enumerate(values):
             if notes.record is None and not unique and not isinstance(value, dict | list):
                 items.append(value)
                 continue
             at = (*path, len(items))
             below = kind.below(len(items)) if kind else None
-            if said := _kept([Statement(layer, (*keys, index), value)], at, below, notes):
+            if said := _kept([Statement(layer, (*keys, index), value, literal=literal)], at, below, notes):
                 items.append(_joined(said, at, below, notes))
                 if unique and (written := json.dumps(items[-1], sort_keys=True)) in seen:
                     items.pop()
@@ -239,8 +242,8 @@ def _after_the_last_of_another_form(said: Sequence[Statement], kind: Kind | None
 def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence[Statement]:
     """Of tables of several kinds, those of the kind that wins; one that names no kind is of the one said before it."""
     naming = [
-        Statement(layer, (*keys, tag), value[tag], priority, order)
-        for layer, keys, value, priority, order in said
+        Statement(layer, (*keys, tag), value[tag], priority, order, literal)
+        for layer, keys, value, priority, order, literal in said
         if isinstance(value, dict) and tag in value
     ]
     silent = _Notes([], None)
@@ -276,31 +279,41 @@ _PARTS: Mapping[str, tuple[tuple[str, type | None], ...]] = {
     "order": (("content", None), ("priority", int)),
     "if": (("content", None), ("condition", bool)),
     "merge": (("contents", list),),
+    "literal": (("content", None),),
 }
 _KINDS = {int: "a whole number", bool: "true or false", list: "a list"}
 
 
 def _bare(statement: Statement, notes: _Notes) -> Sequence[Statement]:
     """The statements inside a value that priorities, orders and conditions stand around."""
-    layer, keys, value, priority, order = statement
-    kind = value.get("_type") if isinstance(value, dict) else None
+    layer, keys, value, priority, order, literal = statement
+    kind = value.get("_type") if isinstance(value, dict) and not literal else None
     if not (isinstance(kind, str) and kind in _PARTS):
         return (statement,)
+    if problem := _malformed(kind, value):
+        notes.problems.append(Malformed(statement, problem))
+        return ()
+    match kind:
+        case "literal":
+            return (statement._replace(keys=(*keys, "content"), value=value["content"], literal=True),)
+        case "merge":
+            inner = [statement._replace(keys=(*keys, "contents", n), value=v) for n, v in enumerate(value["contents"])]
+            return [each for content in inner for each in _bare(content, notes)]
+        case "if" if not value["condition"]:
+            return ()
+        case "override":
+            priority = value["priority"]
+        case "order":
+            order = value["priority"]
+    return _bare(Statement(layer, (*keys, "content"), value["content"], priority, order), notes)
+
+
+def _malformed(kind: str, value: Mapping[str, Any]) -> str:
+    """Return what is wrong with a wrapper, or ""."""
     for name, wanted in _PARTS[kind]:
         if name not in value:
-            notes.problems.append(Malformed(statement, f"`{kind}` lacks its `{name}`"))
-            return ()
+            return f"`{kind}` lacks its `{name}`"
         if wanted and type(value[name]) is not wanted:  # true is no number here
-            problem = f"the `{name}` of `{kind}` must be {_KINDS[wanted]}"
-            notes.problems.append(Malformed(statement, problem))
-            return ()
-    if kind == "merge":
-        contents = [statement._replace(keys=(*keys, "contents", n), value=v) for n, v in enumerate(value["contents"])]
-        return [each for content in contents for each in _bare(content, notes)]
-    if kind == "if" and not value["condition"]:
-        return ()
-    if kind == "override":
-        priority = value["priority"]
-    elif kind == "order":
-        order = value["priority"]
-    return _bare(Statement(layer, (*keys, "content"), value["content"], priority, order), notes)
+            return f"the `{name}` of `{kind}` must be {_KINDS[wanted]}"
+    unknown = sorted(value.keys() - {"_type", *(name for name, _ in _PARTS[kind])})
+    return f"`{kind}` takes no `{unknown[0]}`" if unknown else ""

@@ -65,13 +65,13 @@ def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
     known = _known(loaded, membership) if named else {}
     lacking: dict[tuple[Keys, str], list[str]] = {}
     for instance, role, machine, path, reference in named:
-        if not known.get(machine, {}).get(str(reference), known.get("", {}).get(str(reference))):
+        if not known.get(machine, {}).get(reference.place, known.get("", {}).get(reference.place)):
             declared = loaded.inventory.instances[instance].roles[role.name]
             record: Record = {}
             merge(layers_of(declared, machine, tags_of(loaded, machine)), [], kind_of(role), record)
             via = membership.casts[instance][role.name].via[machine]
             at = ("instances", instance, "roles", role.name, *(place(record, path) or via))
-            lacking.setdefault((at, str(reference)), []).append(machine)
+            lacking.setdefault((at, reference.place), []).append(machine)
     return [_lacking(reference, Where(keys=at), machines, known) for (at, reference), machines in lacking.items()]
 
 

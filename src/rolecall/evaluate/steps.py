@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from rolecall.errors import Fault, Faults, Where, dotted
-from rolecall.evaluate.authors import calling, results
+from rolecall.evaluate.authors import WrongResultError, calling, results
 from rolecall.model.exports import Exported, Interface
 from rolecall.model.vars import Recipe, VarKey
 from rolecall.service.contract import Publisher, Var
 from rolecall.service.interfaces import State
-from rolecall.service.member import FILTERS, Member, World
-from rolecall_agent.content import Secret
+from rolecall.service.member import FILTERS, Member, NotMadeError, World
+from rolecall_agent.content import MARK, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -221,7 +221,11 @@ def _validation(instance: str, var: Var[Any], settings: object) -> str:
     assert var.validation  # noqa: S101 - the caller looks
     role = var.role
     with calling(role.service, f"the validation of {instance}.{role.name}: {var.name}", instance):
-        said = json.dumps(var.validation(settings), sort_keys=True)
+        value = var.validation(settings)
+        try:
+            said = json.dumps(value, sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise WrongResultError(f"returns what JSON cannot hold: {error}", var.validation) from None
     return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -277,10 +281,15 @@ def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
     with world.limited(publisher.needs):
         members = world.members[step.instance, role.name]
         for machine, member in zip(step.casts[role.name].settings, members, strict=True):
-            with calling(role.service, f"{step.instance}.{role.name} on {machine}", step.instance):
-                values = results(publisher.function, member, (publisher.interface,))
-                if any(map(_holds_secret, values)):
-                    raise TypeError(f"{publisher.function.__name__} publishes a secret; exports are public")
+            try:
+                with calling(role.service, f"{step.instance}.{role.name} on {machine}", step.instance):
+                    values = list(results(publisher.function, member, (publisher.interface,)))
+                    if any(map(_holds_secret, values)):
+                        raise WrongResultError("publishes a secret; exports are public", publisher.function)
+            except NotMadeError:
+                publisher_of = (machine, step.instance, role.name, role.service.name)
+                world.withheld.setdefault(publisher.interface, []).append(publisher_of)
+                continue
             for value in values:
                 yield Exported(value, machine, step.instance, role.name, role.service.name)
 
@@ -293,4 +302,4 @@ def _holds_secret(value: object) -> bool:
         return any(map(_holds_secret, value.values()))
     if isinstance(value, (list, tuple, set, frozenset)):
         return any(map(_holds_secret, value))
-    return isinstance(value, Secret)
+    return isinstance(value, Reference) or (isinstance(value, str) and MARK in value)

@@ -6,13 +6,13 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from rolecall.errors import Fault, Where, dotted, nearest
+from rolecall.errors import Fault, Where, dotted, listed, nearest
 from rolecall.evaluate.kinds import kind_of
 from rolecall.evaluate.merge import merge, place
 from rolecall.evaluate.references import HINT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -69,18 +69,55 @@ class _Mistake(NamedTuple):
     detail: ErrorDetails
 
 
+class Lack(NamedTuple):
+    """A setting that members need and no layer gives.
+
+    Attributes:
+        setting: Its key path, as it is written.
+        hint: What it is for.
+        places: By member's machine, the key path below the role where it could be given.
+    """
+
+    setting: str
+    hint: str
+    places: Mapping[str, Keys]
+
+
+def lacks_together(found: Iterable[Fault | Lack], where: Where) -> Iterator[Fault]:
+    """Yield the faults of a role, with one for each setting that members lack."""
+    found = list(found)
+    lacking: dict[str, list[Lack]] = {}
+    for each in found:
+        if isinstance(each, Lack):
+            lacking.setdefault(each.setting, []).append(each)
+    for each in found:
+        if isinstance(each, Fault):
+            yield each
+        elif lacks := lacking.pop(each.setting, None):
+            places = {machine: keys for lack in lacks for machine, keys in lack.places.items()}
+            several = set(places.values())
+            at = Where(keys=(*where.keys, *(() if len(several) > 1 else several.pop())))
+            verb = "lacks" if len(places) == 1 else "lack"
+            owner = dotted(where.keys[1::2])
+            yield Fault(f"{listed(sorted(places))} {verb} the setting {each.setting!r} of {owner}", at, each.hint)
+
+
 def setting_faults(
-    error: ValidationError, role: Role[Any], layers: Sequence[Layer], where: Where, via: tuple[str, ...], *, whole: bool
-) -> Iterable[Fault]:
-    """A fault per mistake, placed in the most specific layer that speaks of it.
+    error: ValidationError,
+    role: Role[Any],
+    layers: Sequence[Layer],
+    where: Where,
+    members: Mapping[str, tuple[str, ...]],
+) -> Iterator[Fault | Lack]:
+    """A fault per mistake, placed in the most specific layer that speaks of it; or what is lacking.
 
     Args:
         error: What pydantic found.
         role: Whose settings they are.
         layers: What was merged; it is merged again, to know where everything comes from.
         where: The role.
-        via: Where the member's membership stands below the role: the place of what nobody speaks of.
-        whole: Whether these are all layers; if not, nothing is said of what they lack, nor of tables as a whole.
+        members: Where each machine's membership stands below the role: the place of what no layer speaks of. Without
+            any these are not all layers: nothing is said of what they lack, nor of tables as a whole.
     """
     kind = kind_of(role)
     record: Record = {}
@@ -89,12 +126,16 @@ def setting_faults(
     for group in _groups(mistakes):
         keys, _, detail = group[0]
         lacking = detail["type"] in {"missing", "union_tag_not_found"}
-        if not whole and (lacking or (detail["type"] in _JUDGED and isinstance(detail["input"], dict))):
+        if not members and (lacking or (detail["type"] in _JUDGED and isinstance(detail["input"], dict))):
             continue
         told = keys[:-1] if lacking else keys  # of what is missing, its table is there
-        at = Where(keys=(*where.keys, *((place(record, told) if told else None) or via)))
-        name = dotted(_as_written(keys, record))
-        yield Fault(_message(group, name, role, kind), at, _hint(detail, keys, kind))
+        at = place(record, told) if told else None
+        name, hint = dotted(_as_written(keys, record)), _hint(detail, keys, kind)
+        if lacking:
+            yield Lack(name, hint, {machine: at or via for machine, via in members.items()})
+        else:
+            at = at or next(iter(members.values()), ())
+            yield Fault(_message(group, name, role, kind), Where(keys=(*where.keys, *at)), hint)
 
 
 def _mistake(detail: ErrorDetails, merged: object, kind: Kind) -> _Mistake:
@@ -151,11 +192,8 @@ def _as_written(keys: Keys, record: Record) -> Keys:
 
 def _message(group: Sequence[_Mistake], name: str, role: Role[Any], kind: Kind) -> str:
     keys, _, detail = group[0]
-    owner = f"the role {role.name!r} of {role.service.name}"
     if detail["type"] == "extra_forbidden":
-        return f"{owner} has no setting {name!r}"
-    if detail["type"] in {"missing", "union_tag_not_found"}:
-        return f"{owner} needs the setting {name!r}"
+        return f"the role {role.name!r} of {role.service.name} has no setting {name!r}"
     expected = [_expected(mistake.detail) for mistake in group]
     if all(expected):
         if detail["type"] in {"too_short", "too_long"}:

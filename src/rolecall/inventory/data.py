@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import date, datetime, time
 from typing import Any, Final
 
@@ -19,12 +20,24 @@ _WRAPPERS: Final = ("override", "order", "if", "merge")  # what stands around va
 Data = dict[str, Any]
 Keys = tuple[str | int, ...]
 
+_TOO_LARGE: Final = "a number of more than 64 bits"
+_DIGITS: Final = re.compile(r"(?<![\"'\w])\d[\d_]{4300,}")  # more than Python reads as a number
+
 _DATA: Final = "write texts, numbers, true, false, lists and tables; put a date in quotes"
 
 
 def syntax_fault(message: str, line: int = 0, column: int = 0, *, hint: str = "") -> Faults:
     """A fault of a file's notation; whoever opened the file adds its name."""
     return Faults([Fault(message, Where(line=line, column=column), hint)])
+
+
+def long_number(error: Exception, text: str) -> Faults | None:
+    """Return our own fault, with its line, for Python's refusal to read a number of thousands of digits; else None."""
+    found = _DIGITS.search(text) if "int_max_str_digits" in str(error) else None
+    if found is None:
+        return None
+    line, before = text.count("\n", 0, found.start()) + 1, text.rfind("\n", 0, found.start())
+    return syntax_fault(_TOO_LARGE, line, found.start() - before, hint="put it in quotes if it is a text")
 
 
 def shown(text: str, *, quote: str = "`", limit: int = 60) -> str:
@@ -90,7 +103,7 @@ def _problem(value: object) -> str:
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, int):
-        return "" if -LARGEST <= value < LARGEST else "a number of more than 64 bits"
+        return "" if -LARGEST <= value < LARGEST else _TOO_LARGE
     if isinstance(value, float):
         return "" if math.isfinite(value) else f"{value} is no number that JSON has"
     return f"{named(value)} is no data"

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from rolecall.errors import Fault, Faults, Where
-from rolecall.inventory.data import BYTES, DEPTH, syntax_fault
+from rolecall.inventory.data import BYTES, DEPTH, long_number, syntax_fault
 from rolecall.options import options
 from rolecall.project import Project
 
@@ -109,7 +109,11 @@ def read(file: Path, *, nix: bool = False) -> Source:
         module = notation(file)
         if module is None:
             raise syntax_fault("this notation is unknown")
-        return module.read(text(file), file)
+        content = text(file)
+        try:
+            return module.read(content, file)
+        except Faults as faults:
+            raise long_number(faults, content) or faults from None
     except RecursionError:
         raise Faults([Fault(f"nested deeper than {DEPTH} levels", Where(file))]) from None
     except Faults as faults:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 _TABLE: Final = ["object", "null"]
 _WRAPPED: Final[Mapping[str, Any]] = {
-    "description": "A value with a priority, an order or a condition, as the Nix module system writes it.",
+    "description": "A value with a priority, an order or a condition, as the Nix module system writes it; or literal.",
     "type": "object",
-    "properties": {"_type": {"enum": ["override", "order", "if", "merge"]}},
+    "properties": {"_type": {"enum": ["override", "order", "if", "merge", "literal"]}},
     "required": ["_type"],
 }
 _WHOLE: Final = frozenset({"required", "minItems", "minProperties"})  # true of all layers together, not of each

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rolecall.errors import fault, nearest
+from rolecall.files import make_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -109,6 +110,8 @@ class Lab:
         for name in self.machines:
             if not _NAME.fullmatch(name):
                 raise fault(f"the lab cannot name a machine {name!r}", hint="use letters, digits, `_` and `-`")
+        if self.directory.parent.name == ".rolecall":  # a project's own
+            make_local(self.directory.parent)
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         if not self._is_up():
             self._boot(tied=tied, progress=progress)

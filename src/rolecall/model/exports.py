@@ -14,7 +14,7 @@ class Interface(BaseModel):
     Two interfaces are the same when they are the same class, wherever their names come up again.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(allow_inf_nan=False, extra="forbid", frozen=True, strict=True)
 
 
 InterfaceT = TypeVar("InterfaceT", bound=Interface)

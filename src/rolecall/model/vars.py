@@ -110,7 +110,9 @@ class Generator(Protocol[ValuesT_co]):
     """A recipe. Ready-made ones are in `rolecall.service.generators`; any frozen dataclass of this shape will do.
 
     One that asks a person has ``prompts`` too, a tuple of `Prompt`. One whose values expire has ``validity``, which
-    gives the `Validity` of them from the public ones by name.
+    gives the `Validity` of them from the public ones by name. One whose files must fit one another has ``verify``: it
+    takes their `Values`, and by name those of each var that it needs, and returns what does not fit, or "". Secret
+    values are there only when they have been decrypted.
     """
 
     @property
@@ -223,6 +225,11 @@ class Recipe:
     validation: str = ""
     binds: str = ""
     accepted: bool = False
+
+    @property
+    def file_names(self) -> set[str]:
+        """The names of the files that it makes."""
+        return {file.name for file in self.generator.files}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from rolecall import files, inventory
 from rolecall import vars as var_store
 from rolecall.deploy import pins
 from rolecall.deploy.target import pinned_keys
+from rolecall.documents import as_text
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.memory import Memory
 from rolecall.pipeline.evaluation import (
     members_of,
+    note_recipes,
     registry_of,
     unkept,
 )
@@ -42,6 +44,7 @@ def edit(project: Project, changes: Sequence[Change], *, own: bool = False, expe
     """
     from rolecall.inventory.edit import edit as edited  # noqa: PLC0415 - few commands write
 
+    _note_recipes(project)
     return edited(project, lambda _: changes, own=own, expect=expect, judge=_judge(project))
 
 
@@ -69,6 +72,7 @@ def remove_machine(project: Project, name: str, *, own: bool = False) -> Edited:
     """
     from rolecall.inventory import machines  # noqa: PLC0415 - few commands write
 
+    _note_recipes(project)
     return machines.remove(project, name, own=own, judge=_judge(project))
 
 
@@ -85,7 +89,8 @@ def rename_machine(project: Project, old: str, new: str) -> None:
     pinned = pinned_keys(project.known_hosts)
     if not project.renaming.exists() and (new in pinned or var_store.knows(project, new)):
         what = "vars" if var_store.knows(project, new) else "pinned host keys"
-        hint = "they are of a machine that had that name: remove them first (`rolecall vars prune`, keys/known_hosts)"
+        hint = "they are of a machine that had that name; choose another one, or remove them first: "
+        hint += f"`rolecall vars prune`, `rolecall machines forget {new}`"
         raise fault(f"there are {what} of {new!r} already", hint=hint)
     known = old in pinned or var_store.knows(project, old)
     with machines.renaming(project, old, new, _judge(project), known=known):
@@ -102,6 +107,15 @@ def forget_machine(project: Project, name: str) -> None:
     if name in inventory.load(project).inventory.machines:
         raise fault(f"the machine {name!r} is declared", hint=f"`rolecall machines remove {name}` comes first")
     pins.forget(project, name)
+
+
+def _note_recipes(project: Project) -> None:
+    """Notes what stored vars bind before their recipes may go, as far as the inventory tells it."""
+    try:
+        found = members_of(project, *inventory.read(project), Memory())
+    except Faults:
+        return  # what is wrong with it is told by whoever changes it
+    note_recipes(project, found)
 
 
 def _judge(project: Project) -> Callable[[Loaded, Sequence[Fault]], list[Sequence[Fault]]]:
@@ -124,8 +138,6 @@ def schema(project: Project) -> tuple[str, tuple[Fault, ...]]:
     Raises:
         Faults: When a file of the inventory cannot be read.
     """
-    from pydantic_core import to_json  # noqa: PLC0415 - no other command pays for it
-
     from rolecall.inventory.schema import schema as schema_of  # noqa: PLC0415 - as above
 
     loaded, _ = inventory.read(project)
@@ -148,7 +160,7 @@ def schema(project: Project) -> tuple[str, tuple[Fault, ...]]:
     services = {name: found[module] for name, module in used.items() if module in found}
     modules = {(source, name): service for (source, name), service in found.items() if source in {None, "self"}}
     located = tuple(inventory.locate(warning, loaded.sources) for warning in warnings)
-    return to_json(schema_of(loaded, services, modules), indent=2).decode() + "\n", located
+    return as_text(schema_of(loaded, services, modules)) + "\n", located
 
 
 def write_schema(project: Project) -> tuple[Fault, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rolecall import inventory
@@ -17,18 +17,18 @@ from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
 from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
-from rolecall.model.vars import Anew
+from rolecall.model.vars import Anew, StoredFile, used
 from rolecall.service.member import Host
 from rolecall.service.registry import OWN, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
-    from rolecall.model.vars import Recipe, StoredVar, VarKey
+    from rolecall.model.vars import Published, Recipe, StoredVar, VarKey
     from rolecall.project import Project
     from rolecall.service.member import World
 
@@ -41,11 +41,14 @@ class Members:
         loaded: The inventory with its sources.
         registry: Where its services were found.
         membership: Who plays what.
+        incomplete: By machine, the roles whose configuration `check` could not evaluate to its end, since vars are
+            still to be made.
     """
 
     loaded: Loaded
     registry: Registry
     membership: Membership
+    incomplete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[Fault, ...]:
@@ -119,20 +122,81 @@ def registry_of(project: Project, loaded: Loaded, memory: Memory) -> Registry:
     return memory.registry
 
 
-def check(project: Project, memory: Memory | None = None) -> Members:
+def check(project: Project, lab: Lab | None = None) -> Members:
+    """As `sound`, and all exports and configurations are evaluated as far as they can be without making vars.
+
+    Raises:
+        Faults: As `evaluate`, but for what making vars shows.
+    """
+    found = sound(project)
+    with placed(found.loaded):
+        world = gather(found.membership, hosts_of(project, found.loaded, lab))
+        steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
+        stored = _Stored(project, [*ahead, *recipes_of(steps)], world)
+        run_steps(steps, found.loaded.inventory, world, stored, ahead)
+        # With a memory of its own: what is incomplete is nothing to remember.
+        configured = configure(found.membership, world, found.loaded.inventory.machines, Memory())
+    incomplete = {machine: each.incomplete for machine, each in configured.items() if each.incomplete}
+    return replace(found, incomplete=incomplete)
+
+
+class _Stored:
+    """Vars as they are stored, for steps that make none; of those to be made, secrets are named all the same.
+
+    Args:
+        project: The project.
+        recipes: Every var that the steps will ask for.
+        world: Where those that cannot be known are noted as unmade.
+
+    Raises:
+        Faults: When recipes contradict each other or do not fit what is stored.
+    """
+
+    made: Container[VarKey] = ()
+    replaced: Container[VarKey] = ()
+
+    def __init__(self, project: Project, recipes: Sequence[Recipe], world: World) -> None:
+        self._world = world
+        self._stored = var_store.stored(project, dict.fromkeys(recipe.key for recipe in recipes))
+        for key in var_store.missing(project, recipes):
+            self._stored.pop(key, None)
+
+    def make(
+        self, recipes: Sequence[Recipe], published: Published, *, anew: bool, outdated: bool
+    ) -> Mapping[VarKey, StoredVar]:
+        """The vars of recipes that are stored, or hold nothing but secrets."""
+        del published, anew, outdated
+        found: dict[VarKey, StoredVar] = {}
+        for recipe in recipes:
+            files = recipe.generator.files
+            if recipe.key in self._stored:
+                found[recipe.key] = self._stored[recipe.key]
+            elif all(file.secret for file in files):
+                found[recipe.key] = {file.name: StoredFile(secret=True, version="") for file in files}
+            else:
+                self._world.unmade.add(recipe.key)
+        return found
+
+
+def sound(project: Project, memory: Memory | None = None, *, stored: bool = True) -> Members:
     """As `members`, and limits are kept, secrets that settings name exist, steps have an order, targets make sense.
+
+    Args:
+        project: The project.
+        memory: As for `members`.
+        stored: Whether the files of all stored vars belong together, too. An evaluation looks at those that it reads.
 
     Raises:
         Faults: As `members`.
     """
     found = members(project, memory)
-    if faults := unkept(project, found):
+    if faults := [*unkept(project, found), *(var_store.unsound(project) if stored else ())]:
         raise Faults(faults)
     return found
 
 
 def unkept(project: Project, found: Members) -> list[Fault]:
-    """What `check` finds in members beyond `members`."""
+    """Return what `sound` finds wrong in members beyond `members`."""
     declared = found.loaded.inventory.machines.items()
     said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
     targets = [find_target(project, name, target_host, None) for name, target_host in said]
@@ -158,11 +222,11 @@ def evaluate(project: Project, lab: Lab | None = None, memory: Memory | None = N
         memory: Of earlier evaluations in this process: what nothing has changed for is not evaluated again.
 
     Raises:
-        Faults: As `check`; also when service code fails or definitions exclude each other.
+        Faults: As `sound`; also when service code fails or definitions exclude each other.
     """
     memory = memory or Memory()
     memory.turn()
-    found = check(project, memory)
+    found = sound(project, memory, stored=False)
     with placed(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         return _evaluated(project, found, world, found.loaded.inventory.machines, memory)
@@ -214,9 +278,26 @@ def evaluate_some(
 def _evaluated(project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory) -> Evaluation:
     membership = found.membership
     run_all_steps(project, found, world)
-    configured = configure(membership, world, machines, memory)
+    try:
+        configured = configure(membership, world, machines, memory)
+    except Faults as error:
+        raise Faults([*_shared_keys(found, world), *error.faults]) from error.__cause__
     makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
     return Evaluation(found, world, configured, waves(membership), makes)
+
+
+def _shared_keys(found: Members, world: World) -> list[Fault]:
+    """A fault for each public key that two vars have: services that tell members apart by it want different things."""
+    first: dict[str, VarKey] = {}
+    faults = []
+    for recipe in found.recipes:
+        files = used(world.vars.get(recipe.key, {}))
+        if files.keys() == {"private", "public"} and not files["public"].secret:
+            other = first.setdefault(" ".join(files["public"].public.split()[:2]), recipe.key)
+            if other != recipe.key:
+                hint = f"was a machine cloned? Make a new key: `rolecall vars rotate {recipe.key}`"
+                faults.append(Fault(f"{recipe.key} has the same public key as {other}", hint=hint))
+    return faults
 
 
 def run_all_steps(
@@ -233,6 +314,16 @@ def run_all_steps(
     steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
     with var_store.making(project, [*ahead, *recipes_of(steps)], anew) as making:
         run_steps(steps, found.loaded.inventory, world, making, ahead)
+
+
+def note_recipes(project: Project, found: Members) -> None:
+    """Notes beside the stored vars what their recipes say: when a machine has left, nothing else tells it any more."""
+    named = {}
+    for instance, service in found.membership.services.items():
+        for role in service.roles.values():
+            for var in role.vars.values():
+                named[var.key(instance, "").name] = var.binds
+    var_store.note_recipes(project, found.recipes, named)
 
 
 def recipes(project: Project) -> list[Recipe]:

@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rolecall import inventory
@@ -17,22 +17,26 @@ from rolecall.deploy.fleet import Fleet, MachineUpdate
 from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.model.plan import Plan, Report
+from rolecall.evaluate.authors import calling
+from rolecall.model.plan import MachinePlan, Plan, Report
 from rolecall.model.vars import STEPS, step_of, used, validity_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
-    check,
     evaluate,
     evaluate_some,
+    note_recipes,
     placed,
+    sound,
 )
 from rolecall.pipeline.views import target
+from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
+    from rolecall.evaluate.configure import Configured
     from rolecall.model.vars import VarKey
     from rolecall.project import Project
     from rolecall.service.member import World
@@ -65,6 +69,7 @@ class Planned:
             return self._fleet.report()
         meta = _meta(self._project)
         var_store.promote(self._project, self.plan.makes)
+        note_recipes(self._project, self._evaluation.members)
         var_store.note_machines(self._project, sent(self._evaluation))
         return self._fleet.apply(meta, _revealer(self._project, self._evaluation.world))
 
@@ -81,10 +86,12 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         Faults: As `evaluate`; also when it is not said how a machine with anything to do is reached.
     """
     if only:
-        check(project)  # the rest may concern them too, as a peer that is missing
+        sound(project)  # the rest may concern them too, as a peer that is missing
         evaluation = evaluate_some(project, lab, only)
     else:
         evaluation = evaluate(project, lab)
+        if faults := var_store.unsettled(project):
+            raise Faults(faults)
     wanted, warnings = _wanted(project, evaluation, lab)
     modules = {
         name: f"{service.name} ({evaluation.members.registry.origin(service)})"
@@ -94,7 +101,8 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *_expiring(evaluation))
         if not only:
             told += tuple(_left(project, evaluation))
-        plan = Plan(fleet.look(), evaluation.makes, modules, told)
+        machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
+        plan = Plan(machines, evaluation.makes, modules, told)
         yield Planned(plan, project, evaluation, fleet)
 
 
@@ -140,6 +148,19 @@ def sent(evaluation: Evaluation) -> Mapping[tuple[VarKey, str], list[str]]:
     return machines
 
 
+def _with_readers(plan: MachinePlan, configured: Configured) -> MachinePlan:
+    """A machine's plan that says which groups can read the secrets in its files."""
+    files = (each for each in configured.configuration.resources if isinstance(each, File))
+    groups = {file.key: f"readable by the group {file.shared_with}" for file in files if file.shared_with}
+    changes = (
+        replace(change, detail=", ".join(filter(None, (change.detail, groups[change.key]))))
+        if change.key in groups and change.action != "remove"
+        else change
+        for change in plan.changes
+    )
+    return replace(plan, changes=tuple(changes))
+
+
 def _left(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
     """A warning for each machine that has had secrets that it gets no longer, while others still use them."""
     there = {place: machines for place, machines in sent(evaluation).items() if place[0] not in evaluation.makes}
@@ -163,15 +184,17 @@ def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
     """A warning for each var that expires within `EXPIRING`, or whose last third has begun if that is later."""
     now = dt.datetime.now(dt.UTC)
     keys = {
-        var.key(instance, machine): var.generator
+        var.key(instance, machine): (var.generator, service, instance)
         for instance, service in evaluation.members.membership.services.items()
         for role in service.roles.values()
         for var in role.vars.values()
         if hasattr(var.generator, "validity")
         for machine in evaluation.members.membership.casts[instance][role.name].settings
     }
-    for key, generator in keys.items():
-        if validity := validity_of(generator, used(evaluation.world.vars[key])):
+    for key, (generator, service, instance) in keys.items():
+        with calling(service, f"the validity of {key}", instance):
+            validity = validity_of(generator, used(evaluation.world.vars[key]))
+        if validity:
             since, until = validity
             if until - now < min(EXPIRING, (until - since) / 3):
                 when = f"expires on {until:%Y-%m-%d}" if now < until else f"has expired on {until:%Y-%m-%d}"

@@ -2,10 +2,11 @@
 
 ::
 
-    {"vars": {"MACHINE/NAME": {FILE: {"text": "…", "version": "…"}, FILE: {"base64": "…"}}, "shared/NAME": {…}}}
+    {"vars": {"MACHINE/NAME": {FILE: {"text": "…", "version": "…"}, FILE: {"base64": "…"}}, "shared/NAME": {…}},
+     "binds": {"MACHINE/NAME": "…"}}
 
 ``text`` is UTF-8, ``base64`` any bytes (RFC 4648). ``version`` names the very value; where it is not said, it is a new
-one.
+one. ``public`` is true for a value that is not secret. ``binds`` says what is lost with a var.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, Where, fault, nearest
-from rolecall.model.vars import Anew, used
-from rolecall.pipeline.evaluation import check
+from rolecall.model.vars import Anew, VarFile, VarKey, used
+from rolecall.pipeline.evaluation import sound
 from rolecall.pipeline.vars import made_anew, require_unbound
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ class Imported:
         pending: Those that wait for an update now, with what was made anew for them.
         same: Those that the project has already.
         unwanted: Those that the inventory does not ask for; they are left out.
+        kept: Those that it does not ask for either, and that bind something; they are stored.
     """
 
     pending: tuple[str, ...]
     same: tuple[str, ...]
     unwanted: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 def export_vars(project: Project, names: Sequence[str], to: Sequence[str]) -> bytes:
@@ -69,12 +72,17 @@ def export_vars(project: Project, names: Sequence[str], to: Sequence[str]) -> by
     opened = var_store.decrypt(project, secrets)
     document = {
         name: {
-            file: {**_written(opened[key, file] if each.secret else each.public.encode()), "version": each.version}
+            file: {
+                **_written(opened[key, file] if each.secret else each.public.encode()),
+                "version": each.version,
+                **({} if each.secret else {"public": True}),
+            }
             for file, each in var.items()
         }
         for name, (key, var) in chosen.items()
     }
-    return var_store.encrypt_to(project, to, json.dumps({"vars": document}, indent=1).encode())
+    binds = {name: said for name, (key, _) in chosen.items() if (said := var_store.bound_to(project, key))}
+    return var_store.encrypt_to(project, to, json.dumps({"vars": document, "binds": binds}, indent=1).encode())
 
 
 def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path, *, force: bool = False) -> Imported:
@@ -91,8 +99,9 @@ def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path, *, f
         Faults: When it is none; as `check` and `rotate`; when a var has other files than the inventory wants. Nothing
             is kept then.
     """
-    given, versions = _read(var_store.decrypt_file(project, data, file), file)
-    found = check(project)
+    opened = var_store.decrypt_file(project, data, file)
+    given, versions = _read(opened, file)
+    found = sound(project)
     wanted = {str(recipe.key): recipe for recipe in found.recipes}
     stored = var_store.stored(project, [recipe.key for name, recipe in wanted.items() if name in given])
     same = {name for name in given if name in wanted and _is(stored.get(wanted[name].key), versions[name])}
@@ -101,7 +110,41 @@ def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path, *, f
     values = {recipe.key: given[name] for name, recipe in new.items()}
     known = {recipe.key: versions[name] for name, recipe in new.items()}
     pending = made_anew(project, found, lab, Anew(given=values, versions=known, force=force)) if new else []
-    return Imported(tuple(map(str, pending)), tuple(sorted(same)), tuple(sorted(given.keys() - wanted.keys())))
+    kept = _keep(project, json.loads(opened), given.keys() - wanted.keys(), given, versions)
+    unwanted = given.keys() - wanted.keys() - kept
+    return Imported(tuple(map(str, pending)), tuple(sorted(same)), tuple(sorted(unwanted)), tuple(sorted(kept)))
+
+
+def _keep(
+    project: Project,
+    document: Any,  # noqa: ANN401 - JSON, which `_read` has looked at
+    names: set[str],
+    given: Mapping[str, Mapping[str, bytes]],
+    versions: Mapping[str, Mapping[str, str]],
+) -> set[str]:
+    """Stores the vars that bind something and that nothing asks for, such as those of a machine that has left."""
+    said = document.get("binds")
+    bound = {name: str(said[name]) for name in names if isinstance(said, dict) and said.get(name)}
+    keys = {
+        name: VarKey("" if machine == "shared" else machine, var)
+        for name in bound
+        for machine, _, var in [name.partition("/")]
+    }
+    there = var_store.stored(project, keys.values())
+    new = {name: key for name, key in keys.items() if key not in there}
+    values = {
+        key: {
+            VarFile(file, secret=document["vars"][name][file].get("public") is not True): (
+                versions[name].get(file, ""),
+                value,
+            )
+            for file, value in given[name].items()
+        }
+        for name, key in new.items()
+    }
+    if values:
+        var_store.keep(project, values, {key: bound[name] for name, key in new.items()})
+    return set(new)
 
 
 def _is(var: StoredVar | None, versions: Mapping[str, str]) -> bool:

@@ -11,15 +11,19 @@ from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.steps import gather
 from rolecall.model.vars import STEPS, Anew, step_of
 from rolecall.pipeline.evaluation import (
+    Evaluation,
     Members,
-    check,
     evaluate,
     hosts_of,
+    members,
+    note_recipes,
     placed,
     recipes,
     run_all_steps,
+    sound,
 )
 from rolecall.pipeline.plans import planning, sent
+from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from rolecall.deploy.target import Lab
     from rolecall.model.vars import Recipe, VarKey
     from rolecall.project import Project
+    from rolecall.vars import Bound, Sealed
 
 
 def generate(project: Project, lab: Lab | None) -> list[VarKey]:
@@ -36,9 +41,9 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
         Those that were not kept before.
 
     Raises:
-        Faults: As `check`; also when a step fails. Nothing is made then.
+        Faults: As `sound`; also when a step fails. Nothing is made then.
     """
-    found = check(project)
+    found = sound(project)
     with placed(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         run_all_steps(project, found, world)
@@ -46,6 +51,7 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
     new = {key: var for key, var in world.vars.items() if not var_store.replaces(project, key)}
     kept = var_store.stored_all(project)
     var_store.promote(project, new)
+    note_recipes(project, found)
     return [key for key in new if key not in kept]
 
 
@@ -56,10 +62,12 @@ class Rotated:
     Attributes:
         key: The var.
         step: Which of the `STEPS` of a rotation without a gap the next update does; 0 when it does all at once.
+        binds: What depends on the old value and is not converted, or "".
     """
 
     key: VarKey
     step: int
+    binds: str = ""
 
     def __str__(self) -> str:
         """In words."""
@@ -69,7 +77,8 @@ class Rotated:
             f"step 2 of {STEPS}: the new value is used, and the old one accepted still",
             f"step 3 of {STEPS}: the old value goes",
         )
-        return f"{self.key}  {what[self.step]}"
+        lost = f"; nothing converts what depends on the old one: {self.binds}" if self.binds else ""
+        return f"{self.key}  {what[self.step]}{lost}"
 
 
 def rotate(
@@ -91,10 +100,10 @@ def rotate(
         Those that were made.
 
     Raises:
-        Faults: As `check`; when there is no such var; when a step fails; when machines lack the last step of a
+        Faults: As `sound`; when there is no such var; when a step fails; when machines lack the last step of a
             rotation. Nothing is made then.
     """
-    found = check(project)
+    found = sound(project)
     known = _named_recipes(found, names)
     wanted = {known[name].key: known[name] for name in names}
     require_unbound(project, wanted.values(), force=force)
@@ -106,7 +115,8 @@ def rotate(
     if any(step_of(kept[key]) for key in advance):
         _require_updated(project, lab)
     made = made_anew(project, found, lab, Anew(wanted.keys() - advance, advance, force=force))
-    return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0) for key in made]
+    binds = {recipe.key: recipe.binds for recipe in known.values()}
+    return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0, binds.get(key, "")) for key in made]
 
 
 def require_unbound(project: Project, recipes: Iterable[Recipe], *, force: bool) -> None:
@@ -122,9 +132,9 @@ def require_unbound(project: Project, recipes: Iterable[Recipe], *, force: bool)
 
 
 def spared(recipe: Recipe) -> Fault:
-    """Why a var is not made anew just like that."""
-    hint = "what it was for is lost with it; if that is what you want, name it with --force"
-    return Fault(f"{recipe.key} is not made anew: {recipe.binds}", hint=hint)
+    """Why a var is replaced only with --force."""
+    hint = "nothing converts what depends on the old value; to replace it all the same, name it with --force"
+    return Fault(f"{recipe.key} is not replaced: {recipe.binds}", hint=hint)
 
 
 def waiting(project: Project, names: Collection[str]) -> tuple[set[str], set[str]]:
@@ -169,7 +179,7 @@ def set_var(
     Raises:
         Faults: As `rotate`; when the var has no such file, or would lack one.
     """
-    found = check(project)
+    found = sound(project)
     recipe = _named_recipes(found, [name])[name]
     files = [file.name for file in recipe.generator.files]
     values = {(files[0] if not file and len(files) == 1 else file): value for file, value in values.items()}
@@ -211,6 +221,7 @@ class Audience:
         admins: Names of those to whom it is encrypted; a public key where that is no admin's.
         machines: Those to which it goes.
         formerly: Machines that have had it and get it no longer, and public keys that could read it before.
+        groups: By machine: the groups whose members can read it there, beside root and the file's owner.
     """
 
     secret: str
@@ -218,6 +229,7 @@ class Audience:
     admins: tuple[str, ...]
     machines: tuple[str, ...]
     formerly: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
 
 
 def audiences(project: Project, lab: Lab | None) -> list[Audience]:
@@ -229,6 +241,7 @@ def audiences(project: Project, lab: Lab | None) -> list[Audience]:
     evaluation = evaluate(project, lab)
     machines = sent(evaluation)
     names = {admin.public_key: admin.name for admin in var_store.admins(project)}
+    groups = _groups(evaluation)
     found = []
     for each in var_store.sealed(project):
         pending = Path(each.folder).is_relative_to(project.pending)
@@ -237,8 +250,22 @@ def audiences(project: Project, lab: Lab | None) -> list[Audience]:
         goes = set(machines.get((each.key, each.file), ())) if counts else set()
         admins = sorted(names.get(key, key) for key in each.recipients or ())
         formerly = sorted({*(each.machines - goes), *each.formerly})
-        found.append(Audience(str(each), pending, tuple(admins), tuple(sorted(goes)), tuple(formerly)))
+        there = groups.get((each.key, each.file), {}) if counts else {}
+        found.append(Audience(str(each), pending, tuple(admins), tuple(sorted(goes)), tuple(formerly), there))
     return sorted(found, key=lambda row: (row.secret, row.pending))
+
+
+def _groups(evaluation: Evaluation) -> Mapping[tuple[VarKey, str], dict[str, tuple[str, ...]]]:
+    """For each secret that groups can read on machines: by machine, which."""
+    where = {file.version: (key, name) for key, var in evaluation.world.vars.items() for name, file in var.items()}
+    found: dict[tuple[VarKey, str], dict[str, tuple[str, ...]]] = {}
+    for machine, configured in evaluation.configured.items():
+        for file in configured.configuration.resources:
+            if isinstance(file, File) and file.shared_with:
+                for secret in file.secrets:
+                    groups = found.setdefault(where[secret.version], {})
+                    groups[machine] = tuple(sorted({*groups.get(machine, ()), file.shared_with}))
+    return found
 
 
 def known_to(project: Project, who: str) -> tuple[list[Recipe], list[VarKey]]:
@@ -252,6 +279,113 @@ def known_to(project: Project, who: str) -> tuple[list[Recipe], list[VarKey]]:
     return [wanted[key] for key in seen if key in wanted], [key for key in seen if key not in wanted]
 
 
-def discard(project: Project) -> None:
-    """Drops the vars that were made for plans and never promoted."""
-    var_store.discard(project)
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """The stored vars that the inventory does not ask for.
+
+    Attributes:
+        free: Those with which nothing is lost.
+        bound: Those with which something is lost, or may be.
+    """
+
+    free: tuple[VarKey, ...]
+    bound: tuple[Bound, ...]
+
+
+def unwanted(project: Project) -> Unwanted:
+    """What the inventory does not ask for any more.
+
+    Raises:
+        Faults: As `members`.
+    """
+    found = members(project)
+    note_recipes(project, found)
+    wanted = {recipe.key for recipe in found.recipes}
+    free = var_store.prune(project, wanted, dry_run=True)
+    return Unwanted(tuple(free), tuple(var_store.bound_in(project, project.vars, wanted)))
+
+
+def prunable(project: Project, names: Sequence[str], *, force: bool) -> list[VarKey]:
+    """The stored vars of these names, when they may be removed.
+
+    Args:
+        project: The project.
+        names: As `rolecall vars list` names vars, without the file.
+        force: Whether those may be with which something is lost.
+
+    Raises:
+        Faults: For each that may not, or is not there; and as `members`.
+    """
+    found = unwanted(project)
+    free, bound = {str(key): key for key in found.free}, {str(each.key): each for each in found.bound}
+    wanted = {str(recipe.key) for recipe in recipes(project)}
+    faults = []
+    for name in names:
+        if name in wanted:
+            hint = "take its role away from the machine first"
+            faults.append(Fault(f"the inventory asks for the var {name!r}", hint=hint))
+        elif name in bound and not force:
+            hint = f"to remove it all the same, run `rolecall vars prune --force {name}`"
+            faults.append(Fault(f"{name} is kept: {bound[name].why}", hint=hint))
+        elif name not in free and name not in bound:
+            faults.append(Fault(f"no stored var {name!r}", hint=nearest(name, [*free, *bound], what="vars to remove")))
+    if faults:
+        raise Faults(faults)
+    return [free[name] if name in free else bound[name].key for name in names]
+
+
+def discard(project: Project, names: Sequence[str] = ()) -> tuple[list[VarKey], list[Bound]]:
+    """Drops the vars that were made for plans and never promoted; those that bind something only when they are named.
+
+    Returns:
+        What was dropped, and what was kept.
+
+    Raises:
+        Faults: For each name of which nothing is pending.
+    """
+    found = {str(each.key): each.key for each in var_store.bound_in(project, project.pending)}
+    if unknown := [name for name in names if name not in found]:
+        hints = {name: nearest(name, found, what="vars to force") for name in unknown}
+        raise Faults(Fault(f"no pending var {name!r} that binds anything", hint=hint) for name, hint in hints.items())
+    dropped = var_store.discard(project, drop={found[name] for name in names})
+    return dropped, var_store.bound_in(project, project.pending)
+
+
+def check_vars(project: Project, *, decrypt: bool = False) -> int:
+    """Whether files of vars belong together, fit one another, and can be read by the admins and by nobody else.
+
+    Args:
+        project: The project.
+        decrypt: Whether to decrypt secrets too, for what cannot be told without.
+
+    Returns:
+        How many secrets there are.
+
+    Raises:
+        Faults: For each that is not so; and as `members`.
+    """
+    faults = [*var_store.unsound(project), *(fault for _, fault in var_store.wrong(project))]
+    try:
+        faults += var_store.misfits(project, recipes(project), decrypt=decrypt)
+    except Faults as error:
+        faults += error.faults
+    if faults:
+        raise Faults(faults)
+    return len(var_store.sealed(project))
+
+
+def fix_vars(project: Project) -> tuple[list[Sealed], list[Fault]]:
+    """Repairs what can be repaired without a person; see `rolecall.vars.fix`.
+
+    Returns:
+        The secrets that were encrypted anew, and what is left to do.
+
+    Raises:
+        Faults: When there is no admin.
+    """
+    fixed, left = var_store.fix(project)
+    try:
+        note_recipes(project, members(project))
+    except Faults as error:
+        left += error.faults
+    return fixed, left

@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import PydanticSerializationError
+
 from rolecall import inventory
 from rolecall.deploy.target import Target, find_target
 from rolecall.errors import Fault, Faults, Where, fault, nearest, undotted
+from rolecall.evaluate.authors import WrongResultError, calling
 from rolecall.evaluate.memory import Memory
 from rolecall.pipeline.evaluation import (
     Members,
@@ -19,7 +22,9 @@ from rolecall.pipeline.evaluation import (
 )
 from rolecall.project import Project
 from rolecall.service.interfaces import Backups
+from rolecall.service.models import declared_at
 from rolecall.service.registry import Found, Registry
+from rolecall.service.settings import SHOWN
 
 if TYPE_CHECKING:
     from rolecall.deploy.target import Lab
@@ -157,13 +162,14 @@ def as_json(found: Members) -> dict[str, Any]:
     dumped: dict[int, Any] = {}
     casts = {}
     for instance, roles in found.membership.casts.items():
-        casts[instance] = {
-            role: {
-                name: dumped.get(id(settings)) or dumped.setdefault(id(settings), _dump(settings))
-                for name, settings in cast.settings.items()
+        with placed(loaded), calling(found.membership.services[instance], f"the settings of {instance}", instance):
+            casts[instance] = {
+                role: {
+                    name: dumped.get(id(settings)) or dumped.setdefault(id(settings), _dump(settings))
+                    for name, settings in cast.settings.items()
+                }
+                for role, cast in roles.items()
             }
-            for role, cast in roles.items()
-        }
     return {
         "machines": machines,
         "members": casts,
@@ -172,4 +178,8 @@ def as_json(found: Members) -> dict[str, Any]:
 
 
 def _dump(settings: Any) -> object:  # noqa: ANN401 - any role's model
-    return settings.model_dump(mode="json", by_alias=True)
+    try:
+        return settings.model_dump(mode="json", by_alias=True, context=SHOWN)
+    except PydanticSerializationError as error:  # which knows no line
+        model = type(settings)
+        raise WrongResultError(f"cannot be written as JSON: {error}", model, declared_at(model)) from None

@@ -30,6 +30,7 @@ from rolecall.service.member import Member
 from rolecall.service.settings import (
     AbsolutePath,
     CalendarEvent,
+    FreeForm,
     HostAddress,
     SecretRef,
     Settings,
@@ -71,6 +72,7 @@ __all__ = [
     "Directory",
     "Exported",
     "File",
+    "FreeForm",
     "Function",
     "Generator",
     "Group",

@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.model.vars import Delivery, Prompt, VarFile, VarKey
 from rolecall.service.settings import Settings
+from rolecall_agent.content import Secret
 from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ ValuesT = TypeVar("ValuesT")
 # By scope, the scopes of what such a var may be made from in its own role.
 _WIDER = {"instance": ("instance", "machine", "shared"), "machine": ("machine",), "shared": ("shared",)}
 FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
+_NOTHING: Any = object()  # in place of the function, where a decorator is written with parentheses
 
 
 class ContractError(Exception):
@@ -100,6 +102,19 @@ class Publisher:
     needs: tuple[Need, ...]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Checker:
+    """A function that yields checks of a member.
+
+    Attributes:
+        function: What yields them.
+        peers: Whether all of them need other machines.
+    """
+
+    function: Callable[[Any], Iterable[Check]]
+    peers: bool
+
+
 @dataclass(eq=False, slots=True)
 class Role(Generic[SettingsT]):
     """A part that machines play. Made by `Service.role`.
@@ -124,7 +139,7 @@ class Role(Generic[SettingsT]):
     vars: dict[str, Var[Any]] = field(default_factory=dict)
     publishers: list[Publisher] = field(default_factory=list)
     configurers: list[Callable[[Any], Iterable[Resource]]] = field(default_factory=list)
-    checkers: list[Callable[[Any], Iterable[Check]]] = field(default_factory=list)
+    checkers: list[Checker] = field(default_factory=list)
 
     def var(
         self,
@@ -161,8 +176,10 @@ class Role(Generic[SettingsT]):
         """
         what = f"{self.service.name}.{self.name}: the var {name!r}"
         _require_name(name, f"{self.service.name}.{self.name}: var")
-        if any(name in role.vars for role in self.service.roles.values()):
-            raise ContractError(f"{self.service.name} declares the var {name!r} twice")
+        for other in (other for role in self.service.roles.values() for other in role.vars):
+            if other.casefold() == name.casefold():  # some file systems take the two for one folder
+                also = "" if other == name else f", for {other!r} differs from it only in case"
+                raise ContractError(f"{self.service.name} declares the var {name!r} twice{also}")
         _require_generator(generator, what)
         checked = _function(validation, f"{what}: its validation") if validation else None
         self.vars[name] = handle = Var(
@@ -207,18 +224,37 @@ class Role(Generic[SettingsT]):
         return mark
 
     def configure(
-        self, function: Callable[[Member[SettingsT]], Iterable[Resource]]
+        self, function: Callable[[Member[SettingsT]], Iterable[Resource]] = _NOTHING
     ) -> Callable[[Member[SettingsT]], Iterable[Resource]]:
-        """Marks the function that yields what a member's machine must have."""
-        self.configurers.append(_function(function, f"{self.service.name}.{self.name}: configure"))
+        """Marks the function that yields what a member's machine must have: ``@role.configure``."""
+        self.configurers.append(_function(function, f"{self.service.name}.{self.name}: configure", "@role.configure"))
         return function
 
+    @overload
     def check(
-        self, function: Callable[[Member[SettingsT]], Iterable[Check]]
-    ) -> Callable[[Member[SettingsT]], Iterable[Check]]:
-        """Marks the function that yields the commands that show that a member works."""
-        self.checkers.append(_function(function, f"{self.service.name}.{self.name}: check"))
-        return function
+        self, function: Callable[[Member[SettingsT]], Iterable[Check]], *, peers: bool = False
+    ) -> Callable[[Member[SettingsT]], Iterable[Check]]: ...
+
+    @overload
+    def check(
+        self, *, peers: bool = False
+    ) -> Callable[[Callable[[Member[SettingsT]], Iterable[Check]]], Callable[[Member[SettingsT]], Iterable[Check]]]: ...
+
+    def check(self, function: Any = _NOTHING, *, peers: bool = False) -> Any:
+        """Marks the function that yields the commands that show that a member works: ``@role.check``.
+
+        Args:
+            function: The function.
+            peers: Whether all its checks need other machines, as ``Check(…, peers=True)`` says of a single one:
+                ``@role.check(peers=True)``.
+        """
+
+        def mark(function: FunctionT) -> FunctionT:
+            what = f"{self.service.name}.{self.name}: check"
+            self.checkers.append(Checker(_function(function, what, "@role.check"), peers))
+            return function
+
+        return mark if function is _NOTHING else mark(function)
 
 
 @dataclass(eq=False, slots=True)
@@ -282,10 +318,10 @@ class Service:
         return role
 
     def machine(
-        self, function: Callable[[tuple[Member[Any], ...]], Iterable[Resource]]
+        self, function: Callable[[tuple[Member[Any], ...]], Iterable[Resource]] = _NOTHING
     ) -> Callable[[tuple[Member[Any], ...]], Iterable[Resource]]:
         """Marks a function that gets all members of this service on one machine, once, whatever their roles."""
-        self.machine_configurers.append(_function(function, f"{self.name}: machine"))
+        self.machine_configurers.append(_function(function, f"{self.name}: machine", "@service.machine"))
         return function
 
 
@@ -313,14 +349,15 @@ def _require_scope(var: Var[Any], what: str) -> None:
 
 
 def _require_deliveries(var: Var[Any], what: str) -> None:
-    files = [file.name for file in var.generator.files]
+    secrets = {file.name: file.secret for file in var.generator.files}
     for name, delivery in var.deliver.items():
-        if name not in files:
-            raise ContractError(f"{what} delivers {name!r}; its files are: {', '.join(files)}")
+        if name not in secrets:
+            raise ContractError(f"{what} delivers {name!r}; its files are: {', '.join(secrets)}")
         if not isinstance(delivery, Delivery):
             raise ContractError(f"{what} delivers {name!r} by {_named(delivery)}, which is no Delivery")
         try:  # what a machine would refuse is refused here
-            File("/run/x", "", **asdict(delivery))
+            secret = Secret("x", name, "")
+            File(secret.path, secret if secrets[name] else "", **asdict(delivery))
         except ValueError as error:
             raise ContractError(f"{what} delivers {name!r}: {error}") from None
 
@@ -331,6 +368,10 @@ def _require_settings(settings: object, what: str) -> None:
 
 
 def _require_interface(interface: object, what: str) -> None:
+    if inspect.isfunction(interface):
+        raise ContractError(
+            f"{what}: write `@role.exports(INTERFACE)`, with the interface of what {_named(interface)} yields"
+        )
     if not (isinstance(interface, type) and issubclass(interface, Interface)) or interface is Interface:
         raise ContractError(f"{what}: {_named(interface)} is no interface: a class of its own, below Interface")
     for key, value in Interface.model_config.items():
@@ -346,7 +387,8 @@ def _require_generator(generator: object, what: str) -> None:
         or not all(callable(getattr(generator, method, None)) for method in ("generate", "view"))
     ):
         raise ContractError(f"{what} is made by {_named(generator)}, which is no generator (files, generate, view)")
-    if len({file.name for file in files}) < len(files):
+    _function(generator.generate, f"{what}: generate of {_named(generator)}")  # type: ignore[attr-defined]
+    if len({file.name.casefold() for file in files}) < len(files):
         raise ContractError(f"{what} has two files of one name")
     prompts = getattr(generator, "prompts", ())
     if not (isinstance(prompts, tuple) and all(isinstance(prompt, Prompt) for prompt in prompts)):
@@ -357,8 +399,10 @@ def _require_generator(generator: object, what: str) -> None:
         raise ContractError(f"{what} has two prompts of one name")
 
 
-def _function(function: FunctionT, what: str) -> FunctionT:
+def _function(function: FunctionT, what: str, decorator: str = "") -> FunctionT:
     """The function, when it can be called with one argument and yields or returns what it gives."""
+    if function is _NOTHING:
+        raise ContractError(f"{what}: write `{decorator}` without parentheses")
     try:
         inspect.signature(function).bind(None)
     except (TypeError, ValueError):

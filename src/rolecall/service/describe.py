@@ -201,6 +201,11 @@ def _entries(
         yield Entry(f"{prefix}{name}", _type(field, models), required, text, _description(field, models))
         for place, model, seen in below:
             yield from _entries(model, models, f"{place}.", own, seen)
+    if others := table.get("additionalProperties"):  # the author allows keys of any name
+        schema: Mapping[str, Any] = {} if others is True else others
+        yield Entry(f"{prefix}NAME", _type(schema, models), required=False, default="", description="Any other key.")
+        for place, model, seen in _tables(schema, models, f"{prefix}NAME", inside):
+            yield from _entries(model, models, f"{place}.", _UNSAID, seen)
 
 
 def _description(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
@@ -228,7 +233,12 @@ def _tables(
 
 
 def _named_values(field: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a schema, or what stands in its place
-    """The schema of what stands under free keys; where the keys have a pattern, pydantic names that."""
+    """The schema of what stands under free keys; where the keys have a pattern, pydantic names that.
+
+    None of a model that has fields too: these and other keys have entries of their own.
+    """
+    if "properties" in field:
+        return None
     return next(iter(field.get("patternProperties", {}).values()), field.get("additionalProperties"))
 
 

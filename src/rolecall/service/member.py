@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rolecall.model.vars import NEXT, OLD, NotDeclaredError, VarKey, beside
-from rolecall.service.contract import SettingsT
+from rolecall.service.contract import SettingsT, Var
 from rolecall_agent.content import Secret
 
 if TYPE_CHECKING:
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
     from rolecall.model.exports import Exported, Interface, InterfaceT
     from rolecall.model.vars import StoredVar
-    from rolecall.service.contract import Need, Role, Var
+    from rolecall.service.contract import Need, Role
     from rolecall.service.settings import SecretRef
 
 OtherT = TypeVar("OtherT")
 Filter = tuple["str | None", "str | None", "str | None", "str | None"]  # as FILTERS, each None for any
 FILTERS = ("machine", "instance", "role", "service")
 Question = tuple[Any, ...]  # the name of a method of World, and its arguments
+
+
+class NotMadeError(BaseException):
+    """Service code read what is not made yet, where nothing is to be made. No service's `except Exception` stops it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,16 @@ class World:
         hosts: By machine.
         vars: Complete before any step or `configure` reads them.
         exports: By interface, each from `publish`; likewise.
+        unmade: Vars that are wanted and not made, where nothing is to be made: whoever reads one goes no further.
+        withheld: By interface, who could not publish for lack of those, each by the values of `FILTERS`.
     """
 
     members: Mapping[tuple[str, str], Sequence[Member[Any]]]
     hosts: Mapping[str, Host]
     vars: dict[VarKey, StoredVar] = field(default_factory=dict)
     exports: dict[type[Interface], Sequence[Exported[Any]]] = field(default_factory=dict)
+    unmade: set[VarKey] = field(default_factory=set)
+    withheld: dict[type[Interface], list[tuple[str, ...]]] = field(default_factory=dict)
     _index: dict[tuple[Any, ...], dict[Any, list[Exported[Any]]]] = field(default_factory=dict)
     _needs: tuple[Need, ...] | None = None
     _heard: dict[Question, object] | None = None
@@ -69,7 +77,13 @@ class World:
         Args:
             interface: The interface.
             wanted: A value for each of `FILTERS`, None for any.
+
+        Raises:
+            NotMadeError: When something of it is withheld.
         """
+        for lacking in self.withheld.get(interface, ()):
+            if all(value in {None, own} for value, own in zip(wanted, lacking, strict=True)):
+                raise NotMadeError
         chosen = tuple(name for name, value in zip(FILTERS, wanted, strict=True) if value is not None)
         found: Sequence[Exported[Any]] = self.exports.get(interface, ())
         if chosen and found:
@@ -92,7 +106,13 @@ class World:
         return found
 
     def var(self, key: VarKey) -> StoredVar | None:
-        """A var as it is stored, if it is."""
+        """A var as it is stored, if it is.
+
+        Raises:
+            NotMadeError: When it is `unmade`.
+        """
+        if key in self.unmade:
+            raise NotMadeError
         found = self.vars.get(key)
         if self._heard is not None:
             self._heard["var", key] = found
@@ -218,12 +238,12 @@ class Member(Generic[SettingsT]):
         Raises:
             NotDeclaredError: When there is none, or a step that publishes something asks: it publishes no secrets.
         """
-        self._world.require(reference, f"the secret {str(reference)!r}")
+        self._world.require(reference, f"the secret {reference.place!r}")
         for machine in (self.machine, ""):
             stored = self._world.var(VarKey(machine, reference.name)) or {}
             if (file := stored.get(reference.file)) and file.secret:
                 return Secret(reference.name, reference.file, file.version)
-        raise NotDeclaredError(f"{self!r} has no secret {str(reference)!r}")
+        raise NotDeclaredError(f"{self!r} has no secret {reference.place!r}")
 
     def __getitem__(self, var: Var[OtherT]) -> OtherT:
         """This member's value of a var: public parts as text, secret parts as references.
@@ -233,6 +253,8 @@ class Member(Generic[SettingsT]):
         """
         known = self._views.get(var)
         if known is None:
+            if not isinstance(var, Var):
+                raise NotDeclaredError(f"{var!r} is not a var: write `me[HANDLE]` with what `role.var(…)` returns")
             view = var.generator.view(self.files(var))
             self._views[var] = (var.key(self.instance, self.machine), view)
             return view

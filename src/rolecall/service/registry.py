@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 import shlex
 import sys
@@ -17,6 +16,7 @@ from rolecall.errors import Fault, Faults, Where, fault, nearest, raised_at
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.service.contract import ContractError, Service, Var
 from rolecall.service.inputs import entry_points, installed, is_shipped, offering, refer
+from rolecall.service.models import declared_at, mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +30,7 @@ _NAME_IT = (
     "or leave `module.input` out"
 )
 _FOREIGN = re.compile(r"@([^/@]+)/([^/@]+)")  # `@me/svc`, as Clan's users name their own services
+_STRICT = "see 'What settings can be' in docs/services.md: all that a person writes there is checked"
 _PACKAGE = "rolecall_project"  # the project's modules, as Python knows them: `from rolecall_project.dns import Zone`
 
 
@@ -104,8 +105,7 @@ class Registry:
     def names(self, source: str | None) -> list[str]:
         """The modules that an input offers, sorted; [] when it is not installed."""
         if source == OWN:
-            paths = self._modules.iterdir() if self._modules.is_dir() else ()
-            return sorted(path.stem for path in paths if _is_module(path))
+            return sorted(self._own_modules())
         brought_by = installed(refer(source, self._urls, self._modules.parent))
         return sorted(entry_points(brought_by)) if brought_by else []
 
@@ -139,12 +139,13 @@ class Registry:
         return Found(_verified(loaded, name, f"{label} ({points[name].value})"), label, source)
 
     def _own(self, name: str) -> Found:
-        candidates = (self._modules / name / "__init__.py", self._modules / f"{name}.py")
-        named = re.fullmatch(NAME_PATTERN, name)  # nothing outside of the folder
-        path = next((path for path in candidates if named and path.is_file()), None)
-        if path is None:
-            hint = nearest(name, self.names(OWN), what=f"modules in {self._modules}")
+        known = self._own_modules()
+        if name not in known:
+            hint = nearest(name, known, what=f"modules in {self._modules}")
             raise _unfit(f"this project has no module {name!r}", hint)
+        path, *others = (path for other, paths in known.items() if _alike(name, other) for path in paths)
+        if others:
+            raise _unfit(f"two modules answer to {name!r}: {path} and {others[0]}", "remove or rename one of them")
         self._enter()
         # Byte code is told from its source by second and size: a quick edit would run what stood there before.
         kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
@@ -155,6 +156,15 @@ class Registry:
         finally:
             sys.dont_write_bytecode = kept
         return Found(_verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
+
+    def _own_modules(self) -> dict[str, list[Path]]:
+        """The project's own modules: by name, the files that have it."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self._modules.iterdir()) if self._modules.is_dir() else ():
+            file, name = (path / "__init__.py", path.name) if path.is_dir() else (path, path.stem)
+            if file.suffix == ".py" and file.is_file() and re.fullmatch(NAME_PATTERN, name) and name != "__init__":
+                found.setdefault(name, []).append(file)
+        return found
 
     def _enter(self) -> None:
         """Makes the folder of own modules a package, and forgets what another registry loaded as such."""
@@ -167,8 +177,9 @@ class Registry:
         sys.modules[_PACKAGE] = self._package
 
 
-def _is_module(path: Path) -> bool:
-    return (path.suffix == ".py" and path.stem.isidentifier()) or (path / "__init__.py").is_file()
+def _alike(one: str, other: str) -> bool:
+    """Whether two names would be taken for each other: by people, or on a disk that knows no case."""
+    return one.lower().replace("-", "_") == other.lower().replace("-", "_")
 
 
 def _verified(loaded: object, name: str, label: str) -> Service:
@@ -182,9 +193,12 @@ def _verified(loaded: object, name: str, label: str) -> Service:
         try:
             model.model_rebuild()  # where annotations name what came later, or only for type checkers
         except PydanticUndefinedAnnotation as error:
-            line = f"{inspect.getsourcefile(model)}:{inspect.getsourcelines(model)[1]}"
             hint = "pydantic reads annotations when the program runs: import what they name, not for types alone"
-            raise _unfit(f"{what} breaks the contract: {line}: {model.__name__}: {error.message}", hint) from None
+            raise _unfit(
+                f"{what} breaks the contract: {declared_at(model)}: {model.__name__}: {error.message}", hint
+            ) from None
+        if found := mistakes(model):
+            raise _unfit(f"{what} breaks the contract: {'; '.join(found)}", _STRICT)
     return loaded
 
 

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
 from rolecall.service.calendar import is_calendar_event
 from rolecall.service.hosts import is_host_address
+from rolecall_agent.content import Reference, SecretTextError
 from rolecall_agent.resources.checks import DefinitionError, absolute_path
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
     from pydantic.json_schema import JsonSchemaValue
 
 
 class Settings(BaseModel):
     """Base of every role's settings: camelCase in the inventory, snake_case in Python; unknown names are refused."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        allow_inf_nan=False,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        strict=True,
+    )
 
 
 class Merging(Enum):
@@ -43,6 +50,10 @@ unique: Final = Merging.UNIQUE
 """Lists are joined, and of equal items the first is kept."""
 lines: Final = Merging.LINES
 """Texts are joined from general to specific, with a line break between them."""
+
+
+FreeForm = dict[str, JsonValue]
+"""A table whose keys and values nobody has to know beforehand: whatever the inventory's notation can write."""
 
 
 class AbsolutePath(str):
@@ -83,11 +94,13 @@ class AbsolutePath(str):
         return {"type": "string", "format": "absolute-path", "pattern": "^/"}
 
 
+SHOWN: Final = {"secrets": "by name"}
+"""The context in which settings are serialized to show them to a person, with references to secrets as data."""
+
 _REFERENCE: Final = r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?)/([A-Za-z0-9_.-]+)"
 
 
-@dataclass(frozen=True, slots=True)
-class SecretRef:
+class SecretRef(Reference):
     """A setting that names a secret: ``{ var = "NAME/FILE" }`` in the inventory, `Member.secret` in a service.
 
     Attributes:
@@ -95,10 +108,10 @@ class SecretRef:
         file: The file of the var.
     """
 
-    name: str
-    file: str
+    __slots__ = ()
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
         """``NAME/FILE``."""
         return f"{self.name}/{self.file}"
 
@@ -112,7 +125,17 @@ class SecretRef:
 
     def as_data(self) -> dict[str, str]:
         """As the inventory writes it."""
-        return {"var": str(self)}
+        return {"var": self.place}
+
+    @staticmethod
+    def _serialized(value: SecretRef, info: SerializationInfo) -> dict[str, str]:
+        """As data for `SHOWN`; an author who dumps settings into a file means the value."""
+        if info.context is not SHOWN:
+            raise SecretTextError(
+                f"the settings name the secret {value.place}, which cannot be dumped with them; "
+                "give it to parts(…) as me.secret(…)"
+            )
+        return value.as_data()
 
     @classmethod
     def _checked(cls, value: object) -> SecretRef:
@@ -124,7 +147,8 @@ class SecretRef:
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
         """A table in the inventory, this type in Python."""
         return core_schema.no_info_plain_validator_function(
-            cls._checked, serialization=core_schema.plain_serializer_function_ser_schema(cls.as_data)
+            cls._checked,
+            serialization=core_schema.plain_serializer_function_ser_schema(cls._serialized, info_arg=True),
         )
 
     @classmethod

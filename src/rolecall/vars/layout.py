@@ -3,14 +3,19 @@
 Below ``project.vars``, and the same below ``project.pending``::
 
     per-machine/MACHINE/NAME/FILE/{value, version} or {secret, version, recipients, machines, formerly}
-    shared/NAME/FILE/…
-    …/NAME/.next/FILE/…, …/NAME/.old/FILE/…
+    per-machine/MACHINE/NAME/{.made, .binds, .validation, .replaces}
+    shared/NAME/…
+    …/NAME/.next/{FILE/…, .made}, …/NAME/.old/{FILE/…, .made}
 
 ``value`` is public and plain, ``secret`` what a secret store has sealed (mode 0600); ``version`` is a random public id
 of that very value, ``recipients`` the public keys that can read the secret, one a line; ``formerly`` those that could
 before; ``machines`` the names of those that it was sent to. ``.next`` holds another value, which peers accept and
 nobody uses yet; ``.old`` one that was used before.
 A folder NAME is a var, written whole or not at all (see `store`).
+
+``.made`` lists the files that were made together, a line ``FILE VERSION DIGEST`` for each: a merge that takes one file
+from one side and one from the other does not go unnoticed. ``.binds`` says what is lost with the var; it is empty when
+nothing is. Vars of earlier versions have neither; `store.note_recipes` adds them.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
@@ -18,12 +23,13 @@ A folder NAME is a var, written whole or not at all (see `store`).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Where, fault
+from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.model.vars import NEXT, OLD, StoredFile, StoredVar, VarKey
 from rolecall.vars import secret_stores
 
@@ -37,6 +43,9 @@ _NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
 _MACHINE = re.compile(_NAME)
 _VAR = re.compile(rf"{_NAME}(\.{_NAME}){{0,2}}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_VERSION = re.compile(r"[A-Za-z0-9_-]{1,128}")  # as the agent takes it for a file's name
+_CONFLICT = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)  # git-merge(1), "HOW CONFLICTS ARE PRESENTED"
+_LISTS = ("recipients", "machines", "formerly")
 
 _PIECE = 1 << 16
 
@@ -44,10 +53,8 @@ _PIECE = 1 << 16
 def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
     """Those of these vars that there are, pending ones included; nothing is decrypted.
 
-    A file that has lost its value or its version is left out; `rolecall.vars.make.missing` tells of it.
-
     Raises:
-        Faults: When a key cannot be a path, or a public value is no text.
+        Faults: When a key cannot be a path; for each var whose files do not belong together.
     """
     keys = list(keys)
     waiting, kept = look(project, keys)
@@ -64,13 +71,25 @@ def pending(project: Project) -> dict[VarKey, StoredVar]:
     return look(project, keys_of(project.pending))[0]
 
 
-def look(project: Project, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar], dict[VarKey, StoredVar]]:
+def look(
+    project: Project, keys: Iterable[VarKey], *, lenient: bool = False
+) -> tuple[dict[VarKey, StoredVar], dict[VarKey, StoredVar]]:
     """Those of these vars that are pending, and those that are stored; each is in one of them, in the one that counts.
 
     What is stored counts, but for a pending var that was made to replace that very one.
+
+    Args:
+        project: The project.
+        keys: Vars.
+        lenient: Whether to leave out the vars whose files do not belong together, rather than to raise.
+
+    Raises:
+        Faults: As `stored`.
     """
-    waiting = read(project.pending, keys)  # first: vars move from there to what is kept
-    kept = read(project.vars, keys)
+    waiting, faults = examine(project.pending, keys)  # first: vars move from there to what is kept
+    kept, others = examine(project.vars, keys)
+    if (faults := [*faults, *others]) and not lenient:
+        raise Faults(faults)
     for key in waiting.keys() & kept.keys():
         replaced = note(project.pending, key, "replaces") == identity(kept[key])
         (kept if replaced else waiting).pop(key)
@@ -83,8 +102,8 @@ def identity(var: StoredVar) -> str:
 
 
 def validation(project: Project, key: VarKey, *, waiting: bool) -> str:
-    """What a var was made for, as its recipe said it; "" where that is not known."""
-    return note(project.pending if waiting else project.vars, key, "validation")
+    """For what a var was made, as its recipe said then; "" where that is not known."""
+    return note(project.pending if waiting else project.vars, key, "validation") or ""
 
 
 def replaces(project: Project, key: VarKey) -> bool:
@@ -92,12 +111,96 @@ def replaces(project: Project, key: VarKey) -> bool:
     return bool(note(project.pending, key, "replaces"))
 
 
+def binds(base: Path, key: VarKey) -> str | None:
+    """What is lost with a var, "" for nothing; None where no recipe has told yet."""
+    return note(base, key, "binds")
+
+
 def read(base: Path, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
-    """Those of these vars that stand below ``base``."""
+    """Those of these vars that stand below ``base``.
+
+    Raises:
+        Faults: As `stored`.
+    """
+    found, faults = examine(base, keys)
+    if faults:
+        raise Faults(faults)
+    return found
+
+
+def examine(base: Path, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar], list[Fault]]:
+    """Those of these vars that stand below ``base`` and are sound, and what is wrong with others."""
     if not base.is_dir():
-        return {}
-    found = ((key, _read_var(var_folder(base, key))) for key in keys)
-    return {key: var for key, var in found if var is not None}
+        return {}, []
+    found, faults = {}, []
+    for key in keys:
+        folder = var_folder(base, key)
+        wrong: list[tuple[str, str]] = []
+        var = _read_var(folder, wrong)
+        if wrong:
+            hint = _cure(base, key)
+            for name, what in wrong:
+                faults.append(Fault(f"{key}{name and '/'}{name} {what}", Where(Path(folder, name)), hint))
+        elif var is not None:
+            found[key] = var
+    return found, faults
+
+
+def unsound(project: Project) -> list[Fault]:
+    """What is wrong with vars, pending ones included: as `examine`, and as `unsettled`."""
+    bases = (project.pending, project.vars)
+    return [fault for base in bases for fault in examine(base, keys_of(base))[1]] + unsettled(project)
+
+
+def unsettled(project: Project) -> list[Fault]:
+    """What is wrong with what is noted beside vars, pending ones included, and with their names."""
+    faults = []
+    for base in (project.pending, project.vars):
+        keys = keys_of(base)
+        for key, file, folder in secrets(base):
+            for name in _LISTS:
+                if _conflicting(f"{folder}/{name}"):
+                    where = Where(Path(folder, name))
+                    hint = "`rolecall vars fix` keeps the lines of both sides"
+                    faults.append(Fault(f"{key}/{file}: its {name} hold a merge conflict", where, hint))
+        for key in keys:
+            for name in (".binds", ".validation"):
+                if _conflicting(path := f"{var_folder(base, key)}/{name}"):
+                    hint = "keep one of the two texts"
+                    faults.append(Fault(f"{key}: {name} holds a merge conflict", Where(Path(path)), hint))
+        same: dict[str, VarKey] = {}
+        for key in keys:
+            if (other := same.setdefault(str(key).casefold(), key)) != key:
+                hint = "some file systems take the two for one folder; remove the one that nothing needs"
+                where = Where(Path(var_folder(base, key)))
+                faults.append(Fault(f"{key} and {other} differ only in upper and lower case", where, hint))
+    return faults
+
+
+def manifest(folder: str) -> bytes:
+    """What `.made` says of the files that stand in a folder."""
+    return "".join(made_line(f"{folder}/{name}") for name in _folders(folder, _FILE)).encode()
+
+
+def made_line(folder: str, data: bytes | None = None) -> str:
+    """The line of `.made` for the file in a folder, or for what will be its secret."""
+    if data is None:
+        data = read_bytes(f"{folder}/secret" if os.path.exists(f"{folder}/secret") else f"{folder}/value")
+    return f"{Path(folder).name} {version(folder)} {_digest(data)}\n"
+
+
+def _digest(data: bytes) -> str:
+    """Of a value or a sealed secret, however git writes the ends of lines."""
+    return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()[:32]
+
+
+def _cure(base: Path, key: VarKey) -> str:
+    """What a person can do about a var whose files do not belong together."""
+    if base.name == "pending":
+        return "`rolecall vars discard` drops it"
+    folder = Path(var_folder(base, key)).relative_to(base.parent)
+    hint = f"take the whole folder from one commit: `git checkout COMMIT -- {folder}`"
+    return hint if binds(base, key) != "" else f"{hint}; or delete it, and `rolecall vars generate` makes a new value"
 
 
 def decrypt(
@@ -155,11 +258,25 @@ def ciphertext(folder: str) -> bytes:
     return read_bytes(f"{folder}/secret")
 
 
-def _listed(path: str) -> frozenset[str] | None:
+def conflicting(folder: str, name: str) -> bool:
+    """Whether a list beside a secret holds what git leaves of a merge that failed."""
+    return _conflicting(f"{folder}/{name}")
+
+
+def _conflicting(path: str) -> bool:
     try:
-        return frozenset(read_bytes(path).decode(errors="replace").splitlines())
+        return bool(_CONFLICT.search(read_bytes(path)))
+    except FileNotFoundError:
+        return False
+
+
+def _listed(path: str) -> frozenset[str] | None:
+    """The lines of a list; of both sides where a merge has failed."""
+    try:
+        lines = read_bytes(path).decode(errors="replace").splitlines()
     except FileNotFoundError:
         return None
+    return frozenset(line for line in lines if not line.startswith(("<<<<<<<", "|||||||", "=======", ">>>>>>>")))
 
 
 def var_folder(base: Path, key: VarKey) -> str:
@@ -180,12 +297,12 @@ def file_folder(base: Path, key: VarKey, file: str) -> str:
     return f"{var_folder(base, key)}/{file}"
 
 
-def note(base: Path, key: VarKey, name: str) -> str:
-    """What is noted beside a var, or ""."""
+def note(base: Path, key: VarKey, name: str) -> str | None:
+    """What is noted beside a var; None where nothing is."""
     try:
         return read_bytes(f"{var_folder(base, key)}/.{name}").decode(errors="replace").strip()
     except FileNotFoundError:
-        return ""
+        return None
 
 
 def keys_of(base: Path) -> list[VarKey]:
@@ -216,29 +333,79 @@ def _folders(path: str, pattern: re.Pattern[str]) -> list[str]:
         return []
 
 
-def _read_var(folder: str) -> StoredVar | None:
-    """The var that stands here; an empty folder (git keeps none, but leaves some) is no var."""
+def _read_var(folder: str, wrong: list[tuple[str, str]]) -> StoredVar | None:
+    """The var that stands here; an empty folder (git keeps none, but leaves some) is no var.
+
+    Args:
+        folder: Where it stands.
+        wrong: Gets what does not belong together: the name of a file, or "", and what is wrong with it.
+    """
     try:
-        names = sorted(os.listdir(folder))
+        names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    for prefix in (NEXT, OLD):
-        if prefix[:-1] in names:
-            names += [prefix + name for name in sorted(os.listdir(folder + "/" + prefix))]
-    files = ((name, _read_file(f"{folder}/{name}")) for name in names)
-    return {name: file for name, file in files if file} if names else None
+    var: StoredVar = {}
+    for prefix in ("", NEXT, OLD):
+        if prefix and prefix[:-1] not in names:
+            continue
+        there = sorted(os.listdir(f"{folder}/{prefix}") if prefix else names)
+        made = _made(f"{folder}/{prefix}", wrong) if ".made" in there else None
+        for name in there:
+            if not name.startswith(".") and (file := _read_file(folder, prefix + name, made, wrong)):
+                var[prefix + name] = file
+        if made is not None:
+            wrong += [(prefix + name, "is missing") for name in sorted(made.keys() - there)]
+    return var if names else None
 
 
-def _read_file(folder: str) -> StoredFile | None:
-    try:
-        version = read_bytes(f"{folder}/version").decode().strip()
-        secret = os.path.exists(f"{folder}/secret")
-        public = "" if secret else read_bytes(f"{folder}/value").decode()
-    except (FileNotFoundError, NotADirectoryError):
+Made = dict[str, set[tuple[str, str]]]  # by file: version and digest; two while it is encrypted anew
+
+
+def _made(folder: str, wrong: list[tuple[str, str]]) -> Made | None:
+    """What was made together; None where that cannot be told."""
+    data = read_bytes(f"{folder}.made")
+    if _CONFLICT.search(data):
+        wrong.append(("", "has been made on both sides of a merge: .made holds a conflict"))
         return None
-    except UnicodeDecodeError:
-        raise fault("not UTF-8 text", where=Where(Path(folder))) from None
-    return StoredFile(secret, version, public) if version else None
+    made: Made = {}
+    for line in data.decode(errors="replace").splitlines():
+        name, _, rest = line.partition(" ")
+        version, _, digest = rest.partition(" ")
+        made.setdefault(name, set()).add((version, digest))
+    return made
+
+
+def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str, str]]) -> StoredFile | None:
+    """One file of a var; what is left of one that is no more is none, unless it was made with the others."""
+    try:
+        version, secret = _content(f"{folder}/{name}/version"), _content(f"{folder}/{name}/secret")
+        data = _content(f"{folder}/{name}/value") if secret is None else secret
+    except NotADirectoryError:
+        return None  # a person's own file beside the var
+    if version is None or data is None:
+        if made is not None or version or data:
+            wrong.append((name, f"has no {'version' if version is None else 'value'}"))
+        return None
+    said = version.decode(errors="replace").strip()
+    if _CONFLICT.search(version) or (secret is None and _CONFLICT.search(data)):
+        wrong.append((name, "holds a merge conflict: it has been made on both sides"))
+    elif not _VERSION.fullmatch(said):
+        wrong.append((name, "has a version that is not one"))
+    elif made is not None and (said, _digest(data)) not in made.get(name.rpartition("/")[2], ()):
+        wrong.append((name, "was not made together with the rest of the var"))
+    else:
+        try:
+            return StoredFile(secret is not None, said, "" if secret is not None else data.decode())
+        except UnicodeDecodeError:
+            wrong.append((name, "is not UTF-8 text"))
+    return None
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        return read_bytes(path)
+    except FileNotFoundError:
+        return None
 
 
 def read_bytes(path: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import graphlib
 import secrets
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from rolecall.errors import Fault, Faults, Where, fault, raised_at
+from rolecall.errors import Fault, Faults, Where, defined_at, fault, raised_at
 from rolecall.model.vars import (
     NEXT,
     OLD,
@@ -29,7 +30,7 @@ from rolecall.vars import layout, store
 from rolecall.vars.secret_stores import chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rolecall.model.vars import Published, Recipe, StoredVar, Values, VarFile, VarKey
     from rolecall.project import Project
@@ -99,6 +100,33 @@ def making(
         store.write_pending(project, run.made, run.recipients, run.notes, run.carried)
 
 
+def keep(
+    project: Project, values: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]], bound: Mapping[VarKey, str]
+) -> None:
+    """Stores vars that no recipe asks for now.
+
+    Args:
+        project: The project.
+        values: Of each file: its version, "" for a new one, and what it holds.
+        bound: What is lost with each var.
+
+    Raises:
+        Faults: When a name is none, or there is no admin key.
+    """
+    secret_store = chosen(project)
+    made: dict[VarKey, dict[VarFile, tuple[str, bytes]]] = {}
+    for key, files in values.items():
+        made[key] = {}
+        for file, (known, data) in files.items():
+            version = known or secrets.token_urlsafe(16)
+            sealed = secret_store.seal(f"{key}/{file.name}/{version}", data) if file.secret else data
+            made[key][file] = (version, sealed)
+    with store.locked(project):
+        notes = {key: {"binds": bound[key]} for key in made}
+        store.write_pending(project, made, secret_store.readers(), notes)
+    store.promote(project, layout.read(project.pending, made))
+
+
 class Making:
     """The vars of one run: those that there are, and those that it makes. Values stay in memory.
 
@@ -141,6 +169,14 @@ class Making:
                 or self._made_for_else(recipe)
             )
         }
+        if faults := [
+            _lost(each, "what it was made for")
+            for each in recipes
+            if each.key in self.replaced
+            and not (each.key in anew.rotate or each.key in anew.given or each.key in self.steps)
+            and self._bound(each)
+        ]:
+            raise Faults(faults)
         unfit = [
             recipe
             for recipe in recipes
@@ -245,10 +281,13 @@ class Making:
 
     def _replace(self, recipe: Recipe) -> None:
         """A var goes along with what it is made from."""
-        if recipe.key not in self.replaced and recipe.key in self._kept and recipe.binds and not self._force:
-            what = f"{recipe.key} would be made anew with what it is made from: {recipe.binds}"
-            raise fault(what, hint=f"if that is what you want: `rolecall vars rotate --force {recipe.key}`")
+        if recipe.key not in self.replaced and self._bound(recipe):
+            raise Faults([_lost(recipe, "what it is made from")])
         self.replaced.add(recipe.key)
+
+    def _bound(self, recipe: Recipe) -> bool:
+        """Whether something would be lost with the value that is kept, and nobody has allowed that."""
+        return bool(recipe.binds) and recipe.key in self._kept and not self._force
 
     def _brought(self, recipe: Recipe) -> Values:
         """What a person brings; files of which they bring nothing stay as they are."""
@@ -257,7 +296,10 @@ class Making:
         values: Values = {}
         if not wanted.keys() <= given.keys() and layout.stored(self._project, [key]):
             values = {name: value for name, value in self._value(recipe, key).items() if name in wanted}
-        return _checked(recipe, {**values, **given}, f"what is given of {key}")
+        values = _checked(recipe, {**values, **given}, f"what is given of {key}")
+        if (verify := getattr(recipe.generator, "verify", None)) and (wrong := verify(values, {})):
+            raise fault(f"what is given of {key} does not fit: {wrong}", hint="bring all files of one key together")
+        return values
 
     def _sealed(self, recipe: Recipe, values: Values, prefix: str = "") -> StoredVar:
         self._values[recipe.key] = values
@@ -277,7 +319,7 @@ class Making:
     def _note(self, recipe: Recipe) -> None:
         stored = layout.read(self._project.vars, [recipe.key]).get(recipe.key)
         notes = {"replaces": layout.identity(stored) if stored else "", "validation": recipe.validation}
-        self.notes[recipe.key] = {name: text for name, text in notes.items() if text}
+        self.notes[recipe.key] = {"binds": recipe.binds} | {name: text for name, text in notes.items() if text}
 
     def _answered(self, recipe: Recipe) -> Values:
         """The answers to a var's prompts; asked for now where it was not known that it would be made."""
@@ -311,6 +353,12 @@ class Making:
                 name: opened[key, names[name]] if file.secret else file.public.encode() for name, file in var.items()
             }
         return self._values[key]
+
+
+def _lost(recipe: Recipe, changed: str) -> Fault:
+    """A var that binds something is never replaced because of something else."""
+    hint = f"change that back; or, to lose what it binds, run `rolecall vars rotate --force {recipe.key}`"
+    return Fault(f"{recipe.key} would be replaced because {changed} has changed: {recipe.binds}", hint=hint)
 
 
 def _questions(recipe: Recipe) -> list[Question]:
@@ -375,51 +423,57 @@ def _misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
         return ", ".join(named) or "no file"
 
     folder = Path(layout.var_folder(project.vars, recipe.key))
+    hint = f"bring back what was lost: `git checkout COMMIT -- {folder.relative_to(project.root)}`"
+    if not recipe.binds:
+        hint += "; or delete the folder, and `rolecall vars generate` makes a new value"
     return Fault(
         f"{recipe.key} holds {listed(_kinds(found))}, where {recipe.origin} wants {listed(_wanted(recipe))}",
         Where(folder),
-        "bring back what was lost; or delete the folder to have the whole var made anew by `rolecall vars generate`",
+        hint,
     )
 
 
 def _generate(recipe: Recipe, context: Context) -> Values:
     what = f"{_named(recipe)}, made by {type(recipe.generator).__name__},"
+    own = _line(defined_at(getattr(recipe.generator, "function", recipe.generator.generate)))
     try:
-        kept = {file.name for file in recipe.generator.files} & context.prompts.keys()
-        values = {name: context.prompts[name] for name in kept} | dict(recipe.generator.generate(context))
+        made: object = recipe.generator.generate(context)
     except Faults as error:
         raise Faults(
             Fault(f"{_named(recipe)}: {each.message}", each.where, each.hint) for each in error.faults
         ) from None
     except NotDeclaredError as error:
-        raise fault(f"{what} failed: {error}", where=_place(error)) from None
-    except Exception as error:  # noqa: BLE001 - whatever an author's code raises
+        raise fault(f"{what} failed: {error}", where=_line(raised_at(error)) or own) from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's code raises
         # Its kind and place are told, not its words: those may quote a secret input.
-        raise fault(f"{what} failed with {type(error).__name__}", where=_place(error)) from None
-    return _checked(recipe, values, what)
+        raise fault(f"{what} failed with {type(error).__name__}", where=_line(raised_at(error)) or own) from None
+    if not isinstance(made, Mapping):
+        raise fault(f"{what} returns {type(made).__name__}, not bytes by file name", where=own)
+    kept = {file.name for file in recipe.generator.files} & context.prompts.keys()
+    return _checked(recipe, {name: context.prompts[name] for name in kept} | dict(made), what, own)
 
 
-def _place(error: Exception) -> Where | None:
-    """The line of an author's code that raised it."""
-    file, _, line = raised_at(error).rpartition(":")
+def _line(place: str) -> Where | None:
+    """Return ``FILE:LINE`` as a place."""
+    file, _, line = place.rpartition(":")
     return Where(Path(file), line=int(line)) if file else None
 
 
-def _checked(recipe: Recipe, values: Values, what: str) -> Values:
-    """Exactly the files that the generator promised."""
+def _checked(recipe: Recipe, values: Values, what: str, where: Where | None = None) -> Values:
+    """Exactly the files that the generator promised; else a fault at a place."""
     wanted = {file.name for file in recipe.generator.files}
     if lacking := sorted(wanted - values.keys()):
-        raise fault(f"{what} lacks {', '.join(lacking)}")
+        raise fault(f"{what} lacks {', '.join(lacking)}", where=where)
     if surplus := sorted(values.keys() - wanted):
-        raise fault(f"{what} has {', '.join(surplus)} too many")
+        raise fault(f"{what} has {', '.join(surplus)} too many", where=where)
     for file in recipe.generator.files:
         if not isinstance(values[file.name], bytes):
-            raise fault(f"{what} has no bytes in {file.name}")
+            raise fault(f"{what} has no bytes in {file.name}", where=where)
         if not file.secret:
             try:
                 values[file.name].decode()
             except UnicodeDecodeError:
-                raise fault(f"{what} has a public {file.name} that is not UTF-8 text") from None
+                raise fault(f"{what} has a public {file.name} that is not UTF-8 text", where=where) from None
     return values
 
 

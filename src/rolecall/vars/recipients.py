@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Fault, Where
+from rolecall.errors import Fault, Faults, Where
 from rolecall.vars import layout, store
 from rolecall.vars.secret_stores import chosen, drop, opener
 
@@ -61,30 +61,59 @@ def wrong(project: Project) -> list[tuple[Sealed, Fault]]:
         Faults: When an admin's key is unusable.
     """
     names = dict(chosen(project).readers())
-    return [(each, _fault(each, names)) for each in sealed(project) if each.recipients != names.keys()]
+    return [
+        (each, _fault(each, names))
+        for each in sealed(project)
+        if each.recipients != names.keys() or layout.conflicting(each.folder, "recipients")
+    ]
 
 
-def fix(project: Project) -> list[Sealed]:
+def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
     """Encrypts the secrets that are wrong anew, to the admins, and no others; their versions stay.
 
+    Lists beside them in which a merge has failed get the lines of both sides.
+
     Returns:
-        What was encrypted anew.
+        What was repaired, and what is left to a person.
 
     Raises:
-        Faults: When one of them cannot be read, or there is no admin; nothing is written then.
+        Faults: When there is no admin; nothing is written then.
     """
     with store.locked(project):
+        repaired = [each for each in sealed(project) if store.keep_both_sides(each.folder)]
+        unreadable: list[Fault] = []
         found = [each for each, _ in wrong(project)]
-        if found:
-            unseal, secret_store = opener(project), chosen(project)
-            readers = secret_store.readers()
-            before = {each: layout.ciphertext(each.folder) for each in found}
-            values = {each: unseal(sealed, Path(each.folder) / "secret") for each, sealed in before.items()}
-            sealed = {each: secret_store.seal(f"{each}/{layout.version(each.folder)}", values[each]) for each in found}
-            for each in found:
-                store.replace_secret(each.folder, sealed[each], readers)
-            drop(project, set(before.values()) - set(sealed.values()))
-    return found
+        broken = _broken(project, found)
+        unseal, secret_store = opener(project), chosen(project)
+        readers = secret_store.readers() if found else {}
+        for each in found:
+            if each.key in broken:  # encrypting a part of it anew would hide that
+                continue
+            before = layout.ciphertext(each.folder)
+            try:
+                value = unseal(before, Path(each.folder) / "secret")
+            except Faults as error:
+                unreadable += [_unreadable(each, fault) for fault in error.faults]
+                continue
+            after = secret_store.seal(f"{each}/{layout.version(each.folder)}", value)
+            store.replace_secret(each.folder, after, readers)
+            if before != after:
+                drop(project, {before})
+            repaired.append(each)
+    return list(dict.fromkeys(repaired)), [*unreadable, *layout.unsound(project)]
+
+
+def _broken(project: Project, found: Iterable[Sealed]) -> set[VarKey]:
+    """The vars whose files do not belong together."""
+    keys = {each.key for each in found}
+    waiting, kept = layout.look(project, keys, lenient=True)
+    return keys - waiting.keys() - kept.keys()
+
+
+def _unreadable(secret: Sealed, fault: Fault) -> Fault:
+    who = ", ".join(map(_short, sorted(secret.recipients or ()))) or "who can read it"
+    hint = f"`rolecall vars fix` with the identity of {who} does it; or bring it back from a commit before"
+    return Fault(f"{secret} is not encrypted anew: {fault.message}", fault.where, hint)
 
 
 def readable_by(project: Project, public_key: str) -> list[Sealed]:

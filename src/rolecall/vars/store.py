@@ -15,19 +15,26 @@ import fcntl
 import os
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rolecall.errors import Fault, Faults, Where, fault
+from rolecall.files import make_local
+from rolecall.model.vars import NEXT, OLD, used
 from rolecall.vars import secret_stores
 from rolecall.vars.layout import (
+    binds,
     ciphertext,
+    conflicting,
+    examine,
     file_folder,
     keys_of,
     known_to,
     look,
+    made_line,
+    manifest,
     of_machine,
-    read,
     read_bytes,
     recipients,
     secrets,
@@ -35,10 +42,9 @@ from rolecall.vars.layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from typing import Literal
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
-    from rolecall.model.vars import StoredVar, VarFile, VarKey
+    from rolecall.model.vars import Recipe, StoredVar, VarFile, VarKey
     from rolecall.project import Project
 
 
@@ -54,7 +60,7 @@ def locked(project: Project) -> Iterator[None]:
         Faults: When another writer holds it for `LOCK_SECONDS`, or what is done under it meets an OSError.
     """
     try:
-        _make_folder(str(project.local))
+        make_local(project.local)
         descriptor = os.open(project.local / "vars.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _acquire(project, descriptor)
@@ -81,7 +87,7 @@ def write_pending(
         made: The version of each file, and what it shall hold; secrets are encrypted already.
         recipients: The public keys that secrets are encrypted to.
         carried: By var: the files that are those of the stored one, by what they are called there.
-        notes: By var: the `identity` of what it ``replaces``, and for what ``validation`` it was made.
+        notes: By var: the `identity` of what it ``replaces``, for what ``validation`` it was made, what it ``binds``.
     """
     making = project.local / "making"
     readers = _lines(recipients)
@@ -99,6 +105,9 @@ def write_pending(
             shutil.copytree(file_folder(project.vars, key, source), file_folder(making, key, name))
         for name, text in (notes or {}).get(key, {}).items():
             _write(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
+        for prefix in ("", NEXT, OLD):  # each is a making of its own
+            if made_together := manifest(f"{var_folder(making, key)}/{prefix}"):
+                _write(f"{var_folder(making, key)}/{prefix}.made", made_together, 0o644)
     if made:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
         os.rename(making, project.local / "made")  # from here on they are made; who comes next completes it
@@ -114,13 +123,57 @@ def replace_secret(folder: str, data: bytes, readers: Iterable[str]) -> None:
     """Puts the same secret, encrypted to others, in the place of one; the caller holds the lock.
 
     The secret comes before its recipients: who is killed in between has one of which too much is said, which the next
-    check tells. Whose key goes is noted first.
+    check tells. Whose key goes is noted first. Meanwhile `.made` allows both.
     """
     readers = set(readers)
     if lost := (recipients(folder) or frozenset()) - readers:
         note_known(folder, "formerly", known_to(folder, "formerly") | lost)
+    together, file = os.path.split(folder)
+    made = read_bytes(f"{together}/.made").decode() if os.path.exists(f"{together}/.made") else ""
+    others = "".join(line for line in made.splitlines(keepends=True) if not line.startswith(f"{file} "))
+    if made:
+        _replace(together, ".made", (made + made_line(folder, data)).encode(), 0o644)
     _replace(folder, "secret", data, 0o600)
     _replace(folder, "recipients", _lines(readers), 0o644)
+    if made:
+        _replace(together, ".made", (others + made_line(folder, data)).encode(), 0o644)
+
+
+def keep_both_sides(folder: str) -> bool:
+    """Settles merges that failed in the lists beside a secret: who is on either side may have seen it.
+
+    Returns:
+        Whether there was one; the caller holds the lock.
+    """
+    lists: tuple[Literal["machines", "formerly"], ...] = ("machines", "formerly")
+    found = [name for name in lists if conflicting(folder, name)]
+    for name in found:
+        note_known(folder, name, known_to(folder, name))
+    return bool(found)
+
+
+def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> None:
+    """Notes beside stored vars what is known of them now, for the time when no recipe tells it any more.
+
+    Args:
+        project: The project.
+        recipes: All that the inventory asks for.
+        named: By the name of a var that no machine asks for now: what is lost with it, "" for nothing.
+    """
+    wanted = {recipe.key: recipe for recipe in recipes}
+    known = {key: wanted[key].binds if key in wanted else named.get(key.name) for key in keys_of(project.vars)}
+    late = {key: said for key, said in known.items() if said is not None and said != binds(project.vars, key)}
+    unlisted = [key for key in known if key in wanted and not os.path.exists(f"{var_folder(project.vars, key)}/.made")]
+    if late or unlisted:
+        with locked(project):
+            for key, said in late.items():
+                _replace(var_folder(project.vars, key), ".binds", f"{said}\n".encode(), 0o644)
+            sound, _ = examine(project.vars, unlisted)
+            unlisted = [key for key, var in sound.items() if used(var).keys() == wanted[key].file_names]
+            for folder in (var_folder(project.vars, key) for key in unlisted):
+                for prefix in ("", NEXT, OLD):
+                    if made := manifest(f"{folder}/{prefix}"):
+                        _replace(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
 
 
 def _replace(folder: str, name: str, content: bytes, mode: int) -> None:
@@ -180,8 +233,15 @@ def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
         _settle(project)
 
 
-def discard(project: Project, keep: Iterable[VarKey] = ()) -> list[VarKey]:
+def discard(project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKey] = ()) -> list[VarKey]:
     """Drops the pending vars that are not to be kept, and those that are stored by now (by a colleague's commit).
+
+    One that binds something stays, unless a stored value stays instead: somebody may have brought it.
+
+    Args:
+        project: The project.
+        keep: Those to keep.
+        drop: Those to drop even if they bind something.
 
     Returns:
         The dropped vars.
@@ -191,24 +251,65 @@ def discard(project: Project, keep: Iterable[VarKey] = ()) -> list[VarKey]:
     kept = set(keep)
     with locked(project):
         keys = keys_of(project.pending)
-        waiting, _ = look(project, keys)
+        waiting, _ = look(project, keys, lenient=True)
+        kept |= {each.key for each in bound_in(project, project.pending) if each.key not in drop}
         dropped = [key for key in keys if key not in kept or key not in waiting]
         _remove(project, project.pending, dropped)
     return dropped
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A var that no general command removes.
+
+    Attributes:
+        key: The var.
+        binds: What would be lost with it; "" where that is not known.
+    """
+
+    key: VarKey
+    binds: str
+
+    @property
+    def why(self) -> str:
+        """What would be lost, in words."""
+        return self.binds or "it is not known whether something would be lost with it"
+
+
+def bound_in(project: Project, base: Path, wanted: Container[VarKey] = ()) -> list[Bound]:
+    """The vars below ``base`` with which something would be lost, or may be; those that are wanted are left out.
+
+    A pending var whose stored value would stay is none.
+    """
+    found = [Bound(key, said or "") for key in keys_of(base) if key not in wanted and (said := binds(base, key)) != ""]
+    return [each for each in found if base == project.vars or not os.path.isdir(var_folder(project.vars, each.key))]
+
+
+def bound_to(project: Project, key: VarKey) -> str:
+    """What is lost with a stored var, as far as that is known; "" for nothing."""
+    return binds(project.vars, key) or ""
+
+
 def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) -> list[VarKey]:
-    """Removes the stored vars that nobody wants.
+    """Removes the stored vars that nothing wants and with which nothing is lost.
 
     Returns:
         The removed vars, or those that would be.
     """
     kept = set(wanted)
     with contextlib.nullcontext() if dry_run else locked(project):
+        kept |= {each.key for each in bound_in(project, project.vars)}
         unwanted = [key for key in keys_of(project.vars) if key not in kept]
         if not dry_run:
             _remove(project, project.vars, unwanted)
     return unwanted
+
+
+def remove(project: Project, keys: Iterable[VarKey]) -> None:
+    """Removes exactly these stored vars, whatever is lost with them."""
+    with locked(project):
+        there = set(keys_of(project.vars))
+        _remove(project, project.vars, [key for key in keys if key in there])
 
 
 def knows(project: Project, machine: str) -> bool:
@@ -313,7 +414,7 @@ def _settle(project: Project) -> None:
     made = project.local / "made"
     keys = keys_of(made)
     # A pending var that is made anew gives way: nobody has used it.
-    _remove(project, project.pending, read(project.pending, keys))
+    _remove(project, project.pending, [key for key in keys if os.path.isdir(var_folder(project.pending, key))])
     for key in keys:
         _move(var_folder(made, key), var_folder(project.pending, key))
     shutil.rmtree(made, ignore_errors=True)

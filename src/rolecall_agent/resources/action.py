@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple, Union
 
+from rolecall_agent.content import plain
 from rolecall_agent.resources import checks
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Action:
         checks.single_line(self.name, "action")
         checks.require(self.argv, f"action {self.name}: a command without words")
         for field in ("argv", "undo"):
-            words = tuple(str(word) for word in getattr(self, field))
+            words = tuple(plain(str(word)) for word in getattr(self, field))
             checks.require(not any("\x00" in word for word in words), f"action {self.name}: a word holds a NUL")
             object.__setattr__(self, field, words)
         keys = {item if isinstance(item, str) else item.key for item in self.when_changed}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Callable
 
+from rolecall_agent.content import plain
+
 # useradd(8) of shadow-utils: portable names; 32 characters is the limit of utmp.
 ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 # systemd.unit(5): "unit name", without template instances that would need escaping.
@@ -34,7 +36,7 @@ def absolute_path(path: str, what: str) -> str:
     """
     if isinstance(path, str) and _PLAIN_PATH.match(path):  # type: ignore[redundant-expr]  # JSON holds anything
         return path
-    require(isinstance(path, str) and path.startswith("/"), f"{what}: {path!r} is not an absolute path")  # type: ignore[redundant-expr]  # as above
+    require(isinstance(path, str) and plain(path).startswith("/"), f"{what}: {path!r} is not an absolute path")  # type: ignore[redundant-expr]  # as above
     require(not _CONTROL.search(path), f"{what}: {path!r} holds a control character")
     components = path[1:].split("/")
     require(path == "/" or not {"", ".", ".."} & set(components), f"{what}: {path!r} is not a normal path")
@@ -71,7 +73,7 @@ def single_line(text: str, what: str) -> str:
         DefinitionError: When it has one.
     """
     if isinstance(text, str) and (text.isprintable() or not _CONTROL.search(text)):  # type: ignore[redundant-expr]  # JSON holds anything
-        return text
+        return plain(text)
     raise DefinitionError(f"{what}: {text!r} is not a single line")
 
 

@@ -47,6 +47,9 @@ class Unit:
                 f"unit {self.name}: enabled, but without an [Install] section it would never start",
             )
             object.__setattr__(self, "text", Blob.of(self.text))
+        elif not isinstance(self.text, Blob):
+            what = "every user can read a unit; put a secret into a file, and name that with EnvironmentFile="  # type: ignore[unreachable]  # an author may give anything
+            raise checks.DefinitionError(f"unit {self.name}: its text is none: {what}")
         for field in ("restart_on", "reload_on"):
             keys = {item if isinstance(item, str) else item.key for item in getattr(self, field)}
             object.__setattr__(self, field, tuple(sorted(keys)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import Faults, fault
 from rolecall.inventory import wrapping
-from rolecall.inventory.data import DEPTH, check, once, shown, syntax_fault
+from rolecall.inventory.data import DEPTH, check, long_number, once, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rolecall.model.inventory import Source
 
 
-_SIGNED = re.compile(r'"(?:[^"\\]|\\.)*"|([eE])\+')
+_NOT_IN_GRAMMAR = re.compile(r'"(?:[^"\\]|\\.)*"|([eE])\+|(-?Infinity|NaN)')
 
 
 class _TwiceError(ValueError):
@@ -63,7 +63,7 @@ def value(text: str) -> object:
     except _TwiceError as error:
         raise fault(f"{shown(str(error))} is set twice", hint=once(str(error))) from None
     except ValueError as error:
-        raise fault(f"JSON: {error}") from None
+        raise long_number(error, text) or fault(f"JSON: {error}") from None
     if faults := check(found):
         raise Faults(faults)
     return found
@@ -102,8 +102,12 @@ def positions(text: str) -> Iterator[Position]:
 
 
 def tree(text: str) -> Node:
-    """The tree of a text. Where a number has ``e+5``, it has ``e05``: the grammar knows no such sign."""
-    return trees.parse("json", _SIGNED.sub(lambda found: f"{found[1]}0" if found[1] else found[0], text))
+    """The tree of a text. What the grammar does not know, ``e+5`` and ``NaN``, is another number of that length."""
+
+    def known(found: re.Match[str]) -> str:
+        return f"{found[1]}0" if found[1] else "1" * len(found[2]) if found[2] else found[0]
+
+    return trees.parse("json", _NOT_IN_GRAMMAR.sub(known, text))
 
 
 def comments(text: str) -> Iterator[Comment]:

@@ -11,7 +11,7 @@ from rolecall.errors import fault
 from rolecall.model.vars import VarFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cryptography import x509
 
@@ -91,6 +91,10 @@ class CertificateAuthority:
         """As the certificate says."""
         return _validity(public)
 
+    def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
+        """Whether the certificate is of its key."""
+        return _misfit(values)
+
 
 @dataclass(frozen=True, slots=True)
 class TLSCertificate:
@@ -145,6 +149,10 @@ class TLSCertificate:
     def validity(self, public: Mapping[str, str]) -> Validity:
         """As the certificate says."""
         return _validity(public)
+
+    def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:
+        """Whether the certificate is of its key, and signed by its authority; a person may bring one of another."""
+        return _misfit(values, inputs.get(self.authority, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +215,62 @@ class SSHHostCertificate:
             parsed.valid_before, dt.UTC
         )
 
+    def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:
+        """Whether it certifies the host's key, and the authority's key signed it."""
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
+
+        try:
+            parsed = form.load_ssh_public_identity(values["certificate"].strip())
+            if not isinstance(parsed, form.SSHCertificate):
+                return "its certificate is only a key"
+            parsed.verify_cert_signature()
+            signers, hosts = (
+                [form.load_ssh_public_key(each["public"].strip()) for each in inputs.get(name, ())]
+                for name in (self.authority, self.key)
+            )
+        except (ValueError, InvalidSignature):
+            return "its certificate is not one"
+        if hosts and parsed.public_key() not in hosts:
+            return f"its certificate is of another key than {self.key}"
+        return (
+            ""
+            if not signers or parsed.signature_key() in signers
+            else f"its certificate is not signed by {self.authority}"
+        )
+
 
 def _validity(public: Mapping[str, str]) -> Validity:
     from cryptography import x509  # noqa: PLC0415 - as above
 
     certificate = x509.load_pem_x509_certificate(public["certificate"].encode())
     return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+
+
+def _misfit(values: Values, authorities: Sequence[Values] = ()) -> str:
+    """What of a key and its certificate does not fit; "" for nothing."""
+    from cryptography import x509  # noqa: PLC0415 - as above
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
+
+    try:
+        certificate = x509.load_pem_x509_certificate(values["certificate"])
+    except ValueError:
+        return "its certificate is not one"
+    if "key" in values:
+        try:
+            key = load_pem_private_key(values["key"], None)
+        except (ValueError, TypeError):
+            return "its key is not one"
+        if key.public_key() != certificate.public_key():
+            return "its certificate is of another key"
+    signers = [x509.load_pem_x509_certificate(each["certificate"]) for each in authorities]
+    for signer in [each for each in signers if each.subject == certificate.issuer]:
+        try:
+            certificate.verify_directly_issued_by(signer)
+        except (InvalidSignature, ValueError, TypeError):
+            return "its certificate is not signed by the authority that is stored now"
+    return ""
 
 
 def _authority(context: Context, name: str) -> Values:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rolecall.model.vars import VarFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from rolecall.model.vars import Context
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+    from rolecall.model.vars import Context, Values
     from rolecall_agent.content import Secret
 
 _HALVES = (VarFile("private"), VarFile("public", secret=False))
@@ -29,6 +31,10 @@ def _view(files: Mapping[str, str | Secret]) -> KeyPair:
     private, public = files["private"], str(files["public"])
     assert not isinstance(private, str)  # noqa: S101 - `files` says so
     return KeyPair(private, public.strip())
+
+
+_NO_PAIR = "its public key is not that of its private key"
+_NO_KEY = "one of its keys is not one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,22 @@ class SSHKeyPair:
     def view(self, files: Mapping[str, str | Secret]) -> KeyPair:
         """The private half by reference, the public half as text."""
         return _view(files)
+
+    def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
+        """Whether both halves are of one key; a person may bring one of any kind that OpenSSH takes."""
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.serialization import load_ssh_public_key  # noqa: PLC0415 - as above
+
+        try:
+            public = load_ssh_public_key(values["public"].strip())
+            private = _private(values["private"]) if "private" in values else None
+        except UnsupportedAlgorithm:  # such as that of a hardware key
+            return ""
+        except TypeError:
+            return "its private key is protected by a passphrase, which no machine can type"
+        except ValueError:
+            return _NO_KEY
+        return "" if private is None or private.public_key() == public else _NO_PAIR
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +95,18 @@ class WireGuardKeyPair:
         """The private half by reference, the public half as text."""
         return _view(files)
 
+    def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
+        """Whether both halves are of one key."""
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey  # noqa: PLC0415 - as above
+
+        try:
+            public = X25519PublicKey.from_public_bytes(b64decode(values["public"].strip(), validate=True))
+            private = b64decode(values["private"].strip(), validate=True) if "private" in values else b""
+            own = X25519PrivateKey.from_private_bytes(private).public_key() if private else public
+        except ValueError:
+            return _NO_KEY
+        return "" if own == public else _NO_PAIR
+
 
 @dataclass(frozen=True, slots=True)
 class AgeKeyPair:
@@ -90,3 +124,30 @@ class AgeKeyPair:
     def view(self, files: Mapping[str, str | Secret]) -> KeyPair:
         """The private half by reference, the public half as text."""
         return _view(files)
+
+    def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
+        """Whether the recipient is the identity's."""
+        from pyrage import IdentityError, RecipientError, x25519  # noqa: PLC0415 - as above
+
+        try:
+            public = str(x25519.Recipient.from_str(values["public"].decode().strip()))
+            private = values["private"].decode(errors="replace").strip() if "private" in values else ""
+            own = str(x25519.Identity.from_str(private).to_public()) if private else public
+        except (IdentityError, RecipientError):
+            return _NO_KEY
+        return "" if own == public else _NO_PAIR
+
+
+def _private(data: bytes) -> PrivateKeyTypes:
+    """A private key in OpenSSH's own format, or in PEM.
+
+    Raises:
+        ValueError: When it is none.
+        TypeError: When it is protected by a passphrase.
+        UnsupportedAlgorithm: When it is of a kind that is not known here.
+    """
+    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
+
+    if b"BEGIN OPENSSH PRIVATE KEY" in data:
+        return form.load_ssh_private_key(data, None)
+    return form.load_pem_private_key(data, None)

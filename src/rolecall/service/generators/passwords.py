@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from rolecall.model.vars import VarFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from rolecall.model.vars import Context
+    from rolecall.model.vars import Context, Values
     from rolecall_agent.content import Secret
 
 _SIGNS = string.ascii_letters + string.digits  # what no shell, URL or configuration reads as something else
@@ -87,6 +87,18 @@ class Password:
     def view(self, files: Mapping[str, str | Secret]) -> PasswordWithHash:
         """Both by reference: a hash lets whoever reads it try passwords."""
         return PasswordWithHash(_secret(files, "password"), _secret(files, "hash"))
+
+    def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
+        """Whether the hash is the password's, as far as bcrypt made it; a person may bring one of another kind."""
+        import bcrypt  # noqa: PLC0415 - as above
+
+        if not values.get("hash", b"").startswith(b"$2"):
+            return ""
+        try:
+            fits = bcrypt.checkpw(values["password"], values["hash"].strip())
+        except ValueError:
+            fits = False
+        return "" if fits else "its hash is not that of its password"
 
 
 _ROUNDS = 10  # of bcrypt, as a power of two: 60 ms; a random password needs no more

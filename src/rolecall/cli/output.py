@@ -1,0 +1,74 @@
+"""Standard output is for results alone: what modules, inventories in Python and their children print goes to stderr."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_kept: list[tuple[int, TextIO]] = []  # standard output as it was, once for each `reserved` that runs
+
+
+@contextmanager
+def reserved() -> Iterator[None]:
+    """While the block runs, whatever is printed goes to standard error, unless it is printed within `results`."""
+    if sys.stdout is None or sys.stderr is None:  # one of them is closed
+        yield
+        return
+    _kept.append((os.dup(1), sys.stdout))
+    _become(2, sys.stderr)
+    try:
+        yield
+    finally:
+        descriptor, stream = _kept.pop()
+        _become(descriptor, stream)
+        os.close(descriptor)
+        atexit.unregister(_silence)
+        atexit.register(_silence)  # functions run at exit in reverse order: this one before those of modules
+
+
+@contextmanager
+def results() -> Iterator[None]:
+    """Within `reserved`, give the block standard output: to print a result, or to pass it on to another program."""
+    if not _kept:
+        yield
+        return
+    _become(*_kept[-1])
+    try:
+        yield
+    finally:
+        _become(2, sys.stderr)
+
+
+def write(text: str | bytes) -> None:
+    """Print a result, without a newline at its end."""
+    with results():
+        click.echo(text, nl=False)
+
+
+def is_terminal() -> bool:
+    """Return whether results go to a terminal."""
+    with results():
+        return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _become(descriptor: int, stream: TextIO) -> None:
+    """Make a stream and its descriptor standard output; what was printed until now goes where it was meant to go."""
+    for printed in (sys.stdout, sys.__stdout__):
+        if printed is not None and not printed.closed:
+            printed.flush()
+    os.dup2(descriptor, 1)
+    sys.stdout = stream
+
+
+def _silence() -> None:
+    """Send what modules print when the program ends to standard error, too."""
+    with suppress(OSError, ValueError):
+        _become(2, sys.stderr)

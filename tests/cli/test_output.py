@@ -1,0 +1,186 @@
+"""Standard output is for results alone, whatever a project's own code prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Each way of printing that Python code has, with a word of its own.
+LOUD = """
+import atexit, os, subprocess, sys
+NOISE = "noise"
+def shout(where):
+    print(NOISE, where, "print")
+    print(NOISE, where, "buffered", end=" ")
+    sys.stdout.write(f"{NOISE} {where} stdout\\n")
+    sys.__stdout__.write(f"{NOISE} {where} __stdout__\\n")
+    os.write(1, f"{NOISE} {where} descriptor\\n".encode())
+    subprocess.run(["echo", NOISE, where, "child"])
+"""
+MODULE = (
+    LOUD
+    + """
+from pydantic import field_validator, field_serializer
+from rolecall.service import *
+
+shout("import")
+atexit.register(shout, "exit")
+kept = sys.stdout
+
+class S(Settings):
+    word: str = "x"
+
+    @field_validator("word")
+    @classmethod
+    def check_it(cls, word):
+        shout("validator")
+        return word
+
+    @field_serializer("word")
+    def tell(self, word):
+        shout("serializer")
+        return word
+
+class Word(Interface):
+    text: str
+
+def make(context):
+    shout("generator")
+    return {"text": b"made"}
+
+def look(settings):
+    shout("validation")
+    return settings.word
+
+service = Service("loud", description="Prints.")
+role = service.role("role", S, description="Prints.")
+var = role.var("var", Function(make, (VarFile("text", secret=False),)), validation=look)
+
+@role.exports(Word)
+def publish(me):
+    shout("exports")
+    yield Word(text="x")
+
+@role.configure
+def configure(me):
+    shout("configure")
+    kept.write("noise kept\\n")
+    yield File(me.path("x"), "x")
+
+@role.check
+def checks(me):
+    shout("check")
+    yield Check("works", ("true",))
+
+@service.machine
+def machine(members):
+    shout("machine")
+    return []
+"""
+)
+INVENTORY = (
+    LOUD
+    + """
+shout("inventory")
+inventory = {
+    "machines": {"a": {"deploy": {"targetHost": "dir:target"}}},
+    "instances": {"loud": {
+        "module": {"input": "self"}, "roles": {"role": {"machines": {"a": {"settings": {"word": "y"}}}}},
+    }},
+}
+"""
+)
+RUNS = {
+    "import",
+    "validator",
+    "generator",
+    "validation",
+    "exports",
+    "configure",
+    "check",
+    "machine",
+    "exit",
+    "inventory",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/loud.py").write_text(MODULE)
+    (tmp_path / "inventory.py").write_text(INVENTORY)
+    return tmp_path
+
+
+def run(project: Path, *words: str) -> tuple[str, str]:
+    """The program as a process of its own: its output and errors."""
+    environment = {**os.environ, "ROLECALL_IDENTITY": str(project / "identity"), "PYTHONDONTWRITEBYTECODE": "1"}
+    argv = [Path(sys.executable).with_name("rolecall"), *words]
+    done = subprocess.run(argv, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+COMMANDS = [
+    ["keys", "create"],
+    ["check"],
+    ["show"],
+    ["show", "a"],
+    ["show", "--all"],
+    ["explain", "loud.role.a"],
+    ["services", "list"],
+    ["services", "show", "loud"],
+    ["vars", "list"],
+    ["plan"],
+    ["vars", "generate"],
+    ["vars", "recipients"],
+    ["vars", "get", "a/loud.var"],
+    ["vars", "rotate", "a/loud.var"],
+    ["update", "--yes"],
+    ["inventory", "get", "machines"],
+    ["inventory", "schema"],
+    ["inventory", "convert", "--to", "toml"],
+    ["inventory", "set", "machines.a.description", "x"],
+]
+
+
+def test_json_is_one_document_whatever_a_project_prints(project: Path) -> None:
+    heard = ""
+    for words in COMMANDS:
+        out, err = run(project, *words, "--json")
+        json.loads(out)
+        heard += err
+    assert {run for run in RUNS if f"noise {run} print" in heard and f"noise {run} child" in heard} == RUNS
+    assert "noise kept" in heard
+    assert {"stdout", "__stdout__", "descriptor", "buffered"} <= set(heard.split())
+
+
+@pytest.mark.parametrize("words", [["check"], ["show", "a"], ["plan"], ["inventory", "schema"]])
+def test_text_is_the_result_alone(project: Path, words: list[str]) -> None:
+    run(project, "keys", "create")
+    out, _ = run(project, *words)
+    assert out
+    assert "noise" not in out
+
+
+def test_completion_offers_names_alone(project: Path) -> None:
+    environment = {
+        **os.environ,
+        "_ROLECALL_COMPLETE": "bash_complete",
+        "COMP_WORDS": "rolecall show ",
+        "COMP_CWORD": "2",
+    }
+    argv = [Path(sys.executable).with_name("rolecall")]
+    done = subprocess.run(argv, cwd=project, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "plain,a\n"
+
+
+def test_a_closed_standard_output_is_no_traceback(project: Path) -> None:
+    command = f"exec {Path(sys.executable).with_name('rolecall')} show >&-"
+    done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr

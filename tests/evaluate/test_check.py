@@ -1,0 +1,173 @@
+"""`check` finds what `plan` would refuse, as far as that can be known without making anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall import pipeline
+from rolecall.errors import Faults
+from rolecall.pipeline.evaluation import sound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from rolecall.project import Project
+
+    MakeProject = Callable[..., Project]
+
+# Each setting is a file of the machine: `secret` and `public` after reading such a var, `named` after an export.
+MODULE = """
+import sys
+from rolecall.service import *
+
+class S(Settings):
+    first: str = "x"
+    secret: str = "x"
+    public: str = "x"
+    named: str = "x"
+
+class Name(Interface):
+    text: str
+
+service = Service("mine", description="For tests.")
+one = service.role("one", S, description="One.")
+two = service.role("two", description="Two.")
+words = one.var("words", Passphrase())
+key = two.var("key", SSHKeyPair())
+
+@two.exports(Name, needs=[key])
+def publish(me):
+    yield Name(text=me[key].public)
+
+@one.configure
+def files(me):
+    sys.seen = [*getattr(sys, "seen", []), me.machine]
+    yield File("/etc/first", me.settings.first)
+    me[words].secret
+    yield File("/etc/secret", me.settings.secret)
+    try:
+        [peer] = me.members(two)
+        peer[key].public
+    except Exception:
+        pass
+    yield File("/etc/public", me.settings.public)
+
+@one.check
+def works(me):
+    yield Check("works", ("true",))
+
+@service.machine
+def machine(members):
+    for me in members:
+        if me.role == "one":
+            [name] = me.exports(Name, instance=me.instance)
+            yield File("/etc/named", me.settings.named)
+"""
+INVENTORY = """
+[machines]
+a = {}
+b = {}
+[instances.x]
+module = { name = "mine", input = "self" }
+roles.one.machines.a.settings = { ONE }
+roles.two.machines.b = {}
+[instances.y]
+module = { name = "mine", input = "self" }
+roles.one.machines.a.settings = { TWO }
+roles.two.machines.b = {}
+"""
+
+
+def inventory(**settings: str) -> str:
+    told = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
+    return INVENTORY.replace("ONE", told).replace("TWO", "")
+
+
+def tree(folder: Path) -> Mapping[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def refused(project: Project) -> str:
+    with pytest.raises(Faults) as caught:
+        pipeline.check(project)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "without_vars"), [("first", True), ("secret", True), ("public", False), ("named", False)]
+)
+def test_two_instances_that_exclude_each_other(make_project: MakeProject, setting: str, *, without_vars: bool) -> None:
+    project = make_project(inventory(**{setting: "y"}), mine=MODULE)
+    who, ways = ("x.one and y.one want", "different ways")
+    if setting == "named":
+        who, ways = ("mine (for x.one and y.one) wants", "two different ways")
+    message = f"{who} file:/etc/{setting} on a in {ways}: content line 1 'y' and 'x'"
+    if without_vars:
+        assert message in refused(project)
+    else:
+        assert pipeline.check(project).incomplete == {"a": ("x.one", "y.one", "mine")}
+    with pytest.raises(Faults):  # nothing is kept of what was made
+        pipeline.evaluate(project)
+    pipeline.generate(project, None)
+    assert message in refused(project)
+
+
+def test_what_is_complete_is_told_and_nothing_is_made_or_changed(make_project: MakeProject) -> None:
+    project = make_project(inventory(), mine=MODULE)
+    before = tree(project.root)
+    found = pipeline.check(project)
+    assert found.incomplete == {"a": ("x.one", "y.one", "mine")}
+    assert tree(project.root) == before
+    pipeline.generate(project, None)
+    before = tree(project.root)
+    assert pipeline.check(project).incomplete == {}
+    assert tree(project.root) == before
+
+
+def test_nothing_is_decrypted_or_asked(make_project: MakeProject, tmp_path: Path) -> None:
+    prompted = MODULE.replace("Passphrase()", 'Prompted("secret", "What it is for")')
+    prompted = prompted.replace("me[words].secret", "me[words]")
+    project = make_project(inventory(), mine=prompted)  # whose asker raises
+    assert pipeline.check(project).incomplete == {"a": ("x.one", "y.one", "mine")}
+    (tmp_path / "identity").unlink()
+    pipeline.check(project)
+
+
+def test_a_var_that_does_not_fit_what_is_stored(make_project: MakeProject) -> None:
+    project = make_project(inventory(), mine=MODULE)
+    pipeline.generate(project, None)
+    (project.modules / "mine.py").write_text(MODULE.replace("Passphrase()", "Password()"))
+    assert "a/x.words holds passphrase (secret), where x.one wants hash (secret), password (secret)" in refused(project)
+
+
+def test_a_var_that_would_be_made_anew_is_not_made_yet(make_project: MakeProject) -> None:
+    module = MODULE.replace("SSHKeyPair()", "SSHKeyPair(), validation=lambda settings: LIMIT")
+    project = make_project(inventory(), mine="LIMIT = 1\n" + module)
+    pipeline.generate(project, None)
+    assert pipeline.check(project).incomplete == {}
+    (project.modules / "mine.py").write_text("LIMIT = 22\n" + module)
+    assert pipeline.check(project).incomplete == {"a": ("x.one", "y.one", "mine")}
+
+
+def test_service_code_that_fails(make_project: MakeProject) -> None:
+    failing = MODULE.replace('yield File("/etc/first", me.settings.first)', "1 / 0")
+    project = make_project(inventory(), mine=failing)
+    told = refused(project).replace(f"{project.root}/", "")
+    assert told.count("ZeroDivisionError: division by zero (modules/mine.py:27)") == 2
+    assert "x.one on a" in told
+    assert "y.one on a" in told
+
+
+def test_an_update_runs_each_configure_once(make_project: MakeProject) -> None:
+    """What only `check` evaluates is no part of other commands."""
+    import sys  # noqa: PLC0415 - where the module counts
+
+    project = make_project(inventory(), mine=MODULE)
+    vars(sys).pop("seen", None)
+    pipeline.evaluate(project)
+    assert vars(sys).pop("seen") == ["a", "a"]
+    sound(project)
+    assert "seen" not in vars(sys)

@@ -1,0 +1,81 @@
+"""Who can read a secret on a real machine: root, its owner, a group that was named for it, and no other user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Desk, DeskFactory
+
+MODULE = """
+from rolecall.service import Delivery, Directory, File, Group, Member, Passphrase, Service, User, parts, secret_file
+
+service = Service("kept", description="For tests.")
+one = service.role("one", description="Has secrets.")
+own, shared, sent = (one.var(name, Passphrase()) for name in ("own", "shared", "sent"))
+delivered = one.var("delivered", Passphrase(), deliver={"passphrase": Delivery(group="readers", mode=0o440)})
+
+@one.configure
+def configure(me: Member):
+    yield Group("readers")
+    yield User("owner")
+    yield User("reader", groups=["readers"])
+    yield User("other")
+    yield Directory("/srv/open")
+    yield File("/srv/open/own", parts("own = ", me[own].secret), owner="owner")
+    yield File("/srv/open/shared", parts("shared = ", me[shared].secret), readable_by="readers"MODE)
+    yield secret_file(me[sent].secret, owner="owner")
+"""
+FILES = {
+    "/srv/open/own": {"owner"},
+    "/srv/open/shared": {"reader"},
+    "/run/rolecall/secrets/box.sent/passphrase": {"owner"},
+    "/run/rolecall/secrets/box.delivered/passphrase": {"reader"},
+}
+
+
+@pytest.fixture(scope="module")
+def desk(new_desk: DeskFactory) -> Desk:
+    made = new_desk()
+    (made.root / "modules").mkdir()
+    (made.root / "modules/kept.py").write_text(MODULE.replace("MODE", ""))
+    made.write(
+        machines={"jon": {}},
+        instances={"box": {"module": {"name": "kept", "input": "self"}, "roles": {"one": {"machines": {"jon": {}}}}}},
+    )
+    made.rolecall("keys", "create", "me")
+    made.rolecall("lab", "up")
+    return made
+
+
+def test_other_users_read_no_secret(desk: Desk) -> None:
+    plan = desk.rolecall("plan").stdout
+    for path in ("/srv/open/shared", "/run/rolecall/secrets/box.delivered/passphrase"):
+        [line] = [line for line in plan.splitlines() if f"file {path}" in line]
+        assert line.endswith("readable by the group readers")
+    assert plan.count("readable by the group") == 2
+    desk.rolecall("update", "--yes")
+    for path, readers in FILES.items():
+        for user in ("owner", "reader", "other", "nobody", "root"):
+            allowed = user in {"root", *readers}
+            said = desk.on("jon", 'runuser -u "$1" -- cat "$2"', user, path, status=0 if allowed else 1)
+            assert ("Permission denied" in said) != allowed
+    told = desk.rolecall("vars", "recipients").stdout
+    assert "jon/box.shared/passphrase     me  →  jon (group readers)\n" in told
+    assert "jon/box.delivered/passphrase  me  →  jon (group readers)\n" in told
+    assert told.count("group") == 2
+
+
+def test_what_everybody_could_read_never_comes_to_the_machine(desk: Desk) -> None:
+    before = desk.on("jon", "stat -c '%a %U %G' /srv/open/shared")
+    assert before == "640 root readers\n"
+    module = desk.root / "modules/kept.py"
+    module.write_text(MODULE.replace("MODE", ", mode=0o644"))
+    told = desk.rolecall("update", "--yes", status=1).stderr
+    assert "file /srv/open/shared: holds a secret, and with mode 0644 every user could read or change it" in told
+    line = MODULE[: MODULE.index("readable_by")].count("\n") + 1
+    assert f"kept.py:{line})" in told
+    module.write_text(MODULE.replace("MODE", ""))
+    assert desk.on("jon", "stat -c '%a %U %G' /srv/open/shared") == before

@@ -1,0 +1,260 @@
+"""What binds something is never removed by a general command."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from rolecall import vars as v
+from rolecall.cli import rolecall
+from rolecall.cli.common import Invocation
+from rolecall.errors import Faults
+from rolecall.model.vars import VarKey
+from rolecall.project import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MACHINES = """
+[machines.jon]
+deploy.targetHost = "dir:targets/jon"
+state.documents.folders = ["/srv/documents"]
+[machines.store]
+deploy.targetHost = "dir:targets/store"
+"""
+BACKUP = """
+[instances.backup]
+module.name = "borgbackup"
+roles.client.tags = ["all"]
+roles.server.machines.store = {}
+"""
+INVENTORY = MACHINES + BACKUP
+WITHOUT_JON = INVENTORY.replace(MACHINES, MACHINES[MACHINES.index("[machines.store]") :])
+REPOKEY, SSH = VarKey("jon", "backup.repokey"), VarKey("jon", "backup.ssh")
+WHY = "the repositories are encrypted with it"
+KEPT = f"kept jon/backup.repokey: {WHY}\n"
+
+
+def call(project: Project, *words: str, status: int = 0, given: str = "") -> str:
+    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation(), input=given)
+    said = str(done.exception) if isinstance(done.exception, Faults) else done.output
+    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, said
+    return said
+
+
+def write(project: Project, text: str) -> None:
+    (project.root / "inventory.toml").write_text(text)
+
+
+def value(project: Project) -> tuple[str, bytes]:
+    """The version and the passphrase."""
+    version = v.stored_all(project)[REPOKEY]["passphrase"].version
+    return version, v.decrypt(project, [(REPOKEY, "passphrase")])[REPOKEY, "passphrase"]
+
+
+@pytest.fixture
+def installed(project: Project) -> Project:
+    write(project, INVENTORY)
+    call(project, "update", "--yes")
+    return project
+
+
+def forget_notes(project: Project) -> None:
+    """As an earlier version has left vars."""
+    for path in [*project.vars.rglob(".made"), *project.vars.rglob(".binds")]:
+        path.unlink()
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_machine_that_leaves_and_comes_back_has_the_same_passphrase(installed: Project, earlier: bool) -> None:  # noqa: FBT001 - a parameter
+    before = value(installed)
+    if earlier:
+        forget_notes(installed)
+    told = call(installed, "machines", "remove", "jon", "--own")
+    assert KEPT in told
+    assert "jon uses it again when it is declared again; `rolecall vars prune` leaves it alone\n" in told
+    assert "no longer needed: jon/backup.ssh; to remove this, run `rolecall vars prune`\n" in told
+    told = call(installed, "vars", "prune", "--yes")
+    assert told == f"removed jon/backup.ssh\n{KEPT}to remove one of these for good: `rolecall vars prune --force KEY`\n"
+    assert SSH not in v.stored_all(installed)
+    assert value(installed) == before
+    assert call(installed, "vars", "prune", "--yes").startswith(KEPT)
+    write(installed, INVENTORY)
+    call(installed, "update", "--yes")
+    assert value(installed) == before
+    assert "every var is wanted" in call(installed, "vars", "prune")
+
+
+def test_an_instance_that_leaves_keeps_what_it_binds(installed: Project) -> None:
+    before = value(installed)
+    write(installed, MACHINES)
+    told = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
+    assert told["vars"] == ["jon/backup.ssh", "store/backup.ssh"]
+    assert told["kept"] == {"jon/backup.repokey": WHY, "store/backup.repokey": WHY}
+    assert value(installed) == before
+
+
+def test_of_a_var_that_nothing_tells_of_it_is_not_known_and_it_stays(installed: Project) -> None:
+    forget_notes(installed)
+    write(installed, MACHINES)  # by hand, and with the instance its service
+    told = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
+    assert told == {
+        "vars": [],
+        "kept": {f"{m}/backup.{var}": "" for m in ("jon", "store") for var in ("repokey", "ssh")},
+    }
+    assert "it is not known whether something would be lost with it" in call(installed, "vars", "prune")
+
+
+def test_as_long_as_the_instance_is_there_its_service_tells(installed: Project) -> None:
+    forget_notes(installed)
+    write(installed, WITHOUT_JON)
+    assert call(installed, "vars", "prune", "--yes").startswith(f"removed jon/backup.ssh\n{KEPT}")
+
+
+def test_force_removes_exactly_what_is_named(installed: Project) -> None:
+    write(installed, WITHOUT_JON)
+    for words, told in (
+        (["jon/backup.repokey"], f"jon/backup.repokey is kept: {WHY}"),
+        (["--force", "store/backup.repokey"], "the inventory asks for the var 'store/backup.repokey'"),
+        (["--force", "jon/backup.repokeys"], "did you mean 'jon/backup.repokey'?"),
+    ):
+        assert told in call(installed, "vars", "prune", "--yes", *words, status=1)
+    assert "--force needs the names" in call(installed, "vars", "prune", "--force", status=2)
+    call(installed, "vars", "prune", "--force", "jon/backup.repokey", status=1)  # nobody is asked
+    assert REPOKEY in v.stored_all(installed)
+    assert call(installed, "vars", "prune", "--yes", "--force", "jon/backup.repokey") == "removed jon/backup.repokey\n"
+    assert v.stored_all(installed).keys() >= {SSH, VarKey("store", "backup.repokey")}
+    assert REPOKEY not in v.stored_all(installed)
+
+
+def test_a_fresh_checkout_knows_it_too(installed: Project, tmp_path: Path) -> None:
+    fresh = Project(tmp_path / "fresh")
+    fresh.root.mkdir()
+    for name in ("vars", "keys"):
+        (installed.root / name).rename(fresh.root / name)
+    write(fresh, MACHINES)
+    assert KEPT in call(fresh, "vars", "prune", "--yes")
+
+
+def test_in_a_password_store_it_stays_too(project: Project, password_store: Path) -> None:
+    (project.root / "pyproject.toml").write_text('[tool.rolecall]\nsecrets = "pass"\n')
+    write(project, INVENTORY)
+    call(project, "update", "--yes")
+    before = value(project)
+    write(project, WITHOUT_JON)
+    assert KEPT in call(project, "vars", "prune", "--yes")
+    assert value(project) == before
+    assert len(list(password_store.rglob("jon/backup.repokey/**/*.gpg"))) == 1
+    assert not list(password_store.rglob("jon/backup.ssh/**/*.gpg"))
+
+
+def test_a_name_that_is_new_takes_what_it_binds_along(installed: Project) -> None:
+    before = value(installed)
+    call(installed, "machines", "rename", "jon", "bob")
+    renamed = VarKey("bob", "backup.repokey")
+    assert v.decrypt(installed, [(renamed, "passphrase")])[renamed, "passphrase"] == before[1]
+    write(installed, WITHOUT_JON)
+    (installed.root / "inventory.json").unlink(missing_ok=True)
+    assert f"kept bob/backup.repokey: {WHY}\n" in call(installed, "vars", "prune", "--yes")
+
+
+def test_a_pending_var_that_binds_is_dropped_only_by_its_name(project: Project) -> None:
+    write(project, INVENTORY)
+    call(project, "vars", "set", "jon/backup.repokey", given="what my repositories have already")
+    told = call(project, "vars", "discard")
+    assert KEPT in told
+    assert "to drop one of these: `rolecall vars discard --force KEY`" in told
+    call(project, "plan", "--discard")
+    assert v.decrypt(project, [(REPOKEY, "passphrase")])[REPOKEY, "passphrase"] == b"what my repositories have already"
+    assert "did you mean 'jon/backup.repokey'?" in call(
+        project, "vars", "discard", "--force", "jon/backup.repo", status=1
+    )
+    assert "dropped jon/backup.repokey\n" in call(project, "vars", "discard", "--force", "jon/backup.repokey")
+    assert REPOKEY not in v.pending(project)
+
+
+def test_what_waits_to_replace_a_stored_one_can_be_dropped(installed: Project) -> None:
+    before = value(installed)
+    call(installed, "vars", "rotate", "--force", "jon/backup.repokey")
+    assert call(installed, "vars", "discard") == "dropped jon/backup.repokey\n"
+    assert value(installed) == before
+
+
+def test_an_import_keeps_what_the_inventory_does_not_ask_for(installed: Project, tmp_path: Path) -> None:
+    before = value(installed)
+    call(installed, "vars", "export", "-o", str(tmp_path / "vars.age"))
+    other = Project(tmp_path / "other")
+    other.root.mkdir()
+    (installed.root / "keys").rename(other.root / "keys")
+    write(other, WITHOUT_JON)
+    told = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
+    assert (told["kept"], told["unwanted"]) == (["jon/backup.repokey"], ["jon/backup.ssh"])
+    assert value(other) == before
+    assert KEPT in call(other, "vars", "prune", "--yes")
+    told = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
+    assert (told["kept"], told["pending"]) == ([], [])
+    write(other, INVENTORY)
+    call(other, "update", "--yes")
+    assert value(other) == before
+
+
+def test_a_setting_that_changes_does_not_replace_it(project: Project) -> None:
+    project.modules.mkdir()
+    (project.modules / "disk.py").write_text("""
+from rolecall.service import Member, Passphrase, Service, Settings
+
+class DiskSettings(Settings):
+    name: str = "a"
+
+service = Service("disk", description="For tests.")
+disk = service.role("disk", DiskSettings, description="Has one.")
+key = disk.var("key", Passphrase(), validation=lambda settings: settings.name, binds="the disk is encrypted with it")
+""")
+    inventory = MACHINES + '[instances.disk]\nmodule.input = "self"\nroles.disk.machines.jon.settings.name = "a"\n'
+    write(project, inventory)
+    call(project, "update", "--yes")
+    write(project, inventory.replace('"a"', '"b"'))
+    told = call(project, "plan", status=1)
+    assert (
+        "jon/disk.key would be replaced because what it was made for has changed: the disk is encrypted with it" in told
+    )
+    assert "rolecall vars rotate --force jon/disk.key" in told
+    assert v.pending(project) == {}
+    call(project, "vars", "rotate", "--force", "jon/disk.key")
+    assert VarKey("jon", "disk.key") in v.pending(project)
+
+
+def test_a_key_that_is_removed_names_what_nobody_else_can_read(installed: Project) -> None:
+    call(installed, "keys", "add", "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
+    told = call(installed, "keys", "remove", "me")
+    assert "no other admin can read these: " in told
+    assert "jon/backup.repokey/passphrase" in told
+    assert "keep the identity of me until `rolecall vars fix` has run with it; without it they are lost" in told
+    assert "encrypted jon/backup.repokey/passphrase" in call(installed, "vars", "fix")
+
+
+@pytest.mark.parametrize(("given", "hinted"), [("hunter22\n", True), ("hunter22", False), ("two\nlines\n", False)])
+def test_a_newline_at_the_end_of_what_is_piped_is_hinted_at(installed: Project, given: str, hinted: bool) -> None:  # noqa: FBT001 - a parameter
+    told = call(installed, "vars", "set", "--force", "jon/backup.repokey", given=given)
+    assert ("warning: the value of jon/backup.repokey ends with a newline" in told) == hinted
+
+
+def test_an_answer_that_ends_with_a_newline_is_hinted_at(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project.root / "modules").mkdir()
+    (project.root / "modules/mail.py").write_text("""
+from rolecall.service import Prompted, Service
+
+service = Service("mail", description="For tests.")
+relay = service.role("relay", description="x")
+word = relay.var("smtp", Prompted("password", "x"))
+text = relay.var("text", Prompted("text", "x", "multiline"))
+""")
+    write(project, MACHINES + '[instances.mail]\nmodule.input = "self"\nroles.relay.machines.jon = {}\n')
+    answers = {"jon/mail.smtp/password": "hunter2\n", "jon/mail.text/text": "one\n"}
+    monkeypatch.setenv("ROLECALL_ANSWERS", json.dumps(answers))
+    told = call(project, "vars", "generate")
+    assert "warning: the answer to jon/mail.smtp/password ends with a newline\nhint: leave it out" in told
+    assert told.count("newline") == 1

@@ -1,0 +1,346 @@
+"""Two branches make the same var, and git merges them: what was not made together is a fault."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from rolecall import vars as v
+from rolecall.cli import rolecall
+from rolecall.cli.common import Invocation
+from rolecall.errors import Faults
+from rolecall.model.vars import Anew, Context, Recipe, VarFile, VarKey
+from rolecall.service import (
+    AgeKeyPair,
+    CertificateAuthority,
+    Passphrase,
+    Password,
+    SSHHostCertificate,
+    SSHKeyPair,
+    TLSCertificate,
+    WireGuardKeyPair,
+)
+from rolecall.vars import layout, store
+from rolecall.vars.make import making
+
+if TYPE_CHECKING:
+    from rolecall.model.vars import Generator, StoredVar
+    from rolecall.project import Project
+
+SSH = "vars/per-machine/jon/backup.ssh"
+INVENTORY = """
+[machines.jon]
+deploy.targetHost = "dir:targets/jon"
+state.documents.folders = ["/srv/documents"]
+[machines.store]
+deploy.targetHost = "dir:targets/store"
+[instances.backup]
+module.name = "borgbackup"
+roles.client.machines.jon = {}
+roles.server.machines.store = {}
+"""
+
+
+def git(project: Project, *words: str, status: int | None = 0) -> str:
+    argv = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "-c", "core.excludesFile=", *words]
+    done = subprocess.run(argv, cwd=project.root, capture_output=True, text=True, check=False)
+    assert status in {None, done.returncode}, done.stdout + done.stderr
+    return done.stdout
+
+
+def call(project: Project, *words: str, status: int = 0) -> str:
+    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
+    said = str(done.exception) if isinstance(done.exception, Faults) else done.output
+    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, said
+    return said
+
+
+@pytest.fixture
+def merged(project: Project) -> Project:
+    """A project in which both branches have made all vars, in the middle of the merge."""
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    git(project, "init", "-q", "-b", "ours")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "begin")
+    git(project, "checkout", "-qb", "theirs")
+    for branch in ("theirs", "ours"):
+        git(project, "checkout", "-q", branch)
+        call(project, "vars", "generate")
+        git(project, "add", "-A")
+        git(project, "commit", "-qm", branch)
+    git(project, "merge", "-q", "theirs", status=1)
+    return project
+
+
+READERS = (["check"], ["vars", "check"], ["plan"], ["update", "--yes"], ["vars", "list"], ["vars", "export", "-o", "x"])
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+def test_conflict_markers_are_a_fault_of_the_var(merged: Project, words: list[str]) -> None:
+    told = call(merged, *words, status=1)
+    for name in ("private", "public"):
+        assert f"jon/backup.ssh/{name} holds a merge conflict: it has been made on both sides\n" in told
+        assert f"at {merged.root / SSH / name}\n" in told
+    assert f"hint: take the whole folder from one commit: `git checkout COMMIT -- {SSH}`" in told
+    assert not list(merged.root.glob("targets/*/root"))
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+def test_a_private_key_beside_the_public_key_of_the_other_side(merged: Project, words: list[str]) -> None:
+    git(merged, "checkout", "-q", "--ours", "--", "vars")
+    git(merged, "checkout", "-q", "--theirs", "--", f"{SSH}/public")
+    told = call(merged, *words, status=1)
+    assert (
+        f"jon/backup.ssh/public was not made together with the rest of the var\n  at {merged.root / SSH}/public" in told
+    )
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [f"{SSH}/private/secret", f"{SSH}/public/value", f"{SSH}/private/version", f"{SSH}/.made"],
+)
+def test_what_only_looks_resolved(merged: Project, mixed: str) -> None:
+    """As when the text of one side is accepted everywhere, and the binary file stays that of the other."""
+    git(merged, "checkout", "-q", "--ours", "--", "vars")
+    git(merged, "checkout", "-q", "--theirs", "--", mixed)
+    assert "was not made together with the rest of the var" in call(merged, "check", status=1)
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_a_whole_side_is_sound(merged: Project, side: str) -> None:
+    call(merged, "check", status=1)
+    git(merged, "checkout", "-q", f"--{side}", "--", "vars")
+    git(merged, "add", "-A")
+    git(merged, "commit", "-qm", "merged")
+    call(merged, "check")
+    call(merged, "vars", "check", "--decrypt")
+    call(merged, "update", "--yes")
+    assert "nothing changes" in call(merged, "plan")
+
+
+def test_both_sides_may_note_machines_and_fix_keeps_all(project: Project) -> None:
+    folder = _stored(project, SSHKeyPair()) / "private"
+    markers = "<<<<<<< HEAD\njon\n=======\nsara\n>>>>>>> theirs\n"
+    (folder / "machines").write_text(markers)
+    with pytest.raises(Faults, match=r"jon/x\.a/private: its machines hold a merge conflict"):
+        v_check(project)
+    assert [str(each) for each in v.fix(project)[0]] == ["jon/x.a/private"]
+    assert (folder / "machines").read_text() == "jon\nsara\n"
+    assert v.unsound(project) == []
+    (folder / "recipients").write_text("<<<<<<< HEAD\n" + (folder / "recipients").read_text() + "=======\n>>>>>>> x\n")
+    assert len(v.unsound(project)) == 1
+    assert [str(each) for each in v.fix(project)[0]] == ["jon/x.a/private"]
+    assert v.unsound(project) == v.wrong(project) == []
+
+
+@pytest.mark.parametrize("note", [".binds", ".validation", ".made"])
+def test_a_conflict_in_a_note_is_told(project: Project, note: str) -> None:
+    (_stored(project, SSHKeyPair()) / note).write_text("<<<<<<< HEAD\nx\n=======\ny\n>>>>>>> theirs\n")
+    assert note in "".join(map(str, v.unsound(project)))
+
+
+@pytest.mark.parametrize("version", ["", "two words", "../x", "x" * 129])
+def test_a_version_that_is_not_one(project: Project, version: str) -> None:
+    folder = _stored(project, SSHKeyPair())
+    (folder / "public/version").write_text(version)
+    [fault] = v.unsound(project)
+    assert fault.message == "jon/x.a/public has a version that is not one"
+    assert fault.where
+    assert fault.where.file == folder / "public"
+
+
+def test_names_that_differ_only_in_case_are_told(project: Project) -> None:
+    folder = _stored(project, SSHKeyPair())
+    shutil.copytree(folder, project.vars / "per-machine/Jon/x.a")
+    [fault] = v.unsound(project)
+    assert fault.message == "jon/x.a and Jon/x.a differ only in upper and lower case"
+
+
+@pytest.mark.parametrize("ends", [b"\r\n", b"\n"])
+def test_how_git_writes_the_ends_of_lines_changes_nothing(project: Project, ends: bytes) -> None:
+    folder = _stored(project, SSHKeyPair())
+    before = v.stored_all(project)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "secret":
+            path.write_bytes(path.read_bytes().replace(b"\n", ends))
+    assert v.unsound(project) == []
+    assert {name: file.version for name, file in v.stored_all(project)[KEY].items()} == {
+        name: file.version for name, file in before[KEY].items()
+    }
+
+
+KEY, OTHER = VarKey("jon", "x.a"), VarKey("jon", "x.b")
+
+
+def v_check(project: Project) -> None:
+    if faults := v.unsound(project):
+        raise Faults(faults)
+
+
+def _make(project: Project, *recipes: Recipe, rotate: tuple[VarKey, ...] = ()) -> dict[VarKey, StoredVar]:
+    with making(project, recipes, Anew(rotate)) as work:
+        return work.make(recipes, lambda *_: ())
+
+
+def _stored(project: Project, generator: Generator[object]) -> Path:
+    v.promote(project, _make(project, Recipe(KEY, generator, "x.y")))
+    return Path(layout.var_folder(project.vars, KEY))
+
+
+def _as_of_an_earlier_version(project: Project) -> None:
+    for path in [*project.vars.rglob(".made"), *project.vars.rglob(".binds")]:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("generator", "file", "wrong"),
+    [
+        (SSHKeyPair(), "public", "its public key is not that of its private key"),
+        (WireGuardKeyPair(), "public", "its public key is not that of its private key"),
+        (AgeKeyPair(), "public", "its public key is not that of its private key"),
+        (Password(), "hash", "its hash is not that of its password"),
+        (CertificateAuthority(), "certificate", "its certificate is of another key"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_pairs_are_compared_where_secrets_are_decrypted(
+    project: Project,
+    generator: Generator[object],
+    file: str,
+    wrong: str,
+) -> None:
+    recipe = Recipe(KEY, generator, "x.y")
+    folder = _stored(project, generator)
+    assert v.misfits(project, [recipe], decrypt=True) == []
+    v.promote(project, _make(project, Recipe(OTHER, generator, "x.y")))
+    shutil.rmtree(folder / file)
+    shutil.copytree(Path(layout.var_folder(project.vars, OTHER)) / file, folder / file)
+    assert [fault.message for fault in v.unsound(project)] == [
+        f"jon/x.a/{file} was not made together with the rest of the var"
+    ]
+    _as_of_an_earlier_version(project)
+    assert v.unsound(project) == []
+    assert v.misfits(project, [recipe], decrypt=False) == []
+    [fault] = v.misfits(project, [recipe], decrypt=True)
+    assert fault.message == f"jon/x.a: {wrong}"
+    assert fault.where
+    assert fault.where.file == folder
+
+
+def test_what_is_signed_is_compared_without_a_secret(project: Project) -> None:
+    ca, tls, sign, host, cert = (VarKey("jon", f"x.{name}") for name in ("ca", "tls", "sign", "host", "cert"))
+    recipes = [
+        Recipe(ca, CertificateAuthority(), "x.y"),
+        Recipe(tls, TLSCertificate("ca"), "x.y", inputs=(("ca", ca),)),
+        Recipe(sign, SSHKeyPair(), "x.y"),
+        Recipe(host, SSHKeyPair(), "x.y"),
+        Recipe(cert, SSHHostCertificate("sign", "host"), "x.y", inputs=(("sign", sign), ("host", host))),
+    ]
+    v.promote(project, _make(project, *recipes))
+    assert v.misfits(project, recipes, decrypt=False) == []
+    before = {key: layout.var_folder(project.vars, key) for key in (ca, sign, host)}
+    for key, folder in before.items():
+        shutil.copytree(folder, project.root / "old" / key.name)
+    for key in (ca, sign, host):  # each once from another branch
+        with making(project, [each for each in recipes if each.key == key], Anew({key})) as work:
+            work.make([each for each in recipes if each.key == key], lambda *_: ())
+    v.promote(project, v.pending(project))
+    assert {fault.message for fault in v.misfits(project, recipes, decrypt=False)} == {
+        "jon/x.tls: its certificate is not signed by the authority that is stored now",
+        "jon/x.cert: its certificate is of another key than host",
+    }
+    shutil.rmtree(before[host])
+    shutil.copytree(project.root / "old" / host.name, before[host])
+    assert "jon/x.cert: its certificate is not signed by sign" in {
+        fault.message for fault in v.misfits(project, recipes, decrypt=False)
+    }
+
+
+def test_a_person_brings_a_pair_that_fits(project: Project) -> None:
+    recipe = Recipe(KEY, SSHKeyPair(), "x.y")
+    one, two = (SSHKeyPair().generate(Context(KEY, None, {})) for _ in range(2))
+    with (
+        pytest.raises(
+            Faults, match=r"what is given of jon/x\.a does not fit: its public key is not that of its private"
+        ),
+        making(project, [recipe], Anew(given={KEY: {**one, "public": two["public"]}})) as work,
+    ):
+        work.make([recipe], lambda *_: ())
+    assert v.pending(project) == {}
+    with making(project, [recipe], Anew(given={KEY: one})) as work:
+        work.make([recipe], lambda *_: ())
+    assert KEY in v.pending(project)
+
+
+def test_vars_of_earlier_versions_go_on_and_are_noted_down(project: Project) -> None:
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    call(project, "update", "--yes")
+    _as_of_an_earlier_version(project)
+    before = v.stored_all(project)
+    assert "nothing changes" in call(project, "plan")
+    assert not list(project.vars.rglob(".made"))
+    told = call(project, "update", "--yes")
+    assert "nothing changed" in told
+    assert v.stored_all(project) == before
+    notes = {path.name: path.read_text() for path in (project.root / "vars/per-machine/jon/backup.repokey").glob(".*")}
+    assert notes[".binds"] == "the repositories are encrypted with it\n"
+    assert notes[".made"].startswith(f"passphrase {before[VarKey('jon', 'backup.repokey')]['passphrase'].version} ")
+
+
+def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -> None:
+    recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
+    folder = _stored(project, SSHKeyPair())
+    with making(project, [recipe], Anew(advance={KEY})) as work:
+        work.make([recipe], lambda *_: ())
+    v.promote(project, v.pending(project))
+    assert v.unsound(project) == []
+    assert v.misfits(project, [recipe], decrypt=True) == []
+    with store.locked(project):
+        shutil.rmtree(folder / ".next/public")
+        shutil.copytree(folder / "public", folder / ".next/public")
+    assert [fault.message for fault in v.unsound(project)] == [
+        "jon/x.a/.next/public was not made together with the rest of the var"
+    ]
+    (folder / ".next/.made").unlink()
+    [fault] = v.misfits(project, [recipe], decrypt=True)
+    assert fault.message == "jon/x.a: in .next, its public key is not that of its private key"
+
+
+def test_a_secret_that_is_encrypted_anew_belongs_to_the_rest_still(project: Project) -> None:
+    _stored(project, Password())
+    v.add_admin(project, "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
+    assert len(v.fix(project)[0]) == 2
+    assert v.unsound(project) == []
+    made = (Path(layout.var_folder(project.vars, KEY)) / ".made").read_text()
+    assert len(made.splitlines()) == 2
+
+
+def test_a_file_that_comes_from_the_other_side_alone(project: Project) -> None:
+    folder = _stored(project, Passphrase())
+    shutil.copytree(folder / "passphrase", folder / "more")
+    assert [fault.message for fault in v.unsound(project)] == [
+        "jon/x.a/more was not made together with the rest of the var"
+    ]
+    assert VarFile("more").secret
+
+
+def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_path: Path) -> None:
+    (project.root / "inventory.toml").write_text(
+        INVENTORY.replace("client.machines.jon = {}", 'client.tags = ["all"]').replace(
+            "[machines.store]", '[machines.sara]\ndeploy.targetHost = "dir:targets/sara"\n[machines.store]'
+        )
+    )
+    pair = SSHKeyPair().generate(Context(KEY, None, {}))
+    for name, data in pair.items():
+        (tmp_path / name).write_bytes(data)
+    for machine in ("jon", "sara"):
+        files = (f"{name}={tmp_path / name}" for name in pair)
+        call(project, "vars", "set", f"{machine}/backup.ssh", *files)
+    told = call(project, "plan", status=1)
+    assert "error: sara/backup.ssh has the same public key as jon/backup.ssh\n" in told
+    assert "`rolecall vars rotate sara/backup.ssh`" in told
