@@ -193,11 +193,22 @@ def test_modules_of_other_flakes_are_skipped_with_one_warning(write: Write) -> N
     ]
 
 
+def test_a_value_that_is_needed_elsewhere_is_a_fault_there(told: Callable[[dict[str, str]], str]) -> None:
+    text = "{ self, ... }: let all = self.x; in { machines = all; inventory.machines = all; }"
+    assert told({"clan.nix": text}).count("error: `self.x` is not data") == 1
+
+
+def test_a_module_in_its_long_form(read: Callable[[str], dict[str, Any]]) -> None:
+    text = '{ ... }: { options = { }; config = { inventory.machines.m1 = { }; }; imports = [ { meta.name = "x"; } ]; }'
+    assert read(text) == {"machines": {"m1": {}}, "meta": {"name": "x"}}
+
+
 def test_what_the_project_itself_computes_is_not_skipped(told: Callable[[dict[str, str]], str]) -> None:
-    text = "{ config, self, ... }: { imports = [ config.flake.x self.y ]; inventory.machines.m1 = { }; }"
+    text = "{ config, self, inputs, ... }: { imports = [ config.flake.x self.y inputs.self.z ]; inventory = { }; }"
     assert re.findall("error: (.*)", told({"clan.nix": text})) == [
         "`config.flake.x` is not data",
         "`self.y` is not data",
+        "`inputs.self.z` is not data",
     ]
 
 

@@ -262,6 +262,10 @@ CLANS = {
         "more.nix": '{ meta.domain = "home.example"; inventory.machines.m1.tags = [ "b" ]; }',
         "i.nix": "{ lib, ... }: { machines.m3 = { }; instances.i.roles.r.settings.l = lib.mkForce [ 2 ]; }",
     },
+    "the long form": {
+        "clan.nix": "{ lib, ... }: { options = { }; config.inventory.machines.m1 = { }; imports = [ ./b.nix ]; }",
+        "b.nix": '{ meta.name = "x"; }',
+    },
     "a function that calls lib.clan": {
         "clan.nix": "{ inputs, ... }: inputs.clan-core.lib.clan { inventory.machines.m1 = { }; }"
     },

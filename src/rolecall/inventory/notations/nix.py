@@ -85,7 +85,15 @@ _KNOWN: Final = frozenset(
 
 
 class ToldError(Exception):
-    """A fault is recorded; what needs the value has to do without it."""
+    """A fault is recorded; what needs the value has to do without it.
+
+    Attributes:
+        fault: The fault.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(fault.message)
 
 
 @dataclass(slots=True)
@@ -97,7 +105,7 @@ class Cell:
     scope: Scope | None = None
     value: Value = None
     busy: bool = False
-    broken: bool = False
+    broken: Fault | None = None
     priority: int = 100  # that of what has none
 
 
@@ -351,7 +359,8 @@ class Reader:
             try:
                 self._parsed(file, files.text(file))
             except Faults as error:
-                self._imported[file] = Cell(offset, broken=True)
+                where = replace(error.faults[0].where or Where(), file=file)
+                self._imported[file] = Cell(offset, broken=error.faults[0].at(where))
                 self._told(error, file)
         cell = self._imported[file]
         if cell.busy:
@@ -376,15 +385,17 @@ class Reader:
             ToldError: When it has none.
         """
         if cell.broken:
-            raise ToldError
+            if cell.broken not in self.faults:  # it was only a warning where the value was not needed
+                self.faults.append(cell.broken)
+            raise ToldError(cell.broken)
         if cell.busy:
             self.fault("this value needs itself", cell.offset, "break the circle of names")
         if cell.expression is not None and cell.scope is not None:
             cell.busy, depth = True, self._depth
             try:
                 cell.value = self._evaluate(cell.expression, cell.scope)
-            except ToldError:
-                cell.broken, self._depth = True, depth
+            except ToldError as told:
+                cell.broken, self._depth = told.fault, depth
                 raise
             finally:
                 cell.busy = False
@@ -813,15 +824,17 @@ class Reader:
             ToldError: Always.
             Faults: When there are too many.
         """
-        self.faults.append(Fault(message, self.where(offset), hint))
+        fault = Fault(message, self.where(offset), hint)
+        self.faults.append(fault)
         if len(self.faults) > _FAULTS:
             raise Faults(self.faults)
-        raise ToldError
+        raise ToldError(fault)
 
     def _told(self, error: Faults, file: Path) -> NoReturn:
         """Records the faults of another file."""
-        self.faults += [each.at(replace(each.where or Where(), file=file)) for each in error.faults]
-        raise ToldError from None
+        found = [each.at(replace(each.where or Where(), file=file)) for each in error.faults]
+        self.faults += found
+        raise ToldError(found[0]) from None
 
 
 def called_name(tree: syntax.Expression | None) -> str:

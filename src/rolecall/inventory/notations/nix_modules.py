@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rolecall.inventory.data import Data, Keys
 
 _OWN: Final = frozenset({"machines", "instances", "tags", "meta"})  # where priorities outside of settings are resolved
+_LONG: Final = frozenset({"config", "imports", "options"})  # the keys of a module in its long form
 _PLAIN: Final = 100  # the priority of what has none
 _OF_CLAN: Final = frozenset({"inventory", "meta", "machines", "imports"})
 _ELSEWHERE: Final = ("clan", "inventory", "imports")  # a module of flake-parts without these words brings no inventory
@@ -317,7 +318,7 @@ class Modules:
             where = why[0].where if why else None
             self._ignored += [Fault(message, where, hint, warning=True)] if why else []
             return
-        names = {name: Cell(each.offset, value=Table()) for name, each in cells.items() if name != "imports"}
+        names = {name: Cell(each.offset, value=Table()) for name, each in cells.items()}
         self._parts.append(Table({"machines": Cell(cell.offset, value=Table(names))}))
 
     def _flat(self, cell: Cell, level: _Level) -> Iterator[Table]:
@@ -337,9 +338,10 @@ class Modules:
                 (self._foreign if level == "flake" else self._skipped).append(value)
             case Table(cells):
                 imports = cells.get("imports")
-                if imports and "config" in cells and "inventory" not in cells:  # a module in its long form
+                if "config" in cells and cells.keys() <= _LONG:
                     yield from self._flat(cells["config"], level)
-                yield Table({key: each for key, each in cells.items() if key != "imports"}) if imports else value
+                else:
+                    yield Table({key: each for key, each in cells.items() if key != "imports"}) if imports else value
                 yield from self._imported(imports, level) if imports else ()
             case _:
                 with contextlib.suppress(ToldError):
@@ -499,7 +501,7 @@ def _table_of(offset: int, values: Mapping[str, Value]) -> Table:
 
 def _is_own(value: Outside) -> bool:
     """Whether something outside of the files is the project's own: the flake itself, or what its modules compute."""
-    parts = value.path.split(".")
+    parts = value.path.removeprefix("inputs.").split(".")
     return parts[0] in {"config", "self"} and parts[1:2] != ["inputs"]
 
 

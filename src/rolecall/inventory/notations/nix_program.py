@@ -113,6 +113,8 @@ let
   flat = value:
     let own = called (if isPath value || isString value then import value else value); in
     if own ? clan-module then flat own.clan-module
+    else if own ? config && removeAttrs own [ "config" "imports" "options" ] == { } then
+      flat own.config ++ concatMap flat (own.imports or [ ])
     else [ (removeAttrs own [ "imports" ]) ] ++ concatMap flat (own.imports or [ ]);
   clans = value: concatMap (module:
     (if module ? clan then flat module.clan else [ ])
