@@ -55,7 +55,7 @@ def clan(tmp_path: Path) -> Path:
 
 def test_no_command_takes_a_service_away(run: Run, clan: Path) -> None:
     status, out, err = run("check")
-    assert (status, out) == (0, "the inventory is sound: 1 machines, 1 instances, 1 warnings\n")
+    assert (status, out) == (0, "the inventory is sound: 1 machine, 1 instance, 1 warning\n")
     assert err == (
         "note: this is a Clan; its inventory, meta and names of machines were read from flake.nix, clan.nix; "
         "not read: NixOS modules\n"
@@ -74,7 +74,7 @@ def test_no_command_takes_a_service_away(run: Run, clan: Path) -> None:
     assert run("update", "--yes")[0] == 0
     assert all(note.exists() for note in notes)
     assert run("machines", "remove", "m2")[0] == 0
-    assert run("check")[1].startswith("the inventory is sound: 1 machines, 1 instances")
+    assert run("check")[1].startswith("the inventory is sound: 1 machine, 1 instance")
 
 
 NAME_IT = "hint: write the name of the Python distribution that provides it; if it is Clan's own input, "

@@ -8,6 +8,7 @@ import click
 
 from rolecall.cli import completion
 from rolecall.cli.common import tell
+from rolecall.errors import plural
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.pass_obj
 def check(invocation: Invocation) -> None:
-    """Find everything that is wrong with the inventory.
+    """Check the inventory, and report all mistakes.
 
-    Evaluates services and their configurations without making, decrypting or asking for anything. What needs the
-    public value of a var that is not made yet is left out, with all that comes after it: `rolecall plan` makes
-    these vars and checks the rest. It does not run generators, nor look at machines.
+    Evaluates services and their configurations without generating, decrypting or asking for anything. What needs the
+    public value of a var that is not generated yet is left out: `rolecall plan` generates these vars and checks the
+    rest. Does not run generators, and does not connect to machines.
     """
     from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
 
@@ -32,9 +33,15 @@ def check(invocation: Invocation) -> None:
             click.echo(note, err=True)
     if not invocation.json:
         tell(found.warnings, as_json=False)
-    machines, instances = len(found.loaded.inventory.machines), len(found.membership.services)
     warnings = [warning.as_json() for warning in found.warnings]
-    text = f"the inventory is sound: {machines} machines, {instances} instances, {len(warnings)} warnings"
+    counts = (
+        plural(len(found.loaded.inventory.machines), "machine"),
+        plural(len(found.membership.services), "instance"),
+        plural(len(warnings), "warning"),
+    )
+    text = f"the inventory is sound: {', '.join(counts)}"
+    if roles := sorted({role for roles in found.incomplete.values() for role in roles}):
+        text += f"\nchecked in part, until `rolecall plan` generates their vars: {', '.join(roles)}"
     invocation.emit({"faults": [], "warnings": warnings, "incomplete": found.incomplete}, text)
 
 
@@ -43,12 +50,15 @@ def check(invocation: Invocation) -> None:
 @click.option("--all", "whole", is_flag=True, help="Show the digest of every machine's configuration.")
 @click.pass_obj
 def show(invocation: Invocation, machine: str | None, *, whole: bool) -> None:
-    """Show who plays what; or all that MACHINE must have."""
+    """Show who plays what, or a configuration.
+
+    With MACHINE, shows all resources of that machine, after generating its missing vars.
+    """
     from rolecall import pipeline  # noqa: PLC0415 - as above
 
     project = invocation.project
     if whole and machine:
-        raise click.UsageError("say either MACHINE or --all")
+        raise click.UsageError("MACHINE and --all exclude each other")
     if whole:
         found = {
             name: each.configuration for name, each in pipeline.evaluate(project, invocation.lab).configured.items()
@@ -56,7 +66,7 @@ def show(invocation: Invocation, machine: str | None, *, whole: bool) -> None:
         rows = {name: {"digest": each.digest, "resources": len(each.resources)} for name, each in found.items()}
         width = max(map(len, found), default=0)
         lines = [f"{name:{width}}  {row['digest']:.12}  {row['resources']} resources" for name, row in rows.items()]
-        invocation.emit({"configurations": rows}, "\n".join(lines) or "there are no machines")
+        invocation.emit({"configurations": rows}, "\n".join(lines) or "no machines yet")
         return
     if machine is None:
         members = pipeline.members(project)
@@ -84,7 +94,7 @@ def _cast_list(document: dict[str, object]) -> str:
     for instance, roles in members.items():
         lines.append(instance)
         for role, machines in roles.items():
-            lines.append(f"  {role}: {', '.join(machines) or '(nobody)'}")
+            lines.append(f"  {role}: {', '.join(machines) or '(no members)'}")
     machines = document["machines"]
     assert isinstance(machines, dict)  # noqa: S101 - as above
     lines.append(f"machines: {', '.join(machines) or '(none)'}")
