@@ -126,13 +126,13 @@ def test_all_that_a_service_declares_is_shown(run: Run, tmp_path: Path) -> None:
 the project's own; at most 1 instance
 
 role host (exactly 1 machine): Is at home.
-  on no machine that plays guest
+  excludes the role guest on the same machine
   makes key: private (secret), public (public)
   exports rolecall_project.hello.Name; reads host.key: What one is called.
     text: text; required
 
 role guest (any number of machines): Comes.
-  on no machine that plays host
+  excludes the role host on the same machine
   words: list of texts; default []
   makes badge: passphrase (secret); reads host.key, rolecall_project.hello.Name
 """

@@ -96,7 +96,7 @@ def test_discard_and_prune_say_what_went(made: Project) -> None:
     assert run(made, "vars", "discard") == "nothing is pending\n"
     assert run(made, "vars", "prune", "--dry-run") == "would remove jon/backup.ssh\n"
     assert run(made, "vars", "prune", "--yes") == "removed jon/backup.ssh\n"
-    assert run(made, "vars", "list") == "there are no vars\n"
+    assert run(made, "vars", "list") == "no vars yet\n"
 
 
 def test_generate_makes_what_the_inventory_asks_for_and_keeps_it(made: Project) -> None:
@@ -106,16 +106,16 @@ def test_generate_makes_what_the_inventory_asks_for_and_keeps_it(made: Project) 
     )
     lines = run(made, "vars", "generate").splitlines()
     assert lines
-    assert all(line.startswith("made jon/backup.") for line in lines)
+    assert all(line.startswith("generated jon/backup.") for line in lines)
     assert "pending" not in run(made, "vars", "list").replace("shared/word/passphrase  pending", "")
-    assert run(made, "vars", "generate") == "nothing was missing\n"
+    assert run(made, "vars", "generate") == "no vars are missing\n"
 
 
 def test_keys(made: Project) -> None:
     key = run_json(made, "keys", "list")["keys"][0]
     assert key["name"] == "me"
     sara = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
-    assert "secrets made from now on" in run(made, "keys", "add", "sara", sara)
+    assert "it can read secrets that are generated from now on" in run(made, "keys", "add", "sara", sara)
     assert run(made, "keys", "list").splitlines() == [f"me    {key['publicKey']}", f"sara  {sara}"]
     assert run_json(made, "keys", "remove", "me") == {
         "removed": "me",

@@ -136,7 +136,7 @@ def test_the_commands(web: Project) -> None:
     assert "exists already" in call(web, "vars", "export", "-o", str(file), status=1)
     told = json.loads(call(web, "vars", "import", str(file), "--json"))
     assert told == {"pending": [], "same": sorted(map(str, v.stored_all(web))), "unwanted": [], "kept": []}
-    assert "already so: jon/web.raw\n" in call(web, "vars", "import", str(file))
+    assert "unchanged: jon/web.raw\n" in call(web, "vars", "import", str(file))
 
 
 def call(project: Project, *words: str, status: int = 0) -> str:

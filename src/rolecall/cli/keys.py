@@ -1,4 +1,4 @@
-"""``rolecall keys``: whose keys can read the project's secrets."""
+"""``rolecall keys``: the admins' keys, which can read the project's secrets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli import completion
+from rolecall.errors import plural
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
 
 @click.group()
 def keys() -> None:
-    """Say whose keys can read the project's secrets."""
+    """Manage the admins, who can read all secrets."""
 
 
 @keys.command()
 @click.argument("name", default=getpass.getuser)
 @click.pass_obj
 def create(invocation: Invocation, name: str) -> None:
-    """Make your identity, if you have none, and its public key an admin's.
+    """Create your identity and add its key as an admin.
 
-    NAME names the public key in the project; yours is taken when it is left out. The identity is
-    $ROLECALL_IDENTITY, ~/.config/rolecall/identity or ~/.ssh/id_ed25519, the first that exists. Keep a copy of it in
-    a safe place: without it no secret can be read.
+    NAME is the name of the key in the project; by default, your login name. An existing identity is used: the first of
+    $ROLECALL_IDENTITY, ~/.config/rolecall/identity and ~/.ssh/id_ed25519. Keep a copy of it in a safe place: without it
+    no secret can be read.
     """
     from rolecall.vars import admin_of, create_identity  # noqa: PLC0415 - commands import what they use: the others start faster
 
@@ -43,13 +44,16 @@ def create(invocation: Invocation, name: str) -> None:
 @click.argument("public_key", nargs=-1, required=True)
 @click.pass_obj
 def add(invocation: Invocation, name: str, public_key: tuple[str, ...]) -> None:
-    """Make PUBLIC_KEY (`age1…` or `ssh-ed25519 …`) an admin's, under NAME."""
+    """Add an admin's public key, under NAME.
+
+    Example: rolecall keys add sara ssh-ed25519 AAAA…
+    """
     from rolecall.vars import add_admin, wrong  # noqa: PLC0415
 
     path = add_admin(invocation.project, name, " ".join(public_key))  # an SSH key is three words
-    text = f"public key: {path}\nsecrets made from now on are readable to it"
+    text = f"public key: {path}\nit can read secrets that are generated from now on"
     if count := len(wrong(invocation.project)):
-        text += f"; the {count} there are will be after `rolecall vars fix`"
+        text += f"; run `rolecall vars fix` for the {plural(count, 'stored one')}"
     invocation.emit({"publicKey": str(path)}, text)
 
 
@@ -64,7 +68,7 @@ def list_(invocation: Invocation) -> None:
     lines = [f"{admin.name:{width}}  {admin.public_key}" for admin in found]
     invocation.emit(
         {"keys": [{"name": admin.name, "publicKey": admin.public_key} for admin in found]},
-        "\n".join(lines) or "no admin keys; make yours with `rolecall keys create`",
+        "\n".join(lines) or "no admin keys; create yours: `rolecall keys create`",
     )
 
 
@@ -72,7 +76,10 @@ def list_(invocation: Invocation) -> None:
 @click.argument("name", shell_complete=completion.admins)
 @click.pass_obj
 def remove(invocation: Invocation, name: str) -> None:
-    """Take the public key NAME away, and name every secret that it could read."""
+    """Remove an admin's public key.
+
+    Removing a key does not undo what its owner has already read: lists these secrets, to rotate them.
+    """
     from rolecall.vars import admins, readable_by, remove_admin  # noqa: PLC0415
 
     project = invocation.project
@@ -84,13 +91,13 @@ def remove(invocation: Invocation, name: str) -> None:
     lines = [f"removed {name}"]
     if known:
         lines += [
-            f"{name} can read these secrets, and may have kept them: {', '.join(map(str, known))}",
-            "to encrypt them without this key, run `rolecall vars fix`; to make the old values useless, run",
+            f"{name} could read these secrets, and may still have them: {', '.join(map(str, known))}",
+            "to re-encrypt them without this key, run `rolecall vars fix`; to make the old values useless, run",
             *(f"`rolecall vars rotate --known-to '{key}'`" for key in keys),
         ]
     if alone:
         lines += [
             f"no other admin can read these: {', '.join(alone)}",
-            f"keep the identity of {name} until `rolecall vars fix` has run with it; without it they are lost",
+            f"keep the identity of {name} until you have run `rolecall vars fix` with it; without it they are lost",
         ]
     invocation.emit({"removed": name, "known": list(map(str, known)), "alone": alone}, "\n".join(lines))

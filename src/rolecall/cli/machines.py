@@ -66,13 +66,13 @@ def add(invocation: Invocation, name: str, target_host: str | None, tags: tuple[
 
 @machines.command()
 @click.argument("name", shell_complete=completion.machines)
-@click.option("--own", is_flag=True, help="Write your own inventory file too.")
+@click.option("--own", is_flag=True, help="Also write your own inventory file.")
 @click.pass_obj
 def remove(invocation: Invocation, name: str, *, own: bool) -> None:
-    """Take the machine NAME out of the inventory: its table, and its name out of tags and roles.
+    """Remove a machine from the inventory.
 
-    What Rolecall installed there stays, and so do its vars and pinned keys. To undo what is installed, first take its
-    roles away and update.
+    Removes its table, and its name from tags and roles. What Rolecall installed there stays, and so do its vars and
+    pinned keys. To undo what is installed, remove its roles and update first.
     """
     from rolecall import pipeline  # noqa: PLC0415 - as above
 
@@ -116,8 +116,8 @@ def forget(invocation: Invocation, name: str) -> None:
 def purge(invocation: Invocation, name: str, *, yes: bool) -> None:
     """Delete Rolecall's own state from a machine.
 
-    Removes the kept generations, originals and secrets, so that there is no way back. Remove the machine's roles and
-    update first. Users that Rolecall made stay, locked, with their homes; data of backups and services stays too.
+    Removes the kept generations, originals and secrets. This cannot be undone. Remove the machine's roles and update
+    first. Users that Rolecall made stay, locked, with their homes; data of backups and services stays too.
     """
     from rolecall import pipeline  # noqa: PLC0415 - as above
 

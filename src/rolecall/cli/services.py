@@ -10,6 +10,7 @@ import click
 
 from rolecall.cli import completion
 from rolecall.cli.common import tell
+from rolecall.errors import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,15 +25,16 @@ if TYPE_CHECKING:
 
 @click.group()
 def services() -> None:
-    """What services there are, and what can be set."""
+    """List services, and show their settings."""
 
 
 @services.command("list")
 @click.pass_obj
 def list_(invocation: Invocation) -> None:
-    """List all services that can be had: the project's own, shipped ones, and those of installed distributions.
+    """List all services that you can use.
 
-    When one cannot be loaded, the others are listed all the same, and the exit status is 1.
+    These are the project's own, the shipped ones, and those of installed distributions. When one cannot be loaded, the
+    others are still listed, and the exit status is 1.
     """
     from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
 
@@ -56,12 +58,12 @@ def list_(invocation: Invocation) -> None:
 
 @services.command()
 @click.argument("name", shell_complete=completion.services)
-@click.option(
-    "--input", "source", metavar="INPUT", help="Where it comes from, as `module.input`; else the first found."
-)
+@click.option("--input", "source", metavar="INPUT", help="Its input, as in `module.input` (default: the first found).")
 @click.pass_obj
 def show(invocation: Invocation, name: str, source: str | None) -> None:
-    """Show what a service is made of: roles, settings, limits, vars, exports; the project's own are found first.
+    """Show a service's roles, settings, vars and exports.
+
+    Of several services with this name, the project's own comes first.
 
     Example: rolecall services show borgbackup
     """
@@ -74,7 +76,7 @@ def show(invocation: Invocation, name: str, source: str | None) -> None:
 
 
 def _project(invocation: Invocation) -> Project | None:
-    """The project; outside of one, none."""
+    """Return the project, or None outside of one."""
     from rolecall.errors import Faults  # noqa: PLC0415 - as above
 
     try:
@@ -95,7 +97,7 @@ def _list_text(found: Sequence[Found]) -> str:
 def _text(found: Found) -> str:
     service, most = found.service, found.service.maximum_instances
     origin = "the project's own" if found.source == found.distribution else f"from {found.distribution}"
-    limit = "" if most is None else f"; at most {most} {'instance' if most == 1 else 'instances'}"
+    limit = "" if most is None else f"; at most {plural(most, 'instance')}"
     lines = [f"{service.name}: {service.description}", f"{origin}{limit}"]
     for role in service.roles.values():
         lines += ["", *_role_lines(role)]
@@ -108,7 +110,7 @@ def _role_lines(role: Role[Any]) -> Iterator[str]:
 
     yield f"role {role.name} ({describe.machines(role)}): {role.description}"
     if role.excluded:
-        yield f"  on no machine that plays {' or '.join(sorted(role.excluded))}"
+        yield f"  excludes the role {' and '.join(sorted(role.excluded))} on the same machine"
     yield from _field_lines(role.settings)
     for var in role.vars.values():
         files = ", ".join(f"{file.name} ({'secret' if file.secret else 'public'})" for file in var.generator.files)

@@ -1,4 +1,4 @@
-"""``rolecall vars``: the keys and secrets that were made."""
+"""``rolecall vars``: generated keys and secrets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from rolecall.cli import completion, output
 from rolecall.cli.common import ask, tell
-from rolecall.errors import Fault, fault, nearest
+from rolecall.errors import Fault, fault, nearest, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @click.group(name="vars")
 def vars_() -> None:
-    """See, make and clear away keys and secrets."""
+    """Manage generated keys and secrets."""
 
 
 @vars_.command(name="list")
 @click.pass_obj
 def list_(invocation: Invocation) -> None:
-    """List all vars, without decrypting any."""
+    """List all vars, without decrypting them."""
     from rolecall.vars import pending, stored_all  # noqa: PLC0415 - commands import what they use: the others start faster
 
     waiting, kept = pending(invocation.project), stored_all(invocation.project)
@@ -50,20 +50,23 @@ def list_(invocation: Invocation) -> None:
         + ("  pending" if row["pending"] else "")
         for row in rows
     ]
-    invocation.emit({"vars": rows}, "\n".join(lines) or "there are no vars")
+    invocation.emit({"vars": rows}, "\n".join(lines) or "no vars yet")
 
 
 @vars_.command()
 @click.argument("key", shell_complete=completion.values)
-@click.option("--yes", is_flag=True, help="Print a secret even where it is not a terminal that gets it.")
+@click.option("--yes", is_flag=True, help="Print secrets even when stdout is not a terminal.")
 @click.pass_obj
 def get(invocation: Invocation, key: str, *, yes: bool) -> None:
-    """Print the value KEY, as `vars list` names it; the file may be left out where there is but one."""
+    """Print the value of KEY.
+
+    KEY is a name from `vars list`. The file may be left out if the var has only one.
+    """
     from rolecall.model.vars import used  # noqa: PLC0415
     from rolecall.vars import decrypt, pending, stored_all  # noqa: PLC0415
 
     found = pending(invocation.project) | stored_all(invocation.project)
-    # Reversed: a shared var comes first, and so is it that answers to `shared/…`, whatever machine is called so.
+    # Reversed: a shared var comes last, and so `shared/…` names it even if a machine is called `shared`.
     named = {f"{var}/{name}": (var, name) for var in sorted(found, reverse=True) for name in found[var]}
     for var in sorted(found, reverse=True):
         if len(names := list(used(found[var]))) == 1:
@@ -73,24 +76,22 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
     var, name = named[key]
     file = found[var][name]
     if file.secret and not (yes or output.is_terminal()):
-        raise fault(
-            f"{key} is secret, and what you are printing to is no terminal", hint="say `--yes` to print it all the same"
-        )
+        raise fault(f"{key} is secret, and stdout is not a terminal", hint="use `--yes` to print it anyway")
     value = decrypt(invocation.project, [(var, name)])[var, name] if file.secret else file.public.encode()
     if invocation.json:
         text = value.decode(errors="surrogateescape")
         invocation.emit({"value": text, "secret": file.secret, "version": file.version}, "")
     else:
-        output.write(value)  # these very bytes, and no newline more
+        output.write(value)  # exactly these bytes, without a newline
 
 
 @vars_.command()
 @click.pass_obj
 def recipients(invocation: Invocation) -> None:
-    """Show who can read each secret: the admins to whom it is encrypted, and the machines to which it goes.
+    """Show who can read each secret.
 
-    Also who has had it and may have kept it. Vars that are missing are made as for a plan, for what a machine gets
-    follows from them.
+    These are the admins to whom it is encrypted, the machines that receive it, and those that once had it and may
+    still have it. Missing vars are generated as for a plan, because they determine what a machine receives.
     """
     from rolecall import pipeline  # noqa: PLC0415
 
@@ -103,11 +104,11 @@ def recipients(invocation: Invocation) -> None:
         + ("  pending" if row.pending else "")
         for row in rows
     ]
-    invocation.emit({"secrets": rows}, "\n".join(lines) or "there are no secrets")
+    invocation.emit({"secrets": rows}, "\n".join(lines) or "no secrets yet")
 
 
 def _with_groups(machine: str, groups: Mapping[str, Sequence[str]]) -> str:
-    """A machine, and who can read a secret there besides root and the file's owner."""
+    """Return a machine, with the groups that can read a secret there besides root and its owner."""
     return f"{machine} (group {', '.join(groups[machine])})" if machine in groups else machine
 
 
@@ -115,29 +116,29 @@ def _with_groups(machine: str, groups: Mapping[str, Sequence[str]]) -> str:
 @click.option("--decrypt", is_flag=True, help="Also decrypt secrets, to compare private keys with public ones.")
 @click.pass_obj
 def check(invocation: Invocation, *, decrypt: bool) -> None:
-    """Check that vars are whole and that only admins can read them.
+    """Check that vars are intact, and private to the admins.
 
     The files of a var must have been made together, and fit one another. Without --decrypt nothing is decrypted.
     """
     from rolecall import pipeline  # noqa: PLC0415
 
     count = pipeline.check_vars(invocation.project, decrypt=decrypt)
-    invocation.emit({"secrets": count}, f"the {count} secrets can be read by the admins, and by nobody else")
+    invocation.emit({"secrets": count}, f"{plural(count, 'secret')}: readable by the admins only")
 
 
 @vars_.command()
 @click.pass_obj
 def fix(invocation: Invocation) -> None:
-    """Repair what `vars check` names, as far as possible.
+    """Repair what `vars check` reports, as far as possible.
 
-    Secrets are encrypted anew, to the admins alone; their values stay. Who could read one may have kept it: only a new
-    value changes that. What needs a person is named, and the exit status is 1 then.
+    Re-encrypts secrets to the admins only; their values stay. Someone who could read a secret may still have it: rotate
+    it to make that copy useless. What cannot be repaired is listed, and the exit status is 1 then.
     """
     from rolecall import pipeline  # noqa: PLC0415
 
     fixed, left = pipeline.fix_vars(invocation.project)
     named = [str(each) for each in fixed]
-    text = "\n".join(f"encrypted {name}" for name in named) or ("" if left else "every secret is as it should be")
+    text = "\n".join(f"re-encrypted {name}" for name in named) or ("" if left else "nothing to repair")
     invocation.emit({"vars": named, "faults": [each.as_json() for each in left]}, text)
     if left:
         if not invocation.json:
@@ -148,10 +149,10 @@ def fix(invocation: Invocation) -> None:
 @vars_.command()
 @click.pass_obj
 def generate(invocation: Invocation) -> None:
-    """Make the vars that are missing, and keep them without waiting for an update."""
+    """Generate and store the missing vars."""
     from rolecall import pipeline  # noqa: PLC0415
 
-    _tell(invocation, "made", pipeline.generate(invocation.project, invocation.lab), "nothing was missing")
+    _tell(invocation, "generated", pipeline.generate(invocation.project, invocation.lab), "no vars are missing")
 
 
 @vars_.command()
@@ -160,12 +161,12 @@ def generate(invocation: Invocation) -> None:
     "--known-to",
     metavar="WHO",
     shell_complete=completion.machines,
-    help="All that the machine WHO has had, or who has the public key WHO.",
+    help="Rotate every var that WHO (a machine or public key) could read.",
 )
-@click.option("--force", is_flag=True, help="Also those with which something is lost, as what they have encrypted.")
-@click.option("--at-once", is_flag=True, help="Let the old value go at once, even where that leaves a gap.")
-@click.option("--update", "updates", is_flag=True, help="Update the machines, as often as it takes.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before an update.")
+@click.option("--force", is_flag=True, help="Also rotate vars whose old value still protects data.")
+@click.option("--at-once", is_flag=True, help="Replace the old value at once, even if that leaves a gap.")
+@click.option("--update", "updates", is_flag=True, help="Also run the updates that it takes.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
 def rotate(
     invocation: Invocation,
@@ -177,11 +178,13 @@ def rotate(
     updates: bool,
     yes: bool,
 ) -> None:
-    """Make the vars KEYS anew, and the vars that read them. The next update puts the new values in place of the old.
+    """Replace vars by new values, without a gap if possible.
 
-    Where peers can accept an old and a new value at once, no connection fails meanwhile: it takes three updates then,
-    and this command before each of them, or once with --update. Until an update nothing changes: `plan` shows what
-    will, `vars discard` drops it.
+    Generates new values of KEYS and of the vars that read them; the next update puts them in place. Where peers can
+    accept the old and the new value at once, no connection fails meanwhile: that takes three updates, and this command
+    before each of them, or once with --update. `plan` shows what will change, and `vars discard` drops it.
+
+    Example: rolecall vars rotate jon/backup.ssh --update
     """
     from rolecall import pipeline  # noqa: PLC0415
 
@@ -191,7 +194,7 @@ def rotate(
         keys = (*keys, *(str(recipe.key) for recipe in known if recipe not in bound))
         tell((replace(pipeline.spared(recipe), warning=True) for recipe in bound), as_json=False)
     elif not keys:
-        raise click.UsageError("name the vars, or say --known-to WHO")
+        raise click.UsageError("name the vars, or use --known-to WHO")
     told: dict[str, list[object]] = {"vars": [], "updates": []}
     left, good = keys, True
     if updates:
@@ -212,7 +215,7 @@ def rotate(
 
 
 def _update(invocation: Invocation, told: dict[str, list[object]], *, yes: bool) -> bool:
-    """One update on the way; whether it is done."""
+    """Run one update of a rotation; return whether it is done."""
     from rolecall.cli.render import report_text  # noqa: PLC0415
     from rolecall.cli.update import bring  # noqa: PLC0415
 
@@ -226,13 +229,13 @@ def _update(invocation: Invocation, told: dict[str, list[object]], *, yes: bool)
 @vars_.command(name="set")
 @click.argument("key", shell_complete=completion.vars_)
 @click.argument("files", nargs=-1, metavar="[FILE=PATH]...")
-@click.option("--force", is_flag=True, help="Also where something is lost with the value that is kept.")
+@click.option("--force", is_flag=True, help="Replace a value even if it still protects data.")
 @click.pass_obj
 def set_(invocation: Invocation, key: str, files: tuple[str, ...], *, force: bool) -> None:
-    """Bring the values of the var KEY yourself, such as a key that you have already; `-` is standard input.
+    """Set a var to a value of your own.
 
-    Without FILE=PATH you are asked for the one value of the var; or it is read from standard input, to the last byte.
-    The next update puts it in place; what is made from it is made anew.
+    Without FILE=PATH, prompts for the var's only value, or reads it from standard input, to the last byte. A PATH of
+    `-` is standard input. The next update puts the value in place, and vars that are made from it are regenerated.
 
     Example: rolecall vars set jon/backup.ssh private=id_ed25519 public=id_ed25519.pub
     """
@@ -252,18 +255,20 @@ def set_(invocation: Invocation, key: str, files: tuple[str, ...], *, force: boo
             hint = "to leave it out: `printf %s VALUE | rolecall vars set …`"
             tell([Fault(f"the value of {key} ends with a newline", hint=hint, warning=True)], as_json=False)
     made = pipeline.set_var(invocation.project, invocation.lab, key, values, force=force)
-    _tell(invocation, "pending:", made, "nothing has changed")
+    _tell(invocation, "pending:", made, "nothing changed")
 
 
 @vars_.command()
 @click.argument("keys", nargs=-1, shell_complete=completion.vars_)
-@click.option("--to", multiple=True, metavar="PUBLIC_KEY", help="Who can read it (default: the admins).")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--to", multiple=True, metavar="PUBLIC_KEY", help="A key that can read it (default: the admins').")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="File to write.")
 @click.pass_obj
 def export(invocation: Invocation, keys: tuple[str, ...], *, to: tuple[str, ...], output: Path) -> None:
-    """Write the vars KEYS, or all that are stored, with their values into one age file, for another project.
+    """Export vars and their values to an encrypted file.
 
-    It is one JSON document (docs/vars.md); `age --decrypt` shows it to who may read it.
+    Writes the vars KEYS, or all stored ones, for another project. The age file holds one JSON document (docs/vars.md).
+
+    Example: rolecall vars export jon/backup.ssh -o jon.age
     """
     from rolecall import files, pipeline  # noqa: PLC0415
 
@@ -274,35 +279,35 @@ def export(invocation: Invocation, keys: tuple[str, ...], *, to: tuple[str, ...]
 
 @vars_.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--force", is_flag=True, help="Also where something is lost with a value that is kept.")
+@click.option("--force", is_flag=True, help="Replace a value even if it still protects data.")
 @click.pass_obj
 def import_(invocation: Invocation, file: Path, *, force: bool) -> None:
-    """Bring the vars that FILE holds, of `vars export` or in the same form, encrypted or not; `-` is standard input.
+    """Import vars from a file written by `vars export`.
 
-    They wait for an update as those of `vars set` do. What the inventory does not ask for is left out, unless something
-    would be lost with it.
+    FILE may be encrypted or not; `-` is standard input. The next update puts the values in place. Vars that the
+    inventory does not declare are left out, unless something would be lost with them.
     """
     from rolecall import pipeline  # noqa: PLC0415
 
     data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     done = pipeline.import_vars(invocation.project, invocation.lab, data, file, force=force)
-    lines = [f"pending: {name}" for name in done.pending] + [f"already so: {name}" for name in done.same]
-    lines += [f"kept, though the inventory does not ask for it: {name}" for name in done.kept]
-    lines += [f"left out, the inventory does not ask for it: {name}" for name in done.unwanted]
-    invocation.emit(done, "\n".join(lines) or "it holds no vars")
+    lines = [f"pending: {name}" for name in done.pending] + [f"unchanged: {name}" for name in done.same]
+    lines += [f"stored, though the inventory does not declare it: {name}" for name in done.kept]
+    lines += [f"left out, the inventory does not declare it: {name}" for name in done.unwanted]
+    invocation.emit(done, "\n".join(lines) or "the file holds no vars")
 
 
 @vars_.command()
 @click.argument("keys", nargs=-1, shell_complete=completion.vars_)
 @click.option("--force", is_flag=True, help="Remove the vars KEYS even if something is lost with them.")
-@click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would go.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
 def prune(invocation: Invocation, keys: tuple[str, ...], *, force: bool, dry_run: bool, yes: bool) -> None:
-    """Remove stored vars that the inventory does not ask for.
+    """Remove stored vars that the inventory does not declare.
 
-    Without KEYS, a var with which something would be lost is kept and named, such as the passphrase of a machine's
-    backups: they can be read as long as it is there, and the machine finds it again when it is declared again.
+    Without KEYS, a var that still protects something is kept and listed, such as the passphrase of a removed machine's
+    backups: without it they cannot be read, and the machine uses it again when it is declared again.
 
     Example: rolecall vars prune --force jon/backup.repokey
     """
@@ -318,7 +323,7 @@ def prune(invocation: Invocation, keys: tuple[str, ...], *, force: bool, dry_run
     if going and not dry_run:
         if not yes:
             lost = [f"{each.key} ({each.why})" for each in found.bound if each.key in going]
-            loses = f" What cannot be undone: {', '.join(lost)}" if lost else ""
+            loses = f" This loses: {', '.join(lost)}" if lost else ""
             ask(invocation, f"remove {', '.join(map(str, going))} for good?{loses}")
         remove(project, going)
     verb = "would remove" if dry_run else "removed"
@@ -326,16 +331,16 @@ def prune(invocation: Invocation, keys: tuple[str, ...], *, force: bool, dry_run
     if kept:
         lines.append("to remove one of these for good: `rolecall vars prune --force KEY`")
     document = {"vars": [str(key) for key in going], "kept": {str(each.key): each.binds for each in kept}}
-    invocation.emit(document, "\n".join(lines) or "every var is wanted")
+    invocation.emit(document, "\n".join(lines) or "nothing to remove")
 
 
 @vars_.command()
-@click.option("--force", "forced", metavar="KEY", multiple=True, help="Drop KEY too, though it binds something.")
+@click.option("--force", "forced", metavar="KEY", multiple=True, help="Drop KEY even if something is lost with it.")
 @click.pass_obj
 def discard(invocation: Invocation, *, forced: tuple[str, ...]) -> None:
-    """Drop vars made for a plan and not used by an update.
+    """Drop pending vars, generated for a plan.
 
-    A pending var with which something would be lost is kept and named: it may be one that you have brought.
+    A pending var with which something would be lost is kept and listed: it may be one that you have set.
     """
     from rolecall import pipeline  # noqa: PLC0415
 
