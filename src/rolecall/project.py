@@ -13,25 +13,26 @@ if TYPE_CHECKING:
 
     from rolecall.model.vars import Asker, Question
 
+TOOL_FILE = "inventory.json"  # written by tools; the user's own file overrides it
 INVENTORY_SUFFIXES = (".toml", ".yaml", ".json", ".nix", ".py")
 INVENTORY_NAMES = (*(f"inventory{suffix}" for suffix in INVENTORY_SUFFIXES), "inventory.yml", "clan.nix", "flake.nix")
 
 
 def unanswered(questions: Sequence[Question]) -> Mapping[Question, bytes]:
-    """What an asker says that has nobody to ask.
+    """Refuse to answer, for an asker without a terminal.
 
     Raises:
         Faults: Always, a fault for each question.
     """
     hint = 'run it in a terminal, or give `--answers FILE` with `{"MACHINE/VAR/PROMPT": "…"}` in it'
     raise Faults(
-        Fault(f"nobody is there to answer {question}: {question.prompt.description}", _asking(question), hint)
+        Fault(f"cannot prompt for {question} ({question.prompt.description}): not a terminal", _asking(question), hint)
         for question in questions
     )
 
 
 def _asking(question: Question) -> Where:
-    """The role that wants an answer, or the var of the inventory itself: these have no dot."""
+    """Return the place of the role that asks, or of a var of the inventory itself, whose name has no dot."""
     if "." not in question.key.name:
         return Where(keys=("vars", question.key.name, "prompts", question.prompt.name))
     instance, _, role = question.origin.partition(".")
@@ -78,6 +79,13 @@ class Project:
     def machines(self) -> Path:
         """One folder per machine that has files of its own."""
         return self.root / "machines"
+
+    @property
+    def machine_folders(self) -> list[str]:
+        """The machines that are declared by having a folder, sorted."""
+        if not self.machines.is_dir():
+            return []
+        return sorted(path.name for path in self.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
 
     @property
     def local(self) -> Path:

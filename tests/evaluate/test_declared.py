@@ -103,8 +103,11 @@ def test_it_is_asked_where_it_is_declared(make_project: MakeProject) -> None:
     with pytest.raises(Faults) as caught:
         pipeline.evaluate(project)
     assert [(fault.message, fault.where and fault.where.keys) for fault in caught.value.faults] == [
-        ("nobody is there to answer shared/smtp/password: The mail account", ("vars", "smtp", "prompts", "password")),
-        ("nobody is there to answer shared/smtp/user: Its user", ("vars", "smtp", "prompts", "user")),
+        (
+            "cannot prompt for shared/smtp/password (The mail account): not a terminal",
+            ("vars", "smtp", "prompts", "password"),
+        ),
+        ("cannot prompt for shared/smtp/user (Its user): not a terminal", ("vars", "smtp", "prompts", "user")),
     ]
 
 

@@ -17,7 +17,8 @@ import atheris
 with atheris.instrument_imports(include=["rolecall.inventory", "rolecall.errors"]):
     from rolecall.errors import Faults
     from rolecall.inventory import load
-    from rolecall.inventory.convert import SUFFIXES, convert
+    from rolecall.inventory.convert import convert
+    from rolecall.inventory.notation import NOTATIONS
     from rolecall.inventory.notations import json_text, nix, python, toml, yaml  # noqa: F401 - else loaded when used
     from rolecall.project import Project
 
@@ -42,7 +43,7 @@ def main() -> None:
         (project / name).write_bytes(content)
         try:
             load(Project(project))
-            for notation in SUFFIXES:
+            for notation in NOTATIONS:
                 convert(Project(project), notation)
         except Faults as faults:
             str(faults)

@@ -13,12 +13,13 @@ from notated import Data, commented, snippets
 
 from rolecall.errors import Faults
 from rolecall.inventory.comments import Comments, comments
-from rolecall.inventory.convert import SUFFIXES, convert
+from rolecall.inventory.convert import convert
 from rolecall.inventory.files import read
+from rolecall.inventory.notation import NOTATIONS
 from rolecall.inventory.printing import printed
 from rolecall.project import Project
 
-WITH_COMMENTS = [notation for notation in SUFFIXES if notation != "json"]
+WITH_COMMENTS = [notation for notation in NOTATIONS if notation != "json"]
 
 
 def said(found: Comments) -> list[str]:
@@ -31,12 +32,12 @@ def said(found: Comments) -> list[str]:
 def test_conversion_keeps_data_and_comments(case: tuple[Data, Comments], one: str, other: str) -> None:
     data, remarks = case
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"inventory{SUFFIXES[one]}"
+        file = Path(folder) / f"inventory{NOTATIONS[one].suffixes[0]}"
         file.write_text(printed(one, data, remarks), newline="")
         assert said(comments(file, ())) == said(remarks)
         text, warnings = convert(Project(Path(folder)), other)
         file.unlink()
-        file = Path(folder) / f"inventory{SUFFIXES[other]}"
+        file = Path(folder) / f"inventory{NOTATIONS[other].suffixes[0]}"
         file.write_text(text, newline="")
         assert read(file).data == data
         assert said(comments(file, ())) == said(remarks)
@@ -149,13 +150,13 @@ def test_json_has_no_comments(tmp_path: Path) -> None:
     assert warnings.startswith("warning: JSON has no comments: 3 lines of them are left out\n  at inventory.yaml\n")
 
 
-@pytest.mark.parametrize("to", SUFFIXES)
+@pytest.mark.parametrize("to", NOTATIONS)
 @pytest.mark.parametrize("text", [*snippets("instances.md"), *snippets("inventory.md")[1:]])
 def test_snippets_of_the_documents(text: str, to: str, tmp_path: Path) -> None:
     name = "flake.nix" if "outputs" in text else "inventory.nix"
     written, _ = converted(tmp_path, text, to, name)
     before = read(tmp_path / name)
-    file = tmp_path / f"again{SUFFIXES[to]}"
+    file = tmp_path / f"again{NOTATIONS[to].suffixes[0]}"
     file.write_text(written)
     after = read(file)
     assert (after.data, after.inputs) == (before.data, before.inputs)

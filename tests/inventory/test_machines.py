@@ -9,7 +9,7 @@ import pytest
 
 from rolecall.errors import Faults
 from rolecall.inventory import load, machines
-from rolecall.inventory.convert import SUFFIXES
+from rolecall.inventory.notation import NOTATIONS
 from rolecall.project import Project
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def rename(project: Project, old: str, new: str, *, known: bool = False) -> None
 @pytest.mark.parametrize("new", ["bob", "5", "true", "jon-3"])
 @pytest.mark.parametrize("notation", TEXTS)
 def test_a_machine_gets_another_name_where_it_is_meant(notation: str, new: str, tmp_path: Path) -> None:
-    file = tmp_path / f"inventory{SUFFIXES[notation]}"
+    file = tmp_path / f"inventory{NOTATIONS[notation].suffixes[0]}"
     file.write_text(TEXTS[notation])
     project = Project(tmp_path)
     before = load(project).inventory

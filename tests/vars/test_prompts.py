@@ -70,8 +70,8 @@ def test_where_nobody_answers_nothing_is_made_and_every_question_is_told(project
     with pytest.raises(Faults) as caught:
         v.make(project, RECIPES)
     assert [fault.message for fault in caught.value.faults] == [
-        "nobody is there to answer jon/mail.smtp/password: The password of the mail account",
-        "nobody is there to answer sara/mail.token/seed: Anything",
+        "cannot prompt for jon/mail.smtp/password (The password of the mail account): not a terminal",
+        "cannot prompt for sara/mail.token/seed (Anything): not a terminal",
     ]
     assert v.pending(project) == {}
 
@@ -118,13 +118,13 @@ def rolecall(project: Project, *words: str, **environment: str) -> subprocess.Co
 def test_a_run_that_nobody_attends_takes_answers_from_a_file_or_the_environment(mail: Project, tmp_path: Path) -> None:
     done = rolecall(mail, "vars", "generate")
     assert done.returncode == 1
-    assert "nobody is there to answer jon/mail.smtp/password: The password of the mail account" in done.stderr
-    assert "nobody is there to answer jon/mail.mark/name: Its name" in done.stderr
+    assert "cannot prompt for jon/mail.smtp/password (The password of the mail account): not a terminal" in done.stderr
+    assert "cannot prompt for jon/mail.mark/name (Its name): not a terminal" in done.stderr
     (tmp_path / "answers.json").write_text('{"jon/mail.smtp/password": 5}')
     done = rolecall(mail, "--answers", str(tmp_path / "answers.json"), "plan")
     assert "the answers must be an object of texts in JSON" in done.stderr
     done = rolecall(mail, "plan", ROLECALL_ANSWERS=json.dumps({"jon/mail.smtp/password": "s3cret"}))
-    assert (done.returncode, done.stderr.count("nobody is there")) == (1, 1)
+    assert (done.returncode, done.stderr.count("cannot prompt for")) == (1, 1)
     (tmp_path / "answers.json").write_text(json.dumps(ANSWERS))
     done = rolecall(mail, "--answers", str(tmp_path / "answers.json"), "plan")
     assert done.returncode == 0, done.stderr

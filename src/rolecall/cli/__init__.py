@@ -12,7 +12,8 @@ import click
 
 from rolecall import __version__
 from rolecall.cli import output
-from rolecall.cli.common import Invocation, tell
+from rolecall.cli.common import Invocation
+from rolecall.cli.output import tell
 from rolecall.errors import Fault, Faults, nearest
 
 COMMANDS = {

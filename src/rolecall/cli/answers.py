@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rolecall.cli.output import tell
 from rolecall.errors import Fault, Where, fault, printable
 from rolecall.project import unanswered
 
@@ -28,7 +29,6 @@ def asker(file: Path | None) -> Asker:
     """
 
     def ask(questions: Sequence[Question]) -> Mapping[Question, bytes]:
-        from rolecall.cli.common import tell  # noqa: PLC0415 - it imports this module
 
         known = _known(file)
         answers = {question: known[str(question)].encode() for question in questions if str(question) in known}
@@ -45,7 +45,7 @@ def asker(file: Path | None) -> Asker:
 
 
 def _known(file: Path | None) -> Mapping[str, str]:
-    from rolecall.inventory.files import text  # noqa: PLC0415 - where something is asked
+    from rolecall.inventory.content import text  # noqa: PLC0415 - where something is asked
     from rolecall.inventory.notations.json_text import value  # noqa: PLC0415 - as above
 
     if file is None and VARIABLE not in os.environ:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli import completion
-from rolecall.cli.common import tell
+from rolecall.cli.output import tell
 from rolecall.errors import Faults
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,7 @@ from rolecall.errors import fault
 from rolecall.project import Project, find_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rolecall.deploy.target import Lab
-    from rolecall.errors import Fault
 
 
 @dataclass(slots=True)
@@ -79,22 +76,3 @@ def ask(invocation: Invocation, question: str) -> None:
     if invocation.json or not sys.stdin.isatty():
         raise fault("cannot ask for confirmation: not running in a terminal", hint="pass --yes to skip the question")
     click.confirm(question, abort=True, err=True)
-
-
-def tell(faults: Iterable[Fault], *, as_json: bool) -> None:
-    """Print faults: as text to standard error, or as one JSON document to standard output."""
-    if as_json:
-        output.write(as_text({"faults": [fault.as_json() for fault in faults]}) + "\n")
-    else:
-        for fault in faults:
-            click.echo(str(_relative(fault)), err=True)
-
-
-def _relative(fault: Fault) -> Fault:
-    """Return the fault with its file relative to the current folder, where the file is below it."""
-    if fault.where and fault.where.file and fault.where.file.is_absolute():
-        try:
-            return fault.at(replace(fault.where, file=fault.where.file.relative_to(Path.cwd())))
-        except ValueError:
-            return fault
-    return fault

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli.common import tell
+from rolecall.cli.output import tell
 from rolecall.cli.output import write as print_result
 
 if TYPE_CHECKING:

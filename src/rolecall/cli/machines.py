@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli import completion
-from rolecall.cli.common import ask, tell
+from rolecall.cli.common import ask
+from rolecall.cli.output import tell
 from rolecall.errors import plural
 
 if TYPE_CHECKING:

@@ -6,12 +6,18 @@ import atexit
 import os
 import sys
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from rolecall.documents import as_text
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from rolecall.errors import Fault
 
 _kept: list[tuple[int, TextIO]] = []  # standard output as it was, once for each `reserved` that runs
 
@@ -51,6 +57,25 @@ def write(text: str | bytes) -> None:
     """Print a result, without a newline at its end."""
     with results():
         click.echo(text, nl=False)
+
+
+def tell(faults: Iterable[Fault], *, as_json: bool) -> None:
+    """Print faults: as text to standard error, or as one JSON document to standard output."""
+    if as_json:
+        write(as_text({"faults": [fault.as_json() for fault in faults]}) + "\n")
+    else:
+        for fault in faults:
+            click.echo(str(_relative(fault)), err=True)
+
+
+def _relative(fault: Fault) -> Fault:
+    """Return the fault with its file relative to the current folder, where the file is below it."""
+    if fault.where and fault.where.file and fault.where.file.is_absolute():
+        try:
+            return fault.at(replace(fault.where, file=fault.where.file.relative_to(Path.cwd())))
+        except ValueError:
+            return fault
+    return fault
 
 
 def is_terminal() -> bool:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli import completion, output
-from rolecall.cli.common import ask, tell
+from rolecall.cli.common import ask
+from rolecall.cli.output import tell
 from rolecall.errors import fault
 from rolecall_agent.resources import BY_NAME
 

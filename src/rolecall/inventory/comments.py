@@ -7,16 +7,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rolecall.inventory import files
+from rolecall.inventory import content
 from rolecall.inventory.locate import written
+from rolecall.inventory.notation import notation_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from rolecall.inventory.data import Keys
-
-Comment = tuple[int, int, str]  # the line and column of its sign, and what stands behind that
 
 
 @dataclass(slots=True)
@@ -52,11 +51,11 @@ def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
         file: One that was read without a fault.
         prefix: The keys under which the inventory stands in it.
     """
-    text = files.text(file)
+    text = content.text(file)
     found, lines, places = Comments(), text.split("\n"), written(file)
     starts = _starts({keys: place for keys, place in places.items() if place[2] == file}, prefix)
-    notation = files.notation(file)
-    for line, column, comment in notation.comments(text) if notation else ():
+    notation = notation_of(file)
+    for line, column, comment in notation.reader.comments(text) if notation else ():
         same = [keys for at, keys in starts.get(line, ()) if at < column]
         words = [re.sub(r"^[#*!]* ?|\s+$", "", each) for each in comment.splitlines()]
         if same:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, dotted, fault
-from rolecall.inventory import clan, files, nulls
+from rolecall.inventory import clan, content, files, nulls
 from rolecall.inventory.changes import has
 from rolecall.inventory.comments import comments
 from rolecall.inventory.locate import locate
+from rolecall.inventory.notation import NOTATIONS, notation_of
 from rolecall.inventory.printing import printed
 from rolecall.model.equality import same
 from rolecall.model.inventory import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from rolecall.inventory.data import Keys
     from rolecall.project import Project
-
-SUFFIXES: Final = {"toml": ".toml", "yaml": ".yaml", "json": ".json", "nix": ".nix", "python": ".py"}
 
 
 def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
@@ -28,7 +27,7 @@ def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
 
     Args:
         project: The project; what tools wrote beside the file stays where it is.
-        to: A key of `SUFFIXES`.
+        to: A key of `NOTATIONS`.
 
     Raises:
         Faults: When the file cannot be read, or says what the other notation cannot.
@@ -62,13 +61,12 @@ def _without_clan(source: Source) -> tuple[Source, list[Fault]]:
 
 def _verify(text: str, to: str, source: Source) -> None:
     """What was printed is read again: a notation's reader, not its printer, says what a text means."""
-    notation = files.notation(Path(f"inventory{SUFFIXES[to]}"))
     try:
-        again = notation.read(text, source.file) if notation else None
+        again = NOTATIONS[to].reader.read(text, source.file)
     except Faults as error:
         reason = error.faults[0].message
     else:
-        if again and same([nulls.settled(again)[0], again.inputs], [nulls.settled(source)[0], source.inputs]):
+        if same([nulls.settled(again)[0], again.inputs], [nulls.settled(source)[0], source.inputs]):
             return
         reason = "it would not read the same"
     where = Where(source.file)
@@ -90,7 +88,7 @@ def _losses(file: Path, to: str, remarks: int, bare: Iterable[Keys]) -> Iterator
     for keys in bare:
         message = f"the comment at {dotted(keys)} is left out: TOML has no key without a value"
         yield Fault(message, Where(file), "remove the key first, and move its comment", warning=True)
-    notation = files.notation(file)
-    if notation and notation.computes(files.text(file)):
+    notation = notation_of(file)
+    if notation and notation.reader.computes(content.text(file)):
         message = "what this file computes is written as its values"
         yield Fault(message, Where(file), "names, references and functions of the file are not kept", warning=True)

@@ -11,7 +11,6 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rolecall import files as writing
@@ -21,8 +20,10 @@ from rolecall.inventory.changes import Set, Unset, apply, find, has, nested
 from rolecall.inventory.data import merge
 from rolecall.inventory.load import join, read
 from rolecall.inventory.locate import locate
+from rolecall.inventory.notation import notation_of
 from rolecall.model.equality import same
 from rolecall.model.inventory import Source
+from rolecall.project import TOOL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
     Judge = Callable[[Loaded, Sequence[Fault]], Sequence[Sequence[Fault]]]
     """Return faults and warnings, one list per stage, stopping at the first stage with faults."""
-
-_WRITERS = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json_text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,8 @@ def drafted(source: Source, changes: Sequence[Change]) -> Draft:
     Raises:
         Faults: When its text cannot be changed like this.
     """
-    if source.file.suffix not in _WRITERS:
+    notation = notation_of(source.file)
+    if notation is None or not notation.written:
         hint = "change it by hand, or let Rolecall write inventory.json (without `--own`)"
         raise fault(f"{source.file.name} is a program, which Rolecall cannot change", hint=hint)
     data = reduce(apply, changes, dict(source.data))
@@ -165,9 +165,10 @@ def drafted(source: Source, changes: Sequence[Change]) -> Draft:
 
 def changed(source: Source, text: str, changes: Iterable[Change]) -> str:
     """Return a source's text with changes made by the writer of its notation."""
-    writer = import_module(f"rolecall.inventory.writers.{_WRITERS[source.file.suffix]}")
+    notation = notation_of(source.file)
+    assert notation  # noqa: S101 - that of a file that was read
     seen = (replace(change, keys=(*source.prefix, *change.keys)) for change in changes)
-    return reduce(writer.change, seen, text)
+    return reduce(notation.writer.change, seen, text)
 
 
 def redrafted(source: Source, write: Callable[[str], str], data: Data) -> Draft:
@@ -188,8 +189,8 @@ def redrafted(source: Source, write: Callable[[str], str], data: Data) -> Draft:
     text, again = "", None
     try:
         text = write(old.replace("\r\n", "\n"))
-        notation = files.notation(source.file)
-        again = notation.read(text, source.file) if notation else None
+        notation = notation_of(source.file)
+        again = notation.reader.read(text, source.file) if notation else None
     except (Faults, ArithmeticError, AssertionError, LookupError, StopIteration, ValueError):
         pass  # a writer may fail in any way on a text that it does not understand
     if again is None or again.prefix != source.prefix or not same(again.data, data):
@@ -276,7 +277,7 @@ def _target(project: Project, loaded: Loaded, *, own: bool) -> Source:
 
 def tools(project: Project, loaded: Loaded) -> Source:
     """Return the source that tools write, an empty one if it does not exist yet."""
-    file = project.root / files.TOOLS
+    file = project.root / TOOL_FILE
     return next((source for source in loaded.sources if source.file == file), Source(file, {}))
 
 
@@ -294,7 +295,7 @@ def fault_set_by(source: Source, keys: Keys) -> Faults:
         folder = f"{source.file.name}/{keys[1]}"
         hint = "remove or move the folder by hand"
         return fault(f"the folder {folder} declares machine {keys[1]!r}", where=place(source, keys), hint=hint)
-    if source.file.name == files.TOOLS:
+    if source.file.name == TOOL_FILE:
         hint = "change it there, without `--own`"
     else:
         hint = "change it there by hand, or let Rolecall do it with `--own`"

@@ -4,49 +4,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final
 
 from rolecall.errors import Fault, Faults, Where
-from rolecall.inventory.data import BYTES, DEPTH, long_number, syntax_fault
+from rolecall.inventory.content import text
+from rolecall.inventory.data import DEPTH, long_number, syntax_fault
+from rolecall.inventory.notation import notation_of
 from rolecall.options import options
-from rolecall.project import Project
+from rolecall.project import TOOL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rolecall.inventory.comments import Comment
-    from rolecall.inventory.locate import Place, Position
+    from rolecall.inventory.notation import Place
     from rolecall.model.inventory import Source
+    from rolecall.project import Project
 
-TOOLS: Final = "inventory.json"  # what tools write, below the person's own file
 # What only the flake of a Clan says.
 _CLAN: Final = re.compile(r"clan-core|clan\.lol|lib\.clan\b|buildClan|clan\.nix|\bclan\s*=")
-_NOTATIONS: Final = {
-    ".toml": "toml",
-    ".yaml": "yaml",
-    ".yml": "yaml",
-    ".json": "json_text",
-    ".nix": "nix",
-    ".py": "python",
-}
-
-
-class Notation(Protocol):
-    """What each module of `rolecall.inventory.notations` offers."""
-
-    def read(self, text: str, file: Path) -> Source:
-        """What a file says."""
-
-    def positions(self, text: str) -> Iterator[Position]:
-        """Where it says it; Nix has `places` instead, since a file in Nix can name others."""
-
-    def comments(self, text: str) -> Iterator[Comment]:
-        """What it says to people, in any order."""
-
-    def computes(self, text: str) -> bool:
-        """Whether it is more than plain values under their keys."""
 
 
 def find(project: Project) -> list[Path]:
@@ -60,7 +36,7 @@ def find(project: Project) -> list[Path]:
         Faults: When there is none, or the person has two.
     """
     present = {file.name: file for file in project.inventory_files()}
-    layer, flake, clan = (present.pop(name, None) for name in (TOOLS, "flake.nix", "clan.nix"))
+    layer, flake, clan = (present.pop(name, None) for name in (TOOL_FILE, "flake.nix", "clan.nix"))
     own = [*present.values()]
     counts = flake and (is_clan(flake) or "inventory" in text(flake))
     if flake and counts and all(file.name in text(flake) for file in own):
@@ -74,16 +50,6 @@ def find(project: Project) -> list[Path]:
         hint = "make one with `rolecall init`"
         raise Faults([Fault(f"there is no inventory in {project.root}", None, hint)])
     return [*([layer] if layer else []), *own]
-
-
-def folders(root: Path) -> list[str]:
-    """The machines that are declared by having a folder."""
-    machines = Project(root).machines
-    return (
-        sorted(each.name for each in machines.iterdir() if each.is_dir() and each.name[:1] != ".")
-        if machines.is_dir()
-        else []
-    )
 
 
 def is_clan(file: Path) -> bool:
@@ -106,12 +72,12 @@ def read(file: Path, *, nix: bool = False) -> Source:
             from rolecall.inventory.notations import nix_program  # noqa: PLC0415 - where it is asked for
 
             return nix_program.read(file)
-        module = notation(file)
-        if module is None:
-            raise syntax_fault("this notation is unknown")
+        notation = notation_of(file)
+        if notation is None:
+            raise syntax_fault("unknown notation")
         content = text(file)
         try:
-            return module.read(content, file)
+            return notation.reader.read(content, file)
         except Faults as faults:
             raise long_number(faults, content) or faults from None
     except RecursionError:
@@ -131,20 +97,14 @@ def asks_for_nix(project: Project) -> bool:
     return project.nix or options(project).nix
 
 
-def notation(file: Path) -> Notation | None:
-    """The notation of a file by its suffix."""
-    name = _NOTATIONS.get(file.suffix)
-    return cast("Notation", import_module(f"rolecall.inventory.notations.{name}")) if name else None
-
-
 def places(file: Path, content: str) -> Iterator[Place]:
     """Where a file says what: line and column of each key path, and the file, for one in Nix can name others."""
-    found = notation(file)
+    found = notation_of(file)
     if file.suffix == ".nix":
         from rolecall.inventory.notations import nix  # noqa: PLC0415 - where there is one
 
         return nix.places(content, file)
-    return ((*position, file) for position in found.positions(content)) if found else iter(())
+    return ((*position, file) for position in found.reader.positions(content)) if found else iter(())
 
 
 def parts(file: Path) -> list[Path]:
@@ -154,25 +114,3 @@ def parts(file: Path) -> list[Path]:
     from rolecall.inventory.notations import nix  # noqa: PLC0415 - where there is one
 
     return nix.parts(text(file), file)
-
-
-def text(file: Path) -> str:
-    """A file's content.
-
-    Raises:
-        Faults: When it cannot be read, is too large, or is no UTF-8.
-    """
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(BYTES + 1)
-    except OSError as error:
-        raise Faults([Fault(f"cannot be read: {error.strerror}", Where(file))]) from None
-    if len(content) > BYTES:
-        raise Faults([Fault(f"larger than {BYTES // 1024**2} MiB", Where(file))])
-    try:
-        return content.decode().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before.rpartition(b"\n")[2].decode(errors="replace")) + 1
-        raise Faults([Fault("not UTF-8", Where(file, (), line, column), "save the file as UTF-8")]) from None

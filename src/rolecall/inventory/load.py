@@ -83,7 +83,7 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
 
 def _folders(project: Project) -> list[Source]:
     """The machines that are declared by having a folder, as the most general source."""
-    names = files.folders(project.root)
+    names = project.machine_folders
     return [Source(project.machines, {"machines": {name: {} for name in names}})] if names else []
 
 

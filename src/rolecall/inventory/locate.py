@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rolecall.errors import Faults, Where
-from rolecall.inventory import files
+from rolecall.inventory import content, files
 from rolecall.inventory.data import VALUES, Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from rolecall.errors import Fault
     from rolecall.model.inventory import Source
-
-Position = tuple[Keys, int, int]  # a key path from the file's top, its line, its column
-Place = tuple[Keys, int, int, Path]  # a position, and the file in which it is
 
 
 def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
@@ -88,7 +85,7 @@ def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
 def _written(file: Path) -> Mapping[Keys, tuple[int, int, Path]]:
     found: dict[Keys, tuple[int, int, Path]] = {}
     try:
-        for keys, line, column, where in islice(files.places(file, files.text(file)), VALUES):
+        for keys, line, column, where in islice(files.places(file, content.text(file)), VALUES):
             found.setdefault(keys, (line, column, where))  # a table opened in several places stands at the first
     except Faults:
         pass

@@ -15,13 +15,14 @@ from rolecall.inventory.changes import Rename, Set, Unset, apply
 from rolecall.inventory.load import read
 from rolecall.inventory.writers import tokens
 from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN, Source
+from rolecall.project import TOOL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolecall.inventory.data import Data, Keys
     from rolecall.inventory.edit import Draft, Edited, Judge
-    from rolecall.inventory.locate import Position
+    from rolecall.inventory.notation import Position
     from rolecall.model.inventory import Loaded
     from rolecall.project import Project
 
@@ -66,7 +67,7 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
         naming = [(source, places) for source in loaded.sources if (places := list(_places(source.data, name)))]
         if not naming:
             raise _unknown(loaded, name)
-        tools = project.root / files.TOOLS
+        tools = project.root / TOOL_FILE
         may = {tools, loaded.sources[-1].file} if own else {tools}
         if refused := [
             each
@@ -118,7 +119,7 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
             sources.insert(0, Source(project.machines, _named_anew(loaded.sources[0].data, old, new)))
         after, _ = edit.judged(loaded, faults, edit.replaced(project, loaded, sources), judge)
         if old not in after.inventory.machines[new].formerly:
-            raise edit.fault_set_elsewhere(loaded, project.root / files.TOOLS, ("machines", new, "formerly"))
+            raise edit.fault_set_elsewhere(loaded, project.root / TOOL_FILE, ("machines", new, "formerly"))
         writing.replace(project.renaming, json.dumps([old, new]) + "\n")
         yield
         if folder.is_dir():

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Data, Keys
-    from rolecall.inventory.locate import Position
+    from rolecall.inventory.notation import Comment, Position
     from rolecall.model.inventory import Source
 
 

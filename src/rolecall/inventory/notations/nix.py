@@ -18,7 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rolecall.errors import Fault, Faults, Where
-from rolecall.inventory import files
+from rolecall.inventory import content
 from rolecall.inventory.data import BYTES, DEPTH, VALUES, Data, shown, syntax_fault
 from rolecall.inventory.notations import nix_syntax as syntax
 
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
-    from rolecall.inventory.locate import Place
+    from rolecall.inventory.notation import Comment, Place
     from rolecall.model.inventory import Source
 
 # nixpkgs lib/modules.nix: a name, the fields of its result that are fixed, and those that its arguments fill.
@@ -345,7 +344,7 @@ class Reader:
         """The text of a file of the project."""
         file = self.find(path, offset)
         try:
-            text = files.text(file)
+            text = content.text(file)
         except Faults as error:
             self._told(error, file)
         if file not in self.files:
@@ -357,7 +356,7 @@ class Reader:
         file = self.find(path, offset)
         if file not in self._imported:
             try:
-                self._parsed(file, files.text(file))
+                self._parsed(file, content.text(file))
             except Faults as error:
                 where = replace(error.faults[0].where or Where(), file=file)
                 self._imported[file] = Cell(offset, broken=error.faults[0].at(where))

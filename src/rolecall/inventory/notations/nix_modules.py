@@ -14,9 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rolecall.errors import Fault, Faults, Where, dotted
-from rolecall.inventory import files
+from rolecall.inventory import content
 from rolecall.inventory.data import VALUES, check, shown
-from rolecall.inventory.files import folders
 from rolecall.inventory.notations import nix_syntax as syntax
 from rolecall.inventory.notations.nix import (
     WRAPPERS,
@@ -33,6 +32,7 @@ from rolecall.inventory.notations.nix import (
     called_name,
 )
 from rolecall.model.inventory import Clan, Source
+from rolecall.project import TOOL_FILE, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -103,7 +103,7 @@ def _as_value(data: Any) -> Value:  # noqa: ANN401 - any data
 def _tools_machines(root: Path) -> Data:
     """The machines that commands have declared."""
     try:
-        found = json.loads(files.text(root / files.TOOLS))["machines"]
+        found = json.loads(content.text(root / TOOL_FILE))["machines"]
     except (Faults, ValueError, LookupError, TypeError):
         return {}  # what is wrong with it is told when it is read
     return found if isinstance(found, dict) else {}
@@ -179,7 +179,7 @@ class Modules:
         Machines are declared by folders and in the tools' layer too, and these count.
         """
         offset = function.tree.offset
-        machines = {name: Table() for name in folders(self.reader.root)} | {
+        machines = {name: Table() for name in Project(self.reader.root).machine_folders} | {
             name: _as_value(each) for name, each in _tools_machines(self.reader.root).items()
         }
         if declared := whole.cells.get("machines"):

@@ -11,7 +11,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Final
 
-from rolecall.inventory import files
+from rolecall.inventory import content
 from rolecall.inventory.data import BYTES, shown, syntax_fault
 from rolecall.inventory.notations.nix_modules import joined
 from rolecall.model.inventory import Clan, Source
@@ -218,7 +218,7 @@ def _told(said: str, file: Path) -> Faults:
     line, column = (int(place[1]), int(place[2])) if place else (0, 0)
     hint = ""
     if missing := re.fullmatch(r"attribute '(.*)' missing", words):
-        written = files.text(file).splitlines()[line - 1 : line]
+        written = content.text(file).splitlines()[line - 1 : line]
         of_lib = any(re.search(rf"\blib\.{re.escape(missing[1])}", each) for each in written)
         hint = _LIB if of_lib else _INPUTS
     if "is not supported by store 'dummy'" in words:

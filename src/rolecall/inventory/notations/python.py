@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
-    from rolecall.inventory.locate import Position
+    from rolecall.inventory.notation import Comment, Position
     from rolecall.model.inventory import Source
 
 

@@ -10,9 +10,8 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
-    from rolecall.inventory.locate import Position
+    from rolecall.inventory.notation import Comment, Position
 
 
 def parse(notation: str, text: str) -> Node:

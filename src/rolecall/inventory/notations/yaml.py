@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import ScalarNode
     from tree_sitter import Node
 
-    from rolecall.inventory.comments import Comment
     from rolecall.inventory.data import Keys
-    from rolecall.inventory.locate import Position
+    from rolecall.inventory.notation import Comment, Position
     from rolecall.model.inventory import Source
 
 

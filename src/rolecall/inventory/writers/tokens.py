@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from rolecall.inventory.data import Keys
-    from rolecall.inventory.locate import Position
+    from rolecall.inventory.notation import Position
 
 # What every notation takes without quotes, and the words that some notation reads as something other than a text.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

@@ -1,0 +1,86 @@
+"""The notations of an inventory: one table, and what a reader of each offers."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+
+from rolecall.inventory.data import Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rolecall.inventory.changes import Change
+    from rolecall.model.inventory import Source
+
+Position = tuple[Keys, int, int]  # a key path from the file's top, its line and column
+Place = tuple[Keys, int, int, "Path"]  # a position, and the file in which it is
+Comment = tuple[int, int, str]  # the line and column of its sign, and the text after that
+
+
+class Reader(Protocol):
+    """What each module of `rolecall.inventory.notations` offers."""
+
+    def read(self, text: str, file: Path) -> Source:
+        """Return what a file says."""
+
+    def positions(self, text: str) -> Iterator[Position]:
+        """Yield where it says it; Nix has `places` instead, since a file in Nix can name others."""
+
+    def comments(self, text: str) -> Iterator[Comment]:
+        """Yield its comments, in any order."""
+
+    def computes(self, text: str) -> bool:
+        """Return whether it is more than plain values under their keys."""
+
+
+class Writer(Protocol):
+    """What each module of `rolecall.inventory.writers` offers."""
+
+    def change(self, text: str, change: Change) -> str:
+        """Return a file's text with the smallest change that makes a change of its data."""
+
+
+class Notation(NamedTuple):
+    """One notation.
+
+    Attributes:
+        name: Its name on the command line; `rolecall.inventory.printing.STYLES` has its style.
+        suffixes: The suffixes of its files; the first one is that of new files.
+        module: The module that reads it.
+        written: Whether a module of the same name writes it; only people change other notations.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    module: str
+    written: bool = False
+
+    @property
+    def reader(self) -> Reader:
+        """The module that reads it."""
+        return cast("Reader", import_module(f"rolecall.inventory.notations.{self.module}"))
+
+    @property
+    def writer(self) -> Writer:
+        """The module that writes it."""
+        return cast("Writer", import_module(f"rolecall.inventory.writers.{self.module}"))
+
+
+NOTATIONS: Final = {
+    each.name: each
+    for each in (
+        Notation("toml", (".toml",), "toml", written=True),
+        Notation("yaml", (".yaml", ".yml"), "yaml", written=True),
+        Notation("json", (".json",), "json_text", written=True),
+        Notation("nix", (".nix",), "nix"),
+        Notation("python", (".py",), "python"),
+    )
+}
+_BY_SUFFIX: Final = {suffix: each for each in NOTATIONS.values() for suffix in each.suffixes}
+
+
+def notation_of(file: Path) -> Notation | None:
+    """Return the notation of a file by its suffix, if it has one."""
+    return _BY_SUFFIX.get(file.suffix)
