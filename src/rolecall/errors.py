@@ -6,9 +6,7 @@ import functools
 import inspect
 import re
 import sys
-import traceback
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,7 +156,11 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     names = sorted(known)
     if not names:
         return f"there are no {what}"
-    close = [each for each in names if each.lower() == name.lower()] or get_close_matches(name, names, n=1)
+    close = [each for each in names if each.lower() == name.lower()]
+    if not close:
+        from difflib import get_close_matches  # noqa: PLC0415 - loaded only for a fault
+
+        close = get_close_matches(name, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     shown = ", ".join(names[:10]) + (f", … ({len(names)} in all)" if len(names) > 10 else "")  # noqa: PLR2004
@@ -202,6 +204,8 @@ def raised_at(error: BaseException) -> str:
         return f"{error.filename}:{error.lineno}"
     modules = [sys.modules[name] for name in _NOT_THEIRS if name in sys.modules]
     ours = ("<frozen", *(f"{Path(str(module.__file__)).parent}/" for module in modules))
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    from traceback import extract_tb  # noqa: PLC0415 - loaded only for a fault
+
+    frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
     theirs = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(frames[0].filename).parent)]
     return f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""

@@ -15,7 +15,6 @@ from rolecall.evaluate.layers import Layer, layers_of
 from rolecall.evaluate.limits import instance_limits, role_limits
 from rolecall.evaluate.merge import Malformed, merge
 from rolecall.evaluate.references import take_plain
-from rolecall.evaluate.validation import lacks_together, setting_faults
 from rolecall.model.equality import same
 from rolecall.model.membership import Cast, Membership
 
@@ -198,7 +197,8 @@ def _cast(
     via |= {name: ("machines", name) for name in declared.machines if name in loaded.inventory.machines}
     telling = {tag for tag, said in declared.tags.items() if said.settings}
     together: dict[tuple[tuple[str, ...], str], list[str]] = {}  # machines that have the same layers
-    for machine in sorted(via):
+    players = sorted(via)
+    for machine in players:
         tags = tuple(tag for tag in machine_tags[machine] if tag in telling) if telling else ()
         own = machine in declared.machines and declared.machines[machine].settings
         together.setdefault((tags, machine if own else ""), []).append(machine)
@@ -210,10 +210,11 @@ def _cast(
         settings |= dict.fromkeys(machines, value)
     for layers in _unheard(loaded, declared, settings):
         _settings(role, layers, where, {}, found)
-    faults += lacks_together(found, where)
-    return Cast(
-        {machine: settings[machine] for machine in sorted(via)}, {machine: via[machine] for machine in sorted(via)}
-    )
+    if found:
+        from rolecall.evaluate.validation import lacks_together  # noqa: PLC0415 - loaded only for a fault
+
+        faults += lacks_together(found, where)
+    return Cast({machine: settings[machine] for machine in players}, {machine: via[machine] for machine in players})
 
 
 def _unheard(loaded: Loaded, declared: Declared, members: Mapping[str, object]) -> Iterable[list[Layer]]:
@@ -259,6 +260,8 @@ def _settings(
                 # As JSON, in which a list is also fit for a set or a tuple (pydantic, "Strict Mode").
                 value = role.settings.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
             except ValidationError as error:
+                from rolecall.evaluate.validation import setting_faults  # noqa: PLC0415 - as above
+
                 found += setting_faults(error, role, layers, where, members)
     except Faults as error:
         found += error.faults

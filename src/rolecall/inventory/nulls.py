@@ -43,6 +43,8 @@ def settled(source: Source) -> tuple[Data, list[Fault]]:
         The data, in which null stands in settings only; a warning for each table or list without a value, since such a
         key is often what is left of one; and a fault for each setting with nothing behind it.
     """
+    if source.file.suffix == ".toml":  # which has no null
+        return dict(source.data), []
     silent: list[_Silent] = []
     data = _table(source.data, Inventory, (), silent)
     hint = "write its value, or remove the key"

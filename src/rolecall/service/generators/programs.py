@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,13 +156,17 @@ def _run(argv: Sequence[str], given: Values) -> tuple[int, Values]:
             if isinstance(error, subprocess.TimeoutExpired):
                 raise fault(f"its script has not ended in {SECONDS} seconds") from None
             raise
+    from tarfile import TarError  # noqa: PLC0415 - few commands run a script
+
     try:
         return process.returncode, _unpacked(packed)
-    except tarfile.TarError:
+    except TarError:
         return process.returncode or 1, {}
 
 
 def _packed(files: Values) -> bytes:
+    import tarfile  # noqa: PLC0415 - as above
+
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for name, data in files.items():
@@ -175,6 +178,8 @@ def _packed(files: Values) -> bytes:
 
 def _unpacked(data: bytes) -> Values:
     """The plain files of a tar file."""
+    import tarfile  # noqa: PLC0415 - as above
+
     found = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for entry in tar:
