@@ -32,7 +32,9 @@ def restricted(machine: str) -> AuthorizedKey:
         (File("/x", "a"), File("/x", "b"), "content line 1 'a' and 'b'"),
         (File("/x", "a\nb\nc\n"), File("/x", "a\nB\nc\n"), "content line 2 'b' and 'B'"),
         (File("/x", "a\n"), File("/x", "a\nb\n"), "content line 2 nothing and 'b'"),
-        (File("/x", "a\n"), File("/x", "a"), "content in the end of its last line"),
+        (File("/x", "a\n"), File("/x", "a"), "content in its line breaks"),
+        (File("/x", "x {\n}\n"), File("/x", "x {\n}"), "content in its line breaks"),
+        (File("/x", "x\r\ny"), File("/x", "x\ny"), "content in its line breaks"),
         (File("/x", b"\xff\xfe"), File("/x", "abc"), "content of 2 and 3 bytes"),
         (File("/x", "a", mode=0o600), File("/x", "a"), "mode 0600 and 0644"),
         (

@@ -59,7 +59,8 @@ def calling(service: Service, what: str, instance: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         kind = "" if isinstance(error, (DefinitionError, SecretTextError)) else f"{type(error).__name__}: "
         hint = "a setting that the service cannot use, or a fault of the service itself"
-        if isinstance(error, SecretTextError) or re.search(r"\bSecret(?:Ref)?\b", str(error)):
+        by_python = isinstance(error, TypeError) and re.search(r"\bSecret(?:Ref)?\b", str(error))
+        if by_python or isinstance(error, SecretTextError):
             hint = 'a secret has no text; write `File(path, parts("password = ", secret))`, or give `secret.path`'
         raise _fault(service, what, instance, f"{kind}{error}", raised_at(error), hint) from error
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from rolecall_agent.content import Blob, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rolecall_agent.configuration import Check
     from rolecall_agent.resources import Resource
 
@@ -30,31 +28,31 @@ def _told(name: str, one: Any, other: Any) -> str:  # noqa: ANN401 - any field's
     if name == "mode":
         return f"mode {one:04o} and {other:04o}"
     if name in {"content", "text"}:
-        return f"{name} {_contents(_lines(one), _lines(other))}"
+        return f"{name} {_contents(_text(one), _text(other))}"
     if isinstance(one, tuple) and isinstance(other, tuple):
         pairs = enumerate(zip_longest(one, other))
         return next(f"{name}[{index}] {_values(*pair)}" for index, pair in pairs if pair[0] != pair[1])
     return f"{name} {_values(one, other)}"
 
 
-def _contents(one: Sequence[str] | int, other: Sequence[str] | int) -> str:
+def _contents(one: str | int, other: str | int) -> str:
     if isinstance(one, int) or isinstance(other, int):
-        sizes = (size if isinstance(size, int) else len("\n".join(size).encode()) for size in (one, other))
+        sizes = (size if isinstance(size, int) else len(size.encode()) for size in (one, other))
         return "of {} and {} bytes".format(*sizes)
-    for number, (first, second) in enumerate(zip_longest(one, other), 1):
+    for number, (first, second) in enumerate(zip_longest(one.splitlines(), other.splitlines()), 1):
         if first != second:
             return f"line {number} {_values(first, second)}"
-    return "with secrets of different members" if any("{" in line for line in one) else "in the end of its last line"
+    return "with secrets of different members" if one == other else "in its line breaks"
 
 
-def _lines(content: Blob | tuple[Blob | Secret, ...]) -> Sequence[str] | int:
-    """Return the lines of a content, with secrets as ``{NAME/FILE}``; its size in bytes where it is no text."""
+def _text(content: Blob | tuple[Blob | Secret, ...]) -> str | int:
+    """Return a content as text, with secrets as ``{NAME/FILE}``; its size in bytes if it is not text."""
     parts = (content,) if isinstance(content, Blob) else content
     data = b"".join(
         f"{{{part.name}/{part.file}}}".encode() if isinstance(part, Secret) else part.data or b"" for part in parts
     )
     try:
-        return data.decode().splitlines()
+        return data.decode()
     except UnicodeDecodeError:
         return len(data)
 

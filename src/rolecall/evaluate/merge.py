@@ -14,11 +14,10 @@ What a module system takes for one of these is plain data inside of `literal`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rolecall.model.equality import same
+from rolecall.model.equality import key_of, same
 from rolecall.service.settings import Merging
 
 if TYPE_CHECKING:
@@ -197,20 +196,17 @@ def _items(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Not
                 continue
             at = (*path, len(items))
             below = kind.below(len(items)) if kind else None
-            if said := _kept([Statement(layer, (*keys, index), value, literal=literal)], at, below, notes):
-                items.append(_joined(said, at, below, notes))
-                if unique and (written := json.dumps(items[-1], sort_keys=True)) in seen:
-                    items.pop()
-                    _forget(notes.record, at)
-                elif unique:
+            own = _Notes(notes.problems, {}) if unique else notes
+            if said := _kept([Statement(layer, (*keys, index), value, literal=literal)], at, below, own):
+                item = _joined(said, at, below, own)
+                if unique and (written := key_of(item)) in seen:
+                    continue
+                if unique:
                     seen.add(written)
+                    if notes.record is not None:
+                        notes.record.update(own.record or {})
+                items.append(item)
     return items
-
-
-def _forget(record: Record | None, at: Keys) -> None:
-    """Take what was said of an item that is not kept out of the record."""
-    for keys in [keys for keys in record or () if keys[: len(at)] == at]:
-        del record[keys]  # type: ignore[union-attr]  # nothing is found in none
 
 
 def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> Sequence[Statement]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - values of any type
@@ -20,11 +24,11 @@ def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - values of any type
         case _ if one is other:
             equal = True
         case dict(), dict():
-            equal = one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+            equal = _exact(one) == _exact(other) and all(same(value, other[key]) for key, value in one.items())
         case (list(), list()) | (tuple(), tuple()):
             equal = len(one) == len(other) and all(map(same, one, other))
         case (set(), set()) | (frozenset(), frozenset()):
-            equal = {(type(each), each) for each in one} == {(type(each), each) for each in other}
+            equal = _exact(one) == _exact(other)
         case BaseModel(), BaseModel():
             equal = same(one.__dict__, other.__dict__) and same(one.__pydantic_extra__, other.__pydantic_extra__)
         case float(), _:
@@ -35,3 +39,13 @@ def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - values of any type
         case _:
             equal = one == other
     return equal
+
+
+def key_of(data: object) -> str:
+    """Return a text that two values of JSON-compatible data have in common exactly when they are the same."""
+    return json.dumps(data, sort_keys=True)
+
+
+def _exact(keys: Iterable[object]) -> set[object]:
+    """Return keys or elements of a set so that ``==`` tells ``1`` and ``True`` apart, inside of tuples too."""
+    return {key if isinstance(key, str) else (type(key), repr(key)) for key in keys}
