@@ -82,7 +82,7 @@ def test_several_faults_are_told_together() -> None:
 def test_the_nearest_name() -> None:
     assert nearest("jno", ["jon", "sara"], what="machines") == "did you mean 'jon'?"
     assert nearest("x", ["b", "a"], what="machines") == "machines there are: a, b"
-    assert nearest("x", [], what="machines") == "there are no machines"
+    assert nearest("x", [], what="machines") == "no machines exist"
     many = nearest("x", [f"m{number:02}" for number in range(12)], what="tags")
     assert many.endswith("m09, … (12 in all)")
 

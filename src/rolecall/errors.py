@@ -155,7 +155,7 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     """
     names = sorted(known)
     if not names:
-        return f"there are no {what}"
+        return f"no {what} exist"
     close = [each for each in names if each.lower() == name.lower()]
     if not close:
         from difflib import get_close_matches  # noqa: PLC0415 - loaded only for a fault

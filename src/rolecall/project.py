@@ -129,5 +129,5 @@ def find_root(start: Path) -> Path:
             return folder
     raise fault(
         f"no inventory in {start} or a folder above it",
-        hint="make one with `rolecall init`, or name the project with `--project FOLDER`",
+        hint="create one: `rolecall init`, or name the project with `--project FOLDER`",
     )

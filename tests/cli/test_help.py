@@ -53,6 +53,7 @@ def test_help_is_plain(name: str) -> None:
     command = ALL[name] if name else rolecall
     text = command.get_help(click.Context(command, info_name=f"rolecall {name}".strip()))
     assert not STIFF.search(text), text
+    assert "\\" not in text  # a mark for click that is not one
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert re.fullmatch(r"[A-Z].*\.", parameter.help or ""), parameter.name

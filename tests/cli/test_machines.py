@@ -48,13 +48,13 @@ def test_list(run: Run, project: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["web", "--tag", "a.b"], "`a.b` is no name for a tag\n  at machines.web.tags[0]"),
-        (["web", "--tag", ""], "no name for a tag"),
+        (["web", "--tag", "a.b"], "invalid tag name `a.b`\n  at machines.web.tags[0]"),
+        (["web", "--tag", ""], "invalid tag name"),
         (["web", "--target-host", "a b"], "invalid target 'a b'\n  at machines.web.deploy.targetHost"),
         (["web", "--target-host", ""], "invalid target ''"),
         (["web", "--target-host", "dir:/"], "the target 'dir:/' contains this project"),
         (["jon"], "machine 'jon' already exists"),
-        (["../x"], "is no name of a machine"),
+        (["../x"], "invalid machine name"),
     ],
 )
 @pytest.mark.parametrize("before", [None, '{"machines": {"sara": {}}}'])

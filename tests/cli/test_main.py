@@ -109,7 +109,7 @@ def test_check_and_show(run: Run, tmp_path: Path) -> None:
         0,
         (
             "the inventory is sound: 2 machines, 1 instance, 0 warnings\n"
-            "checked in part, until `rolecall plan` generates their vars: backup.client, backup.server\n"
+            "not fully checked until `rolecall plan` has generated their vars: backup.client, backup.server\n"
         ),
         "",
     )
@@ -130,7 +130,7 @@ def test_a_machine_that_there_is_not(run: Run, tmp_path: Path) -> None:
         status, out, _ = run(*words, "--json")
         assert status == 1
         assert [(each["message"], each["hint"]) for each in faults(out)] == [
-            ("there is no machine 'jno'", "did you mean 'jon'?")
+            ("machine 'jno' does not exist", "did you mean 'jon'?")
         ]
 
 

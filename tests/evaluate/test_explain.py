@@ -222,9 +222,9 @@ def test_why_a_machine_has_its_tags_and_roles(make_mail: Callable[..., Project])
 @pytest.mark.parametrize(
     ("subject", "message"),
     [
-        ("mial", "error: there is no instance called 'mial'\nhint: did you mean 'mail'?"),
-        ("mail.rely", "error: there is no role of mail called 'rely'\nhint: did you mean 'relay'?"),
-        ("mail.relay.jo", "error: there is no member of mail.relay called 'jo'\nhint: did you mean 'jon'?"),
+        ("mial", "error: no instance named 'mial'\nhint: did you mean 'mail'?"),
+        ("mail.rely", "error: no role of mail named 'rely'\nhint: did you mean 'relay'?"),
+        ("mail.relay.jo", "error: no member of mail.relay named 'jo'\nhint: did you mean 'jon'?"),
         ("mail.relay.jon.nam", "error: mail.relay.jon has no setting 'nam'\nhint: did you mean 'names'?"),
         (
             "mail.relay.jon.store.foldr",
@@ -234,8 +234,8 @@ def test_why_a_machine_has_its_tags_and_roles(make_mail: Callable[..., Project])
             "mail.relay.jon.names[7]",
             "error: mail.relay.jon has no setting 'names[7]'\nhint: settings there are: 0, 1, 2",
         ),
-        ("machines.jn", "error: there is no machine called 'jn'\nhint: did you mean 'jon'?"),
-        ("", "error: there is no instance called ''\nhint: instances there are: mail"),
+        ("machines.jn", "error: no machine named 'jn'\nhint: did you mean 'jon'?"),
+        ("", "error: no instance named ''\nhint: instances there are: mail"),
         (
             "mail..relay",
             "error: 'mail..relay' is no path\nhint: write it as `a.b[0].c`; put quotes around a key with dots",
@@ -262,7 +262,7 @@ def test_null_where_the_model_wants_something(make_mail: Callable[..., Project])
         .replace("\n", " ")
         .endswith(
             "inventory.yaml:25:15 instances.mail.roles.relay.machines.jon.settings.relays "
-            "hint: null decides that there is no value; leave the key out to say nothing"
+            "hint: this setting cannot be null; remove the key to keep its default"
         )
     )
 

@@ -57,7 +57,7 @@ def told(project: Project) -> str:
             (
                 "error: the role 'router' needs at least 1 machine, it has 0\n"
                 "  at inventory.toml:10:1 instances.n.roles.router\n"
-                "hint: name more of them under its `machines`, or by its `tags`"
+                "hint: add machines to the role, by name or by tag"
             ),
         ),
         (
@@ -65,7 +65,7 @@ def told(project: Project) -> str:
             (
                 "error: the role 'router' takes at most 2 machines, it has 4\n"
                 "  at inventory.toml:11:19 instances.n.roles.router.tags.x\n"
-                "hint: it is played by a, b, c and 1 more through the tag 'x'"
+                "hint: its members are a, b, c and 1 more through the tag 'x'"
             ),
         ),
         (
@@ -73,7 +73,7 @@ def told(project: Project) -> str:
             (
                 "error: the role 'router' takes at most 2 machines, it has 3\n"
                 "  at inventory.toml:11:7 instances.n.roles.router\n"
-                "hint: it is played by a through machines.a, b through machines.b, c through the tag 'y'"
+                "hint: its members are a through machines.a, b through machines.b, c through the tag 'y'"
             ),
         ),
         (
@@ -111,7 +111,7 @@ def test_instances(make_project: MakeProject) -> None:
     found = pipeline.check(make_project(routers, net=MODULE))
     assert [warning.message for warning in found.warnings] == ["the instance 'o' has no members"]
     assert told(make_project(routers.replace(EMPTY, "") + MORE.format(name="q"), net=MODULE)) == (
-        "error: there may be at most 2 instances of net, and 'q' is one more\n"
+        "error: at most 2 instances of net allowed, and 'q' is one more\n"
         "  at inventory.toml:17:12 instances.q\n"
         "hint: give its machines roles in 'n' or 'p' instead"
     )

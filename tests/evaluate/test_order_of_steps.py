@@ -186,10 +186,10 @@ def test_a_circle_over_vars_and_exports_is_told_by_check(make_project: MakeProje
     with pytest.raises(Faults) as caught:
         pipeline.check(project)
     assert str(caught.value).replace(f"{project.root}/", "") == (
-        "error: these steps need one another: "
+        "error: dependency cycle: "
         "x.one: make named → x.two: export Name → x.two: make signed → x.one: make named\n"
         "  at inventory.toml:6:12 instances.x\n"
-        "hint: a step may need only what is there before it"
+        "hint: a step can read only the results of earlier steps"
     )
     pipeline.check(make_project(INVENTORY.replace("roles.one.machines.a = {}", ""), mine=CIRCLE))  # nobody to need it
 
@@ -425,7 +425,7 @@ class Plan:
 def test_steps_run_after_what_they_need_and_read_nothing_else(kinds: list[tuple[int, int, set[int]]]) -> None:
     plan = Plan(kinds)
     if plan.circular:
-        with pytest.raises(Faults, match="these steps need one another"):
+        with pytest.raises(Faults, match="dependency cycle"):
             in_order(steps_of(plan.membership))
         return
     steps = in_order(steps_of(plan.membership))

@@ -100,7 +100,7 @@ def b(me): yield B()
 """
     )
     assert faults_of(make_project(INVENTORY, mine=module)).startswith(
-        "error: these steps need one another: x.one: export A → x.two: export B → x.one: export A\n"
+        "error: dependency cycle: x.one: export A → x.two: export B → x.one: export A\n"
         "  at inventory.toml:5:12 instances.x\n"
     )
 

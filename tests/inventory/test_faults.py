@@ -29,17 +29,17 @@ CASES = [
         "inventory.toml",
         '[machines.jon]\ntags=["a b"]\ntagz=1\ninstalledAt="x"\n[machines."../x"]\n[tags]\nlinux=["x"]\nweb=["jn"]\n[instances.b.roles.c]\ntags=[1]\nsettings=3\n',
         (
-            "error: `a b` is no name for a tag\n"
+            "error: invalid tag name `a b`\n"
             "  at inventory.toml:2:7 machines.jon.tags[0]\n"
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters\n"
             'error: expected a whole number, found the text "x"\n'
             "  at inventory.toml:4:1 machines.jon.installedAt\n"
             "error: unknown key `tagz`\n"
             "  at inventory.toml:3:1 machines.jon.tagz\n"
             "hint: did you mean 'tags'?\n"
-            "error: `../x` is no name for a machine\n"
+            "error: invalid machine name `../x`\n"
             '  at inventory.toml:5:11 machines."../x"\n'
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters\n"
             "error: expected a table, found a list\n"
             "  at inventory.toml:10:1 instances.b.roles.c.tags\n"
             "error: expected a table, found the number 3\n"
@@ -47,7 +47,7 @@ CASES = [
             "error: the tag `linux` is computed\n"
             "  at inventory.toml:7:1 tags.linux\n"
             "hint: every machine of the class `linux` has it without being listed; remove it\n"
-            "error: there is no machine `jn`\n"
+            "error: machine `jn` does not exist\n"
             "  at inventory.toml:8:6 tags.web[0]\n"
             "hint: did you mean 'jon'?"
         ),
@@ -66,10 +66,10 @@ CASES = [
         "inventory.toml",
         "a = 1979-05-27\nb=nan\n",
         (
-            "error: a date is no data\n"
+            "error: a date is not data\n"
             "  at inventory.toml:1:1 a\n"
             "hint: write texts, numbers, true, false, lists and tables; put a date in quotes\n"
-            "error: nan is no number that JSON has\n"
+            "error: nan is not a number in JSON\n"
             "  at inventory.toml:2:1 b\n"
             "hint: write texts, numbers, true, false, lists and tables; put a date in quotes"
         ),
@@ -91,7 +91,7 @@ CASES = [
     (
         "inventory.yaml",
         'machines:\n  1: {}\n  jon: {description: 2020-01-01, tags: [all, "é", 3]}',
-        ("error: the key `1` is no text\n  at inventory.yaml:2:3 machines.1\nhint: put it in quotes"),
+        ("error: the key `1` is not a text\n  at inventory.yaml:2:3 machines.1\nhint: put it in quotes"),
     ),
     (
         "inventory.yaml",
@@ -130,9 +130,9 @@ CASES = [
         "inventory.json",
         '{"machines": {"jon\\u0000": {"é": 1}}}',
         (
-            "error: `jon\\x00` is no name for a machine\n"
+            "error: invalid machine name `jon\\x00`\n"
             '  at inventory.json:1:15 machines."jon\\x00"\n'
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters\n"
             "error: unknown key `é`\n"
             '  at inventory.json:1:29 machines."jon\\x00".é\n'
             "hint: keys there are: deploy, description, formerly, installedAt, machineClass, platform, state, tags"
@@ -148,7 +148,7 @@ CASES = [
         "inventory.py",
         "inventory={'a': (1,)}",
         (
-            "error: a Python tuple is no data\n"
+            "error: a Python tuple is not data\n"
             "  at inventory.py:1:12 a\n"
             "hint: write texts, numbers, true, false, lists and tables; put a date in quotes"
         ),
@@ -344,7 +344,7 @@ CASES = [
     (
         "inventory.nix",
         "{ clan = {}; }",
-        ("error: there is no `inventory` in `clan`\n  at inventory.nix\nhint: write it as `clan.inventory`"),
+        ("error: `clan` has no `inventory`\n  at inventory.nix\nhint: write it as `clan.inventory`"),
     ),
     (
         "inventory.nix",
@@ -422,30 +422,30 @@ CASES = [
         "inventory.nix",
         '{ machines."a.b" = {}; machines."-rf" = {}; machines."" = {}; machines.".." = {}; }',
         (
-            "error: `a.b` is no name for a machine\n"
+            "error: invalid machine name `a.b`\n"
             '  at inventory.nix:1:12 machines."a.b"\n'
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
-            "error: `-rf` is no name for a machine\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters\n"
+            "error: invalid machine name `-rf`\n"
             "  at inventory.nix:1:33 machines.-rf\n"
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
-            "error: `` is no name for a machine\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters\n"
+            "error: invalid machine name ``\n"
             '  at inventory.nix:1:54 machines.""\n'
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
-            "error: `..` is no name for a machine\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters\n"
+            "error: invalid machine name `..`\n"
             '  at inventory.nix:1:72 machines.".."\n'
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
         ),
     ),
     (
         "inventory.nix",
         '{ instances."a\\nb" = {}; tags.web = [ "x/y" ]; }',
         (
-            "error: `x/y` is no name for a machine\n"
+            "error: invalid machine name `x/y`\n"
             "  at inventory.nix:1:39 tags.web[0]\n"
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
-            "error: `a\\nb` is no name for an instance\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters\n"
+            "error: invalid instance name `a\\nb`\n"
             '  at inventory.nix:1:13 instances."a\\nb"\n'
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
         ),
     ),
     (
@@ -463,9 +463,9 @@ CASES = [
         "inventory.nix",
         '{ instances.a.roles."é".machines.jon = 1; }',
         (
-            "error: `é` is no name for a role\n"
+            "error: invalid role name `é`\n"
             "  at inventory.nix:1:21 instances.a.roles.é\n"
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters\n"
             "error: expected a table, found the number 1\n"
             "  at inventory.nix:1:34 instances.a.roles.é.machines.jon"
         ),
@@ -490,9 +490,9 @@ CASES = [
         "inventory.toml",
         "[machines.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\n",
         (
-            "error: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is no name for a machine\n"
+            "error: invalid machine name `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…`\n"
             "  at inventory.toml:1:11 machines.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
         ),
     ),
     (
@@ -523,7 +523,7 @@ CASES = [
         "inventory.json",
         '{"a": 1e999, "b": 123456789012345678901234567890}',
         (
-            "error: inf is no number that JSON has\n"
+            "error: inf is not a number in JSON\n"
             "  at inventory.json:1:2 a\n"
             "hint: write texts, numbers, true, false, lists and tables; put a date in quotes\n"
             "error: a number of more than 64 bits\n"
@@ -546,9 +546,7 @@ def test_the_table_is_long() -> None:
 
 def test_two_inventories(said: Said) -> None:
     assert said("", "inventory.toml", yaml="") == (
-        "error: there are two inventories: inventory.toml and inventory.yaml\n"
-        "  at inventory.yaml\n"
-        "hint: keep one of them"
+        "error: two inventories: inventory.toml and inventory.yaml\n  at inventory.yaml\nhint: keep one of them"
     )
 
 

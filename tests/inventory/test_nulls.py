@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rolecall.errors import Faults
 from rolecall.inventory import edit
 from rolecall.inventory.changes import Set
-from rolecall.inventory.load import join
+from rolecall.inventory.load import join, read
 from rolecall.inventory.notations import yaml
 from rolecall.model.inventory import Inventory, Source
 from rolecall.project import Project
@@ -103,6 +103,14 @@ def test_a_setting_with_nothing_behind_it_is_a_fault(said: Said) -> None:
     ]
     inside = "        tags: {backup: {settings: {port: }}}\n        machines: {jon: {settings: {port: }}}\n"
     assert said(roles + inside, "inventory.yaml", json=JSON).count("error: `port` has no value") == 2
+
+
+def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
+    text = "instances: {b: {roles: {r: {settings: {exclude: , port: 1}}}}}"
+    (tmp_path / "inventory.yaml").write_text(text)
+    loaded, faults = read(Project(tmp_path))
+    assert [fault.message for fault in faults] == ["`exclude` has no value"]
+    assert loaded.inventory.instances["b"].roles["r"].settings == {"port": 1}  # so that the service finds no null
 
 
 def test_null_is_a_setting(loading: Load) -> None:

@@ -54,7 +54,7 @@ def test_an_integer_beyond_64_bits(tmp_path: Path, name: str, number: str) -> No
 )
 def test_what_is_no_number_in_json(tmp_path: Path, name: str, number: str) -> None:
     told = said(tmp_path, name, number)
-    assert " is no number that JSON has\n" in told
+    assert " is not a number in JSON\n" in told
     assert f"  at {name}:3:" in told
 
 

@@ -118,7 +118,7 @@ error: the tags 'all' and 'ALL' differ only in case
   at inventory.toml:1:55 machines.b.tags[2]
 hint: rename one of them, or write both alike if one is meant"""),
     ("toml", "[machines.jon]\n[tags]\nx = ['JON']", """\
-error: there is no machine `JON`
+error: machine `JON` does not exist
   at inventory.toml:3:6 tags.x[0]
 hint: did you mean 'jon'?"""),
     # Empty names

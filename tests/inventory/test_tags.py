@@ -93,22 +93,25 @@ MISTAKES = [
     (
         'b = { all = ["a"] }',
         (
-            "error: `a` selects machines itself; a selection names plain tags\n"
+            "error: a selection cannot name `a`, which is a selection too\n"
             "  at inventory.toml:9:14 tags.b.all[0]\n"
-            "hint: name the tags that `a` selects by, or the machines"
+            "hint: name the tags that `a` names, or the machines"
         ),
     ),
     (
         'b = { none = ["home", "b"] }',
         (
-            "error: `b` selects machines itself; a selection names plain tags\n"
+            "error: a selection cannot name `b`, which is a selection too\n"
             "  at inventory.toml:9:23 tags.b.none[1]\n"
-            "hint: name the tags that `b` selects by, or the machines"
+            "hint: name the tags that `b` names, or the machines"
         ),
     ),
     (
         'b = { machines = ["jon", "sarah"] }',
-        "error: there is no machine `sarah`\n  at inventory.toml:9:26 tags.b.machines[1]\nhint: did you mean 'sara'?",
+        (
+            "error: machine `sarah` does not exist\n  at inventory.toml:9:26 tags.b.machines[1]\n"
+            "hint: did you mean 'sara'?"
+        ),
     ),
     (
         'b = { al = ["home"] }',
@@ -121,15 +124,15 @@ MISTAKES = [
     (
         'b = { any = ["-x"] }',
         (
-            "error: `-x` is no name for a tag\n  at inventory.toml:9:14 tags.b.any[0]\n"
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs"
+            "error: invalid tag name `-x`\n  at inventory.toml:9:14 tags.b.any[0]\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
         ),
     ),
     (
         'b = { machines = ["-x"] }',
         (
-            "error: `-x` is no name for a machine\n  at inventory.toml:9:19 tags.b.machines[0]\n"
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 signs"
+            "error: invalid machine name `-x`\n  at inventory.toml:9:19 tags.b.machines[0]\n"
+            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
         ),
     ),
     (

@@ -111,7 +111,7 @@ def test_distributions(tmp_path: Path, bring: Bring) -> None:
         "error: the module 'breaks' of lib-std 2.1 (lib_std_breaks:service) breaks the contract: "
         "site/lib_std_breaks.py:5: breaks.r: its settings are Zone, which is no class below Settings\n"
         f"  at project/inventory.toml:10:22 instances.worse.module.name\n{hint}"
-        "error: there is no machine 'n'\n"
+        "error: machine 'n' does not exist\n"
         "  at project/inventory.toml:10:73 instances.worse.roles.r.machines.n\n"
         "hint: machines there are: m. Or declare it: `rolecall machines add n`\n"
         "error: the module 'none' of lib-std 2.1 (lib_std_none:service) is no service\n"

@@ -74,7 +74,7 @@ _expect = click.option("--expect", metavar="DIGEST", default="", help="Fail unle
 @_expect
 @click.pass_obj
 def set_(invocation: Invocation, path: str, value: str, *, string: bool, own: bool, expect: str) -> None:
-    r"""Set the value at PATH to VALUE.
+    """Set the value at PATH to VALUE.
 
     Writes inventory.json beside your own inventory, or, with --own, your own file. VALUE is JSON, or else a text. The
     position after a list's last item appends to it. Nothing is written when the other file sets PATH, or when the
@@ -84,7 +84,7 @@ def set_(invocation: Invocation, path: str, value: str, *, string: bool, own: bo
     Examples:
       rolecall inventory set machines.jon.tags '["backup"]'
       rolecall inventory set --own instances.house-backup.roles.client.settings.startAt daily
-    """
+    """  # noqa: D301 - click's mark for lines that stay as they are
     from rolecall.inventory.changes import Set  # noqa: PLC0415 - as above
     from rolecall.inventory.notations.json_text import value as json_value  # noqa: PLC0415 - as above
 

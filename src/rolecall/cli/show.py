@@ -41,7 +41,7 @@ def check(invocation: Invocation) -> None:
     )
     text = f"the inventory is sound: {', '.join(counts)}"
     if roles := sorted({role for roles in found.incomplete.values() for role in roles}):
-        text += f"\nchecked in part, until `rolecall plan` generates their vars: {', '.join(roles)}"
+        text += f"\nnot fully checked until `rolecall plan` has generated their vars: {', '.join(roles)}"
     invocation.emit({"faults": [], "warnings": warnings, "incomplete": found.incomplete}, text)
 
 

@@ -168,7 +168,7 @@ def _one_of(key: str | int, known: Iterable[str], what: str, plural: str) -> str
     """
     name = str(key)
     if name not in known:
-        raise fault(f"there is no {what} called {name!r}", hint=nearest(name, known, what=plural))
+        raise fault(f"no {what} named {name!r}", hint=nearest(name, known, what=plural))
     return name
 
 

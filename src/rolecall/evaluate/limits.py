@@ -47,7 +47,7 @@ def instance_limits(instances: Iterable[tuple[str, Service, Mapping[str, Cast]]]
             continue
         allowed = "one instance" if service.maximum_instances == 1 else f"{service.maximum_instances} instances"
         yield Fault(
-            f"there may be at most {allowed} of {service.name}, and {name!r} is one more",
+            f"at most {allowed} of {service.name} allowed, and {name!r} is one more",
             Where(keys=("instances", name)),
             f"give its machines roles in {' or '.join(map(repr, others))} instead",
         )
@@ -58,13 +58,13 @@ def _counted(where: Where, role: Role[Any], cast: Cast) -> Iterator[Fault]:
     at = (*where.keys, "roles", role.name)
     if count < role.minimum:
         message = f"the role {role.name!r} needs at least {_machines(role.minimum)}, it has {count}"
-        yield Fault(message, Where(keys=at), "name more of them under its `machines`, or by its `tags`")
+        yield Fault(message, Where(keys=at), "add machines to the role, by name or by tag")
     if role.maximum is not None and count > role.maximum:
         message = f"the role {role.name!r} takes at most {_machines(role.maximum)}, it has {count}"
         entries = _by_entry(cast, cast.settings)
         place = next(iter(entries)) if len(entries) == 1 else ()
         told = ", ".join(f"{_listed(machines)} through {_entry(via)}" for via, machines in entries.items())
-        yield Fault(message, Where(keys=(*at, *place)), f"it is played by {told}")
+        yield Fault(message, Where(keys=(*at, *place)), f"its members are {told}")
 
 
 def _excluded(where: Where, role: Role[Any], other: Role[Any], casts: Mapping[str, Cast]) -> Iterator[Fault]:

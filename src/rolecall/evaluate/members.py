@@ -274,12 +274,12 @@ def _problem(problem: Problem, where: Where) -> Fault:
     at = (*where.keys, *first.layer.at, *first.keys)
     if isinstance(problem, Malformed):
         return Fault(problem.problem, Where(keys=at), _WRAPPER)
-    about = f"about {dotted(problem.keys)}"
+    about = f" for {dotted(problem.keys)}"
     if len(problem.layers) == 1:
-        return Fault(f"two values that differ {about}", Where(keys=at), "keep one of them, or give one a priority")
+        return Fault(f"conflicting values{about}", Where(keys=at), "keep one of them, or give one a priority")
     names = " and ".join(repr(layer.at[1]) for layer in problem.layers)
-    hint = "say it for the machine itself, or take one of the tags away"
-    return Fault(f"the tags {names} disagree {about}", Where(keys=at), hint)
+    hint = "set it for the machine itself, or remove one of the tags"
+    return Fault(f"conflicting values{about} from the tags {names}", Where(keys=at), hint)
 
 
 def _unknown_roles(where: Where, instance: Instance, service: Service) -> Iterable[Fault]:
@@ -298,7 +298,7 @@ def _unknown_machines(loaded: Loaded, where: Where, instance: Instance) -> Itera
                 hint = sentences(
                     nearest(machine, known, what="machines"), f"Or declare it: `rolecall machines add {machine}`"
                 )
-                yield Fault(f"there is no machine {machine!r}", at, hint)
+                yield Fault(f"machine {machine!r} does not exist", at, hint)
 
 
 def _unknown_tags(loaded: Loaded, where: Where, instance: Instance) -> Iterable[Fault]:

@@ -271,8 +271,8 @@ def in_order(steps: Steps) -> Steps:
         circle = [graph[given][need] for given, need in pairwise(reversed(error.args[1]))]
         path = " → ".join(str(step) for step in (*circle, circle[0]))
         where = Where(keys=("instances", circle[0].instance))
-        hint = "a step may need only what is there before it"
-        raise Faults([Fault(f"these steps need one another: {path}", where, hint)]) from None
+        hint = "a step can read only the results of earlier steps"
+        raise Faults([Fault(f"dependency cycle: {path}", where, hint)]) from None
 
 
 def _published(step: Step, world: World) -> Iterator[Exported[Any]]:

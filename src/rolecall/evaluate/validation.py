@@ -247,5 +247,5 @@ def _hint(detail: ErrorDetails, keys: Keys, kind: Kind) -> str:
         case "secret_ref":
             hint = HINT
         case _ if detail["input"] is None:
-            hint = "null decides that there is no value; leave the key out to say nothing"
+            hint = "this setting cannot be null; remove the key to keep its default"
     return hint

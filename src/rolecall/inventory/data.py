@@ -75,7 +75,7 @@ def check(data: object) -> list[Fault]:
         value, keys = todo.pop()
         left -= 1
         if left < 0:
-            return [Fault(f"more than {VALUES} values", Where(), "do repeated references multiply each other?")]
+            return [Fault(f"more than {VALUES} values", Where(), "check for references that repeat large values")]
         if not isinstance(value, dict | list):
             if problem := _problem(value):
                 faults.append(Fault(problem, Where(keys=keys), _DATA))
@@ -89,7 +89,7 @@ def check(data: object) -> list[Fault]:
         for key in value:
             if not isinstance(key, str) or not _encodable(key):
                 where = Where(keys=(*keys, str(key)))
-                faults.append(Fault(f"the key {shown(str(key))} is no text", where, "put it in quotes"))
+                faults.append(Fault(f"the key {shown(str(key))} is not a text", where, "put it in quotes"))
         todo += [(item, (*keys, str(key))) for key, item in reversed(value.items())]
     return faults
 
@@ -99,14 +99,14 @@ def _problem(value: object) -> str:
     if isinstance(value, str):
         if "\0" in value:
             return "a text with a NUL character"
-        return "" if _encodable(value) else "a text with half a surrogate pair"
+        return "" if _encodable(value) else "a text with an unpaired surrogate"
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, int):
         return "" if -LARGEST <= value < LARGEST else _TOO_LARGE
     if isinstance(value, float):
-        return "" if math.isfinite(value) else f"{value} is no number that JSON has"
-    return f"{named(value)} is no data"
+        return "" if math.isfinite(value) else f"{value} is not a number in JSON"
+    return f"{named(value)} is not data"
 
 
 def _encodable(text: str) -> bool:

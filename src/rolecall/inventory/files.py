@@ -45,10 +45,10 @@ def find(project: Project) -> list[Path]:
         own = [each for each in (clan, None if layer else flake) if each][:1]
     if len(own) > 1:
         names = " and ".join(file.name for file in own)
-        raise Faults([Fault(f"there are two inventories: {names}", Where(own[-1]), "keep one of them")])
+        raise Faults([Fault(f"two inventories: {names}", Where(own[-1]), "keep one of them")])
     if not layer and not own:
-        hint = "make one with `rolecall init`"
-        raise Faults([Fault(f"there is no inventory in {project.root}", None, hint)])
+        hint = "create one: `rolecall init`"
+        raise Faults([Fault(f"no inventory in {project.root}", None, hint)])
     return [*([layer] if layer else []), *own]
 
 

@@ -190,9 +190,9 @@ def _positions(source: Source, text: str) -> Iterator[Position]:
 
 def _require_name(name: str) -> None:
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
-        hint = "names are letters, digits, `_` and `-`, at most 63 of them, and begin with no `-`"
-        raise fault(f"{name[:80]!r} is no name of a machine", hint=hint)
+        hint = "names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
+        raise fault(f"invalid machine name {name[:80]!r}", hint=hint)
 
 
 def _unknown(loaded: Loaded, name: str) -> Faults:
-    return fault(f"there is no machine {name!r}", hint=nearest(name, loaded.inventory.machines, what="machines"))
+    return fault(f"machine {name!r} does not exist", hint=nearest(name, loaded.inventory.machines, what="machines"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.errors import Fault, Where
+from rolecall.inventory.changes import Unset, apply
 from rolecall.inventory.data import shown
 from rolecall.inventory.forms import VALUE, Form, form_at, forms_of
 from rolecall.model.inventory import Inventory
@@ -55,6 +56,9 @@ def settled(source: Source) -> tuple[Data, list[Fault]]:
     ]
     hint = "write `null` to say that there is no value, or remove the key"
     empty = [keys for keys in source.empty if _in_settings(keys)]
+    for keys in empty:
+        if isinstance(keys[-1], str):  # its one fault is enough: what the service says of null would be another
+            data = apply(data, Unset(keys))
     return data, [*faults, *(Fault(f"{_last(keys)} has no value", Where(source.file, keys), hint) for keys in empty)]
 
 

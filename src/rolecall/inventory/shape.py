@@ -1,4 +1,4 @@
-"""Plain data to the inventory's model; what does not fit is told in the inventory's own words."""
+"""Plain data to the inventory's model, with a fault in the inventory's own words for each part that does not fit."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _EXPECTED: Final = {
     "bool_type": "true or false",
 }
 _NAMED: Final = {
-    "machines": "a machine",
-    "tags": "a tag",
-    "instances": "an instance",
-    "roles": "a role",
-    "vars": "a var",
-    "prompts": "a prompt",
-    "state": "a state",
-    "machineClass": "a machine class",
+    "machines": "machine",
+    "tags": "tag",
+    "instances": "instance",
+    "roles": "role",
+    "vars": "var",
+    "prompts": "prompt",
+    "state": "state",
+    "machineClass": "class",
 }
-_NAMES: Final = f"names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to {NAME_LENGTH} signs"
+_NAMES: Final = f"names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to {NAME_LENGTH} characters"
 _DOMAIN: Final = "a domain is labels of a to z, 0 to 9 and `-`, with dots between, such as home.example"
 _BELOW: Final = {"machines": "MACHINE", "tags": "TAG", "instances": "INSTANCE", "roles": "ROLE"}  # free names
 _WORDS: Final = {"[key]", "[list]", "[table]"}  # what pydantic's paths hold besides keys; no name has brackets
@@ -78,7 +78,7 @@ def _told(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
         case "string_pattern_mismatch" | "string_too_long" if keys == ("meta", "domain"):
             told = f"{shown(found)} is not a domain name", _DOMAIN
         case "string_pattern_mismatch" | "string_too_long":
-            told = f"{shown(str(found))} is no name for {_kind(keys)}", _NAMES
+            told = f"invalid {_kind(keys)} name {shown(str(found))}", _NAMES
         case "string_too_short":
             told = f"{key} is empty", "write a name, or leave the key out"
         case "extra_forbidden":
@@ -121,8 +121,8 @@ def _keys(detail: ErrorDetails) -> Keys:
 
 def _kind(keys: Keys) -> str:
     if isinstance(keys[-1], int):
-        return "a machine" if keys[0] == "tags" and keys[2] not in {"any", "all", "none"} else "a tag"
-    return _NAMED.get(str(keys[-2])) or _NAMED.get(str(keys[-1]), "this")
+        return "machine" if keys[0] == "tags" and keys[2] not in {"any", "all", "none"} else "tag"
+    return _NAMED.get(str(keys[-2])) or _NAMED.get(str(keys[-1]), "")
 
 
 def _remove(data: Data, detail: ErrorDetails) -> None:

@@ -80,7 +80,7 @@ def _declared(inventory: Inventory, names: Iterable[str], keys: Keys, faults: li
     for index, name in enumerate(names):
         if name not in inventory.machines:
             hint = nearest(name, inventory.machines, what="machines")
-            faults.append(Fault(f"there is no machine {shown(name)}", Where(keys=(*keys, index)), hint))
+            faults.append(Fault(f"machine {shown(name)} does not exist", Where(keys=(*keys, index)), hint))
     return inventory.machines.keys() & names
 
 
@@ -107,8 +107,8 @@ def _misnamed(
         for index, name in enumerate(names):
             where = Where(keys=("tags", tag, key, index))
             if name in selecting:
-                hint = f"name the tags that {shown(name)} selects by, or the machines"
-                yield Fault(f"{shown(name)} selects machines itself; a selection names plain tags", where, hint)
+                hint = f"name the tags that {shown(name)} names, or the machines"
+                yield Fault(f"a selection cannot name {shown(name)}, which is a selection too", where, hint)
             elif not plain.get(name):
                 hint = nearest(name, (each for each, machines in plain.items() if machines), what="tags")
                 yield Fault(f"no machine has the tag {name!r}", where, hint, warning=True)

@@ -32,7 +32,7 @@ def unwrap(top: Mapping[str, T], enter: Callable[[T], Mapping[str, T]]) -> tuple
         if "clan" in top:
             top, prefix = enter(top["clan"]), ("clan",)
             if "inventory" not in top:
-                raise Faults([Fault("there is no `inventory` in `clan`", Where(), "write it as `clan.inventory`")])
+                raise Faults([Fault("`clan` has no `inventory`", Where(), "write it as `clan.inventory`")])
         if "inventory" in top:
             top, prefix = enter(top["inventory"]), (*prefix, "inventory")
     return top, prefix

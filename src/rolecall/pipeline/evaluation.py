@@ -255,7 +255,7 @@ def evaluate_some(
     with placed(loaded):
         if unknown := [name for name in machines if name not in loaded.inventory.machines]:
             hints = {name: nearest(name, loaded.inventory.machines, what="machines") for name in unknown}
-            raise Faults(Fault(f"there is no machine {name!r}", hint=hint) for name, hint in hints.items())
+            raise Faults(Fault(f"machine {name!r} does not exist", hint=hint) for name, hint in hints.items())
         registry, hosts = registry_of(project, loaded, memory), hosts_of(project, loaded, lab)
         instances = playing(loaded, machines)
         while True:

@@ -69,7 +69,7 @@ def service(project: Project | None, source: str | None, name: str) -> Found:
         if name in names:
             return registry.find(each, name)
     known = (name for names in offered.values() for name in names)
-    raise fault(f"there is no service {name!r}", hint=nearest(name, known, what="services"))
+    raise fault(f"service {name!r} does not exist", hint=nearest(name, known, what="services"))
 
 
 def _offered(project: Project | None) -> tuple[Registry, list[str | None]]:
@@ -125,7 +125,7 @@ def target(project: Project, machine: str, lab: Lab | None) -> Target:
     declared = loaded.inventory.machines.get(machine)
     if declared is None:
         hint = nearest(machine, loaded.inventory.machines, what="machines")
-        raise fault(f"there is no machine {machine!r}", hint=hint)
+        raise fault(f"machine {machine!r} does not exist", hint=hint)
     found = find_target(project, machine, declared.deploy.target_host, lab)
     with placed(loaded):
         if isinstance(found, Fault):

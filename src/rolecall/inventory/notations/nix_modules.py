@@ -160,7 +160,7 @@ class Modules:
         """
         prefix = self._enter(self.reader.main)
         if prefix and not self._found and not self.reader.faults:
-            raise Faults([Fault("there is no `inventory` in `clan`", Where(), "write it as `clan.inventory`")])
+            raise Faults([Fault("`clan` has no `inventory`", Where(), "write it as `clan.inventory`")])
         return self.whole(), prefix
 
     def whole(self) -> Table:
