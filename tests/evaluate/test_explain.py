@@ -256,7 +256,7 @@ def test_an_instance_may_be_called_machines(make_mail: Callable[..., Project]) -
 
 def test_null_where_the_model_wants_something(make_mail: Callable[..., Project]) -> None:
     with pytest.raises(Faults) as caught:
-        pipeline.check(make_mail(OWN.replace("relays: [y]", "relays:"), "{}"))
+        pipeline.check(make_mail(OWN.replace("relays: [y]", "relays: null"), "{}"))
     assert (
         str(caught.value)
         .replace("\n", " ")
