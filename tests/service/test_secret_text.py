@@ -16,6 +16,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
+from rolecall.evaluate.authors import calling
 from rolecall.service import (
     Action,
     AuthorizedKey,
@@ -253,3 +254,14 @@ def test_what_is_installed_already_can_be_read_all_the_same() -> None:
     assert decoded.as_json() == good
     group = Configuration.of("jon", [File("/etc/x", CONTENT, readable_by="www-data")])
     assert Configuration.decode(group.encode()) == group
+
+
+def test_an_error_that_holds_a_secret_is_a_fault_with_its_line() -> None:
+    def fail() -> None:
+        raise ValueError(SECRET)
+
+    with (
+        pytest.raises(Faults, match=r"cannot be turned into text.*test_secret_text\.py:\d+\)"),
+        calling(Service("mail", description="Mails."), "mail.relay on jon", "mail"),
+    ):
+        fail()

@@ -245,3 +245,20 @@ def test_generate_leaves_waiting_what_waits(project: Project) -> None:
     assert pipeline.generate(project, None) == [VarKey("jon", "backup.ssh")]
     assert values(project)[rotated.key] == before[rotated.key]
     assert v.pending(project).keys() == {rotated.key}
+
+
+def test_nor_is_one_that_a_person_brought_and_that_still_waits(project: Project) -> None:
+    _backup(project)
+    name, key = "jon/backup.repokey", VarKey("jon", "backup.repokey")
+    pipeline.set_var(project, None, name, {"": b"mine"})
+    brought = v.pending(project)[key]
+    text = json.dumps({"vars": {name: {"passphrase": {"text": "other"}}}}).encode()
+    for bring in (
+        lambda **said: pipeline.rotate(project, None, [name], **said),
+        lambda **said: pipeline.import_vars(project, None, text, Path("vars.json"), **said),
+    ):
+        with pytest.raises(Faults, match="is not replaced: the repositories are encrypted with it"):
+            bring()
+        assert v.pending(project)[key] == brought
+    pipeline.rotate(project, None, [name], force=True)
+    assert v.pending(project)[key] != brought

@@ -106,7 +106,7 @@ def rotate(
     found = sound(project)
     known = _named_recipes(found, names)
     wanted = {known[name].key: known[name] for name in names}
-    require_unbound(project, wanted.values(), force=force)
+    require_unbound(project, wanted.values(), force=force, pending=True)
     waiting, kept = var_store.look(project, wanted)
     advance = set() if at_once else {key for key, recipe in wanted.items() if recipe.accepted and key in kept}
     if not at_once and (late := [key for key in waiting if wanted[key].accepted and var_store.replaces(project, key)]):
@@ -119,15 +119,16 @@ def rotate(
     return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0, binds.get(key, "")) for key in made]
 
 
-def require_unbound(project: Project, recipes: Iterable[Recipe], *, force: bool) -> None:
-    """Vars that are kept and bind something are replaced only when that is said.
+def require_unbound(project: Project, recipes: Iterable[Recipe], *, force: bool, pending: bool = False) -> None:
+    """Vars that are kept and bind something are replaced only when that is said; with ``pending``, pending ones too.
 
     Raises:
         Faults: For each.
     """
     bound = [recipe for recipe in recipes if recipe.binds and not force]
-    _, kept = var_store.look(project, [recipe.key for recipe in bound])
-    if faults := [spared(recipe) for recipe in bound if recipe.key in kept]:
+    waiting, kept = var_store.look(project, [recipe.key for recipe in bound])
+    there = kept | waiting if pending else kept
+    if faults := [spared(recipe) for recipe in bound if recipe.key in there]:
         raise Faults(faults)
 
 
