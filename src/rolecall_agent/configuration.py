@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Tuple
 
-from rolecall_agent.content import Blob, Secret, plain
+from rolecall_agent.content import Blob, Secret
 from rolecall_agent.resources import BY_NAME, KINDS, File, Resource, Unit
-from rolecall_agent.resources.checks import require, single_line
+from rolecall_agent.resources.checks import require, single_line, words
 
 SCHEMA = 1
 _RANK = {kind.kind: rank for rank, kind in enumerate(KINDS)}
@@ -33,7 +33,7 @@ class Check:
 
     def __post_init__(self) -> None:
         single_line(self.name, "check")
-        object.__setattr__(self, "argv", tuple(plain(str(word)) for word in self.argv))
+        object.__setattr__(self, "argv", words(self.argv, f"check {self.name}"))
         require(self.argv, f"check {self.name}: a command without words")
         seconds = type(self.timeout) is int and self.timeout > 0
         require(seconds, f"check {self.name}: timeout must be a whole number of seconds, at least 1")

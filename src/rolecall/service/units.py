@@ -38,7 +38,7 @@ def service_unit(
     }
     if not oneshot:
         sections["Install"] = {"WantedBy": "multi-user.target"}
-    return Unit(name, unit_text(sections), enabled=not oneshot, started=not oneshot, restart_on=tuple(restart_on))
+    return Unit(name, unit_text(sections), enabled=not oneshot, started=not oneshot, restart_on=restart_on)  # type: ignore[arg-type]  # Unit makes a tuple of it
 
 
 def timer_unit(job: Unit, calendar: str, *, description: str, random_delay: int = 0) -> Unit:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple, Union
 
-from rolecall_agent.content import plain
 from rolecall_agent.resources import checks
 
 if TYPE_CHECKING:
@@ -35,11 +34,8 @@ class Action:
         checks.single_line(self.name, "action")
         checks.require(self.argv, f"action {self.name}: a command without words")
         for field in ("argv", "undo"):
-            words = tuple(plain(str(word)) for word in getattr(self, field))
-            checks.require(not any("\x00" in word for word in words), f"action {self.name}: a word holds a NUL")
-            object.__setattr__(self, field, words)
-        keys = {item if isinstance(item, str) else item.key for item in self.when_changed}
-        object.__setattr__(self, "when_changed", tuple(sorted(keys)))
+            object.__setattr__(self, field, checks.words(getattr(self, field), f"action {self.name}"))
+        object.__setattr__(self, "when_changed", checks.keys(self.when_changed, f"action {self.name}: when_changed"))
 
     @property
     def key(self) -> str:

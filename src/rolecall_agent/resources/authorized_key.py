@@ -38,7 +38,7 @@ class AuthorizedKey:
         checks.matching(checks.ACCOUNT, self.user, what)
         bare = " ".join(checks.single_line(self.public_key.strip(), what).split()[:2])
         object.__setattr__(self, "public_key", checks.matching(_KEY, bare, what))
-        command = tuple(str(word) for word in self.command)
+        command = checks.words(self.command, what)
         object.__setattr__(self, "command", checks.each(checks.single_line, command, what))
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable
+from typing import Callable, Iterable
 
 from rolecall_agent.content import plain
 
@@ -85,3 +85,26 @@ def each(check: Callable[[str, str], str], values: object, what: str) -> tuple[s
     """
     require(isinstance(values, (list, tuple)), f"{what}: {values!r} is not a list")
     return tuple(check(value, what) for value in values)  # type: ignore[attr-defined]
+
+
+def words(values: Iterable[object], what: str) -> tuple[str, ...]:
+    """Return an argument vector as texts, each word without a NUL.
+
+    Raises:
+        DefinitionError: When it is one text, which would be taken for a list of letters, or a word holds a NUL.
+    """
+    require(not isinstance(values, (str, bytes)), f"{what}: {values!r} is one text; write a list of words")
+    found = tuple(plain(str(value)) for value in values)
+    require(not any("\x00" in word for word in found), f"{what}: a word holds a NUL")
+    return found
+
+
+def keys(items: object, what: str) -> tuple[str, ...]:
+    """Return the keys of resources that are named by themselves or by their keys, sorted.
+
+    Raises:
+        DefinitionError: When it is a single one, which would be taken for a list of letters.
+    """
+    require(isinstance(items, (list, tuple, set, frozenset)), f"{what}: {items!r} is not a list of resources")
+    named: set[str] = {item if isinstance(item, str) else item.key for item in items}  # type: ignore[attr-defined]
+    return tuple(sorted(named))

@@ -51,8 +51,7 @@ class Unit:
             what = "every user can read a unit; put a secret into a file, and name that with EnvironmentFile="  # type: ignore[unreachable]  # an author may give anything
             raise checks.DefinitionError(f"unit {self.name}: its text is none: {what}")
         for field in ("restart_on", "reload_on"):
-            keys = {item if isinstance(item, str) else item.key for item in getattr(self, field)}
-            object.__setattr__(self, field, tuple(sorted(keys)))
+            object.__setattr__(self, field, checks.keys(getattr(self, field), f"unit {self.name}: {field}"))
 
     @property
     def key(self) -> str:
@@ -135,6 +134,7 @@ def exec_line(argv: Sequence[object]) -> str:
         DefinitionError: When a word has a control character, there is none, or the first is no program's name.
     """
     checks.require(argv, "a command without words")
+    checks.require(not isinstance(argv, str), f"command: {argv!r} is one text; write a list of words")
     # Quotes do not protect the first word: its prefixes mean something, and `$$` stays two signs there.
     program = str(argv[0])
     if not program or program[0] in "@-:+!|" or "$" in program:

@@ -1,0 +1,40 @@
+"""A text where a list belongs would be taken for a list of letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall.service import Action, AuthorizedKey, Check, Unit, exec_line, service_unit
+from rolecall_agent.resources.checks import DefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhc2U2NGJhc2U2NGJhc2U2NGJhc2U2NGJhc2U2NGJh"
+TEXT = "[Service]\nExecStart=/bin/true\n"
+
+
+@pytest.mark.parametrize(
+    "define",
+    [
+        lambda: Check("x", "true a b"),  # type: ignore[arg-type]
+        lambda: Action("x", "true a b"),  # type: ignore[arg-type]
+        lambda: Action("x", ("true",), undo="false"),  # type: ignore[arg-type]
+        lambda: Action("x", ("true",), when_changed="file:/x"),  # type: ignore[arg-type]
+        lambda: AuthorizedKey("a", KEY, "borg serve"),
+        lambda: exec_line("echo hi"),
+        lambda: service_unit("a.service", "echo hi", description="Says hi"),
+        lambda: Unit("a.service", TEXT, restart_on="file:/x"),  # type: ignore[arg-type]
+        lambda: Unit("a.service", TEXT, reload_on="file:/x"),  # type: ignore[arg-type]
+    ],
+)
+def test_one_text_is_not_a_list(define: Callable[[], object]) -> None:
+    with pytest.raises(DefinitionError, match=r"is one text; write a list of words|is not a list of resources"):
+        define()
+
+
+def test_lists_of_either_kind() -> None:
+    assert Check("x", ["true", 1]).argv == ("true", "1")  # type: ignore[arg-type]
+    assert Unit("a.service", TEXT, restart_on=["file:/b", Action("x", ("y",))]).restart_on == ("action:x", "file:/b")  # type: ignore[arg-type]
