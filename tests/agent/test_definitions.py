@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rolecall.service import Action, AuthorizedKey, Check, Unit, exec_line, service_unit
+from rolecall.service import Action, AuthorizedKey, Check, File, Unit, exec_line, service_unit
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -38,3 +38,14 @@ def test_one_text_is_not_a_list(define: Callable[[], object]) -> None:
 def test_lists_of_either_kind() -> None:
     assert Check("x", ["true", 1]).argv == ("true", "1")  # type: ignore[arg-type]
     assert Unit("a.service", TEXT, restart_on=["file:/b", Action("x", ("y",))]).restart_on == ("action:x", "file:/b")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", [600, 640, 644, 700, 755, 777])
+def test_a_mode_that_lost_its_prefix(mode: int) -> None:
+    with pytest.raises(DefinitionError, match=f"mode {mode} is decimal; write 0o{mode}"):
+        File("/x", "", mode=mode)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o1777, 0o2755, 0o4755, 0o7777, 0])
+def test_modes(mode: int) -> None:
+    assert File("/x", "", mode=mode).mode == mode

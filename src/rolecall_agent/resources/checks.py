@@ -61,6 +61,8 @@ def mode(value: int, what: str) -> int:
     Raises:
         DefinitionError: When there are other bits.
     """
+    decimal = isinstance(value, int) and 0o777 < value < 1000 and re.match("[0-7]{3}$", str(value))  # type: ignore[redundant-expr]  # noqa: PLR2004 - three digits
+    require(not decimal, f"{what}: mode {value} is decimal; write 0o{value}")
     if isinstance(value, int) and 0 <= value <= 0o7777:  # type: ignore[redundant-expr]  # noqa: PLR2004 - JSON holds anything
         return value
     raise DefinitionError(f"{what}: mode {value!r} is not between 0 and 0o7777")
