@@ -42,6 +42,7 @@ CASES = [
             "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters\n"
             "error: expected a table, found a list\n"
             "  at inventory.toml:10:1 instances.b.roles.c.tags\n"
+            "hint: write each name as a key, with a table behind it that may be empty\n"
             "error: expected a table, found the number 3\n"
             "  at inventory.toml:11:1 instances.b.roles.c.settings\n"
             "error: the tag `linux` is computed\n"
@@ -484,7 +485,10 @@ CASES = [
     (
         "inventory.nix",
         '{ machines = [ "jon" ]; }',
-        ("error: expected a table, found a list\n  at inventory.nix:1:3 machines"),
+        (
+            "error: expected a table, found a list\n  at inventory.nix:1:3 machines\n"
+            "hint: write each name as a key, with a table behind it that may be empty"
+        ),
     ),
     (
         "inventory.toml",

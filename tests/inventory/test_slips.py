@@ -96,6 +96,18 @@ hint: `*` begins an alias; put a text that starts with it in quotes: "*\""""),
 error: YAML: while scanning for the next token found character '@' that cannot start any token
   at inventory.yaml:1:4
 hint: put a text that starts with `@` in quotes"""),
+    ("yaml", "machines:\n  a:\n    tags: [x]\n     description: y", """\
+error: YAML: while parsing a block mapping expected <block end>, but found '<block mapping start>'
+  at inventory.yaml:4:6
+hint: indent this line like the others of its table; look at the lines above it too"""),
+    ("yaml", "machines:\n  a:\n     tags: [x]\n    description: y", """\
+error: YAML: while parsing a block mapping expected <block end>, but found '<block mapping start>'
+  at inventory.yaml:4:5
+hint: indent this line like the others of its table; look at the lines above it too"""),
+    ("yaml", "machines:\n- a\n- b", """\
+error: expected a table, found a list
+  at inventory.yaml:1:1 machines
+hint: write each name as a key, with a table behind it that may be empty"""),
     # Names that are told apart by their case alone
     ("toml", "[machines.jon]\n[machines.Jon]\n[machines.JON]", """\
 error: the machines 'jon' and 'Jon' differ only in case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -51,6 +52,7 @@ _EXPECTED = {
     "too_short": "{min_length} or more entries",
     "too_long": "{max_length} or fewer entries",
 }
+_SHORT = 40  # characters of a value in a hint
 _JUDGED = {"value_error", "assertion_error"}  # by code of the service
 _TYPES = {"none_required", "literal_error", *(kind for kind in _EXPECTED if kind.endswith("_type"))}
 
@@ -248,4 +250,7 @@ def _hint(detail: ErrorDetails, keys: Keys, kind: Kind) -> str:
             hint = HINT
         case _ if detail["input"] is None:
             hint = "this setting cannot be null; remove the key to keep its default"
+        case "list_type" | "set_type" | "frozen_set_type" if not kind.at(keys).secretive:
+            item = json.dumps(detail["input"], ensure_ascii=False) if isinstance(detail["input"], str | int) else ""
+            hint = f"write it as a list: `[{item}]`" if item and len(item) < _SHORT else ""
     return hint

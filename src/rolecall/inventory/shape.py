@@ -88,7 +88,9 @@ def _told(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
         case "literal_error":
             told = f"expected {detail['ctx']['expected']}, found {named(found)}", ""
         case kind if kind in _EXPECTED:
-            told = f"expected {_EXPECTED[kind]}, found {named(found)}", ""
+            by_name = isinstance(found, list) and form_at(keys).named
+            hint = "write each name as a key, with a table behind it that may be empty" if by_name else ""
+            told = f"expected {_EXPECTED[kind]}, found {named(found)}", hint
         case _:
             told = detail["msg"], ""
     return told

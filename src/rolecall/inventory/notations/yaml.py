@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 
 _EMPTY: Final = object()  # in place of a value that is not written
 
+# By a pattern of ruamel.yaml's messages; its group stands for `{}`.
+_HINTS: Final = {
+    r"'\\t' that cannot start any token": "YAML is indented with spaces, never with tabs",
+    "could not determine a constructor": "remove the tag (`!…`); an inventory is plain data",
+    "found undefined alias '(.*)'": '`*` begins an alias; put a text that starts with it in quotes: "*{}"',
+    "while scanning an alias expected()": '`*` begins an alias; put a text that starts with it in quotes: "*{}"',
+    "found character '([@`%])' that cannot start any token": "put a text that starts with `{}` in quotes",
+    "expected <block end>": "indent this line like the others of its table; look at the lines above it too",
+    "mapping values are not allowed here": (
+        "check the indentation of this line and of the one above; a text with `: ` stands in quotes"
+    ),
+}
+
 # tree-sitter-yaml 0.7 crashes on some 260 levels of indentation; each needs a column of its own.
 _DEEP = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
 
@@ -107,17 +120,9 @@ def _parser() -> YAML:
 
 
 def _hint(message: str) -> str:
-    if "cannot start any token" in message and "\\t" in message:
-        return "YAML is indented with spaces, never with tabs"
-    if "could not determine a constructor" in message:
-        return "remove the tag (`!…`); an inventory is plain data"
-    if alias := re.match(r"found undefined alias '(.*)'|while scanning an alias expected", message):
-        return f'`*` begins an alias; put a text that starts with it in quotes: "*{alias[1] or ""}"'
-    if starts := re.search(r"found character '([@`%])' that cannot start any token", message):
-        return f"put a text that starts with `{starts[1]}` in quotes"
-    if "mapping values are not allowed here" in message:
-        return "check the indentation of this line and of the one above; a text with `: ` stands in quotes"
-    return ""
+    """Return what to do about one of ruamel.yaml's messages, or ""."""
+    found = ((re.search(pattern, message), hint) for pattern, hint in _HINTS.items())
+    return next((hint.format(match.group(match.lastindex or 0)) for match, hint in found if match), "")
 
 
 def positions(text: str) -> Iterator[Position]:
