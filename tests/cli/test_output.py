@@ -150,6 +150,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_json_is_one_document_whatever_a_project_prints(project: Path) -> None:
     heard = ""
     for words in COMMANDS:
