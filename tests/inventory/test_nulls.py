@@ -211,17 +211,20 @@ def lost(before: object, after: object, keys: Keys = ()) -> list[Keys]:
 
 @given(INVENTORIES, INVENTORIES, st.data())
 def test_a_key_without_a_value_removes_nothing(tools: Data, own: Data, data: st.DataObject) -> None:
+    written, other = data.draw(st.sampled_from([(own, tools), (tools, own)]))
+
     def joined(empty: tuple[Keys, ...] = ()) -> tuple[Inventory, bool]:
-        sources = [Source(Path("inventory.json"), tools), Source(Path("inventory.yaml"), own, empty=empty)]
+        layers = [("inventory.json", tools), ("inventory.yaml", own)]
+        sources = [Source(Path(file), said, empty=empty if said is written else ()) for file, said in layers]
         loaded, faults = join(sources)
         return loaded.inventory, bool(faults)
 
     before, _ = joined()
-    keys = data.draw(st.sampled_from(places(own)))
-    table: Any = own
+    keys = data.draw(st.sampled_from(places(written)))
+    table: Any = written
     for key in keys:
         table = table[key]
-    there: Any = tools
+    there: Any = other
     for key in keys:
         there = there.get(key, {}) if isinstance(there, dict) else {}
     free = [
