@@ -81,6 +81,7 @@ AT_IMPORT = [
     ),
     ("one.var('v', Maker(), needs=['k'])", 1, "the var 'v' needs 'k'; what a step can read"),
     ("one.var('a b', Maker())", 1, "'a b' is no name"),
+    ("one.var('v', Maker(), binds=True)", 1, "the var 'v': binds is True; say in words what would be lost with it"),
     ("service.role('one', description='')", 1, "mine declares the role 'one' twice"),
     ("class T(Settings):\n    n: int = 'x'\n    m: open", 1, "PydanticSchemaGenerationError: "),
     ("\n\nnothing", 3, "NameError: name 'nothing' is not defined"),

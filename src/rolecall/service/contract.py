@@ -172,7 +172,8 @@ class Role(Generic[SettingsT]):
             deliver: Files of it, by name, that stand on every machine of the role at ``me.var_path(handle, name)``.
 
         Raises:
-            ContractError: When the service has a var of that name, or the generator, a need or a delivery is none.
+            ContractError: When the service has a var of that name, or the generator, a need or a delivery is none,
+                or `binds` is no text.
         """
         what = f"{self.service.name}.{self.name}: the var {name!r}"
         _require_name(name, f"{self.service.name}.{self.name}: var")
@@ -181,6 +182,8 @@ class Role(Generic[SettingsT]):
                 also = "" if other == name else f", for {other!r} differs from it only in case"
                 raise ContractError(f"{self.service.name} declares the var {name!r} twice{also}")
         _require_generator(generator, what)
+        if not isinstance(binds, str):
+            raise ContractError(f"{what}: binds is {binds!r}; say in words what would be lost with it")
         checked = _function(validation, f"{what}: its validation") if validation else None
         self.vars[name] = handle = Var(
             self,
