@@ -201,6 +201,8 @@ def test_a_circle_over_vars_and_exports_is_told_by_check(make_project: MakeProje
         ("list[dict[str, Secret]]", "[{'x': me[key]}]"),
         ("Inner", "Inner(secret=me[key])"),
         ("object", "(me[key],)"),
+        ("dict[str, int]", "{repr(me[key]): 1}"),
+        ("bytes", "repr(me[key]).encode()"),
     ],
 )
 def test_exports_hold_no_secrets(make_project: MakeProject, field: str, value: str) -> None:

@@ -299,7 +299,9 @@ def _holds_secret(value: object) -> bool:
     if isinstance(value, BaseModel):
         return any(map(_holds_secret, value.__dict__.values()))
     if isinstance(value, Mapping):
-        return any(map(_holds_secret, value.values()))
+        return any(map(_holds_secret, (*value, *value.values())))
+    if isinstance(value, bytes):
+        return MARK.encode() in value
     if isinstance(value, (list, tuple, set, frozenset)):
         return any(map(_holds_secret, value))
     return isinstance(value, Reference) or (isinstance(value, str) and MARK in value)
