@@ -559,6 +559,12 @@ SETTINGS = [
     ("builtins.concatMap (x: [ x x ]) [ 1 2 ] ++ builtins.concatLists [ [ 3 ] [ ] ]", [1, 1, 2, 2, 3]),
     ('builtins.concatStringsSep "," [ "a" "b" ]', "a,b"),
     ('builtins.replaceStrings [ ".nix" "a" ] [ "" "b" ] "a.nix"', "b"),
+    ('builtins.replaceStrings [ "a" "an" "a" ] [ "x" "y" "z" ] "banana"', "bxnxnx"),
+    (
+        "[ (builtins.elem { a = [ 1 ]; } [ { a = [ 1 ]; } ]) (builtins.elem 1 [ 1.0 ]) (builtins.elem 1 [ true ]) ]",
+        [True, True, False],
+    ),
+    ("let f = { a, b ? 2, ... }: b; g = x@{ a ? 1 }: x; in [ (f { a = 1; c = 3; }) (g { }) ]", [2, {}]),
     ('builtins.substring 1 2 "abcd" + builtins.substring 2 (-1) "abcd"', "bccd"),
     ('[ (lib.hasPrefix "a" "ab") (lib.hasSuffix "a" "ab") (lib.removeSuffix "b" "ab") ]', [True, False, "a"]),
     ('[ (builtins.elem 1 [ 1 2 ]) (builtins.hasAttr "a" { }) (builtins.isFunction (x: x)) ]', [True, False, True]),
@@ -625,10 +631,14 @@ CONCATENATING = "".join(f"a{n + 1} = builtins.concatLists [ a{n} a{n} ]; " for n
         ("inputs.mine.lib.readFile ./key.pub", "`inputs.mine.lib.readFile` is not data"),
         ("let f = { map, ... }: map (x: x) [ 1 ]; in f { }", "a call of `map` is not data"),
         ("(x: x) // { }", "expected a table here"),
+        ('builtins.replaceStrings [ "a" "b" ] [ "x" ] "ab"', "`replaceStrings` needs texts to replace"),
+        ("let f = { a, tags ? [ ] }: tags; in f { a = 1; tag = [ 2 ]; }", "the function takes no argument `tag`"),
+        ("let f = { }: 1; in f { a = 1; }", "the function takes no argument `a`"),
+        ("import ./function.nix { lib = 1; y = 2; }", "the function takes no argument `y`"),
     ],
 )
 def test_what_cannot_be_computed(told: Callable[[dict[str, str]], str], expression: str, message: str) -> None:
-    assert told({"clan.nix": f"{HEAD}{expression}; }}"}).startswith(f"error: {message}")
+    assert told({**FILES, "clan.nix": f"{HEAD}{expression}; }}"}).startswith(f"error: {message}")
 
 
 # What else reads the files

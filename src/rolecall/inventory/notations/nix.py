@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from rolecall.errors import Fault, Faults, Where
+from rolecall.errors import Fault, Faults, Where, nearest
 from rolecall.inventory import content
 from rolecall.inventory.data import BYTES, DEPTH, VALUES, Data, shown, syntax_fault
 from rolecall.inventory.notations import nix_syntax as syntax
@@ -682,8 +682,11 @@ class Reader:
         names = {name: Cell(offset, value=Outside(name, offset, argument=True)) for name in (*tree.names, tree.whole)}
         if argument is not None:
             names[tree.whole] = argument
-            given = self.force(argument) if tree.names else None
+            given = self.force(argument) if tree.names or tree.exact else None
             if isinstance(given, Table):
+                for name in sorted(given.cells.keys() - tree.names) if tree.exact else ():
+                    hint = nearest(name, tree.names, what="arguments")
+                    self.fault(f"the function takes no argument {shown(name)}", given.cells[name].offset, hint)
                 names |= {name: given.cells[name] for name in tree.names if name in given.cells}
                 missing = {name: each for name, each in tree.defaults if name not in given.cells}
                 scope = function.scope.new_child(names)
@@ -698,8 +701,7 @@ class Reader:
             case "||":
                 return any(self.is_true(cell) for cell in cells)
             case "==" | "!=":
-                one, other = (self._plain(self.known(cell), cell.offset) for cell in cells)
-                return _same(one, other) == (tree.operator == "==")
+                return self.same(*cells) == (tree.operator == "==")
             case "+":
                 values = [self.force(cell) for cell in cells]
                 if not all(isinstance(each, str | Outside) for each in values):
@@ -708,6 +710,10 @@ class Reader:
             case "++":
                 return self._made(Items(tuple(item for cell in cells for item in self.items(cell))), tree.offset)
         return self._made(Table({name: each for cell in cells for name, each in self.cells(cell).items()}), tree.offset)
+
+    def same(self, one: Cell, other: Cell) -> bool:
+        """Whether two values are equal to Nix."""
+        return _same(*(self._plain(self.known(cell), cell.offset) for cell in (one, other)))
 
     def items(self, cell: Cell) -> tuple[Cell, ...]:
         """The items of a list."""

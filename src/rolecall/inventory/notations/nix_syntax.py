@@ -164,6 +164,7 @@ class Function:
         names: Which parts of the argument it takes.
         body: What it gives.
         defaults: What parts are that the argument lacks.
+        exact: Whether the argument has no other parts: names without ``...``.
     """
 
     offset: int
@@ -171,6 +172,7 @@ class Function:
     names: tuple[str, ...]
     body: Expression
     defaults: tuple[tuple[str, Expression], ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +348,7 @@ class _Parser:
         start = self.token.start
         whole = ""
         names: dict[str, Expression | None] = {}
+        exact = False
         if self._is_variable():
             after = self._read(self.token.end)
             if after.text not in {":", "@"}:
@@ -353,9 +356,9 @@ class _Parser:
             whole = self._advance().text
             if self.token.text == "@":
                 self._advance()
-                names = self._formals()
+                names, exact = self._formals()
         elif self.token.text == "{" and self._opens_formals():
-            names = self._formals()
+            names, exact = self._formals()
             if self.token.text == "@":
                 self._advance()
                 whole = self._advance().text
@@ -363,7 +366,7 @@ class _Parser:
             return None
         self._expect(":", start, "function")
         defaults = tuple((name, default) for name, default in names.items() if default)
-        return Function(start, whole, tuple(names), self.expression(), defaults)
+        return Function(start, whole, tuple(names), self.expression(), defaults, exact)
 
     def _opens_formals(self) -> bool:
         first = self._read(self.token.end)
@@ -376,13 +379,14 @@ class _Parser:
             return True
         return second.text == "}" and self._read(second.end).text in {":", "@"}
 
-    def _formals(self) -> dict[str, Expression | None]:
-        opener = self.token
+    def _formals(self) -> tuple[dict[str, Expression | None], bool]:
+        opener, exact = self.token, True
         self._expect("{", opener.start, "function")
         names: dict[str, Expression | None] = {}
         while self.token.text != "}":
             if self.token.text == "...":
                 self._advance()
+                exact = False
             elif self._is_variable():
                 name = self._advance().text
                 names[name] = None
@@ -394,7 +398,7 @@ class _Parser:
             if self.token.text != "}":
                 self._expect(",", opener.start, "{")
         self._advance()
-        return names
+        return names, exact
 
     def _operation(self) -> Expression:
         """Operands and operators, first side by side, then split at the loosest operators (Nix: parser.y)."""
