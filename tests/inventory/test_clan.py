@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -363,26 +365,92 @@ def test_modules_join_as_in_nixpkgs(write: Write) -> None:
     assert settings["x"] == {"_type": "merge", "contents": [{"_type": "override", "priority": 1000, "content": 1}, 2]}
 
 
-def test_a_priority_of_a_table_is_one_of_each_value(write: Write) -> None:
+def test_a_priority_around_a_table_counts_for_the_table(write: Write) -> None:
+    """An option of the module system has one priority: `attrsOf` and `submodule` hand none down (lib/types.nix)."""
     loaded = load(
         write(
             {
                 "clan.nix": """{ lib, ... }: { imports = [ ./b.nix ]; inventory = {
                   machines.m1 = lib.mkDefault { description = "d"; tags = [ "a" ]; deploy.targetHost = "x"; };
+                  machines.m2.deploy = lib.mkForce { targetHost = "x"; };
+                  machines.m3 = lib.mkDefault { description = "d"; };
                   instances.i = lib.mkForce { roles.r.tags.all = { }; roles.r.settings.x = 1; };
+                  instances.j.roles.r = lib.mkForce { machines.m1 = { }; };
+                  instances.k.roles = lib.mkForce { };
+                  tags = lib.mkForce { t = [ "m1" ]; };
+                  meta = lib.mkForce { name = "x"; };
                 }; }""",
                 "b.nix": """{ inventory = {
                   machines.m1 = { tags = [ "b" ]; deploy.targetHost = "y"; };
+                  machines.m2.deploy = { targetHost = "y"; buildHost = "z"; };
                   instances.i = { module.name = "n"; roles.r.settings = { x = 2; y = 3; }; };
+                  instances.j.roles.r = { tags.all = { }; settings.x = 1; };
+                  instances.k = { module.name = "n"; roles.r.tags.all = { }; };
+                  tags.u = [ "m2" ];
+                  meta.domain = "lost.example";
                 }; }""",
             }
         )
     )
-    machine, instance = loaded.inventory.machines["m1"], loaded.inventory.instances["i"]
-    assert (machine.description, machine.tags, machine.deploy.target_host) == ("d", ["b"], "y")
-    assert (instance.module.name, list(instance.roles["r"].tags)) == ("n", ["all"])
-    forced = {"_type": "override", "priority": 50, "content": {"x": 1}}
-    assert instance.roles["r"].settings == {"_type": "merge", "contents": [forced, {"x": 2, "y": 3}]}
+    inventory = loaded.inventory
+    machine = inventory.machines["m1"]
+    assert (machine.description, machine.tags, machine.deploy.target_host) == ("", ["b"], "y")
+    assert inventory.machines["m2"].deploy.target_host == "x"
+    assert any("buildHost" in each.message for each in loaded.warnings)  # it is kept beside what is forced
+    assert inventory.machines["m3"].description == "d"
+    instance = inventory.instances["i"]
+    assert (instance.module.name, list(instance.roles["r"].tags)) == (None, ["all"])
+    assert instance.roles["r"].settings == {"x": 1}
+    role = inventory.instances["j"].roles["r"]
+    assert (list(role.machines), list(role.tags), role.settings) == (["m1"], [], {})
+    assert (inventory.instances["k"].module.name, inventory.instances["k"].roles) == ("n", {})
+    assert list(inventory.tags) == ["t"]
+    assert (inventory.meta.name, inventory.meta.domain) == ("x", "")
+
+
+def test_a_priority_around_all_machines_or_instances_hides_the_others(read: Callable[[str], dict[str, Any]]) -> None:
+    data = read("""{ lib, ... }: {
+      imports = [ { inventory = { instances.j = { }; machines.b = { }; machines.a.tags = [ "t" ]; }; } ];
+      inventory = { instances = lib.mkForce { i = { }; }; machines = lib.mkForce { a.description = "only"; }; };
+    }""")
+    assert data == {"instances": {"i": {}}, "machines": {"a": {"description": "only"}}}
+
+
+@pytest.mark.parametrize("nix", [False, True])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "{ inventory = lib.mkIf true { machines = { a = { }; b = { }; }; }; }",
+        "{ inventory = lib.mkMerge [ { machines.a = { }; } (lib.mkIf true { machines.b = { }; }) ]; }",
+        "{ config = lib.mkIf true { inventory.machines = { a = { }; b = { }; }; }; }",
+        "lib.mkMerge [ { inventory.machines.a = { }; } { machines.b = { }; } (lib.mkIf false { machines.c = { }; }) ]",
+        "{ inventory = { }; machines = lib.mkMerge [ { a = { }; } { b = { }; } ]; }",
+        "{ inventory.machines.a = { }; machines = lib.mkIf true { b = throw 1; }; }",
+        "{ inventory.machines.a = { }; machines = lib.mkForce { b = { }; }; imports = [ { machines.c = { }; } ]; }",
+    ],
+)
+def test_modules_inside_of_mkmerge_and_mkif(write: Write, module: str, *, nix: bool) -> None:
+    if nix and not shutil.which("nix-instantiate"):
+        pytest.skip("needs Nix")
+    project = replace(write({"clan.nix": f"{{ lib, ... }}: {module}"}), nix=nix)
+    assert list(load(project).inventory.machines) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('{ _type = "order"; }', "`order` lacks its `content`"),
+        ('{ _type = "merge"; }', "`merge` lacks its `contents`"),
+        ('{ _type = "if"; content = [ ]; }', "`if` lacks its `condition`"),
+        ('lib.mkIf "x" [ ]', "a condition must be `true` or `false`"),
+        ("lib.mkOverride true [ ]", "a priority must be a whole number"),
+        ("[ ]; inventory.machines.m1._type = { }", "unknown key `_type`"),
+        ("{ _type = { }; }", "expected a list of texts, found a table"),
+    ],
+)
+def test_malformed_priorities(told: Callable[[dict[str, str]], str], value: str, message: str) -> None:
+    found = told({"clan.nix": f"{{ lib, ... }}: {{ inventory.machines.a.tags = {value}; }}"})
+    assert found.startswith(f"error: {message}\n  at clan.nix:1:")
 
 
 def test_priorities_outside_of_settings_are_nixs_alone(write: Write, told: Callable[[dict[str, str]], str]) -> None:
@@ -392,6 +460,13 @@ def test_priorities_outside_of_settings_are_nixs_alone(write: Write, told: Calla
     )
     text = '[meta]\nname = { _type = "override", priority = 50, content = "x" }\n'
     assert told({"inventory.toml": text}).startswith("error: expected a text, found a table\n  at inventory.toml:2:1")
+
+
+def test_a_priority_around_a_module_is_a_fault(told: Callable[[dict[str, str]], str]) -> None:
+    assert told({"clan.nix": "{ lib, ... }: { inventory = lib.mkForce { machines.a = { }; }; }"}) == (
+        "error: a priority around a whole module is not read\n  at clan.nix:1:17\n"
+        "hint: write it around the values inside of the module"
+    )
 
 
 def test_two_files_that_contradict_each_other(told: Callable[[dict[str, str]], str]) -> None:

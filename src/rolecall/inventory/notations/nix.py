@@ -135,7 +135,7 @@ class Priority:
     """A function of `_PRIORITIES` with the arguments given so far."""
 
     name: str
-    arguments: tuple[Value, ...] = ()
+    arguments: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +367,9 @@ class Reader:
         return self.force(cell)
 
     def where(self, offset: int) -> Where:
-        """File, line and column."""
+        """File, line and column, as far as they are known."""
+        if offset < 0:
+            return Where(self.files[0])
         start, file = self._sources[bisect_right(self._sources, offset, key=lambda each: each[0]) - 1]
         if start not in self._lines:
             index = self._sources.index((start, file)) + 1
@@ -600,11 +602,11 @@ class Reader:
 
     def _apply_priority(self, called: Priority, argument: Cell) -> Value:
         constants, names = _PRIORITIES[called.name]
-        arguments = (*called.arguments, self.force(argument))
+        arguments = (*called.arguments, argument)
         if len(arguments) < len(names):
             return Priority(called.name, arguments)
-        fields = {**constants, **dict(zip(names, arguments, strict=True))}
-        return Table({key: Cell(argument.offset, value=value) for key, value in fields.items()})
+        fixed = {key: Cell(argument.offset, value=value) for key, value in constants.items()}
+        return Table(fixed | dict(zip(names, arguments, strict=True)))
 
     def _apply_known(self, called: Known, argument: Cell) -> Value:
         from rolecall.inventory.notations.nix_functions import LIB  # noqa: PLC0415 - it builds on this module
