@@ -187,6 +187,19 @@ def test_import_tree(write: Write) -> None:
     assert (sorted(loaded.inventory.machines), loaded.inventory.meta.name) == (["m1", "m2"], "x")
 
 
+def test_every_module_of_a_flake_is_read_or_told(write: Write) -> None:
+    flake = PARTS.replace("other.flakeModule", "./backup.nix ./odd.nix") % "clan.inventory.machines.a = { };"
+    texts = {
+        "flake.nix": flake.replace("with inputs; [ clan-core.", "[ inputs.clan-core."),
+        "backup.nix": "import ./parts/backup.nix",
+        "parts/backup.nix": "{ clan.inventory.machines.b = { }; }",
+        "odd.nix": "{ inputs, ... }:\ninputs.x.lib.make ./y",
+    }
+    loaded = load(write(texts))
+    assert list(loaded.inventory.machines) == ["a", "b"]
+    assert places(loaded) == [("a module of the flake is not read: `inputs.x.lib.make` is not data", "odd.nix", 2)]
+
+
 def test_modules_of_other_flakes_are_skipped_with_one_warning(write: Write) -> None:
     text = "{ inputs, ... }: {\n  imports = [ inputs.a.clanModules.x\n  inputs.b.clan ];\n  inventory = { };\n}"
     loaded = load(write({"clan.nix": text}))

@@ -351,8 +351,8 @@ class Reader:
             self.files.append(file)
         return text
 
-    def load(self, path: PathText, offset: int) -> Value:
-        """The value of a Nix file of the project."""
+    def parse(self, path: PathText, offset: int) -> Cell:
+        """The value of a Nix file of the project, not evaluated yet."""
         file = self.find(path, offset)
         if file not in self._imported:
             try:
@@ -361,7 +361,11 @@ class Reader:
                 where = replace(error.faults[0].where or Where(), file=file)
                 self._imported[file] = Cell(offset, broken=error.faults[0].at(where))
                 self._told(error, file)
-        cell = self._imported[file]
+        return self._imported[file]
+
+    def load(self, path: PathText, offset: int) -> Value:
+        """The value of a Nix file of the project."""
+        cell = self.parse(path, offset)
         if cell.busy:
             self.fault(f"the file {shown(path)} needs itself", offset, "break the circle of files")
         return self.force(cell)

@@ -47,7 +47,6 @@ _NAMES: Final = ("machines of the Clan",)  # a key path for these, beside those 
 _NOWHERE: Final = -1  # the offset of what Nix has evaluated
 _PLAIN: Final = 100  # the priority of what has none
 _OF_CLAN: Final = frozenset({"inventory", "meta", "machines", "imports"})
-_ELSEWHERE: Final = ("clan", "inventory", "imports")  # a module of flake-parts without these words brings no inventory
 _Level = Literal["flake", "clan", "inventory"]  # what a module is one of
 
 
@@ -326,12 +325,14 @@ class Modules:
                 self.reader.cells(names)
                 self._machines = self._both(self._machines, names, _NAMES) if self._machines else names
         except ToldError:
-            why = self.reader.faults[before:]
-            del self.reader.faults[before:]
-            message = f"the names in the Clan's `machines` are not read: {why[0].message}" if why else ""
             hint = "declare each machine in the inventory: `inventory.machines.NAME = { };`"
-            where = why[0].where if why else None
-            self._ignored += [Fault(message, where, hint, warning=True)] if why else []
+            self._ignore(before, "the names in the Clan's `machines` are not read", hint)
+
+    def _ignore(self, before: int, what: str, hint: str) -> None:
+        """Makes one warning of the faults since there were so many."""
+        why = self.reader.faults[before:]
+        del self.reader.faults[before:]
+        self._ignored += [Fault(f"{what}: {each.message}", each.where, hint, warning=True) for each in why[:1]]
 
     def _unwrapped(self, cell: Cell) -> Iterator[Cell]:
         """The values inside of `mkMerge` and `mkIf`."""
@@ -350,9 +351,7 @@ class Modules:
     def _flat(self, cell: Cell, level: _Level) -> Iterator[Table]:
         """A module and those that it imports, one after the other."""
         try:
-            value = self.reader.force(cell)
-            while isinstance(value, Lambda):
-                value = self.reader.call(value)
+            value = self._called(cell, level)
         except ToldError:
             return
         match value:
@@ -378,6 +377,18 @@ class Modules:
                     self.reader.known(cell)
                     self.reader.fault("expected a table here", cell.offset, "write `{ … }`")
 
+    def _called(self, cell: Cell, level: _Level) -> Value:
+        before = len(self.reader.faults)
+        try:
+            value = self.reader.force(cell)
+            while isinstance(value, Lambda):
+                value = self.reader.call(value)
+        except ToldError:
+            if level == "flake":  # it can be about anything
+                self._ignore(before, "a module of the flake is not read", "write what it says of `clan` as data")
+            raise
+        return value
+
     def _imported(self, cell: Cell, level: _Level) -> Iterator[Table]:
         try:
             value = self.reader.force(cell)
@@ -393,19 +404,15 @@ class Modules:
             file = self.reader.find(path, offset)
             if file in self._within or file == self.reader.files[0]:
                 self.reader.fault(f"the file {shown(path)} imports itself", offset, "break the circle of files")
-            if (file, level) in self._seen or (level == "flake" and not self._is_relevant(path, offset)):
+            if (file, level) in self._seen:
                 return
             self._seen.add((file, level))
-            value = self.reader.load(path, offset)
+            value = self.reader.parse(path, offset)
         except ToldError:
             return
         self._within.append(file)
-        yield from self._flat(Cell(offset, value=value), level)
+        yield from self._flat(value, level)
         self._within.pop()
-
-    def _is_relevant(self, path: PathText, offset: int) -> bool:
-        text = self.reader.content(path, offset)
-        return any(word in text for word in _ELSEWHERE)
 
     # From parts to a whole
 
