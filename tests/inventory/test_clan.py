@@ -188,16 +188,23 @@ def test_import_tree(write: Write) -> None:
 
 
 def test_every_module_of_a_flake_is_read_or_told(write: Write) -> None:
-    flake = PARTS.replace("other.flakeModule", "./backup.nix ./odd.nix") % "clan.inventory.machines.a = { };"
+    flake = (
+        PARTS.replace("other.flakeModule", "./backup.nix ./odd.nix ./named.nix") % "clan.inventory.machines.a = { };"
+    )
     texts = {
         "flake.nix": flake.replace("with inputs; [ clan-core.", "[ inputs.clan-core."),
         "backup.nix": "import ./parts/backup.nix",
         "parts/backup.nix": "{ clan.inventory.machines.b = { }; }",
+        "named.nix": "{ name, ... }: { options.${name} = 1; config.clan.inventory.machines.c = { }; }",
         "odd.nix": "{ inputs, ... }:\ninputs.x.lib.make ./y",
     }
     loaded = load(write(texts))
-    assert list(loaded.inventory.machines) == ["a", "b"]
-    assert places(loaded) == [("a module of the flake is not read: `inputs.x.lib.make` is not data", "odd.nix", 2)]
+    assert list(loaded.inventory.machines) == ["a", "b", "c"]
+    told = "a module of the flake is not read completely"
+    assert places(loaded) == [
+        (f"{told}: `inputs.x.lib.make` is not data", "odd.nix", 2),
+        (f"{told}: `name`, an argument of a function, is not data", "named.nix", 1),
+    ]
 
 
 def test_modules_of_other_flakes_are_skipped_with_one_warning(write: Write) -> None:

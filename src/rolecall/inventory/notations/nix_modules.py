@@ -379,14 +379,15 @@ class Modules:
 
     def _called(self, cell: Cell, level: _Level) -> Value:
         before = len(self.reader.faults)
+        value: Value = None
         try:
             value = self.reader.force(cell)
             while isinstance(value, Lambda):
                 value = self.reader.call(value)
-        except ToldError:
-            if level == "flake":  # it can be about anything
-                self._ignore(before, "a module of the flake is not read", "write what it says of `clan` as data")
-            raise
+        finally:
+            if level == "flake" and not (isinstance(value, Table) and {"clan", "flake"} & value.cells.keys()):
+                hint = "write what it says of `clan` as data"
+                self._ignore(before, "a module of the flake is not read completely", hint)
         return value
 
     def _imported(self, cell: Cell, level: _Level) -> Iterator[Table]:
