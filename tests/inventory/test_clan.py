@@ -180,11 +180,13 @@ def test_import_tree(write: Write) -> None:
         "modules/deep/b.nix": '{ lib, ... }: { clan = { meta.name = "x"; inventory.machines.m2 = { }; }; }',
         "modules/_off/c.nix": "{ clan.inventory.machines.m3 = { }; }",
         "modules/other.nix": "{ perSystem = nothing; }",
+        "modules/named.nix/d.nix": "{ clan.inventory.machines.m4 = { }; }",
     }
     project = write(texts)
+    (project.root / "modules" / "folder.nix").mkdir()
     (project.root / "modules" / "deep" / "again").symlink_to(project.root / "modules")
     loaded = load(project)
-    assert (sorted(loaded.inventory.machines), loaded.inventory.meta.name) == (["m1", "m2"], "x")
+    assert (sorted(loaded.inventory.machines), loaded.inventory.meta.name) == (["m1", "m2", "m4"], "x")
 
 
 def test_every_module_of_a_flake_is_read_or_told(write: Write) -> None:
@@ -749,6 +751,21 @@ def test_one_sentence_tells_what_was_read(write: Write) -> None:
     assert note(project).endswith("; not read: NixOS modules, `inputs.other.flakeModule`")
     write({"inventory.toml": ""})
     assert note(project) == "note: flake.nix and clan.nix are not read, since the inventory is inventory.toml"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("inventory.toml", "[machines.b]"), ("inventory.nix", "{ machines.b = { }; }")]
+)
+def test_an_inventory_that_a_flake_only_mentions_counts(write: Write, name: str, text: str) -> None:
+    flake = f"# machines for Rolecall are in {name}\n{FLAKE}"
+    loaded = load(project := write({"flake.nix": flake, "clan.nix": CLAN, name: text}))
+    assert list(loaded.inventory.machines) == ["b"]
+    assert note(project, loaded.sources) == f"note: flake.nix and clan.nix are not read, since the inventory is {name}"
+
+
+def test_a_clan_beside_a_flake_that_does_not_read_it_is_told(write: Write) -> None:
+    flake = FLAKE.replace("imports = [ ./clan.nix ];", "inventory = { };")
+    assert note(write({"flake.nix": flake, "clan.nix": CLAN})).endswith(" read from flake.nix; not read: clan.nix")
 
 
 def test_a_clan_that_an_inventory_hides_is_told(write: Write) -> None:

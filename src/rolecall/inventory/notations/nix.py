@@ -336,10 +336,6 @@ class Reader:
             self.fault(f"the file {shown(path)} does not exist", offset, "paths count from the file that names them")
         return file
 
-    def _exists(self, path: str) -> bool:
-        file = self.root / posixpath.normpath(path)
-        return file.exists() and file.resolve().is_relative_to(self.root.resolve())
-
     def content(self, path: PathText, offset: int) -> str:
         """The text of a file of the project."""
         file = self.find(path, offset)
@@ -663,14 +659,16 @@ class Reader:
 
     def _tree(self, path: PathText, offset: int) -> Items:
         """All Nix files in a folder, as `import-tree` finds them: at any depth, without those below a name in `_`."""
-        if path.endswith(".nix"):
-            return Items((Cell(offset, value=path),))
-        names = [
-            PathText(f"{path}/{name}")
-            for name, kind in self._folder(path, offset).cells.items()
-            if not name.startswith("_") and (name.endswith(".nix") or kind.value == "directory")
-        ]
-        return Items(tuple(each for name in names for each in self._tree(name, offset).cells))
+        found: list[Cell] = []
+        for name, kind in self._folder(path, offset).cells.items():
+            inside = PathText(f"{path}/{name}")
+            if name.startswith("_"):
+                continue
+            if kind.value == "directory":
+                found += self._tree(inside, offset).cells
+            elif name.endswith(".nix"):
+                found.append(Cell(offset, value=inside))
+        return Items(tuple(found))
 
     def call(self, function: Lambda, argument: Cell | None = None) -> Value:
         """What a function gives; without an argument it is Nix alone that knows it."""
