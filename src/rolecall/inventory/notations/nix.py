@@ -585,9 +585,10 @@ class Reader:
 
     def _apply(self, tree: syntax.Apply, scope: Scope) -> Value:
         argument = Cell(tree.argument.offset, tree.argument, scope)
-        if (maker := called_name(tree)) in WRAPPERS:  # whose it is does not matter: a flake's input, which is not there
+        called = self._called(tree, scope)
+        maker = called.name if isinstance(called, Outside) else called.maker if isinstance(called, Module) else ""
+        if maker in WRAPPERS:  # whose it is does not matter
             return Module(maker, argument)
-        called = self._evaluate(tree.function, scope)
         match called:
             case Lambda():
                 return self.call(called, argument)
@@ -599,6 +600,18 @@ class Reader:
                 return self._apply_priority(called, argument)
         hint = "`;` ends an entry; lists stand in `[ ]`"
         return self.fault("two values stand side by side", tree.argument.offset, hint)
+
+    def _called(self, tree: syntax.Apply, scope: Scope) -> Value:
+        """A function; one of the name of a wrapper can be that of an input, which is not there."""
+        before, depth = len(self.faults), self._depth
+        try:
+            return self._evaluate(tree.function, scope)
+        except ToldError:
+            if (name := called_name(tree)) not in WRAPPERS:
+                raise
+            del self.faults[before:]
+            self._depth = depth
+            return Outside(name, tree.offset)
 
     def _apply_priority(self, called: Priority, argument: Cell) -> Value:
         constants, names = _PRIORITIES[called.name]

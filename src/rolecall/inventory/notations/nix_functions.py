@@ -98,10 +98,14 @@ def _replace_strings(reader: Reader, old: Cell, new: Cell, text: Cell) -> Value:
 
 def _substring(reader: Reader, start: Cell, length: Cell, text: Cell) -> Value:
     first, number = reader.known(start), reader.known(length)
-    if not isinstance(first, int) or not isinstance(number, int) or first < 0:
+    if type(first) is not int or type(number) is not int or first < 0:
         reader.fault("`substring` needs two whole numbers", start.offset)
-    content = _text(reader, text).encode()  # Nix counts bytes
-    return content[first : first + number if number >= 0 else None].decode(errors="replace")
+    content = _text(reader, text).encode()[first : first + number if number >= 0 else None]  # Nix counts bytes
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        hint = "`substring` counts bytes: cut where a character ends"
+        return reader.fault("the text is cut inside a character", text.offset, hint)
 
 
 def _concat_lists(reader: Reader, lists: Cell) -> Value:
