@@ -15,6 +15,7 @@ from rolecall.inventory import load, locate
 from rolecall.inventory.clan import note
 from rolecall.inventory.convert import convert
 from rolecall.inventory.edit import digest, get
+from rolecall.inventory.notations import nix_syntax as syntax
 from rolecall.project import Project
 
 if TYPE_CHECKING:
@@ -512,6 +513,28 @@ def test_faults_name_the_file_in_which_they_stand(told: Callable[[dict[str, str]
         ("sub/more.nix:2:43", "machines.m1.tags[2]"),
         ("sub/more.nix:3:5", "machines.m1.description"),
     ]
+
+
+def test_each_file_is_parsed_alone(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+
+    def parse(text: str, start: int = 0) -> syntax.Expression:
+        parsed.append(text)
+        return original(text, start)
+
+    original = syntax.parse
+    monkeypatch.setattr(syntax, "parse", parse)
+    value = """# é
+      let x = "a"; in { inventory.instances.i.roles.r.settings = { n = -5; m = - 1.5; t = "${x}-${"b"}";
+      l = ''
+        ${x}
+          b ''${x}
+      ''; u = https://example.org/x; p = ./p; /* c */ "${x}" = [ ]; }; }"""
+    texts = {"clan.nix": "{ imports = [ ./b.nix ./c.nix ]; }", "b.nix": "{ }\n# end", "c.nix": value}
+    settings = load(write(texts)).inventory.instances["i"].roles["r"].settings
+    text = "a\n  b ${x}\n"
+    assert settings == {"n": -5, "m": -1.5, "t": "a-b", "l": text, "u": "https://example.org/x", "p": "./p", "a": []}
+    assert parsed == list(texts.values())  # and not what stands before it, too
 
 
 @pytest.mark.parametrize(

@@ -295,8 +295,8 @@ class Reader:
         self.root = file.parent
         self.files: list[Path] = []
         self.faults: list[Fault] = []
-        self._text = ""
-        self._sources: list[tuple[int, Path]] = []  # where each starts
+        self._length = 0
+        self._sources: list[tuple[int, Path, str]] = []  # where each starts, and its text
         self._lines: dict[int, list[int]] = {}  # by where a file starts
         self._imported: dict[Path, Cell] = {}
         self._calls = 0
@@ -308,16 +308,15 @@ class Reader:
     # Files
 
     def _parsed(self, file: Path, text: str) -> Cell:
-        start = len(self._text)
-        self._sources.append((start, file))
+        start, text = self._length, _unix(text)
+        self._sources.append((start, file, text))
+        self._length += len(text) + 1
         if file not in self.files:
             self.files.append(file)
-        self._text += _unix(text)
-        if len(self._text) > BYTES or len(self.files) > _FILES:
+        if self._length > BYTES or len(self.files) > _FILES:
             raise syntax_fault(f"more than {_FILES} files, or more than {BYTES // 1024**2} MiB together")
-        cell = self._imported[file] = Cell(start, syntax.parse(self._text, start), ChainMap())
-        self._text += "\n"
-        return cell
+        self._imported[file] = Cell(start, syntax.parse(text, start), ChainMap())
+        return self._imported[file]
 
     def find(self, path: str, offset: int) -> Path:
         """The file of the project that a path names; of a folder, its `default.nix`.
@@ -370,11 +369,9 @@ class Reader:
         """File, line and column, as far as they are known."""
         if offset < 0:
             return Where(self.files[0])
-        start, file = self._sources[bisect_right(self._sources, offset, key=lambda each: each[0]) - 1]
+        start, file, text = self._sources[bisect_right(self._sources, offset, key=lambda each: each[0]) - 1]
         if start not in self._lines:
-            index = self._sources.index((start, file)) + 1
-            end = self._sources[index][0] if index < len(self._sources) else len(self._text)
-            self._lines[start] = syntax.line_starts(self._text[start:end])
+            self._lines[start] = syntax.line_starts(text)
         return Where(file, (), *syntax.place_in(self._lines[start], offset - start))
 
     # Values
