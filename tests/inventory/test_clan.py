@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from rolecall.inventory import load, locate
 from rolecall.inventory.clan import note
 from rolecall.inventory.convert import convert
 from rolecall.inventory.edit import digest, get
+from rolecall.inventory.notations import nix_syntax as syntax
 from rolecall.project import Project
 
 if TYPE_CHECKING:
@@ -178,11 +181,33 @@ def test_import_tree(write: Write) -> None:
         "modules/deep/b.nix": '{ lib, ... }: { clan = { meta.name = "x"; inventory.machines.m2 = { }; }; }',
         "modules/_off/c.nix": "{ clan.inventory.machines.m3 = { }; }",
         "modules/other.nix": "{ perSystem = nothing; }",
+        "modules/named.nix/d.nix": "{ clan.inventory.machines.m4 = { }; }",
     }
     project = write(texts)
+    (project.root / "modules" / "folder.nix").mkdir()
     (project.root / "modules" / "deep" / "again").symlink_to(project.root / "modules")
     loaded = load(project)
-    assert (sorted(loaded.inventory.machines), loaded.inventory.meta.name) == (["m1", "m2"], "x")
+    assert (sorted(loaded.inventory.machines), loaded.inventory.meta.name) == (["m1", "m2", "m4"], "x")
+
+
+def test_every_module_of_a_flake_is_read_or_told(write: Write) -> None:
+    flake = (
+        PARTS.replace("other.flakeModule", "./backup.nix ./odd.nix ./named.nix") % "clan.inventory.machines.a = { };"
+    )
+    texts = {
+        "flake.nix": flake.replace("with inputs; [ clan-core.", "[ inputs.clan-core."),
+        "backup.nix": "import ./parts/backup.nix",
+        "parts/backup.nix": "{ clan.inventory.machines.b = { }; }",
+        "named.nix": "{ name, ... }: { options.${name} = 1; config.clan.inventory.machines.c = { }; }",
+        "odd.nix": "{ inputs, ... }:\ninputs.x.lib.make ./y",
+    }
+    loaded = load(write(texts))
+    assert list(loaded.inventory.machines) == ["a", "b", "c"]
+    told = "a module of the flake is not read completely"
+    assert places(loaded) == [
+        (f"{told}: `inputs.x.lib.make` is not data", "odd.nix", 2),
+        (f"{told}: `name`, an argument of a function, is not data", "named.nix", 1),
+    ]
 
 
 def test_modules_of_other_flakes_are_skipped_with_one_warning(write: Write) -> None:
@@ -363,26 +388,92 @@ def test_modules_join_as_in_nixpkgs(write: Write) -> None:
     assert settings["x"] == {"_type": "merge", "contents": [{"_type": "override", "priority": 1000, "content": 1}, 2]}
 
 
-def test_a_priority_of_a_table_is_one_of_each_value(write: Write) -> None:
+def test_a_priority_around_a_table_counts_for_the_table(write: Write) -> None:
+    """An option of the module system has one priority: `attrsOf` and `submodule` hand none down (lib/types.nix)."""
     loaded = load(
         write(
             {
                 "clan.nix": """{ lib, ... }: { imports = [ ./b.nix ]; inventory = {
                   machines.m1 = lib.mkDefault { description = "d"; tags = [ "a" ]; deploy.targetHost = "x"; };
+                  machines.m2.deploy = lib.mkForce { targetHost = "x"; };
+                  machines.m3 = lib.mkDefault { description = "d"; };
                   instances.i = lib.mkForce { roles.r.tags.all = { }; roles.r.settings.x = 1; };
+                  instances.j.roles.r = lib.mkForce { machines.m1 = { }; };
+                  instances.k.roles = lib.mkForce { };
+                  tags = lib.mkForce { t = [ "m1" ]; };
+                  meta = lib.mkForce { name = "x"; };
                 }; }""",
                 "b.nix": """{ inventory = {
                   machines.m1 = { tags = [ "b" ]; deploy.targetHost = "y"; };
+                  machines.m2.deploy = { targetHost = "y"; buildHost = "z"; };
                   instances.i = { module.name = "n"; roles.r.settings = { x = 2; y = 3; }; };
+                  instances.j.roles.r = { tags.all = { }; settings.x = 1; };
+                  instances.k = { module.name = "n"; roles.r.tags.all = { }; };
+                  tags.u = [ "m2" ];
+                  meta.domain = "lost.example";
                 }; }""",
             }
         )
     )
-    machine, instance = loaded.inventory.machines["m1"], loaded.inventory.instances["i"]
-    assert (machine.description, machine.tags, machine.deploy.target_host) == ("d", ["b"], "y")
-    assert (instance.module.name, list(instance.roles["r"].tags)) == ("n", ["all"])
-    forced = {"_type": "override", "priority": 50, "content": {"x": 1}}
-    assert instance.roles["r"].settings == {"_type": "merge", "contents": [forced, {"x": 2, "y": 3}]}
+    inventory = loaded.inventory
+    machine = inventory.machines["m1"]
+    assert (machine.description, machine.tags, machine.deploy.target_host) == ("", ["b"], "y")
+    assert inventory.machines["m2"].deploy.target_host == "x"
+    assert any("buildHost" in each.message for each in loaded.warnings)  # it is kept beside what is forced
+    assert inventory.machines["m3"].description == "d"
+    instance = inventory.instances["i"]
+    assert (instance.module.name, list(instance.roles["r"].tags)) == (None, ["all"])
+    assert instance.roles["r"].settings == {"x": 1}
+    role = inventory.instances["j"].roles["r"]
+    assert (list(role.machines), list(role.tags), role.settings) == (["m1"], [], {})
+    assert (inventory.instances["k"].module.name, inventory.instances["k"].roles) == ("n", {})
+    assert list(inventory.tags) == ["t"]
+    assert (inventory.meta.name, inventory.meta.domain) == ("x", "")
+
+
+def test_a_priority_around_all_machines_or_instances_hides_the_others(read: Callable[[str], dict[str, Any]]) -> None:
+    data = read("""{ lib, ... }: {
+      imports = [ { inventory = { instances.j = { }; machines.b = { }; machines.a.tags = [ "t" ]; }; } ];
+      inventory = { instances = lib.mkForce { i = { }; }; machines = lib.mkForce { a.description = "only"; }; };
+    }""")
+    assert data == {"instances": {"i": {}}, "machines": {"a": {"description": "only"}}}
+
+
+@pytest.mark.parametrize("nix", [False, True])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "{ inventory = lib.mkIf true { machines = { a = { }; b = { }; }; }; }",
+        "{ inventory = lib.mkMerge [ { machines.a = { }; } (lib.mkIf true { machines.b = { }; }) ]; }",
+        "{ config = lib.mkIf true { inventory.machines = { a = { }; b = { }; }; }; }",
+        "lib.mkMerge [ { inventory.machines.a = { }; } { machines.b = { }; } (lib.mkIf false { machines.c = { }; }) ]",
+        "{ inventory = { }; machines = lib.mkMerge [ { a = { }; } { b = { }; } ]; }",
+        "{ inventory.machines.a = { }; machines = lib.mkIf true { b = throw 1; }; }",
+        "{ inventory.machines.a = { }; machines = lib.mkForce { b = { }; }; imports = [ { machines.c = { }; } ]; }",
+    ],
+)
+def test_modules_inside_of_mkmerge_and_mkif(write: Write, module: str, *, nix: bool) -> None:
+    if nix and not shutil.which("nix-instantiate"):
+        pytest.skip("needs Nix")
+    project = replace(write({"clan.nix": f"{{ lib, ... }}: {module}"}), nix=nix)
+    assert list(load(project).inventory.machines) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('{ _type = "order"; }', "`order` lacks its `content`"),
+        ('{ _type = "merge"; }', "`merge` lacks its `contents`"),
+        ('{ _type = "if"; content = [ ]; }', "`if` lacks its `condition`"),
+        ('lib.mkIf "x" [ ]', "a condition must be `true` or `false`"),
+        ("lib.mkOverride true [ ]", "a priority must be a whole number"),
+        ("[ ]; inventory.machines.m1._type = { }", "unknown key `_type`"),
+        ("{ _type = { }; }", "expected a list of texts, found a table"),
+    ],
+)
+def test_malformed_priorities(told: Callable[[dict[str, str]], str], value: str, message: str) -> None:
+    found = told({"clan.nix": f"{{ lib, ... }}: {{ inventory.machines.a.tags = {value}; }}"})
+    assert found.startswith(f"error: {message}\n  at clan.nix:1:")
 
 
 def test_priorities_outside_of_settings_are_nixs_alone(write: Write, told: Callable[[dict[str, str]], str]) -> None:
@@ -392,6 +483,13 @@ def test_priorities_outside_of_settings_are_nixs_alone(write: Write, told: Calla
     )
     text = '[meta]\nname = { _type = "override", priority = 50, content = "x" }\n'
     assert told({"inventory.toml": text}).startswith("error: expected a text, found a table\n  at inventory.toml:2:1")
+
+
+def test_a_priority_around_a_module_is_a_fault(told: Callable[[dict[str, str]], str]) -> None:
+    assert told({"clan.nix": "{ lib, ... }: { inventory = lib.mkForce { machines.a = { }; }; }"}) == (
+        "error: a priority around a whole module is not read\n  at clan.nix:1:17\n"
+        "hint: write it around the values inside of the module"
+    )
 
 
 def test_two_files_that_contradict_each_other(told: Callable[[dict[str, str]], str]) -> None:
@@ -415,6 +513,28 @@ def test_faults_name_the_file_in_which_they_stand(told: Callable[[dict[str, str]
         ("sub/more.nix:2:43", "machines.m1.tags[2]"),
         ("sub/more.nix:3:5", "machines.m1.description"),
     ]
+
+
+def test_each_file_is_parsed_alone(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+
+    def parse(text: str, start: int = 0) -> syntax.Expression:
+        parsed.append(text)
+        return original(text, start)
+
+    original = syntax.parse
+    monkeypatch.setattr(syntax, "parse", parse)
+    value = """# é
+      let x = "a"; in { inventory.instances.i.roles.r.settings = { n = -5; m = - 1.5; t = "${x}-${"b"}";
+      l = ''
+        ${x}
+          b ''${x}
+      ''; u = https://example.org/x; p = ./p; /* c */ "${x}" = [ ]; }; }"""
+    texts = {"clan.nix": "{ imports = [ ./b.nix ./c.nix ]; }", "b.nix": "{ }\n# end", "c.nix": value}
+    settings = load(write(texts)).inventory.instances["i"].roles["r"].settings
+    text = "a\n  b ${x}\n"
+    assert settings == {"n": -5, "m": -1.5, "t": "a-b", "l": text, "u": "https://example.org/x", "p": "./p", "a": []}
+    assert parsed == list(texts.values())  # and not what stands before it, too
 
 
 @pytest.mark.parametrize(
@@ -534,6 +654,7 @@ SETTINGS = [
     ("builtins.readFile ./key.pub", "ssh-ed25519 A\n"),
     ("lib.fileContents ./key.pub", "ssh-ed25519 A"),
     ('builtins.readFile (./. + "/key.pub")', "ssh-ed25519 A\n"),
+    ("let clan = x: [ x ]; lib.mkFlake = x: y: y; in [ (clan 1) (lib.mkFlake 1 2) ]", [[1], 2]),
     ('"${./keys}/a.pub"', "./keys/a.pub"),
     ('"${self}/keys"', "./keys"),
     ("./sub/../key.pub", "./key.pub"),
@@ -559,6 +680,12 @@ SETTINGS = [
     ("builtins.concatMap (x: [ x x ]) [ 1 2 ] ++ builtins.concatLists [ [ 3 ] [ ] ]", [1, 1, 2, 2, 3]),
     ('builtins.concatStringsSep "," [ "a" "b" ]', "a,b"),
     ('builtins.replaceStrings [ ".nix" "a" ] [ "" "b" ] "a.nix"', "b"),
+    ('builtins.replaceStrings [ "a" "an" "a" ] [ "x" "y" "z" ] "banana"', "bxnxnx"),
+    (
+        "[ (builtins.elem { a = [ 1 ]; } [ { a = [ 1 ]; } ]) (builtins.elem 1 [ 1.0 ]) (builtins.elem 1 [ true ]) ]",
+        [True, True, False],
+    ),
+    ("let f = { a, b ? 2, ... }: b; g = x@{ a ? 1 }: x; in [ (f { a = 1; c = 3; }) (g { }) ]", [2, {}]),
     ('builtins.substring 1 2 "abcd" + builtins.substring 2 (-1) "abcd"', "bccd"),
     ('[ (lib.hasPrefix "a" "ab") (lib.hasSuffix "a" "ab") (lib.removeSuffix "b" "ab") ]', [True, False, "a"]),
     ('[ (builtins.elem 1 [ 1 2 ]) (builtins.hasAttr "a" { }) (builtins.isFunction (x: x)) ]', [True, False, True]),
@@ -625,10 +752,16 @@ CONCATENATING = "".join(f"a{n + 1} = builtins.concatLists [ a{n} a{n} ]; " for n
         ("inputs.mine.lib.readFile ./key.pub", "`inputs.mine.lib.readFile` is not data"),
         ("let f = { map, ... }: map (x: x) [ 1 ]; in f { }", "a call of `map` is not data"),
         ("(x: x) // { }", "expected a table here"),
+        ('builtins.substring true 1 "abc"', "`substring` needs two whole numbers"),
+        ('builtins.substring 0 1 "é"', "the text is cut inside a character"),
+        ('builtins.replaceStrings [ "a" "b" ] [ "x" ] "ab"', "`replaceStrings` needs texts to replace"),
+        ("let f = { a, tags ? [ ] }: tags; in f { a = 1; tag = [ 2 ]; }", "the function takes no argument `tag`"),
+        ("let f = { }: 1; in f { a = 1; }", "the function takes no argument `a`"),
+        ("import ./function.nix { lib = 1; y = 2; }", "the function takes no argument `y`"),
     ],
 )
 def test_what_cannot_be_computed(told: Callable[[dict[str, str]], str], expression: str, message: str) -> None:
-    assert told({"clan.nix": f"{HEAD}{expression}; }}"}).startswith(f"error: {message}")
+    assert told({**FILES, "clan.nix": f"{HEAD}{expression}; }}"}).startswith(f"error: {message}")
 
 
 # What else reads the files
@@ -644,6 +777,21 @@ def test_one_sentence_tells_what_was_read(write: Write) -> None:
     assert note(project).endswith("; not read: NixOS modules, `inputs.other.flakeModule`")
     write({"inventory.toml": ""})
     assert note(project) == "note: flake.nix and clan.nix are not read, since the inventory is inventory.toml"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("inventory.toml", "[machines.b]"), ("inventory.nix", "{ machines.b = { }; }")]
+)
+def test_an_inventory_that_a_flake_only_mentions_counts(write: Write, name: str, text: str) -> None:
+    flake = f"# machines for Rolecall are in {name}\n{FLAKE}"
+    loaded = load(project := write({"flake.nix": flake, "clan.nix": CLAN, name: text}))
+    assert list(loaded.inventory.machines) == ["b"]
+    assert note(project, loaded.sources) == f"note: flake.nix and clan.nix are not read, since the inventory is {name}"
+
+
+def test_a_clan_beside_a_flake_that_does_not_read_it_is_told(write: Write) -> None:
+    flake = FLAKE.replace("imports = [ ./clan.nix ];", "inventory = { };")
+    assert note(write({"flake.nix": flake, "clan.nix": CLAN})).endswith(" read from flake.nix; not read: clan.nix")
 
 
 def test_a_clan_that_an_inventory_hides_is_told(write: Write) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,12 @@ FAULTS = [
     ),
     ("{\n  machines = nothing;\n}", "Nix: undefined variable 'nothing'", ":2:14", ""),
     ("{ machines.jon = 1", "Nix: syntax error, unexpected end of file, expecting ';'", ":1:18", ""),
+    (
+        '{ meta.name = builtins.substring 0 1 "é"; }',
+        "Nix: a text is not valid UTF-8",
+        "",
+        "`builtins.substring` counts bytes: cut where a character ends",
+    ),
     ("{ instances = x: x; }", "Nix: cannot convert a function to JSON", ":1:15", ""),
     ("let f = x: f (x + 1); in { instances = f 1; }", "Nix: stack overflow (possible infinite recursion)", "", ""),
     ("rec { instances = instances; }", "Nix: infinite recursion encountered", ":1:19", ""),
@@ -300,6 +307,30 @@ CLANS = {
         "inventory.json": '{"machines": {"m2": {}}}',
         "machines/m3/x": "",
     },
+    "a file that is imported twice": {
+        "clan.nix": "{ imports = [ ./a.nix ./b.nix ]; inventory.imports = [ ./i.nix ]; }",
+        "a.nix": "{ imports = [ ./both.nix ]; inventory.imports = [ ./i.nix ]; }",
+        "b.nix": "{ imports = [ ./both.nix ]; }",
+        "both.nix": "{ imports = [ { inventory.instances.i.roles.r.settings.l = [ 1 ]; } ]; machines.a = { }; }",
+        "i.nix": "{ instances.i.roles.r.settings.m = [ 1 ]; }",
+    },
+    "priorities around machines": {
+        "clan.nix": """{ lib, ... }: { imports = [ { machines.c = { }; } ]; inventory.machines.a = { };
+          machines = lib.mkForce (lib.mkMerge [ { b = throw "no"; } (lib.mkIf false (throw "no")) ]); }""",
+    },
+    "priorities around instances": {
+        "clan.nix": """{ lib, ... }: { machines = lib.mkIf true { m1 = { }; }; inventory = {
+          instances = lib.mkIf true { i = lib.mkMerge [
+            { roles = lib.mkDefault { r = lib.mkForce { tags.all = { }; extraModules = throw "no"; }; }; }
+            (lib.mkIf false { roles = throw "no"; }) ]; };
+          machines = lib.mkMerge [ { m2 = lib.mkDefault { machineClass = "darwin"; }; } ];
+          tags = { config, ... }: { every = config.all; macs = config.darwin; };
+        }; }""",
+        "machines/.hidden/x": "",
+    },
+    "fractions": {
+        "clan.nix": "{ inventory = { machines.a = { }; instances.i.roles.r.settings.x = [ 1.0 1 (-2.0) 1.5 ]; }; }",
+    },
     "a fork of flake-parts": {
         "flake.nix": """{
           inputs.clan-core.url = "x"; inputs.adios.url = "y";
@@ -318,6 +349,7 @@ def test_clans_are_to_nix_what_they_are_to_the_reader(name: str, project: Callab
     theirs, ours = load(evaluated), load(Project(evaluated.root))
     assert theirs.inventory.machines
     assert theirs.sources[-1].data == ours.sources[-1].data
+    assert json.dumps(theirs.sources[-1].data, sort_keys=True) == json.dumps(ours.sources[-1].data, sort_keys=True)
     assert theirs.sources[-1].inputs == ours.sources[-1].inputs
     assert theirs.tags == ours.tags
 
@@ -341,7 +373,7 @@ OF_CLANS = [
     (
         '{ meta.name = "a"; imports = [ { meta.name = "b"; } ]; inventory = { }; }',
         "conflicting values for `meta.name`",
-        None,
+        "it is also set in another module; remove one of the two",
     ),
 ]
 

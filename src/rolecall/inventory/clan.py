@@ -9,7 +9,7 @@ from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.inventory import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from rolecall.inventory.data import Data, Keys
@@ -40,14 +40,14 @@ def without(data: Data) -> tuple[Data, list[Fault]]:
     """An inventory's data without what Clan alone has, and the warnings that say so."""
     found: dict[tuple[str, ...], list[Keys]] = defaultdict(list)
     for field in _LEFT_OUT:
-        for keys, value in _at(data, field, ()):
+        data, said = _taken(data, field)
+        for keys, value in said:
             is_own_name = field[-1] == "name" and value == keys[1]
-            data = _cut(data, keys)
             if value is not None and not is_own_name:
                 found[field].append(keys)
     warnings = [_warning(field, places) for field, places in found.items()]
-    for keys, tld in _at(data, _TLD, ()):
-        data = _cut(data, keys)
+    data, said = _taken(data, _TLD)
+    for keys, tld in said:
         if isinstance(tld, str):
             data["meta"] = {"domain": tld} | data["meta"]
             hint = "write `meta.domain`"
@@ -64,9 +64,12 @@ def note(project: Project, sources: Iterable[Source] = ()) -> str:
     """
     own = files.find(project)[-1]
     source = next((each for each in sources if each.file == own), None) or _read(project, own)
-    if source and source.clan:
-        return _told(project, source, source.clan)
     beside = [name for name in ("flake.nix", "clan.nix") if name != own.name and files.is_clan(project.root / name)]
+    if beside:
+        read = files.parts(own)
+        beside = [name for name in beside if project.root / name not in read]
+    if source and source.clan:
+        return _told(project, source, source.clan, beside)
     verb = "are" if len(beside) > 1 else "is"
     return f"note: {' and '.join(beside)} {verb} not read, since the inventory is {own.name}" if beside else ""
 
@@ -78,10 +81,10 @@ def _read(project: Project, own: Path) -> Source | None:
         return None
 
 
-def _told(project: Project, source: Source, clan: Clan) -> str:
+def _told(project: Project, source: Source, clan: Clan, beside: list[str]) -> str:
     names = [file.relative_to(project.root).as_posix() for file in source.files]
     read = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more files" if len(names) > _NAMED else "")
-    left = [*(["NixOS modules"] if clan.modules else []), *(f"`{name}`" for name in clan.skipped)]
+    left = [*(["NixOS modules"] if clan.modules else []), *(f"`{name}`" for name in clan.skipped), *beside]
     return f"note: this is a Clan; its inventory, meta and names of machines were read from {read}" + (
         f"; not read: {', '.join(left)}" if left else ""
     )
@@ -94,18 +97,15 @@ def _warning(field: tuple[str, ...], places: list[Keys]) -> Fault:
     return Fault(f"`{dotted(field[-1:])}` is ignored{more}: {why}", Where(keys=places[0]), hint, warning=True)
 
 
-def _at(value: Any, field: tuple[str, ...], above: Keys) -> Iterator[tuple[Keys, Any]]:  # noqa: ANN401 - any data
-    """The places of a field, and what is said there."""
-    if not field:
-        yield above, value
-    elif isinstance(value, dict):
-        for key in [*value] if field[0] == "*" else [field[0]] if field[0] in value else []:
-            yield from _at(value[key], field[1:], (*above, key))
-
-
-def _cut(data: Data, keys: Keys) -> Data:
-    """The data without a key, of which the tables around it are copies."""
-    key, *rest = keys
-    if rest:
-        return {**data, str(key): _cut(data[str(key)], tuple(rest))}
-    return {name: each for name, each in data.items() if name != key}
+def _taken(data: Data, field: tuple[str, ...], above: Keys = ()) -> tuple[Data, list[tuple[Keys, Any]]]:
+    """The data without a field, of which the tables around it are copies; its places, and what was said there."""
+    key, *rest = field
+    found: list[tuple[Keys, Any]] = []
+    kept = dict(data)
+    for name in [*data] if key == "*" else [key] if key in data else []:
+        if not rest:
+            found.append(((*above, name), kept.pop(name)))
+        elif isinstance(data[name], dict):
+            kept[name], inside = _taken(data[name], tuple(rest), (*above, name))
+            found += inside
+    return (kept if found else data), found

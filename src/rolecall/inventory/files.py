@@ -28,8 +28,8 @@ _CLAN: Final = re.compile(r"clan-core|clan\.lol|lib\.clan\b|buildClan|clan\.nix|
 def find(project: Project) -> list[Path]:
     """The project's inventory files, from general to specific: the tools' layer, then the person's.
 
-    The person's file is `inventory.*`, else a flake, else `clan.nix`. Of a Clan that names them, these are parts: the
-    flake counts. Beside the tools' layer, a flake that is no Clan's does not count: many projects have one for other
+    The person's file is `inventory.*`, else a flake, else `clan.nix`. An `inventory.nix` that a flake reads is a part
+    of the flake. Beside the tools' layer, a flake that is no Clan's does not count: many projects have one for other
     purposes.
 
     Raises:
@@ -39,7 +39,7 @@ def find(project: Project) -> list[Path]:
     layer, flake, clan = (present.pop(name, None) for name in (TOOL_FILE, "flake.nix", "clan.nix"))
     own = [*present.values()]
     counts = flake and (is_clan(flake) or "inventory" in text(flake))
-    if flake and counts and all(file.name in text(flake) for file in own):
+    if flake and counts and (not own or all(file.suffix == ".nix" and file in parts(flake) for file in own)):
         own = [flake]
     elif not own:
         own = [each for each in (clan, None if layer else flake) if each][:1]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from rolecall.errors import Fault, Faults, Where
+from rolecall.errors import Fault, Faults, Where, nearest
 from rolecall.inventory import content
 from rolecall.inventory.data import BYTES, DEPTH, VALUES, Data, shown, syntax_fault
 from rolecall.inventory.notations import nix_syntax as syntax
@@ -135,7 +135,7 @@ class Priority:
     """A function of `_PRIORITIES` with the arguments given so far."""
 
     name: str
-    arguments: tuple[Value, ...] = ()
+    arguments: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +295,8 @@ class Reader:
         self.root = file.parent
         self.files: list[Path] = []
         self.faults: list[Fault] = []
-        self._text = ""
-        self._sources: list[tuple[int, Path]] = []  # where each starts
+        self._length = 0
+        self._sources: list[tuple[int, Path, str]] = []  # where each starts, and its text
         self._lines: dict[int, list[int]] = {}  # by where a file starts
         self._imported: dict[Path, Cell] = {}
         self._calls = 0
@@ -308,16 +308,15 @@ class Reader:
     # Files
 
     def _parsed(self, file: Path, text: str) -> Cell:
-        start = len(self._text)
-        self._sources.append((start, file))
+        start, text = self._length, _unix(text)
+        self._sources.append((start, file, text))
+        self._length += len(text) + 1
         if file not in self.files:
             self.files.append(file)
-        self._text += _unix(text)
-        if len(self._text) > BYTES or len(self.files) > _FILES:
+        if self._length > BYTES or len(self.files) > _FILES:
             raise syntax_fault(f"more than {_FILES} files, or more than {BYTES // 1024**2} MiB together")
-        cell = self._imported[file] = Cell(start, syntax.parse(self._text, start), ChainMap())
-        self._text += "\n"
-        return cell
+        self._imported[file] = Cell(start, syntax.parse(text, start), ChainMap())
+        return self._imported[file]
 
     def find(self, path: str, offset: int) -> Path:
         """The file of the project that a path names; of a folder, its `default.nix`.
@@ -336,10 +335,6 @@ class Reader:
             self.fault(f"the file {shown(path)} does not exist", offset, "paths count from the file that names them")
         return file
 
-    def _exists(self, path: str) -> bool:
-        file = self.root / posixpath.normpath(path)
-        return file.exists() and file.resolve().is_relative_to(self.root.resolve())
-
     def content(self, path: PathText, offset: int) -> str:
         """The text of a file of the project."""
         file = self.find(path, offset)
@@ -351,8 +346,8 @@ class Reader:
             self.files.append(file)
         return text
 
-    def load(self, path: PathText, offset: int) -> Value:
-        """The value of a Nix file of the project."""
+    def parse(self, path: PathText, offset: int) -> Cell:
+        """The value of a Nix file of the project, not evaluated yet."""
         file = self.find(path, offset)
         if file not in self._imported:
             try:
@@ -361,18 +356,22 @@ class Reader:
                 where = replace(error.faults[0].where or Where(), file=file)
                 self._imported[file] = Cell(offset, broken=error.faults[0].at(where))
                 self._told(error, file)
-        cell = self._imported[file]
+        return self._imported[file]
+
+    def load(self, path: PathText, offset: int) -> Value:
+        """The value of a Nix file of the project."""
+        cell = self.parse(path, offset)
         if cell.busy:
             self.fault(f"the file {shown(path)} needs itself", offset, "break the circle of files")
         return self.force(cell)
 
     def where(self, offset: int) -> Where:
-        """File, line and column."""
-        start, file = self._sources[bisect_right(self._sources, offset, key=lambda each: each[0]) - 1]
+        """File, line and column, as far as they are known."""
+        if offset < 0:
+            return Where(self.files[0])
+        start, file, text = self._sources[bisect_right(self._sources, offset, key=lambda each: each[0]) - 1]
         if start not in self._lines:
-            index = self._sources.index((start, file)) + 1
-            end = self._sources[index][0] if index < len(self._sources) else len(self._text)
-            self._lines[start] = syntax.line_starts(self._text[start:end])
+            self._lines[start] = syntax.line_starts(text)
         return Where(file, (), *syntax.place_in(self._lines[start], offset - start))
 
     # Values
@@ -583,9 +582,10 @@ class Reader:
 
     def _apply(self, tree: syntax.Apply, scope: Scope) -> Value:
         argument = Cell(tree.argument.offset, tree.argument, scope)
-        if (maker := called_name(tree)) in WRAPPERS:  # whose it is does not matter: a flake's input, which is not there
+        called = self._called(tree, scope)
+        maker = called.name if isinstance(called, Outside) else called.maker if isinstance(called, Module) else ""
+        if maker in WRAPPERS:  # whose it is does not matter
             return Module(maker, argument)
-        called = self._evaluate(tree.function, scope)
         match called:
             case Lambda():
                 return self.call(called, argument)
@@ -598,13 +598,25 @@ class Reader:
         hint = "`;` ends an entry; lists stand in `[ ]`"
         return self.fault("two values stand side by side", tree.argument.offset, hint)
 
+    def _called(self, tree: syntax.Apply, scope: Scope) -> Value:
+        """A function; one of the name of a wrapper can be that of an input, which is not there."""
+        before, depth = len(self.faults), self._depth
+        try:
+            return self._evaluate(tree.function, scope)
+        except ToldError:
+            if (name := called_name(tree)) not in WRAPPERS:
+                raise
+            del self.faults[before:]
+            self._depth = depth
+            return Outside(name, tree.offset)
+
     def _apply_priority(self, called: Priority, argument: Cell) -> Value:
         constants, names = _PRIORITIES[called.name]
-        arguments = (*called.arguments, self.force(argument))
+        arguments = (*called.arguments, argument)
         if len(arguments) < len(names):
             return Priority(called.name, arguments)
-        fields = {**constants, **dict(zip(names, arguments, strict=True))}
-        return Table({key: Cell(argument.offset, value=value) for key, value in fields.items()})
+        fixed = {key: Cell(argument.offset, value=value) for key, value in constants.items()}
+        return Table(fixed | dict(zip(names, arguments, strict=True)))
 
     def _apply_known(self, called: Known, argument: Cell) -> Value:
         from rolecall.inventory.notations.nix_functions import LIB  # noqa: PLC0415 - it builds on this module
@@ -657,14 +669,16 @@ class Reader:
 
     def _tree(self, path: PathText, offset: int) -> Items:
         """All Nix files in a folder, as `import-tree` finds them: at any depth, without those below a name in `_`."""
-        if path.endswith(".nix"):
-            return Items((Cell(offset, value=path),))
-        names = [
-            PathText(f"{path}/{name}")
-            for name, kind in self._folder(path, offset).cells.items()
-            if not name.startswith("_") and (name.endswith(".nix") or kind.value == "directory")
-        ]
-        return Items(tuple(each for name in names for each in self._tree(name, offset).cells))
+        found: list[Cell] = []
+        for name, kind in self._folder(path, offset).cells.items():
+            inside = PathText(f"{path}/{name}")
+            if name.startswith("_"):
+                continue
+            if kind.value == "directory":
+                found += self._tree(inside, offset).cells
+            elif name.endswith(".nix"):
+                found.append(Cell(offset, value=inside))
+        return Items(tuple(found))
 
     def call(self, function: Lambda, argument: Cell | None = None) -> Value:
         """What a function gives; without an argument it is Nix alone that knows it."""
@@ -682,8 +696,11 @@ class Reader:
         names = {name: Cell(offset, value=Outside(name, offset, argument=True)) for name in (*tree.names, tree.whole)}
         if argument is not None:
             names[tree.whole] = argument
-            given = self.force(argument) if tree.names else None
+            given = self.force(argument) if tree.names or tree.exact else None
             if isinstance(given, Table):
+                for name in sorted(given.cells.keys() - tree.names) if tree.exact else ():
+                    hint = nearest(name, tree.names, what="arguments")
+                    self.fault(f"the function takes no argument {shown(name)}", given.cells[name].offset, hint)
                 names |= {name: given.cells[name] for name in tree.names if name in given.cells}
                 missing = {name: each for name, each in tree.defaults if name not in given.cells}
                 scope = function.scope.new_child(names)
@@ -698,8 +715,7 @@ class Reader:
             case "||":
                 return any(self.is_true(cell) for cell in cells)
             case "==" | "!=":
-                one, other = (self._plain(self.known(cell), cell.offset) for cell in cells)
-                return _same(one, other) == (tree.operator == "==")
+                return self.same(*cells) == (tree.operator == "==")
             case "+":
                 values = [self.force(cell) for cell in cells]
                 if not all(isinstance(each, str | Outside) for each in values):
@@ -708,6 +724,10 @@ class Reader:
             case "++":
                 return self._made(Items(tuple(item for cell in cells for item in self.items(cell))), tree.offset)
         return self._made(Table({name: each for cell in cells for name, each in self.cells(cell).items()}), tree.offset)
+
+    def same(self, one: Cell, other: Cell) -> bool:
+        """Whether two values are equal to Nix."""
+        return _same(*(self._plain(self.known(cell), cell.offset) for cell in (one, other)))
 
     def items(self, cell: Cell) -> tuple[Cell, ...]:
         """The items of a list."""

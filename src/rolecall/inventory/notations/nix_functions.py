@@ -72,8 +72,7 @@ def _any(reader: Reader, function: Cell, items: Cell) -> Value:
 
 
 def _elem(reader: Reader, value: Cell, items: Cell) -> Value:
-    wanted = reader.known(value)
-    return any(type(each) is type(wanted) and each == wanted for each in map(reader.known, reader.items(items)))
+    return any(reader.same(value, each) for each in reader.items(items))
 
 
 def _has_suffix(reader: Reader, suffix: Cell, text: Cell) -> Value:
@@ -89,19 +88,24 @@ def _remove_suffix(reader: Reader, suffix: Cell, text: Cell) -> Value:
 
 
 def _replace_strings(reader: Reader, old: Cell, new: Cell, text: Cell) -> Value:
-    ways = dict(zip(_texts(reader, old), _texts(reader, new), strict=False))
-    if not ways or "" in ways:
-        reader.fault("`replaceStrings` needs texts to replace", old.offset)
-    pattern = "|".join(map(re.escape, ways))  # of several that fit, the first, as in Nix
+    replaced, by = _texts(reader, old), _texts(reader, new)
+    if not all(replaced) or not replaced or len(replaced) != len(by):
+        reader.fault("`replaceStrings` needs texts to replace, and one for each to put there", old.offset)
+    ways = dict(reversed([*zip(replaced, by, strict=True)]))  # of several that fit, the first, as in Nix
+    pattern = "|".join(map(re.escape, replaced))
     return reader.counted(re.sub(pattern, lambda found: ways[found[0]], _text(reader, text)), text.offset)
 
 
 def _substring(reader: Reader, start: Cell, length: Cell, text: Cell) -> Value:
     first, number = reader.known(start), reader.known(length)
-    if not isinstance(first, int) or not isinstance(number, int) or first < 0:
+    if type(first) is not int or type(number) is not int or first < 0:
         reader.fault("`substring` needs two whole numbers", start.offset)
-    content = _text(reader, text).encode()  # Nix counts bytes
-    return content[first : first + number if number >= 0 else None].decode(errors="replace")
+    content = _text(reader, text).encode()[first : first + number if number >= 0 else None]  # Nix counts bytes
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        hint = "`substring` counts bytes: cut where a character ends"
+        return reader.fault("the text is cut inside a character", text.offset, hint)
 
 
 def _concat_lists(reader: Reader, lists: Cell) -> Value:

@@ -42,9 +42,11 @@ if TYPE_CHECKING:
 
 _OWN: Final = frozenset({"machines", "instances", "tags", "meta"})  # where priorities outside of settings are resolved
 _LONG: Final = frozenset({"config", "imports", "options"})  # the keys of a module in its long form
+_INSIDE: Final = "write it around the values inside of the module"
+_NAMES: Final = ("machines of the Clan",)  # a key path for these, beside those of the inventory
+_NOWHERE: Final = -1  # the offset of what Nix has evaluated
 _PLAIN: Final = 100  # the priority of what has none
 _OF_CLAN: Final = frozenset({"inventory", "meta", "machines", "imports"})
-_ELSEWHERE: Final = ("clan", "inventory", "imports")  # a module of flake-parts without these words brings no inventory
 _Level = Literal["flake", "clan", "inventory"]  # what a module is one of
 
 
@@ -73,14 +75,21 @@ def source(reader: Reader) -> Source:
     )
 
 
-def joined(parts: list[Data], file: Path) -> Data:
+def joined(parts: list[Data], machines: list[Data], file: Path) -> Data:
     """What several modules say of the inventory together, as Nix has evaluated them.
+
+    Args:
+        parts: What each says of the inventory.
+        machines: Names of machines that each configures beside it.
+        file: The file that leads to them.
 
     Raises:
         Faults: What contradicts itself, or is no data.
     """
     reader = Reader("{ }", file)
     modules = Modules(reader, [_as_table(part) for part in parts])
+    for each in machines:
+        modules.read_machines(Cell(_NOWHERE, value=_as_value(each)))
     data = reader.plain(modules.whole())
     if faults := [fault.at(Where(file)) for fault in reader.faults] or check(data):
         raise Faults(faults)
@@ -88,14 +97,14 @@ def joined(parts: list[Data], file: Path) -> Data:
 
 
 def _as_table(data: Data) -> Table:
-    return Table({name: Cell(0, value=_as_value(each)) for name, each in data.items()})
+    return Table({name: Cell(_NOWHERE, value=_as_value(each)) for name, each in data.items()})
 
 
 def _as_value(data: Any) -> Value:  # noqa: ANN401 - any data
     if isinstance(data, dict):
         return _as_table(data)
     if isinstance(data, list):
-        return Items(tuple(Cell(0, value=_as_value(each)) for each in data))
+        return Items(tuple(Cell(_NOWHERE, value=_as_value(each)) for each in data))
     value: Value = data
     return value
 
@@ -129,6 +138,7 @@ class Modules:
         self._ignored: list[Fault] = []
         self._modules = False
         self._parts = [*parts]
+        self._machines: Cell | None = None  # the names of those that the Clan configures
         self._tags: list[Lambda] = []  # functions that compute tags
         self._seen: set[tuple[Path, _Level]] = set()
         self._within: list[Path] = []  # files whose imports are being followed
@@ -168,6 +178,8 @@ class Modules:
         whole = Table()
         for part in self._parts:
             whole = self._joined(whole, self._settled(part, ()), ())
+        if self._machines:  # whatever their priority among themselves, Clan adds their names with none
+            whole = self._joined(whole, Table({"machines": replace(self._machines, priority=_PLAIN)}), ())
         for function in self._tags:
             tags = Cell(function.tree.offset, value=self._computed_tags(function, whole))
             whole = self._joined(whole, self._settled(Table({"tags": tags}), ()), ())
@@ -302,31 +314,44 @@ class Modules:
                 self._parts.append(Table({"meta": table.cells["meta"]}))
             if "machines" in table.cells:
                 self._modules = True
-                self._read_machines(table.cells["machines"])
+                self.read_machines(table.cells["machines"])
         self._found |= any(_OF_CLAN & table.cells.keys() for table in tables)
 
-    def _read_machines(self, cell: Cell) -> None:
+    def read_machines(self, cell: Cell) -> None:
         """Adds the names of the machines that a Clan configures; how it configures them is the concern of NixOS."""
         before = len(self.reader.faults)
         try:
-            cells = self.reader.cells(cell)
+            if names := self._stripped(cell, _NAMES):
+                self.reader.cells(names)
+                self._machines = self._both(self._machines, names, _NAMES) if self._machines else names
         except ToldError:
-            why = self.reader.faults[before:]
-            del self.reader.faults[before:]
-            message = f"the names in the Clan's `machines` are not read: {why[0].message}" if why else ""
             hint = "declare each machine in the inventory: `inventory.machines.NAME = { };`"
-            where = why[0].where if why else None
-            self._ignored += [Fault(message, where, hint, warning=True)] if why else []
-            return
-        names = {name: Cell(each.offset, value=Table()) for name, each in cells.items()}
-        self._parts.append(Table({"machines": Cell(cell.offset, value=Table(names))}))
+            self._ignore(before, "the names in the Clan's `machines` are not read", hint)
+
+    def _ignore(self, before: int, what: str, hint: str) -> None:
+        """Makes one warning of the faults since there were so many."""
+        why = self.reader.faults[before:]
+        del self.reader.faults[before:]
+        self._ignored += [Fault(f"{what}: {each.message}", each.where, hint, warning=True) for each in why[:1]]
+
+    def _unwrapped(self, cell: Cell) -> Iterator[Cell]:
+        """The values inside of `mkMerge` and `mkIf`."""
+        value = self.reader.force(cell)
+        kind = self._constant(value, "_type") if isinstance(value, Table) else None
+        if not isinstance(value, Table) or kind not in ("merge", "if", "override", "order"):
+            yield cell
+        elif kind == "merge":
+            for each in self.reader.items(self._part(value, "contents", cell)):
+                yield from self._unwrapped(each)
+        elif kind != "if":
+            self.reader.fault("a priority around a whole module is not read", cell.offset, _INSIDE)
+        elif self.reader.is_true(self._part(value, "condition", cell)):
+            yield from self._unwrapped(self._part(value, "content", cell))
 
     def _flat(self, cell: Cell, level: _Level) -> Iterator[Table]:
         """A module and those that it imports, one after the other."""
         try:
-            value = self.reader.force(cell)
-            while isinstance(value, Lambda):
-                value = self.reader.call(value)
+            value = self._called(cell, level)
         except ToldError:
             return
         match value:
@@ -334,6 +359,10 @@ class Modules:
                 yield from self._flat(value.cell, level)
             case PathText():
                 yield from self._flat_file(value, cell.offset, level)
+            case Table(cells) if "_type" in cells:
+                with contextlib.suppress(ToldError):
+                    for each in self._unwrapped(cell):
+                        yield from self._flat(each, level) if each is not cell else (value,)
             case Outside() if not _is_own(value):
                 (self._foreign if level == "flake" else self._skipped).append(value)
             case Table(cells):
@@ -347,6 +376,19 @@ class Modules:
                 with contextlib.suppress(ToldError):
                     self.reader.known(cell)
                     self.reader.fault("expected a table here", cell.offset, "write `{ … }`")
+
+    def _called(self, cell: Cell, level: _Level) -> Value:
+        before = len(self.reader.faults)
+        value: Value = None
+        try:
+            value = self.reader.force(cell)
+            while isinstance(value, Lambda):
+                value = self.reader.call(value)
+        finally:
+            if level == "flake" and not (isinstance(value, Table) and {"clan", "flake"} & value.cells.keys()):
+                hint = "write what it says of `clan` as data"
+                self._ignore(before, "a module of the flake is not read completely", hint)
+        return value
 
     def _imported(self, cell: Cell, level: _Level) -> Iterator[Table]:
         try:
@@ -363,19 +405,15 @@ class Modules:
             file = self.reader.find(path, offset)
             if file in self._within or file == self.reader.files[0]:
                 self.reader.fault(f"the file {shown(path)} imports itself", offset, "break the circle of files")
-            if (file, level) in self._seen or (level == "flake" and not self._is_relevant(path, offset)):
+            if (file, level) in self._seen:
                 return
             self._seen.add((file, level))
-            value = self.reader.load(path, offset)
+            value = self.reader.parse(path, offset)
         except ToldError:
             return
         self._within.append(file)
-        yield from self._flat(Cell(offset, value=value), level)
+        yield from self._flat(value, level)
         self._within.pop()
-
-    def _is_relevant(self, path: PathText, offset: int) -> bool:
-        text = self.reader.content(path, offset)
-        return any(word in text for word in _ELSEWHERE)
 
     # From parts to a whole
 
@@ -406,37 +444,45 @@ class Modules:
         if isinstance(value, Lambda) and path == ("tags",):
             self._tags.append(value)
             return None
-        if not isinstance(value, Table) or len(path) > 6 or path[0] not in _OWN:  # noqa: PLR2004 - instances.I.roles.R.machines.M
+        if not isinstance(value, Table) or len(path) > 6 or path[0] not in {*_OWN, *_NAMES}:  # noqa: PLR2004 - instances.I.roles.R.machines.M
             return cell
         kind = self._constant(value, "_type")
         if kind == "merge":
-            return self._merged(value, path)
-        if kind not in {"override", "order", "if"}:
-            return replace(cell, value=self._settled(value, path), expression=None)
-        holds = kind != "if" or self._constant(value, "condition")
-        inner = self._stripped(value.cells["content"], path) if holds else None
-        if not inner or kind != "override":
-            return inner
-        priority = self._constant(value, "priority")
-        if not isinstance(priority, int):
+            return self._merged(self._part(value, "contents", cell), path)
+        if kind not in ("override", "order", "if"):  # a tuple, since it may be a table
+            inside = _names(value) if path == _NAMES else self._settled(value, path)
+            return replace(cell, value=inside, expression=None)
+        holds = kind != "if" or self.reader.is_true(self._part(value, "condition", cell))
+        inner = self._stripped(self._part(value, "content", cell), path) if holds else None
+        return self._prior(inner, value, cell, path) if inner and kind == "override" else inner
+
+    def _prior(self, inner: Cell, override: Table, cell: Cell, path: Keys) -> Cell:
+        """A value outside of settings with its priority, unless it has one of its own."""
+        priority = self._constant(override, "priority")
+        if type(priority) is not int:  # true is no number here
             self.reader.fault("a priority must be a whole number", cell.offset)
-        return self._handed_down(replace(inner, offset=cell.offset), priority)
 
-    def _handed_down(self, cell: Cell, priority: int) -> Cell:
-        """A value with a priority; that of a table is one of each of its values."""
-        value = self.reader.force(cell)
-        if not isinstance(value, Table):
-            return replace(cell, priority=priority) if cell.priority == _PLAIN else cell
-        cells = {
-            name: _marked(each, priority) if name == "settings" else self._handed_down(each, priority)
-            for name, each in value.cells.items()
-        }
-        return replace(cell, value=Table(cells), expression=None)
+        def prior(each: Cell) -> Cell:
+            return replace(each, priority=priority) if each.priority == _PLAIN else each
 
-    def _merged(self, merge: Table, path: Keys) -> Cell | None:
+        said = self.reader.force(inner)
+        if path[2:] == ("deploy",) and isinstance(said, Table):  # its values are options, unlike the table around them
+            return replace(
+                inner, value=Table({name: prior(each) for name, each in said.cells.items()}), expression=None
+            )
+        return prior(replace(inner, offset=cell.offset))
+
+    def _part(self, wrapper: Table, name: str, cell: Cell) -> Cell:
+        """A field of what `mkForce` and the like give."""
+        if name not in wrapper.cells:
+            kind = str(self._constant(wrapper, "_type"))
+            self.reader.fault(f"{shown(kind)} lacks its {shown(name)}", cell.offset)
+        return wrapper.cells[name]
+
+    def _merged(self, contents: Cell, path: Keys) -> Cell | None:
         """What `mkMerge` makes of several values outside of settings."""
         whole: Cell | None = None
-        for each in self.reader.items(merge.cells["contents"]):
+        for each in self.reader.items(contents):
             one = self._stripped(each, path)
             whole = self._both(whole, one, path) if whole and one else whole or one
         return whole
@@ -468,7 +514,8 @@ class Modules:
         if (mine is None or theirs is None) and "settings" not in keys:  # null says nothing there
             return other if mine is None else one
         first = self.reader.where(one.offset)
-        hint = f"it is also set at {first.file.name if first.file else ''}:{first.line}; remove one of the two"
+        where = f"at {first.file.name}:{first.line}" if first.file and first.line else "in another module"
+        hint = f"it is also set {where}; remove one of the two"
         return self.reader.fault(f"conflicting values for `{dotted(keys)}`", other.offset, hint)
 
     def _combined(self, one: Cell, other: Cell, mine: Value, theirs: Value, keys: Keys) -> Value:
@@ -488,11 +535,9 @@ class Modules:
         return Table({str(self.reader.force(cell)): Cell(cell.offset, value=Table()) for cell in value.cells})
 
 
-def _marked(cell: Cell, priority: int) -> Cell:
-    """Settings with a priority, which is resolved where settings are merged."""
-    content = Table({"content": cell})
-    marks = _table_of(cell.offset, {"_type": "override", "priority": priority})
-    return Cell(cell.offset, value=Table(marks.cells | content.cells))
+def _names(table: Table) -> Table:
+    """The names of a table, without their values, which are not evaluated."""
+    return Table({name: Cell(cell.offset, value=Table()) for name, cell in table.cells.items()})
 
 
 def _table_of(offset: int, values: Mapping[str, Value]) -> Table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.inventory import content
 from rolecall.inventory.data import BYTES, shown, syntax_fault
@@ -28,11 +28,11 @@ SECONDS: Final = 60
 # form, and a project is the same in every checkout. `lib` is that of nixpkgs where NIX_PATH has one, else what
 # inventories use of it.
 _PICK: Final = """
-{ file }:
+{ file, fraction }:
 let
   inherit (builtins)
-    attrNames concatLists concatMap filter foldl' functionArgs intersectAttrs isAttrs isFunction isList isPath
-    isString listToAttrs map mapAttrs pathExists readDir stringLength substring tryEval;
+    attrNames concatLists concatMap elem filter foldl' functionArgs intersectAttrs isAttrs isFloat isFunction isList
+    isPath isString listToAttrs map mapAttrs pathExists readDir stringLength substring tryEval;
   override = priority: content: { _type = "override"; inherit priority content; };
   order = priority: content: { _type = "order"; inherit priority content; };
   ours = builtins // rec {
@@ -109,44 +109,81 @@ let
   given-to-flake = intersectAttrs named inputs // { inherit self; };
   top = if is-flake then called (flake.outputs (given-to-flake // needed flake.outputs given-to-flake)) else flake;
 
-  # A module and those that it imports, each by itself.
-  flat = value:
-    let own = called (if isPath value || isString value then import value else value); in
-    if own ? clan-module then flat own.clan-module
+  wrapped = value: isAttrs value && elem (value._type or null) [ "merge" "if" "override" "order" ];
+  unwrapped = value:
+    if !(wrapped value) then [ value ]
+    else if value._type == "merge" then concatMap unwrapped value.contents
+    else if value._type != "if" then throw "a priority around a whole module is not read; write it around the values"
+    else if value.condition then unwrapped value.content
+    else [ ];
+  # A module and those that it imports, each by itself and with a key, so that a file counts once.
+  flat = key: value:
+    let
+      is-file = isPath value || isString value;
+      name = if is-file then toString value else key;
+      own = called (if is-file then import value else value);
+      imports = concatLists (numbered (n: flat "${name}:${toString n}") (own.imports or [ ]));
+    in
+    if own ? clan-module then flat "${name}:clan" own.clan-module
+    else if wrapped own then concatLists (numbered (n: flat "${name}:${toString n}") (unwrapped own))
     else if own ? config && removeAttrs own [ "config" "imports" "options" ] == { } then
-      flat own.config ++ concatMap flat (own.imports or [ ])
-    else [ (removeAttrs own [ "imports" ]) ] ++ concatMap flat (own.imports or [ ]);
-  clans = value: concatMap (module:
-    (if module ? clan then flat module.clan else [ ])
-    ++ (let flake = called (module.flake or { }); in if flake ? clan then flat flake.clan else [ ])) (flat value);
-  parts-of = concatMap (module:
-    (if module ? inventory then flat module.inventory else [ ])
-    ++ (if module ? meta then [ { inherit (module) meta; } ] else [ ])
-    ++ (if module ? machines then [ { machines = mapAttrs (_: _: { }) module.machines; } ] else [ ]));
+      flat "${name}:config" own.config ++ imports
+    else [ { key = name; value = removeAttrs own [ "imports" ]; } ] ++ imports;
+  numbered = function: list: builtins.genList (n: function n (builtins.elemAt list n)) (builtins.length list);
+  once = entries: (foldl' (all: entry:
+    if all.seen ? ${entry.key} then all
+    else { seen = all.seen // { ${entry.key} = true; }; kept = all.kept ++ [ entry ]; })
+    { seen = { }; kept = [ ]; } entries).kept;
+  inside-of = name: concatMap ({ key, value }: if value ? ${name} then flat "${key}:${name}" value.${name} else [ ]);
+  clans = value: once (concatMap (entry:
+    inside-of "clan" [ entry ]
+    ++ inside-of "clan" [ { key = "${entry.key}:flake"; value = called (entry.value.flake or { }); } ])
+    (once (flat "" value)));
+  # A function of a set, below the priorities and conditions around the set.
+  within = function: value:
+    if !(wrapped value) then (if isAttrs value then function value else value)
+    else if value._type == "merge" then value // { contents = map (within function) value.contents; }
+    else if value._type == "if" && !value.condition then value // { content = { }; }
+    else value // { content = within function value.content; };
+  each-within = function: within (mapAttrs (_: within function));
+  of-clan = entries: {
+    prefix = [ "inventory" ];
+    parts = values (inside-of "inventory" entries)
+      ++ concatMap ({ value, ... }: if value ? meta then [ { inherit (value) meta; } ] else [ ]) entries;
+    machines = concatMap ({ value, ... }:
+      if value ? machines then [ (within (mapAttrs (_: _: { })) value.machines) ] else [ ]) entries;
+  };
+  values = entries: map (entry: entry.value) (once entries);
+  plainly = { prefix = [ ]; is-clan = false; parts = values (flat "" top); machines = [ ]; };
 
   picked =
-    if top ? clan-module then { prefix = [ "inventory" ]; is-clan = true; parts = parts-of (flat top); }
+    if top ? clan-module then of-clan (once (flat "" top)) // { is-clan = true; }
     else if top ? flake-parts then clan-parts top.flake-parts
-    else if top ? instances || top ? tags then { prefix = [ ]; is-clan = false; parts = flat top; }
+    else if top ? instances || top ? tags then plainly
     else if top ? clan || top ? flake then clan-parts top
     else if top ? inventory || baseNameOf file == "clan.nix" then
-      { prefix = [ "inventory" ]; is-clan = removeAttrs top [ "inventory" ] != { }; parts = parts-of (flat top); }
+      of-clan (once (flat "" top)) // { is-clan = removeAttrs top [ "inventory" ] != { }; }
     else if is-flake && !(top ? machines) then
       throw "no output of this flake is an inventory; `clan = clan.config;` makes that of Clan one"
-    else { prefix = [ ]; is-clan = false; parts = flat top; };
+    else plainly;
   clan-parts = value:
-    let parts = parts-of (clans value); in
-    if parts == [ ] then throw "this flake leads to no inventory"
-    else { prefix = [ "clan" "inventory" ]; is-clan = true; inherit parts; };
+    let found = of-clan (clans value); in
+    if found.parts == [ ] && found.machines == [ ] then throw "this flake leads to no inventory"
+    else found // { prefix = [ "clan" "inventory" ]; is-clan = true; };
 
   # Clan's `tags` may be a function of all tags; machines can be declared by folders and in inventory.json too.
   layer = if pathExists (folder + "/inventory.json")
     then (builtins.fromJSON (builtins.readFile (folder + "/inventory.json"))).machines or { } else { };
   folders = if pathExists (folder + "/machines") then readDir (folder + "/machines") else { };
   named-folders = listToAttrs (map (name: { inherit name; value = { }; })
-    (filter (name: folders.${name} == "directory") (attrNames folders)));
-  machines = foldl' (all: part: all // mapAttrs (name: machine: (all.${name} or { }) // machine) part)
-    { } ([ named-folders layer ] ++ map (part: part.machines or { }) picked.parts);
+    (filter (name: folders.${name} == "directory" && substring 0 1 name != ".") (attrNames folders)));
+  opened = value:
+    if !(wrapped value) then value
+    else if value._type == "merge" then foldl' (all: each: all // opened each) { } value.contents
+    else if value._type == "if" && !value.condition then { }
+    else opened value.content;
+  machines = foldl' (all: part: all // mapAttrs (name: machine: (all.${name} or { }) // opened machine) (opened part))
+    { } ([ named-folders layer ] ++ map (part: part.machines or { }) picked.parts ++ picked.machines);
   of-class = class: filter (name: (machines.${name}.machineClass or "nixos") == class) (attrNames machines);
   linux = of-class "nixos" ++ of-class "linux";
   computed = { all = attrNames machines; nixos = linux; inherit linux; darwin = of-class "darwin"; };
@@ -157,8 +194,8 @@ let
   cleaned = part:
     part
     // (if part ? tags then { tags = tags-of part.tags; } else { })
-    // (if isAttrs (part.instances or null) then { instances = mapAttrs (_: instance:
-      instance // (if isAttrs (instance.roles or null) then { roles = mapAttrs (_: role:
+    // (if part ? instances then { instances = each-within (instance: instance
+      // (if instance ? roles then { roles = each-within (role:
         role // (if role ? extraModules then { extraModules = [ ]; } else { })) instance.roles; } else { }))
       part.instances; } else { });
 
@@ -171,11 +208,14 @@ let
     if isAttrs value then mapAttrs (_: plain) value
     else if isList value then map plain value
     else if isPath value then relative (toString value)
+    else if isFloat value then { ${fraction} = value; }
     else value;
   urls = mapAttrs (_: input: if isAttrs input then input.url or "" else input) (if isAttrs raw then named else { });
 in
-{ inherit (picked) prefix is-clan; parts = map (part: plain (cleaned part)) picked.parts; inherit urls; }
+{ inherit (picked) prefix is-clan machines; parts = map (part: plain (cleaned part)) picked.parts; inherit urls; }
 """
+_FRACTION: Final = "a fraction, which Nix may print as a whole number"
+_CUT: Final = "`builtins.substring` counts bytes: cut where a character ends"
 _LIB: Final = "set NIX_PATH=nixpkgs=FOLDER, where FOLDER/lib is that of nixpkgs"
 _INPUTS: Final = "inputs of a flake are not fetched; what the inventory needs of them must stand in the project"
 
@@ -190,6 +230,7 @@ def read(file: Path) -> Source:
     # Of files, Nix may read those of the project and of NIX_PATH.
     command += ["--option", "restrict-eval", "true", "-I", str(file.resolve().parent)]
     command += ["--option", "allow-import-from-derivation", "false", "--argstr", "file", str(file.resolve())]
+    command += ["--argstr", "fraction", _FRACTION]
     try:
         done = subprocess.run(
             [*command, "-E", _PICK], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
@@ -203,10 +244,19 @@ def read(file: Path) -> Source:
         raise _told(done.stderr.decode(errors="replace"), file)
     if len(done.stdout) > BYTES:
         raise syntax_fault(f"evaluates to more than {BYTES // 1024**2} MiB")
-    outcome = json.loads(done.stdout)
+    try:
+        outcome = json.loads(done.stdout.decode(), object_hook=_fraction)
+    except UnicodeDecodeError:
+        raise syntax_fault("Nix: a text is not valid UTF-8", hint=_CUT) from None
     clan = Clan((file,), modules=True, skipped=()) if outcome["is-clan"] else None
     inputs = {name: url for name, url in outcome["urls"].items() if url}
-    return Source(file, joined(outcome["parts"], file), tuple(outcome["prefix"]), inputs, clan=clan)
+    return Source(
+        file, joined(outcome["parts"], outcome["machines"], file), tuple(outcome["prefix"]), inputs, clan=clan
+    )
+
+
+def _fraction(data: dict[str, Any]) -> Any:  # noqa: ANN401 - any data
+    return float(data[_FRACTION]) if data.keys() == {_FRACTION} else data
 
 
 def _told(said: str, file: Path) -> Faults:

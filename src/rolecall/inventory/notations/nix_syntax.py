@@ -164,6 +164,7 @@ class Function:
         names: Which parts of the argument it takes.
         body: What it gives.
         defaults: What parts are that the argument lacks.
+        exact: Whether the argument has no other parts: names without ``...``.
     """
 
     offset: int
@@ -171,6 +172,7 @@ class Function:
     names: tuple[str, ...]
     body: Expression
     defaults: tuple[tuple[str, Expression], ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +265,7 @@ def parse(text: str, start: int = 0) -> Expression:
 
     Args:
         text: The file's content; lines end with a line feed alone.
-        start: Where the file starts in the text, if other files stand before it. Offsets count from the text's start,
-            lines from the file's.
+        start: The offset of the file's first character, if other files stand before it; lines count from there.
 
     Raises:
         Faults: A syntax error, with line and column, or too deep nesting.
@@ -346,6 +347,7 @@ class _Parser:
         start = self.token.start
         whole = ""
         names: dict[str, Expression | None] = {}
+        exact = False
         if self._is_variable():
             after = self._read(self.token.end)
             if after.text not in {":", "@"}:
@@ -353,9 +355,9 @@ class _Parser:
             whole = self._advance().text
             if self.token.text == "@":
                 self._advance()
-                names = self._formals()
+                names, exact = self._formals()
         elif self.token.text == "{" and self._opens_formals():
-            names = self._formals()
+            names, exact = self._formals()
             if self.token.text == "@":
                 self._advance()
                 whole = self._advance().text
@@ -363,7 +365,7 @@ class _Parser:
             return None
         self._expect(":", start, "function")
         defaults = tuple((name, default) for name, default in names.items() if default)
-        return Function(start, whole, tuple(names), self.expression(), defaults)
+        return Function(start, whole, tuple(names), self.expression(), defaults, exact)
 
     def _opens_formals(self) -> bool:
         first = self._read(self.token.end)
@@ -376,13 +378,14 @@ class _Parser:
             return True
         return second.text == "}" and self._read(second.end).text in {":", "@"}
 
-    def _formals(self) -> dict[str, Expression | None]:
-        opener = self.token
+    def _formals(self) -> tuple[dict[str, Expression | None], bool]:
+        opener, exact = self.token, True
         self._expect("{", opener.start, "function")
         names: dict[str, Expression | None] = {}
         while self.token.text != "}":
             if self.token.text == "...":
                 self._advance()
+                exact = False
             elif self._is_variable():
                 name = self._advance().text
                 names[name] = None
@@ -394,7 +397,7 @@ class _Parser:
             if self.token.text != "}":
                 self._expect(",", opener.start, "{")
         self._advance()
-        return names
+        return names, exact
 
     def _operation(self) -> Expression:
         """Operands and operators, first side by side, then split at the loosest operators (Nix: parser.y)."""
@@ -446,7 +449,7 @@ class _Parser:
         if told == "!":
             return Not(start, result)
         plain = isinstance(result, Constant) and not isinstance(result.value, str)
-        if plain and self.text[start : result.offset].strip() == "-":
+        if plain and self.text[start - self.start : result.offset - self.start].strip() == "-":
             return Constant(start, -result.value)  # type: ignore[union-attr,operator]
         return Beyond(start, f"the operator `{signs[0].text}`")
 
@@ -584,7 +587,7 @@ class _Parser:
                 self._fault(f"expected a name, found {self._found()}", hint)
             start = self.token.start
             path = self._path()
-            self._equals(self.text[start : self.previous_end])
+            self._equals(self.text[start - self.start : self.previous_end - self.start])
             value = self.expression()
             self._semicolon()
             found.append(Binding(path, value))
@@ -664,13 +667,13 @@ class _Parser:
         pattern = _INDENTED if indented else _TEXT
         position = opener.end
         parts: list[tuple[str | Expression, bool]] = []  # a part, and whether its spaces can be indentation
-        if indented and (first_line := re.compile(r" *\n").match(self.text, position)):
-            position = first_line.end()
+        if indented and (first_line := re.compile(r" *\n").match(self.text, position - self.start)):
+            position = self.start + first_line.end()
         while True:
-            match = pattern.match(self.text, position)
+            match = pattern.match(self.text, position - self.start)
             if match is None:
                 self._fault("this text is never closed", f"end it with `{opener.text}`", at=opener.start)
-            position = match.end()
+            position = self.start + match.end()
             piece = match[0]
             match match.lastgroup:
                 case "end":
@@ -684,7 +687,7 @@ class _Parser:
                 case "escape":
                     parts.append((_ESCAPES.get(piece[-1], piece[-1]), False))
                 case _:
-                    self.token = _Token("sign", "${", match.start(), position)
+                    self.token = _Token("sign", "${", self.start + match.start(), position)
                     parts.append((self._interpolation(resume=True), False))
                     position = self.previous_end
         self.previous_end = position
@@ -705,21 +708,23 @@ class _Parser:
     # Tokens
 
     def _read(self, position: int) -> _Token:
-        match = _TOKEN.match(self.text, position)
+        local = position - self.start
+        match = _TOKEN.match(self.text, local)
         if match and match.lastgroup == "space":
-            if match.end() - position > 1 and not match[0].isspace():
+            if match.end() - local > 1 and not match[0].isspace():
                 self.spaces.add(match.span())
-            position = match.end()
-            match = _TOKEN.match(self.text, position)
+            local = match.end()
+            match = _TOKEN.match(self.text, local)
+        position = self.start + local
         if match:
             kind = match.lastgroup or ""
-            return _Token(kind, match[0], position, match.end())
-        if position >= len(self.text):
+            return _Token(kind, match[0], position, self.start + match.end())
+        if local >= len(self.text):
             return _Token("end", "", position, position)
-        if self.text.startswith("/*", position):
+        if self.text.startswith("/*", local):
             self._fault("this comment is never closed", "end it with `*/`", at=position)
-        hint = 'a text stands in double quotes: "text"' if self.text[position] == "'" else ""
-        return self._fault(f"{shown(self.text[position])} has no meaning here", hint, at=position)
+        hint = 'a text stands in double quotes: "text"' if self.text[local] == "'" else ""
+        return self._fault(f"{shown(self.text[local])} has no meaning here", hint, at=position)
 
     def _advance(self) -> _Token:
         token = self.token
@@ -743,7 +748,7 @@ class _Parser:
         return "the end of the file" if self.token.kind == "end" else f"`{shown(self.token.text, quote='')}`"
 
     def _line(self, offset: int) -> int:
-        return self.text.count("\n", self.start, offset) + 1
+        return self.text.count("\n", 0, offset - self.start) + 1
 
     def _unclosed(self, opener: _Token) -> NoReturn:
         closer = {"{": "}", "[": "]", "let": "in"}[opener.text]
@@ -751,7 +756,7 @@ class _Parser:
 
     def _fault(self, message: str, hint: str = "", *, at: int | None = None) -> NoReturn:
         offset = (self.token.start if at is None else at) - self.start
-        raise syntax_fault(message, *place(self.text[self.start :], offset), hint=hint)
+        raise syntax_fault(message, *place(self.text, offset), hint=hint)
 
 
 def place(text: str, offset: int) -> tuple[int, int]:
