@@ -276,3 +276,24 @@ key = one.var("repokey", Passphrase())
     call(installed, "vars", "prune", "--yes")
     write(installed, MACHINES)
     assert KEPT in call(installed, "vars", "prune", "--yes")
+
+
+def test_a_damaged_pending_var_that_binds_is_dropped_only_by_its_name(project: Project) -> None:
+    write(project, INVENTORY)
+    call(project, "vars", "set", "jon/backup.repokey", given="what my repositories have already")
+    folder = project.pending / "per-machine/jon/backup.repokey"
+    (folder / "passphrase/version").write_text("changed\n")
+    assert "hint: drop it: `rolecall vars discard --force jon/backup.repokey`" in call(project, "check", status=1)
+    assert KEPT in call(project, "vars", "discard")
+    assert folder.exists()
+    v.discard(project, keep=[REPOKEY])
+    assert folder.exists()
+    assert "dropped jon/backup.repokey\n" in call(project, "vars", "discard", "--force", "jon/backup.repokey")
+    assert not folder.exists()
+
+
+def test_a_damaged_pending_var_whose_stored_value_stays_is_dropped(installed: Project) -> None:
+    call(installed, "vars", "rotate", "--force", "jon/backup.repokey")
+    (installed.pending / "per-machine/jon/backup.repokey/passphrase/version").write_text("changed\n")
+    assert "hint: drop it: `rolecall vars discard`" in call(installed, "check", status=1)
+    assert call(installed, "vars", "discard") == "dropped jon/backup.repokey\n"

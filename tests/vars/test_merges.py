@@ -344,3 +344,94 @@ def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_p
     told = call(project, "plan", status=1)
     assert "error: sara/backup.ssh has the same public key as jon/backup.ssh\n" in told
     assert "`rolecall vars rotate sara/backup.ssh`" in told
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_fix_never_hides_a_mixed_up_pair_behind_a_pending_value(project: Project, rotated: bool) -> None:  # noqa: FBT001 - a parameter
+    folder = _stored(project, SSHKeyPair())
+    v.promote(project, _make(project, Recipe(OTHER, SSHKeyPair(), "x.y")))
+    secret = Path(layout.var_folder(project.vars, OTHER)) / "private/secret"
+    shutil.copy(secret, folder / "private/secret")
+    before = (folder / ".made").read_bytes()
+    if rotated:
+        shutil.copytree(Path(layout.var_folder(project.vars, OTHER)), layout.var_folder(project.pending, KEY))
+        (Path(layout.var_folder(project.pending, KEY)) / ".replaces").write_text("x\n")
+    v.add_admin(project, "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
+    fixed, left = v.fix(project)
+    repaired = {Path(each.folder).is_relative_to(project.pending) for each in fixed if each.key == KEY}
+    assert repaired == ({True} if rotated else set())
+    assert len(left) == len(v.unsound(project)) == 1
+    assert (folder / ".made").read_bytes() == before
+    assert layout.look(project, [KEY], lenient=True) == ({}, {})
+
+
+class Raising:
+    """A generator whose `verify` fails, with a secret in its words."""
+
+    files = (VarFile("secret"),)
+
+    def generate(self, context: Context) -> dict[str, bytes]:
+        return {"secret": str(context.key).encode()}
+
+    def view(self, files: object) -> object:
+        return files
+
+    def verify(self, values: dict[str, bytes], inputs: object) -> str:
+        raise RuntimeError(f"{values} {inputs}")
+
+
+def test_a_verify_that_raises_is_a_fault_at_its_line(project: Project) -> None:
+    _stored(project, Raising())
+    recipe = Recipe(KEY, Raising(), "x.y")
+    [fault] = v.misfits(project, [recipe], decrypt=True)
+    assert fault.message == "jon/x.a (for x.y): verify of Raising failed with RuntimeError"
+    assert fault.where
+    assert fault.where.file == Path(__file__)
+    assert fault.where.line == Raising.verify.__code__.co_firstlineno + 1
+    with making(project, [recipe], Anew(given={KEY: {"secret": b"x"}})) as work, pytest.raises(Faults, match="failed"):
+        work.make([recipe], lambda *_: ())
+
+
+@pytest.mark.parametrize("broken", ["garbage", "missing"])
+def test_an_authority_that_is_broken_is_told(project: Project, broken: str) -> None:
+    ca, tls, sign, host, cert = (VarKey("jon", f"x.{name}") for name in ("ca", "tls", "sign", "host", "cert"))
+    recipes = [
+        Recipe(ca, CertificateAuthority(), "x.y"),
+        Recipe(tls, TLSCertificate("ca"), "x.y", inputs=(("ca", ca),)),
+        Recipe(sign, SSHKeyPair(), "x.y"),
+        Recipe(host, SSHKeyPair(), "x.y"),
+        Recipe(cert, SSHHostCertificate("sign", "host"), "x.y", inputs=(("sign", sign), ("host", host))),
+    ]
+    v.promote(project, _make(project, *recipes))
+    _as_of_an_earlier_version(project)
+    for key, file in ((ca, "certificate"), (sign, "public")):
+        folder = Path(layout.var_folder(project.vars, key)) / file
+        if broken == "missing":
+            shutil.rmtree(folder)
+        else:
+            (folder / "value").write_text("garbage\n")
+    told = {fault.message for fault in v.misfits(project, recipes, decrypt=False)}
+    if broken == "missing":
+        assert told == {
+            "jon/x.ca holds key (secret), where x.y wants certificate (public), key (secret)",
+            "jon/x.sign holds private (secret), where x.y wants private (secret), public (public)",
+        }
+    else:
+        assert told == {
+            "jon/x.ca: its certificate is not one",
+            "jon/x.tls: the certificate of its authority is not one",
+            "jon/x.sign: one of its halves is not a key",
+            "jon/x.cert: the public key of sign or host is not one",
+        }
+
+
+def test_what_cannot_be_decrypted_is_told_for_each_that_needs_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = [
+        Recipe(KEY, SSHKeyPair(), "x.y"),
+        Recipe(OTHER, SSHHostCertificate("a", "a"), "x.y", inputs=(("a", KEY),)),
+    ]
+    v.promote(project, _make(project, *recipes))
+    monkeypatch.setenv("ROLECALL_IDENTITY", str(project.root / "none"))
+    assert len(v.misfits(project, recipes, decrypt=True)) == len(recipes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall import vars as var_store
@@ -244,7 +243,7 @@ def audiences(project: Project, lab: Lab | None) -> list[Audience]:
     groups = _groups(evaluation)
     found = []
     for each in var_store.sealed(project):
-        pending = Path(each.folder).is_relative_to(project.pending)
+        pending = each.base == project.pending
         # Of two values of one secret, the pending one counts in an evaluation.
         counts = pending == (each.key in evaluation.makes)
         goes = set(machines.get((each.key, each.file), ())) if counts else set()

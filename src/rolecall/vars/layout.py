@@ -19,7 +19,7 @@ nothing is. Vars of earlier versions have neither; `store.note_recipes` adds the
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
-# ruff: noqa: PTH110, PTH208
+# ruff: noqa: PTH110, PTH112, PTH208
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def look(
     Args:
         project: The project.
         keys: Vars.
-        lenient: Whether to leave out the vars whose files do not belong together, rather than to raise.
+        lenient: Whether to leave out the vars whose files do not belong together, rather than to raise. A pending var
+            does not count in place of a stored one that is broken.
 
     Raises:
         Faults: As `stored`.
@@ -90,6 +91,10 @@ def look(
     kept, others = examine(project.vars, keys)
     if (faults := [*faults, *others]) and not lenient:
         raise Faults(faults)
+    if others:
+        broken = [key for key in waiting.keys() - kept.keys() if os.path.isdir(var_folder(project.vars, key))]
+        for key in broken:
+            waiting.pop(key)
     for key in waiting.keys() & kept.keys():
         replaced = note(project.pending, key, "replaces") == identity(kept[key])
         (kept if replaced else waiting).pop(key)
@@ -197,7 +202,8 @@ def _digest(data: bytes) -> str:
 def _cure(base: Path, key: VarKey) -> str:
     """What a person can do about a var whose files do not belong together."""
     if base.name == "pending":
-        return "`rolecall vars discard` drops it"
+        stored = os.path.isdir(var_folder(base.parents[1] / "vars", key))  # then that value stays
+        return f"drop it: `rolecall vars discard{'' if stored or binds(base, key) == '' else f' --force {key}'}`"
     folder = Path(var_folder(base, key)).relative_to(base.parent)
     hint = f"take the whole folder from one commit: `git checkout COMMIT -- {folder}`"
     return hint if binds(base, key) != "" else f"{hint}; or delete it, and `rolecall vars generate` makes a new value"

@@ -182,7 +182,7 @@ class Making:
             for recipe in recipes
             if recipe.key not in self.replaced and _kinds(found.get(recipe.key, {})) != _wanted(recipe)
         ]
-        if faults := [_misfit(project, each, self._kept[each.key]) for each in unfit if each.key in self._kept]:
+        if faults := [misfit(project, each, self._kept[each.key]) for each in unfit if each.key in self._kept]:
             raise Faults(faults)
         for recipe in unfit:
             self._waiting.pop(recipe.key, None)
@@ -297,7 +297,7 @@ class Making:
         if not wanted.keys() <= given.keys() and layout.stored(self._project, [key]):
             values = {name: value for name, value in self._value(recipe, key).items() if name in wanted}
         values = _checked(recipe, {**values, **given}, f"what is given of {key}")
-        if (verify := getattr(recipe.generator, "verify", None)) and (wrong := verify(values, {})):
+        if hasattr(recipe.generator, "verify") and (wrong := verified(recipe, values, {})):
             raise fault(f"what is given of {key} does not fit: {wrong}", hint="bring all files of one key together")
         return values
 
@@ -417,7 +417,9 @@ def _wanted(recipe: Recipe) -> dict[str, bool]:
     return {file.name: file.secret for file in recipe.generator.files}
 
 
-def _misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
+def misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
+    """Return the fault that a var has other files than its recipe wants."""
+
     def listed(files: Mapping[str, bool]) -> str:
         named = (f"{name} ({'secret' if secret else 'public'})" for name, secret in sorted(files.items()))
         return ", ".join(named) or "no file"
@@ -451,6 +453,20 @@ def _generate(recipe: Recipe, context: Context) -> Values:
         raise fault(f"{what} returns {type(made).__name__}, not bytes by file name", where=own)
     kept = {file.name for file in recipe.generator.files} & context.prompts.keys()
     return _checked(recipe, {name: context.prompts[name] for name in kept} | dict(made), what, own)
+
+
+def verified(recipe: Recipe, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:
+    """Return what a generator that has a `verify` says of values; "" when they match.
+
+    Raises:
+        Faults: When it fails, at the line in the author's file.
+    """
+    verify = recipe.generator.verify  # type: ignore[attr-defined]  # as the caller knows
+    try:
+        return str(verify(values, inputs) or "")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as in `_generate`, also what is not told
+        what = f"{_named(recipe)}: verify of {type(recipe.generator).__name__} failed with {type(error).__name__}"
+        raise fault(what, where=_line(raised_at(error) or defined_at(verify))) from None
 
 
 def _line(place: str) -> Where | None:

@@ -27,7 +27,8 @@ class Sealed:
     Attributes:
         key: Its var.
         file: The name of the file in that.
-        folder: Where it stands.
+        base: Where its var stands: among the pending or the stored ones.
+        folder: Where it stands itself.
         recipients: The public keys that can read it; None where that is not said.
         formerly: Those that could before, and may have kept it.
         machines: The machines that it was sent to.
@@ -35,6 +36,7 @@ class Sealed:
 
     key: VarKey
     file: str
+    base: Path
     folder: str
     recipients: frozenset[str] | None
     formerly: frozenset[str] = frozenset()
@@ -48,7 +50,7 @@ class Sealed:
 def sealed(project: Project) -> list[Sealed]:
     """All secrets, pending ones included; nothing is decrypted."""
     return [
-        Sealed(key, file, folder, layout.recipients(folder), *_known(folder))
+        Sealed(key, file, base, folder, layout.recipients(folder), *_known(folder))
         for base in (project.pending, project.vars)
         for key, file, folder in layout.secrets(base)
     ]
@@ -87,7 +89,7 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
         unseal, secret_store = opener(project), chosen(project)
         readers = secret_store.readers() if found else {}
         for each in found:
-            if each.key in broken:  # encrypting a part of it anew would hide that
+            if (each.base, each.key) in broken:  # re-encrypting a part of it would hide that
                 continue
             before = layout.ciphertext(each.folder)
             try:
@@ -103,11 +105,12 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
     return list(dict.fromkeys(repaired)), [*unreadable, *layout.unsound(project)]
 
 
-def _broken(project: Project, found: Iterable[Sealed]) -> set[VarKey]:
-    """The vars whose files do not belong together."""
+def _broken(project: Project, found: Iterable[Sealed]) -> set[tuple[Path, VarKey]]:
+    """Return the vars whose files do not belong together, a pending and a stored copy each for itself."""
     keys = {each.key for each in found}
-    waiting, kept = layout.look(project, keys, lenient=True)
-    return keys - waiting.keys() - kept.keys()
+    return {
+        (base, key) for base in (project.pending, project.vars) for key in keys - layout.examine(base, keys)[0].keys()
+    }
 
 
 def _unreadable(secret: Sealed, fault: Fault) -> Fault:

@@ -258,9 +258,9 @@ def discard(project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKe
     kept = set(keep)
     with locked(project):
         keys = keys_of(project.pending)
-        waiting, _ = look(project, keys, lenient=True)
+        _, stored = look(project, keys, lenient=True)
         kept |= {each.key for each in bound_in(project, project.pending) if each.key not in drop}
-        dropped = [key for key in keys if key not in kept or key not in waiting]
+        dropped = [key for key in keys if key not in kept or key in stored]
         _remove(project, project.pending, dropped)
     return dropped
 
