@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Dict, NoReturn, Optional, Sequence, Tuple, Union
 
 MARK = "rolecall-secret:"
-"""Stands in the `repr` of a reference to a secret, and nowhere in what a machine gets."""
+"""Stands in the `repr` of a reference to a secret."""
+
+_REFERENCE = re.compile(rf"<{MARK}[^<>\s]+/[^<>\s]+>".encode())  # the whole of it; a text may speak of the mark
 
 
 class SecretTextError(TypeError):
@@ -20,7 +23,7 @@ def plain(text: str) -> str:
     Raises:
         SecretTextError: When one was.
     """
-    if MARK in text:
+    if _REFERENCE.search(text.encode(errors="surrogatepass")):
         raise SecretTextError("this text holds the name of a secret where its value is meant; join them with parts(…)")
     return text
 
@@ -92,8 +95,8 @@ class Blob:
     def of(data: Union[str, bytes]) -> Blob:
         """The blob of these bytes; text is encoded as UTF-8."""
         raw = data.encode() if isinstance(data, str) else data
-        if MARK.encode() in raw:
-            plain(MARK)
+        if MARK.encode() in raw and (found := _REFERENCE.search(raw)):
+            plain(found[0].decode(errors="replace"))
         return Blob(hashlib.sha256(raw).hexdigest(), raw)
 
 

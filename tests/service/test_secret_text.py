@@ -39,7 +39,7 @@ from rolecall.service import (
 )
 from rolecall.service.settings import SHOWN
 from rolecall_agent.configuration import Configuration
-from rolecall_agent.content import SecretTextError
+from rolecall_agent.content import Blob, SecretTextError
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -253,3 +253,8 @@ def test_what_is_installed_already_can_be_read_all_the_same() -> None:
     assert decoded.as_json() == good
     group = Configuration.of("jon", [File("/etc/x", CONTENT, readable_by="www-data")])
     assert Configuration.decode(group.encode()) == group
+
+
+@pytest.mark.parametrize("text", ["about rolecall-secret: marks", "<rolecall-secret:>", "rolecall-secret:a/b"])
+def test_a_text_may_speak_of_the_mark(text: str) -> None:
+    assert Blob.of(text).data == text.encode() == Blob.of(text.encode()).data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,12 @@ from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 from rolecall.model.vars import VarKey
+from rolecall.pipeline.evaluation import members, note_recipes
 from rolecall.project import Project
+from rolecall.vars import layout, store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MACHINES = """
@@ -297,3 +301,37 @@ def test_a_damaged_pending_var_whose_stored_value_stays_is_dropped(installed: Pr
     (installed.pending / "per-machine/jon/backup.repokey/passphrase/version").write_text("changed\n")
     assert "hint: drop it: `rolecall vars discard`" in call(installed, "check", status=1)
     assert call(installed, "vars", "discard") == "dropped jon/backup.repokey\n"
+
+
+def test_prune_removes_the_pending_value_too(installed: Project) -> None:
+    call(installed, "vars", "rotate", "jon/backup.ssh")
+    write(installed, WITHOUT_JON)
+    assert call(installed, "vars", "prune", "--yes").startswith("removed jon/backup.ssh\n")
+    assert "jon/backup.ssh" not in call(installed, "vars", "list")
+    assert not any(each.key == SSH for each in v.sealed(installed))
+
+
+def test_prune_of_all_removes_pending_values_too(installed: Project) -> None:
+    call(installed, "vars", "rotate", "jon/backup.ssh")
+    wanted = v.stored_all(installed).keys() - {SSH}
+    assert v.prune(installed, wanted) == [SSH]
+    assert SSH not in v.pending(installed)
+
+
+def test_a_note_of_a_var_that_another_writer_removes_is_left_out(
+    installed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_notes(installed)
+    before = store.locked
+
+    @contextlib.contextmanager
+    def locked(project: Project) -> Iterator[None]:
+        monkeypatch.setattr(store, "locked", before)
+        v.remove(project, [SSH])
+        with before(project):
+            yield
+
+    monkeypatch.setattr(store, "locked", locked)
+    note_recipes(installed, members(installed))
+    assert layout.binds(installed.vars, REPOKEY) == WHY
+    assert SSH not in v.stored_all(installed)

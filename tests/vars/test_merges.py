@@ -329,7 +329,8 @@ def test_a_file_that_comes_from_the_other_side_alone(project: Project) -> None:
     assert VarFile("more").secret
 
 
-def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_path: Path, command: str) -> None:
     (project.root / "inventory.toml").write_text(
         INVENTORY.replace("client.machines.jon = {}", 'client.tags = ["all"]').replace(
             "[machines.store]", '[machines.sara]\ndeploy.targetHost = "dir:targets/sara"\n[machines.store]'
@@ -341,8 +342,9 @@ def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_p
     for machine in ("jon", "sara"):
         files = (f"{name}={tmp_path / name}" for name in pair)
         call(project, "vars", "set", f"{machine}/backup.ssh", *files)
-    told = call(project, "plan", status=1)
-    assert "error: sara/backup.ssh has the same public key as jon/backup.ssh\n" in told
+    told = call(project, command, status=1)
+    folder = project.pending / "per-machine/sara/backup.ssh"
+    assert f"error: sara/backup.ssh has the same public key as jon/backup.ssh\n  at {folder}\n" in told
     assert "`rolecall vars rotate sara/backup.ssh`" in told
 
 
@@ -435,3 +437,40 @@ def test_what_cannot_be_decrypted_is_told_for_each_that_needs_it(
     v.promote(project, _make(project, *recipes))
     monkeypatch.setenv("ROLECALL_IDENTITY", str(project.root / "none"))
     assert len(v.misfits(project, recipes, decrypt=True)) == len(recipes)
+
+
+def test_an_unusable_admin_key_hides_no_other_fault(project: Project) -> None:
+    folder = _stored(project, SSHKeyPair())
+    (folder / "public/value").write_text("<<<<<<< HEAD\nx\n=======\ny\n>>>>>>> theirs\n")
+    (project.root / "inventory.toml").write_text("[machines.jon]\n")
+    (project.keys / "bad.pub").write_text("age1x\n")
+    conflict = "jon/x.a/public holds a merge conflict"
+    for words in (["vars", "check"], ["vars", "fix"]):
+        told = call(project, *words, status=1)
+        assert conflict in told
+        assert "not a usable public key" in told
+
+
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_one_key_for_two_machines_is_told_where_no_service_fails(project: Project, command: str) -> None:
+    project.modules.mkdir()
+    (project.modules / "mesh.py").write_text("""
+from rolecall.service import Service, SSHKeyPair
+
+service = Service("mesh", description="For tests.")
+peer = service.role("peer", description="Has a key.")
+key = peer.var("key", SSHKeyPair())
+""")
+    (project.root / "inventory.toml").write_text(
+        '[machines.jon]\ndeploy.targetHost = "dir:targets/jon"\n'
+        '[machines.sara]\ndeploy.targetHost = "dir:targets/sara"\n'
+        '[instances.mesh]\nmodule.input = "self"\nroles.peer.tags = ["all"]\n'
+    )
+    assert "same public key" not in call(project, "check")
+    call(project, "vars", "generate")
+    assert "same public key" not in call(project, command)
+    folder = project.vars / "per-machine/sara/mesh.key"
+    shutil.rmtree(folder)
+    shutil.copytree(project.vars / "per-machine/jon/mesh.key", folder)
+    told = call(project, command)
+    assert f"warning: sara/mesh.key has the same public key as jon/mesh.key\n  at {folder}\n" in told

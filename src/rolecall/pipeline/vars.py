@@ -25,7 +25,7 @@ from rolecall.pipeline.plans import planning, sent
 from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
     from rolecall.model.vars import Recipe, VarKey
@@ -363,11 +363,16 @@ def check_vars(project: Project, *, decrypt: bool = False) -> int:
     Raises:
         Faults: For each that is not so; and as `members`.
     """
-    faults = [*var_store.unsound(project), *(fault for _, fault in var_store.wrong(project))]
-    try:
-        faults += var_store.misfits(project, recipes(project), decrypt=decrypt)
-    except Faults as error:
-        faults += error.faults
+    faults = var_store.unsound(project)
+    looks: tuple[Callable[[], list[Fault]], ...] = (
+        lambda: [each for _, each in var_store.wrong(project)],
+        lambda: var_store.misfits(project, recipes(project), decrypt=decrypt),
+    )
+    for look in looks:
+        try:
+            faults += look()
+        except Faults as error:
+            faults += error.faults
     if faults:
         raise Faults(faults)
     return len(var_store.sealed(project))

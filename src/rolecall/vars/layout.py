@@ -296,6 +296,11 @@ def var_folder(base: Path, key: VarKey) -> str:
     return f"{base}/per-machine/{key.machine}/{key.name}" if key.machine else f"{base}/shared/{key.name}"
 
 
+def place(project: Project, key: VarKey) -> Where:
+    """Return where the value of a var that counts stands."""
+    return Where(Path(var_folder(project.pending if key in look(project, [key])[0] else project.vars, key)))
+
+
 def file_folder(base: Path, key: VarKey, file: str) -> str:
     """The folder of one value; see `var_folder`."""
     if not _FILE.fullmatch(file.removeprefix(NEXT).removeprefix(OLD)):

@@ -84,7 +84,10 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
     with store.locked(project):
         repaired = [each for each in sealed(project) if store.keep_both_sides(each.folder)]
         unreadable: list[Fault] = []
-        found = [each for each, _ in wrong(project)]
+        try:
+            found = [each for each, _ in wrong(project)]
+        except Faults as error:  # then there is nothing to encrypt to
+            return repaired, [*error.faults, *layout.unsound(project)]
         broken = _broken(project, found)
         unseal, secret_store = opener(project), chosen(project)
         readers = secret_store.readers() if found else {}
