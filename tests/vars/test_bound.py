@@ -109,7 +109,7 @@ def test_of_a_var_that_nothing_tells_of_it_is_not_known_and_it_stays(installed: 
         "vars": [],
         "kept": {f"{m}/backup.{var}": "" for m in ("jon", "store") for var in ("repokey", "ssh")},
     }
-    assert "it is not known whether something would be lost with it" in call(installed, "vars", "prune")
+    assert "Rolecall cannot tell whether anything depends on it" in call(installed, "vars", "prune")
 
 
 def test_as_long_as_the_instance_is_there_its_service_tells(installed: Project) -> None:
@@ -222,9 +222,7 @@ key = disk.var("key", Passphrase(), validation=lambda settings: settings.name, b
     call(project, "update", "--yes")
     write(project, inventory.replace('"a"', '"b"'))
     told = call(project, "plan", status=1)
-    assert (
-        "jon/disk.key would be replaced because what it was made for has changed: the disk is encrypted with it" in told
-    )
+    assert "jon/disk.key would be regenerated because its settings have changed: the disk is encrypted with it" in told
     assert "rolecall vars rotate --force jon/disk.key" in told
     assert v.pending(project) == {}
     call(project, "vars", "rotate", "--force", "jon/disk.key")

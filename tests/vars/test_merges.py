@@ -84,7 +84,7 @@ READERS = (["check"], ["vars", "check"], ["plan"], ["update", "--yes"], ["vars",
 def test_conflict_markers_are_a_fault_of_the_var(merged: Project, words: list[str]) -> None:
     told = call(merged, *words, status=1)
     for name in ("private", "public"):
-        assert f"jon/backup.ssh/{name} holds a merge conflict: it has been made on both sides\n" in told
+        assert f"jon/backup.ssh/{name} holds a merge conflict: both branches generated it\n" in told
         assert f"at {merged.root / SSH / name}\n" in told
     assert f"hint: take the whole folder from one commit: `git checkout COMMIT -- {SSH}`" in told
     assert not list(merged.root.glob("targets/*/root"))
@@ -96,7 +96,8 @@ def test_a_private_key_beside_the_public_key_of_the_other_side(merged: Project, 
     git(merged, "checkout", "-q", "--theirs", "--", f"{SSH}/public")
     told = call(merged, *words, status=1)
     assert (
-        f"jon/backup.ssh/public was not made together with the rest of the var\n  at {merged.root / SSH}/public" in told
+        f"jon/backup.ssh/public does not match the other files of the var (mixed up by a merge?)\n  at {merged.root / SSH}/public"
+        in told
     )
 
 
@@ -108,7 +109,7 @@ def test_what_only_looks_resolved(merged: Project, mixed: str) -> None:
     """As when the text of one side is accepted everywhere, and the binary file stays that of the other."""
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", mixed)
-    assert "was not made together with the rest of the var" in call(merged, "check", status=1)
+    assert "does not match the other files of the var (mixed up by a merge?)" in call(merged, "check", status=1)
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])
@@ -127,7 +128,7 @@ def test_both_sides_may_note_machines_and_fix_keeps_all(project: Project) -> Non
     folder = _stored(project, SSHKeyPair()) / "private"
     markers = "<<<<<<< HEAD\njon\n=======\nsara\n>>>>>>> theirs\n"
     (folder / "machines").write_text(markers)
-    with pytest.raises(Faults, match=r"jon/x\.a/private: its machines hold a merge conflict"):
+    with pytest.raises(Faults, match=r"jon/x\.a/private: merge conflict in its file 'machines'"):
         v_check(project)
     assert [str(each) for each in v.fix(project)[0]] == ["jon/x.a/private"]
     assert (folder / "machines").read_text() == "jon\nsara\n"
@@ -149,7 +150,7 @@ def test_a_version_that_is_not_one(project: Project, version: str) -> None:
     folder = _stored(project, SSHKeyPair())
     (folder / "public/version").write_text(version)
     [fault] = v.unsound(project)
-    assert fault.message == "jon/x.a/public has a version that is not one"
+    assert fault.message == "jon/x.a/public has an invalid version"
     assert fault.where
     assert fault.where.file == folder / "public"
 
@@ -221,7 +222,7 @@ def test_pairs_are_compared_where_secrets_are_decrypted(
     shutil.rmtree(folder / file)
     shutil.copytree(Path(layout.var_folder(project.vars, OTHER)) / file, folder / file)
     assert [fault.message for fault in v.unsound(project)] == [
-        f"jon/x.a/{file} was not made together with the rest of the var"
+        f"jon/x.a/{file} does not match the other files of the var (mixed up by a merge?)"
     ]
     _as_of_an_earlier_version(project)
     assert v.unsound(project) == []
@@ -304,7 +305,7 @@ def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -
         shutil.rmtree(folder / ".next/public")
         shutil.copytree(folder / "public", folder / ".next/public")
     assert [fault.message for fault in v.unsound(project)] == [
-        "jon/x.a/.next/public was not made together with the rest of the var"
+        "jon/x.a/.next/public does not match the other files of the var (mixed up by a merge?)"
     ]
     (folder / ".next/.made").unlink()
     [fault] = v.misfits(project, [recipe], decrypt=True)
@@ -324,7 +325,7 @@ def test_a_file_that_comes_from_the_other_side_alone(project: Project) -> None:
     folder = _stored(project, Passphrase())
     shutil.copytree(folder / "passphrase", folder / "more")
     assert [fault.message for fault in v.unsound(project)] == [
-        "jon/x.a/more was not made together with the rest of the var"
+        "jon/x.a/more does not match the other files of the var (mixed up by a merge?)"
     ]
     assert VarFile("more").secret
 

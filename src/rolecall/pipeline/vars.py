@@ -1,4 +1,4 @@
-"""Vars by command: made, made anew, told of."""
+"""Generate, rotate, check and list vars."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """A var that was made anew, or was brought one step further on the way there.
+    """A var that was rotated, or was brought one step further on the way there.
 
     Attributes:
         key: The var.
@@ -83,7 +83,7 @@ class Rotated:
 def rotate(
     project: Project, lab: Lab | None, names: Sequence[str], *, force: bool = False, at_once: bool = False
 ) -> list[Rotated]:
-    """Makes vars anew, and the vars that read them, into the pending set: the next update puts them in place.
+    """Generate new values of vars, and of what reads them, into the pending set; the next update puts them in place.
 
     Where peers can accept two values at once, that takes three updates, and this once before each: the new value is
     accepted beside the old one; it is used; the old one goes.
@@ -92,7 +92,7 @@ def rotate(
         project: The project.
         lab: The project's lab while it is up.
         names: Vars, as ``rolecall vars list`` names them, without the file.
-        force: Whether those with which something would be lost are made anew too.
+        force: Whether those with which something would be lost are rotated too.
         at_once: Whether the old value goes at once, even where that leaves a gap.
 
     Returns:
@@ -163,7 +163,7 @@ def _require_updated(project: Project, lab: Lab | None) -> None:
 def set_var(
     project: Project, lab: Lab | None, name: str, values: Mapping[str, bytes], *, force: bool = False
 ) -> list[VarKey]:
-    """Puts what a person brings into the pending set, and makes the vars anew that read it.
+    """Put what a person brings into the pending set, and regenerate the vars that read it.
 
     Args:
         project: The project.
@@ -198,7 +198,7 @@ def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]
 
 
 def made_anew(project: Project, found: Members, lab: Lab | None, anew: Anew) -> list[VarKey]:
-    """Makes vars anew, and what reads them, into the pending set; what is pending now and was not before.
+    """Regenerate vars, and what reads them, into the pending set; what is pending now and was not before.
 
     Raises:
         Faults: When a step fails. Nothing is made then.
@@ -382,7 +382,7 @@ def fix_vars(project: Project) -> tuple[list[Sealed], list[Fault]]:
     """Repairs what can be repaired without a person; see `rolecall.vars.fix`.
 
     Returns:
-        The secrets that were encrypted anew, and what is left to do.
+        The secrets that were re-encrypted, and what is left to do.
 
     Raises:
         Faults: When there is no admin.

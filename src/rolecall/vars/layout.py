@@ -51,7 +51,7 @@ _PIECE = 1 << 16
 
 
 def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
-    """Those of these vars that there are, pending ones included; nothing is decrypted.
+    """Return the vars that exist, pending ones included; nothing is decrypted.
 
     Raises:
         Faults: When a key cannot be a path; for each var whose files do not belong together.
@@ -102,7 +102,7 @@ def look(
 
 
 def identity(var: StoredVar) -> str:
-    """Names the values that a var has."""
+    """Return a text that identifies the var's current values (its files and versions)."""
     return " ".join(f"{name}={file.version}" for name, file in sorted(var.items()))
 
 
@@ -167,7 +167,7 @@ def unsettled(project: Project) -> list[Fault]:
                 if _conflicting(f"{folder}/{name}"):
                     where = Where(Path(folder, name))
                     hint = "`rolecall vars fix` keeps the lines of both sides"
-                    faults.append(Fault(f"{key}/{file}: its {name} hold a merge conflict", where, hint))
+                    faults.append(Fault(f"{key}/{file}: merge conflict in its file {name!r}", where, hint))
         for key in keys:
             for name in (".binds", ".validation"):
                 if _conflicting(path := f"{var_folder(base, key)}/{name}"):
@@ -369,14 +369,14 @@ def _read_var(folder: str, wrong: list[tuple[str, str]]) -> StoredVar | None:
     return var if names else None
 
 
-Made = dict[str, set[tuple[str, str]]]  # by file: version and digest; two while it is encrypted anew
+Made = dict[str, set[tuple[str, str]]]  # by file: version and digest; two while it is re-encrypted
 
 
 def _made(folder: str, wrong: list[tuple[str, str]]) -> Made | None:
     """What was made together; None where that cannot be told."""
     data = read_bytes(f"{folder}.made")
     if _CONFLICT.search(data):
-        wrong.append(("", "has been made on both sides of a merge: .made holds a conflict"))
+        wrong.append(("", "merge conflict: both branches generated this var (in .made)"))
         return None
     made: Made = {}
     for line in data.decode(errors="replace").splitlines():
@@ -399,11 +399,11 @@ def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str,
         return None
     said = version.decode(errors="replace").strip()
     if _CONFLICT.search(version) or (secret is None and _CONFLICT.search(data)):
-        wrong.append((name, "holds a merge conflict: it has been made on both sides"))
+        wrong.append((name, "holds a merge conflict: both branches generated it"))
     elif not _VERSION.fullmatch(said):
-        wrong.append((name, "has a version that is not one"))
+        wrong.append((name, "has an invalid version"))
     elif made is not None and (said, _digest(data)) not in made.get(name.rpartition("/")[2], ()):
-        wrong.append((name, "was not made together with the rest of the var"))
+        wrong.append((name, "does not match the other files of the var (mixed up by a merge?)"))
     else:
         try:
             return StoredFile(secret is not None, said, "" if secret is not None else data.decode())

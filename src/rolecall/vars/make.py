@@ -170,7 +170,7 @@ class Making:
             )
         }
         if faults := [
-            _lost(each, "what it was made for")
+            _lost(each, "its settings have changed")
             for each in recipes
             if each.key in self.replaced
             and not (each.key in anew.rotate or each.key in anew.given or each.key in self.steps)
@@ -271,7 +271,7 @@ class Making:
         return known not in {"", recipe.validation}
 
     def _outdated(self, recipe: Recipe) -> bool:
-        """Whether a var that is kept has to be made anew, for itself or for what it was made from."""
+        """Whether a var that is kept must be regenerated, for itself or because of its inputs."""
         if recipe.key not in self.replaced and self.replaced:
             own = (needed for _, needed in recipe.inputs)
             others = (needed for machines in recipe.peers.values() for needed in machines.values())
@@ -282,7 +282,7 @@ class Making:
     def _replace(self, recipe: Recipe) -> None:
         """A var goes along with what it is made from."""
         if recipe.key not in self.replaced and self._bound(recipe):
-            raise Faults([_lost(recipe, "what it is made from")])
+            raise Faults([_lost(recipe, "what it is generated from has changed")])
         self.replaced.add(recipe.key)
 
     def _bound(self, recipe: Recipe) -> bool:
@@ -343,7 +343,7 @@ class Making:
         if key not in self._values:
             var = self._kept.get(key) or self._waiting.get(key) or layout.stored(self._project, [key]).get(key)
             if var is None:
-                raise fault(f"{_named(recipe)} needs {key}, which nobody makes")
+                raise fault(f"{_named(recipe)} needs {key}, which nothing generates")
             var = used(var)
             # What has taken its step in this run stands under its earlier name still.
             names = {name: self.carried.get(key, {}).get(name, name) for name in var}
@@ -355,10 +355,10 @@ class Making:
         return self._values[key]
 
 
-def _lost(recipe: Recipe, changed: str) -> Fault:
+def _lost(recipe: Recipe, why: str) -> Fault:
     """A var that binds something is never replaced because of something else."""
     hint = f"change that back; or, to lose what it binds, run `rolecall vars rotate --force {recipe.key}`"
-    return Fault(f"{recipe.key} would be replaced because {changed} has changed: {recipe.binds}", hint=hint)
+    return Fault(f"{recipe.key} would be regenerated because {why}: {recipe.binds}", hint=hint)
 
 
 def _questions(recipe: Recipe) -> list[Question]:
@@ -405,7 +405,7 @@ def _in_order(recipes: Iterable[Recipe]) -> list[Recipe]:
     except graphlib.CycleError as error:
         # graphlib lists each step before the one that needs it.
         steps = [f"{key} ({unique[key].origin})" for key in reversed(error.args[1])]
-        raise fault(f"vars need one another in a circle: {' needs '.join(steps)}") from None
+        raise fault(f"dependency cycle: {' → '.join(steps)}") from None
     return [unique[key] for key in order if key in unique]
 
 
@@ -481,7 +481,7 @@ def _checked(recipe: Recipe, values: Values, what: str, where: Where | None = No
     if lacking := sorted(wanted - values.keys()):
         raise fault(f"{what} lacks {', '.join(lacking)}", where=where)
     if surplus := sorted(values.keys() - wanted):
-        raise fault(f"{what} has {', '.join(surplus)} too many", where=where)
+        raise fault(f"{what} has undeclared files: {', '.join(surplus)}", where=where)
     for file in recipe.generator.files:
         if not isinstance(values[file.name], bytes):
             raise fault(f"{what} has no bytes in {file.name}", where=where)

@@ -71,7 +71,7 @@ def wrong(project: Project) -> list[tuple[Sealed, Fault]]:
 
 
 def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
-    """Encrypts the secrets that are wrong anew, to the admins, and no others; their versions stay.
+    """Re-encrypt the wrong secrets to the admins, and to no others; their versions stay.
 
     Lists beside them in which a merge has failed get the lines of both sides.
 
@@ -118,8 +118,8 @@ def _broken(project: Project, found: Iterable[Sealed]) -> set[tuple[Path, VarKey
 
 def _unreadable(secret: Sealed, fault: Fault) -> Fault:
     who = ", ".join(map(_short, sorted(secret.recipients or ()))) or "who can read it"
-    hint = f"`rolecall vars fix` with the identity of {who} does it; or bring it back from a commit before"
-    return Fault(f"{secret} is not encrypted anew: {fault.message}", fault.where, hint)
+    hint = f"run `rolecall vars fix` with the identity of {who}, or restore the file from an earlier commit"
+    return Fault(f"{secret} cannot be re-encrypted: {fault.message}", fault.where, hint)
 
 
 def readable_by(project: Project, public_key: str) -> list[Sealed]:
@@ -167,9 +167,9 @@ def _known(folder: str) -> tuple[frozenset[str], frozenset[str]]:
 
 def _fault(secret: Sealed, names: Mapping[str, str]) -> Fault:
     where = Where(Path(secret.folder) / "secret")
-    hint = "`rolecall vars fix` encrypts it anew"
+    hint = "re-encrypt it: `rolecall vars fix`"
     if secret.recipients is None:
-        return Fault(f"it is not said who can read {secret}", where, hint)
+        return Fault(f"the list of recipients of {secret} is missing", where, hint)
     said = []
     if surplus := secret.recipients - names.keys():
         said.append(f"can be read by {', '.join(map(_short, sorted(surplus)))}, whose key is no admin's")

@@ -288,7 +288,7 @@ class Bound:
     @property
     def why(self) -> str:
         """What would be lost, in words."""
-        return self.binds or "it is not known whether something would be lost with it"
+        return self.binds or "Rolecall cannot tell whether anything depends on it"
 
 
 def bound_in(project: Project, base: Path, wanted: Container[VarKey] = ()) -> list[Bound]:
@@ -430,7 +430,7 @@ def _settle(project: Project) -> None:
     _throw_away(project, replaced)
     made = project.local / "made"
     keys = keys_of(made)
-    # A pending var that is made anew gives way: nobody has used it.
+    # A pending var that is regenerated gives way: nobody has used it.
     _remove(project, project.pending, [key for key in keys if os.path.isdir(var_folder(project.pending, key))])
     for key in keys:
         _move(var_folder(made, key), var_folder(project.pending, key))

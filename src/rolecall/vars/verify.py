@@ -1,4 +1,4 @@
-"""Whether the files of a var fit one another, as its generator tells: a public key its private key, say."""
+"""Check that the files of each var match, such as a public and a private key."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> li
                 faults += error.faults
                 continue
             if wrong:
-                hint = f"take all of the var from one commit; or make it anew: `rolecall vars rotate {key}`"
+                hint = f"take all of the var from one commit; or rotate it: `rolecall vars rotate {key}`"
                 faults.append(Fault(f"{key}: {prefix and f'in {prefix[:-1]}, '}{wrong}", where, hint))
     return faults
 
