@@ -95,10 +95,8 @@ def test_a_private_key_beside_the_public_key_of_the_other_side(merged: Project, 
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", f"{SSH}/public")
     told = call(merged, *words, status=1)
-    assert (
-        f"jon/backup.ssh/public does not match the other files of the var (mixed up by a merge?)\n  at {merged.root / SSH}/public"
-        in told
-    )
+    wrong = "jon/backup.ssh/public does not match the other files of the var (mixed up by a merge?)"
+    assert f"{wrong}\n  at {merged.root / SSH}/public" in told
 
 
 @pytest.mark.parametrize(
