@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
-from typing import Dict, NoReturn, Optional, Sequence, Tuple, Union
+from typing import AnyStr, Dict, NoReturn, Optional, Sequence, Tuple, Union
 
-MARK = "rolecall-secret:"
-"""Stands in the `repr` of a reference to a secret, and nowhere in what a machine gets."""
+_MARK = "rolecall-secret:"  # stands in the `repr` of a reference to a secret
+_REFERENCE = re.compile(rf"<{_MARK}[^<>\s]+/[^<>\s]+>".encode())  # the whole of it; a text may speak of the mark
 
 
 class SecretTextError(TypeError):
     """A reference to a secret stands where text is expected; the message says what to write instead."""
 
 
-def plain(text: str) -> str:
+def shows_reference(content: Union[str, bytes]) -> bool:
+    """Whether the `repr` of a reference to a secret became a part of this text."""
+    raw = content.encode(errors="surrogatepass") if isinstance(content, str) else content
+    return _REFERENCE.search(raw) is not None
+
+
+def plain(text: AnyStr) -> AnyStr:
     """A text, when no reference to a secret was turned into a part of it.
 
     Raises:
         SecretTextError: When one was.
     """
-    if MARK in text:
+    if shows_reference(text):
         raise SecretTextError("this text holds the name of a secret where its value is meant; join them with parts(…)")
     return text
 
@@ -57,7 +64,7 @@ class Reference:
         return type(self), self._fields()
 
     def __repr__(self) -> str:
-        return f"<{MARK}{self.name}/{self.file}>"
+        return f"<{_MARK}{self.name}/{self.file}>"
 
     def __str__(self) -> str:
         raise SecretTextError(
@@ -91,9 +98,7 @@ class Blob:
     @staticmethod
     def of(data: Union[str, bytes]) -> Blob:
         """The blob of these bytes; text is encoded as UTF-8."""
-        raw = data.encode() if isinstance(data, str) else data
-        if MARK.encode() in raw:
-            plain(MARK)
+        raw = plain(data.encode() if isinstance(data, str) else data)
         return Blob(hashlib.sha256(raw).hexdigest(), raw)
 
 

@@ -170,7 +170,7 @@ OF_GENERATORS = [
     ("        return None", 2, "made by Made, returns NoneType, not bytes by file name"),
     ("        yield b'x'", 2, "made by Made, returns generator, not bytes by file name"),
     ("        return {}", 2, "made by Made, lacks text"),
-    ("        return {'text': b'', 'more': b''}", 2, "made by Made, has more too many"),
+    ("        return {'text': b'', 'more': b''}", 2, "made by Made, has undeclared files: more"),
     ("        return {'text': 'x'}", 2, "made by Made, has no bytes in text"),
     ("        return {'text': b'\\xff'}", 2, "made by Made, has a public text that is not UTF-8 text"),
     ("        raise SystemExit", 3, "made by Made, failed with SystemExit"),

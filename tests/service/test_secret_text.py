@@ -40,7 +40,7 @@ from rolecall.service import (
 )
 from rolecall.service.settings import SHOWN
 from rolecall_agent.configuration import Configuration
-from rolecall_agent.content import SecretTextError
+from rolecall_agent.content import Blob, SecretTextError
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -265,3 +265,8 @@ def test_an_error_that_holds_a_secret_is_a_fault_with_its_line() -> None:
         calling(Service("mail", description="Mails."), "mail.relay on jon", "mail"),
     ):
         fail()
+
+
+@pytest.mark.parametrize("text", ["about rolecall-secret: marks", "<rolecall-secret:>", "rolecall-secret:a/b"])
+def test_a_text_may_speak_of_the_mark(text: str) -> None:
+    assert Blob.of(text).data == text.encode() == Blob.of(text.encode()).data

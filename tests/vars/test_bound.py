@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,12 @@ from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 from rolecall.model.vars import VarKey
+from rolecall.pipeline.evaluation import members, note_recipes
 from rolecall.project import Project
+from rolecall.vars import layout, store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MACHINES = """
@@ -105,7 +109,7 @@ def test_of_a_var_that_nothing_tells_of_it_is_not_known_and_it_stays(installed: 
         "vars": [],
         "kept": {f"{m}/backup.{var}": "" for m in ("jon", "store") for var in ("repokey", "ssh")},
     }
-    assert "it is not known whether something would be lost with it" in call(installed, "vars", "prune")
+    assert "Rolecall cannot tell whether anything depends on it" in call(installed, "vars", "prune")
 
 
 def test_as_long_as_the_instance_is_there_its_service_tells(installed: Project) -> None:
@@ -218,9 +222,7 @@ key = disk.var("key", Passphrase(), validation=lambda settings: settings.name, b
     call(project, "update", "--yes")
     write(project, inventory.replace('"a"', '"b"'))
     told = call(project, "plan", status=1)
-    assert (
-        "jon/disk.key would be replaced because what it was made for has changed: the disk is encrypted with it" in told
-    )
+    assert "jon/disk.key would be regenerated because its settings have changed: the disk is encrypted with it" in told
     assert "rolecall vars rotate --force jon/disk.key" in told
     assert v.pending(project) == {}
     call(project, "vars", "rotate", "--force", "jon/disk.key")
@@ -276,3 +278,58 @@ key = one.var("repokey", Passphrase())
     call(installed, "vars", "prune", "--yes")
     write(installed, MACHINES)
     assert KEPT in call(installed, "vars", "prune", "--yes")
+
+
+def test_a_damaged_pending_var_that_binds_is_dropped_only_by_its_name(project: Project) -> None:
+    write(project, INVENTORY)
+    call(project, "vars", "set", "jon/backup.repokey", given="what my repositories have already")
+    folder = project.pending / "per-machine/jon/backup.repokey"
+    (folder / "passphrase/version").write_text("changed\n")
+    assert "hint: drop it: `rolecall vars discard --force jon/backup.repokey`" in call(project, "check", status=1)
+    assert KEPT in call(project, "vars", "discard")
+    assert folder.exists()
+    v.discard(project, keep=[REPOKEY])
+    assert folder.exists()
+    assert "dropped jon/backup.repokey\n" in call(project, "vars", "discard", "--force", "jon/backup.repokey")
+    assert not folder.exists()
+
+
+def test_a_damaged_pending_var_whose_stored_value_stays_is_dropped(installed: Project) -> None:
+    call(installed, "vars", "rotate", "--force", "jon/backup.repokey")
+    (installed.pending / "per-machine/jon/backup.repokey/passphrase/version").write_text("changed\n")
+    assert "hint: drop it: `rolecall vars discard`" in call(installed, "check", status=1)
+    assert call(installed, "vars", "discard") == "dropped jon/backup.repokey\n"
+
+
+def test_prune_removes_the_pending_value_too(installed: Project) -> None:
+    call(installed, "vars", "rotate", "jon/backup.ssh")
+    write(installed, WITHOUT_JON)
+    assert call(installed, "vars", "prune", "--yes").startswith("removed jon/backup.ssh\n")
+    assert "jon/backup.ssh" not in call(installed, "vars", "list")
+    assert not any(each.key == SSH for each in v.sealed(installed))
+
+
+def test_prune_of_all_removes_pending_values_too(installed: Project) -> None:
+    call(installed, "vars", "rotate", "jon/backup.ssh")
+    wanted = v.stored_all(installed).keys() - {SSH}
+    assert v.prune(installed, wanted) == [SSH]
+    assert SSH not in v.pending(installed)
+
+
+def test_a_note_of_a_var_that_another_writer_removes_is_left_out(
+    installed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_notes(installed)
+    before = store.locked
+
+    @contextlib.contextmanager
+    def locked(project: Project) -> Iterator[None]:
+        monkeypatch.setattr(store, "locked", before)
+        v.remove(project, [SSH])
+        with before(project):
+            yield
+
+    monkeypatch.setattr(store, "locked", locked)
+    note_recipes(installed, members(installed))
+    assert layout.binds(installed.vars, REPOKEY) == WHY
+    assert SSH not in v.stored_all(installed)

@@ -122,7 +122,10 @@ def test_keys(made: Project) -> None:
         "known": ["shared/word/passphrase", "jon/backup.ssh/private"],
         "alone": ["shared/word/passphrase", "jon/backup.ssh/private"],  # nothing was encrypted to sara yet
     }
-    run(made, "keys", "remove", "sara")
+    with pytest.raises(Faults, match="cannot ask for confirmation"):
+        run(made, "keys", "remove", "sara")
+    assert run_json(made, "keys", "list")["keys"] == [{"name": "sara", "publicKey": sara}]
+    run(made, "keys", "remove", "sara", "--yes")
     assert "rolecall keys create" in run(made, "keys", "list")
     assert run_json(made, "keys", "create", "me")["publicKey"].endswith("keys/me.pub")
     assert run_json(made, "keys", "list")["keys"] == [key]

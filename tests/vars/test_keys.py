@@ -6,8 +6,11 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from rolecall import vars as v
+from rolecall.cli import rolecall
+from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 from rolecall.model.vars import Recipe, VarKey
 from rolecall.project import Project
@@ -148,3 +151,18 @@ def test_a_file_without_one_key_is_told(project: Project) -> None:
     (project.keys / "bad.pub").write_text("# nothing\n")
     with pytest.raises(Faults, match=r"0 keys where one is expected[^$]*bad\.pub"):
         v.admins(project)
+
+
+def test_the_last_admin_is_asked_for_and_told_what_only_they_can_read(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v.promote(project, v.make(project, [Recipe(VarKey("jon", "x.a"), Passphrase(), "x.y")]))
+    (project.root / "inventory.toml").write_text("")
+    asked: list[str] = []
+    monkeypatch.setattr("rolecall.cli.keys.ask", lambda _, question: asked.append(question))
+    [admin] = v.admins(project)
+    done = CliRunner().invoke(rolecall, ["-C", str(project.root), "keys", "remove", admin.name], obj=Invocation())
+    assert done.exit_code == 0
+    [question] = asked
+    assert question.startswith(f"{admin.name} is the last admin; without one no secret can be encrypted.")
+    assert "Only its identity can then read these: jon/x.a/passphrase." in question

@@ -156,5 +156,5 @@ def test_who_was_an_admin_has_read_it(mesh: Project) -> None:
 
 
 def test_rotate_wants_to_be_told_what(mesh: Project) -> None:
-    assert "name the vars, or say --known-to WHO" in call(mesh, "vars", "rotate", status=2)
+    assert "name the vars, or use --known-to WHO" in call(mesh, "vars", "rotate", status=2)
     assert call(mesh, "vars", "rotate", "--known-to", "nobody") == ""

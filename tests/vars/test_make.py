@@ -101,12 +101,15 @@ def test_an_equal_definition_is_shared(project: Project) -> None:
         ([recipe(A, Gives()), recipe(A, Gives(), B, origin="x.y"), recipe(B, Gives())], ["jon/backup.a", "x.y"]),
         (
             [recipe(A, Gives(), B), recipe(B, Gives(), C), recipe(C, Gives(), A, origin="x.y")],
-            ["circle", "backup.a", "backup.b", "backup.c (x.y)"],
+            ["dependency cycle: ", "backup.a", "backup.b", "backup.c (x.y)"],
         ),
-        ([recipe(A, Gives(), A)], ["circle", "jon/backup.a (backup.client) needs jon/backup.a"]),
-        ([recipe(A, Gives(), B)], ["jon/backup.a (for backup.client) needs jon/backup.b, which nobody makes"]),
+        ([recipe(A, Gives(), A)], ["dependency cycle: jon/backup.a (backup.client) → jon/backup.a"]),
+        ([recipe(A, Gives(), B)], ["jon/backup.a (for backup.client) needs jon/backup.b, which nothing generates"]),
         ([recipe(B, Gives()), recipe(A, Gives(()))], ["jon/backup.a (for backup.client)", "lacks text"]),
-        ([recipe(A, Gives((("text", b""), ("more", b""))))], ["jon/backup.a (for backup.client)", "more too many"]),
+        (
+            [recipe(A, Gives((("text", b""), ("more", b""))))],
+            ["jon/backup.a (for backup.client)", "undeclared files"],
+        ),
         ([recipe(A, Gives((("text", b"\xff"),)))], ["not UTF-8"]),
         ([recipe(A, Gives((("text", "text"),)))], ["no bytes in text"]),  # type: ignore[arg-type]
         (

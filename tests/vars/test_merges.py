@@ -84,7 +84,7 @@ READERS = (["check"], ["vars", "check"], ["plan"], ["update", "--yes"], ["vars",
 def test_conflict_markers_are_a_fault_of_the_var(merged: Project, words: list[str]) -> None:
     told = call(merged, *words, status=1)
     for name in ("private", "public"):
-        assert f"jon/backup.ssh/{name} holds a merge conflict: it has been made on both sides\n" in told
+        assert f"jon/backup.ssh/{name} holds a merge conflict: both branches generated it\n" in told
         assert f"at {merged.root / SSH / name}\n" in told
     assert f"hint: take the whole folder from one commit: `git checkout COMMIT -- {SSH}`" in told
     assert not list(merged.root.glob("targets/*/root"))
@@ -95,9 +95,8 @@ def test_a_private_key_beside_the_public_key_of_the_other_side(merged: Project, 
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", f"{SSH}/public")
     told = call(merged, *words, status=1)
-    assert (
-        f"jon/backup.ssh/public was not made together with the rest of the var\n  at {merged.root / SSH}/public" in told
-    )
+    wrong = "jon/backup.ssh/public does not match the other files of the var (mixed up by a merge?)"
+    assert f"{wrong}\n  at {merged.root / SSH}/public" in told
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_what_only_looks_resolved(merged: Project, mixed: str) -> None:
     """As when the text of one side is accepted everywhere, and the binary file stays that of the other."""
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", mixed)
-    assert "was not made together with the rest of the var" in call(merged, "check", status=1)
+    assert "does not match the other files of the var (mixed up by a merge?)" in call(merged, "check", status=1)
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])
@@ -127,7 +126,7 @@ def test_both_sides_may_note_machines_and_fix_keeps_all(project: Project) -> Non
     folder = _stored(project, SSHKeyPair()) / "private"
     markers = "<<<<<<< HEAD\njon\n=======\nsara\n>>>>>>> theirs\n"
     (folder / "machines").write_text(markers)
-    with pytest.raises(Faults, match=r"jon/x\.a/private: its machines hold a merge conflict"):
+    with pytest.raises(Faults, match=r"jon/x\.a/private: merge conflict in its file 'machines'"):
         v_check(project)
     assert [str(each) for each in v.fix(project)[0]] == ["jon/x.a/private"]
     assert (folder / "machines").read_text() == "jon\nsara\n"
@@ -149,7 +148,7 @@ def test_a_version_that_is_not_one(project: Project, version: str) -> None:
     folder = _stored(project, SSHKeyPair())
     (folder / "public/version").write_text(version)
     [fault] = v.unsound(project)
-    assert fault.message == "jon/x.a/public has a version that is not one"
+    assert fault.message == "jon/x.a/public has an invalid version"
     assert fault.where
     assert fault.where.file == folder / "public"
 
@@ -221,7 +220,7 @@ def test_pairs_are_compared_where_secrets_are_decrypted(
     shutil.rmtree(folder / file)
     shutil.copytree(Path(layout.var_folder(project.vars, OTHER)) / file, folder / file)
     assert [fault.message for fault in v.unsound(project)] == [
-        f"jon/x.a/{file} was not made together with the rest of the var"
+        f"jon/x.a/{file} does not match the other files of the var (mixed up by a merge?)"
     ]
     _as_of_an_earlier_version(project)
     assert v.unsound(project) == []
@@ -304,7 +303,7 @@ def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -
         shutil.rmtree(folder / ".next/public")
         shutil.copytree(folder / "public", folder / ".next/public")
     assert [fault.message for fault in v.unsound(project)] == [
-        "jon/x.a/.next/public was not made together with the rest of the var"
+        "jon/x.a/.next/public does not match the other files of the var (mixed up by a merge?)"
     ]
     (folder / ".next/.made").unlink()
     [fault] = v.misfits(project, [recipe], decrypt=True)
@@ -324,12 +323,13 @@ def test_a_file_that_comes_from_the_other_side_alone(project: Project) -> None:
     folder = _stored(project, Passphrase())
     shutil.copytree(folder / "passphrase", folder / "more")
     assert [fault.message for fault in v.unsound(project)] == [
-        "jon/x.a/more was not made together with the rest of the var"
+        "jon/x.a/more does not match the other files of the var (mixed up by a merge?)"
     ]
     assert VarFile("more").secret
 
 
-def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_path: Path, command: str) -> None:
     (project.root / "inventory.toml").write_text(
         INVENTORY.replace("client.machines.jon = {}", 'client.tags = ["all"]').replace(
             "[machines.store]", '[machines.sara]\ndeploy.targetHost = "dir:targets/sara"\n[machines.store]'
@@ -341,6 +341,135 @@ def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_p
     for machine in ("jon", "sara"):
         files = (f"{name}={tmp_path / name}" for name in pair)
         call(project, "vars", "set", f"{machine}/backup.ssh", *files)
-    told = call(project, "plan", status=1)
-    assert "error: sara/backup.ssh has the same public key as jon/backup.ssh\n" in told
+    told = call(project, command, status=1)
+    folder = project.pending / "per-machine/sara/backup.ssh"
+    assert f"error: sara/backup.ssh has the same public key as jon/backup.ssh\n  at {folder}\n" in told
     assert "`rolecall vars rotate sara/backup.ssh`" in told
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_fix_never_hides_a_mixed_up_pair_behind_a_pending_value(project: Project, rotated: bool) -> None:  # noqa: FBT001 - a parameter
+    folder = _stored(project, SSHKeyPair())
+    v.promote(project, _make(project, Recipe(OTHER, SSHKeyPair(), "x.y")))
+    secret = Path(layout.var_folder(project.vars, OTHER)) / "private/secret"
+    shutil.copy(secret, folder / "private/secret")
+    before = (folder / ".made").read_bytes()
+    if rotated:
+        shutil.copytree(Path(layout.var_folder(project.vars, OTHER)), layout.var_folder(project.pending, KEY))
+        (Path(layout.var_folder(project.pending, KEY)) / ".replaces").write_text("x\n")
+    v.add_admin(project, "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
+    fixed, left = v.fix(project)
+    repaired = {Path(each.folder).is_relative_to(project.pending) for each in fixed if each.key == KEY}
+    assert repaired == ({True} if rotated else set())
+    assert len(left) == len(v.unsound(project)) == 1
+    assert (folder / ".made").read_bytes() == before
+    assert layout.look(project, [KEY], lenient=True) == ({}, {})
+
+
+class Raising:
+    """A generator whose `verify` fails, with a secret in its words."""
+
+    files = (VarFile("secret"),)
+
+    def generate(self, context: Context) -> dict[str, bytes]:
+        return {"secret": str(context.key).encode()}
+
+    def view(self, files: object) -> object:
+        return files
+
+    def verify(self, values: dict[str, bytes], inputs: object) -> str:
+        raise RuntimeError(f"{values} {inputs}")
+
+
+def test_a_verify_that_raises_is_a_fault_at_its_line(project: Project) -> None:
+    _stored(project, Raising())
+    recipe = Recipe(KEY, Raising(), "x.y")
+    [fault] = v.misfits(project, [recipe], decrypt=True)
+    assert fault.message == "jon/x.a (for x.y): verify of Raising failed with RuntimeError"
+    assert fault.where
+    assert fault.where.file == Path(__file__)
+    assert fault.where.line == Raising.verify.__code__.co_firstlineno + 1
+    with making(project, [recipe], Anew(given={KEY: {"secret": b"x"}})) as work, pytest.raises(Faults, match="failed"):
+        work.make([recipe], lambda *_: ())
+
+
+@pytest.mark.parametrize("broken", ["garbage", "missing"])
+def test_an_authority_that_is_broken_is_told(project: Project, broken: str) -> None:
+    ca, tls, sign, host, cert = (VarKey("jon", f"x.{name}") for name in ("ca", "tls", "sign", "host", "cert"))
+    recipes = [
+        Recipe(ca, CertificateAuthority(), "x.y"),
+        Recipe(tls, TLSCertificate("ca"), "x.y", inputs=(("ca", ca),)),
+        Recipe(sign, SSHKeyPair(), "x.y"),
+        Recipe(host, SSHKeyPair(), "x.y"),
+        Recipe(cert, SSHHostCertificate("sign", "host"), "x.y", inputs=(("sign", sign), ("host", host))),
+    ]
+    v.promote(project, _make(project, *recipes))
+    _as_of_an_earlier_version(project)
+    for key, file in ((ca, "certificate"), (sign, "public")):
+        folder = Path(layout.var_folder(project.vars, key)) / file
+        if broken == "missing":
+            shutil.rmtree(folder)
+        else:
+            (folder / "value").write_text("garbage\n")
+    told = {fault.message for fault in v.misfits(project, recipes, decrypt=False)}
+    if broken == "missing":
+        assert told == {
+            "jon/x.ca holds key (secret), where x.y wants certificate (public), key (secret)",
+            "jon/x.sign holds private (secret), where x.y wants private (secret), public (public)",
+        }
+    else:
+        assert told == {
+            "jon/x.ca: its certificate is not one",
+            "jon/x.tls: the certificate of its authority is not one",
+            "jon/x.sign: one of its halves is not a key",
+            "jon/x.cert: the public key of sign or host is not one",
+        }
+
+
+def test_what_cannot_be_decrypted_is_told_for_each_that_needs_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = [
+        Recipe(KEY, SSHKeyPair(), "x.y"),
+        Recipe(OTHER, SSHHostCertificate("a", "a"), "x.y", inputs=(("a", KEY),)),
+    ]
+    v.promote(project, _make(project, *recipes))
+    monkeypatch.setenv("ROLECALL_IDENTITY", str(project.root / "none"))
+    assert len(v.misfits(project, recipes, decrypt=True)) == len(recipes)
+
+
+def test_an_unusable_admin_key_hides_no_other_fault(project: Project) -> None:
+    folder = _stored(project, SSHKeyPair())
+    (folder / "public/value").write_text("<<<<<<< HEAD\nx\n=======\ny\n>>>>>>> theirs\n")
+    (project.root / "inventory.toml").write_text("[machines.jon]\n")
+    (project.keys / "bad.pub").write_text("age1x\n")
+    conflict = "jon/x.a/public holds a merge conflict"
+    for words in (["vars", "check"], ["vars", "fix"]):
+        told = call(project, *words, status=1)
+        assert conflict in told
+        assert "not a usable public key" in told
+
+
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_one_key_for_two_machines_is_told_where_no_service_fails(project: Project, command: str) -> None:
+    project.modules.mkdir()
+    (project.modules / "mesh.py").write_text("""
+from rolecall.service import Service, SSHKeyPair
+
+service = Service("mesh", description="For tests.")
+peer = service.role("peer", description="Has a key.")
+key = peer.var("key", SSHKeyPair())
+""")
+    (project.root / "inventory.toml").write_text(
+        '[machines.jon]\ndeploy.targetHost = "dir:targets/jon"\n'
+        '[machines.sara]\ndeploy.targetHost = "dir:targets/sara"\n'
+        '[instances.mesh]\nmodule.input = "self"\nroles.peer.tags = ["all"]\n'
+    )
+    assert "same public key" not in call(project, "check")
+    call(project, "vars", "generate")
+    assert "same public key" not in call(project, command)
+    folder = project.vars / "per-machine/sara/mesh.key"
+    shutil.rmtree(folder)
+    shutil.copytree(project.vars / "per-machine/jon/mesh.key", folder)
+    told = call(project, command)
+    assert f"warning: sara/mesh.key has the same public key as jon/mesh.key\n  at {folder}\n" in told

@@ -88,7 +88,7 @@ def test_what_does_not_say_who_can_read_it_is_wrong(made: Project) -> None:
     folder = Path(layout.file_folder(made.vars, KEYS[0], "private"))
     (folder / "recipients").unlink()
     [(_, fault)] = v.wrong(made)
-    assert fault.message == "it is not said who can read jon/backup.ssh/private"
+    assert fault.message == "the list of recipients of jon/backup.ssh/private is missing"
     assert [str(each) for each in v.fix(made)[0]] == ["jon/backup.ssh/private"]
     assert v.wrong(made) == []
 
@@ -104,8 +104,8 @@ def test_a_fix_repairs_what_it_can_and_names_the_rest(made: Project, friend: pyr
     fixed, left = v.fix(made)
     assert [str(each) for each in fixed] == ["shared/word/passphrase"]
     assert [(fault.message.partition(":")[0], fault.where and fault.where.file) for fault in left] == [
-        ("jon/backup.ssh/private is not encrypted anew", theirs),
-        ("sara/backup.ssh/private was not made together with the rest of the var", damaged.parent),
+        ("jon/backup.ssh/private cannot be re-encrypted", theirs),
+        ("sara/backup.ssh/private does not match the other files of the var (mixed up by a merge?)", damaged.parent),
     ]
     assert "`rolecall vars fix` with the identity of age1" in left[0].hint
     assert {path: path.read_bytes() for path in before} == before

@@ -198,7 +198,7 @@ def _bring(project: Project, recipe: Recipe, given: Mapping[VarKey, Mapping[str,
 def test_what_binds_something_goes_along_only_when_that_is_said(made: Project) -> None:
     recipes = [replace(recipe, binds="much is lost" if recipe.key == LEAF else "") for recipe in RECIPES]
     told = (
-        r"jon/web\.tls would be replaced because what it is made from has changed: much is lost\n"
+        r"jon/web\.tls would be regenerated because what it is generated from has changed: much is lost\n"
         r"hint: .*rotate --force jon/web\.tls`"
     )
     with pytest.raises(Faults, match=told):

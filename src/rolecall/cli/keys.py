@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli import completion
+from rolecall.cli.common import ask
 from rolecall.errors import plural
 
 if TYPE_CHECKING:
@@ -74,10 +75,12 @@ def list_(invocation: Invocation) -> None:
 
 @keys.command()
 @click.argument("name", shell_complete=completion.admins)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
-def remove(invocation: Invocation, name: str) -> None:
+def remove(invocation: Invocation, name: str, *, yes: bool) -> None:
     """Remove an admin's public key.
 
+    Asks before it removes the last one: after that nothing can be encrypted, and only its owner can read the secrets.
     Removing a key does not undo what its owner has already read: lists these secrets, to rotate them.
     """
     from rolecall.vars import admins, readable_by, remove_admin  # noqa: PLC0415
@@ -85,9 +88,12 @@ def remove(invocation: Invocation, name: str) -> None:
     project = invocation.project
     keys = [admin.public_key for admin in admins(project) if admin.name == name]
     known = [each for key in keys for each in readable_by(project, key)]
-    remove_admin(project, name)
-    others = {admin.public_key for admin in admins(project)}
+    others = {admin.public_key for admin in admins(project) if admin.name != name}
     alone = [str(each) for each in known if others.isdisjoint(each.recipients or ())]
+    if keys and not others and not yes:
+        readable = f" Only its identity can then read these: {', '.join(alone)}." if alone else ""
+        ask(invocation, f"{name} is the last admin; without one no secret can be encrypted.{readable} Remove its key?")
+    remove_admin(project, name)
     lines = [f"removed {name}"]
     if known:
         lines += [

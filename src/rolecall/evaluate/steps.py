@@ -25,7 +25,7 @@ from rolecall.model.vars import Recipe, VarKey
 from rolecall.service.contract import Publisher, Var
 from rolecall.service.interfaces import State
 from rolecall.service.member import FILTERS, Member, NotMadeError, World
-from rolecall_agent.content import MARK, Reference
+from rolecall_agent.content import Reference, shows_reference
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -300,8 +300,6 @@ def _holds_secret(value: object) -> bool:
         return any(map(_holds_secret, value.__dict__.values()))
     if isinstance(value, Mapping):
         return any(map(_holds_secret, (*value, *value.values())))
-    if isinstance(value, bytes):
-        return MARK.encode() in value
     if isinstance(value, (list, tuple, set, frozenset)):
         return any(map(_holds_secret, value))
-    return isinstance(value, Reference) or (isinstance(value, str) and MARK in value)
+    return isinstance(value, Reference) or (isinstance(value, (str, bytes)) and shows_reference(value))

@@ -43,17 +43,19 @@ class Members:
         membership: Who plays what.
         incomplete: By machine, the roles whose configuration `check` could not evaluate to its end, since vars are
             still to be made.
+        shared: A warning for each key that two vars have, as far as vars were looked at.
     """
 
     loaded: Loaded
     registry: Registry
     membership: Membership
     incomplete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shared: tuple[Fault, ...] = ()
 
     @property
     def warnings(self) -> tuple[Fault, ...]:
         """What should be looked at, with places."""
-        warnings = [*self.loaded.warnings, *self.membership.warnings]
+        warnings = [*self.loaded.warnings, *self.membership.warnings, *self.shared]
         if self.loaded.inventory.instances.keys() <= self.membership.casts.keys():
             warnings += unused(self.loaded, self.membership)
         return tuple(inventory.locate(warning, self.loaded.sources) for warning in warnings)
@@ -135,7 +137,7 @@ def check(project: Project, lab: Lab | None = None) -> Members:
         stored = _Stored(project, [*ahead, *recipes_of(steps)], world)
         run_steps(steps, found.loaded.inventory, world, stored, ahead)
         # With a memory of its own: what is incomplete is nothing to remember.
-        configured = configure(found.membership, world, found.loaded.inventory.machines, Memory())
+        found, configured = _configured(project, found, world, found.loaded.inventory.machines, Memory())
     incomplete = {machine: each.incomplete for machine, each in configured.items() if each.incomplete}
     return replace(found, incomplete=incomplete)
 
@@ -279,26 +281,37 @@ def evaluate_some(
 def _evaluated(project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory) -> Evaluation:
     membership = found.membership
     run_all_steps(project, found, world)
-    try:
-        configured = configure(membership, world, machines, memory)
-    except Faults as error:
-        raise Faults([*_shared_keys(found, world), *error.faults]) from error.__cause__
+    found, configured = _configured(project, found, world, machines, memory)
     makes = {key: files for key, files in var_store.pending(project).items() if key in world.vars}
     return Evaluation(found, world, configured, waves(membership), makes)
 
 
-def _shared_keys(found: Members, world: World) -> list[Fault]:
-    """A fault for each public key that two vars have: services that tell members apart by it want different things."""
+def _configured(
+    project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory
+) -> tuple[Members, Mapping[str, Configured]]:
+    """Configure machines, and warn of shared keys: services may tell members apart by their keys.
+
+    Raises:
+        Faults: As `configure`; the shared keys are among them then, since they may be the cause.
+    """
+    shared = tuple(_shared_keys(project, world))
+    try:
+        return replace(found, shared=shared), configure(found.membership, world, machines, memory)
+    except Faults as error:
+        raise Faults([*(replace(each, warning=False) for each in shared), *error.faults]) from error.__cause__
+
+
+def _shared_keys(project: Project, world: World) -> Iterator[Fault]:
+    """Warn of each public key that two vars have."""
     first: dict[str, VarKey] = {}
-    faults = []
-    for recipe in found.recipes:
-        files = used(world.vars.get(recipe.key, {}))
+    for key, var in world.vars.items():
+        files = used(var)
         if files.keys() == {"private", "public"} and not files["public"].secret:
-            other = first.setdefault(" ".join(files["public"].public.split()[:2]), recipe.key)
-            if other != recipe.key:
-                hint = f"was a machine cloned? Make a new key: `rolecall vars rotate {recipe.key}`"
-                faults.append(Fault(f"{recipe.key} has the same public key as {other}", hint=hint))
-    return faults
+            other = first.setdefault(" ".join(files["public"].public.split()[:2]), key)
+            if other != key:
+                hint = f"if a machine was cloned, generate a new key: `rolecall vars rotate {key}`"
+                what = f"{key} has the same public key as {other}"
+                yield Fault(what, var_store.place(project, key), hint, warning=True)
 
 
 def run_all_steps(

@@ -86,7 +86,7 @@ def export_vars(project: Project, names: Sequence[str], to: Sequence[str]) -> by
 
 
 def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path, *, force: bool = False) -> Imported:
-    """Puts the vars of a document into the pending set, and makes the vars anew that read them.
+    """Put the vars of a document into the pending set, and regenerate the vars that read them.
 
     Args:
         project: The project.

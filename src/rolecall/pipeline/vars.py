@@ -1,9 +1,8 @@
-"""Vars by command: made, made anew, told of."""
+"""Generate, rotate, check and list vars."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall import vars as var_store
@@ -26,7 +25,7 @@ from rolecall.pipeline.plans import planning, sent
 from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
     from rolecall.model.vars import Recipe, VarKey
@@ -57,7 +56,7 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """A var that was made anew, or was brought one step further on the way there.
+    """A var that was rotated, or was brought one step further on the way there.
 
     Attributes:
         key: The var.
@@ -84,7 +83,7 @@ class Rotated:
 def rotate(
     project: Project, lab: Lab | None, names: Sequence[str], *, force: bool = False, at_once: bool = False
 ) -> list[Rotated]:
-    """Makes vars anew, and the vars that read them, into the pending set: the next update puts them in place.
+    """Generate new values of vars, and of what reads them, into the pending set; the next update puts them in place.
 
     Where peers can accept two values at once, that takes three updates, and this once before each: the new value is
     accepted beside the old one; it is used; the old one goes.
@@ -93,7 +92,7 @@ def rotate(
         project: The project.
         lab: The project's lab while it is up.
         names: Vars, as ``rolecall vars list`` names them, without the file.
-        force: Whether those with which something would be lost are made anew too.
+        force: Whether those with which something would be lost are rotated too.
         at_once: Whether the old value goes at once, even where that leaves a gap.
 
     Returns:
@@ -165,7 +164,7 @@ def _require_updated(project: Project, lab: Lab | None) -> None:
 def set_var(
     project: Project, lab: Lab | None, name: str, values: Mapping[str, bytes], *, force: bool = False
 ) -> list[VarKey]:
-    """Puts what a person brings into the pending set, and makes the vars anew that read it.
+    """Put what a person brings into the pending set, and regenerate the vars that read it.
 
     Args:
         project: The project.
@@ -200,7 +199,7 @@ def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]
 
 
 def made_anew(project: Project, found: Members, lab: Lab | None, anew: Anew) -> list[VarKey]:
-    """Makes vars anew, and what reads them, into the pending set; what is pending now and was not before.
+    """Regenerate vars, and what reads them, into the pending set; what is pending now and was not before.
 
     Raises:
         Faults: When a step fails. Nothing is made then.
@@ -245,7 +244,7 @@ def audiences(project: Project, lab: Lab | None) -> list[Audience]:
     groups = _groups(evaluation)
     found = []
     for each in var_store.sealed(project):
-        pending = Path(each.folder).is_relative_to(project.pending)
+        pending = each.base == project.pending
         # Of two values of one secret, the pending one counts in an evaluation.
         counts = pending == (each.key in evaluation.makes)
         goes = set(machines.get((each.key, each.file), ())) if counts else set()
@@ -365,11 +364,16 @@ def check_vars(project: Project, *, decrypt: bool = False) -> int:
     Raises:
         Faults: For each that is not so; and as `members`.
     """
-    faults = [*var_store.unsound(project), *(fault for _, fault in var_store.wrong(project))]
-    try:
-        faults += var_store.misfits(project, recipes(project), decrypt=decrypt)
-    except Faults as error:
-        faults += error.faults
+    faults = var_store.unsound(project)
+    looks: tuple[Callable[[], list[Fault]], ...] = (
+        lambda: [each for _, each in var_store.wrong(project)],
+        lambda: var_store.misfits(project, recipes(project), decrypt=decrypt),
+    )
+    for look in looks:
+        try:
+            faults += look()
+        except Faults as error:
+            faults += error.faults
     if faults:
         raise Faults(faults)
     return len(var_store.sealed(project))
@@ -379,7 +383,7 @@ def fix_vars(project: Project) -> tuple[list[Sealed], list[Fault]]:
     """Repairs what can be repaired without a person; see `rolecall.vars.fix`.
 
     Returns:
-        The secrets that were encrypted anew, and what is left to do.
+        The secrets that were re-encrypted, and what is left to do.
 
     Raises:
         Faults: When there is no admin.

@@ -19,7 +19,7 @@ nothing is. Vars of earlier versions have neither; `store.note_recipes` adds the
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
-# ruff: noqa: PTH110, PTH208
+# ruff: noqa: PTH110, PTH112, PTH208
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _PIECE = 1 << 16
 
 
 def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
-    """Those of these vars that there are, pending ones included; nothing is decrypted.
+    """Return the vars that exist, pending ones included; nothing is decrypted.
 
     Raises:
         Faults: When a key cannot be a path; for each var whose files do not belong together.
@@ -81,7 +81,8 @@ def look(
     Args:
         project: The project.
         keys: Vars.
-        lenient: Whether to leave out the vars whose files do not belong together, rather than to raise.
+        lenient: Whether to leave out the vars whose files do not belong together, rather than to raise. A pending var
+            does not count in place of a stored one that is broken.
 
     Raises:
         Faults: As `stored`.
@@ -90,6 +91,10 @@ def look(
     kept, others = examine(project.vars, keys)
     if (faults := [*faults, *others]) and not lenient:
         raise Faults(faults)
+    if others:
+        broken = [key for key in waiting.keys() - kept.keys() if os.path.isdir(var_folder(project.vars, key))]
+        for key in broken:
+            waiting.pop(key)
     for key in waiting.keys() & kept.keys():
         replaced = note(project.pending, key, "replaces") == identity(kept[key])
         (kept if replaced else waiting).pop(key)
@@ -97,7 +102,7 @@ def look(
 
 
 def identity(var: StoredVar) -> str:
-    """Names the values that a var has."""
+    """Return a text that identifies the var's current values (its files and versions)."""
     return " ".join(f"{name}={file.version}" for name, file in sorted(var.items()))
 
 
@@ -162,7 +167,7 @@ def unsettled(project: Project) -> list[Fault]:
                 if _conflicting(f"{folder}/{name}"):
                     where = Where(Path(folder, name))
                     hint = "`rolecall vars fix` keeps the lines of both sides"
-                    faults.append(Fault(f"{key}/{file}: its {name} hold a merge conflict", where, hint))
+                    faults.append(Fault(f"{key}/{file}: merge conflict in its file {name!r}", where, hint))
         for key in keys:
             for name in (".binds", ".validation"):
                 if _conflicting(path := f"{var_folder(base, key)}/{name}"):
@@ -197,7 +202,8 @@ def _digest(data: bytes) -> str:
 def _cure(base: Path, key: VarKey) -> str:
     """What a person can do about a var whose files do not belong together."""
     if base.name == "pending":
-        return "`rolecall vars discard` drops it"
+        stored = os.path.isdir(var_folder(base.parents[1] / "vars", key))  # then that value stays
+        return f"drop it: `rolecall vars discard{'' if stored or binds(base, key) == '' else f' --force {key}'}`"
     folder = Path(var_folder(base, key)).relative_to(base.parent)
     hint = f"take the whole folder from one commit: `git checkout COMMIT -- {folder}`"
     return hint if binds(base, key) != "" else f"{hint}; or delete it, and `rolecall vars generate` makes a new value"
@@ -290,6 +296,11 @@ def var_folder(base: Path, key: VarKey) -> str:
     return f"{base}/per-machine/{key.machine}/{key.name}" if key.machine else f"{base}/shared/{key.name}"
 
 
+def place(project: Project, key: VarKey) -> Where:
+    """Return where the value of a var that counts stands."""
+    return Where(Path(var_folder(project.pending if key in look(project, [key])[0] else project.vars, key)))
+
+
 def file_folder(base: Path, key: VarKey, file: str) -> str:
     """The folder of one value; see `var_folder`."""
     if not _FILE.fullmatch(file.removeprefix(NEXT).removeprefix(OLD)):
@@ -358,14 +369,14 @@ def _read_var(folder: str, wrong: list[tuple[str, str]]) -> StoredVar | None:
     return var if names else None
 
 
-Made = dict[str, set[tuple[str, str]]]  # by file: version and digest; two while it is encrypted anew
+Made = dict[str, set[tuple[str, str]]]  # by file: version and digest; two while it is re-encrypted
 
 
 def _made(folder: str, wrong: list[tuple[str, str]]) -> Made | None:
     """What was made together; None where that cannot be told."""
     data = read_bytes(f"{folder}.made")
     if _CONFLICT.search(data):
-        wrong.append(("", "has been made on both sides of a merge: .made holds a conflict"))
+        wrong.append(("", "merge conflict: both branches generated this var (in .made)"))
         return None
     made: Made = {}
     for line in data.decode(errors="replace").splitlines():
@@ -388,11 +399,11 @@ def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str,
         return None
     said = version.decode(errors="replace").strip()
     if _CONFLICT.search(version) or (secret is None and _CONFLICT.search(data)):
-        wrong.append((name, "holds a merge conflict: it has been made on both sides"))
+        wrong.append((name, "holds a merge conflict: both branches generated it"))
     elif not _VERSION.fullmatch(said):
-        wrong.append((name, "has a version that is not one"))
+        wrong.append((name, "has an invalid version"))
     elif made is not None and (said, _digest(data)) not in made.get(name.rpartition("/")[2], ()):
-        wrong.append((name, "was not made together with the rest of the var"))
+        wrong.append((name, "does not match the other files of the var (mixed up by a merge?)"))
     else:
         try:
             return StoredFile(secret is not None, said, "" if secret is not None else data.decode())

@@ -170,7 +170,7 @@ class Making:
             )
         }
         if faults := [
-            _lost(each, "what it was made for")
+            _lost(each, "its settings have changed")
             for each in recipes
             if each.key in self.replaced
             and not (each.key in anew.rotate or each.key in anew.given or each.key in self.steps)
@@ -182,7 +182,7 @@ class Making:
             for recipe in recipes
             if recipe.key not in self.replaced and _kinds(found.get(recipe.key, {})) != _wanted(recipe)
         ]
-        if faults := [_misfit(project, each, self._kept[each.key]) for each in unfit if each.key in self._kept]:
+        if faults := [misfit(project, each, self._kept[each.key]) for each in unfit if each.key in self._kept]:
             raise Faults(faults)
         for recipe in unfit:
             self._waiting.pop(recipe.key, None)
@@ -271,7 +271,7 @@ class Making:
         return known not in {"", recipe.validation}
 
     def _outdated(self, recipe: Recipe) -> bool:
-        """Whether a var that is kept has to be made anew, for itself or for what it was made from."""
+        """Whether a var that is kept must be regenerated, for itself or because of its inputs."""
         if recipe.key not in self.replaced and self.replaced:
             own = (needed for _, needed in recipe.inputs)
             others = (needed for machines in recipe.peers.values() for needed in machines.values())
@@ -282,7 +282,7 @@ class Making:
     def _replace(self, recipe: Recipe) -> None:
         """A var goes along with what it is made from."""
         if recipe.key not in self.replaced and self._bound(recipe):
-            raise Faults([_lost(recipe, "what it is made from")])
+            raise Faults([_lost(recipe, "what it is generated from has changed")])
         self.replaced.add(recipe.key)
 
     def _bound(self, recipe: Recipe) -> bool:
@@ -297,7 +297,7 @@ class Making:
         if not wanted.keys() <= given.keys() and layout.stored(self._project, [key]):
             values = {name: value for name, value in self._value(recipe, key).items() if name in wanted}
         values = _checked(recipe, {**values, **given}, f"what is given of {key}")
-        if (verify := getattr(recipe.generator, "verify", None)) and (wrong := verify(values, {})):
+        if hasattr(recipe.generator, "verify") and (wrong := verified(recipe, values, {})):
             raise fault(f"what is given of {key} does not fit: {wrong}", hint="bring all files of one key together")
         return values
 
@@ -343,7 +343,7 @@ class Making:
         if key not in self._values:
             var = self._kept.get(key) or self._waiting.get(key) or layout.stored(self._project, [key]).get(key)
             if var is None:
-                raise fault(f"{_named(recipe)} needs {key}, which nobody makes")
+                raise fault(f"{_named(recipe)} needs {key}, which nothing generates")
             var = used(var)
             # What has taken its step in this run stands under its earlier name still.
             names = {name: self.carried.get(key, {}).get(name, name) for name in var}
@@ -355,10 +355,10 @@ class Making:
         return self._values[key]
 
 
-def _lost(recipe: Recipe, changed: str) -> Fault:
+def _lost(recipe: Recipe, why: str) -> Fault:
     """A var that binds something is never replaced because of something else."""
     hint = f"change that back; or, to lose what it binds, run `rolecall vars rotate --force {recipe.key}`"
-    return Fault(f"{recipe.key} would be replaced because {changed} has changed: {recipe.binds}", hint=hint)
+    return Fault(f"{recipe.key} would be regenerated because {why}: {recipe.binds}", hint=hint)
 
 
 def _questions(recipe: Recipe) -> list[Question]:
@@ -405,7 +405,7 @@ def _in_order(recipes: Iterable[Recipe]) -> list[Recipe]:
     except graphlib.CycleError as error:
         # graphlib lists each step before the one that needs it.
         steps = [f"{key} ({unique[key].origin})" for key in reversed(error.args[1])]
-        raise fault(f"vars need one another in a circle: {' needs '.join(steps)}") from None
+        raise fault(f"dependency cycle: {' → '.join(steps)}") from None
     return [unique[key] for key in order if key in unique]
 
 
@@ -417,7 +417,9 @@ def _wanted(recipe: Recipe) -> dict[str, bool]:
     return {file.name: file.secret for file in recipe.generator.files}
 
 
-def _misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
+def misfit(project: Project, recipe: Recipe, found: StoredVar) -> Fault:
+    """Return the fault that a var has other files than its recipe wants."""
+
     def listed(files: Mapping[str, bool]) -> str:
         named = (f"{name} ({'secret' if secret else 'public'})" for name, secret in sorted(files.items()))
         return ", ".join(named) or "no file"
@@ -453,6 +455,20 @@ def _generate(recipe: Recipe, context: Context) -> Values:
     return _checked(recipe, {name: context.prompts[name] for name in kept} | dict(made), what, own)
 
 
+def verified(recipe: Recipe, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:
+    """Return what a generator that has a `verify` says of values; "" when they match.
+
+    Raises:
+        Faults: When it fails, at the line in the author's file.
+    """
+    verify = recipe.generator.verify  # type: ignore[attr-defined]  # as the caller knows
+    try:
+        return str(verify(values, inputs) or "")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as in `_generate`, also what is not told
+        what = f"{_named(recipe)}: verify of {type(recipe.generator).__name__} failed with {type(error).__name__}"
+        raise fault(what, where=_line(raised_at(error) or defined_at(verify))) from None
+
+
 def _line(place: str) -> Where | None:
     """Return ``FILE:LINE`` as a place."""
     file, _, line = place.rpartition(":")
@@ -465,7 +481,7 @@ def _checked(recipe: Recipe, values: Values, what: str, where: Where | None = No
     if lacking := sorted(wanted - values.keys()):
         raise fault(f"{what} lacks {', '.join(lacking)}", where=where)
     if surplus := sorted(values.keys() - wanted):
-        raise fault(f"{what} has {', '.join(surplus)} too many", where=where)
+        raise fault(f"{what} has undeclared files: {', '.join(surplus)}", where=where)
     for file in recipe.generator.files:
         if not isinstance(values[file.name], bytes):
             raise fault(f"{what} has no bytes in {file.name}", where=where)

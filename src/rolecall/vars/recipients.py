@@ -27,7 +27,8 @@ class Sealed:
     Attributes:
         key: Its var.
         file: The name of the file in that.
-        folder: Where it stands.
+        base: Where its var stands: among the pending or the stored ones.
+        folder: Where it stands itself.
         recipients: The public keys that can read it; None where that is not said.
         formerly: Those that could before, and may have kept it.
         machines: The machines that it was sent to.
@@ -35,6 +36,7 @@ class Sealed:
 
     key: VarKey
     file: str
+    base: Path
     folder: str
     recipients: frozenset[str] | None
     formerly: frozenset[str] = frozenset()
@@ -48,7 +50,7 @@ class Sealed:
 def sealed(project: Project) -> list[Sealed]:
     """All secrets, pending ones included; nothing is decrypted."""
     return [
-        Sealed(key, file, folder, layout.recipients(folder), *_known(folder))
+        Sealed(key, file, base, folder, layout.recipients(folder), *_known(folder))
         for base in (project.pending, project.vars)
         for key, file, folder in layout.secrets(base)
     ]
@@ -69,7 +71,7 @@ def wrong(project: Project) -> list[tuple[Sealed, Fault]]:
 
 
 def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
-    """Encrypts the secrets that are wrong anew, to the admins, and no others; their versions stay.
+    """Re-encrypt the wrong secrets to the admins, and to no others; their versions stay.
 
     Lists beside them in which a merge has failed get the lines of both sides.
 
@@ -82,12 +84,15 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
     with store.locked(project):
         repaired = [each for each in sealed(project) if store.keep_both_sides(each.folder)]
         unreadable: list[Fault] = []
-        found = [each for each, _ in wrong(project)]
+        try:
+            found = [each for each, _ in wrong(project)]
+        except Faults as error:  # then there is nothing to encrypt to
+            return repaired, [*error.faults, *layout.unsound(project)]
         broken = _broken(project, found)
         unseal, secret_store = opener(project), chosen(project)
         readers = secret_store.readers() if found else {}
         for each in found:
-            if each.key in broken:  # encrypting a part of it anew would hide that
+            if (each.base, each.key) in broken:  # re-encrypting a part of it would hide that
                 continue
             before = layout.ciphertext(each.folder)
             try:
@@ -103,17 +108,18 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
     return list(dict.fromkeys(repaired)), [*unreadable, *layout.unsound(project)]
 
 
-def _broken(project: Project, found: Iterable[Sealed]) -> set[VarKey]:
-    """The vars whose files do not belong together."""
+def _broken(project: Project, found: Iterable[Sealed]) -> set[tuple[Path, VarKey]]:
+    """Return the vars whose files do not belong together, a pending and a stored copy each for itself."""
     keys = {each.key for each in found}
-    waiting, kept = layout.look(project, keys, lenient=True)
-    return keys - waiting.keys() - kept.keys()
+    return {
+        (base, key) for base in (project.pending, project.vars) for key in keys - layout.examine(base, keys)[0].keys()
+    }
 
 
 def _unreadable(secret: Sealed, fault: Fault) -> Fault:
     who = ", ".join(map(_short, sorted(secret.recipients or ()))) or "who can read it"
-    hint = f"`rolecall vars fix` with the identity of {who} does it; or bring it back from a commit before"
-    return Fault(f"{secret} is not encrypted anew: {fault.message}", fault.where, hint)
+    hint = f"run `rolecall vars fix` with the identity of {who}, or restore the file from an earlier commit"
+    return Fault(f"{secret} cannot be re-encrypted: {fault.message}", fault.where, hint)
 
 
 def readable_by(project: Project, public_key: str) -> list[Sealed]:
@@ -161,9 +167,9 @@ def _known(folder: str) -> tuple[frozenset[str], frozenset[str]]:
 
 def _fault(secret: Sealed, names: Mapping[str, str]) -> Fault:
     where = Where(Path(secret.folder) / "secret")
-    hint = "`rolecall vars fix` encrypts it anew"
+    hint = "re-encrypt it: `rolecall vars fix`"
     if secret.recipients is None:
-        return Fault(f"it is not said who can read {secret}", where, hint)
+        return Fault(f"the list of recipients of {secret} is missing", where, hint)
     said = []
     if surplus := secret.recipients - names.keys():
         said.append(f"can be read by {', '.join(map(_short, sorted(surplus)))}, whose key is no admin's")

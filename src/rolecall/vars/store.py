@@ -162,6 +162,22 @@ def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str
         recipes: All that the inventory asks for.
         named: By the name of a var that no machine asks for now: what is lost with it, "" for nothing.
     """
+    recipes = list(recipes)
+    if any(_late(project, recipes, named)):
+        with locked(project):
+            late, unlisted = _late(project, recipes, named)  # again: another writer may have been first
+            for key, said in late.items():
+                _replace(var_folder(project.vars, key), ".binds", f"{said}\n".encode(), 0o644)
+            for folder in (var_folder(project.vars, key) for key in unlisted):
+                for prefix in ("", NEXT, OLD):
+                    if made := manifest(f"{folder}/{prefix}"):
+                        _replace(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
+
+
+def _late(
+    project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]
+) -> tuple[dict[VarKey, str], list[VarKey]]:
+    """Return what is still to be noted of stored vars: what each binds, and whose files are not listed."""
     wanted = {recipe.key: recipe for recipe in recipes}
     known = {key: wanted[key].binds if key in wanted else named.get(key.name) for key in keys_of(project.vars)}
     noted = {key: binds(project.vars, key) for key in known}
@@ -171,16 +187,8 @@ def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str
         if said is not None and (noted[key] is None or (said not in {"", noted[key]} and key in wanted))
     }
     unlisted = [key for key in known if key in wanted and not os.path.exists(f"{var_folder(project.vars, key)}/.made")]
-    if late or unlisted:
-        with locked(project):
-            for key, said in late.items():
-                _replace(var_folder(project.vars, key), ".binds", f"{said}\n".encode(), 0o644)
-            sound, _ = examine(project.vars, unlisted)
-            unlisted = [key for key, var in sound.items() if used(var).keys() == wanted[key].file_names]
-            for folder in (var_folder(project.vars, key) for key in unlisted):
-                for prefix in ("", NEXT, OLD):
-                    if made := manifest(f"{folder}/{prefix}"):
-                        _replace(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
+    sound, _ = examine(project.vars, unlisted)
+    return late, [key for key, var in sound.items() if used(var).keys() == wanted[key].file_names]
 
 
 def _replace(folder: str, name: str, content: bytes, mode: int) -> None:
@@ -258,9 +266,9 @@ def discard(project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKe
     kept = set(keep)
     with locked(project):
         keys = keys_of(project.pending)
-        waiting, _ = look(project, keys, lenient=True)
+        _, stored = look(project, keys, lenient=True)
         kept |= {each.key for each in bound_in(project, project.pending) if each.key not in drop}
-        dropped = [key for key in keys if key not in kept or key not in waiting]
+        dropped = [key for key in keys if key not in kept or key in stored]
         _remove(project, project.pending, dropped)
     return dropped
 
@@ -280,7 +288,7 @@ class Bound:
     @property
     def why(self) -> str:
         """What would be lost, in words."""
-        return self.binds or "it is not known whether something would be lost with it"
+        return self.binds or "Rolecall cannot tell whether anything depends on it"
 
 
 def bound_in(project: Project, base: Path, wanted: Container[VarKey] = ()) -> list[Bound]:
@@ -308,15 +316,17 @@ def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) 
         kept |= {each.key for each in bound_in(project, project.vars)}
         unwanted = [key for key in keys_of(project.vars) if key not in kept]
         if not dry_run:
-            _remove(project, project.vars, unwanted)
+            for base in (project.pending, project.vars):
+                _remove(project, base, [key for key in unwanted if os.path.isdir(var_folder(base, key))])
     return unwanted
 
 
 def remove(project: Project, keys: Iterable[VarKey]) -> None:
-    """Removes exactly these stored vars, whatever is lost with them."""
+    """Removes exactly these vars, pending values included, whatever is lost with them."""
+    keys = set(keys)
     with locked(project):
-        there = set(keys_of(project.vars))
-        _remove(project, project.vars, [key for key in keys if key in there])
+        for base in (project.pending, project.vars):
+            _remove(project, base, [key for key in keys_of(base) if key in keys])
 
 
 def knows(project: Project, machine: str) -> bool:
@@ -420,7 +430,7 @@ def _settle(project: Project) -> None:
     _throw_away(project, replaced)
     made = project.local / "made"
     keys = keys_of(made)
-    # A pending var that is made anew gives way: nobody has used it.
+    # A pending var that is regenerated gives way: nobody has used it.
     _remove(project, project.pending, [key for key in keys if os.path.isdir(var_folder(project.pending, key))])
     for key in keys:
         _move(var_folder(made, key), var_folder(project.pending, key))

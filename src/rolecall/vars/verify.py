@@ -1,4 +1,4 @@
-"""Whether the files of a var fit one another, as its generator tells: a public key its private key, say."""
+"""Check that the files of each var match, such as a public and a private key."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where
-from rolecall.model.vars import NEXT, OLD, beside
+from rolecall.model.vars import NEXT, OLD, beside, used
 from rolecall.vars import layout
+from rolecall.vars.make import misfit, verified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from rolecall.model.vars import Recipe, Values, VarKey
     from rolecall.project import Project
 
 
-def misfits(project: Project, recipes: Iterable[Recipe], *, decrypt: bool) -> list[Fault]:
+def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> list[Fault]:
     """A fault for each var whose files do not fit one another, or what they were made from.
 
     Args:
@@ -28,16 +29,18 @@ def misfits(project: Project, recipes: Iterable[Recipe], *, decrypt: bool) -> li
     needed = {key: _inputs(recipe) for key, recipe in able.items()}
     keys = [*able, *(key for inputs in needed.values() for those in inputs.values() for key in those)]
     waiting, kept = layout.look(project, dict.fromkeys(keys), lenient=True)
+    names = {each.key: each.file_names for each in recipes}
+    whole = {key for key, var in (waiting | kept).items() if used(var).keys() == names.get(key)}
     faults: list[Fault] = []
     known: dict[tuple[VarKey, str], dict[str, bytes]] = {}
 
     def values(key: VarKey, prefix: str = "") -> Values:
         if (key, prefix) not in known:
             files = beside((waiting | kept)[key], prefix)
-            known[key, prefix] = {name: each.public.encode() for name, each in files.items() if not each.secret}
             secret = [(key, prefix + name) for name, each in files.items() if each.secret] if decrypt else []
             opened = layout.decrypt(project, secret, waiting=waiting)
-            known[key, prefix] |= {name.removeprefix(prefix): value for (_, name), value in opened.items()}
+            public = {name: each.public.encode() for name, each in files.items() if not each.secret}
+            known[key, prefix] = public | {name.removeprefix(prefix): value for (_, name), value in opened.items()}
         return known[key, prefix]
 
     for key, recipe in able.items():
@@ -46,18 +49,20 @@ def misfits(project: Project, recipes: Iterable[Recipe], *, decrypt: bool) -> li
         for prefix in ("", NEXT, OLD):
             if not beside(found, prefix):
                 continue
+            if beside(found, prefix).keys() != recipe.file_names:
+                faults.append(misfit(project, recipe, beside(found, prefix)))
+                continue
             where = Where(Path(layout.var_folder(project.pending if key in waiting else project.vars, key)))
             try:
                 inputs = {
-                    name: [values(each) for each in those if each in waiting or each in kept]
-                    for name, those in needed[key].items()
+                    name: [values(each) for each in those if each in whole] for name, those in needed[key].items()
                 }
-                wrong = recipe.generator.verify(values(key, prefix), {} if prefix else inputs)  # type: ignore[attr-defined]  # as `able` says
+                wrong = verified(recipe, values(key, prefix), {} if prefix else inputs)
             except Faults as error:
                 faults += error.faults
                 continue
             if wrong:
-                hint = f"take all of the var from one commit; or make it anew: `rolecall vars rotate {key}`"
+                hint = f"take all of the var from one commit; or rotate it: `rolecall vars rotate {key}`"
                 faults.append(Fault(f"{key}: {prefix and f'in {prefix[:-1]}, '}{wrong}", where, hint))
     return faults
 

@@ -225,12 +225,15 @@ class SSHHostCertificate:
             if not isinstance(parsed, form.SSHCertificate):
                 return "its certificate is only a key"
             parsed.verify_cert_signature()
+        except (ValueError, InvalidSignature):
+            return "its certificate is not one"
+        try:
             signers, hosts = (
                 [form.load_ssh_public_key(each["public"].strip()) for each in inputs.get(name, ())]
                 for name in (self.authority, self.key)
             )
-        except (ValueError, InvalidSignature):
-            return "its certificate is not one"
+        except ValueError:
+            return f"the public key of {self.authority} or {self.key} is not one"
         if hosts and parsed.public_key() not in hosts:
             return f"its certificate is of another key than {self.key}"
         return (
@@ -264,7 +267,10 @@ def _misfit(values: Values, authorities: Sequence[Values] = ()) -> str:
             return "its key is not one"
         if key.public_key() != certificate.public_key():
             return "its certificate is of another key"
-    signers = [x509.load_pem_x509_certificate(each["certificate"]) for each in authorities]
+    try:
+        signers = [x509.load_pem_x509_certificate(each["certificate"]) for each in authorities]
+    except ValueError:
+        return "the certificate of its authority is not one"
     for signer in [each for each in signers if each.subject == certificate.issuer]:
         try:
             certificate.verify_directly_issued_by(signer)

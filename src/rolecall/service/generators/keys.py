@@ -34,7 +34,7 @@ def _view(files: Mapping[str, str | Secret]) -> KeyPair:
 
 
 _NO_PAIR = "its public key is not that of its private key"
-_NO_KEY = "one of its keys is not one"
+_NO_KEY = "one of its halves is not a key"
 
 
 @dataclass(frozen=True, slots=True)
