@@ -10,12 +10,10 @@ from collections import ChainMap
 from typing import TYPE_CHECKING, Final
 
 from rolecall.inventory.notations import nix_syntax as syntax
-from rolecall.inventory.notations.nix import Cell, Items, Known, Lambda, PathText, Priority, Table
+from rolecall.inventory.notations.nix_values import Cell, Items, Known, Lambda, PathText, Priority, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from rolecall.inventory.notations.nix import Reader, Value
+    from rolecall.inventory.notations.nix_values import Functions, Reader, Value
 
 
 def _lazily(offset: int, function: Cell, *arguments: Cell) -> Cell:
@@ -205,7 +203,7 @@ def _values(reader: Reader, table: Cell) -> Value:
 
 
 # By name: how many arguments it takes, and what it gives. Nix's own stand in `builtins`, most of them in `lib` too.
-BUILTINS: Final[Mapping[str, tuple[int, Callable[..., Value]]]] = {
+BUILTINS: Final[Functions] = {
     "map": (2, _map),
     "mapAttrs": (2, _map_attrs),
     "filter": (2, _filter),
@@ -225,7 +223,7 @@ BUILTINS: Final[Mapping[str, tuple[int, Callable[..., Value]]]] = {
     "attrNames": (1, _names),
     "attrValues": (1, _values),
 }
-LIB: Final[Mapping[str, tuple[int, Callable[..., Value]]]] = {
+LIB: Final[Functions] = {
     **BUILTINS,
     "hasPrefix": (2, _has_prefix),
     "hasSuffix": (2, _has_suffix),

@@ -17,7 +17,8 @@ from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.inventory import content
 from rolecall.inventory.data import VALUES, check, shown
 from rolecall.inventory.notations import nix_syntax as syntax
-from rolecall.inventory.notations.nix import (
+from rolecall.inventory.notations.nix_functions import BUILTINS, LIB
+from rolecall.inventory.notations.nix_values import (
     WRAPPERS,
     Cell,
     Items,
@@ -50,26 +51,31 @@ _OF_CLAN: Final = frozenset({"inventory", "meta", "machines", "imports"})
 _Level = Literal["flake", "clan", "inventory"]  # what a module is one of
 
 
-def source(reader: Reader) -> Source:
+def reader(text: str, file: Path) -> Reader:
+    """A file under evaluation, with the functions that are known."""
+    return Reader(text, file, BUILTINS, LIB)
+
+
+def source(values: Reader) -> Source:
     """The inventory that a file says, with the files that it names.
 
     Raises:
         Faults: All that is wrong with it.
     """
-    clan = Modules(reader)
+    clan = Modules(values)
     try:
         table, prefix = clan.inventory()
-        data = reader.plain(table)
+        data = values.plain(table)
     except ToldError:
-        raise Faults(reader.faults) from None
-    if faults := [*reader.faults, *check(data)]:
+        raise Faults(values.faults) from None
+    if faults := [*values.faults, *check(data)]:
         raise Faults(faults)
     return Source(
-        reader.files[0],
+        values.files[0],
         data,
         prefix,
         clan.inputs,
-        files=tuple(reader.files),
+        files=tuple(values.files),
         notes=tuple(clan.notes()),
         clan=clan.told if clan.is_clan else None,
     )
@@ -86,12 +92,12 @@ def joined(parts: list[Data], machines: list[Data], file: Path) -> Data:
     Raises:
         Faults: What contradicts itself, or is no data.
     """
-    reader = Reader("{ }", file)
-    modules = Modules(reader, [_as_table(part) for part in parts])
+    values = reader("{ }", file)
+    modules = Modules(values, [_as_table(part) for part in parts])
     for each in machines:
         modules.read_machines(Cell(_NOWHERE, value=_as_value(each)))
-    data = reader.plain(modules.whole())
-    if faults := [fault.at(Where(file)) for fault in reader.faults] or check(data):
+    data = values.plain(modules.whole())
+    if faults := [fault.at(Where(file)) for fault in values.faults] or check(data):
         raise Faults(faults)
     return data
 
