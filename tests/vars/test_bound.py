@@ -112,6 +112,13 @@ def test_of_a_var_that_nothing_tells_of_it_is_not_known_and_it_stays(installed: 
     assert "Rolecall cannot tell whether anything depends on it" in call(installed, "vars", "prune")
 
 
+def test_a_note_that_was_cut_off_frees_nothing(installed: Project) -> None:
+    write(installed, MACHINES)
+    (installed.vars / "per-machine/jon/backup.repokey/.binds").write_bytes(b"")
+    assert "kept jon/backup.repokey: Rolecall cannot tell" in call(installed, "vars", "prune", "--yes")
+    assert REPOKEY in v.stored_all(installed)
+
+
 def test_as_long_as_the_instance_is_there_its_service_tells(installed: Project) -> None:
     forget_notes(installed)
     write(installed, WITHOUT_JON)

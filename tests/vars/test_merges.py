@@ -473,3 +473,52 @@ key = peer.var("key", SSHKeyPair())
     shutil.copytree(project.vars / "per-machine/jon/mesh.key", folder)
     told = call(project, command)
     assert f"warning: sara/mesh.key has the same public key as jon/mesh.key\n  at {folder}\n" in told
+
+
+BROKEN = {
+    "a folder in place of the notes": ("rm -f .made && mkdir .made", "a file is expected here\n  at {}/.made"),
+    "a folder in place of the version": (
+        "rm public/version && mkdir public/version",
+        "a file is expected here\n  at {}/public/v",
+    ),
+    "a folder in place of a list": (
+        "rm -f private/recipients && mkdir private/recipients",
+        "a file is expected here\n  at {}/pri",
+    ),
+    "a folder in place of what it binds": ("rm -f .binds && mkdir .binds", "a file is expected here\n  at {}/.binds"),
+    "a pipe in place of a value": (
+        "rm public/value && mkfifo public/value",
+        "a file is expected here\n  at {}/public/value",
+    ),
+    "a link to itself": (
+        "ln -sf value public/value",
+        "cannot be read: Too many levels of symbolic links\n  at {}/public/v",
+    ),
+    "a value beside a secret": (
+        "echo x > private/value",
+        "private has both a public value and a secret\n  at {}/private",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_stands_in_place_of_a_file_is_told(project: Project, name: str) -> None:
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    call(project, "vars", "generate")
+    script, expected = BROKEN[name]
+    subprocess.run(["sh", "-ec", script], cwd=project.root / SSH, check=True)
+    other = project.root / "vars/per-machine/jon/backup.repokey/passphrase/version"
+    other.write_text("no version")
+    for command in (["check"], ["vars", "check"]):
+        said = call(project, *command, status=1)
+        assert expected.format(project.root / SSH) in said
+        assert "backup.repokey/passphrase has an invalid version" in said
+
+
+def test_a_file_in_place_of_a_var_is_told(project: Project) -> None:
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    call(project, "vars", "generate")
+    shutil.rmtree(project.root / SSH)
+    (project.root / SSH).touch()
+    for command in (["check"], ["plan"], ["vars", "generate"]):
+        assert "jon/backup.ssh is a file, where a folder is expected" in call(project, *command, status=1)

@@ -14,8 +14,8 @@ nobody uses yet; ``.old`` one that was used before.
 A folder NAME is a var, written whole or not at all (see `store`).
 
 ``.made`` lists the files that were made together, a line ``FILE VERSION DIGEST`` for each: a merge that takes one file
-from one side and one from the other does not go unnoticed. ``.binds`` says what is lost with the var; it is empty when
-nothing is. Vars of earlier versions have neither; `store.note_recipes` adds them.
+from one side and one from the other does not go unnoticed. ``.binds`` says what is lost with the var; it is an empty
+line when nothing is. Vars of earlier versions have neither; `store.note_recipes` adds them.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ _CONFLICT = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)  # git-merge(1), "HOW 
 _LISTS = ("recipients", "machines", "formerly")
 
 _PIECE = 1 << 16
+_RESTORE = "bring it back from a commit: `git checkout COMMIT -- FILE`"
 
 
 def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
@@ -137,11 +139,16 @@ def examine(base: Path, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar]
     """Those of these vars that stand below ``base`` and are sound, and what is wrong with others."""
     if not base.is_dir():
         return {}, []
-    found, faults = {}, []
+    found: dict[VarKey, StoredVar] = {}
+    faults: list[Fault] = []
     for key in keys:
         folder = var_folder(base, key)
         wrong: list[tuple[str, str]] = []
-        var = _read_var(folder, wrong)
+        try:
+            var = _read_var(folder, wrong)
+        except Faults as error:
+            faults += error.faults
+            continue
         if wrong:
             hint = _cure(base, key)
             for name, what in wrong:
@@ -159,27 +166,39 @@ def unsound(project: Project) -> list[Fault]:
 
 def unsettled(project: Project) -> list[Fault]:
     """What is wrong with what is noted beside vars, pending ones included, and with their names."""
-    faults = []
+    faults: list[Fault] = []
+
+    def is_conflicting(path: str) -> bool:
+        try:
+            return _conflicting(path)
+        except Faults as error:
+            faults.extend(error.faults)
+            return False
+
     for base in (project.pending, project.vars):
         keys = keys_of(base)
         for key, file, folder in secrets(base):
             for name in _LISTS:
-                if _conflicting(f"{folder}/{name}"):
+                if is_conflicting(f"{folder}/{name}"):
                     where = Where(Path(folder, name))
                     hint = "`rolecall vars fix` keeps the lines of both sides"
                     faults.append(Fault(f"{key}/{file}: merge conflict in its file {name!r}", where, hint))
         for key in keys:
             for name in (".binds", ".validation"):
-                if _conflicting(path := f"{var_folder(base, key)}/{name}"):
+                if is_conflicting(path := f"{var_folder(base, key)}/{name}"):
                     hint = "keep one of the two texts"
                     faults.append(Fault(f"{key}: {name} holds a merge conflict", Where(Path(path)), hint))
-        same: dict[str, VarKey] = {}
-        for key in keys:
-            if (other := same.setdefault(str(key).casefold(), key)) != key:
-                hint = "some file systems take the two for one folder; remove the one that nothing needs"
-                where = Where(Path(var_folder(base, key)))
-                faults.append(Fault(f"{key} and {other} differ only in upper and lower case", where, hint))
+        faults += _differing_in_case(base, keys)
     return faults
+
+
+def _differing_in_case(base: Path, keys: Iterable[VarKey]) -> Iterator[Fault]:
+    same: dict[str, VarKey] = {}
+    for key in keys:
+        if (other := same.setdefault(str(key).casefold(), key)) != key:
+            hint = "some file systems take the two for one folder; remove the one that nothing needs"
+            where = Where(Path(var_folder(base, key)))
+            yield Fault(f"{key} and {other} differ only in upper and lower case", where, hint)
 
 
 def manifest(folder: str) -> bytes:
@@ -311,9 +330,10 @@ def file_folder(base: Path, key: VarKey, file: str) -> str:
 def note(base: Path, key: VarKey, name: str) -> str | None:
     """What is noted beside a var; None where nothing is."""
     try:
-        return read_bytes(f"{var_folder(base, key)}/.{name}").decode(errors="replace").strip()
-    except FileNotFoundError:
+        data = read_bytes(f"{var_folder(base, key)}/.{name}")
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    return data.decode(errors="replace").strip() if data else None  # a file of no bytes was cut off, and says nothing
 
 
 def keys_of(base: Path) -> list[VarKey]:
@@ -353,7 +373,10 @@ def _read_var(folder: str, wrong: list[tuple[str, str]]) -> StoredVar | None:
     """
     try:
         names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        wrong.append(("", "is a file, where a folder is expected"))
         return None
     var: StoredVar = {}
     for prefix in ("", NEXT, OLD):
@@ -390,9 +413,10 @@ def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str,
     """One file of a var; what is left of one that is no more is none, unless it was made with the others."""
     try:
         version, secret = _content(f"{folder}/{name}/version"), _content(f"{folder}/{name}/secret")
-        data = _content(f"{folder}/{name}/value") if secret is None else secret
+        value = _content(f"{folder}/{name}/value")
     except NotADirectoryError:
         return None  # a person's own file beside the var
+    data = value if secret is None else secret
     if version is None or data is None:
         if made is not None or version or data:
             wrong.append((name, f"has no {'version' if version is None else 'value'}"))
@@ -400,6 +424,8 @@ def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str,
     said = version.decode(errors="replace").strip()
     if _CONFLICT.search(version) or (secret is None and _CONFLICT.search(data)):
         wrong.append((name, "holds a merge conflict: both branches generated it"))
+    elif secret is not None and value is not None:
+        wrong.append((name, "has both a public value and a secret"))
     elif not _VERSION.fullmatch(said):
         wrong.append((name, "has an invalid version"))
     elif made is not None and (said, _digest(data)) not in made.get(name.rpartition("/")[2], ()):
@@ -420,9 +446,22 @@ def _content(path: str) -> bytes | None:
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole file, in three system calls: open() makes seven, and there are thousands of files."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """The whole file, in few system calls: open() makes seven, and there are thousands of files.
+
+    Raises:
+        Faults: When something else than a file stands there.
+        FileNotFoundError: When nothing does.
+        NotADirectoryError: When a file stands in place of a folder above.
+    """
     try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would let us wait for ever
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise fault(f"cannot be read: {error.strerror}", where=Where(Path(path)), hint=_RESTORE) from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise fault("a file is expected here", where=Where(Path(path)), hint=_RESTORE)
         data = piece = os.read(descriptor, _PIECE)
         while len(piece) == _PIECE:
             data += (piece := os.read(descriptor, _PIECE))
