@@ -432,6 +432,7 @@ def test_files_that_are_right_are_not_touched(root: Path) -> None:
     assert (now.st_ino, now.st_mtime_ns) == (was.st_ino, was.st_mtime_ns)
 
 
+@pytest.mark.slow
 def test_a_purge_leaves_nothing_that_the_agent_keeps(root: Path) -> None:
     update(root, RICH, SECRETS)
     with Client(root) as client:

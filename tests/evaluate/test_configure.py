@@ -161,6 +161,7 @@ def test_no_configuration_holds_a_secret(make_project: MakeProject) -> None:
             assert line.startswith(b"-----") or not any(line in text for text in [*texts, *kept])
 
 
+@pytest.mark.slow
 def test_the_same_inventory_has_the_same_digests_in_every_process(make_project: MakeProject) -> None:
     project = make_project(
         BACKUPS

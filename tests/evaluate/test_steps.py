@@ -174,6 +174,7 @@ def test_faults_of_service_code_name_its_line(make_project: MakeProject, code: s
     assert "at inventory.toml:5:12 instances.x" in told
 
 
+@pytest.mark.slow
 def test_exports_have_one_order_in_every_process(make_project: MakeProject) -> None:
     names = ("z", "y", "x", "w")
     inventory = "[machines]\nb = {}\na = {}\n" + "".join(

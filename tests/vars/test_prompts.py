@@ -115,6 +115,7 @@ def rolecall(project: Project, *words: str, **environment: str) -> subprocess.Co
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_attends_takes_answers_from_a_file_or_the_environment(mail: Project, tmp_path: Path) -> None:
     done = rolecall(mail, "vars", "generate")
     assert done.returncode == 1
