@@ -173,3 +173,25 @@ def test_what_is_not_a_domain(said: Said, domain: str) -> None:
 @pytest.mark.parametrize("domain", ["home", "home.example", "a-b.c1.example", "xn--bcher-kva.de", "1.a", "a" * 63])
 def test_what_is_a_domain(loading: Load, domain: str) -> None:
     assert loading(f"meta.domain = '{domain}'", "inventory.toml").inventory.meta.domain == domain
+
+
+UNLIKE = {
+    "instances.b.roles.r.tags": ('{"x": {}}', "['x']", "a list", "a table"),
+    "tags.x": ("[]", "{machines = ['a']}", "a table", "a list"),
+    "machines": ('["x"]', "{a = {}}", "a table", "a list"),
+    "machines.a.deploy": ("5", "{user = 'me'}", "a table", "the number 5"),
+    "instances.b.roles.r.settings.v": ("[]", "{}", "", ""),  # the service's model says what fits
+}
+
+
+@pytest.mark.parametrize("place", UNLIKE)
+def test_a_table_in_one_file_alone_is_a_fault(said: Said, place: str) -> None:
+    """Joined, what one of the files declares would be lost: members of a role, or tags of a machine."""
+    tools, own, here, there = UNLIKE[place]
+    for key in reversed(place.split(".")):
+        tools = f'{{"{key}": {tools}}}'
+    text = f"{place} = {own}\nunknown = 1\n"
+    told = said(text, "inventory.toml", json=tools)
+    expected = f"error: this is {here}, and in another file {there}\n  at inventory.toml:1:"
+    assert (expected in told) == bool(here)
+    assert ("in another file" in told) == bool(here)

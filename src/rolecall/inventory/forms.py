@@ -31,6 +31,10 @@ class Form(NamedTuple):
     settings: bool = False
     listed: bool = False
 
+    def below(self, key: str) -> Form:
+        """Return the form of an entry; that of a single value where the inventory knows none of this name."""
+        return self.named or (forms_of(self.model).get(key, VALUE) if self.model else VALUE)
+
 
 VALUE: Final = Form()
 
@@ -45,7 +49,7 @@ def form_at(keys: Keys) -> Form:
     """Return the form at a key path; that of a single value where the inventory knows no such place."""
     form = Form(model=Inventory)
     for key in keys:
-        form = form.named or (forms_of(form.model).get(str(key), VALUE) if form.model else VALUE)
+        form = form.below(str(key))
     return form
 
 

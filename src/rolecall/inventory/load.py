@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Faults, fault
+from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.inventory import files, names, nulls, shape, tags
-from rolecall.inventory.data import merge
+from rolecall.inventory.data import merge, named
+from rolecall.inventory.forms import Form
 from rolecall.inventory.locate import locate
-from rolecall.model.inventory import Loaded, Source
+from rolecall.model.inventory import Inventory, Loaded, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from rolecall.errors import Fault
-    from rolecall.inventory.data import Data
+    from rolecall.inventory.data import Data, Keys
     from rolecall.project import Project
 
 
@@ -71,14 +71,26 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     found: list[Fault] = []
     for source in sources:
         own, empty = nulls.settled(source)
+        found += _located([*empty, *_unlike(data, own, Form(model=Inventory))], [source])
         data = merge(data, own)
-        found += _located(empty, [source])
     inventory, unfit = shape.inventory(data)
     tagged, odd = tags.members(inventory)
     found += [*unfit, *odd, *names.alike(inventory)]
     faults = tuple(_located((fault for fault in found if not fault.warning), sources))
     warnings = [note for source in sources for note in source.notes] + [fault for fault in found if fault.warning]
     return Loaded(inventory, tuple(sources), tagged, tuple(warnings)), faults
+
+
+def _unlike(general: Data, specific: Data, form: Form, keys: Keys = ()) -> Iterator[Fault]:
+    """Yield faults where one file has a table and another has none: joined, one of the two would be lost in silence."""
+    for key in (key for key in specific if key in general):
+        place, below = (*keys, key), form.below(key)
+        one, other = general[key], specific[key]
+        if isinstance(one, dict) != isinstance(other, dict):
+            hint = "write it in the same way in both files, so that they can be joined"
+            yield Fault(f"this is {named(other)}, and in another file {named(one)}", Where(keys=place), hint)
+        elif isinstance(one, dict) and (below.model or below.named):
+            yield from _unlike(one, other, below, place)
 
 
 def _folders(project: Project) -> list[Source]:
