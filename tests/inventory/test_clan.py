@@ -295,6 +295,11 @@ def test_the_old_name_of_the_domain(write: Write, meta: str, domain: str) -> Non
     assert [each.message for each in loaded.warnings] == ["`meta.tld` is Clan's old name of `domain`"]
 
 
+def test_the_old_name_of_the_domain_is_checked_too(told: Callable[[dict[str, str]], str]) -> None:
+    said = told({"clan.nix": "{ meta.tld = 5; inventory.machines.a = { }; }"})
+    assert "error: expected a text, found the number 5\n" in said
+
+
 def test_unknown_keys_stay_faults(told: Callable[[dict[str, str]], str]) -> None:
     text = '{ inventory = { machines.m1 = { nmae = "m1"; deploy.buildhost = "x"; }; services.x = { }; }; }'
     assert re.findall("error: (.*)", told({"clan.nix": text})) == [

@@ -48,7 +48,7 @@ def without(data: Data) -> tuple[Data, list[Fault]]:
     warnings = [_warning(field, places) for field, places in found.items()]
     data, said = _taken(data, _TLD)
     for keys, tld in said:
-        if isinstance(tld, str):
+        if tld is not None:
             data["meta"] = {"domain": tld} | data["meta"]
             hint = "write `meta.domain`"
             warnings.append(Fault("`meta.tld` is Clan's old name of `domain`", Where(keys=keys), hint, warning=True))
