@@ -231,8 +231,10 @@ def test_pairs_are_compared_where_secrets_are_decrypted(
     assert fault.where.file == folder
 
 
-def test_what_is_signed_is_compared_without_a_secret(project: Project) -> None:
-    ca, tls, sign, host, cert = (VarKey("jon", f"x.{name}") for name in ("ca", "tls", "sign", "host", "cert"))
+def signing() -> tuple[list[VarKey], list[Recipe]]:
+    """Two authorities and what they sign: the keys of the vars in the order of their recipes."""
+    keys = [VarKey("jon", f"x.{name}") for name in ("ca", "tls", "sign", "host", "cert")]
+    ca, tls, sign, host, cert = keys
     recipes = [
         Recipe(ca, CertificateAuthority(), "x.y"),
         Recipe(tls, TLSCertificate("ca"), "x.y", inputs=(("ca", ca),)),
@@ -240,6 +242,11 @@ def test_what_is_signed_is_compared_without_a_secret(project: Project) -> None:
         Recipe(host, SSHKeyPair(), "x.y"),
         Recipe(cert, SSHHostCertificate("sign", "host"), "x.y", inputs=(("sign", sign), ("host", host))),
     ]
+    return keys, recipes
+
+
+def test_what_is_signed_is_compared_without_a_secret(project: Project) -> None:
+    (ca, _tls, sign, host, _cert), recipes = signing()
     v.promote(project, _make(project, *recipes))
     assert v.misfits(project, recipes, decrypt=False) == []
     before = {key: layout.var_folder(project.vars, key) for key in (ca, sign, host)}
@@ -395,14 +402,7 @@ def test_a_verify_that_raises_is_a_fault_at_its_line(project: Project) -> None:
 
 @pytest.mark.parametrize("broken", ["garbage", "missing"])
 def test_an_authority_that_is_broken_is_told(project: Project, broken: str) -> None:
-    ca, tls, sign, host, cert = (VarKey("jon", f"x.{name}") for name in ("ca", "tls", "sign", "host", "cert"))
-    recipes = [
-        Recipe(ca, CertificateAuthority(), "x.y"),
-        Recipe(tls, TLSCertificate("ca"), "x.y", inputs=(("ca", ca),)),
-        Recipe(sign, SSHKeyPair(), "x.y"),
-        Recipe(host, SSHKeyPair(), "x.y"),
-        Recipe(cert, SSHHostCertificate("sign", "host"), "x.y", inputs=(("sign", sign), ("host", host))),
-    ]
+    (ca, _tls, sign, _host, _cert), recipes = signing()
     v.promote(project, _make(project, *recipes))
     _as_of_an_earlier_version(project)
     for key, file in ((ca, "certificate"), (sign, "public")):
