@@ -16,7 +16,6 @@ from rolecall.service.settings import SHOWN, Merging, SecretRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from rolecall.evaluate.kinds import Kind
     from rolecall.evaluate.layers import Layer
@@ -272,9 +271,7 @@ class _Settings:
         if not hearing:
             return Setting(path, value, (Said("default", "", value, "wins"),))
         told = [
-            said
-            for statement in hearing.stated
-            for said in self._said(path, statement, _result(statement, hearing, self.kind.at(path)))
+            self._said(path, statement, _result(statement, hearing, self.kind.at(path))) for statement in hearing.stated
         ]
         return Setting(path, value, (*self._default(path, "loses" if hearing.kept else "wins"), *told))
 
@@ -285,39 +282,16 @@ class _Settings:
             default = field.default
             yield Said("default", "", default.as_data() if isinstance(default, SecretRef) else _plain(default), result)
 
-    def _said(self, path: Keys, statement: Statement, result: str) -> Iterator[Said]:
-        """A statement, after those of other sources that it hides."""
+    def _said(self, path: Keys, statement: Statement, result: str) -> Said:
         layer, keys, value, priority, order, _ = statement
-        kind = self.kind.at(path)
-        at = (*self.at, *layer.at, *keys)
-        who = _who(layer)
-        *hidden, (file, _) = self._sources(at)
-        if not isinstance(value, dict):
-            for other, said in hidden:
-                where = self.locate(Where(other, at))
-                yield Said(*who, _masked(said, kind), "hidden", where=where)
-        yield Said(
-            *who,
-            _masked(value, kind),
+        return Said(
+            *_who(layer),
+            _masked(value, self.kind.at(path)),
             result,
             priority if priority != DEFAULT_PRIORITY else None,
             order if order != DEFAULT_ORDER else None,
-            self.locate(Where(file, at)),
+            self.locate(Where(layer.file, (*self.at, *layer.at, *keys))),
         )
-
-    def _sources(self, keys: Keys) -> list[tuple[Path | None, Any]]:
-        """The sources that say something at a key path, from general to specific, and what."""
-        found: list[tuple[Path | None, Any]] = []
-        for source in self.loaded.sources:
-            value: Any = source.data
-            for key in keys:
-                inside = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
-                if key not in inside:
-                    break
-                value = inside[key]
-            else:
-                found.append((source.file, value))
-        return found or [(None, None)]
 
 
 def _who(layer: Layer) -> tuple[str, str]:
@@ -325,9 +299,15 @@ def _who(layer: Layer) -> tuple[str, str]:
     return words[layer.at[0]], layer.at[1] if len(layer.at) > 1 else ""
 
 
+def _hides(one: Statement, other: Statement) -> bool:
+    """Whether a more specific file says another thing at the same place."""
+    again = one.layer.at == other.layer.at and one.layer.part > other.layer.part and one.priority <= other.priority
+    return again and not (isinstance(one.value, dict) and isinstance(other.value, dict))
+
+
 def _result(statement: Statement, hearing: Hearing, kind: Kind) -> str:
     if not any(statement is kept for kept in hearing.kept):
-        return "loses"
+        return "hidden" if any(_hides(each, statement) for each in hearing.stated) else "loses"
     joined = isinstance(statement.value, dict | list) or kind.merging is Merging.LINES
     return "joined" if len(hearing.kept) > 1 and joined else "wins"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rolecall.model.inventory import PerFile
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rolecall.model.inventory import Loaded, Role
 
@@ -15,17 +18,21 @@ _ROLE, _TAG, _MACHINE = range(3)
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one place says.
+    """What one file says at one place.
 
     Attributes:
         at: Key path of the settings table below the role, e.g. ``("tags", "backup", "settings")``.
         rank: Place in the order from general to specific; tags share one.
         values: The settings as written.
+        file: The file, where several give settings at this place.
+        part: Place of the file among those, from general to specific.
     """
 
     at: tuple[str, ...]
     rank: int
     values: Mapping[str, Any]
+    file: Path | None = None
+    part: int = 0
 
 
 def layers_of(declared: Role, machine: str, tags: Iterable[str]) -> list[Layer]:
@@ -36,16 +43,22 @@ def layers_of(declared: Role, machine: str, tags: Iterable[str]) -> list[Layer]:
         machine: The member's machine.
         tags: All tags of the machine, sorted; those that the role does not name say nothing.
     """
-    layers = [Layer(("settings",), _ROLE, declared.settings)]
-    layers += [
-        Layer(("tags", tag, "settings"), _TAG, declared.tags[tag].settings)
-        for tag in tags
-        if tag in declared.tags and declared.tags[tag].settings
-    ]
+    layers = [*_layers(("settings",), _ROLE, declared.settings)]
+    for tag in tags:
+        if tag in declared.tags and (settings := declared.tags[tag].settings):
+            layers += _layers(("tags", tag, "settings"), _TAG, settings)
     own = declared.machines.get(machine)
     if own and own.settings:
-        layers.append(Layer(("machines", machine, "settings"), _MACHINE, own.settings))
+        layers += _layers(("machines", machine, "settings"), _MACHINE, own.settings)
     return layers
+
+
+def _layers(at: tuple[str, ...], rank: int, settings: Mapping[str, Any]) -> Iterator[Layer]:
+    if isinstance(settings, PerFile):
+        for part, (file, values) in enumerate(settings.items()):
+            yield Layer(at, rank, values, Path(file), part)
+    else:
+        yield Layer(at, rank, settings)
 
 
 def tags_of(loaded: Loaded, machine: str) -> list[str]:

@@ -271,15 +271,15 @@ def _settings(
 
 def _problem(problem: Problem, where: Where) -> Fault:
     first = problem.statement if isinstance(problem, Malformed) else problem.statements[0]
-    at = (*where.keys, *first.layer.at, *first.keys)
+    at = Where(first.layer.file, (*where.keys, *first.layer.at, *first.keys))
     if isinstance(problem, Malformed):
-        return Fault(problem.problem, Where(keys=at), _WRAPPER)
+        return Fault(problem.problem, at, _WRAPPER)
     about = f" for {dotted(problem.keys)}"
     if len(problem.layers) == 1:
-        return Fault(f"conflicting values{about}", Where(keys=at), "keep one of them, or give one a priority")
-    names = " and ".join(repr(layer.at[1]) for layer in problem.layers)
+        return Fault(f"conflicting values{about}", at, "keep one of them, or give one a priority")
+    names = " and ".join(dict.fromkeys(repr(layer.at[1]) for layer in problem.layers))
     hint = "set it for the machine itself, or remove one of the tags"
-    return Fault(f"conflicting values{about} from the tags {names}", Where(keys=at), hint)
+    return Fault(f"conflicting values{about} from the tags {names}", at, hint)
 
 
 def _unknown_roles(where: Where, instance: Instance, service: Service) -> Iterable[Fault]:

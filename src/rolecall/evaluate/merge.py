@@ -2,9 +2,10 @@
 
 From general to specific: role, then the machine's tags (by name), then the machine. Tables merge deeply, lists are
 joined in that order, of other values the more specific wins; two tags that disagree are a fault unless the machine
-decides. What is no table, null too, ends what more general layers say at its place. A field's author can choose another
-way (`rolecall.service.settings.Merging`); a table that may be of several kinds (a union of models) is merged only while
-its kind stays the same.
+decides. What is no table, null too, ends what more general layers say at its place. Where two files give settings at
+one of these places, their tables merge too; of anything else, lists too, the more specific file's counts. A field's
+author can choose another way (`rolecall.service.settings.Merging`); a table that may be of several kinds (a union of
+models) is merged only while its kind stays the same.
 
 The priorities of the Nix module system (nixpkgs lib/modules.nix) are honoured: conditions first, then priorities, of
 which the lowest number counts whatever its place, 100 being what is written without one, and of what is left the order.
@@ -21,7 +22,7 @@ from rolecall.model.equality import key_of, same
 from rolecall.service.settings import Merging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rolecall.evaluate.kinds import Kind
     from rolecall.evaluate.layers import Layer
@@ -65,7 +66,7 @@ class Hearing(NamedTuple):
     @property
     def decisive(self) -> Statement:
         """The most specific one that counts; or that was said, where nothing counts."""
-        return max(self.kept or self.stated, key=lambda statement: statement.layer.rank)
+        return max(self.kept or self.stated, key=lambda statement: (statement.layer.rank, statement.layer.part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,8 @@ def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _No
     kept: Sequence[Statement] = bare
     if len(bare) > 1:
         best = min(statement.priority for statement in bare)
-        kept = _after_the_last_of_another_form([each for each in bare if each.priority == best], kind)
+        kept = _of_files([each for each in bare if each.priority == best], kind)
+        kept = _joinable(kept, kind, _rank, (dict, list, str))
         if kind and kind.tag:
             kept = _of_one_variant(kept, (*path, kind.tag), kind.tag)
         kept = sorted(kept, key=lambda statement: statement.order)  # stable: equal orders stay in the order of layers
@@ -224,15 +226,42 @@ def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _No
     return kept
 
 
-def _after_the_last_of_another_form(said: Sequence[Statement], kind: Kind | None) -> Sequence[Statement]:
-    """What the most specific layers say, with what more general ones say as far as it can be joined to that."""
-    top = max(statement.layer.rank for statement in said)
-    form = next(_form(statement.value, kind) for statement in said if statement.layer.rank == top)
-    if form is object or _alone(form, kind):
-        ended = top - 1
-    else:
-        ended = max((each.layer.rank for each in said if _form(each.value, kind) is not form), default=-1)
-    return [statement for statement in said if statement.layer.rank > min(ended, top - 1)]
+def _of_files(said: Sequence[Statement], kind: Kind | None) -> Sequence[Statement]:
+    """What counts of several files at each place: the most specific one, with tables of the others."""
+    if not any(each.layer.part for each in said):
+        return said
+    by_place: dict[Keys, list[Statement]] = {}
+    for each in said:
+        by_place.setdefault(each.layer.at, []).append(each)
+    return [each for those in by_place.values() for each in _joinable(those, kind, _part, (dict,))]
+
+
+def _rank(statement: Statement) -> int:
+    return statement.layer.rank
+
+
+def _part(statement: Statement) -> int:
+    return statement.layer.part
+
+
+def _joinable(
+    said: Sequence[Statement], kind: Kind | None, level: Callable[[Statement], int], joined: Sequence[type]
+) -> Sequence[Statement]:
+    """What the most specific level says, with what more general ones say as far as it can be joined to that.
+
+    Args:
+        said: What was said at one place.
+        kind: Of the place.
+        level: Its place from general to specific.
+        joined: The forms whose values are joined over levels.
+    """
+    top = max(map(level, said))
+    form = next(_form(each.value, kind) for each in said if level(each) == top)
+    ended = top - 1
+    if form in joined and not _alone(form, kind):
+        others = (level(each) for each in said if _form(each.value, kind) is not form)
+        ended = min(ended, max(others, default=-1))
+    return [each for each in said if level(each) > ended]
 
 
 def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence[Statement]:

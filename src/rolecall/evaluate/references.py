@@ -49,7 +49,7 @@ def take_plain(merged: dict[str, Any], record: Record, kind: Kind, where: Where)
         if kind.at(path).secret:
             for statement in hearing.stated:
                 if statement.value is not None and not isinstance(statement.value, dict):
-                    at = Where(keys=(*where.keys, *statement.layer.at, *statement.keys))
+                    at = Where(statement.layer.file, (*where.keys, *statement.layer.at, *statement.keys))
                     faults.append(Fault(f"{dotted(path)} must be a reference to a secret, not a value", at, HINT))
             table: Any = merged
             for key in path[:-1]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.inventory import files, names, nulls, shape, tags
-from rolecall.inventory.data import merge, named
+from rolecall.inventory.data import named
 from rolecall.inventory.forms import Form
 from rolecall.inventory.locate import locate
-from rolecall.model.inventory import Inventory, Loaded, Source
+from rolecall.model.inventory import Inventory, Loaded, PerFile, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from rolecall.inventory.data import Data, Keys
     from rolecall.project import Project
+
+    _Part = tuple[Path, Data]  # a file and what it says
 
 
 def load(project: Project) -> Loaded:
@@ -67,12 +71,15 @@ def read(project: Project, *, renaming: tuple[str, str] | None = None) -> tuple[
 
 def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     """What several sources say together, from general to specific, and the faults of what does not fit."""
-    data: Data = {}
     found: list[Fault] = []
+    parts: list[_Part] = []
     for source in sources:
         own, empty = nulls.settled(source)
-        found += _located([*empty, *_unlike(data, own, Form(model=Inventory))], [source])
-        data = merge(data, own)
+        found += _located(empty, [source])
+        parts.append((source.file, own))
+    unlike: list[Fault] = []
+    data = _joined(parts, Form(model=Inventory), (), unlike)
+    found += _located(unlike, sources)
     inventory, unfit = shape.inventory(data)
     tagged, odd = tags.members(inventory)
     found += [*unfit, *odd, *names.alike(inventory)]
@@ -81,16 +88,36 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     return Loaded(inventory, tuple(sources), tagged, tuple(warnings)), faults
 
 
-def _unlike(general: Data, specific: Data, form: Form, keys: Keys = ()) -> Iterator[Fault]:
-    """Yield faults where one file has a table and another has none: joined, one of the two would be lost in silence."""
-    for key in (key for key in specific if key in general):
-        place, below = (*keys, key), form.below(key)
-        one, other = general[key], specific[key]
-        if isinstance(one, dict) != isinstance(other, dict):
-            hint = "write it in the same way in both files, so that they can be joined"
-            yield Fault(f"this is {named(other)}, and in another file {named(one)}", Where(keys=place), hint)
-        elif isinstance(one, dict) and (below.model or below.named):
-            yield from _unlike(one, other, below, place)
+def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault]) -> Data:
+    """Join what several files say at one place: tables by key, of anything else the most specific file's counts.
+
+    Settings of several files are kept apart: how they join is for their service to say (`rolecall.evaluate.merge`).
+
+    Args:
+        parts: The tables, from general to specific.
+        form: What may stand at the place.
+        keys: The place.
+        faults: Where faults are added: a table in one file and none in another, of which one would be lost in silence.
+    """
+    if len(parts) == 1:
+        return parts[0][1]
+    if form.settings:
+        telling = {str(file): settings for file, settings in parts if settings}
+        return PerFile(telling) if len(telling) > 1 else next(iter(telling.values()), {})
+    if not (form.model or form.named):
+        return parts[-1][1]
+    joined = {}
+    for key in dict.fromkeys(key for _, table in reversed(parts) for key in table):
+        values = [(file, table[key]) for file, table in parts if key in table]
+        for (_, one), (file, other) in pairwise(values):
+            if isinstance(one, dict) != isinstance(other, dict):
+                hint = "write it in the same way in both files, so that they can be joined"
+                told = f"this is {named(other)}, and in another file {named(one)}"
+                faults.append(Fault(told, Where(file, (*keys, key)), hint))
+        tables = [(file, value) for file, value in values if isinstance(value, dict)]
+        last = values[-1][1]
+        joined[key] = _joined(tables, form.below(key), (*keys, key), faults) if isinstance(last, dict) else last
+    return joined
 
 
 def _folders(project: Project) -> list[Source]:

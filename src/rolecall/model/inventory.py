@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
+    WrapValidator,
 )
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
@@ -23,6 +24,8 @@ from pydantic.alias_generators import to_camel
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from pydantic import ValidatorFunctionWrapHandler
 
     from rolecall.errors import Fault
 
@@ -49,7 +52,16 @@ class Table(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
 
 
-RawSettings = dict[str, Any]
+class PerFile(dict[str, Any]):
+    """Settings that several files give at one place: by file, from general to specific."""
+
+
+def _keep_per_file(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    return value if isinstance(value, PerFile) else validate(value)
+
+
+RawSettings = Annotated[dict[str, Any], WrapValidator(_keep_per_file)]
+"""Settings as written, or `PerFile`."""
 
 
 class Meta(Table):
