@@ -393,6 +393,30 @@ def test_modules_join_as_in_nixpkgs(write: Write) -> None:
     assert settings["x"] == {"_type": "merge", "contents": [{"_type": "override", "priority": 1000, "content": 1}, 2]}
 
 
+@pytest.mark.parametrize("nix", [False, True])
+def test_items_outside_of_settings_have_an_order(write: Write, *, nix: bool) -> None:
+    if nix and not shutil.which("nix-instantiate"):
+        pytest.skip("needs Nix")
+    state = "inventory.machines.m1.state"
+    project = write(
+        {
+            "clan.nix": f"""{{ lib, ... }}: {{
+              imports = [ ./b.nix ./c.nix ];
+              {state}.db = {{ folders = lib.mkAfter [ "/last" ]; beforeBackup = lib.mkForce [ "forced" ]; }};
+            }}""",
+            "b.nix": f"""{{ lib, ... }}: {{
+              {state}.db = {{ folders = [ "/b" ]; beforeBackup = lib.mkBefore (lib.mkForce [ "first" ]); }};
+            }}""",
+            "c.nix": f"""{{ lib, ... }}: {{
+              {state}.db = lib.mkBefore {{ folders = lib.mkMerge [ [ "/c" ] (lib.mkOrder 1200 [ "/d" ]) ]; }};
+            }}""",
+        }
+    )
+    db = load(replace(project, nix=nix)).inventory.machines["m1"].state["db"]
+    assert db.folders == ["/c", "/b", "/d", "/last"]
+    assert db.before_backup == ["first", "forced"]
+
+
 def test_a_priority_around_a_table_counts_for_the_table(write: Write) -> None:
     """An option of the module system has one priority: `attrsOf` and `submodule` hand none down (lib/types.nix)."""
     loaded = load(

@@ -47,6 +47,7 @@ _INSIDE: Final = "write it around the values inside of the module"
 _NAMES: Final = ("machines of the Clan",)  # a key path for these, beside those of the inventory
 _NOWHERE: Final = -1  # the offset of what Nix has evaluated
 _PLAIN: Final = 100  # the priority of what has none
+_IN_PLACE: Final = 1000  # the order of an item that has none
 _OF_CLAN: Final = frozenset({"inventory", "meta", "machines", "imports"})
 _Level = Literal["flake", "clan", "inventory"]  # what a module is one of
 
@@ -460,13 +461,32 @@ class Modules:
             return replace(cell, value=inside, expression=None)
         holds = kind != "if" or self.reader.is_true(self._part(value, "condition", cell))
         inner = self._stripped(self._part(value, "content", cell), path) if holds else None
+        if inner and kind == "order":
+            return self._ordered(inner, self._number(value, cell))
         return self._prior(inner, value, cell, path) if inner and kind == "override" else inner
+
+    def _ordered(self, cell: Cell, order: int) -> Cell:
+        """A value outside of settings with this order for the items of its lists that have none."""
+        value = self.reader.force(cell)
+        if isinstance(value, Items):
+            items = (replace(each, order=order) if each.order == _IN_PLACE else each for each in value.cells)
+            return replace(cell, value=Items(tuple(items)), expression=None)
+        if isinstance(value, Table):
+            inside = {
+                name: each if name == "settings" else self._ordered(each, order) for name, each in value.cells.items()
+            }
+            return replace(cell, value=Table(inside), expression=None)
+        return cell
+
+    def _number(self, wrapper: Table, cell: Cell) -> int:
+        number = self._constant(wrapper, "priority")
+        if type(number) is not int:  # true is no number here
+            self.reader.fault("a priority must be a whole number", cell.offset)
+        return number
 
     def _prior(self, inner: Cell, override: Table, cell: Cell, path: Keys) -> Cell:
         """A value outside of settings with its priority, unless it has one of its own."""
-        priority = self._constant(override, "priority")
-        if type(priority) is not int:  # true is no number here
-            self.reader.fault("a priority must be a whole number", cell.offset)
+        priority = self._number(override, cell)
 
         def prior(each: Cell) -> Cell:
             return replace(each, priority=priority) if each.priority == _PLAIN else each
@@ -532,7 +552,7 @@ class Modules:
         if isinstance(mine, Table) and isinstance(theirs, Table):
             return self._joined(mine, theirs, keys)
         if isinstance(mine, Items) and isinstance(theirs, Items):
-            return Items((*mine.cells, *theirs.cells))
+            return Items(tuple(sorted((*mine.cells, *theirs.cells), key=lambda cell: cell.order)))
         return None
 
     def _as_table(self, value: Value) -> Value:

@@ -95,6 +95,7 @@ class Cell:
     busy: bool = False
     broken: Fault | None = None
     priority: int = 100  # that of what has none
+    order: int = 1000  # of an item, likewise
 
 
 @dataclass(slots=True)
