@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import AnyStr, Dict, NoReturn, Optional, Sequence, Tuple, Union
 
 _MARK = "rolecall-secret:"  # stands in the `repr` of a reference to a secret
+_RAW_MARK = _MARK.encode()
 _REFERENCE = re.compile(rf"<{_MARK}[^<>\s]+/[^<>\s]+>".encode())  # the whole of it; a text may speak of the mark
 
 
@@ -27,7 +28,8 @@ def plain(text: AnyStr) -> AnyStr:
     Raises:
         SecretTextError: When one was.
     """
-    if shows_reference(text):
+    marked = _MARK in text if isinstance(text, str) else _RAW_MARK in text  # type: ignore[redundant-expr]  # AnyStr
+    if marked and shows_reference(text):
         raise SecretTextError("this text holds the name of a secret where its value is meant; join them with parts(…)")
     return text
 

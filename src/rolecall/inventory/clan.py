@@ -9,7 +9,7 @@ from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.inventory import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rolecall.inventory.data import Data, Keys
@@ -97,15 +97,29 @@ def _warning(field: tuple[str, ...], places: list[Keys]) -> Fault:
     return Fault(f"`{dotted(field[-1:])}` is ignored{more}: {why}", Where(keys=places[0]), hint, warning=True)
 
 
-def _taken(data: Data, field: tuple[str, ...], above: Keys = ()) -> tuple[Data, list[tuple[Keys, Any]]]:
-    """The data without a field, of which the tables around it are copies; its places, and what was said there."""
+def _taken(data: Data, field: tuple[str, ...]) -> tuple[Data, list[tuple[Keys, Any]]]:
+    """The data without a field; its places, and what was said there."""
+    found = [*_places(data, field)]
+    return _dropped(data, field) if found else data, found
+
+
+def _places(data: Data, field: tuple[str, ...]) -> Iterator[tuple[Keys, Any]]:
+    """The key paths of a field, and what is said there."""
     key, *rest = field
-    found: list[tuple[Keys, Any]] = []
-    kept = dict(data)
-    for name in [*data] if key == "*" else [key] if key in data else []:
+    for name in data if key == "*" else (key,) if key in data else ():
+        value = data[name]
         if not rest:
-            found.append(((*above, name), kept.pop(name)))
-        elif isinstance(data[name], dict):
-            kept[name], inside = _taken(data[name], tuple(rest), (*above, name))
-            found += inside
-    return (kept if found else data), found
+            yield (name,), value
+        elif isinstance(value, dict):
+            for keys, said in _places(value, tuple(rest)):
+                yield (name, *keys), said
+
+
+def _dropped(data: Data, field: tuple[str, ...]) -> Data:
+    """The data without a field; the tables around it are copies."""
+    key, *rest = field
+    return {
+        name: _dropped(value, tuple(rest)) if key in {"*", name} and isinstance(value, dict) and rest else value
+        for name, value in data.items()
+        if rest or name != key
+    }

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticSerializationError
 
 from rolecall import inventory
-from rolecall.deploy.target import Target, find_target
 from rolecall.errors import Fault, Faults, Where, fault, nearest, undotted
 from rolecall.evaluate.authors import WrongResultError, calling
 from rolecall.evaluate.memory import Memory
@@ -27,7 +26,7 @@ from rolecall.service.registry import Found, Registry
 from rolecall.service.settings import SHOWN
 
 if TYPE_CHECKING:
-    from rolecall.deploy.target import Lab
+    from rolecall.deploy.target import Lab, Target
     from rolecall.evaluate.explain import Explanation
     from rolecall.model.exports import Exported
 
@@ -121,6 +120,8 @@ def target(project: Project, machine: str, lab: Lab | None) -> Target:
     Raises:
         Faults: When it is not declared, or it is not said.
     """
+    from rolecall.deploy.target import find_target  # noqa: PLC0415 - few commands reach a machine
+
     loaded = inventory.load(project)
     declared = loaded.inventory.machines.get(machine)
     if declared is None:

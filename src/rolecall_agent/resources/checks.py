@@ -108,5 +108,7 @@ def keys(items: object, what: str) -> tuple[str, ...]:
         DefinitionError: When it is a single one, which would be taken for a list of letters.
     """
     require(isinstance(items, (list, tuple, set, frozenset)), f"{what}: {items!r} is not a list of resources")
+    if not items:
+        return ()
     named: set[str] = {item if isinstance(item, str) else item.key for item in items}  # type: ignore[attr-defined]
     return tuple(sorted(named))

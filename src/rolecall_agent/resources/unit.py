@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from rolecall_agent.content import Blob
+from rolecall_agent.content import Blob, plain
 from rolecall_agent.resources import checks, placing
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def unit_text(sections: Sections) -> str:
 
     Raises:
         DefinitionError: When a value would break out of its line.
+        SecretTextError: When a reference to a secret became a part of it.
     """
     lines = []
     for section, settings in sections.items():
@@ -120,9 +121,10 @@ def unit_text(sections: Sections) -> str:
             for single in (value,) if isinstance(value, str) else value:
                 if single.endswith("\\"):
                     raise checks.DefinitionError(f"unit setting {name}: {single!r} ends in a backslash")
-                lines.append(f"{name}={checks.single_line(single, f'unit setting {name}')}")
+                line = single if single.isprintable() else checks.single_line(single, f"unit setting {name}")
+                lines.append(f"{name}={line}")
         lines.append("")
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def exec_line(argv: Sequence[object]) -> str:
