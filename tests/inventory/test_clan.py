@@ -117,6 +117,15 @@ def test_a_flake_of_another_kind_does_not_count(write: Write) -> None:
     assert [source.file.name for source in loaded.sources] == ["clan.nix"]
 
 
+@pytest.mark.parametrize("comment", ["# the inventory is elsewhere\n", "/* not\n clan-core's inventory */"])
+def test_words_in_a_comment_make_no_clan_of_a_flake(write: Write, comment: str) -> None:
+    other = (
+        f'{{ {comment} inputs.x.url = "github:a/b?dir=x#y"; outputs = {{ self, x }}: {{ packages.x = x.hello; }}; }}'
+    )
+    loaded = load(write({"flake.nix": other, "inventory.json": '{"machines": {"m1": {}}}'}))
+    assert [source.file.name for source in loaded.sources] == ["inventory.json"]
+
+
 def test_an_inventory_file_that_the_flake_names_is_a_part_of_it(write: Write) -> None:
     flake = FLAKE.replace("imports = [ ./clan.nix ];", 'meta.domain = "x.example"; inventory = import ./inventory.nix;')
     loaded = load(write({"flake.nix": flake, "inventory.nix": "{ machines.m1 = { }; instances = { }; }"}))
@@ -293,6 +302,11 @@ def test_the_old_name_of_the_domain(write: Write, meta: str, domain: str) -> Non
     loaded = load(write({"clan.nix": f"{{ meta = {{ {meta}; }}; inventory = {{ }}; }}"}))
     assert loaded.inventory.meta.domain == domain
     assert [each.message for each in loaded.warnings] == ["`meta.tld` is Clan's old name of `domain`"]
+
+
+def test_the_old_name_of_the_domain_in_the_file_that_wins(write: Write) -> None:
+    texts = {"inventory.json": '{"meta": {"domain": "general.example"}}', "clan.nix": '{ meta.tld = "specific"; }'}
+    assert load(write(texts)).inventory.meta.domain == "specific"
 
 
 def test_the_old_name_of_the_domain_is_checked_too(told: Callable[[dict[str, str]], str]) -> None:

@@ -317,6 +317,17 @@ def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -
     assert fault.message == "jon/x.a: in .next, its public key is not that of its private key"
 
 
+def test_two_steps_of_one_rotation_at_once(project: Project) -> None:
+    recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
+    folder = _stored(project, SSHKeyPair())
+    with making(project, [recipe], Anew(advance={KEY})) as work:
+        work.make([recipe], lambda *_: ())
+    v.promote(project, v.pending(project))
+    shutil.copytree(folder / ".next", folder / ".old")
+    message = "jon/x.a is in two steps of its rotation at once (mixed up by a merge?)"
+    assert [fault.message for fault in v.unsound(project)] == [message]
+
+
 def test_a_secret_that_is_encrypted_anew_belongs_to_the_rest_still(project: Project) -> None:
     _stored(project, Password())
     v.add_admin(project, "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")

@@ -33,11 +33,10 @@ _LEFT_OUT: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
     ("modules",): ("Rolecall finds your services in modules/", "remove it"),
 }
 _NAMED: Final = 5  # files in a sentence
-_TLD: Final = ("meta", "tld")
 
 
 def without(data: Data) -> tuple[Data, list[Fault]]:
-    """An inventory's data without what Clan alone has, and the warnings that say so."""
+    """One file's data without what Clan alone has, and the warnings that say so."""
     found: dict[tuple[str, ...], list[Keys]] = defaultdict(list)
     for field in _LEFT_OUT:
         data, said = _taken(data, field)
@@ -46,13 +45,20 @@ def without(data: Data) -> tuple[Data, list[Fault]]:
             if value is not None and not is_own_name:
                 found[field].append(keys)
     warnings = [_warning(field, places) for field, places in found.items()]
-    data, said = _taken(data, _TLD)
-    for keys, tld in said:
-        if tld is not None:
-            data["meta"] = {"domain": tld} | data["meta"]
-            hint = "write `meta.domain`"
-            warnings.append(Fault("`meta.tld` is Clan's old name of `domain`", Where(keys=keys), hint, warning=True))
-    return data, warnings
+    data, renamed = _with_domain(data)
+    return data, [*warnings, *renamed]
+
+
+def _with_domain(data: Data) -> tuple[Data, list[Fault]]:
+    """One file's data with `meta.tld`, Clan's old name of `meta.domain`, under the new name; and a warning."""
+    meta = data.get("meta")
+    if not isinstance(meta, dict) or "tld" not in meta:
+        return data, []
+    domain = {} if meta["tld"] is None else {"domain": meta["tld"]}
+    where, hint = Where(keys=("meta", "tld")), "write `meta.domain`"
+    others = {key: value for key, value in meta.items() if key != "tld"}
+    warning = Fault("`meta.tld` is Clan's old name of `domain`", where, hint, warning=True)
+    return {**data, "meta": domain | others}, [warning]
 
 
 def note(project: Project, sources: Iterable[Source] = ()) -> str:

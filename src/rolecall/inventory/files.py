@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # What only the flake of a Clan says.
 _CLAN: Final = re.compile(r"clan-core|clan\.lol|lib\.clan\b|buildClan|clan\.nix|\bclan\s*=")
+_COMMENT: Final = re.compile(r"(?<!\S)#[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def find(project: Project) -> list[Path]:
@@ -38,7 +39,7 @@ def find(project: Project) -> list[Path]:
     present = {file.name: file for file in project.inventory_files()}
     layer, flake, clan = (present.pop(name, None) for name in (TOOL_FILE, "flake.nix", "clan.nix"))
     own = [*present.values()]
-    counts = flake and (is_clan(flake) or "inventory" in text(flake))
+    counts = flake and (is_clan(flake) or "inventory" in _code(flake))
     if flake and counts and (not own or all(file.suffix == ".nix" and file in parts(flake) for file in own)):
         own = [flake]
     elif not own:
@@ -54,7 +55,12 @@ def find(project: Project) -> list[Path]:
 
 def is_clan(file: Path) -> bool:
     """Whether a file is a Clan's."""
-    return file.is_file() and (file.name == "clan.nix" or bool(_CLAN.search(text(file))))
+    return file.is_file() and (file.name == "clan.nix" or bool(_CLAN.search(_code(file))))
+
+
+def _code(file: Path) -> str:
+    """Return a Nix file's text without its comments; a URL may hold a `#`."""
+    return _COMMENT.sub("", text(file))
 
 
 def read(file: Path, *, nix: bool = False) -> Source:

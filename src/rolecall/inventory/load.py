@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.inventory import files, names, nulls, shape, tags
+from rolecall.inventory import clan, files, names, nulls, shape, tags
 from rolecall.inventory.data import named
 from rolecall.inventory.forms import Form
 from rolecall.inventory.locate import locate
@@ -74,8 +74,9 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     found: list[Fault] = []
     parts: list[_Part] = []
     for source in sources:
-        own, empty = nulls.settled(source)
-        found += _located(empty, [source])
+        settled, empty = nulls.settled(source)
+        own, ignored = clan.without(settled)
+        found += _located([*empty, *ignored], [source])
         parts.append((source.file, own))
     unlike: list[Fault] = []
     data = _joined(parts, Form(model=Inventory), (), unlike)

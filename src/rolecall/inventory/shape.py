@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from rolecall.errors import Fault, Where, dotted, nearest
-from rolecall.inventory import clan
 from rolecall.inventory.data import named, shown
 from rolecall.inventory.forms import form_at, forms_of
 from rolecall.model.inventory import NAME_LENGTH, Inventory
@@ -49,11 +48,9 @@ _TRIES: Final = 5  # what is left after removing the faulty can show new faults;
 def inventory(data: Data) -> tuple[Inventory, list[Fault]]:
     """The inventory that ``data`` describes, as far as it fits, and a fault for each part that does not.
 
-    The rest is given too so that faults of later stages can be reported in the same run. Fields that Clan alone has are
-    left out with a warning.
+    The rest is given too so that faults of later stages can be reported in the same run.
     """
-    data, ignored = clan.without(data)
-    faults = [*ignored]
+    faults: list[Fault] = []
     for _ in range(_TRIES):
         try:
             return Inventory.model_validate(data, by_alias=True, by_name=False), faults

@@ -379,6 +379,8 @@ def _read_var(folder: str, wrong: list[tuple[str, str]]) -> StoredVar | None:
         wrong.append(("", "is a file, where a folder is expected"))
         return None
     var: StoredVar = {}
+    if {NEXT[:-1], OLD[:-1]} <= {*names}:
+        wrong.append(("", "is in two steps of its rotation at once (mixed up by a merge?)"))
     for prefix in ("", NEXT, OLD):
         if prefix and prefix[:-1] not in names:
             continue
