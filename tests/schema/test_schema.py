@@ -15,6 +15,7 @@ from jsonschema import Draft7Validator
 
 from rolecall import inventory, pipeline
 from rolecall.errors import Faults
+from rolecall.inventory.clan import LEFT_OUT
 from rolecall.project import Project
 
 if TYPE_CHECKING:
@@ -129,6 +130,24 @@ def test_what_has_no_fault_fits(make_project: MakeProject, roles: dict[str, Any]
     assert [error.message for error in validator(project).iter_errors(data)] == []
     make_project(json.dumps(BASE), "inventory.json")  # nor does the schema refuse it that was there before it
     assert [error.message for error in validator(project).iter_errors(data)] == []
+
+
+def test_what_is_ignored_of_a_clan_fits(make_project: MakeProject) -> None:
+    data = json.loads(json.dumps(BASE))
+    for path in LEFT_OUT:
+        *parents, last = ({"machines": "jon", "instances": "club", "roles": "talk"}.get(a, b) for a, b in pairs(path))
+        table = data
+        for key in parents:
+            table = table.setdefault(key, {})
+        table[last] = ["x"]
+    project = make_project(json.dumps(data), "inventory.json")
+    assert len(inventory.load(project).warnings) == len(LEFT_OUT)
+    assert [error.message for error in validator(project).iter_errors(data)] == []
+
+
+def pairs(path: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Each key of a path, after the table that it names an entry of, or ""."""
+    return [(path[n - 1] if key == "*" else "", key) for n, key in enumerate(path)]
 
 
 SETTINGS = "instances.club.roles.talk.settings"

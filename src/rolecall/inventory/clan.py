@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rolecall.project import Project
 
 # By key path, where `*` is any key: why a field is left out, and what to do instead.
-_LEFT_OUT: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
+LEFT_OUT: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
     ("meta", "icon"): ("Rolecall shows no icons", "remove it"),
     ("machines", "*", "icon"): ("Rolecall shows no icons", "remove it"),
     ("machines", "*", "name"): ("a machine is called by its key", "give the machine's table another name instead"),
@@ -38,7 +38,7 @@ _NAMED: Final = 5  # files in a sentence
 def without(data: Data) -> tuple[Data, list[Fault]]:
     """One file's data without what Clan alone has, and the warnings that say so."""
     found: dict[tuple[str, ...], list[Keys]] = defaultdict(list)
-    for field in _LEFT_OUT:
+    for field in LEFT_OUT:
         data, said = _taken(data, field)
         for keys, value in said:
             is_own_name = field[-1] == "name" and value == keys[1]
@@ -97,7 +97,7 @@ def _told(project: Project, source: Source, clan: Clan, beside: list[str]) -> st
 
 
 def _warning(field: tuple[str, ...], places: list[Keys]) -> Fault:
-    why, hint = _LEFT_OUT[field]
+    why, hint = LEFT_OUT[field]
     others = len(places) - 1
     more = f", also in {others} other place{'s' if others > 1 else ''}" if others else ""
     return Fault(f"`{dotted(field[-1:])}` is ignored{more}: {why}", Where(keys=places[0]), hint, warning=True)

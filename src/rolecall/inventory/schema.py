@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from rolecall.inventory.clan import LEFT_OUT
+from rolecall.inventory.forms import form_at
 from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN, Inventory
 from rolecall.service import describe
 from rolecall.service.inputs import SHIPPED
@@ -46,6 +48,10 @@ def schema(
     for table in (whole, *definitions.values()):
         for field in table.get("properties", {}).values():
             _allow_null(field)
+    for path, (why, _) in LEFT_OUT.items():
+        model = form_at(path[:-1]).model
+        table = definitions[model.__name__] if path[:-1] and model else whole
+        table["properties"][path[-1]] = {"description": f"Ignored: {why}."}
     used = {id(service): service for service in (*services.values(), *modules.values())}
     names = dict(zip(used, _unique(service.name for service in used.values()), strict=True))
     for number, service in used.items():
@@ -119,6 +125,7 @@ def _role(name: str, role: Role[Any], loaded: Loaded) -> Schema:
         "machines": _by_name(loaded.inventory.machines, told),
         "tags": _tags(loaded, told),
         "settings": {"$ref": f"#/$defs/{name}.settings"},
+        "extraModules": {"$ref": "#/$defs/Role/properties/extraModules"},
     }
     found[name] = _table(fields, role.description)
     return found
