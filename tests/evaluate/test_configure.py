@@ -17,7 +17,7 @@ from rolecall import pipeline
 from rolecall import vars as var_store
 from rolecall.errors import Faults
 from rolecall.evaluate.order import waves
-from rolecall.model.membership import Cast, Membership
+from rolecall.model.membership import Membership, RoleMembers
 from rolecall.service import File
 
 if TYPE_CHECKING:
@@ -199,14 +199,14 @@ roles.client.tags.x.settings.exclude = ["x"]
 roles.client.tags.darwin.settings.exclude = ["darwin"]
 roles.client.machines.b.settings.exclude = ["b"]
 """)
-    cast = pipeline.check(project).membership.casts["one"]["client"]
-    assert {name: settings.exclude for name, settings in cast.settings.items()} == {
+    members = pipeline.check(project).membership.role_members["one"]["client"]
+    assert {name: settings.exclude for name, settings in members.settings.items()} == {
         "a": ["role", "x"],
         "b": ["role", "x", "b"],
         "c": ["role", "darwin", "x"],
         "d": ["role"],
     }
-    assert cast.via == {"a": ("tags", "all"), "b": ("machines", "b"), "c": ("tags", "all"), "d": ("tags", "all")}
+    assert members.via == {"a": ("tags", "all"), "b": ("machines", "b"), "c": ("tags", "all"), "d": ("tags", "all")}
     many = pipeline.check(
         make_project(
             "".join(f"[machines.m{n}]\n" for n in range(50))
@@ -217,17 +217,17 @@ roles.server.machines.m0 = {}
 roles.client = { tags = ["all"], settings.exclude = ["x"] }
 """
         )
-    ).membership.casts["one"]["client"]
+    ).membership.role_members["one"]["client"]
     assert len({id(settings) for settings in many.settings.values()}) == 1
 
 
 def waves_of(**instances: dict[str, str]) -> dict[str, int]:
     """The waves of instances whose roles are played by machines of one letter."""
-    casts = {
-        name: {role: Cast(dict.fromkeys(machines), {}) for role, machines in roles.items()}
+    members_by_role = {
+        name: {role: RoleMembers(dict.fromkeys(machines), {}) for role, machines in roles.items()}
         for name, roles in instances.items()
     }
-    return waves(Membership({}, casts))
+    return waves(Membership({}, members_by_role))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from rolecall import vars as var_store
 from rolecall.errors import Faults
 from rolecall.evaluate.steps import gather, in_order, recipes, run_steps, steps_of
 from rolecall.model.inventory import Inventory
-from rolecall.model.membership import Cast, Membership
+from rolecall.model.membership import Membership, RoleMembers
 from rolecall.model.vars import NotDeclaredError, VarKey
 from rolecall.project import Project
 from rolecall.service import Context, Interface, NoSettings, Role, Service, Var, VarFile
@@ -377,14 +377,16 @@ class Plan:
                 self.published[interface] += 2 * (1 + role_number)
                 role.exports(interface, needs=needs)(self.publisher(interface, needs))  # type: ignore[arg-type]
             self.graph.setdefault(node, set()).update(needs)
-        casts = {
-            "one": Cast({"a": NoSettings()}, {}),
-            "two": Cast({"b": NoSettings(), "c": NoSettings()}, {}),
+        members_by_role = {
+            "one": RoleMembers({"a": NoSettings()}, {}),
+            "two": RoleMembers({"b": NoSettings(), "c": NoSettings()}, {}),
         }
-        self.membership = Membership({"x": self.service, "y": self.service}, {"x": casts, "y": casts})
+        self.membership = Membership(
+            {"x": self.service, "y": self.service}, {"x": members_by_role, "y": members_by_role}
+        )
 
     def machines(self, instance: str, role: Role[Any]) -> set[str]:
-        return {*self.membership.casts[instance][role.name].settings}
+        return {*self.membership.role_members[instance][role.name].settings}
 
     def look(self, exports: Callable[..., Any], needs: frozenset[object]) -> None:
         for interface in INTERFACES:

@@ -15,7 +15,7 @@ from rolecall.errors import Faults
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.steps import gather, in_order, run_steps, steps_of
 from rolecall.model.inventory import Inventory
-from rolecall.model.membership import Cast, Membership
+from rolecall.model.membership import Membership, RoleMembers
 from rolecall.project import Project
 from rolecall.service import Backups, Member, NoSettings, Service, State
 from rolecall.vars.make import Making
@@ -297,35 +297,37 @@ def published(count: int) -> Callable[[], object]:
         assert len(me.exports(State, machine=me.machine, instance="")) == 1
         yield Backups(target="", create=[], listing=[], restore=[])
 
-    casts = {f"i{number}": {"r": Cast(dict.fromkeys(machines, NoSettings()), {})} for number in range(2)}
-    membership = Membership(dict.fromkeys(casts, service), casts)
+    members_by_role = {
+        f"i{number}": {"r": RoleMembers(dict.fromkeys(machines, NoSettings()), {})} for number in range(2)
+    }
+    membership = Membership(dict.fromkeys(members_by_role, service), members_by_role)
     making = Making(Project(Path("nowhere")), [])
     return lambda: run_steps(in_order(steps_of(membership)), inventory, gather(membership, {}), making)
 
 
 def chain(count: int) -> Callable[[], object]:
     """Each instance's client is the server of the one before."""
-    casts = {
+    members_by_role = {
         f"i{number}": {
-            "server": Cast({f"m{number}": None}, {}),
-            "client": Cast({f"m{number + 1}": None, "m": None}, {}),
+            "server": RoleMembers({f"m{number}": None}, {}),
+            "client": RoleMembers({f"m{number + 1}": None, "m": None}, {}),
         }
         for number in reversed(range(count))
     }
-    return lambda: waves(Membership({}, casts))
+    return lambda: waves(Membership({}, members_by_role))
 
 
 def knots(count: int) -> Callable[[], object]:
     """Pairs that contradict each other, each after the pair before."""
-    casts = {
+    members_by_role = {
         f"i{number}{turn}": {
-            "server": Cast({f"m{number + turn}": None}, {}),
-            "client": Cast({f"m{number + 1 - turn}": None, f"m{number + 2}": None}, {}),
+            "server": RoleMembers({f"m{number + turn}": None}, {}),
+            "client": RoleMembers({f"m{number + 1 - turn}": None, f"m{number + 2}": None}, {}),
         }
         for number in range(0, 2 * count, 2)
         for turn in range(2)
     }
-    return lambda: waves(Membership({}, casts))
+    return lambda: waves(Membership({}, members_by_role))
 
 
 @pytest.mark.parametrize("work", [published, chain, knots])

@@ -123,8 +123,10 @@ def test_what_has_no_fault_fits(make_project: MakeProject, roles: dict[str, Any]
     data = {**BASE, "instances": {name: {"module": {"name": "club", "input": "self"}, "roles": roles}}}
     project = make_project(json.dumps(data), "inventory.json")
     try:
-        casts = pipeline.members(project).membership.casts[name]
-        assume(all(casts[role].settings for role in roles))  # of a role that nobody plays, settings are not looked at
+        members_by_role = pipeline.members(project).membership.role_members[name]
+        assume(
+            all(members_by_role[role].settings for role in roles)
+        )  # of a role that nobody plays, settings are not looked at
     except Faults:
         assume(False)  # noqa: FBT003 - hypothesis's way to say: another one
     assert [error.message for error in validator(project).iter_errors(data)] == []
@@ -209,5 +211,5 @@ def test_a_module_that_does_not_load_is_a_warning(make_project: MakeProject) -> 
 
 def test_json_may_name_its_schema(make_project: MakeProject) -> None:
     project = make_project(json.dumps({"$schema": "./inventory.schema.json", **BASE}), "inventory.json")
-    assert pipeline.check(project).membership.casts["club"]["talk"].settings.keys() == {"jon", "sara"}
+    assert pipeline.check(project).membership.role_members["club"]["talk"].settings.keys() == {"jon", "sara"}
     assert wrong(project, {"$schema": "./inventory.schema.json", "inventory": BASE}) == []

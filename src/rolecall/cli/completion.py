@@ -85,11 +85,11 @@ def subjects(project: Project) -> Iterable[str]:
     found = members(project)
     for machine in found.loaded.inventory.machines:
         yield f"machines.{machine}"
-    for instance, roles in found.membership.casts.items():
+    for instance, roles in found.membership.role_members.items():
         yield instance
-        for role, cast in roles.items():
+        for role, played in roles.items():
             yield f"{instance}.{role}"
-            yield from (f"{instance}.{role}.{machine}" for machine in cast.settings)
+            yield from (f"{instance}.{role}.{machine}" for machine in played.settings)
 
 
 @click.command()

@@ -100,16 +100,16 @@ def _plays_by_machine(membership: Membership, world: World) -> dict[str, list[_P
     plays: dict[str, list[_Play]] = {}
     together: dict[tuple[str, Service], list[Member[Any]]] = {}
     for instance, service in membership.services.items():
-        casts = membership.casts[instance]
+        members_by_role = membership.role_members[instance]
         for role in service.roles:
             for member in world.members[instance, role]:
-                play = _Play(member.machine, service, instance, role, casts, (member,))
+                play = _Play(member.machine, service, instance, role, members_by_role, (member,))
                 plays.setdefault(member.machine, []).append(play)
                 if service.machine_configurers:
                     together.setdefault((member.machine, service), []).append(member)
     for (machine, service), members in together.items():
         first = members[0].instance
-        given = [(member.role, membership.casts[member.instance]) for member in members]
+        given = [(member.role, membership.role_members[member.instance]) for member in members]
         plays[machine].append(_Play(machine, service, first, "", given, tuple(members)))
     return plays
 

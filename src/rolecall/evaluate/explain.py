@@ -142,19 +142,19 @@ def explanation(loaded: Loaded, membership: Membership, subject: Keys, locate: L
     if (
         instance == "machines"
         and len(rest) == 1
-        and (rest[0] in loaded.inventory.machines or instance not in membership.casts)
+        and (rest[0] in loaded.inventory.machines or instance not in membership.role_members)
     ):
         return _machine(loaded, membership, _one_of(rest[0], loaded.inventory.machines, "machine", "machines"), locate)
-    name = _one_of(instance, membership.casts, "instance", "instances")
-    casts = membership.casts[name]
+    name = _one_of(instance, membership.role_members, "instance", "instances")
+    members_by_role = membership.role_members[name]
     if not rest:
-        roles = {f"{name}.{role}": _members(loaded, membership, name, role, locate) for role in casts}
+        roles = {f"{name}.{role}": _members(loaded, membership, name, role, locate) for role in members_by_role}
         return Explanation(subject, {}, roles)
-    role = _one_of(rest[0], casts, f"role of {name}", f"roles of {name}")
+    role = _one_of(rest[0], members_by_role, f"role of {name}", f"roles of {name}")
     members = _members(loaded, membership, name, role, locate)
     if not rest[1:]:
         return Explanation(subject, {}, {f"{name}.{role}": members})
-    machine = _one_of(rest[1], casts[role].settings, f"member of {name}.{role}", "members")
+    machine = _one_of(rest[1], members_by_role[role].settings, f"member of {name}.{role}", "members")
     told = _Settings(loaded, membership, (name, role, machine), locate).explain(tuple(rest[2:]))
     return Explanation(subject, {}, {f"{name}.{role}": {machine: members[machine]}}, tuple(told))
 
@@ -175,7 +175,7 @@ def _members(
     loaded: Loaded, membership: Membership, instance: str, role: str, locate: Locate
 ) -> Mapping[str, tuple[Reason, ...]]:
     """Every member of a role, and by which entries it is one: its own first, then tags by name."""
-    reasons: dict[str, list[Reason]] = {machine: [] for machine in membership.casts[instance][role].settings}
+    reasons: dict[str, list[Reason]] = {machine: [] for machine in membership.role_members[instance][role].settings}
     declared = loaded.inventory.instances[instance].roles.get(role)
     at = ("instances", instance, "roles", role)
     for machine in declared.machines if declared else ():
@@ -190,9 +190,9 @@ def _members(
 def _machine(loaded: Loaded, membership: Membership, machine: str, locate: Locate) -> Explanation:
     roles = {
         f"{instance}.{role}": {machine: _members(loaded, membership, instance, role, locate)[machine]}
-        for instance, casts in membership.casts.items()
-        for role, cast in casts.items()
-        if machine in cast.settings
+        for instance, members_by_role in membership.role_members.items()
+        for role, members in members_by_role.items()
+        if machine in members.settings
     }
     tags = {
         tag: tuple(Reason(by, "", locate(Where(keys=keys))) for by, keys in _tagged(loaded, machine, tag))
@@ -231,7 +231,9 @@ class _Settings:
         self.name = dotted(member)
         self.kind = kind_of(membership.services[instance].roles[role])
         self.final = (
-            membership.casts[instance][role].settings[machine].model_dump(mode="json", by_alias=True, context=SHOWN)
+            membership.role_members[instance][role]
+            .settings[machine]
+            .model_dump(mode="json", by_alias=True, context=SHOWN)
         )
         self.record: Record = {}
         merge(layers_of(declared, machine, tags_of(loaded, machine)), [], self.kind, self.record)

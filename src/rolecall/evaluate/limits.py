@@ -9,37 +9,37 @@ from rolecall.errors import Fault, Where
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from rolecall.model.membership import Cast
+    from rolecall.model.membership import RoleMembers
     from rolecall.service.contract import Role, Service
 
 
-def role_limits(where: Where, service: Service, casts: Mapping[str, Cast]) -> Iterator[Fault]:
+def role_limits(where: Where, service: Service, members_by_role: Mapping[str, RoleMembers]) -> Iterator[Fault]:
     """What is wrong with who plays what in an instance that has members.
 
     Args:
         where: The instance.
         service: Its service.
-        casts: Its members by role.
+        members_by_role: Its members by role.
     """
     for role in service.roles.values():
-        yield from _counted(where, role, casts[role.name])
+        yield from _counted(where, role, members_by_role[role.name])
     for role in service.roles.values():
         for other in service.roles.values():
             if other.name in role.excluded:
-                yield from _excluded(where, role, other, casts)
+                yield from _excluded(where, role, other, members_by_role)
             if other is role:
                 break  # each pair once, and the later role gives way
 
 
-def instance_limits(instances: Iterable[tuple[str, Service, Mapping[str, Cast]]]) -> Iterator[Fault]:
+def instance_limits(instances: Iterable[tuple[str, Service, Mapping[str, RoleMembers]]]) -> Iterator[Fault]:
     """Instances beyond what a service allows in one inventory; those without members do not count.
 
     Args:
         instances: Each instance's name, service and members, in the inventory's order.
     """
     first: dict[Service, list[str]] = {}
-    for name, service, casts in instances:
-        if service.maximum_instances is None or not any(cast.settings for cast in casts.values()):
+    for name, service, members_by_role in instances:
+        if service.maximum_instances is None or not any(members.settings for members in members_by_role.values()):
             continue
         others = first.setdefault(service, [])
         if len(others) < service.maximum_instances:
@@ -53,25 +53,27 @@ def instance_limits(instances: Iterable[tuple[str, Service, Mapping[str, Cast]]]
         )
 
 
-def _counted(where: Where, role: Role[Any], cast: Cast) -> Iterator[Fault]:
-    count = len(cast.settings)
+def _counted(where: Where, role: Role[Any], members: RoleMembers) -> Iterator[Fault]:
+    count = len(members.settings)
     at = (*where.keys, "roles", role.name)
     if count < role.minimum:
         message = f"the role {role.name!r} needs at least {_machines(role.minimum)}, it has {count}"
         yield Fault(message, Where(keys=at), "add machines to the role, by name or by tag")
     if role.maximum is not None and count > role.maximum:
         message = f"the role {role.name!r} takes at most {_machines(role.maximum)}, it has {count}"
-        entries = _by_entry(cast, cast.settings)
+        entries = _by_entry(members, members.settings)
         place = next(iter(entries)) if len(entries) == 1 else ()
         told = ", ".join(f"{_listed(machines)} through {_entry(via)}" for via, machines in entries.items())
         yield Fault(message, Where(keys=(*at, *place)), f"its members are {told}")
 
 
-def _excluded(where: Where, role: Role[Any], other: Role[Any], casts: Mapping[str, Cast]) -> Iterator[Fault]:
+def _excluded(
+    where: Where, role: Role[Any], other: Role[Any], members_by_role: Mapping[str, RoleMembers]
+) -> Iterator[Fault]:
     """One fault for each entry of the later role that brings in machines of the earlier one."""
-    cast, earlier = casts[role.name], casts[other.name]
-    both = [machine for machine in cast.settings if machine in earlier.settings]
-    for via, machines in _by_entry(cast, both).items():
+    members, earlier = members_by_role[role.name], members_by_role[other.name]
+    both = [machine for machine in members.settings if machine in earlier.settings]
+    for via, machines in _by_entry(members, both).items():
         through = " and ".join(map(_entry, _by_entry(earlier, machines)))
         yield Fault(
             f"the roles {other.name!r} and {role.name!r} exclude each other on a machine: {_listed(machines)}",
@@ -80,11 +82,11 @@ def _excluded(where: Where, role: Role[Any], other: Role[Any], casts: Mapping[st
         )
 
 
-def _by_entry(cast: Cast, machines: Iterable[str]) -> dict[tuple[str, ...], list[str]]:
+def _by_entry(members: RoleMembers, machines: Iterable[str]) -> dict[tuple[str, ...], list[str]]:
     """Machines by the entry of the role that brings them in."""
     entries: dict[tuple[str, ...], list[str]] = {}
     for machine in machines:
-        entries.setdefault(cast.via[machine], []).append(machine)
+        entries.setdefault(members.via[machine], []).append(machine)
     return entries
 
 

@@ -16,7 +16,7 @@ from rolecall.evaluate.limits import instance_limits, role_limits
 from rolecall.evaluate.merge import Malformed, merge
 from rolecall.evaluate.references import take_plain
 from rolecall.model.equality import same
-from rolecall.model.membership import Cast, Membership
+from rolecall.model.membership import Membership, RoleMembers
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -39,14 +39,14 @@ class Resolved:
 
     Attributes:
         inputs: All that it came from: while that stays the same, so does the rest.
-        casts: By role, in the order of the service's roles; None where the service was not found.
+        members_by_role: By role, in the order of the service's roles; None where the service was not found.
         faults: What is wrong with it.
         warnings: As in `Membership`.
         unfit: As in `Membership`.
     """
 
     inputs: tuple[object, ...]
-    casts: Mapping[str, Cast] | None
+    members_by_role: Mapping[str, RoleMembers] | None
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
     unfit: tuple[Fault, ...] = ()
@@ -92,11 +92,13 @@ def resolve(
     kept |= {name: resolved for name, resolved in found.items() if not (resolved.faults or resolved.warnings)}
     if faults := [fault for resolved in found.values() for fault in resolved.faults]:
         raise Faults(faults)
-    casts = {name: resolved.casts for name, resolved in found.items() if resolved.casts is not None}
+    role_members = {
+        name: resolved.members_by_role for name, resolved in found.items() if resolved.members_by_role is not None
+    }
     unfit = [fault for resolved in found.values() for fault in resolved.unfit]
-    unfit += instance_limits((name, services[name], played) for name, played in casts.items())
+    unfit += instance_limits((name, services[name], played) for name, played in role_members.items())
     warnings = [warning for resolved in found.values() for warning in resolved.warnings]
-    return Membership(services, casts, tuple(warnings), tuple(unfit))
+    return Membership(services, role_members, tuple(warnings), tuple(unfit))
 
 
 def playing(loaded: Loaded, machines: Iterable[str]) -> set[str]:
@@ -156,18 +158,18 @@ def _resolved(
     inputs: tuple[object, ...],
 ) -> Resolved:
     faults = [*_unknown_roles(where, instance, service), *_unknown_machines(loaded, where, instance)]
-    casts = {
-        role.name: _cast(loaded, machine_tags, where, role, instance.roles.get(role.name), faults)
+    members_by_role = {
+        role.name: _role_members(loaded, machine_tags, where, role, instance.roles.get(role.name), faults)
         for role in service.roles.values()
     }
     warnings = [*_unknown_tags(loaded, where, instance)]
     unfit: list[Fault] = []
-    if any(cast.settings for cast in casts.values()):
-        unfit = [*role_limits(where, service, casts)]
+    if any(members.settings for members in members_by_role.values()):
+        unfit = [*role_limits(where, service, members_by_role)]
     else:
         message = f"the instance {where.keys[1]!r} has no members"
         warnings.append(Fault(message, where, "give its roles machines or tags", warning=True))
-    return Resolved(inputs, casts, tuple(faults), tuple(warnings), tuple(unfit))
+    return Resolved(inputs, members_by_role, tuple(faults), tuple(warnings), tuple(unfit))
 
 
 def _tags_of_machines(loaded: Loaded) -> Mapping[str, tuple[str, ...]]:
@@ -178,17 +180,17 @@ def _tags_of_machines(loaded: Loaded) -> Mapping[str, tuple[str, ...]]:
     return {machine: tuple(names) for machine, names in tags.items()}
 
 
-def _cast(
+def _role_members(
     loaded: Loaded,
     machine_tags: Mapping[str, tuple[str, ...]],
     instance: Where,
     role: Role[Any],
     declared: Declared | None,
     faults: list[Fault],
-) -> Cast:
+) -> RoleMembers:
     """All members of one role. Machines with the same layers share one settings object."""
     if declared is None:
-        return Cast({}, {})
+        return RoleMembers({}, {})
     where = Where(keys=(*instance.keys, "roles", role.name))
     via: dict[str, tuple[str, ...]] = {}
     for tag in sorted(declared.tags):
@@ -214,7 +216,9 @@ def _cast(
         from rolecall.evaluate.validation import lacks_together  # noqa: PLC0415 - loaded only for a fault
 
         faults += lacks_together(found, where)
-    return Cast({machine: settings[machine] for machine in players}, {machine: via[machine] for machine in players})
+    return RoleMembers(
+        {machine: settings[machine] for machine in players}, {machine: via[machine] for machine in players}
+    )
 
 
 def _unheard(loaded: Loaded, declared: Declared, members: Mapping[str, object]) -> Iterable[list[Layer]]:

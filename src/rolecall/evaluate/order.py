@@ -21,19 +21,19 @@ def waves(membership: Membership) -> dict[str, int]:
     switch together.
     """
     after: dict[_Node, list[_Node]] = {}
-    for instance, casts in membership.casts.items():
+    for instance, members_by_role in membership.role_members.items():
         earlier: set[str] = set()
         previous: _Node | None = None
-        for role, cast in casts.items():
-            if not cast.settings:
+        for role, members in members_by_role.items():
+            if not members.settings:
                 continue
-            for machine in cast.settings:
+            for machine in members.settings:
                 waits = after.setdefault(machine, [])
                 if previous and machine not in earlier:
                     waits.append(previous)
             previous = (instance, role)
-            after[previous] = [*cast.settings]
-            earlier |= cast.settings.keys()
+            after[previous] = [*members.settings]
+            earlier |= members.settings.keys()
     found: dict[_Node, int] = {}
     for knot in _knots(after):
         latest = max((found[before] for node in knot for before in after[node] if before in found), default=-1)

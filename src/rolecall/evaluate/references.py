@@ -69,7 +69,7 @@ def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
             declared = loaded.inventory.instances[instance].roles[role.name]
             record: Record = {}
             merge(layers_of(declared, machine, tags_of(loaded, machine)), [], kind_of(role), record)
-            via = membership.casts[instance][role.name].via[machine]
+            via = membership.role_members[instance][role.name].via[machine]
             at = ("instances", instance, "roles", role.name, *(place(record, path) or via))
             lacking.setdefault((at, reference.place), []).append(machine)
     return [_lacking(reference, Where(keys=at), machines, known) for (at, reference), machines in lacking.items()]
@@ -119,7 +119,7 @@ def _named(membership: Membership) -> Iterator[tuple[str, Role[Any], str, Keys, 
     for instance, service in membership.services.items():
         for role in service.roles.values():
             found: dict[int, list[tuple[Keys, SecretRef]]] = {}
-            members = membership.casts[instance][role.name].settings if kind_of(role).secretive else {}
+            members = membership.role_members[instance][role.name].settings if kind_of(role).secretive else {}
             for machine, settings in members.items():
                 if id(settings) not in found:
                     found[id(settings)] = list(_references(settings))

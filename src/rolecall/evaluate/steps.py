@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
     from rolecall.model.inventory import Inventory
-    from rolecall.model.membership import Cast, Membership
+    from rolecall.model.membership import Membership, RoleMembers
     from rolecall.model.vars import Published, StoredVar
     from rolecall.service.contract import Role
     from rolecall.service.member import Host, Question
@@ -72,13 +72,13 @@ class Step:
     Attributes:
         instance: The instance's name.
         role: The role.
-        casts: The members of the instance, by role.
+        members_by_role: The members of the instance, by role.
         does: The var that it makes, or what it publishes.
     """
 
     instance: str
     role: Role[Any]
-    casts: Mapping[str, Cast]
+    members_by_role: Mapping[str, RoleMembers]
     does: Var[Any] | Publisher
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class Step:
     @cached_property
     def recipes(self) -> tuple[Recipe, ...]:
         """The var that it makes, for each member; () when it makes none."""
-        return _recipes(self.instance, self.does, self.casts) if isinstance(self.does, Var) else ()
+        return _recipes(self.instance, self.does, self.members_by_role) if isinstance(self.does, Var) else ()
 
 
 Steps = Mapping[Given, Sequence[Step]]
@@ -111,10 +111,10 @@ def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
     """All members of all instances, as service code will see them."""
     members: dict[tuple[str, str], tuple[Member[Any], ...]] = {}
     world = World(members, hosts)
-    for instance, casts in membership.casts.items():
-        for role, cast in casts.items():
+    for instance, members_by_role in membership.role_members.items():
+        for role, played in members_by_role.items():
             members[instance, role] = tuple(
-                Member(world, instance, role, machine, settings) for machine, settings in cast.settings.items()
+                Member(world, instance, role, machine, settings) for machine, settings in played.settings.items()
             )
     return world
 
@@ -123,13 +123,13 @@ def steps_of(membership: Membership) -> Steps:
     """Every step of a role that has members, by what it gives; in no order yet."""
     steps: dict[Given, list[Step]] = {State: []}
     for instance, service in membership.services.items():
-        casts = membership.casts[instance]
+        members_by_role = membership.role_members[instance]
         for role in service.roles.values():
-            if not casts[role.name].settings:
+            if not members_by_role[role.name].settings:
                 continue
             work: list[Var[Any] | Publisher] = [*role.vars.values(), *role.publishers]
             for does in work:
-                step = Step(instance, role, casts, does)
+                step = Step(instance, role, members_by_role, does)
                 steps.setdefault(step.gives, []).append(step)
     return steps
 
@@ -190,11 +190,11 @@ def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making, 
         replaced |= {given} if came[1] else set()
 
 
-def _recipes(instance: str, var: Var[Any], casts: Mapping[str, Cast]) -> tuple[Recipe, ...]:
+def _recipes(instance: str, var: Var[Any], members_by_role: Mapping[str, RoleMembers]) -> tuple[Recipe, ...]:
     """A var for every member of its role."""
     needs = [need for need in var.needs if isinstance(need, Var)]
     peers = {
-        need.name: {machine: need.key(instance, machine) for machine in casts[need.role.name].settings}
+        need.name: {machine: need.key(instance, machine) for machine in members_by_role[need.role.name].settings}
         for need in needs
         if need.role is not var.role
     }
@@ -212,7 +212,7 @@ def _recipes(instance: str, var: Var[Any], casts: Mapping[str, Cast]) -> tuple[R
             binds=var.binds,
             accepted=var.accepted,
         )
-        for machine, settings in casts[var.role.name].settings.items()
+        for machine, settings in members_by_role[var.role.name].settings.items()
     )
 
 
@@ -280,7 +280,7 @@ def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
     assert isinstance(publisher, Publisher)  # noqa: S101 - as all steps that give an interface
     with world.limited(publisher.needs):
         members = world.members[step.instance, role.name]
-        for machine, member in zip(step.casts[role.name].settings, members, strict=True):
+        for machine, member in zip(step.members_by_role[role.name].settings, members, strict=True):
             try:
                 with calling(role.service, f"{step.instance}.{role.name} on {machine}", step.instance):
                     values = list(results(publisher.function, member, (publisher.interface,)))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class RoleMembers:
     """All members of one role of one instance.
 
     Attributes:
@@ -32,12 +32,12 @@ class Membership:
 
     Attributes:
         services: The service of every instance.
-        casts: By instance, then role, in the order of the service's roles.
+        role_members: By instance, then role, in the order of the service's roles.
         warnings: What is odd but stops nothing.
         unfit: Roles with too few or too many machines: `show` still shows them, a plan refuses them.
     """
 
     services: Mapping[str, Service]
-    casts: Mapping[str, Mapping[str, Cast]]
+    role_members: Mapping[str, Mapping[str, RoleMembers]]
     warnings: tuple[Fault, ...] = ()
     unfit: tuple[Fault, ...] = ()

@@ -56,7 +56,7 @@ class Members:
     def warnings(self) -> tuple[Fault, ...]:
         """What should be looked at, with places."""
         warnings = [*self.loaded.warnings, *self.membership.warnings, *self.shared]
-        if self.loaded.inventory.instances.keys() <= self.membership.casts.keys():
+        if self.loaded.inventory.instances.keys() <= self.membership.role_members.keys():
             warnings += unused(self.loaded, self.membership)
         return tuple(inventory.locate(warning, self.loaded.sources) for warning in warnings)
 

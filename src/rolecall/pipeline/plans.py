@@ -124,9 +124,9 @@ def purge_machine(project: Project, lab: Lab | None, name: str) -> None:
 def _reasons(found: Members) -> Mapping[str, str]:
     """Where in the inventory each role is that has members."""
     reasons = {}
-    for instance, casts in found.membership.casts.items():
-        for role, cast in casts.items():
-            if cast.settings:
+    for instance, members_by_role in found.membership.role_members.items():
+        for role, members in members_by_role.items():
+            if members.settings:
                 where = Where(keys=("instances", instance, "roles", role))
                 placed = inventory.locate(Fault("", where), found.loaded.sources).where
                 reasons[f"{instance}.{role}"] = f"{placed.file.name}:{placed.line}" if placed and placed.file else ""
@@ -189,7 +189,7 @@ def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
         for role in service.roles.values()
         for var in role.vars.values()
         if hasattr(var.generator, "validity")
-        for machine in evaluation.members.membership.casts[instance][role.name].settings
+        for machine in evaluation.members.membership.role_members[instance][role.name].settings
     }
     for key, (generator, service, instance) in keys.items():
         with calling(service, f"the validity of {key}", instance):

@@ -161,19 +161,19 @@ def as_json(found: Members) -> dict[str, Any]:
         declared = machine.model_dump(mode="json", by_alias=True, exclude={"tags"})
         machines[name] = {"tags": sorted(tags[name]), **declared}
     dumped: dict[int, Any] = {}
-    casts = {}
-    for instance, roles in found.membership.casts.items():
+    members_by_instance = {}
+    for instance, roles in found.membership.role_members.items():
         with placed(loaded), calling(found.membership.services[instance], f"the settings of {instance}", instance):
-            casts[instance] = {
+            members_by_instance[instance] = {
                 role: {
                     name: dumped.get(id(settings)) or dumped.setdefault(id(settings), _dump(settings))
-                    for name, settings in cast.settings.items()
+                    for name, settings in members.settings.items()
                 }
-                for role, cast in roles.items()
+                for role, members in roles.items()
             }
     return {
         "machines": machines,
-        "members": casts,
+        "members": members_by_instance,
         "warnings": [warning.as_json() for warning in (*found.warnings, *found.membership.unfit)],
     }
 
