@@ -539,8 +539,8 @@ def test_a_kind_without_choices_changes_nothing(
 def test_listening_changes_nothing(role: dict[str, Any], tag: dict[str, Any], machine: dict[str, Any]) -> None:
     record: Record = {}
     assert merge(layers(role, tag, machine), [], None, record) == merged(role, tag, machine)
-    for hearing in record.values():
-        for statement in hearing.stated:
+    for resolution in record.values():
+        for statement in resolution.stated:
             value: Any = statement.layer.values
             for key in statement.keys:
                 value = value[key]

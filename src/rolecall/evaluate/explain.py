@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.kinds import Kind
     from rolecall.evaluate.layers import Layer
-    from rolecall.evaluate.merge import Hearing, Keys, Record, Statement
+    from rolecall.evaluate.merge import Keys, Record, Resolution, Statement
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
 
@@ -265,17 +265,18 @@ class _Settings:
             yield self._setting(path, value)
 
     def _dropped(self, path: Keys) -> bool:
-        hearing = self.record.get(path)
-        return hearing is not None and len(hearing.kept) < len(hearing.stated)
+        resolution = self.record.get(path)
+        return resolution is not None and len(resolution.kept) < len(resolution.stated)
 
     def _setting(self, path: Keys, value: Any) -> Setting:  # noqa: ANN401 - as above
-        hearing = self.record.get(path)
-        if not hearing:
+        resolution = self.record.get(path)
+        if not resolution:
             return Setting(path, value, (Said("default", "", value, "wins"),))
         told = [
-            self._said(path, statement, _result(statement, hearing, self.kind.at(path))) for statement in hearing.stated
+            self._said(path, statement, _result(statement, resolution, self.kind.at(path)))
+            for statement in resolution.stated
         ]
-        return Setting(path, value, (*self._default(path, "loses" if hearing.kept else "wins"), *told))
+        return Setting(path, value, (*self._default(path, "loses" if resolution.kept else "wins"), *told))
 
     def _default(self, path: Keys, result: str) -> Iterator[Said]:
         """What the service's model says, unless it leaves the setting to the inventory."""
@@ -307,11 +308,11 @@ def _hides(one: Statement, other: Statement) -> bool:
     return again and not (isinstance(one.value, dict) and isinstance(other.value, dict))
 
 
-def _result(statement: Statement, hearing: Hearing, kind: Kind) -> str:
-    if not any(statement is kept for kept in hearing.kept):
-        return "hidden" if any(_hides(each, statement) for each in hearing.stated) else "loses"
+def _result(statement: Statement, resolution: Resolution, kind: Kind) -> str:
+    if not any(statement is kept for kept in resolution.kept):
+        return "hidden" if any(_hides(each, statement) for each in resolution.stated) else "loses"
     joined = isinstance(statement.value, dict | list) or kind.merging is Merging.LINES
-    return "joined" if len(hearing.kept) > 1 and joined else "wins"
+    return "joined" if len(resolution.kept) > 1 and joined else "wins"
 
 
 def _masked(value: Any, kind: Kind) -> Any:  # noqa: ANN401 - any data

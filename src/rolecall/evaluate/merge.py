@@ -52,12 +52,12 @@ class Statement(NamedTuple):
     literal: bool = False
 
 
-class Hearing(NamedTuple):
-    """All that was said about one place.
+class Resolution(NamedTuple):
+    """Every layer's value for one key, and which of them count.
 
     Attributes:
-        stated: From general to specific.
-        kept: What of it counts, in the order in which it is joined.
+        stated: All values, from general to specific.
+        kept: The values that count, in the order in which they are joined.
     """
 
     stated: Sequence[Statement]
@@ -65,7 +65,7 @@ class Hearing(NamedTuple):
 
     @property
     def decisive(self) -> Statement:
-        """The most specific one that counts; or that was said, where nothing counts."""
+        """The most specific value that counts, or of all where none counts."""
         return max(self.kept or self.stated, key=lambda statement: (statement.layer.rank, statement.layer.part))
 
 
@@ -101,14 +101,14 @@ class Malformed:
 
 
 Problem = Conflict | Malformed
-Record = dict[Keys, Hearing]
+Record = dict[Keys, Resolution]
 
 
 def place(record: Record, keys: Keys) -> Keys | None:
     """Where what was decided about a key path stands, below the role; of the nearest table around it, where known."""
     for depth in range(len(keys), 0, -1):
-        if hearing := record.get(keys[:depth]):
-            statement = hearing.decisive
+        if resolution := record.get(keys[:depth]):
+            statement = resolution.decisive
             return (*statement.layer.at, *statement.keys)
     return None
 
@@ -222,7 +222,7 @@ def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _No
             kept = _of_one_variant(kept, (*path, kind.tag), kind.tag)
         kept = sorted(kept, key=lambda statement: statement.order)  # stable: equal orders stay in the order of layers
     if notes.record is not None and bare:
-        notes.record[path] = Hearing(bare, kept)
+        notes.record[path] = Resolution(bare, kept)
     return kept
 
 

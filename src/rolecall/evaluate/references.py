@@ -45,16 +45,16 @@ def take_plain(merged: dict[str, Any], record: Record, kind: Kind, where: Where)
         A fault for each that was written; none tells it.
     """
     faults = []
-    for path, hearing in record.items():
+    for path, resolution in record.items():
         if kind.at(path).secret:
-            for statement in hearing.stated:
+            for statement in resolution.stated:
                 if statement.value is not None and not isinstance(statement.value, dict):
                     at = Where(statement.layer.file, (*where.keys, *statement.layer.at, *statement.keys))
                     faults.append(Fault(f"{dotted(path)} must be a reference to a secret, not a value", at, HINT))
             table: Any = merged
             for key in path[:-1]:
                 table = table[key]
-            if hearing.kept and table[path[-1]] is not None and not isinstance(table[path[-1]], dict):
+            if resolution.kept and table[path[-1]] is not None and not isinstance(table[path[-1]], dict):
                 table[path[-1]] = _STAND_IN
     return faults
 

@@ -186,8 +186,8 @@ def _as_written(keys: Keys, record: Record) -> Keys:
     """The path as its layer has it: in a list that was joined, each layer counts from 0."""
     written = []
     for depth, key in enumerate(keys, 1):
-        hearing = record.get(keys[:depth])
-        own = hearing.decisive.keys if hearing else ()
+        resolution = record.get(keys[:depth])
+        own = resolution.decisive.keys if resolution else ()
         written.append(next((k for k in reversed(own) if isinstance(k, int)), key) if isinstance(key, int) else key)
     return tuple(written)
 
