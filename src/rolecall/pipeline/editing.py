@@ -13,10 +13,10 @@ from rolecall.documents import as_text
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.memory import Memory
 from rolecall.pipeline.evaluation import (
+    further_faults,
     members_of,
     note_recipes,
     registry_of,
-    unkept,
 )
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _judge(project: Project) -> Callable[[Loaded, Sequence[Fault]], list[Sequenc
             found = members_of(project, loaded, faults, memory)
         except Faults as error:
             return [error.faults]
-        return [(), [*unkept(project, found), *found.warnings]]
+        return [(), [*further_faults(project, found), *found.warnings]]
 
     return judge
 

@@ -131,7 +131,7 @@ def check(project: Project, lab: Lab | None = None) -> Members:
         Faults: As `evaluate`, but for what making vars shows.
     """
     found = sound(project)
-    with placed(found.loaded):
+    with faults_located_in(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
         stored = _Stored(project, [*ahead, *recipes_of(steps)], world)
@@ -193,13 +193,13 @@ def sound(project: Project, memory: Memory | None = None, *, stored: bool = True
         Faults: As `members`.
     """
     found = members(project, memory)
-    if faults := [*unkept(project, found), *(var_store.unsound(project) if stored else ())]:
+    if faults := [*further_faults(project, found), *(var_store.unsound(project) if stored else ())]:
         raise Faults(faults)
     return found
 
 
-def unkept(project: Project, found: Members) -> list[Fault]:
-    """Return what `sound` finds wrong in members beyond `members`."""
+def further_faults(project: Project, found: Members) -> list[Fault]:
+    """Return the faults that `check` reports in addition to those of `members`."""
     declared = found.loaded.inventory.machines.items()
     said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
     targets = [find_target(project, name, target_host, None) for name, target_host in said]
@@ -230,7 +230,7 @@ def evaluate(project: Project, lab: Lab | None = None, memory: Memory | None = N
     memory = memory or Memory()
     memory.turn()
     found = sound(project, memory, stored=False)
-    with placed(found.loaded):
+    with faults_located_in(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         return _evaluated(project, found, world, found.loaded.inventory.machines, memory)
 
@@ -254,7 +254,7 @@ def evaluate_some(
     """
     memory = memory or Memory()
     loaded = inventory.load(project)
-    with placed(loaded):
+    with faults_located_in(loaded):
         if unknown := [name for name in machines if name not in loaded.inventory.machines]:
             hints = {name: nearest(name, loaded.inventory.machines, what="machines") for name in unknown}
             raise Faults(Fault(f"machine {name!r} does not exist", hint=hint) for name, hint in hints.items())
@@ -363,8 +363,8 @@ def hosts_of(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Hos
 
 
 @contextmanager
-def placed(loaded: Loaded) -> Iterator[None]:
-    """Gives faults their lines."""
+def faults_located_in(loaded: Loaded) -> Iterator[None]:
+    """Add file and line to the faults that the block raises."""
     try:
         yield
     except Faults as error:

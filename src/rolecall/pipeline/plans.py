@@ -25,8 +25,8 @@ from rolecall.pipeline.evaluation import (
     Members,
     evaluate,
     evaluate_some,
+    faults_located_in,
     note_recipes,
-    placed,
     sound,
 )
 from rolecall.pipeline.views import target
@@ -128,8 +128,8 @@ def _reasons(found: Members) -> Mapping[str, str]:
         for role, members in members_by_role.items():
             if members.settings:
                 where = Where(keys=("instances", instance, "roles", role))
-                placed = inventory.locate(Fault("", where), found.loaded.sources).where
-                reasons[f"{instance}.{role}"] = f"{placed.file.name}:{placed.line}" if placed and placed.file else ""
+                place = inventory.locate(Fault("", where), found.loaded.sources).where
+                reasons[f"{instance}.{role}"] = f"{place.file.name}:{place.line}" if place and place.file else ""
     return reasons
 
 
@@ -216,7 +216,7 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
             faults.append(found)
         else:
             warnings.append(Fault(found.message, found.where, found.hint, warning=True))
-    with placed(evaluation.members.loaded):
+    with faults_located_in(evaluation.members.loaded):
         if faults:
             raise Faults(faults)
     sources = evaluation.members.loaded.sources

@@ -13,10 +13,10 @@ from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
     evaluate,
+    faults_located_in,
     hosts_of,
     members,
     note_recipes,
-    placed,
     recipes,
     run_all_steps,
     sound,
@@ -43,7 +43,7 @@ def generate(project: Project, lab: Lab | None) -> list[VarKey]:
         Faults: As `sound`; also when a step fails. Nothing is made then.
     """
     found = sound(project)
-    with placed(found.loaded):
+    with faults_located_in(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         run_all_steps(project, found, world)
     # What waits to take the place of a kept one goes on waiting.
@@ -205,7 +205,7 @@ def made_anew(project: Project, found: Members, lab: Lab | None, anew: Anew) -> 
         Faults: When a step fails. Nothing is made then.
     """
     before = var_store.pending(project)
-    with placed(found.loaded):
+    with faults_located_in(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         run_all_steps(project, found, world, anew)
     return [key for key, var in var_store.pending(project).items() if before.get(key) != var]

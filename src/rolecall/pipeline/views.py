@@ -15,8 +15,8 @@ from rolecall.evaluate.memory import Memory
 from rolecall.pipeline.evaluation import (
     Members,
     evaluate_some,
+    faults_located_in,
     members,
-    placed,
     registry_of,
 )
 from rolecall.project import Project
@@ -128,7 +128,7 @@ def target(project: Project, machine: str, lab: Lab | None) -> Target:
         hint = nearest(machine, loaded.inventory.machines, what="machines")
         raise fault(f"machine {machine!r} does not exist", hint=hint)
     found = find_target(project, machine, declared.deploy.target_host, lab)
-    with placed(loaded):
+    with faults_located_in(loaded):
         if isinstance(found, Fault):
             raise Faults([found])
     return found
@@ -163,7 +163,10 @@ def as_json(found: Members) -> dict[str, Any]:
     dumped: dict[int, Any] = {}
     members_by_instance = {}
     for instance, roles in found.membership.role_members.items():
-        with placed(loaded), calling(found.membership.services[instance], f"the settings of {instance}", instance):
+        with (
+            faults_located_in(loaded),
+            calling(found.membership.services[instance], f"the settings of {instance}", instance),
+        ):
             members_by_instance[instance] = {
                 role: {
                     name: dumped.get(id(settings)) or dumped.setdefault(id(settings), _dump(settings))
