@@ -193,7 +193,7 @@ def rotate(
         known, _ = pipeline.known_to(invocation.project, known_to)
         bound = [recipe for recipe in known if recipe.binds and not force and str(recipe.key) not in keys]
         keys = (*keys, *(str(recipe.key) for recipe in known if recipe not in bound))
-        tell((replace(pipeline.spared(recipe), warning=True) for recipe in bound), as_json=False)
+        tell((replace(pipeline.needs_force(recipe), warning=True) for recipe in bound), as_json=False)
     elif not keys:
         raise click.UsageError("name the vars, or use --known-to WHO")
     told: dict[str, list[object]] = {"vars": [], "updates": []}

@@ -21,7 +21,7 @@ from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, Where, fault, nearest
 from rolecall.model.vars import Anew, VarFile, VarKey, used
 from rolecall.pipeline.evaluation import sound
-from rolecall.pipeline.vars import made_anew, require_unbound
+from rolecall.pipeline.vars import made_anew, refuse_to_replace_bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +106,7 @@ def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path, *, f
     stored = var_store.stored(project, [recipe.key for name, recipe in wanted.items() if name in given])
     same = {name for name in given if name in wanted and _is(stored.get(wanted[name].key), versions[name])}
     new = {name: wanted[name] for name in given if name in wanted and name not in same}
-    require_unbound(project, new.values(), force=force, pending=True)
+    refuse_to_replace_bound(project, new.values(), force=force, pending=True)
     values = {recipe.key: given[name] for name, recipe in new.items()}
     known = {recipe.key: versions[name] for name, recipe in new.items()}
     pending = made_anew(project, found, lab, Anew(given=values, versions=known, force=force)) if new else []

@@ -105,7 +105,7 @@ def rotate(
     found = sound(project)
     known = _named_recipes(found, names)
     wanted = {known[name].key: known[name] for name in names}
-    require_unbound(project, wanted.values(), force=force, pending=True)
+    refuse_to_replace_bound(project, wanted.values(), force=force, pending=True)
     waiting, kept = var_store.look(project, wanted)
     advance = set() if at_once else {key for key, recipe in wanted.items() if recipe.accepted and key in kept}
     if not at_once and (late := [key for key in waiting if wanted[key].accepted and var_store.replaces(project, key)]):
@@ -118,8 +118,8 @@ def rotate(
     return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0, binds.get(key, "")) for key in made]
 
 
-def require_unbound(project: Project, recipes: Iterable[Recipe], *, force: bool, pending: bool = False) -> None:
-    """Vars that are kept and bind something are replaced only when that is said; with ``pending``, pending ones too.
+def refuse_to_replace_bound(project: Project, recipes: Iterable[Recipe], *, force: bool, pending: bool = False) -> None:
+    """Refuse to replace stored vars that bind something, unless forced; with ``pending``, pending ones too.
 
     Raises:
         Faults: For each.
@@ -127,12 +127,12 @@ def require_unbound(project: Project, recipes: Iterable[Recipe], *, force: bool,
     bound = [recipe for recipe in recipes if recipe.binds and not force]
     waiting, kept = var_store.look(project, [recipe.key for recipe in bound])
     there = kept | waiting if pending else kept
-    if faults := [spared(recipe) for recipe in bound if recipe.key in there]:
+    if faults := [needs_force(recipe) for recipe in bound if recipe.key in there]:
         raise Faults(faults)
 
 
-def spared(recipe: Recipe) -> Fault:
-    """Why a var is replaced only with --force."""
+def needs_force(recipe: Recipe) -> Fault:
+    """Return the fault for a var that is replaced only with --force."""
     hint = "nothing converts what depends on the old value; to replace it all the same, name it with --force"
     return Fault(f"{recipe.key} is not replaced: {recipe.binds}", hint=hint)
 
@@ -186,7 +186,7 @@ def set_var(
     if unknown := [file for file in values if file not in files]:
         told = f"has no file {unknown[0]!r}" if unknown[0] else "has several files"
         raise fault(f"the var {name} {told}", hint=f"say each as FILE=PATH; files there are: {', '.join(files)}")
-    require_unbound(project, [recipe], force=force)
+    refuse_to_replace_bound(project, [recipe], force=force)
     return made_anew(project, found, lab, Anew(given={recipe.key: values}, force=force))
 
 
