@@ -19,7 +19,7 @@ from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
-from rolecall.model.vars import Anew, NotDeclaredError, Recipe, StoredVar, VarFile, VarKey, beside, step_of, used
+from rolecall.model.vars import Anew, NotDeclaredError, Recipe, StoredVar, VarFile, VarKey, current, slot, step_of
 from rolecall.service import Function, Passphrase
 from rolecall.service.contract import Service
 from rolecall.service.member import Host, Member, World
@@ -67,12 +67,12 @@ def promoted(project: Project, advance: Container[VarKey] = ()) -> dict[VarKey, 
 def test_the_steps_of_a_rotation(project: Project) -> None:
     before = promoted(project)
     first = promoted(project, {WORD})
-    assert (step_of(first[WORD]), used(first[WORD]), first[NOTE]) == (1, before[WORD], before[NOTE])
-    new = beside(first[WORD], ".next/")
+    assert (step_of(first[WORD]), current(first[WORD]), first[NOTE]) == (1, before[WORD], before[NOTE])
+    new = slot(first[WORD], ".next/")
     assert v.decrypt(project, [(WORD, "passphrase")]) != v.decrypt(project, [(WORD, ".next/passphrase")])
     second = promoted(project, {WORD})
-    assert (step_of(second[WORD]), used(second[WORD])) == (2, new)  # the very value, the version says
-    assert beside(second[WORD], ".old/") == before[WORD]
+    assert (step_of(second[WORD]), current(second[WORD])) == (2, new)  # the very value, the version says
+    assert slot(second[WORD], ".old/") == before[WORD]
     [value] = v.decrypt(project, [(WORD, "passphrase")]).values()
     assert second[NOTE]["note"].public == value.decode() != first[NOTE]["note"].public
     third = promoted(project, {WORD})
@@ -206,8 +206,8 @@ def test_no_order_of_moves_leaves_a_gap(project: Project, moves: list[str]) -> N
                 v.promote(project, run(project))
                 after = v.stored_all(project)
                 if not at_once:
-                    assert used(after[WORD])["passphrase"] in before[WORD].values()
-                    assert used(before[WORD])["passphrase"] in after[WORD].values()
+                    assert current(after[WORD])["passphrase"] in before[WORD].values()
+                    assert current(before[WORD])["passphrase"] in after[WORD].values()
                 at_once = False
             case _:
                 run(project)

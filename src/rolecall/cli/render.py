@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.errors import plural
-from rolecall.model.vars import step_of, used
+from rolecall.model.vars import current, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
     """
     lines: list[str] = []
     for key, files in plan.makes.items():
-        now = used(files)
+        now = current(files)
         kinds = ", ".join(f"{name} (secret)" if file.secret else name for name, file in sorted(now.items()))
         lines.append(f"generate {key}: {kinds}{MOVES[step_of(files)]}")
     if plan.makes:

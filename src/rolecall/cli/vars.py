@@ -63,14 +63,14 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
 
     KEY is a name from `vars list`. The file may be left out if the var has only one.
     """
-    from rolecall.model.vars import used  # noqa: PLC0415
+    from rolecall.model.vars import current  # noqa: PLC0415
     from rolecall.vars import decrypt, pending, stored_all  # noqa: PLC0415
 
     found = pending(invocation.project) | stored_all(invocation.project)
     # Reversed: a shared var comes last, and so `shared/…` names it even if a machine is called `shared`.
     named = {f"{var}/{name}": (var, name) for var in sorted(found, reverse=True) for name in found[var]}
     for var in sorted(found, reverse=True):
-        if len(names := list(used(found[var]))) == 1:
+        if len(names := list(current(found[var]))) == 1:
             named[str(var)] = (var, names[0])
     if key not in named:
         raise fault(f"no var {key!r}", hint=nearest(key, named, what="vars"))

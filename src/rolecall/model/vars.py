@@ -256,12 +256,12 @@ STEPS = 3
 """Of a rotation without a gap: accept the new value beside the old one, use it, drop the old one."""
 
 
-def used(var: StoredVar) -> StoredVar:
+def current(var: StoredVar) -> StoredVar:
     """The value that is in use."""
-    return beside(var, "")
+    return slot(var, "")
 
 
-def beside(var: StoredVar, prefix: str) -> StoredVar:
+def slot(var: StoredVar, prefix: str) -> StoredVar:
     """The value under `NEXT` or `OLD`, {} when there is none; under "" the one in use."""
     cut = len(prefix)
     return {name[cut:]: file for name, file in var.items() if name.rpartition("/")[0] == prefix[:-1]}

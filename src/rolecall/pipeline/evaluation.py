@@ -17,7 +17,7 @@ from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
 from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
-from rolecall.model.vars import Anew, StoredFile, used
+from rolecall.model.vars import Anew, StoredFile, current
 from rolecall.service.member import Host
 from rolecall.service.registry import OWN, Registry
 
@@ -305,7 +305,7 @@ def _shared_keys(project: Project, world: World) -> Iterator[Fault]:
     """Warn of each public key that two vars have."""
     first: dict[str, VarKey] = {}
     for key, var in world.vars.items():
-        files = used(var)
+        files = current(var)
         if files.keys() == {"private", "public"} and not files["public"].secret:
             other = first.setdefault(" ".join(files["public"].public.split()[:2]), key)
             if other != key:

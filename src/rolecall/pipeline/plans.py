@@ -19,7 +19,7 @@ from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.authors import calling
 from rolecall.model.plan import MachinePlan, Plan, Report
-from rolecall.model.vars import STEPS, step_of, used, validity_of
+from rolecall.model.vars import STEPS, current, step_of, validity_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
@@ -193,7 +193,7 @@ def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
     }
     for key, (generator, service, instance) in keys.items():
         with calling(service, f"the validity of {key}", instance):
-            validity = validity_of(generator, used(evaluation.world.vars[key]))
+            validity = validity_of(generator, current(evaluation.world.vars[key]))
         if validity:
             since, until = validity
             if until - now < min(EXPIRING, (until - since) / 3):

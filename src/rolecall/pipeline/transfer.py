@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, Where, fault, nearest
-from rolecall.model.vars import Anew, VarFile, VarKey, used
+from rolecall.model.vars import Anew, VarFile, VarKey, current
 from rolecall.pipeline.evaluation import sound
 from rolecall.pipeline.vars import made_anew, refuse_to_replace_bound
 
@@ -63,7 +63,7 @@ def export_vars(project: Project, names: Sequence[str], to: Sequence[str]) -> by
     Raises:
         Faults: When there is no such var; when one cannot be decrypted; when a key is unusable.
     """
-    stored = {str(key): (key, used(var)) for key, var in var_store.stored_all(project).items()}
+    stored = {str(key): (key, current(var)) for key, var in var_store.stored_all(project).items()}
     if unknown := [name for name in names if name not in stored]:
         hints = {name: nearest(name, stored, what="vars") for name in unknown}
         raise Faults(Fault(f"there is no var {name!r}", hint=hint) for name, hint in hints.items())
@@ -149,7 +149,7 @@ def _keep(
 
 def _is(var: StoredVar | None, versions: Mapping[str, str]) -> bool:
     """Whether a var has these very values."""
-    return var is not None and {name: file.version for name, file in used(var).items()} == versions
+    return var is not None and {name: file.version for name, file in current(var).items()} == versions
 
 
 def _written(value: bytes) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from rolecall.model.vars import NEXT, OLD, NotDeclaredError, VarKey, beside
+from rolecall.model.vars import NEXT, OLD, NotDeclaredError, VarKey, slot
 from rolecall.service.contract import SettingsT, Var
 from rolecall_agent.content import Secret
 
@@ -283,7 +283,7 @@ class Member(Generic[SettingsT]):
             raise NotDeclaredError(f"{self!r} has no var {var.name!r}: no service of {self.instance!r} declares it")
         return {
             file: Secret(key.name, prefix + file, value.version) if value.secret else value.public
-            for file, value in beside(stored, prefix).items()
+            for file, value in slot(stored, prefix).items()
         }
 
     def var_path(self, var: Var[Any], file: str) -> str:

@@ -21,10 +21,10 @@ from rolecall.model.vars import (
     NotDeclaredError,
     Question,
     StoredFile,
-    beside,
+    current,
     prompts_of,
+    slot,
     step_of,
-    used,
 )
 from rolecall.vars import layout, store
 from rolecall.vars.secret_stores import chosen
@@ -246,7 +246,7 @@ class Making:
 
     def _begun(self, recipe: Recipe, values: Values) -> StoredVar:
         """A new value beside the one in use; what is made from that stays as it is."""
-        now = used(self._kept[recipe.key])
+        now = current(self._kept[recipe.key])
         self.carried[recipe.key] = {name: name for name in now}
         new = self._sealed(recipe, values, NEXT)
         self._values.pop(recipe.key)
@@ -255,7 +255,7 @@ class Making:
     def _moved(self, recipe: Recipe) -> StoredVar:
         """The next step of a rotation that has begun: no value is new."""
         stored = self._kept[recipe.key]
-        now, new = used(stored), beside(stored, NEXT)
+        now, new = current(stored), slot(stored, NEXT)
         names = {name: NEXT + name for name in new} | {OLD + name: name for name in now} if new else {n: n for n in now}
         self.carried[recipe.key] = names
         self.made[recipe.key] = {}
@@ -344,7 +344,7 @@ class Making:
             var = self._kept.get(key) or self._waiting.get(key) or layout.stored(self._project, [key]).get(key)
             if var is None:
                 raise fault(f"{_named(recipe)} needs {key}, which nothing generates")
-            var = used(var)
+            var = current(var)
             # What has taken its step in this run stands under its earlier name still.
             names = {name: self.carried.get(key, {}).get(name, name) for name in var}
             wanted = [(key, names[name]) for name, file in var.items() if file.secret]
@@ -410,7 +410,7 @@ def _in_order(recipes: Iterable[Recipe]) -> list[Recipe]:
 
 
 def _kinds(var: StoredVar) -> dict[str, bool]:
-    return {name: file.secret for name, file in used(var).items()}
+    return {name: file.secret for name, file in current(var).items()}
 
 
 def _wanted(recipe: Recipe) -> dict[str, bool]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.files import make_local
-from rolecall.model.vars import NEXT, OLD, used
+from rolecall.model.vars import NEXT, OLD, current
 from rolecall.vars import secret_stores
 from rolecall.vars.layout import (
     binds,
@@ -188,7 +188,7 @@ def _late(
     }
     unlisted = [key for key in known if key in wanted and not os.path.exists(f"{var_folder(project.vars, key)}/.made")]
     sound, _ = examine(project.vars, unlisted)
-    return late, [key for key, var in sound.items() if used(var).keys() == wanted[key].file_names]
+    return late, [key for key, var in sound.items() if current(var).keys() == wanted[key].file_names]
 
 
 def _replace(folder: str, name: str, content: bytes, mode: int) -> None:

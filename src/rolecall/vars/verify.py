@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where
-from rolecall.model.vars import NEXT, OLD, beside, used
+from rolecall.model.vars import NEXT, OLD, current, slot
 from rolecall.vars import layout
 from rolecall.vars.make import misfit, verified
 
@@ -30,13 +30,13 @@ def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> li
     keys = [*able, *(key for inputs in needed.values() for those in inputs.values() for key in those)]
     waiting, kept = layout.look(project, dict.fromkeys(keys), lenient=True)
     names = {each.key: each.file_names for each in recipes}
-    whole = {key for key, var in (waiting | kept).items() if used(var).keys() == names.get(key)}
+    whole = {key for key, var in (waiting | kept).items() if current(var).keys() == names.get(key)}
     faults: list[Fault] = []
     known: dict[tuple[VarKey, str], dict[str, bytes]] = {}
 
     def values(key: VarKey, prefix: str = "") -> Values:
         if (key, prefix) not in known:
-            files = beside((waiting | kept)[key], prefix)
+            files = slot((waiting | kept)[key], prefix)
             secret = [(key, prefix + name) for name, each in files.items() if each.secret] if decrypt else []
             opened = layout.decrypt(project, secret, waiting=waiting)
             public = {name: each.public.encode() for name, each in files.items() if not each.secret}
@@ -47,10 +47,10 @@ def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> li
         if (found := (waiting | kept).get(key)) is None:
             continue
         for prefix in ("", NEXT, OLD):
-            if not beside(found, prefix):
+            if not slot(found, prefix):
                 continue
-            if beside(found, prefix).keys() != recipe.file_names:
-                faults.append(misfit(project, recipe, beside(found, prefix)))
+            if slot(found, prefix).keys() != recipe.file_names:
+                faults.append(misfit(project, recipe, slot(found, prefix)))
                 continue
             where = Where(Path(layout.var_folder(project.pending if key in waiting else project.vars, key)))
             try:
