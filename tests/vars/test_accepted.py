@@ -19,7 +19,17 @@ from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
-from rolecall.model.vars import Anew, NotDeclaredError, Recipe, StoredVar, VarFile, VarKey, current, slot, step_of
+from rolecall.model.vars import (
+    NotDeclaredError,
+    Recipe,
+    Replacement,
+    StoredVar,
+    VarFile,
+    VarKey,
+    current,
+    slot,
+    step_of,
+)
 from rolecall.service import Function, Passphrase
 from rolecall.service.contract import Service
 from rolecall.service.member import Host, Member, World
@@ -53,7 +63,7 @@ PRIVATE = "targets/jon/run/rolecall/secrets/backup.ssh/private"
 
 
 def run(project: Project, advance: Container[VarKey] = (), rotate: Container[VarKey] = ()) -> dict[VarKey, StoredVar]:
-    with making(project, RECIPES, Anew(rotate, advance)) as work:
+    with making(project, RECIPES, Replacement(rotate, advance)) as work:
         after = work.make(RECIPES, lambda *_: ())
     assert after == v.stored(project, after)
     return after

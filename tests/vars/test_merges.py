@@ -14,7 +14,7 @@ from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
-from rolecall.model.vars import Anew, Context, Recipe, VarFile, VarKey
+from rolecall.model.vars import Context, Recipe, Replacement, VarFile, VarKey
 from rolecall.service import (
     AgeKeyPair,
     CertificateAuthority,
@@ -182,7 +182,7 @@ def v_check(project: Project) -> None:
 
 
 def _make(project: Project, *recipes: Recipe, rotate: tuple[VarKey, ...] = ()) -> dict[VarKey, StoredVar]:
-    with making(project, recipes, Anew(rotate)) as work:
+    with making(project, recipes, Replacement(rotate)) as work:
         return work.make(recipes, lambda *_: ())
 
 
@@ -253,7 +253,7 @@ def test_what_is_signed_is_compared_without_a_secret(project: Project) -> None:
     for key, folder in before.items():
         shutil.copytree(folder, project.root / "old" / key.name)
     for key in (ca, sign, host):  # each once from another branch
-        with making(project, [each for each in recipes if each.key == key], Anew({key})) as work:
+        with making(project, [each for each in recipes if each.key == key], Replacement({key})) as work:
             work.make([each for each in recipes if each.key == key], lambda *_: ())
     v.promote(project, v.pending(project))
     assert {fault.message for fault in v.misfits(project, recipes, decrypt=False)} == {
@@ -274,11 +274,11 @@ def test_a_person_brings_a_pair_that_fits(project: Project) -> None:
         pytest.raises(
             Faults, match=r"what is given of jon/x\.a does not fit: its public key is not that of its private"
         ),
-        making(project, [recipe], Anew(given={KEY: {**one, "public": two["public"]}})) as work,
+        making(project, [recipe], Replacement(given={KEY: {**one, "public": two["public"]}})) as work,
     ):
         work.make([recipe], lambda *_: ())
     assert v.pending(project) == {}
-    with making(project, [recipe], Anew(given={KEY: one})) as work:
+    with making(project, [recipe], Replacement(given={KEY: one})) as work:
         work.make([recipe], lambda *_: ())
     assert KEY in v.pending(project)
 
@@ -301,7 +301,7 @@ def test_vars_of_earlier_versions_go_on_and_are_noted_down(project: Project) -> 
 def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -> None:
     recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
     folder = _stored(project, SSHKeyPair())
-    with making(project, [recipe], Anew(advance={KEY})) as work:
+    with making(project, [recipe], Replacement(advance={KEY})) as work:
         work.make([recipe], lambda *_: ())
     v.promote(project, v.pending(project))
     assert v.unsound(project) == []
@@ -320,7 +320,7 @@ def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -
 def test_two_steps_of_one_rotation_at_once(project: Project) -> None:
     recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
     folder = _stored(project, SSHKeyPair())
-    with making(project, [recipe], Anew(advance={KEY})) as work:
+    with making(project, [recipe], Replacement(advance={KEY})) as work:
         work.make([recipe], lambda *_: ())
     v.promote(project, v.pending(project))
     shutil.copytree(folder / ".next", folder / ".old")
@@ -407,7 +407,10 @@ def test_a_verify_that_raises_is_a_fault_at_its_line(project: Project) -> None:
     assert fault.where
     assert fault.where.file == Path(__file__)
     assert fault.where.line == Raising.verify.__code__.co_firstlineno + 1
-    with making(project, [recipe], Anew(given={KEY: {"secret": b"x"}})) as work, pytest.raises(Faults, match="failed"):
+    with (
+        making(project, [recipe], Replacement(given={KEY: {"secret": b"x"}})) as work,
+        pytest.raises(Faults, match="failed"),
+    ):
         work.make([recipe], lambda *_: ())
 
 

@@ -14,7 +14,7 @@ import pytest
 from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.errors import Faults
-from rolecall.model.vars import Anew, Recipe, VarFile, VarKey
+from rolecall.model.vars import Recipe, Replacement, VarFile, VarKey
 from rolecall.service import Function, Passphrase
 from rolecall.vars import store
 from rolecall.vars.make import making
@@ -48,7 +48,7 @@ RECIPES = [
 
 
 def run(project: Project, recipes: list[Recipe] = RECIPES, rotate: Container[VarKey] = ()) -> dict[VarKey, StoredVar]:
-    with making(project, recipes, Anew(rotate)) as work:
+    with making(project, recipes, Replacement(rotate)) as work:
         return work.make(recipes, lambda *_: ())
 
 
@@ -168,7 +168,7 @@ def test_what_the_inventory_does_not_ask_for_is_not_made_anew(made: Project) -> 
 
 def test_what_a_person_brings_takes_the_place_of_what_was_made(made: Project) -> None:
     before = values(made)
-    with making(made, RECIPES, Anew(given={ROOT: {"passphrase": b"mine"}})) as work:
+    with making(made, RECIPES, Replacement(given={ROOT: {"passphrase": b"mine"}})) as work:
         after = work.make(RECIPES, lambda *_: ())
     assert {key for key in after if after[key] != before[key]} == {ROOT, LEAF, PEER}
     assert after[LEAF]["certificate"].public == "signed by min"
@@ -191,7 +191,7 @@ def test_of_several_files_those_that_are_not_brought_stay(project: Project) -> N
 
 
 def _bring(project: Project, recipe: Recipe, given: Mapping[VarKey, Mapping[str, bytes]]) -> None:
-    with making(project, [recipe], Anew(given=given)) as work:
+    with making(project, [recipe], Replacement(given=given)) as work:
         work.make([recipe], lambda *_: ())
 
 
@@ -204,7 +204,7 @@ def test_what_binds_something_goes_along_only_when_that_is_said(made: Project) -
     with pytest.raises(Faults, match=told):
         run(made, recipes, rotate={ROOT})
     assert v.pending(made) == {}
-    with making(made, recipes, Anew({ROOT}, force=True)) as work:
+    with making(made, recipes, Replacement({ROOT}, force=True)) as work:
         work.make(recipes, lambda *_: ())
     assert v.pending(made).keys() == {ROOT, LEAF, PEER}
 

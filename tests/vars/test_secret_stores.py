@@ -11,7 +11,7 @@ import pytest
 
 from rolecall import vars as v
 from rolecall.errors import Faults
-from rolecall.model.vars import Anew, Recipe, VarFile, VarKey
+from rolecall.model.vars import Recipe, Replacement, VarFile, VarKey
 from rolecall.service import Function, Passphrase, SSHKeyPair
 from rolecall.vars.make import making
 
@@ -34,7 +34,7 @@ def use(project: Project, store: str) -> None:
 def make(
     project: Project, advance: tuple[VarKey, ...] = (), rotate: tuple[VarKey, ...] = ()
 ) -> dict[VarKey, StoredVar]:
-    with making(project, RECIPES, Anew(rotate, advance)) as work:
+    with making(project, RECIPES, Replacement(rotate, advance)) as work:
         made = work.make(RECIPES, lambda *_: ())
     v.promote(project, made)
     return made
@@ -69,7 +69,7 @@ def test_what_is_replaced_dropped_or_unwanted_goes(project: Project, password_st
     assert last[PAIR]["private"] == first[PAIR][".next/private"]
     assert len(entries(password_store)) == 2
     assert not set(before) <= set(entries(password_store))
-    with making(project, RECIPES, Anew({RAW})) as work:
+    with making(project, RECIPES, Replacement({RAW})) as work:
         work.make(RECIPES, lambda *_: ())
     assert len(entries(password_store)) == 3
     v.discard(project)

@@ -274,15 +274,15 @@ def step_of(var: StoredVar) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Anew:
-    """What a run makes anew, though it is there.
+class Replacement:
+    """Which stored vars a run replaces.
 
     Attributes:
-        rotate: Vars that are made anew whatever there is.
+        rotate: Vars that get a new value.
         advance: Stored vars whose rotation goes on by one of its `STEPS`; it begins with the first one.
-        given: What a person brings of some vars, in place of what their generators would make.
-        versions: The versions of that by var and file, where they are known.
-        force: Whether vars that bind something may go along, because they are made from what is made anew.
+        given: Values that a person provides, in place of what the generators would make.
+        versions: The versions of those values by var and file, where they are known.
+        force: Whether vars that bind something may be replaced because their inputs are.
     """
 
     rotate: Container[VarKey] = ()

@@ -17,7 +17,7 @@ from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
 from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
-from rolecall.model.vars import Anew, StoredFile, current
+from rolecall.model.vars import Replacement, StoredFile, current
 from rolecall.service.member import Host
 from rolecall.service.registry import OWN, Registry
 
@@ -318,7 +318,7 @@ def run_all_steps(
     project: Project,
     found: Members,
     world: World,
-    anew: Anew = Anew(),  # noqa: B008 - nothing can change it
+    replacement: Replacement = Replacement(),  # noqa: B008 - nothing can change it
 ) -> None:
     """Runs the steps of all members; what they lack is made into the pending set. As `rolecall.vars.making`.
 
@@ -326,7 +326,7 @@ def run_all_steps(
         Faults: When a step fails. Nothing is made then.
     """
     steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
-    with var_store.making(project, [*ahead, *recipes_of(steps)], anew) as making:
+    with var_store.making(project, [*ahead, *recipes_of(steps)], replacement) as making:
         run_steps(steps, found.loaded.inventory, world, making, ahead)
 
 

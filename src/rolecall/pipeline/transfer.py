@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, Where, fault, nearest
-from rolecall.model.vars import Anew, VarFile, VarKey, current
+from rolecall.model.vars import Replacement, VarFile, VarKey, current
 from rolecall.pipeline.evaluation import sound
-from rolecall.pipeline.vars import made_anew, refuse_to_replace_bound
+from rolecall.pipeline.vars import refuse_to_replace_bound, regenerate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,7 +109,7 @@ def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path, *, f
     refuse_to_replace_bound(project, new.values(), force=force, pending=True)
     values = {recipe.key: given[name] for name, recipe in new.items()}
     known = {recipe.key: versions[name] for name, recipe in new.items()}
-    pending = made_anew(project, found, lab, Anew(given=values, versions=known, force=force)) if new else []
+    pending = regenerate(project, found, lab, Replacement(given=values, versions=known, force=force)) if new else []
     kept = _keep(project, json.loads(opened), given.keys() - wanted.keys(), given, versions)
     unwanted = given.keys() - wanted.keys() - kept
     return Imported(tuple(map(str, pending)), tuple(sorted(same)), tuple(sorted(unwanted)), tuple(sorted(kept)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.steps import gather
-from rolecall.model.vars import STEPS, Anew, step_of
+from rolecall.model.vars import STEPS, Replacement, step_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
@@ -113,7 +113,7 @@ def rotate(
         raise Faults(Fault(f"a new value of {key} waits for an update already", hint=hint) for key in late)
     if any(step_of(kept[key]) for key in advance):
         _require_updated(project, lab)
-    made = made_anew(project, found, lab, Anew(wanted.keys() - advance, advance, force=force))
+    made = regenerate(project, found, lab, Replacement(wanted.keys() - advance, advance, force=force))
     binds = {recipe.key: recipe.binds for recipe in known.values()}
     return [Rotated(key, (step_of(kept[key]) + 1) if key in advance else 0, binds.get(key, "")) for key in made]
 
@@ -187,7 +187,7 @@ def set_var(
         told = f"has no file {unknown[0]!r}" if unknown[0] else "has several files"
         raise fault(f"the var {name} {told}", hint=f"say each as FILE=PATH; files there are: {', '.join(files)}")
     refuse_to_replace_bound(project, [recipe], force=force)
-    return made_anew(project, found, lab, Anew(given={recipe.key: values}, force=force))
+    return regenerate(project, found, lab, Replacement(given={recipe.key: values}, force=force))
 
 
 def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]:
@@ -198,7 +198,7 @@ def _named_recipes(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]
     return known
 
 
-def made_anew(project: Project, found: Members, lab: Lab | None, anew: Anew) -> list[VarKey]:
+def regenerate(project: Project, found: Members, lab: Lab | None, replacement: Replacement) -> list[VarKey]:
     """Regenerate vars, and what reads them, into the pending set; what is pending now and was not before.
 
     Raises:
@@ -207,7 +207,7 @@ def made_anew(project: Project, found: Members, lab: Lab | None, anew: Anew) -> 
     before = var_store.pending(project)
     with faults_located_in(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
-        run_all_steps(project, found, world, anew)
+        run_all_steps(project, found, world, replacement)
     return [key for key, var in var_store.pending(project).items() if before.get(key) != var]
 
 

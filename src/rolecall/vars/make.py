@@ -16,10 +16,10 @@ from rolecall.errors import Fault, Faults, Where, defined_at, fault, raised_at
 from rolecall.model.vars import (
     NEXT,
     OLD,
-    Anew,
     Context,
     NotDeclaredError,
     Question,
+    Replacement,
     StoredFile,
     current,
     prompts_of,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rolecall.vars.secret_stores import SecretStore
 
 T = TypeVar("T")
-NOTHING = Anew()
+NOTHING = Replacement()
 _USE = 1  # steps that are done when the new value comes into use
 
 
@@ -72,7 +72,7 @@ def make(project: Project, recipes: Sequence[Recipe]) -> dict[VarKey, StoredVar]
 def making(
     project: Project,
     recipes: Iterable[Recipe],
-    anew: Anew = NOTHING,
+    anew: Replacement = NOTHING,
 ) -> Iterator[Making]:
     """Makes vars step by step. When the block ends well, all that it made is in the pending set; else nothing is.
 
@@ -143,7 +143,7 @@ class Making:
         self,
         project: Project,
         recipes: Sequence[Recipe],
-        anew: Anew = NOTHING,
+        anew: Replacement = NOTHING,
         answers: Mapping[Question, bytes] | None = None,
     ) -> None:
         keys = [recipe.key for recipe in recipes]
