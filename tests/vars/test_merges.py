@@ -381,7 +381,7 @@ def test_fix_never_hides_a_mixed_up_pair_behind_a_pending_value(project: Project
     assert repaired == ({True} if rotated else set())
     assert len(left) == len(v.unsound(project)) == 1
     assert (folder / ".made").read_bytes() == before
-    assert layout.look(project, [KEY], lenient=True) == ({}, {})
+    assert layout.pending_and_stored(project, [KEY], lenient=True) == ({}, {})
 
 
 class Raising:

@@ -106,7 +106,7 @@ def rotate(
     known = _named_recipes(found, names)
     wanted = {known[name].key: known[name] for name in names}
     refuse_to_replace_bound(project, wanted.values(), force=force, pending=True)
-    waiting, kept = var_store.look(project, wanted)
+    waiting, kept = var_store.pending_and_stored(project, wanted)
     advance = set() if at_once else {key for key, recipe in wanted.items() if recipe.accepted and key in kept}
     if not at_once and (late := [key for key in waiting if wanted[key].accepted and var_store.replaces(project, key)]):
         hint = "update first; or `rolecall vars discard`; or do all at once with --at-once"
@@ -125,7 +125,7 @@ def refuse_to_replace_bound(project: Project, recipes: Iterable[Recipe], *, forc
         Faults: For each.
     """
     bound = [recipe for recipe in recipes if recipe.binds and not force]
-    waiting, kept = var_store.look(project, [recipe.key for recipe in bound])
+    waiting, kept = var_store.pending_and_stored(project, [recipe.key for recipe in bound])
     there = kept | waiting if pending else kept
     if faults := [needs_force(recipe) for recipe in bound if recipe.key in there]:
         raise Faults(faults)

@@ -5,7 +5,17 @@ secret, `keys` and `recipients` say who can read that.
 """
 
 from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, remove_admin
-from rolecall.vars.layout import decrypt, look, pending, place, replaces, stored, stored_all, unsettled, unsound
+from rolecall.vars.layout import (
+    decrypt,
+    pending,
+    pending_and_stored,
+    place,
+    replaces,
+    stored,
+    stored_all,
+    unsettled,
+    unsound,
+)
 from rolecall.vars.make import keep, make, making, missing
 from rolecall.vars.recipients import Sealed, fix, known_to, left, note_machines, readable_by, sealed, wrong
 from rolecall.vars.secret_stores.age import decrypt_file, encrypt_to
@@ -30,7 +40,6 @@ __all__ = [
     "known_to",
     "knows",
     "left",
-    "look",
     "make",
     "making",
     "misfits",
@@ -38,6 +47,7 @@ __all__ = [
     "note_machines",
     "note_recipes",
     "pending",
+    "pending_and_stored",
     "place",
     "promote",
     "prune",

@@ -59,7 +59,7 @@ def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
         Faults: When a key cannot be a path; for each var whose files do not belong together.
     """
     keys = list(keys)
-    waiting, kept = look(project, keys)
+    waiting, kept = pending_and_stored(project, keys)
     return waiting | kept
 
 
@@ -70,10 +70,10 @@ def stored_all(project: Project) -> dict[VarKey, StoredVar]:
 
 def pending(project: Project) -> dict[VarKey, StoredVar]:
     """The vars that were made for a plan and neither promoted nor stored otherwise (by a colleague's commit)."""
-    return look(project, keys_of(project.pending))[0]
+    return pending_and_stored(project, keys_of(project.pending))[0]
 
 
-def look(
+def pending_and_stored(
     project: Project, keys: Iterable[VarKey], *, lenient: bool = False
 ) -> tuple[dict[VarKey, StoredVar], dict[VarKey, StoredVar]]:
     """Those of these vars that are pending, and those that are stored; each is in one of them, in the one that counts.
@@ -98,12 +98,12 @@ def look(
         for key in broken:
             waiting.pop(key)
     for key in waiting.keys() & kept.keys():
-        replaced = note(project.pending, key, "replaces") == identity(kept[key])
+        replaced = note(project.pending, key, "replaces") == version_stamp(kept[key])
         (kept if replaced else waiting).pop(key)
     return waiting, kept
 
 
-def identity(var: StoredVar) -> str:
+def version_stamp(var: StoredVar) -> str:
     """Return a text that identifies the var's current values (its files and versions)."""
     return " ".join(f"{name}={file.version}" for name, file in sorted(var.items()))
 
@@ -317,7 +317,8 @@ def var_folder(base: Path, key: VarKey) -> str:
 
 def place(project: Project, key: VarKey) -> Where:
     """Return where the value of a var that counts stands."""
-    return Where(Path(var_folder(project.pending if key in look(project, [key])[0] else project.vars, key)))
+    pending, _ = pending_and_stored(project, [key])
+    return Where(Path(var_folder(project.pending if key in pending else project.vars, key)))
 
 
 def file_folder(base: Path, key: VarKey, file: str) -> str:

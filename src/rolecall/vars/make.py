@@ -151,7 +151,7 @@ class Making:
         self._answers = dict(answers or {})
         self._given, self._versions, self._force = anew.given, anew.versions, anew.force
         self._done: dict[VarKey, StoredVar] = {}
-        self._waiting, self._kept = layout.look(project, keys)
+        self._waiting, self._kept = layout.pending_and_stored(project, keys)
         self.notes: dict[VarKey, dict[str, str]] = {}
         self._values: dict[VarKey, Values] = {}
         self.made: dict[VarKey, dict[VarFile, tuple[str, bytes]]] = {}
@@ -318,7 +318,7 @@ class Making:
 
     def _note(self, recipe: Recipe) -> None:
         stored = layout.read(self._project.vars, [recipe.key]).get(recipe.key)
-        notes = {"replaces": layout.identity(stored) if stored else "", "validation": recipe.validation}
+        notes = {"replaces": layout.version_stamp(stored) if stored else "", "validation": recipe.validation}
         self.notes[recipe.key] = {"binds": recipe.binds} | {name: text for name, text in notes.items() if text}
 
     def _answered(self, recipe: Recipe) -> Values:

@@ -31,10 +31,10 @@ from rolecall.vars.layout import (
     file_folder,
     keys_of,
     known_to,
-    look,
     made_line,
     manifest,
     of_machine,
+    pending_and_stored,
     read_bytes,
     recipients,
     secrets,
@@ -87,7 +87,7 @@ def write_pending(
         made: The version of each file, and what it shall hold; secrets are encrypted already.
         recipients: The public keys that secrets are encrypted to.
         carried: By var: the files that are those of the stored one, by what they are called there.
-        notes: By var: the `identity` of what it ``replaces``, for what ``validation`` it was made, what it ``binds``.
+        notes: By var: the `version_stamp` of what it ``replaces``, for what ``validation`` it was made, what it ``binds``.
     """
     making = project.local / "making"
     readers = _lines(recipients)
@@ -224,7 +224,7 @@ def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
     if not shown:
         return
     with locked(project):
-        waiting, kept = look(project, shown)
+        waiting, kept = pending_and_stored(project, shown)
         now = waiting | kept
         faults = [
             Fault(
@@ -266,7 +266,7 @@ def discard(project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKe
     kept = set(keep)
     with locked(project):
         keys = keys_of(project.pending)
-        _, stored = look(project, keys, lenient=True)
+        _, stored = pending_and_stored(project, keys, lenient=True)
         kept |= {each.key for each in bound_in(project, project.pending) if each.key not in drop}
         dropped = [key for key in keys if key not in kept or key in stored]
         _remove(project, project.pending, dropped)

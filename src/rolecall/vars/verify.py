@@ -28,7 +28,7 @@ def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> li
     able = {each.key: each for each in recipes if hasattr(each.generator, "verify")}
     needed = {key: _inputs(recipe) for key, recipe in able.items()}
     keys = [*able, *(key for inputs in needed.values() for those in inputs.values() for key in those)]
-    waiting, kept = layout.look(project, dict.fromkeys(keys), lenient=True)
+    waiting, kept = layout.pending_and_stored(project, dict.fromkeys(keys), lenient=True)
     names = {each.key: each.file_names for each in recipes}
     whole = {key for key, var in (waiting | kept).items() if current(var).keys() == names.get(key)}
     faults: list[Fault] = []
