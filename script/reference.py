@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rolecall import pipeline
 from rolecall.model.inventory import Inventory
-from rolecall.model.vars import prompts_of
+from rolecall.model.generators import prompts_of
 from rolecall.service import describe
 
 if TYPE_CHECKING:

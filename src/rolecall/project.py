@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from rolecall.model.vars import Asker, Question
+    from rolecall.model.generators import Asker, Question
 
 TOOL_FILE = "inventory.json"  # written by tools; the user's own file overrides it
 INVENTORY_SUFFIXES = (".toml", ".yaml", ".json", ".nix", ".py")

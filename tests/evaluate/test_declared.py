@@ -15,7 +15,7 @@ from rolecall.model.vars import VarKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from rolecall.model.vars import Question
+    from rolecall.model.generators import Question
     from rolecall.project import Project
 
     MakeProject = Callable[..., Project]

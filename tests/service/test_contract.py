@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ConfigDict
 
-from rolecall.model.vars import NotDeclaredError, StoredFile, VarKey
+from rolecall.model.generators import NotDeclaredError
+from rolecall.model.vars import StoredFile, VarKey
 from rolecall.service import (
     ContractError,
     Exported,

@@ -12,7 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from rolecall.errors import Faults
-from rolecall.model.vars import Context, VarKey
+from rolecall.model.generators import Context
+from rolecall.model.vars import VarKey
 from rolecall.service import (
     AgeKeyPair,
     CertificateAuthority,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from rolecall.errors import Faults
-from rolecall.model.vars import Context, Prompt, VarFile, VarKey
+from rolecall.model.generators import Context, Prompt
+from rolecall.model.vars import VarFile, VarKey
 from rolecall.service import Function, Script
 from rolecall.service.generators import programs
 

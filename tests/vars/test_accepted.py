@@ -19,17 +19,9 @@ from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
-from rolecall.model.vars import (
-    NotDeclaredError,
-    Recipe,
-    Replacement,
-    StoredVar,
-    VarFile,
-    VarKey,
-    current,
-    slot,
-    step_of,
-)
+from rolecall.model.generators import NotDeclaredError
+from rolecall.model.recipes import Recipe, Replacement
+from rolecall.model.vars import StoredVar, VarFile, VarKey, current, slot, step_of
 from rolecall.service import Function, Passphrase
 from rolecall.service.contract import Service
 from rolecall.service.member import Host, Member, World

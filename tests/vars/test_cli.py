@@ -14,7 +14,8 @@ from rolecall.cli.common import Invocation
 from rolecall.cli.keys import keys
 from rolecall.cli.vars import vars_
 from rolecall.errors import Faults
-from rolecall.model.vars import Recipe, VarKey
+from rolecall.model.recipes import Recipe
+from rolecall.model.vars import VarKey
 from rolecall.service.generators import Passphrase, SSHKeyPair
 from rolecall.vars import decrypt, make, pending, promote
 

@@ -12,7 +12,8 @@ from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
-from rolecall.model.vars import Recipe, VarKey
+from rolecall.model.recipes import Recipe
+from rolecall.model.vars import VarKey
 from rolecall.project import Project
 from rolecall.service.generators import Passphrase
 from rolecall.vars.keys import identity_path

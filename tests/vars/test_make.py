@@ -8,13 +8,16 @@ import pytest
 
 from rolecall import vars as v
 from rolecall.errors import Faults
-from rolecall.model.vars import Context, Recipe, VarFile, VarKey
+from rolecall.model.recipes import Recipe
+from rolecall.model.vars import VarFile, VarKey
 from rolecall.project import Project
 from rolecall.service.generators import Passphrase, SSHKeyPair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from rolecall.model.generators import Context
 
 A, B, C = (VarKey("jon", f"backup.{name}") for name in "abc")
 

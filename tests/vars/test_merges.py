@@ -14,7 +14,9 @@ from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
-from rolecall.model.vars import Context, Recipe, Replacement, VarFile, VarKey
+from rolecall.model.generators import Context
+from rolecall.model.recipes import Recipe, Replacement
+from rolecall.model.vars import VarFile, VarKey
 from rolecall.service import (
     AgeKeyPair,
     CertificateAuthority,
@@ -29,7 +31,8 @@ from rolecall.vars import layout, store
 from rolecall.vars.make import making
 
 if TYPE_CHECKING:
-    from rolecall.model.vars import Generator, StoredVar
+    from rolecall.model.generators import Generator
+    from rolecall.model.vars import StoredVar
     from rolecall.project import Project
 
 SSH = "vars/per-machine/jon/backup.ssh"

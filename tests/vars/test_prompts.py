@@ -14,14 +14,16 @@ import pytest
 
 from rolecall import vars as v
 from rolecall.errors import Faults
-from rolecall.model.vars import Prompt, Recipe, VarFile, VarKey
+from rolecall.model.generators import Prompt
+from rolecall.model.recipes import Recipe
+from rolecall.model.vars import VarFile, VarKey
 from rolecall.service import Function, Passphrase, Prompted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from rolecall.model.vars import Question
+    from rolecall.model.generators import Question
     from rolecall.project import Project
 
 SMTP = Prompted("password", "The password of the mail account")

@@ -10,7 +10,8 @@ import pyrage
 import pytest
 
 from rolecall import vars as v
-from rolecall.model.vars import Recipe, VarKey
+from rolecall.model.recipes import Recipe
+from rolecall.model.vars import VarKey
 from rolecall.service.generators import Passphrase, SSHKeyPair
 from rolecall.vars import layout
 

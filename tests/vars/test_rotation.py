@@ -14,7 +14,8 @@ import pytest
 from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.errors import Faults
-from rolecall.model.vars import Recipe, Replacement, VarFile, VarKey
+from rolecall.model.recipes import Recipe, Replacement
+from rolecall.model.vars import VarFile, VarKey
 from rolecall.service import Function, Passphrase
 from rolecall.vars import store
 from rolecall.vars.make import making

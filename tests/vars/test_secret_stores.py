@@ -11,7 +11,8 @@ import pytest
 
 from rolecall import vars as v
 from rolecall.errors import Faults
-from rolecall.model.vars import Recipe, Replacement, VarFile, VarKey
+from rolecall.model.recipes import Recipe, Replacement
+from rolecall.model.vars import VarFile, VarKey
 from rolecall.service import Function, Passphrase, SSHKeyPair
 from rolecall.vars.make import making
 

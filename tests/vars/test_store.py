@@ -18,12 +18,15 @@ from hypothesis import strategies as st
 
 from rolecall import vars as v
 from rolecall.errors import Faults
-from rolecall.model.vars import Context, Recipe, VarFile, VarKey
+from rolecall.model.recipes import Recipe
+from rolecall.model.vars import VarFile, VarKey
 from rolecall.project import Project
 from rolecall.vars import create_identity, layout, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from rolecall.model.generators import Context
 
 MARKER = b"MARKER-OF-A-SECRET"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from rolecall.model.vars import Asker, Question
+    from rolecall.model.generators import Asker, Question
 
 VARIABLE = "ROLECALL_ANSWERS"
 

@@ -105,7 +105,7 @@ def _text(found: Found) -> str:
 
 
 def _role_lines(role: Role[Any]) -> Iterator[str]:
-    from rolecall.model.vars import prompts_of  # noqa: PLC0415 - as above
+    from rolecall.model.generators import prompts_of  # noqa: PLC0415 - as above
     from rolecall.service import describe  # noqa: PLC0415 - as above
 
     yield f"role {role.name} ({describe.machines(role)}): {role.description}"

@@ -11,7 +11,9 @@ from rolecall.evaluate.kinds import kind_of
 from rolecall.evaluate.layers import layers_of, tags_of
 from rolecall.evaluate.merge import merge, place
 from rolecall.evaluate.steps import recipes, steps_of
-from rolecall.model.vars import Prompt, Recipe, VarFile, VarKey
+from rolecall.model.generators import Prompt
+from rolecall.model.recipes import Recipe
+from rolecall.model.vars import VarFile, VarKey
 from rolecall.service.generators import Function
 from rolecall.service.settings import SecretRef
 
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.kinds import Kind
     from rolecall.evaluate.merge import Keys, Record
+    from rolecall.model.generators import Context
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
-    from rolecall.model.vars import Context
     from rolecall.service.contract import Role
 
 HINT = (

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.evaluate.authors import WrongResultError, calling, results
 from rolecall.model.exports import Exported, Interface
-from rolecall.model.vars import Recipe, VarKey
+from rolecall.model.recipes import Recipe
 from rolecall.service.contract import Publisher, Var
 from rolecall.service.interfaces import State
 from rolecall.service.member import FILTERS, Member, NotMadeError, World
@@ -30,9 +30,10 @@ from rolecall_agent.content import Reference, shows_reference
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
+    from rolecall.model.generators import Published
     from rolecall.model.inventory import Inventory
     from rolecall.model.membership import Membership, RoleMembers
-    from rolecall.model.vars import Published, StoredVar
+    from rolecall.model.vars import StoredVar, VarKey
     from rolecall.service.contract import Role
     from rolecall.service.member import Host, Question
 

@@ -17,7 +17,8 @@ from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
 from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
-from rolecall.model.vars import Replacement, StoredFile, current
+from rolecall.model.recipes import Replacement
+from rolecall.model.vars import StoredFile, current
 from rolecall.service.member import Host
 from rolecall.service.registry import OWN, Registry
 
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
+    from rolecall.model.generators import Published
     from rolecall.model.inventory import Loaded
     from rolecall.model.membership import Membership
-    from rolecall.model.vars import Published, Recipe, StoredVar, VarKey
+    from rolecall.model.recipes import Recipe
+    from rolecall.model.vars import StoredVar, VarKey
     from rolecall.project import Project
     from rolecall.service.member import World
 

@@ -18,8 +18,9 @@ from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.authors import calling
+from rolecall.model.generators import validity_of
 from rolecall.model.plan import MachinePlan, Plan, Report
-from rolecall.model.vars import STEPS, current, step_of, validity_of
+from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,

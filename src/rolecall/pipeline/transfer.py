@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, Where, fault, nearest
-from rolecall.model.vars import Replacement, VarFile, VarKey, current
+from rolecall.model.recipes import Replacement
+from rolecall.model.vars import VarFile, VarKey, current
 from rolecall.pipeline.evaluation import sound
 from rolecall.pipeline.vars import refuse_to_replace_bound, regenerate
 

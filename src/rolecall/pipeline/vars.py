@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.steps import gather
-from rolecall.model.vars import STEPS, Replacement, step_of
+from rolecall.model.recipes import Replacement
+from rolecall.model.vars import STEPS, step_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from rolecall.deploy.target import Lab
-    from rolecall.model.vars import Recipe, VarKey
+    from rolecall.model.recipes import Recipe
+    from rolecall.model.vars import VarKey
     from rolecall.project import Project
     from rolecall.vars import Bound, Sealed
 

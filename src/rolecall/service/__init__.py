@@ -4,7 +4,9 @@ A module is a Python package or file with a `Service`; shipped services use noth
 """
 
 from rolecall.model.exports import Exported, Interface
-from rolecall.model.vars import Context, Delivery, Generator, Prompt, VarFile
+from rolecall.model.generators import Context, Generator, Prompt
+from rolecall.model.recipes import Delivery
+from rolecall.model.vars import VarFile
 from rolecall.service.contract import ContractError, NoSettings, Role, Service, Var
 from rolecall.service.generators import (
     AgeKeyPair,

@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from rolecall.model.exports import Interface, InterfaceT
+from rolecall.model.generators import Prompt
 from rolecall.model.inventory import NAME_PATTERN
-from rolecall.model.vars import Delivery, Prompt, VarFile, VarKey
+from rolecall.model.recipes import Delivery
+from rolecall.model.vars import VarFile, VarKey
 from rolecall.service.settings import Settings
 from rolecall_agent.content import Secret
 from rolecall_agent.resources import File
@@ -20,7 +22,7 @@ from rolecall_agent.resources import File
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from rolecall.model.vars import Generator
+    from rolecall.model.generators import Generator
     from rolecall.service.member import Member
     from rolecall_agent.configuration import Check
     from rolecall_agent.resources import Resource

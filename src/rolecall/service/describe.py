@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from rolecall.model.vars import prompts_of
+from rolecall.model.generators import prompts_of
 from rolecall.service.contract import Var
 from rolecall.service.settings import MARKED
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from rolecall.model.vars import NEXT, OLD, NotDeclaredError, VarKey, slot
+from rolecall.model.generators import NotDeclaredError
+from rolecall.model.vars import NEXT, OLD, VarKey, slot
 from rolecall.service.contract import SettingsT, Var
 from rolecall_agent.content import Secret
 

@@ -13,26 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rolecall.errors import Fault, Faults, Where, defined_at, fault, raised_at
-from rolecall.model.vars import (
-    NEXT,
-    OLD,
-    Context,
-    NotDeclaredError,
-    Question,
-    Replacement,
-    StoredFile,
-    current,
-    prompts_of,
-    slot,
-    step_of,
-)
+from rolecall.model.generators import Context, NotDeclaredError, Question, prompts_of
+from rolecall.model.recipes import Replacement
+from rolecall.model.vars import NEXT, OLD, StoredFile, current, slot, step_of
 from rolecall.vars import layout, store
 from rolecall.vars.secret_stores import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rolecall.model.vars import Published, Recipe, StoredVar, Values, VarFile, VarKey
+    from rolecall.model.generators import Published
+    from rolecall.model.recipes import Recipe
+    from rolecall.model.vars import StoredVar, Values, VarFile, VarKey
     from rolecall.project import Project
     from rolecall.vars.secret_stores import SecretStore
 

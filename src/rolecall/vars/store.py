@@ -44,7 +44,8 @@ from rolecall.vars.layout import (
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
-    from rolecall.model.vars import Recipe, StoredVar, VarFile, VarKey
+    from rolecall.model.recipes import Recipe
+    from rolecall.model.vars import StoredVar, VarFile, VarKey
     from rolecall.project import Project
 
 
@@ -87,7 +88,7 @@ def write_pending(
         made: The version of each file, and what it shall hold; secrets are encrypted already.
         recipients: The public keys that secrets are encrypted to.
         carried: By var: the files that are those of the stored one, by what they are called there.
-        notes: By var: the `version_stamp` of what it ``replaces``, for what ``validation`` it was made, what it ``binds``.
+        notes: By var: the `version_stamp` of what it ``replaces``, its ``validation``, what it ``binds``.
     """
     making = project.local / "making"
     readers = _lines(recipients)

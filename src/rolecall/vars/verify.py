@@ -13,7 +13,8 @@ from rolecall.vars.make import misfit, verified
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rolecall.model.vars import Recipe, Values, VarKey
+    from rolecall.model.recipes import Recipe
+    from rolecall.model.vars import Values, VarKey
     from rolecall.project import Project
 
 

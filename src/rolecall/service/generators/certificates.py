@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from rolecall.model.vars import Context, Validity, Values
+    from rolecall.model.generators import Context, Validity
+    from rolecall.model.vars import Values
     from rolecall_agent.content import Secret
 
     Names = Callable[[Context], Iterable[str]]

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-    from rolecall.model.vars import Context, Values
+    from rolecall.model.generators import Context
+    from rolecall.model.vars import Values
     from rolecall_agent.content import Secret
 
 _HALVES = (VarFile("private"), VarFile("public", secret=False))

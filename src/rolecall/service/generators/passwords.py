@@ -15,7 +15,8 @@ from rolecall.model.vars import VarFile
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rolecall.model.vars import Context, Values
+    from rolecall.model.generators import Context
+    from rolecall.model.vars import Values
     from rolecall_agent.content import Secret
 
 _SIGNS = string.ascii_letters + string.digits  # what no shell, URL or configuration reads as something else

@@ -18,7 +18,8 @@ from rolecall.errors import fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rolecall.model.vars import Context, Prompt, Values, VarFile
+    from rolecall.model.generators import Context, Prompt
+    from rolecall.model.vars import Values, VarFile
     from rolecall_agent.content import Secret
 
 SECONDS: Final = 60

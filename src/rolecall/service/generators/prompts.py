@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rolecall.model.vars import Prompt, VarFile
+from rolecall.model.generators import Prompt
+from rolecall.model.vars import VarFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rolecall.model.vars import Context
+    from rolecall.model.generators import Context
     from rolecall_agent.content import Secret
 
 

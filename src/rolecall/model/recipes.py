@@ -1,0 +1,85 @@
+"""What a run makes: a recipe for each var, and which stored vars it replaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from rolecall.model.exports import Interface
+    from rolecall.model.generators import Generator
+    from rolecall.model.vars import Values, VarKey
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a file of a var stands on the machines whose members have it, without the service yielding it.
+
+    Attributes:
+        owner: User name.
+        group: Group name.
+        mode: Permission bits.
+        needed_for: ``services``, or ``packages``: then it is there before packages are installed and accounts made.
+        restarts: Names of units that are restarted when it changes, if they run: also of units of the distribution.
+    """
+
+    owner: str = "root"
+    group: str = "root"
+    mode: int = 0o400
+    needed_for: Literal["services", "packages"] = "services"
+    restarts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One var that members want, ready to run.
+
+    Attributes:
+        key: The var.
+        generator: How it is made.
+        origin: ``instance.role`` that wants it, for messages.
+        settings: Final settings of the member.
+        inputs: Vars of the same member whose values the generator reads, by the names it knows them under.
+        peers: Vars of other roles likewise, by name and machine; one table, shared by all members of the role.
+        interfaces: What of the exports the generator reads.
+        validation: A digest of what it is made for: when that changes it is made anew, and so is what reads it.
+        binds: What would be lost with it, or "".
+        accepted: Whether peers can accept two values of it at once.
+    """
+
+    key: VarKey
+    generator: Generator[Any]
+    origin: str
+    settings: Any = None
+    inputs: tuple[tuple[str, VarKey], ...] = ()
+    peers: Mapping[str, Mapping[str, VarKey]] = field(default_factory=dict)
+    interfaces: tuple[type[Interface], ...] = ()
+    validation: str = ""
+    binds: str = ""
+    accepted: bool = False
+
+    @property
+    def file_names(self) -> set[str]:
+        """The names of the files that it makes."""
+        return {file.name for file in self.generator.files}
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Which stored vars a run replaces.
+
+    Attributes:
+        rotate: Vars that get a new value.
+        advance: Stored vars whose rotation goes on by one of its `STEPS`; it begins with the first one.
+        given: Values that a person provides, in place of what the generators would make.
+        versions: The versions of those values by var and file, where they are known.
+        force: Whether vars that bind something may be replaced because their inputs are.
+    """
+
+    rotate: Container[VarKey] = ()
+    advance: Container[VarKey] = ()
+    given: Mapping[VarKey, Values] = field(default_factory=dict)
+    versions: Mapping[VarKey, Mapping[str, str]] = field(default_factory=dict)
+    force: bool = False
