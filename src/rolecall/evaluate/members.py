@@ -197,11 +197,11 @@ def _role_members(
         for machine in loaded.tags.get(tag, ()):
             via.setdefault(machine, ("tags", tag))
     via |= {name: ("machines", name) for name in declared.machines if name in loaded.inventory.machines}
-    telling = {tag for tag, said in declared.tags.items() if said.settings}
+    tags_with_settings = {tag for tag, said in declared.tags.items() if said.settings}
     together: dict[tuple[tuple[str, ...], str], list[str]] = {}  # machines that have the same layers
     players = sorted(via)
     for machine in players:
-        tags = tuple(tag for tag in machine_tags[machine] if tag in telling) if telling else ()
+        tags = tuple(tag for tag in machine_tags[machine] if tag in tags_with_settings) if tags_with_settings else ()
         own = machine in declared.machines and declared.machines[machine].settings
         together.setdefault((tags, machine if own else ""), []).append(machine)
     settings: dict[str, object] = {}
@@ -210,7 +210,7 @@ def _role_members(
         members = {machine: via[machine] for machine in machines}
         value = _settings(role, layers_of(declared, machines[0], tags), where, members, found)
         settings |= dict.fromkeys(machines, value)
-    for layers in _unheard(loaded, declared, settings):
+    for layers in _settings_without_members(loaded, declared, settings):
         _settings(role, layers, where, {}, found)
     if found:
         from rolecall.evaluate.validation import lacks_together  # noqa: PLC0415 - loaded only for a fault
@@ -221,8 +221,10 @@ def _role_members(
     )
 
 
-def _unheard(loaded: Loaded, declared: Declared, members: Mapping[str, object]) -> Iterable[list[Layer]]:
-    """Layers of what a role says to nobody, so that a mistake in it is told before somebody comes to hear it."""
+def _settings_without_members(
+    loaded: Loaded, declared: Declared, members: Mapping[str, object]
+) -> Iterable[list[Layer]]:
+    """Settings that apply to no member yet; they are validated so that mistakes show early."""
     if not members and declared.settings:
         yield layers_of(declared, "", ())
     for tag, said in declared.tags.items():

@@ -135,7 +135,7 @@ def steps_of(membership: Membership) -> Steps:
     return steps
 
 
-def asked_by_vars(membership: Membership) -> list[Question]:
+def interfaces_read_by_vars(membership: Membership) -> list[Question]:
     """What exports the vars of these instances may come from: all of them must be there, for a var is made once."""
     roles = [role for service in membership.services.values() for role in service.roles.values()]
     needs = [need for role in roles for var in role.vars.values() for need in var.needs]
@@ -154,7 +154,9 @@ def recipes(steps: Steps) -> list[Recipe]:
     return [recipe for those in steps.values() for step in those for recipe in step.recipes]
 
 
-def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making, ahead: Sequence[Recipe] = ()) -> None:
+def run_steps(
+    steps: Steps, inventory: Inventory, world: World, making: Making, standalone: Sequence[Recipe] = ()
+) -> None:
     """Runs every step; the world then holds all vars and exports.
 
     Args:
@@ -162,12 +164,12 @@ def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making, 
         inventory: For the state that machines declare themselves.
         world: From `gather`; filled here.
         making: How vars are made.
-        ahead: Vars that belong to no step.
+        standalone: Vars that belong to no step.
 
     Raises:
         Faults: When a step fails.
     """
-    world.vars |= making.make(ahead, world.published, anew=False, outdated=False)
+    world.vars |= making.make(standalone, world.published, anew=False, outdated=False)
     declared = declared_state(inventory)
     new: set[Given] = set()  # what this run made, or what may come of that
     replaced: set[Given] = set()  # what of it takes the place of what is kept
@@ -179,16 +181,19 @@ def run_steps(steps: Steps, inventory: Inventory, world: World, making: Making, 
             anew = not needs.isdisjoint(new)
             world.vars |= making.make(step.recipes, world.published, anew=anew, outdated=outdated)
             keys = [recipe.key for recipe in step.recipes]
-            came = (any(key in making.made for key in keys), any(key in making.replaced for key in keys))
+            made_now, replaced_now = (
+                any(key in making.made for key in keys),
+                any(key in making.replaced for key in keys),
+            )
         else:
             exports = [*(declared if given is State else ())]
             for step in those:
                 exports += _published(step, world)
             world.publish(given, exports)
             needs = {need for step in those for need in step.needs()}
-            came = (not needs.isdisjoint(new), not needs.isdisjoint(replaced))
-        new |= {given} if came[0] else set()
-        replaced |= {given} if came[1] else set()
+            made_now, replaced_now = (not needs.isdisjoint(new), not needs.isdisjoint(replaced))
+        new |= {given} if made_now else set()
+        replaced |= {given} if replaced_now else set()
 
 
 def _recipes(instance: str, var: Var[Any], members_by_role: Mapping[str, RoleMembers]) -> tuple[Recipe, ...]:

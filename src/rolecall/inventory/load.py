@@ -103,8 +103,8 @@ def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault])
     if len(parts) == 1:
         return parts[0][1]
     if form.settings:
-        telling = {str(file): settings for file, settings in parts if settings}
-        return PerFile(telling) if len(telling) > 1 else next(iter(telling.values()), {})
+        given = {str(file): settings for file, settings in parts if settings}
+        return PerFile(given) if len(given) > 1 else next(iter(given.values()), {})
     if not (form.model or form.named):
         return parts[-1][1]
     joined = {}

@@ -15,7 +15,7 @@ from rolecall.evaluate.members import answering, playing, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
-from rolecall.evaluate.steps import asked_by_vars, declared_state, gather, in_order, run_steps, steps_of
+from rolecall.evaluate.steps import declared_state, gather, in_order, interfaces_read_by_vars, run_steps, steps_of
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.recipes import Replacement
 from rolecall.model.vars import StoredFile, current
@@ -136,9 +136,9 @@ def check(project: Project, lab: Lab | None = None) -> Members:
     found = sound(project)
     with faults_located_in(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
-        steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
-        stored = _Stored(project, [*ahead, *recipes_of(steps)], world)
-        run_steps(steps, found.loaded.inventory, world, stored, ahead)
+        steps, standalone = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
+        stored = _Stored(project, [*standalone, *recipes_of(steps)], world)
+        run_steps(steps, found.loaded.inventory, world, stored, standalone)
         # With a memory of its own: what is incomplete is nothing to remember.
         found, configured = _configured(project, found, world, found.loaded.inventory.machines, Memory())
     incomplete = {machine: each.incomplete for machine, each in configured.items() if each.incomplete}
@@ -266,7 +266,7 @@ def evaluate_some(
         while True:
             found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
             more = named_instances(loaded, found.membership)
-            more |= answering(loaded, registry, asked_by_vars(found.membership))
+            more |= answering(loaded, registry, interfaces_read_by_vars(found.membership))
             if more - instances:
                 instances |= more
                 continue
@@ -328,9 +328,9 @@ def run_all_steps(
     Raises:
         Faults: When a step fails. Nothing is made then.
     """
-    steps, ahead = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
-    with var_store.making(project, [*ahead, *recipes_of(steps)], replacement) as making:
-        run_steps(steps, found.loaded.inventory, world, making, ahead)
+    steps, standalone = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
+    with var_store.making(project, [*standalone, *recipes_of(steps)], replacement) as making:
+        run_steps(steps, found.loaded.inventory, world, making, standalone)
 
 
 def note_recipes(project: Project, found: Members) -> None:

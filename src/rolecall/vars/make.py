@@ -158,7 +158,7 @@ class Making:
                 recipe.key in anew.rotate
                 or recipe.key in anew.given
                 or self.steps.get(recipe.key) == _USE
-                or self._made_for_else(recipe)
+                or self._validation_changed(recipe)
             )
         }
         if faults := [
@@ -216,17 +216,17 @@ class Making:
                         name: {machine: self._value(recipe, needed) for machine, needed in keys.items()}
                         for name, keys in shared.items()
                     }
-                there = self._done[key] = self._new(recipe, peers, published)
+                there = self._done[key] = self._make_value(recipe, peers, published)
             found[key] = there
         return found
 
-    def _new(self, recipe: Recipe, peers: Mapping[str, Mapping[str, Values]], published: Published) -> StoredVar:
+    def _make_value(self, recipe: Recipe, peers: Mapping[str, Mapping[str, Values]], published: Published) -> StoredVar:
         """What takes the place of whatever there is of a var."""
         key = recipe.key
         if key in self._given:
-            return self._sealed(recipe, self._brought(recipe))
+            return self._sealed(recipe, self._given_value(recipe))
         if self.steps.get(key):
-            return self._moved(recipe)
+            return self._advance_rotation(recipe)
         inputs = {name: self._value(recipe, needed) for name, needed in recipe.inputs}
         prompts, sandbox = self._answered(recipe), self._project.sandbox
         context = Context(
@@ -234,9 +234,9 @@ class Making:
             *(recipe.interfaces, published),
         )
         values = _generate(recipe, context)
-        return self._begun(recipe, values) if key in self.steps else self._sealed(recipe, values)
+        return self._start_rotation(recipe, values) if key in self.steps else self._sealed(recipe, values)
 
-    def _begun(self, recipe: Recipe, values: Values) -> StoredVar:
+    def _start_rotation(self, recipe: Recipe, values: Values) -> StoredVar:
         """A new value beside the one in use; what is made from that stays as it is."""
         now = current(self._kept[recipe.key])
         self.carried[recipe.key] = {name: name for name in now}
@@ -244,7 +244,7 @@ class Making:
         self._values.pop(recipe.key)
         return now | new
 
-    def _moved(self, recipe: Recipe) -> StoredVar:
+    def _advance_rotation(self, recipe: Recipe) -> StoredVar:
         """The next step of a rotation that has begun: no value is new."""
         stored = self._kept[recipe.key]
         now, new = current(stored), slot(stored, NEXT)
@@ -255,7 +255,7 @@ class Making:
         self._kept[recipe.key] = moved = {name: stored[source] for name, source in names.items()}
         return moved
 
-    def _made_for_else(self, recipe: Recipe) -> bool:
+    def _validation_changed(self, recipe: Recipe) -> bool:
         """Whether what there is was made for something else than what the recipe says now."""
         if not recipe.validation:
             return False
@@ -281,7 +281,7 @@ class Making:
         """Whether something would be lost with the value that is kept, and nobody has allowed that."""
         return bool(recipe.binds) and recipe.key in self._kept and not self._force
 
-    def _brought(self, recipe: Recipe) -> Values:
+    def _given_value(self, recipe: Recipe) -> Values:
         """What a person brings; files of which they bring nothing stay as they are."""
         key, wanted = recipe.key, _wanted(recipe)
         given = self._given[key]
