@@ -79,7 +79,7 @@ def test_the_steps_of_a_rotation(project: Project) -> None:
     assert second[NOTE]["note"].public == value.decode() != first[NOTE]["note"].public
     third = promoted(project, {WORD})
     assert third == {WORD: new, NOTE: second[NOTE]}
-    assert v.wrong(project) == []
+    assert v.with_wrong_recipients(project) == []
     assert run(project) == third
 
 
@@ -159,9 +159,9 @@ def test_secrets_beside_are_listed_checked_and_encrypted_anew(project: Project) 
     assert [str(each) for each in v.sealed(project)] == ["jon/web.word/passphrase", "jon/web.word/.next/passphrase"]
     values = v.decrypt(project, [(WORD, ".next/passphrase")])
     v.add_admin(project, "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
-    assert len(v.wrong(project)) == 2
+    assert len(v.with_wrong_recipients(project)) == 2
     v.fix(project)
-    assert v.wrong(project) == []
+    assert v.with_wrong_recipients(project) == []
     assert v.decrypt(project, [(WORD, ".next/passphrase")]) == values
 
 

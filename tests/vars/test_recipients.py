@@ -44,22 +44,22 @@ def test_nothing_is_wrong_with_what_was_just_made(made: Project) -> None:
         "shared/word/passphrase", "jon/backup.ssh/private", "sara/backup.ssh/private",
     ]  # fmt: skip
     before = texts(made)
-    assert v.wrong(made) == []
+    assert v.with_wrong_recipients(made) == []
     assert v.fix(made) == ([], [])
     assert texts(made) == before
 
 
 def test_a_new_admin_reads_what_was_there_after_a_fix(made: Project, friend: pyrage.x25519.Identity) -> None:
     v.add_admin(made, "friend", str(friend.to_public()))
-    assert len(v.wrong(made)) == 3
-    _, fault = v.wrong(made)[1]
+    assert len(v.with_wrong_recipients(made)) == 3
+    _, fault = v.with_wrong_recipients(made)[1]
     assert fault.message == "jon/backup.ssh/private cannot be read by friend"
     assert fault.where
     assert fault.where.file == made.vars / "per-machine/jon/backup.ssh/private/secret"
     values = v.decrypt(made, [(KEYS[0], "private"), (KEYS[2], "passphrase")])
     versions = v.stored(made, KEYS)
     assert len(v.fix(made)[0]) == 3
-    assert v.wrong(made) == []
+    assert v.with_wrong_recipients(made) == []
     assert v.stored(made, KEYS) == versions
     assert v.decrypt(made, list(values)) == values
     sealed = layout.ciphertext(layout.file_folder(made.vars, KEYS[0], "private"))
@@ -75,7 +75,7 @@ def test_who_is_no_admin_any_more_reads_nothing_after_a_fix(made: Project, frien
     v.fix(made)
     assert len(v.readable_by(made, public)) == 3
     v.remove_admin(made, "friend")
-    _, fault = v.wrong(made)[1]
+    _, fault = v.with_wrong_recipients(made)[1]
     assert (
         fault.message == f"jon/backup.ssh/private can be read by {public[:12]}…{public[-6:]}, whose key is no admin's"
     )
@@ -88,10 +88,10 @@ def test_who_is_no_admin_any_more_reads_nothing_after_a_fix(made: Project, frien
 def test_what_does_not_say_who_can_read_it_is_wrong(made: Project) -> None:
     folder = Path(layout.file_folder(made.vars, KEYS[0], "private"))
     (folder / "recipients").unlink()
-    [(_, fault)] = v.wrong(made)
+    [(_, fault)] = v.with_wrong_recipients(made)
     assert fault.message == "the list of recipients of jon/backup.ssh/private is missing"
     assert [str(each) for each in v.fix(made)[0]] == ["jon/backup.ssh/private"]
-    assert v.wrong(made) == []
+    assert v.with_wrong_recipients(made) == []
 
 
 def test_a_fix_repairs_what_it_can_and_names_the_rest(made: Project, friend: pyrage.x25519.Identity) -> None:
@@ -130,9 +130,9 @@ def test_a_fix_that_was_killed_is_told_and_done_again(
     with pytest.raises(KeyboardInterrupt):
         v.fix(made)
     monkeypatch.setattr(os, "rename", real)
-    assert len(v.wrong(made)) == 2  # one is done, of another only the secret
+    assert len(v.with_wrong_recipients(made)) == 2  # one is done, of another only the secret
     assert v.decrypt(made, list(whole)) == whole
     assert len(v.fix(made)[0]) == 2
-    assert v.wrong(made) == []
+    assert v.with_wrong_recipients(made) == []
     assert not [path for path in texts(made) if Path(path).name.startswith(("..", ".r", ".s"))]
     assert {path.stat().st_mode & 0o777 for path in made.vars.rglob("secret")} == {0o600}

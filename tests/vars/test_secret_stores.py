@@ -54,7 +54,7 @@ def test_values_stand_in_the_password_store(project: Project, password_store: Pa
     assert entries(password_store) == [f"rolecall/project/{PAIR}/private/{made[PAIR]['private'].version}", place]
     assert v.decrypt(project, [(RAW, "raw")]) == {(RAW, "raw"): b"\x00\xff\n\n"}
     assert {each.recipients for each in v.sealed(project)} == {frozenset({HOLDER})}
-    assert v.wrong(project) == []
+    assert v.with_wrong_recipients(project) == []
 
 
 def test_what_is_replaced_dropped_or_unwanted_goes(project: Project, password_store: Path) -> None:
@@ -83,9 +83,9 @@ def test_fix_moves_secrets_from_one_store_to_the_other(project: Project, passwor
     values = v.decrypt(project, [(RAW, "raw"), (PAIR, "private")])
     for store, kept in (("pass", 2), ("age", 0)):
         use(project, store)
-        assert len(v.wrong(project)) == 2
+        assert len(v.with_wrong_recipients(project)) == 2
         v.fix(project)
-        assert v.wrong(project) == []
+        assert v.with_wrong_recipients(project) == []
         assert len(entries(password_store)) == kept
         assert v.decrypt(project, [(RAW, "raw"), (PAIR, "private")]) == values
         assert v.stored_all(project) == made  # versions stay: no machine notices
@@ -113,7 +113,7 @@ def test_what_can_go_wrong_is_told(project: Project, password_store: Path, monke
             v.decrypt(project, [(RAW, "raw")])
     monkeypatch.setenv("PASSWORD_STORE_DIR", str(password_store / "none"))
     with pytest.raises(Faults, match=r"there is no password store\n.*none\nhint: make yours with `pass init"):
-        v.wrong(project)
+        v.with_wrong_recipients(project)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(Faults, match=r"there is no pass\n.*\nhint: install it"):
         v.decrypt(project, [(PAIR, "private")])

@@ -49,11 +49,11 @@ def add(invocation: Invocation, name: str, public_key: tuple[str, ...]) -> None:
 
     Example: rolecall keys add sara ssh-ed25519 AAAA…
     """
-    from rolecall.vars import add_admin, wrong  # noqa: PLC0415
+    from rolecall.vars import add_admin, with_wrong_recipients  # noqa: PLC0415
 
     path = add_admin(invocation.project, name, " ".join(public_key))  # an SSH key is three words
     text = f"public key: {path}\nit can read secrets that are generated from now on"
-    if count := len(wrong(invocation.project)):
+    if count := len(with_wrong_recipients(invocation.project)):
         text += f"; run `rolecall vars fix` for the {plural(count, 'stored one')}"
     invocation.emit({"publicKey": str(path)}, text)
 

@@ -165,7 +165,7 @@ def _with_readers(plan: MachinePlan, configured: Configured) -> MachinePlan:
 def _left(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
     """A warning for each machine that has had secrets that it gets no longer, while others still use them."""
     there = {place: machines for place, machines in sent(evaluation).items() if place[0] not in evaluation.makes}
-    for machine, keys in var_store.left(project, there).items():
+    for machine, keys in var_store.former_holders(project, there).items():
         names = ", ".join(map(str, keys[:SHOWN])) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
         hint = f"only new values take what it knows its worth: `rolecall vars rotate --known-to {machine}`"
         yield Fault(f"{machine} has had what it gets no longer, and may have kept it: {names}", hint=hint, warning=True)

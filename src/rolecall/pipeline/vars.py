@@ -368,7 +368,7 @@ def check_vars(project: Project, *, decrypt: bool = False) -> int:
     """
     faults = var_store.unsound(project)
     looks: tuple[Callable[[], list[Fault]], ...] = (
-        lambda: [each for _, each in var_store.wrong(project)],
+        lambda: [each for _, each in var_store.with_wrong_recipients(project)],
         lambda: var_store.misfits(project, recipes(project), decrypt=decrypt),
     )
     for look in looks:

@@ -17,7 +17,16 @@ from rolecall.vars.layout import (
     unsound,
 )
 from rolecall.vars.make import keep, make, making, missing
-from rolecall.vars.recipients import Sealed, fix, known_to, left, note_machines, readable_by, sealed, wrong
+from rolecall.vars.recipients import (
+    Sealed,
+    fix,
+    former_holders,
+    known_to,
+    note_machines,
+    readable_by,
+    sealed,
+    with_wrong_recipients,
+)
 from rolecall.vars.secret_stores.age import decrypt_file, encrypt_to
 from rolecall.vars.store import Bound, bound_in, bound_to, discard, knows, note_recipes, promote, prune, remove, rename
 from rolecall.vars.verify import misfits
@@ -36,10 +45,10 @@ __all__ = [
     "discard",
     "encrypt_to",
     "fix",
+    "former_holders",
     "keep",
     "known_to",
     "knows",
-    "left",
     "make",
     "making",
     "misfits",
@@ -61,5 +70,5 @@ __all__ = [
     "stored_all",
     "unsettled",
     "unsound",
-    "wrong",
+    "with_wrong_recipients",
 ]

@@ -56,7 +56,7 @@ def sealed(project: Project) -> list[Sealed]:
     ]
 
 
-def wrong(project: Project) -> list[tuple[Sealed, Fault]]:
+def with_wrong_recipients(project: Project) -> list[tuple[Sealed, Fault]]:
     """The secrets that others can read than should, the admins, with what is wrong.
 
     Raises:
@@ -85,7 +85,7 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
         repaired = [each for each in sealed(project) if store.keep_both_sides(each.folder)]
         unreadable: list[Fault] = []
         try:
-            found = [each for each, _ in wrong(project)]
+            found = [each for each, _ in with_wrong_recipients(project)]
         except Faults as error:  # then there is nothing to encrypt to
             return repaired, [*error.faults, *layout.unsound(project)]
         broken = _broken(project, found)
@@ -146,7 +146,7 @@ def note_machines(project: Project, sent: Mapping[tuple[VarKey, str], Iterable[s
                 store.note_known(folder, "machines", machines)
 
 
-def left(project: Project, sent: Mapping[tuple[VarKey, str], Collection[str]]) -> Mapping[str, list[VarKey]]:
+def former_holders(project: Project, sent: Mapping[tuple[VarKey, str], Collection[str]]) -> Mapping[str, list[VarKey]]:
     """The machines that have had what they get no longer, and of which vars that was.
 
     Args:
