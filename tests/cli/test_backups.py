@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall import pipeline
+from rolecall.deploy.backups import choose
 from rolecall.deploy.target import Target
 from rolecall.model.exports import Exported
 from rolecall.service import Backups
@@ -40,8 +41,11 @@ def offers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Exported[Bac
     works = Backups(target="works", create=says("jon-2"), listing=says(LISTED), restore=says("done"))
     lost = Backups(target="lost", create=says("", 1), listing=says("", 1), restore=says("", 1))
     found = [Exported(lost, "jon", "backup"), Exported(works, "jon", "backup")]
-    monkeypatch.setattr(pipeline, "backups", lambda *_: found)
-    monkeypatch.setattr(pipeline, "target", lambda *_: Here("jon", "here"))
+
+    def backups(_: object, machine: str, instance: str | None, server: str | None) -> pipeline.MachineBackups:
+        return pipeline.MachineBackups(Here(machine, "here"), choose(found, machine, instance, server))
+
+    monkeypatch.setattr(pipeline, "backups", backups)
     return found
 
 

@@ -135,7 +135,7 @@ def test_forgetting(run: Run, project: Path) -> None:
     told = "error: machine 'odl' has no pinned host keys\nhint: did you mean 'old'?\n"
     assert run("machines", "forget", "odl")[2] == told
     assert run("machines", "forget", "jon")[2] == (
-        "error: the machine 'jon' is declared\nhint: `rolecall machines remove jon` comes first\n"
+        "error: machine 'jon' is declared\nhint: run `rolecall machines remove jon` first\n"
     )
     assert run("machines", "forget", "old")[0] == 0
     assert pinned.read_text() == f"# all\njon {OLD}\n"
@@ -186,7 +186,7 @@ def test_a_rename_that_was_killed_is_completed_when_done_again(
 ) -> None:
     whole = Project(tmp_path_factory.mktemp("whole") / "project")
     shutil.copytree(known.root, whole.root)
-    pipeline.rename_machine(whole, "jon", "bob")
+    pipeline.rename_machine(pipeline.Workspace(whole), "jon", "bob")
     wanted = everything(whole)
     assert wanted["vars/" + VALUE.format("bob")] == wanted[".rolecall/pending/" + VALUE.format("bob")] == "kept\n"
     assert wanted["keys/known_hosts"] == f"# of jon\nbackup,bob {OLD}\njonas {NEW}\n"
@@ -196,14 +196,16 @@ def test_a_rename_that_was_killed_is_completed_when_done_again(
     while died:
         project = Project(tmp_path_factory.mktemp("killed") / "project")
         shutil.copytree(known.root, project.root)
-        died = killed_at(move, lambda project=project: pipeline.rename_machine(project, "jon", "bob"))  # type: ignore[misc]
+        died = killed_at(
+            move, lambda project=project: pipeline.rename_machine(pipeline.Workspace(project), "jon", "bob")
+        )  # type: ignore[misc]
         if died and move:
             status, _, err = run("--project", str(project.root), "check")
             assert status == 1
             assert "the machine 'jon' has only half become 'bob'" in err
             assert "`rolecall machines rename jon bob` completes it" in err
         if died:
-            pipeline.rename_machine(project, "jon", "bob")
+            pipeline.rename_machine(pipeline.Workspace(project), "jon", "bob")
         assert {name: text for name, text in everything(project).items() if ".new" not in name} == wanted
         move += 1
     assert move == 8  # the record, pins, vars, pending ones, the folder, two files; and none
@@ -211,7 +213,7 @@ def test_a_rename_that_was_killed_is_completed_when_done_again(
 
 @pytest.mark.parametrize(
     ("path", "told"),
-    [("keys/known_hosts", "there are pinned host keys of 'bob' already"), ("vars", "there are vars of 'bob' already")],
+    [("keys/known_hosts", "pinned host keys of 'bob' already exist"), ("vars", "vars of 'bob' already exist")],
 )
 def test_a_name_that_something_is_known_by_is_not_given(known: Project, path: str, told: str) -> None:
     if path == "vars":
@@ -220,5 +222,5 @@ def test_a_name_that_something_is_known_by_is_not_given(known: Project, path: st
         known.known_hosts.write_text(f"bob {NEW}\n")
     before = everything(known)
     with pytest.raises(Faults, match=told):
-        pipeline.rename_machine(known, "jon", "bob")
+        pipeline.rename_machine(pipeline.Workspace(known), "jon", "bob")
     assert everything(known) == before

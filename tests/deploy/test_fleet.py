@@ -247,7 +247,7 @@ def test_a_plan_is_named_by_what_it_does(folder: Path, monkeypatch: pytest.Monke
     (folder / "inventory.toml").write_text('[machines.a]\ndeploy.targetHost = "dir:t/a"\n')
 
     def digest() -> str:
-        with pipeline.planning(Project(folder), None, (), quiet) as planned:
+        with pipeline.planning(pipeline.Workspace(Project(folder)), (), quiet) as planned:
             return planned.plan.digest
 
     first = digest()

@@ -204,7 +204,7 @@ OF_SETTINGS = [
 
 def told(project: Project) -> str:
     try:
-        evaluation = pipeline.evaluate(project)
+        evaluation = pipeline.Workspace(project).evaluation()
         pipeline.as_json(evaluation.members)
     except Faults as error:
         return str(error).replace(f"{project.root}/", "")
@@ -264,5 +264,5 @@ def test_mistakes_of_models(make_project: MakeProject, body: str, line: int, mes
 def test_checks_that_need_peers(make_project: MakeProject, decorator: str, check: str, *, peers: bool) -> None:
     code = f"{decorator}\ndef f(me):\n    yield {check}\nassert f(None)\n"
     project = make_project(INVENTORY, mine=HEAD + code)
-    [found] = pipeline.evaluate(project).configured["a"].configuration.checks
+    [found] = pipeline.Workspace(project).evaluation().configured["a"].configuration.checks
     assert (found.name, found.peers) == ("x.one: x", peers)

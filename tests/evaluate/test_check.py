@@ -8,7 +8,6 @@ import pytest
 
 from rolecall import pipeline
 from rolecall.errors import Faults
-from rolecall.pipeline.evaluation import sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,7 +91,7 @@ def tree(folder: Path) -> Mapping[str, bytes]:
 
 def refused(project: Project) -> str:
     with pytest.raises(Faults) as caught:
-        pipeline.check(project)
+        pipeline.Workspace(project).check()
     return str(caught.value)
 
 
@@ -108,22 +107,22 @@ def test_two_instances_that_exclude_each_other(make_project: MakeProject, settin
     if without_vars:
         assert message in refused(project)
     else:
-        assert pipeline.check(project).incomplete == {"a": ("x.one", "y.one", "mine")}
+        assert pipeline.Workspace(project).check().incomplete == {"a": ("x.one", "y.one", "mine")}
     with pytest.raises(Faults):  # nothing is kept of what was made
-        pipeline.evaluate(project)
-    pipeline.generate(project, None)
+        pipeline.Workspace(project).evaluation()
+    pipeline.generate(pipeline.Workspace(project))
     assert message in refused(project)
 
 
 def test_what_is_complete_is_told_and_nothing_is_made_or_changed(make_project: MakeProject) -> None:
     project = make_project(inventory(), mine=MODULE)
     before = tree(project.root)
-    found = pipeline.check(project)
+    found = pipeline.Workspace(project).check()
     assert found.incomplete == {"a": ("x.one", "y.one", "mine")}
     assert tree(project.root) == before
-    pipeline.generate(project, None)
+    pipeline.generate(pipeline.Workspace(project))
     before = tree(project.root)
-    assert pipeline.check(project).incomplete == {}
+    assert pipeline.Workspace(project).check().incomplete == {}
     assert tree(project.root) == before
 
 
@@ -131,14 +130,14 @@ def test_nothing_is_decrypted_or_asked(make_project: MakeProject, tmp_path: Path
     prompted = MODULE.replace("Passphrase()", 'Prompted("secret", "What it is for")')
     prompted = prompted.replace("me[words].secret", "me[words]")
     project = make_project(inventory(), mine=prompted)  # whose asker raises
-    assert pipeline.check(project).incomplete == {"a": ("x.one", "y.one", "mine")}
+    assert pipeline.Workspace(project).check().incomplete == {"a": ("x.one", "y.one", "mine")}
     (tmp_path / "identity").unlink()
-    pipeline.check(project)
+    pipeline.Workspace(project).check()
 
 
 def test_a_var_that_does_not_fit_what_is_stored(make_project: MakeProject) -> None:
     project = make_project(inventory(), mine=MODULE)
-    pipeline.generate(project, None)
+    pipeline.generate(pipeline.Workspace(project))
     (project.modules / "mine.py").write_text(MODULE.replace("Passphrase()", "Password()"))
     assert "a/x.words holds passphrase (secret), where x.one wants hash (secret), password (secret)" in refused(project)
 
@@ -146,10 +145,10 @@ def test_a_var_that_does_not_fit_what_is_stored(make_project: MakeProject) -> No
 def test_a_var_that_would_be_made_anew_is_not_made_yet(make_project: MakeProject) -> None:
     module = MODULE.replace("SSHKeyPair()", "SSHKeyPair(), validation=lambda settings: LIMIT")
     project = make_project(inventory(), mine="LIMIT = 1\n" + module)
-    pipeline.generate(project, None)
-    assert pipeline.check(project).incomplete == {}
+    pipeline.generate(pipeline.Workspace(project))
+    assert pipeline.Workspace(project).check().incomplete == {}
     (project.modules / "mine.py").write_text("LIMIT = 22\n" + module)
-    assert pipeline.check(project).incomplete == {"a": ("x.one", "y.one", "mine")}
+    assert pipeline.Workspace(project).check().incomplete == {"a": ("x.one", "y.one", "mine")}
 
 
 def test_service_code_that_fails(make_project: MakeProject) -> None:
@@ -167,7 +166,7 @@ def test_an_update_runs_each_configure_once(make_project: MakeProject) -> None:
 
     project = make_project(inventory(), mine=MODULE)
     vars(sys).pop("seen", None)
-    pipeline.evaluate(project)
+    pipeline.Workspace(project).evaluation()
     assert vars(sys).pop("seen") == ["a", "a"]
-    sound(project)
+    pipeline.Workspace(project).sound()
     assert "seen" not in vars(sys)

@@ -82,7 +82,7 @@ def test_equal_resources_merge_and_groups_unite(make_project: MakeProject) -> No
     project = make_project(
         TWO.format(one='groups = ["z", "b"], motd = "x"', two='groups = ["a"], motd = "x"'), mine=MODULE
     )
-    found = pipeline.evaluate(project).configured["a"]
+    found = pipeline.Workspace(project).evaluation().configured["a"]
     by_key = {resource.key: resource for resource in found.configuration.resources}
     assert by_key["user:worker"].groups == ("a", "b", "z")  # type: ignore[union-attr]
     assert by_key["file:/etc/members"].parts[0].data == b"one.has two.has"  # type: ignore[union-attr]
@@ -116,9 +116,9 @@ def test_equal_resources_merge_and_groups_unite(make_project: MakeProject) -> No
 )
 def test_two_definitions_of_one_thing(make_project: MakeProject, one: str, two: str, message: str) -> None:
     project = make_project(TWO.format(one=one, two=two), mine=MODULE)
-    for refuse in (pipeline.evaluate, pipeline.check):
+    for refuse in (pipeline.Workspace.evaluation, pipeline.Workspace.check):
         with pytest.raises(Faults) as caught:
-            refuse(project)
+            refuse(pipeline.Workspace(project))
         assert str(caught.value).replace(f"{project.root}/", "") == (
             f"error: {message}\n"
             "  at inventory.toml:6:12 instances.two\n"
@@ -127,7 +127,7 @@ def test_two_definitions_of_one_thing(make_project: MakeProject, one: str, two: 
 
 
 def test_two_instances_keep_keys_repositories_and_units_apart(make_project: MakeProject) -> None:
-    evaluation = pipeline.evaluate(make_project(BACKUPS))
+    evaluation = pipeline.Workspace(make_project(BACKUPS)).evaluation()
     for machine in ("jon", "store"):
         common = {
             key
@@ -146,7 +146,7 @@ def test_two_instances_keep_keys_repositories_and_units_apart(make_project: Make
 
 def test_no_configuration_holds_a_secret(make_project: MakeProject) -> None:
     project = make_project(BACKUPS)
-    evaluation = pipeline.evaluate(project)
+    evaluation = pipeline.Workspace(project).evaluation()
     secrets = var_store.decrypt(
         project, [(key, name) for key, files in evaluation.makes.items() for name, file in files.items() if file.secret]
     )
@@ -168,11 +168,11 @@ def test_the_same_inventory_has_the_same_digests_in_every_process(make_project: 
         + TWO.format(one='groups = ["z", "b"]', two='groups = ["a"]').replace("one", "three").replace("two", "four"),
         mine=MODULE,
     )
-    pipeline.evaluate(project)  # makes the keys
+    pipeline.Workspace(project).evaluation()  # makes the keys
     code = """if True:
         import pathlib, sys
-        from rolecall import pipeline, project
-        found = pipeline.evaluate(project.Project(pathlib.Path(sys.argv[1])))
+        from rolecall import pipeline
+        found = pipeline.open(pathlib.Path(sys.argv[1])).evaluation()
         print({name: each.configuration.digest for name, each in found.configured.items()}, found.waves)
         """
     answers = set()
@@ -199,7 +199,7 @@ roles.client.tags.x.settings.exclude = ["x"]
 roles.client.tags.darwin.settings.exclude = ["darwin"]
 roles.client.machines.b.settings.exclude = ["b"]
 """)
-    members = pipeline.check(project).membership.role_members["one"]["client"]
+    members = pipeline.Workspace(project).check().membership.role_members["one"]["client"]
     assert {name: settings.exclude for name, settings in members.settings.items()} == {
         "a": ["role", "x"],
         "b": ["role", "x", "b"],
@@ -207,17 +207,21 @@ roles.client.machines.b.settings.exclude = ["b"]
         "d": ["role"],
     }
     assert members.via == {"a": ("tags", "all"), "b": ("machines", "b"), "c": ("tags", "all"), "d": ("tags", "all")}
-    many = pipeline.check(
-        make_project(
-            "".join(f"[machines.m{n}]\n" for n in range(50))
-            + """
+    many = (
+        pipeline.Workspace(
+            make_project(
+                "".join(f"[machines.m{n}]\n" for n in range(50))
+                + """
 [instances.one]
 module.name = "borgbackup"
 roles.server.machines.m0 = {}
 roles.client = { tags = ["all"], settings.exclude = ["x"] }
 """
+            )
         )
-    ).membership.role_members["one"]["client"]
+        .check()
+        .membership.role_members["one"]["client"]
+    )
     assert len({id(settings) for settings in many.settings.values()}) == 1
 
 
@@ -295,7 +299,9 @@ def test_two_services_of_one_name_stay_apart(
     monkeypatch.syspath_prepend(str(tmp_path))
     head, second, rest = TWO.format(one="", two="").partition("[instances.two]")
     inventory = head + second + rest.replace('"self"', '"others"')
-    resources = pipeline.evaluate(make_project(inventory, mine=MODULE)).configured["a"].configuration.resources
+    resources = (
+        pipeline.Workspace(make_project(inventory, mine=MODULE)).evaluation().configured["a"].configuration.resources
+    )
     texts = {file.path: file.parts[0].data for file in resources if isinstance(file, File)}
     assert texts == {"/etc/members": b"one.has", "/etc/others": b"two.has"}
 
@@ -323,10 +329,10 @@ def works(me):
     project = make_project(TWO.format(one="", two="").partition("[instances.two]")[0], mine=MODULE + checks)
     if message:
         with pytest.raises(Faults) as caught:
-            pipeline.evaluate(project)
+            pipeline.Workspace(project).evaluation()
         assert str(caught.value).replace(f"{project.root}/", "").startswith(message)
     else:
-        [check] = pipeline.evaluate(project).configured["a"].configuration.checks
+        [check] = pipeline.Workspace(project).evaluation().configured["a"].configuration.checks
         assert check.name == "one.has: works"
 
 
@@ -361,15 +367,15 @@ roles.writer.tags = ["all"]
 """
     project = make_project(inventory, mine=READER.replace("FILE", file))
     if works:
-        resources = pipeline.evaluate(project).configured["a"].configuration.resources
+        resources = pipeline.Workspace(project).evaluation().configured["a"].configuration.resources
         assert [resource.key for resource in resources] == ["file:/etc/rolecall/one/a", "file:/etc/rolecall/one/b"]
         assert len({secret for resource in resources if isinstance(resource, File) for secret in resource.secrets}) == 2
         return
     with pytest.raises(Faults) as caught:
-        pipeline.evaluate(project)
+        pipeline.Workspace(project).evaluation()
     told = str(caught.value)
     with pytest.raises(Faults) as caught:
-        pipeline.check(project)  # which makes no secrets
+        pipeline.Workspace(project).check()  # which makes no secrets
     assert str(caught.value) == told
     path = "/run/rolecall/secrets/one.words/passphrase"
     assert told.startswith(

@@ -71,7 +71,7 @@ def refuse(questions: Sequence[Question]) -> Mapping[Question, bytes]:
 def test_what_is_declared_is_asked_for_once(make_project: MakeProject, scope: str, keys: list[VarKey]) -> None:
     project = replace(make_project(INVENTORY.replace("SCOPE", scope), mail=MODULE), asker=answer)
     v.create_identity(project, "me")
-    evaluation = pipeline.evaluate(project)
+    evaluation = pipeline.Workspace(project).evaluation()
     own = {VarKey(machine, "mail.own") for machine in ("jon", "sara")}
     assert evaluation.makes.keys() == {*keys, *own}
     values = v.decrypt(project, [(key, file) for key in keys for file in ("password", "user")])
@@ -81,15 +81,15 @@ def test_what_is_declared_is_asked_for_once(make_project: MakeProject, scope: st
     sara = evaluation.configured["sara"].configuration
     assert {(secret.name, secret.file) for secret in sara.secrets} == {("smtp", "password"), ("smtp", "user")}
     project = replace(project, asker=refuse)
-    assert pipeline.generate(project, None)
-    assert pipeline.evaluate(project).configured == evaluation.configured
-    assert pipeline.evaluate_some(project, None, ["sara"]).configured["sara"] == evaluation.configured["sara"]
-    assert v.prune(project, [recipe.key for recipe in pipeline.recipes(project)]) == []
+    assert pipeline.generate(pipeline.Workspace(project))
+    assert pipeline.Workspace(project).evaluation().configured == evaluation.configured
+    assert pipeline.Workspace(project).evaluation_of(["sara"]).configured["sara"] == evaluation.configured["sara"]
+    assert v.prune(project, [recipe.key for recipe in pipeline.Workspace(project).members().recipes]) == []
 
 
 def test_what_no_setting_refers_to_is_told(make_project: MakeProject) -> None:
     project = make_project(INVENTORY.replace("SCOPE", "shared"), mail=MODULE)
-    [warning] = pipeline.check(project).warnings
+    [warning] = pipeline.Workspace(project).check().warnings
     assert str(warning) == (
         "warning: no setting refers to the var 'spare'\n"
         f"  at {project.root}/inventory.toml:8:7 vars.spare\n"
@@ -101,7 +101,7 @@ def test_it_is_asked_where_it_is_declared(make_project: MakeProject) -> None:
     project = make_project(INVENTORY.replace("SCOPE", "shared"), mail=MODULE)
     v.create_identity(project, "me")
     with pytest.raises(Faults) as caught:
-        pipeline.evaluate(project)
+        pipeline.Workspace(project).evaluation()
     assert [(fault.message, fault.where and fault.where.keys) for fault in caught.value.faults] == [
         (
             "cannot prompt for shared/smtp/password (The mail account): not a terminal",
@@ -125,4 +125,7 @@ def test_a_machine_s_var_of_another_service_is_found_for_one_machine_alone(make_
     """
     project = make_project(text, mail=MODULE, post=other)
     v.create_identity(project, "me")
-    assert pipeline.evaluate_some(project, None, ["jon"]).configured == pipeline.evaluate(project).configured
+    assert (
+        pipeline.Workspace(project).evaluation_of(["jon"]).configured
+        == pipeline.Workspace(project).evaluation().configured
+    )

@@ -44,7 +44,7 @@ roles.host.tags.all = {}
 def test_a_delivered_file_stands_where_its_var_says(make_project: MakeProject) -> None:
     project = make_project(INVENTORY, web=MODULE)
     v.create_identity(project, "me")
-    configuration = pipeline.evaluate(project).configured["jon"].configuration
+    configuration = pipeline.Workspace(project).evaluation().configured["jon"].configuration
     found = {
         item.path: (item.owner, item.mode, item.needed_for, item.restarts, len(item.secrets))  # type: ignore[union-attr]
         for item in configuration.resources

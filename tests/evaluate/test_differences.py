@@ -108,7 +108,7 @@ roles.client.machines = { jon = {}, sara = {} }
 """
     project = make_project(inventory, mine=module)
     with pytest.raises(Faults) as caught:
-        pipeline.check(project)
+        pipeline.Workspace(project).check()
     assert str(caught.value).replace(f"{project.root}/", "") == (
         f"error: backup.server wants authorized-key:borg:{KEY.split()[1]} on store in two different ways: "
         "command[3] '/srv/jon' and '/srv/sara'\n"

@@ -100,7 +100,7 @@ def make_mail(make_project: MakeProject) -> Callable[..., Project]:
 def told(project: Project, subject: str) -> dict[str, Any]:
     """What each setting is, and per layer: who, value, result, file:line:column."""
     settings = {}
-    for setting in pipeline.explain(project, subject).as_json()["settings"]:
+    for setting in pipeline.explain(pipeline.Workspace(project), subject).as_json()["settings"]:
         rows = [
             (
                 f"{said['layer']} {said['name']}".strip(),
@@ -175,15 +175,15 @@ def test_one_setting_with_the_tables_around_it(make_mail: Callable[..., Project]
 
 
 def test_priorities_are_told(make_mail: Callable[..., Project]) -> None:
-    [setting] = pipeline.explain(make_mail(), "mail.relay.jon.level").settings
+    [setting] = pipeline.explain(pipeline.Workspace(make_mail()), "mail.relay.jon.level").settings
     assert [said.priority for said in setting.said] == [None, None, 1000]
-    [setting] = pipeline.explain(make_mail(), "mail.relay.jon.names").settings
+    [setting] = pipeline.explain(pipeline.Workspace(make_mail()), "mail.relay.jon.names").settings
     assert [said.order for said in setting.said] == [None, None, None, None, 500]
 
 
 def test_who_plays_a_role_and_why(make_mail: Callable[..., Project]) -> None:
     project = make_mail()
-    found = pipeline.explain(project, "mail.relay")
+    found = pipeline.explain(pipeline.Workspace(project), "mail.relay")
     because = {
         machine: [(reason.by, reason.name, reason.where.line, reason.where.column) for reason in reasons]
         for machine, reasons in found.roles["mail.relay"].items()
@@ -192,13 +192,13 @@ def test_who_plays_a_role_and_why(make_mail: Callable[..., Project]) -> None:
         "jon": [("machine", "jon", 20, 11), ("tag", "home", 13, 11), ("tag", "web", 14, 11)],
         "sara": [("tag", "home", 13, 11), ("tag", "web", 14, 11)],
     }
-    assert pipeline.explain(project, "mail").roles == found.roles
+    assert pipeline.explain(pipeline.Workspace(project), "mail").roles == found.roles
 
 
 def test_a_role_with_a_list_of_tags_has_the_places_of_its_items(make_mail: Callable[..., Project]) -> None:
     roles = "    module: {input: self}\n    roles: {relay: {tags: [linux, all]}}\n"
     own = f"machines: {{jon: {{}}}}\ninstances:\n  mail:\n{roles}"
-    [reasons] = pipeline.explain(make_mail(own, "{}"), "mail.relay").roles["mail.relay"].values()
+    [reasons] = pipeline.explain(pipeline.Workspace(make_mail(own, "{}")), "mail.relay").roles["mail.relay"].values()
     assert [(reason.name, reason.where.line, reason.where.column) for reason in reasons] == [
         ("all", 5, 35),
         ("linux", 5, 28),
@@ -211,12 +211,12 @@ def test_why_a_machine_has_its_tags_and_roles(make_mail: Callable[..., Project])
         ("jon", {"all": "computed", "home": "own", "laptop": "own", "linux": "computed", "web": "selection"}),
         ("sara", {"all": "computed", "home": "own", "linux": "computed", "web": "list"}),
     ):
-        found = pipeline.explain(project, f"machines.{machine}")
+        found = pipeline.explain(pipeline.Workspace(project), f"machines.{machine}")
         assert {tag: reason.by for tag, (reason,) in found.tags.items()} == expected
         assert list(found.roles) == ["mail.relay"]
-    [reason] = pipeline.explain(project, "machines.jon").tags["laptop"]
+    [reason] = pipeline.explain(pipeline.Workspace(project), "machines.jon").tags["laptop"]
     assert (reason.where.line, reason.where.column) == (3, 22)
-    [reason] = pipeline.explain(project, "machines.sara").tags["web"]
+    [reason] = pipeline.explain(pipeline.Workspace(project), "machines.sara").tags["web"]
     assert (reason.where.line, reason.where.column) == (6, 33)
 
 
@@ -245,19 +245,22 @@ def test_why_a_machine_has_its_tags_and_roles(make_mail: Callable[..., Project])
 )
 def test_what_there_is_not(make_mail: Callable[..., Project], subject: str, message: str) -> None:
     with pytest.raises(Faults) as caught:
-        pipeline.explain(make_mail(), subject)
+        pipeline.explain(pipeline.Workspace(make_mail()), subject)
     assert str(caught.value) == message
 
 
 def test_an_instance_may_be_called_machines(make_mail: Callable[..., Project]) -> None:
     project = make_mail(OWN.replace("  mail:\n", "  machines:\n"), "{}")
-    assert set(pipeline.explain(project, "machines.relay").roles["machines.relay"]) == {"jon", "sara"}
-    assert "home" in pipeline.explain(project, "machines.jon").tags
+    assert set(pipeline.explain(pipeline.Workspace(project), "machines.relay").roles["machines.relay"]) == {
+        "jon",
+        "sara",
+    }
+    assert "home" in pipeline.explain(pipeline.Workspace(project), "machines.jon").tags
 
 
 def test_null_where_the_model_wants_something(make_mail: Callable[..., Project]) -> None:
     with pytest.raises(Faults) as caught:
-        pipeline.check(make_mail(OWN.replace("relays: [y]", "relays: null"), "{}"))
+        pipeline.Workspace(make_mail(OWN.replace("relays: [y]", "relays: null"), "{}")).check()
     assert (
         str(caught.value)
         .replace("\n", " ")
@@ -280,7 +283,7 @@ def test_settings_without_a_value_say_nothing(make_mail: Callable[..., Project])
 
 
 def test_a_secret_reaches_the_configuration_as_a_reference(make_mail: Callable[..., Project]) -> None:
-    evaluation = pipeline.evaluate(make_mail())
+    evaluation = pipeline.Workspace(make_mail()).evaluation()
     [file] = evaluation.configured["jon"].configuration.resources
     [secret] = file.secrets  # type: ignore[attr-defined]  # a File
     stored = next(files for key, files in evaluation.world.vars.items() if str(key) == "jon/mail.admin")
@@ -294,15 +297,17 @@ def test_a_secret_of_another_instance_also_where_one_machine_is_evaluated_alone(
     other = "  other: {module: {name: mail, input: self}, roles: {relay: {machines: {sara: {}}}}}\n"
     sara = "          sara: {settings: {passwords: {y: {var: other.admin/passphrase}}}}\n"
     project = make_mail(OWN + sara + other)
-    whole = pipeline.evaluate(project).configured
+    whole = pipeline.Workspace(project).evaluation().configured
     for machine in ("jon", "sara"):  # jon alone brings in mail, in which sara names what only `other` has
-        assert pipeline.evaluate_some(project, None, [machine]).configured[machine] == whole[machine]
+        assert pipeline.Workspace(project).evaluation_of([machine]).configured[machine] == whole[machine]
     with pytest.raises(Faults, match=r"no secret 'other.admin/passphras'"):
-        pipeline.evaluate_some(make_mail((OWN + sara + other).replace("passphrase}}", "passphras}}")), None, ["jon"])
+        pipeline.Workspace(make_mail((OWN + sara + other).replace("passphrase}}", "passphras}}"))).evaluation_of(
+            ["jon"]
+        )
 
 
 def test_a_secret_is_the_machines_own_or_a_shared_one(make_mail: Callable[..., Project]) -> None:
-    world = pipeline.evaluate(make_mail()).world
+    world = pipeline.Workspace(make_mail()).evaluation().world
     [jon, _] = world.members["mail", "relay"]
     reference = jon.settings.passwords["x"]
     [key] = [key for key in world.vars if key.machine == "jon"]
@@ -318,14 +323,14 @@ def test_a_secret_is_the_machines_own_or_a_shared_one(make_mail: Callable[..., P
 
 
 def test_a_step_that_publishes_sees_no_secret(make_mail: Callable[..., Project]) -> None:
-    world = pipeline.evaluate(make_mail()).world
+    world = pipeline.Workspace(make_mail()).evaluation().world
     [jon, _] = world.members["mail", "relay"]
     with world.limited(()), pytest.raises(NotDeclaredError):
         jon.secret(jon.settings.passwords["x"])
 
 
 def test_show_tells_the_reference(make_mail: Callable[..., Project]) -> None:
-    document = pipeline.as_json(pipeline.members(make_mail()))
+    document = pipeline.as_json(pipeline.Workspace(make_mail()).members())
     assert document["members"]["mail"]["relay"]["jon"]["passwords"] == {"x": REFERENCE}
 
 

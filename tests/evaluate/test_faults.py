@@ -121,7 +121,7 @@ input = "self"
 def test_faults(make_project: MakeProject, row: str, expected: str) -> None:
     project = make_project(BASE + row, club=CLUB)
     with pytest.raises(Faults) as caught:
-        pipeline.check(project)
+        pipeline.Workspace(project).check()
     assert str(caught.value).replace(f"{project.root}/", "") == expected
 
 
@@ -136,7 +136,7 @@ settings.word = "hi"
 
 
 def warnings_of(project: Project) -> list[str]:
-    return [str(warning).replace(f"{project.root}/", "") for warning in pipeline.check(project).warnings]
+    return [str(warning).replace(f"{project.root}/", "") for warning in pipeline.Workspace(project).check().warnings]
 
 
 def test_an_instance_without_members_is_a_warning(make_project: MakeProject) -> None:
@@ -183,9 +183,11 @@ def test_too_few_or_too_many_machines_are_shown_but_not_planned(
 ) -> None:
     text = BASE.replace("[instances.club.roles.lead.machines.store]", leaders) + ALL + "tags.quiet = {}\n"
     project = make_project(text, club=CLUB)
-    assert [fault["message"] for fault in pipeline.as_json(pipeline.members(project))["warnings"]] == [message]
+    assert [fault["message"] for fault in pipeline.as_json(pipeline.Workspace(project).members())["warnings"]] == [
+        message
+    ]
     with pytest.raises(Faults, match=re.escape(message)):
-        pipeline.check(project)
+        pipeline.Workspace(project).check()
 
 
 WRAPPED = ["override", "order", "if", "merge"]
@@ -247,7 +249,7 @@ def test_one_fault_names_all_members_that_lack_a_setting(make_project: MakeProje
     own = "machines.m0.settings.loud = true\nmachines.m1.settings.times = 2\nmachines.m2.settings.word = 'a'\n"
     project = make_project(text + "[instances.club.roles.talk]\ntags.all = {}\n" + own, club=CLUB)
     with pytest.raises(Faults) as caught:
-        pipeline.check(project)
+        pipeline.Workspace(project).check()
     [fault] = caught.value.faults
     assert fault.message == "jon, m0, m1 and 6 more lack the setting 'word' of club.talk"
     assert fault.where

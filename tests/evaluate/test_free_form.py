@@ -44,7 +44,7 @@ def project_with(make_project: MakeProject, told: dict[str, Any], **others: dict
 
 
 def settings_of(project: Project) -> dict[str, Any]:
-    found: dict[str, Any] = pipeline.as_json(pipeline.check(project))["members"]["mine"]["r"]["a"]
+    found: dict[str, Any] = pipeline.as_json(pipeline.Workspace(project).check())["members"]["mine"]["r"]["a"]
     return found
 
 
@@ -101,7 +101,7 @@ def test_layers_merge_and_priorities_count(make_project: MakeProject) -> None:
 )
 def test_what_is_known_of_it_is_checked(make_project: MakeProject, told: dict[str, Any], message: str) -> None:
     with pytest.raises(Faults) as caught:
-        pipeline.check(project_with(make_project, told))
+        pipeline.Workspace(project_with(make_project, told)).check()
     assert str(caught.value).replace(f"{make_project('').root}", "ROOT").startswith(message)
     if "free" in str(told) and "_type" in str(told):
         assert 'or put plain data into `{ _type = "literal", content = … }`' in str(caught.value)
@@ -110,7 +110,7 @@ def test_what_is_known_of_it_is_checked(make_project: MakeProject, told: dict[st
 def test_editors_take_any_data(make_project: MakeProject) -> None:
     told = {"free": {"a": [1, {"b": None}], "_type": "order"}, "many": [{"x": {}}], "other": {"y": 1}}
     project = project_with(make_project, {})
-    schema = json.loads(pipeline.schema(project)[0])
+    schema = json.loads(pipeline.schema(pipeline.Workspace(project))[0])
     project_with(make_project, told)
     written = json.loads((project.root / "inventory.json").read_text())
     assert [*Draft7Validator(schema).iter_errors(written)] == []

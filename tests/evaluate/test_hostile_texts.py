@@ -78,7 +78,7 @@ def test_a_hostile_text(make_project: MakeProject, keys: Keys) -> None:
         project.known_hosts.write_text(f"store {KEY}\nvault {KEY}\n")
         told, resources = "", []
         try:
-            evaluation = pipeline.evaluate(project)
+            evaluation = pipeline.Workspace(project).evaluation()
             resources = [each for found in evaluation.configured.values() for each in found.configuration.resources]
         except Faults as faults:
             told = str(faults)

@@ -40,11 +40,11 @@ roles.free.tags.x = {}
 
 def told(project: Project) -> str:
     with pytest.raises(Faults) as caught:
-        pipeline.check(project)
+        pipeline.Workspace(project).check()
     with pytest.raises(Faults) as planned:
-        pipeline.evaluate(project)
+        pipeline.Workspace(project).evaluation()
     assert str(planned.value) == str(caught.value)
-    shown = pipeline.as_json(pipeline.members(project))["warnings"]
+    shown = pipeline.as_json(pipeline.Workspace(project).members())["warnings"]
     assert [fault["message"] for fault in shown] == [fault.message for fault in caught.value.faults]
     return str(caught.value).replace(f"{project.root}/", "")
 
@@ -108,7 +108,7 @@ EMPTY = '[instances.o]\nmodule = { name = "net", input = "self" }\n'
 
 def test_instances(make_project: MakeProject) -> None:
     routers = BASE + "roles.router.machines.a = {}\n" + EMPTY + MORE.format(name="p")
-    found = pipeline.check(make_project(routers, net=MODULE))
+    found = pipeline.Workspace(make_project(routers, net=MODULE)).check()
     assert [warning.message for warning in found.warnings] == ["the instance 'o' has no members"]
     assert told(make_project(routers.replace(EMPTY, "") + MORE.format(name="q"), net=MODULE)) == (
         "error: at most 2 instances of net allowed, and 'q' is one more\n"
@@ -119,4 +119,4 @@ def test_instances(make_project: MakeProject) -> None:
 
 def test_roles_exclude_each_other_in_one_instance_alone(make_project: MakeProject) -> None:
     text = BASE + "roles.router.machines.a = {}\nroles.guest.machines.b = {}\n" + MORE.format(name="p")
-    pipeline.check(make_project(text.replace("{ a = {} }", "{ b = {} }"), net=MODULE))
+    pipeline.Workspace(make_project(text.replace("{ a = {} }", "{ b = {} }"), net=MODULE)).check()

@@ -85,12 +85,12 @@ def write(file: Path, content: str) -> None:
 
 def ran(project: Project, memory: Memory) -> list[str]:
     """Evaluate, and tell which functions of the module ran."""
-    for name, configured in pipeline.evaluate(project).configured.items():
-        assert pipeline.evaluate_some(project, None, [name]).configured == {name: configured}
+    for name, configured in pipeline.Workspace(project).evaluation().configured.items():
+        assert pipeline.Workspace(project).evaluation_of([name]).configured == {name: configured}
     CALLS.clear()
-    remembered = pipeline.evaluate(project, memory=memory).configured
+    remembered = pipeline.Workspace(project, memory=memory).evaluation().configured
     found = sorted(CALLS)
-    assert remembered == pipeline.evaluate(project).configured
+    assert remembered == pipeline.Workspace(project).evaluation().configured
     return found
 
 
@@ -157,17 +157,22 @@ def test_values_that_python_takes_for_equal_are_a_change(make_project: MakeProje
         return f"[machines.ann]\n[instances.i]\nmodule = {module}\nroles.role.machines.ann.settings.value = {value}\n"
 
     project, memory = make_project(inventory(one), loose=LOOSE), Memory()
-    pipeline.evaluate(project, memory=memory)
+    pipeline.Workspace(project, memory=memory).evaluation()
     write(project.root / "inventory.toml", inventory(other))
-    assert pipeline.evaluate(project, memory=memory).configured == pipeline.evaluate(project).configured
+    assert (
+        pipeline.Workspace(project, memory=memory).evaluation().configured
+        == pipeline.Workspace(project).evaluation().configured
+    )
 
 
 def test_an_edit_is_judged_though_python_takes_its_value_for_the_old_one(make_project: MakeProject) -> None:
     project = make_project("[machines.ann]\n", echo=MODULE.replace("word: str", "loud: bool = True\n    word: str"))
     place = ("instances", "echo", "roles", "speaker", "machines", "ann", "settings", "loud")
-    pipeline.edit(project, [Set(("instances", "echo", "module", "input"), "self"), Set(place, value=True)])
+    pipeline.edit(
+        pipeline.Workspace(project), [Set(("instances", "echo", "module", "input"), "self"), Set(place, value=True)]
+    )
     with pytest.raises(Faults, match="loud must be true or false, not the number 1"):
-        pipeline.edit(project, [Set(place, 1)])
+        pipeline.edit(pipeline.Workspace(project), [Set(place, 1)])
 
 
 def test_a_fault_is_told_again(make_project: MakeProject) -> None:
@@ -175,7 +180,7 @@ def test_a_fault_is_told_again(make_project: MakeProject) -> None:
     project, memory = make_project(text(), echo=bad), Memory()
     for _ in range(2):
         with pytest.raises(Faults, match="not an absolute path"):
-            pipeline.evaluate(project, memory=memory)
+            pipeline.Workspace(project, memory=memory).evaluation()
 
 
 def test_what_is_gone_is_forgotten(make_project: MakeProject) -> None:
@@ -217,6 +222,6 @@ def test_one_machine_costs_its_own_instances(
 ) -> None:
     project = make_project(text() + "[machines.dora]\n", echo=MODULE)
     CALLS.clear()
-    found = pipeline.evaluate_some(project, None, machines)
+    found = pipeline.Workspace(project).evaluation_of(machines)
     assert sorted(found.configured) == sorted(machines)
     assert sorted(CALLS) == expected

@@ -98,29 +98,29 @@ EXPECTED = "own of a/x.own | b=secret of b c=secret of c | label of b label of c
 
 
 def content(project: Project, machine: str = "b") -> str:
-    file = pipeline.evaluate(project).configured[machine].configuration.resources[0]
+    file = pipeline.Workspace(project).evaluation().configured[machine].configuration.resources[0]
     return file.parts[0].data.decode()  # type: ignore[union-attr]
 
 
 def faults_of(project: Project) -> str:
     with pytest.raises(Faults) as caught:
-        pipeline.evaluate(project)
+        pipeline.Workspace(project).evaluation()
     return str(caught.value).replace(f"{project.root}/", "")
 
 
 def test_a_var_is_made_of_what_others_made_and_published(make_project: MakeProject) -> None:
     project = make_project(INVENTORY, mine=SIGNED)
     assert content(project) == EXPECTED
-    assert set(var_store.pending(project)) == {recipe.key for recipe in pipeline.recipes(project)}
+    assert set(var_store.pending(project)) == {recipe.key for recipe in pipeline.Workspace(project).members().recipes}
 
 
 def test_inputs_that_are_kept_are_opened(make_project: MakeProject) -> None:
     project = make_project(INVENTORY, mine=SIGNED)
-    assert len(pipeline.generate(project, None)) == 6
+    assert len(pipeline.generate(pipeline.Workspace(project))) == 6
     shutil.rmtree(project.vars / "per-machine/a/x.certificate")
     assert content(project) == EXPECTED
-    assert pipeline.generate(project, None) == [VarKey("a", "x.certificate")]
-    assert pipeline.generate(project, None) == []
+    assert pipeline.generate(pipeline.Workspace(project)) == [VarKey("a", "x.certificate")]
+    assert pipeline.generate(pipeline.Workspace(project)) == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_nothing_is_kept_when_a_later_step_fails(
     project = make_project(INVENTORY, mine=SIGNED.replace(was, becomes))
     assert message in faults_of(project)
     with pytest.raises(Faults):
-        pipeline.generate(project, None)
+        pipeline.generate(pipeline.Workspace(project))
     assert (var_store.pending(project), var_store.stored_all(project)) == ({}, {})
     assert content(make_project(INVENTORY, mine=SIGNED)) == EXPECTED
 
@@ -185,14 +185,16 @@ def publish(me): return []
 def test_a_circle_over_vars_and_exports_is_told_by_check(make_project: MakeProject) -> None:
     project = make_project(INVENTORY, mine=CIRCLE)
     with pytest.raises(Faults) as caught:
-        pipeline.check(project)
+        pipeline.Workspace(project).check()
     assert str(caught.value).replace(f"{project.root}/", "") == (
         "error: dependency cycle: "
         "x.one: make named → x.two: export Name → x.two: make signed → x.one: make named\n"
         "  at inventory.toml:6:12 instances.x\n"
         "hint: a step can read only the results of earlier steps"
     )
-    pipeline.check(make_project(INVENTORY.replace("roles.one.machines.a = {}", ""), mine=CIRCLE))  # nobody to need it
+    pipeline.Workspace(
+        make_project(INVENTORY.replace("roles.one.machines.a = {}", ""), mine=CIRCLE)
+    ).check()  # nobody to need it
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ def lie(me):
     yield Name(text="x")
 """
     )
-    world = pipeline.evaluate(make_project(INVENTORY, mine=module)).world
+    world = pipeline.Workspace(make_project(INVENTORY, mine=module)).evaluation().world
     name = next(interface for interface in world.exports if interface.__name__ == "Name")
     assert [(each.machine, each.instance, each.role, each.service) for each in world.exports[name]] == [
         ("b", "x", "two", "mine"),
@@ -256,8 +258,8 @@ roles.two.machines.b = {}
 def test_one_machine_has_the_vars_that_a_whole_evaluation_makes(make_project: MakeProject) -> None:
     """A var is made once, so what it reads must all be there: also what instances elsewhere publish."""
     text = INVENTORY + OTHERS
-    pipeline.generate(make_project(text.replace("roles.one.machines.a = {}", ""), mine=SIGNED), None)
-    found = pipeline.evaluate_some(make_project(text, mine=SIGNED), None, ["a"]).world.vars
+    pipeline.generate(pipeline.Workspace(make_project(text.replace("roles.one.machines.a = {}", ""), mine=SIGNED)))
+    found = pipeline.Workspace(make_project(text, mine=SIGNED)).evaluation_of(["a"]).world.vars
     names = "label of b label of b label of c"
     text = found[VarKey("a", "x.certificate")]["text"].public
     assert text == EXPECTED.replace("label of b label of c", names)
@@ -280,18 +282,18 @@ def test_one_machine_has_what_comes_through_several_services(make_project: MakeP
         for name, machine in roles.items()
     )
     project = make_project(text, above=above, between=between, below=below)
-    assert pipeline.evaluate_some(project, None, ["a"]).world.vars[VarKey("a", "above.v")]["text"].public == "below"
+    assert pipeline.Workspace(project).evaluation_of(["a"]).world.vars[VarKey("a", "above.v")]["text"].public == "below"
 
 
 def test_what_came_of_a_pending_var_through_an_export_is_made_anew_with_it(make_project: MakeProject) -> None:
     project = make_project(INVENTORY, mine=SIGNED)
-    old = pipeline.evaluate(project).world.vars
-    new = pipeline.evaluate(make_project(INVENTORY + OTHERS, mine=SIGNED)).world.vars
+    old = pipeline.Workspace(project).evaluation().world.vars
+    new = pipeline.Workspace(make_project(INVENTORY + OTHERS, mine=SIGNED)).evaluation().world.vars
     remade = [key for key in old if old[key] != new[key]]
     assert remade == [VarKey("a", "x.certificate")]
-    pipeline.generate(project, None)
+    pipeline.generate(pipeline.Workspace(project))
     third = OTHERS.replace("instances.y", "instances.z")
-    assert pipeline.generate(make_project(INVENTORY + OTHERS + third, mine=SIGNED), None) == [
+    assert pipeline.generate(pipeline.Workspace(make_project(INVENTORY + OTHERS + third, mine=SIGNED))) == [
         VarKey("b", "z.authority"),
         VarKey("b", "z.label"),
     ]  # what is kept stays
@@ -299,14 +301,16 @@ def test_what_came_of_a_pending_var_through_an_export_is_made_anew_with_it(make_
 
 def test_what_came_of_a_replaced_var_through_an_export_is_made_anew_with_it(make_project: MakeProject) -> None:
     project = make_project(INVENTORY + OTHERS, mine=SIGNED)
-    pipeline.generate(project, None)
-    rotated = pipeline.rotate(project, None, ["b/y.label"])
+    pipeline.generate(pipeline.Workspace(project))
+    rotated = pipeline.rotate(pipeline.Workspace(project), ["b/y.label"])
     assert sorted(str(each.key) for each in rotated) == ["a/x.certificate", "b/y.label"]
-    pipeline.discard(project)
-    rotated = pipeline.rotate(project, None, ["b/y.authority"])  # and on from there
+    pipeline.discard(pipeline.Workspace(project))
+    rotated = pipeline.rotate(pipeline.Workspace(project), ["b/y.authority"])  # and on from there
     assert sorted(str(each.key) for each in rotated) == ["a/x.certificate", "b/y.authority", "b/y.label"]
-    pipeline.discard(project)
-    assert [str(each.key) for each in pipeline.rotate(project, None, ["a/x.certificate"])] == ["a/x.certificate"]
+    pipeline.discard(pipeline.Workspace(project))
+    assert [str(each.key) for each in pipeline.rotate(pipeline.Workspace(project), ["a/x.certificate"])] == [
+        "a/x.certificate"
+    ]
 
 
 class First(Interface):

@@ -62,7 +62,7 @@ def mesh(make_project: MakeProject) -> Project:
 
 
 def test_each_scope_is_made_once(mesh: Project) -> None:
-    made = pipeline.generate(mesh, None)
+    made = pipeline.generate(pipeline.Workspace(mesh))
     assert sorted(map(str, made)) == [
         *("jon/blue.own", "jon/mesh.host", "jon/red.own", "sara/blue.own", "sara/mesh.host", "sara/red.own"),
         "sara/red.seen",
@@ -72,17 +72,17 @@ def test_each_scope_is_made_once(mesh: Project) -> None:
     host, common = v.decrypt(mesh, wanted).values()
     own = (VarKey("jon", "red.own"), "text")
     assert v.decrypt(mesh, [own]) == {own: host + b"-" + common}
-    assert pipeline.generate(mesh, None) == []
+    assert pipeline.generate(pipeline.Workspace(mesh)) == []
     assert v.stored_all(mesh)[VarKey("sara", "red.seen")]["text"].public == "jon,sara"
-    evaluation = pipeline.evaluate(mesh)
+    evaluation = pipeline.Workspace(mesh).evaluation()
     resources = evaluation.configured["jon"].configuration.as_json()["resources"]
     assert evaluation.makes == {}
     assert len(resources) == 2
 
 
 def test_a_shared_var_goes_to_each_member(mesh: Project) -> None:
-    pipeline.generate(mesh, None)
-    pipeline.rotate(mesh, None, ["shared/red.common"])
+    pipeline.generate(pipeline.Workspace(mesh))
+    pipeline.rotate(pipeline.Workspace(mesh), ["shared/red.common"])
     assert sorted(map(str, v.pending(mesh))) == ["jon/red.own", "sara/red.own", "sara/red.seen", "shared/red.common"]
 
 

@@ -50,7 +50,7 @@ two.machines.b = {}
 
 def faults_of(project: Project) -> str:
     with pytest.raises(Faults) as caught:
-        pipeline.evaluate(project)
+        pipeline.Workspace(project).evaluation()
     return str(caught.value).replace(f"{project.root}/", "")
 
 
@@ -81,7 +81,9 @@ def show(me):
     yield File("/signed", f"{signed.value.text} {signed.machine} {signed.instance} {signed.role}")
 """
     )
-    file = pipeline.evaluate(make_project(INVENTORY, mine=module)).configured["a"].configuration.resources[0]
+    file = (
+        pipeline.Workspace(make_project(INVENTORY, mine=module)).evaluation().configured["a"].configuration.resources[0]
+    )
     assert file.parts[0].data == b"a/x.key b x two"  # type: ignore[union-attr]
 
 
@@ -212,7 +214,7 @@ def show(me):
 """
     )
     project = make_project(inventory, mine=module)
-    pipeline.evaluate(project)  # makes the keys
+    pipeline.Workspace(project).evaluation()  # makes the keys
     code = """if True:
         import pathlib, sys
         from rolecall import pipeline, project
@@ -259,7 +261,7 @@ def show(me):
     )
     for name in ("old", "new"):
         project = make_project(INVENTORY, mine=module.replace("NAME", name))
-        file = pipeline.evaluate(project).configured["a"].configuration.resources[0]
+        file = pipeline.Workspace(project).evaluation().configured["a"].configuration.resources[0]
         assert file.parts[0].data == f"three(two({name}()))".encode()  # type: ignore[union-attr]
 
 
@@ -348,7 +350,7 @@ module.name = "borgbackup"
 roles.client.machines.a = {}
 roles.server.machines.b = {}
 """)
-    world = pipeline.evaluate(project).world
+    world = pipeline.Workspace(project).evaluation().world
     [state] = world.exports[State]
     assert (state.machine, state.value.folders, state.value.before_backup) == ("a", ["/srv/documents"], ["sync"])
     assert [(offer.machine, offer.value.target) for offer in world.exports[Backups]] == [("a", "b")]

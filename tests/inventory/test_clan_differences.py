@@ -55,7 +55,7 @@ def test_rolecall_does_what_a_row_says(row: tuple[str, ...], tmp_path: Path) -> 
         assert [expected] == outcome(Project(tmp_path))
         return
     path, _, value = expected.partition(" = ")
-    members = pipeline.check(Project(tmp_path))
+    members = pipeline.Workspace(Project(tmp_path)).check()
     assert not members.warnings
     found: Any = pipeline.as_json(members)
     for key in path.split("."):
@@ -67,7 +67,7 @@ def test_rolecall_does_what_a_row_says(row: tuple[str, ...], tmp_path: Path) -> 
 def outcome(project: Project) -> list[str]:
     """What `check` says is wrong, or where nothing is, what it warns of; in the quotes of the page."""
     try:
-        faults = pipeline.check(project).warnings
+        faults = pipeline.Workspace(project).check().warnings
     except Faults as error:
         faults = error.faults
     return [re.sub("`", "'", str(fault).splitlines()[0]) for fault in faults]

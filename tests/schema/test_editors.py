@@ -98,7 +98,7 @@ def lint(file: Path) -> tuple[int, str]:
 )
 def test_taplo_checks_toml(make_project: MakeProject, was: str, becomes: str, told: str) -> None:
     project = make_project(TOML)
-    pipeline.write_schema(project)
+    pipeline.write_schema(pipeline.Workspace(project))
     file = project.root / "inventory.toml"
     status, said = lint(file)
     assert status == 0, said
@@ -125,7 +125,7 @@ def test_init_tells_taplo_of_the_schema(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "text", "line"), [("inventory.yaml", YAML, 12), ("inventory.json", JSON, 8)])
 def test_a_language_server_finds_what_is_wrong(make_project: MakeProject, name: str, text: str, line: int) -> None:
     project = make_project(text, name)
-    pipeline.write_schema(project)
+    pipeline.write_schema(pipeline.Workspace(project))
     with LanguageServer(["node", YAML_SERVER, "--stdio"], project.root) as server:
         server.open(project.root / name, "yaml")
         assert [place for place, _ in server.wrong(project.root / name)] == [line]
@@ -134,7 +134,7 @@ def test_a_language_server_finds_what_is_wrong(make_project: MakeProject, name: 
 @pytest.mark.skipif(not YAML_SERVER.exists() or not shutil.which("node"), reason="needs node and npm's registry")
 def test_a_language_server_completes(make_project: MakeProject) -> None:
     project = make_project(YAML, "inventory.yaml")
-    pipeline.write_schema(project)
+    pipeline.write_schema(pipeline.Workspace(project))
     file = project.root / "inventory.yaml"
     lines = YAML.splitlines()
     lines[14] += "\n              "  # below `settings:` of jon

@@ -37,7 +37,7 @@ BASE: dict[str, Any] = {
 
 
 def validator(project: Project) -> Draft7Validator:
-    text, warnings = pipeline.schema(project)
+    text, warnings = pipeline.schema(pipeline.Workspace(project))
     assert warnings == ()
     schema = json.loads(text)
     Draft7Validator.check_schema(schema)
@@ -72,7 +72,7 @@ def test_every_example_fits(tmp_path: Path) -> None:
             except Faults:
                 continue  # the document's own slip
             (source,) = loaded.sources
-            text, _ = pipeline.schema(Project(file.parent))
+            text, _ = pipeline.schema(pipeline.Workspace(Project(file.parent)))
             assert [*Draft7Validator(json.loads(text)).iter_errors(source.data)] == []
     for example in (ROOT / "examples").iterdir():
         project = Project(tmp_path / example.name)
@@ -123,7 +123,7 @@ def test_what_has_no_fault_fits(make_project: MakeProject, roles: dict[str, Any]
     data = {**BASE, "instances": {name: {"module": {"name": "club", "input": "self"}, "roles": roles}}}
     project = make_project(json.dumps(data), "inventory.json")
     try:
-        members_by_role = pipeline.members(project).membership.role_members[name]
+        members_by_role = pipeline.Workspace(project).members().membership.role_members[name]
         assume(
             all(members_by_role[role].settings for role in roles)
         )  # of a role that nobody plays, settings are not looked at
@@ -197,13 +197,13 @@ def test_what_is_wrong_is_told_at_its_place(make_project: MakeProject, path: str
 
 def test_it_is_the_same_each_time(make_project: MakeProject) -> None:
     project = make_project(json.dumps(BASE), "inventory.json")
-    assert pipeline.schema(project) == pipeline.schema(project)
+    assert pipeline.schema(pipeline.Workspace(project)) == pipeline.schema(pipeline.Workspace(project))
 
 
 def test_a_module_that_does_not_load_is_a_warning(make_project: MakeProject) -> None:
     project = make_project(json.dumps(BASE), "inventory.json")
     (project.modules / "club.py").write_text("raise ValueError('no')")
-    text, (warning,) = pipeline.schema(project)
+    text, (warning,) = pipeline.schema(pipeline.Workspace(project))
     assert warning.warning
     assert "club" in warning.message
     assert [*Draft7Validator(json.loads(text)).iter_errors(BASE)] == []
@@ -211,5 +211,8 @@ def test_a_module_that_does_not_load_is_a_warning(make_project: MakeProject) -> 
 
 def test_json_may_name_its_schema(make_project: MakeProject) -> None:
     project = make_project(json.dumps({"$schema": "./inventory.schema.json", **BASE}), "inventory.json")
-    assert pipeline.check(project).membership.role_members["club"]["talk"].settings.keys() == {"jon", "sara"}
+    assert pipeline.Workspace(project).check().membership.role_members["club"]["talk"].settings.keys() == {
+        "jon",
+        "sara",
+    }
     assert wrong(project, {"$schema": "./inventory.schema.json", "inventory": BASE}) == []

@@ -101,7 +101,7 @@ def test_distributions(tmp_path: Path, bring: Bring) -> None:
     bring(str(first), str(other))
     project = project_in(tmp_path, INVENTORY)
     with pytest.raises(Faults) as caught:
-        pipeline.check(project)
+        pipeline.Workspace(project).check()
     told = str(caught.value).replace(f"{tmp_path}/", "")
     hint = "hint: this is a fault of the module, not of the inventory\n"
     assert told == (
@@ -119,10 +119,10 @@ def test_distributions(tmp_path: Path, bring: Bring) -> None:
         "hint: its module must define `service = Service(…)` (see docs/services.md)"
     )
     (project.root / "inventory.toml").write_text(INVENTORY.partition("bad")[0])
-    services = pipeline.check(project).membership.services
+    services = pipeline.Workspace(project).check().membership.services
     assert services["a"] is services["b"]
     assert services["a"] is not services["c"]
-    found, faults = pipeline.services(project)
+    found, faults = pipeline.services(pipeline.Workspace(project))
     assert [(each.source, each.service.name, each.distribution) for each in found if each.source] == [
         ("lib-std", "dns", "lib-std 2.1"),
         ("std", "dns", "lib-std 2.1"),

@@ -38,7 +38,7 @@ def told(folder: Path, module: str, settings: str = "") -> str:
     (folder / "modules" / "mine.py").write_text(module)
     (folder / "inventory.toml").write_text(INVENTORY.replace("SETTINGS", settings))
     try:
-        pipeline.check(Project(folder))
+        pipeline.Workspace(Project(folder)).check()
     except Faults as error:
         return str(error).replace(f"{folder}/", "")
     return ""

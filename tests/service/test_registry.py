@@ -248,4 +248,4 @@ def test_the_documents_flake_tells_what_to_add(tmp_path: Path) -> None:
         }"""
     )
     with pytest.raises(Faults, match=r"`uv add git\+https://github.com/libfoo/libfoo`"):
-        pipeline.members(Project(tmp_path))
+        pipeline.Workspace(Project(tmp_path)).members()

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 from rolecall.model.vars import VarKey
-from rolecall.pipeline.evaluation import members, note_recipes
+from rolecall.pipeline.evaluation import note_recipes
 from rolecall.project import Project
 from rolecall.vars import layout, store
 
@@ -129,7 +130,7 @@ def test_force_removes_exactly_what_is_named(installed: Project) -> None:
     write(installed, WITHOUT_JON)
     for words, told in (
         (["jon/backup.repokey"], f"jon/backup.repokey is kept: {WHY}"),
-        (["--force", "store/backup.repokey"], "the inventory asks for the var 'store/backup.repokey'"),
+        (["--force", "store/backup.repokey"], "the inventory needs the var 'store/backup.repokey'"),
         (["--force", "jon/backup.repokeys"], "did you mean 'jon/backup.repokey'?"),
     ):
         assert told in call(installed, "vars", "prune", "--yes", *words, status=1)
@@ -337,6 +338,6 @@ def test_a_note_of_a_var_that_another_writer_removes_is_left_out(
             yield
 
     monkeypatch.setattr(store, "locked", locked)
-    note_recipes(installed, members(installed))
+    note_recipes(installed, pipeline.Workspace(installed).members())
     assert layout.binds(installed.vars, REPOKEY) == WHY
     assert SSH not in v.stored_all(installed)

@@ -47,7 +47,7 @@ def test_what_expires_is_told(project: Project, days: int, warned: bool) -> None
     told = call(project, "plan")
     until = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=days):%Y-%m-%d}"
     lines = [
-        f"warning: jon/web.{name} has expired on {until}\nhint: make it anew: `rolecall vars rotate jon/web.{name}`\n"
+        f"warning: jon/web.{name} has expired on {until}\nhint: rotate it: `rolecall vars rotate jon/web.{name}`\n"
         for name in ("tls", "cert")
     ]
     assert [line in told for line in lines] == [warned, warned]

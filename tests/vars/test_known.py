@@ -143,14 +143,14 @@ def test_what_would_lose_something_is_named_and_stays(mesh: Project) -> None:
 def test_who_was_an_admin_has_read_it(mesh: Project) -> None:
     key = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
     call(mesh, "keys", "add", "sam", key)
-    assert pipeline.known_to(mesh, key) == ([], [])  # not encrypted to it yet
+    assert pipeline.known_to(pipeline.Workspace(mesh), key) == ([], [])  # not encrypted to it yet
     call(mesh, "vars", "fix")
     told = call(mesh, "keys", "remove", "sam")
     assert f"`rolecall vars rotate --known-to '{key}'`" in told
     call(mesh, "vars", "fix")
     call(mesh, "vars", "rotate", "shared/net.common")
     call(mesh, "update", "--yes")
-    wanted, others = pipeline.known_to(mesh, key)
+    wanted, others = pipeline.known_to(pipeline.Workspace(mesh), key)
     assert [str(recipe.key) for recipe in wanted] == ["jon/net.disk", "jon/net.own", "sara/net.disk", "sara/net.own"]
     assert others == []
 

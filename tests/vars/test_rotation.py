@@ -163,8 +163,8 @@ def test_a_promotion_that_is_killed_loses_nothing(made: Project, monkeypatch: py
 
 def test_what_the_inventory_does_not_ask_for_is_not_made_anew(made: Project) -> None:
     (made.root / "inventory.toml").write_text("[machines.jon]\n")
-    with pytest.raises(Faults, match=r"the inventory asks for no var 'jon/web\.word'"):
-        pipeline.rotate(made, None, ["jon/web.word"])
+    with pytest.raises(Faults, match=r"the inventory needs no var 'jon/web\.word'"):
+        pipeline.rotate(pipeline.Workspace(made), ["jon/web.word"])
 
 
 def test_what_a_person_brings_takes_the_place_of_what_was_made(made: Project) -> None:
@@ -214,14 +214,14 @@ def test_nor_is_it_replaced_by_what_a_person_brings(project: Project) -> None:
     _backup(project)
     name, file = "jon/backup.repokey", Path("vars.json")
     text = json.dumps({"vars": {name: {"passphrase": {"text": "mine"}}}}).encode()
-    assert pipeline.set_var(project, None, name, {"": b"mine"})[0] == VarKey(
+    assert pipeline.set_var(pipeline.Workspace(project), name, {"": b"mine"})[0] == VarKey(
         "jon", "backup.repokey"
     )  # none is kept yet
     v.discard(project)
-    pipeline.generate(project, None)
+    pipeline.generate(pipeline.Workspace(project))
     for bring in (
-        lambda **said: pipeline.set_var(project, None, name, {"": b"mine"}, **said),
-        lambda **said: pipeline.import_vars(project, None, text, file, **said),
+        lambda **said: pipeline.set_var(pipeline.Workspace(project), name, {"": b"mine"}, **said),
+        lambda **said: pipeline.import_vars(pipeline.Workspace(project), text, file, **said),
     ):
         with pytest.raises(Faults, match="is not replaced: the repositories are encrypted with it"):
             bring()
@@ -239,11 +239,11 @@ def _backup(project: Project) -> None:
 
 def test_generate_leaves_waiting_what_waits(project: Project) -> None:
     _backup(project)
-    assert len(pipeline.generate(project, None)) == 2
+    assert len(pipeline.generate(pipeline.Workspace(project))) == 2
     before = values(project)
-    [rotated] = pipeline.rotate(project, None, ["jon/backup.repokey"], force=True)
+    [rotated] = pipeline.rotate(pipeline.Workspace(project), ["jon/backup.repokey"], force=True)
     shutil.rmtree(project.vars / "per-machine/jon/backup.ssh")
-    assert pipeline.generate(project, None) == [VarKey("jon", "backup.ssh")]
+    assert pipeline.generate(pipeline.Workspace(project)) == [VarKey("jon", "backup.ssh")]
     assert values(project)[rotated.key] == before[rotated.key]
     assert v.pending(project).keys() == {rotated.key}
 
@@ -251,15 +251,15 @@ def test_generate_leaves_waiting_what_waits(project: Project) -> None:
 def test_nor_is_one_that_a_person_brought_and_that_still_waits(project: Project) -> None:
     _backup(project)
     name, key = "jon/backup.repokey", VarKey("jon", "backup.repokey")
-    pipeline.set_var(project, None, name, {"": b"mine"})
+    pipeline.set_var(pipeline.Workspace(project), name, {"": b"mine"})
     brought = v.pending(project)[key]
     text = json.dumps({"vars": {name: {"passphrase": {"text": "other"}}}}).encode()
     for bring in (
-        lambda **said: pipeline.rotate(project, None, [name], **said),
-        lambda **said: pipeline.import_vars(project, None, text, Path("vars.json"), **said),
+        lambda **said: pipeline.rotate(pipeline.Workspace(project), [name], **said),
+        lambda **said: pipeline.import_vars(pipeline.Workspace(project), text, Path("vars.json"), **said),
     ):
         with pytest.raises(Faults, match="is not replaced: the repositories are encrypted with it"):
             bring()
         assert v.pending(project)[key] == brought
-    pipeline.rotate(project, None, [name], force=True)
+    pipeline.rotate(pipeline.Workspace(project), [name], force=True)
     assert v.pending(project)[key] != brought

@@ -66,38 +66,38 @@ def values(project: Project) -> dict[Any, bytes]:
 
 
 def test_another_project_gets_the_very_same(web: Project) -> None:
-    pipeline.generate(web, None)
-    data = pipeline.export_vars(web, [], [])
+    pipeline.generate(pipeline.Workspace(web))
+    data = pipeline.export_vars(pipeline.Workspace(web), [], [])
     other = fresh(web, "other")
-    done = pipeline.import_vars(other, None, data, FILE)
+    done = pipeline.import_vars(pipeline.Workspace(other), data, FILE)
     assert sorted(done.pending) == ["jon/web.made", "jon/web.pair", "jon/web.raw", "shared/web.word"]
-    assert pipeline.evaluate(other).configured == pipeline.evaluate(web).configured
+    assert pipeline.Workspace(other).evaluation().configured == pipeline.Workspace(web).evaluation().configured
     v.promote(other, v.pending(other))
     assert v.stored_all(other) == v.stored_all(web)
     assert values(other) == values(web)
-    again = pipeline.import_vars(other, None, data, FILE)
+    again = pipeline.import_vars(pipeline.Workspace(other), data, FILE)
     assert (again.pending, len(again.same), again.unwanted) == ((), 4, ())
 
 
 def test_some_of_them_for_somebody_else(web: Project) -> None:
-    pipeline.generate(web, None)
+    pipeline.generate(pipeline.Workspace(web))
     friend = pyrage.x25519.Identity.generate()
-    data = pipeline.export_vars(web, ["jon/web.raw"], [str(friend.to_public())])
+    data = pipeline.export_vars(pipeline.Workspace(web), ["jon/web.raw"], [str(friend.to_public())])
     with pytest.raises(Faults, match=r"cannot read this secret .*\n  at vars.json"):
-        pipeline.import_vars(web, None, data, FILE)
+        pipeline.import_vars(pipeline.Workspace(web), data, FILE)
     document = json.loads(pyrage.decrypt(data, [friend]))
     assert document["vars"].keys() == {"jon/web.raw"}
     assert document["vars"]["jon/web.raw"]["raw"]["base64"].startswith("AAEC")
     with pytest.raises(Faults, match=r"there is no var 'jon/web.ra'\nhint: did you mean 'jon/web.raw'"):
-        pipeline.export_vars(web, ["jon/web.ra"], [])
+        pipeline.export_vars(pipeline.Workspace(web), ["jon/web.ra"], [])
     with pytest.raises(Faults, match="not a usable public key"):
-        pipeline.export_vars(web, [], ["age1x"])
+        pipeline.export_vars(pipeline.Workspace(web), [], ["age1x"])
 
 
 def test_what_reads_an_imported_var_is_made_anew(web: Project) -> None:
-    pipeline.generate(web, None)
+    pipeline.generate(pipeline.Workspace(web))
     text = json.dumps({"vars": {"shared/web.word": {"passphrase": {"text": "imported words"}}, "jon/web.gone": {}}})
-    done = pipeline.import_vars(web, None, text.encode(), FILE)
+    done = pipeline.import_vars(pipeline.Workspace(web), text.encode(), FILE)
     assert (sorted(done.pending), done.unwanted) == (["jon/web.made", "shared/web.word"], ("jon/web.gone",))
     assert v.pending(web)[VarKey("jon", "web.made")]["text"].public == "impo"
 
@@ -122,13 +122,13 @@ BAD: list[tuple[Any, str]] = [
 def test_a_bad_document_changes_nothing_and_is_not_repeated(web: Project, document: object, message: str) -> None:
     data = document if isinstance(document, str) else json.dumps(document)
     with pytest.raises(Faults, match=message) as caught:
-        pipeline.import_vars(web, None, data.encode(), FILE)
+        pipeline.import_vars(pipeline.Workspace(web), data.encode(), FILE)
     assert "SECRET" not in str(caught.value)
     assert v.pending(web) == v.stored_all(web) == {}
 
 
 def test_the_commands(web: Project) -> None:
-    pipeline.generate(web, None)
+    pipeline.generate(pipeline.Workspace(web))
     file = web.root.parent / "all.age"
     call(web, "vars", "export", "-o", str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

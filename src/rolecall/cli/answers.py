@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli.output import tell
-from rolecall.errors import Fault, Where, fault, printable
-from rolecall.project import unanswered
+from rolecall.errors import Fault, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ VARIABLE = "ROLECALL_ANSWERS"
 
 
 def asker(file: Path | None) -> Asker:
-    """Gives answers from a file, or from the JSON text in ``$ROLECALL_ANSWERS``; a person at a terminal gives the rest.
+    """Return what answers from a file or the JSON text in ``$ROLECALL_ANSWERS``, and asks at a terminal for the rest.
 
     Args:
         file: JSON: an object of texts by ``MACHINE/VAR/PROMPT``.
@@ -38,6 +37,8 @@ def asker(file: Path | None) -> Asker:
                 tell([Fault(f"the answer to {question} ends with a newline", hint=hint, warning=True)], as_json=False)
         left = [question for question in questions if question not in answers]
         if left and not sys.stdin.isatty():
+            from rolecall.pipeline import unanswered
+
             return unanswered(left)
         return answers | dict(_asked(left))
 
@@ -45,17 +46,11 @@ def asker(file: Path | None) -> Asker:
 
 
 def _known(file: Path | None) -> Mapping[str, str]:
-    from rolecall.inventory.content import text  # noqa: PLC0415 - where something is asked
-    from rolecall.inventory.notations.json_text import value  # noqa: PLC0415 - as above
+    from rolecall.pipeline import read_answers
 
     if file is None and VARIABLE not in os.environ:
         return {}
-    found = value(text(file) if file else os.environ[VARIABLE])
-    if isinstance(found, dict) and all(isinstance(answer, str) for answer in found.values()):
-        return found
-    where = Where(file) if file else None
-    hint = 'write `{"MACHINE/VAR/PROMPT": "…"}`'
-    raise fault(f"{'the answers' if file else VARIABLE} must be an object of texts in JSON", where=where, hint=hint)
+    return read_answers(file or os.environ[VARIABLE], "the answers" if file else VARIABLE)
 
 
 def _asked(questions: Sequence[Question]) -> Iterable[tuple[Question, bytes]]:

@@ -10,14 +10,11 @@ import click
 
 from rolecall.cli import completion
 from rolecall.cli.output import tell
-from rolecall.errors import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rolecall.cli.common import Invocation
-    from rolecall.deploy.backups import Offers
-    from rolecall.deploy.target import Target
     from rolecall.errors import Fault
 
 
@@ -40,9 +37,9 @@ def create(invocation: Invocation, machine: str, instance: str | None, target: s
 
     Example: rolecall backups create jon
     """
-    from rolecall.deploy import backups as stage  # noqa: PLC0415 - imported when used, here and below
+    from rolecall import pipeline
 
-    made, faults = stage.create(*_offers(invocation, machine, instance, target))
+    made, faults = pipeline.backups(invocation.workspace, machine, instance, target).create()
     rows = [{"instance": one.instance, "target": one.target, "archive": one.name} for one in made]
     lines = [f"{one.instance} {one.target} {one.name or '(nothing to back up)'}" for one in made]
     _emit(invocation, rows, lines, faults)
@@ -55,9 +52,9 @@ def create(invocation: Invocation, machine: str, instance: str | None, target: s
 @click.pass_obj
 def list_(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> None:
     """List the backups of MACHINE, oldest first."""
-    from rolecall.deploy import backups as stage  # noqa: PLC0415 - as above
+    from rolecall import pipeline
 
-    found, faults = stage.archives(*_offers(invocation, machine, instance, target))
+    found, faults = pipeline.backups(invocation.workspace, machine, instance, target).archives()
     lines = [f"{one.instance} {one.target} {one.name}" for one in found]
     nothing = [] if faults else [f"no backups of {machine}"]
     _emit(invocation, [asdict(one) for one in found], lines or nothing, faults)
@@ -86,32 +83,19 @@ def restore(
 
     Example: rolecall backups restore jon jon-2026-01-31T01:00:00.000000Z /srv/documents
     """
-    from rolecall.deploy import backups as stage  # noqa: PLC0415 - as above
+    from rolecall import pipeline
 
-    reach, offers = _offers(invocation, machine, instance, target)
-    found, faults = stage.archives(reach, offers)
-    try:
-        chosen = stage.newest(reach, found, archive)
-    except Faults as error:
-        raise Faults([*faults, *error.faults]) from None
+    backups = pipeline.backups(invocation.workspace, machine, instance, target)
+    chosen, faults = backups.choose(archive)
     warnings = [replace(fault, warning=True) for fault in faults]  # one server that fails does not hide the others
     if not invocation.json:
         tell(warnings, as_json=False)
     if not yes:
         what = " ".join(paths) or "all its files"
         click.confirm(f"overwrite {what} on {machine} from {chosen.name} on {chosen.target}?", abort=True, err=True)
-    sys.stderr.write(stage.restore(reach, offers, chosen, paths))
+    sys.stderr.write(backups.restore(chosen, paths))
     document = {**asdict(chosen), "warnings": [warning.as_json() for warning in warnings]}
     invocation.emit(document, f"restored {chosen.name} from {chosen.target} ({chosen.instance})")
-
-
-def _offers(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> tuple[Target, Offers]:
-    from rolecall import pipeline  # noqa: PLC0415 - as above
-    from rolecall.deploy import backups as stage  # noqa: PLC0415 - as above
-
-    project, lab = invocation.project, invocation.lab
-    offers = stage.choose(pipeline.backups(project, lab, machine), machine, instance, target)
-    return pipeline.target(project, machine, lab), offers
 
 
 def _emit(invocation: Invocation, rows: Sequence[object], lines: Sequence[str], faults: Sequence[Fault]) -> None:

@@ -12,10 +12,9 @@ import click
 from rolecall.cli import output
 from rolecall.documents import as_text
 from rolecall.errors import fault
-from rolecall.project import Project, find_root
 
 if TYPE_CHECKING:
-    from rolecall.deploy.target import Lab
+    from rolecall.pipeline import Workspace
 
 
 @dataclass(slots=True)
@@ -36,34 +35,39 @@ class Invocation:
     sandbox: bool = True
     answers: Path | None = None
 
+    _workspace: Workspace | None = None
+
     @property
-    def project(self) -> Project:
-        """The project.
+    def workspace(self) -> Workspace:
+        """The project, opened once.
 
         Raises:
             Faults: When no project is found.
         """
-        from rolecall.cli.answers import asker  # noqa: PLC0415 - only where there is a project
+        if self._workspace is None:
+            from rolecall import pipeline
+            from rolecall.cli.answers import asker
 
-        return Project(find_root(self.folder), self.nix, self.sandbox, asker(self.answers))
-
-    @property
-    def lab(self) -> Lab | None:
-        """The project's lab while it is up, else None."""
-        project = self.project
-        if not project.lab.is_dir():
-            return None
-        from rolecall.deploy.target import Lab  # noqa: PLC0415 - only where there is a lab
-        from rolecall.lab import find  # noqa: PLC0415 - as above
-
-        found = find(project.lab)
-        return Lab(found.ssh_config, found.known_hosts) if found else None
+            self._workspace = pipeline.open(
+                self.folder, lab=_lab, asker=asker(self.answers), nix=self.nix, sandbox=self.sandbox
+            )
+        return self._workspace
 
     def emit(self, document: Any, text: str) -> None:  # noqa: ANN401 - any JSON-compatible data
         """Print a result: as JSON with --json, else as text."""
         if self.json:
             text = as_text(document)
         output.write(text.rstrip("\n") + "\n")
+
+
+def _lab(folder: Path) -> tuple[Path, Path] | None:
+    """Return the ssh_config and known_hosts of the lab that is kept in a folder, if it is up."""
+    if not folder.is_dir():
+        return None
+    from rolecall.lab import find
+
+    found = find(folder)
+    return (found.ssh_config, found.known_hosts) if found else None
 
 
 def ask(invocation: Invocation, question: str) -> None:

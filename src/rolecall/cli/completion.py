@@ -15,12 +15,12 @@ from rolecall.errors import Faults
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from rolecall.project import Project
+    from rolecall.pipeline import Workspace
 
     Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
-def _offering(names: Callable[[Project], Iterable[str]]) -> Complete:
+def _offering(names: Callable[[Workspace], Iterable[str]]) -> Complete:
     """Return a completer of project names that start with the typed word and are not on the line yet."""
 
     @wraps(names)
@@ -29,7 +29,7 @@ def _offering(names: Callable[[Project], Iterable[str]]) -> Complete:
         said = ctx.params.get(param.name or "") or ()
         try:
             with output.reserved():
-                found = sorted(set(names(Invocation(Path(folder)).project)))
+                found = sorted(set(names(Invocation(Path(folder)).workspace)))
         except (Faults, OSError):
             return []
         return [name for name in found if name.startswith(incomplete) and name not in said]
@@ -38,58 +38,49 @@ def _offering(names: Callable[[Project], Iterable[str]]) -> Complete:
 
 
 @_offering
-def machines(project: Project) -> Iterable[str]:
+def machines(workspace: Workspace) -> Iterable[str]:
     """Yield the machines."""
-    from rolecall.pipeline import machine_names  # noqa: PLC0415 - imported when used, here and below
-
-    return machine_names(project.root)
+    return workspace.machine_names()
 
 
 @_offering
-def vars_(project: Project) -> Iterable[str]:
+def vars_(workspace: Workspace) -> Iterable[str]:
     """Yield the stored vars."""
-    from rolecall.vars import pending, stored_all  # noqa: PLC0415
+    from rolecall.pipeline import stored_values
 
-    return map(str, pending(project) | stored_all(project))
+    return {str(value.key) for value in stored_values(workspace)}
 
 
 @_offering
-def values(project: Project) -> Iterable[str]:
+def values(workspace: Workspace) -> Iterable[str]:
     """Yield the files of the stored vars."""
-    from rolecall.vars import pending, stored_all  # noqa: PLC0415
+    from rolecall.pipeline import stored_values
 
-    return (f"{key}/{name}" for key, var in (pending(project) | stored_all(project)).items() for name in var)
+    return map(str, stored_values(workspace))
 
 
 @_offering
-def admins(project: Project) -> Iterable[str]:
+def admins(workspace: Workspace) -> Iterable[str]:
     """Yield the admins."""
-    from rolecall.vars import admins as found  # noqa: PLC0415
+    from rolecall.pipeline import admins
 
-    return (admin.name for admin in found(project))
+    return (admin.name for admin in admins(workspace))
 
 
 @_offering
-def services(project: Project) -> Iterable[str]:
+def services(workspace: Workspace) -> Iterable[str]:
     """Yield the services that can be used."""
-    from rolecall.pipeline import services as found  # noqa: PLC0415
+    from rolecall.pipeline import services
 
-    return (each.service.name for each in found(project)[0])
+    return (each.service.name for each in services(workspace)[0])
 
 
 @_offering
-def subjects(project: Project) -> Iterable[str]:
+def subjects(workspace: Workspace) -> Iterable[str]:
     """Yield what `rolecall explain` takes: machines, instances, roles and members."""
-    from rolecall.pipeline import members  # noqa: PLC0415
+    from rolecall.pipeline import subjects
 
-    found = members(project)
-    for machine in found.loaded.inventory.machines:
-        yield f"machines.{machine}"
-    for instance, roles in found.membership.role_members.items():
-        yield instance
-        for role, played in roles.items():
-            yield f"{instance}.{role}"
-            yield from (f"{instance}.{role}.{machine}" for machine in played.settings)
+    return subjects(workspace)
 
 
 @click.command()
@@ -102,9 +93,9 @@ def completion(invocation: Invocation, shell: str) -> None:
 
     Example: rolecall completion bash >~/.local/share/bash-completion/completions/rolecall
     """
-    from click.shell_completion import get_completion_class  # noqa: PLC0415
+    from click.shell_completion import get_completion_class
 
-    from rolecall.cli import rolecall  # noqa: PLC0415
+    from rolecall.cli import rolecall
 
     kind = get_completion_class(shell)
     assert kind  # noqa: S101 - one of click's own

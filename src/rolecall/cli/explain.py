@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rolecall.cli.common import Invocation
     from rolecall.errors import Where
-    from rolecall.evaluate.explain import Explanation, Reason, Said
+    from rolecall.pipeline import Explanation, Reason, Said
 
 _WIDTH = 60  # of a value
 _BY = {
@@ -41,9 +41,9 @@ def explain(invocation: Invocation, subject: str) -> None:
       INSTANCE.ROLE, INSTANCE     its members, and why
       machines.MACHINE            its tags and roles, and why
     """  # noqa: D301 - click's mark for lines that stay as they are
-    from rolecall import pipeline  # noqa: PLC0415 - imported when used
+    from rolecall import pipeline
 
-    found = pipeline.explain(invocation.project, subject)
+    found = pipeline.explain(invocation.workspace, subject)
     invocation.emit(found.as_json(), _text(found))
 
 

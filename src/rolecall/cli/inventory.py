@@ -12,10 +12,8 @@ from rolecall.cli.output import tell
 from rolecall.cli.output import write as print_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rolecall.cli.common import Invocation
-    from rolecall.inventory.changes import Change
+    from rolecall.pipeline import Edited
 
 
 @click.group()
@@ -32,14 +30,14 @@ def schema(invocation: Invocation, *, write: bool) -> None:
     Editors complete and check the inventory with it. It knows the services, roles and settings of the instances, and
     the names of machines and tags. Write it again after you have added a module or an instance.
     """
-    from rolecall import pipeline  # noqa: PLC0415 - imported when used
+    from rolecall import pipeline
 
-    project = invocation.project
     if write:
-        tell(pipeline.write_schema(project), as_json=False)
-        invocation.emit({"file": str(project.schema)}, f"wrote {project.schema}")
+        file, warnings = pipeline.write_schema(invocation.workspace)
+        tell(warnings, as_json=False)
+        invocation.emit({"file": str(file)}, f"wrote {file}")
     else:
-        text, warnings = pipeline.schema(project)
+        text, warnings = pipeline.schema(invocation.workspace)
         tell(warnings, as_json=False)
         print_result(text)
 
@@ -53,13 +51,11 @@ def get(invocation: Invocation, path: str) -> None:
     PATH is a key path such as `machines.jon.tags`. A text is printed as it is, any other value as JSON. With --json,
     the digest of the inventory is printed too; `set` and `unset` take it as --expect.
     """
-    from rolecall.errors import undotted  # noqa: PLC0415 - imported when used, here and below
-    from rolecall.inventory import edit  # noqa: PLC0415 - as above
+    from rolecall import pipeline
 
-    keys = undotted(path)
-    value, digest = edit.get(invocation.project, keys)
-    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-    invocation.emit({"path": list(keys), "value": value, "digest": digest}, text)
+    entry = pipeline.get(invocation.workspace, path)
+    text = entry.value if isinstance(entry.value, str) else json.dumps(entry.value, indent=2, ensure_ascii=False)
+    invocation.emit(entry, text)
 
 
 _own = click.option("--own", is_flag=True, help="Write your own inventory file instead of inventory.json.")
@@ -85,10 +81,9 @@ def set_(invocation: Invocation, path: str, value: str, *, string: bool, own: bo
       rolecall inventory set machines.jon.tags '["backup"]'
       rolecall inventory set --own instances.house-backup.roles.client.settings.startAt daily
     """  # noqa: D301 - click's mark for lines that stay as they are
-    from rolecall.inventory.changes import Set  # noqa: PLC0415 - as above
-    from rolecall.inventory.notations.json_text import value as json_value  # noqa: PLC0415 - as above
+    from rolecall import pipeline
 
-    _edit(invocation, path, Set, value if string else json_value(value), own=own, expect=expect)
+    _emit(invocation, pipeline.set_value(invocation.workspace, path, value, string=string, own=own, expect=expect))
 
 
 @inventory.command()
@@ -101,18 +96,13 @@ def unset(invocation: Invocation, path: str, *, own: bool, expect: str) -> None:
 
     It is removed from inventory.json or, with --own, from your own inventory.
     """
-    from rolecall.inventory.changes import Unset  # noqa: PLC0415 - as above
+    from rolecall import pipeline
 
-    _edit(invocation, path, Unset, own=own, expect=expect)
+    _emit(invocation, pipeline.unset_value(invocation.workspace, path, own=own, expect=expect))
 
 
-def _edit(
-    invocation: Invocation, path: str, change: Callable[..., Change], *value: object, own: bool, expect: str
-) -> None:
-    from rolecall import pipeline  # noqa: PLC0415 - as above
-    from rolecall.errors import undotted  # noqa: PLC0415 - as above
-
-    edited = pipeline.edit(invocation.project, [change(undotted(path), *value)], own=own, expect=expect)
+def _emit(invocation: Invocation, edited: Edited) -> None:
+    """Print what an edit has written, and its warnings."""
     tell(edited.warnings, as_json=False)
     document = {"files": [str(file) for file in edited.files], "digest": edited.digest}
     invocation.emit(document, f"wrote {', '.join(file.name for file in edited.files)}")
@@ -137,15 +127,9 @@ def convert(invocation: Invocation, notation: str, output: Path) -> None:
 
     Example: rolecall inventory convert --to yaml --output inventory.yaml
     """
-    from rolecall.inventory.convert import convert as converted  # noqa: PLC0415 - imported when used
+    from rolecall import pipeline
 
-    text, warnings = converted(invocation.project, notation)
-    if output == Path("-"):
-        tell(warnings, as_json=False)
-        invocation.emit({"text": text}, text)
-        return
-    from rolecall import files  # noqa: PLC0415 - imported when used
-
-    files.create(output, text)
+    file = None if output == Path("-") else output
+    text, warnings = pipeline.convert(invocation.workspace, notation, file)
     tell(warnings, as_json=False)
-    invocation.emit({"file": str(output)}, f"wrote {output}")
+    invocation.emit({"file": str(file)} if file else {"text": text}, f"wrote {file}" if file else text)

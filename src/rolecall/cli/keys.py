@@ -30,11 +30,9 @@ def create(invocation: Invocation, name: str) -> None:
     $ROLECALL_IDENTITY, ~/.config/rolecall/identity and ~/.ssh/id_ed25519. Keep a copy of it in a safe place: without it
     no secret can be read.
     """
-    from rolecall.vars import admin_of, create_identity  # noqa: PLC0415 - commands import what they use: the others start faster
+    from rolecall import pipeline
 
-    project = invocation.project
-    identity = create_identity(project, name)
-    public = project.keys / f"{admin_of(project, identity)}.pub"
+    identity, public = pipeline.create_admin(invocation.workspace, name)
     invocation.emit(
         {"identity": str(identity), "publicKey": str(public)}, f"identity: {identity}\npublic key: {public}"
     )
@@ -49,11 +47,11 @@ def add(invocation: Invocation, name: str, public_key: tuple[str, ...]) -> None:
 
     Example: rolecall keys add sara ssh-ed25519 AAAA…
     """
-    from rolecall.vars import add_admin, with_wrong_recipients  # noqa: PLC0415
+    from rolecall import pipeline
 
-    path = add_admin(invocation.project, name, " ".join(public_key))  # an SSH key is three words
+    path, count = pipeline.add_admin(invocation.workspace, name, " ".join(public_key))  # an SSH key is three words
     text = f"public key: {path}\nit can read secrets that are generated from now on"
-    if count := len(with_wrong_recipients(invocation.project)):
+    if count:
         text += f"; run `rolecall vars fix` for the {plural(count, 'stored one')}"
     invocation.emit({"publicKey": str(path)}, text)
 
@@ -62,9 +60,9 @@ def add(invocation: Invocation, name: str, public_key: tuple[str, ...]) -> None:
 @click.pass_obj
 def list_(invocation: Invocation) -> None:
     """List the admins' public keys."""
-    from rolecall.vars import admins  # noqa: PLC0415
+    from rolecall import pipeline
 
-    found = admins(invocation.project)
+    found = pipeline.admins(invocation.workspace)
     width = max((len(admin.name) for admin in found), default=0)
     lines = [f"{admin.name:{width}}  {admin.public_key}" for admin in found]
     invocation.emit(
@@ -83,27 +81,23 @@ def remove(invocation: Invocation, name: str, *, yes: bool) -> None:
     Asks before it removes the last one: after that nothing can be encrypted, and only its owner can read the secrets.
     Removing a key does not undo what its owner has already read: lists these secrets, to rotate them.
     """
-    from rolecall.vars import admins, readable_by, remove_admin  # noqa: PLC0415
+    from rolecall import pipeline
 
-    project = invocation.project
-    keys = [admin.public_key for admin in admins(project) if admin.name == name]
-    known = [each for key in keys for each in readable_by(project, key)]
-    others = {admin.public_key for admin in admins(project) if admin.name != name}
-    alone = [str(each) for each in known if others.isdisjoint(each.recipients or ())]
-    if keys and not others and not yes:
-        readable = f" Only its identity can then read these: {', '.join(alone)}." if alone else ""
+    found = pipeline.removal(invocation.workspace, name)
+    if found.last and not yes:
+        readable = f" Only its identity can then read these: {', '.join(found.alone)}." if found.alone else ""
         ask(invocation, f"{name} is the last admin; without one no secret can be encrypted.{readable} Remove its key?")
-    remove_admin(project, name)
+    pipeline.remove_admin(invocation.workspace, name)
     lines = [f"removed {name}"]
-    if known:
+    if found.known:
         lines += [
-            f"{name} could read these secrets, and may still have them: {', '.join(map(str, known))}",
+            f"{name} could read these secrets, and may still have them: {', '.join(found.known)}",
             "to re-encrypt them without this key, run `rolecall vars fix`; to make the old values useless, run",
-            *(f"`rolecall vars rotate --known-to '{key}'`" for key in keys),
+            *(f"`rolecall vars rotate --known-to '{key}'`" for key in found.public_keys),
         ]
-    if alone:
+    if found.alone:
         lines += [
-            f"no other admin can read these: {', '.join(alone)}",
+            f"no other admin can read these: {', '.join(found.alone)}",
             f"keep the identity of {name} until you have run `rolecall vars fix` with it; without it they are lost",
         ]
-    invocation.emit({"removed": name, "known": list(map(str, known)), "alone": alone}, "\n".join(lines))
+    invocation.emit({"removed": name, "known": found.known, "alone": found.alone}, "\n".join(lines))

@@ -26,11 +26,10 @@ def lab() -> None:
 @click.pass_obj
 def up(invocation: Invocation, *, disk: bool) -> None:
     """Boot the machines that are not running yet."""
-    from rolecall.lab import Lab  # noqa: PLC0415 - commands import what they use, so that the others start fast
-    from rolecall.pipeline import machine_names  # noqa: PLC0415
+    from rolecall.lab import Lab
 
-    project = invocation.project
-    made = Lab(project.lab, machine_names(project.root), disk=disk)
+    workspace = invocation.workspace
+    made = Lab(workspace.project.lab, workspace.machine_names(), disk=disk)
     took = made.up(progress=_progress)
     _progress("")
     text = _table({name: f"up after {seconds:.2f} s" for name, seconds in took.items()})
@@ -41,9 +40,9 @@ def up(invocation: Invocation, *, disk: bool) -> None:
 @click.pass_obj
 def down(invocation: Invocation) -> None:
     """Stop and remove all machines of the lab."""
-    from rolecall.lab import Lab  # noqa: PLC0415
+    from rolecall.lab import Lab
 
-    Lab(invocation.project.lab, ()).down()
+    Lab(invocation.workspace.project.lab, ()).down()
     invocation.emit({"machines": {}}, "the lab is down")
 
 
@@ -51,9 +50,9 @@ def down(invocation: Invocation) -> None:
 @click.pass_obj
 def status(invocation: Invocation) -> None:
     """List the lab's machines, and whether they run."""
-    from rolecall.lab import Lab  # noqa: PLC0415
+    from rolecall.lab import Lab
 
-    running = Lab(invocation.project.lab, ()).running()
+    running = Lab(invocation.workspace.project.lab, ()).running()
     text = _table({name: "running" if runs else "off" for name, runs in running.items()})
     invocation.emit({"machines": running}, text or "the lab is down")
 
@@ -102,10 +101,10 @@ def _lab(invocation: Invocation) -> Lab:
     Raises:
         Faults: When it is down.
     """
-    from rolecall.errors import fault  # noqa: PLC0415
-    from rolecall.lab import find  # noqa: PLC0415
+    from rolecall.errors import fault
+    from rolecall.lab import find
 
-    found = find(invocation.project.lab)
+    found = find(invocation.workspace.project.lab)
     if found is None:
         raise fault("the lab is down", hint="boot it: `rolecall lab up`")
     return found

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import sys
-from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from rolecall.cli import completion
 from rolecall.cli.output import tell
-from rolecall.errors import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from rolecall.cli.common import Invocation
-    from rolecall.model.exports import Interface
-    from rolecall.project import Project
-    from rolecall.service.contract import Need, Role
-    from rolecall.service.registry import Found
-    from rolecall.service.settings import Settings
+    from rolecall.pipeline import Found, Workspace
 
 
 @click.group()
@@ -36,9 +30,9 @@ def list_(invocation: Invocation) -> None:
     These are the project's own, the shipped ones, and those of installed distributions. When one cannot be loaded, the
     others are still listed, and the exit status is 1.
     """
-    from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
+    from rolecall import pipeline
 
-    found, faults = pipeline.services(_project(invocation))
+    found, faults = pipeline.services(_workspace(invocation))
     rows = [
         {
             "name": each.service.name,
@@ -67,20 +61,18 @@ def show(invocation: Invocation, name: str, source: str | None) -> None:
 
     Example: rolecall services show borgbackup
     """
-    from rolecall import pipeline  # noqa: PLC0415 - as above
-    from rolecall.service.describe import as_json  # noqa: PLC0415 - as above
+    from rolecall import pipeline
 
-    found = pipeline.service(_project(invocation), source, name)
-    document = {**as_json(found.service), "input": found.source, "distribution": found.distribution}
-    invocation.emit(document, _text(found))
+    found = pipeline.service(_workspace(invocation), source, name)
+    invocation.emit(pipeline.service_document(found), pipeline.service_text(found))
 
 
-def _project(invocation: Invocation) -> Project | None:
+def _workspace(invocation: Invocation) -> Workspace | None:
     """Return the project, or None outside of one."""
-    from rolecall.errors import Faults  # noqa: PLC0415 - as above
+    from rolecall.errors import Faults
 
     try:
-        return invocation.project
+        return invocation.workspace
     except Faults:
         return None
 
@@ -92,45 +84,3 @@ def _list_text(found: Sequence[Found]) -> str:
         f"{each.service.name:{width}}  {each.service.description}{source}"
         for each, source in zip(found, inputs, strict=True)
     )
-
-
-def _text(found: Found) -> str:
-    service, most = found.service, found.service.maximum_instances
-    origin = "the project's own" if found.source == found.distribution else f"from {found.distribution}"
-    limit = "" if most is None else f"; at most {plural(most, 'instance')}"
-    lines = [f"{service.name}: {service.description}", f"{origin}{limit}"]
-    for role in service.roles.values():
-        lines += ["", *_role_lines(role)]
-    return "\n".join(lines)
-
-
-def _role_lines(role: Role[Any]) -> Iterator[str]:
-    from rolecall.model.generators import prompts_of  # noqa: PLC0415 - as above
-    from rolecall.service import describe  # noqa: PLC0415 - as above
-
-    yield f"role {role.name} ({describe.machines(role)}): {role.description}"
-    if role.excluded:
-        yield f"  excludes the role {' and '.join(sorted(role.excluded))} on the same machine"
-    yield from _field_lines(role.settings)
-    for var in role.vars.values():
-        files = ", ".join(f"{file.name} ({'secret' if file.secret else 'public'})" for file in var.generator.files)
-        yield f"  makes {var.name}: {'; '.join([files + _needs_text(var.needs), *describe.traits(var)])}"
-        yield from (f"    asks {prompt.name}: {prompt.description}" for prompt in prompts_of(var.generator))
-    for publisher in role.publishers:
-        name, meaning = describe.interface_name(publisher.interface), describe.meaning(publisher.interface)
-        yield f"  exports {name}{_needs_text(publisher.needs)}{meaning and f': {meaning}'}"
-        yield from (f"  {line}" for line in _field_lines(publisher.interface))
-
-
-def _field_lines(model: type[Settings | Interface]) -> Iterator[str]:
-    from rolecall.service import describe  # noqa: PLC0415 - as above
-
-    for entry in describe.entries(model):
-        yield f"  {entry.name}: {entry.summary}"
-        yield from wrap(entry.description, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
-
-
-def _needs_text(needs: tuple[Need, ...]) -> str:
-    from rolecall.service import describe  # noqa: PLC0415 - as above
-
-    return f"; reads {', '.join(describe.named(needs))}" if needs else ""

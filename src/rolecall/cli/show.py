@@ -23,13 +23,13 @@ def check(invocation: Invocation) -> None:
     public value of a var that is not generated yet is left out: `rolecall plan` generates these vars and checks the
     rest. Does not run generators, and does not connect to machines.
     """
-    from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
+    from rolecall import pipeline
 
-    project, found = invocation.project, None
+    workspace = invocation.workspace
     try:
-        found = pipeline.check(project, invocation.lab)
+        found = workspace.check()
     finally:
-        if not invocation.json and (note := pipeline.clan_note(project, found)):
+        if not invocation.json and (note := pipeline.clan_note(workspace)):
             click.echo(note, err=True)
     if not invocation.json:
         tell(found.warnings, as_json=False)
@@ -54,28 +54,26 @@ def show(invocation: Invocation, machine: str | None, *, whole: bool) -> None:
 
     With MACHINE, shows all resources of that machine, after generating its missing vars.
     """
-    from rolecall import pipeline  # noqa: PLC0415 - as above
+    from rolecall import pipeline
 
-    project = invocation.project
+    workspace = invocation.workspace
     if whole and machine:
         raise click.UsageError("MACHINE and --all exclude each other")
     if whole:
-        found = {
-            name: each.configuration for name, each in pipeline.evaluate(project, invocation.lab).configured.items()
-        }
+        found = {name: each.configuration for name, each in workspace.evaluation().configured.items()}
         rows = {name: {"digest": each.digest, "resources": len(each.resources)} for name, each in found.items()}
         width = max(map(len, found), default=0)
         lines = [f"{name:{width}}  {row['digest']:.12}  {row['resources']} resources" for name, row in rows.items()]
         invocation.emit({"configurations": rows}, "\n".join(lines) or "no machines yet")
         return
     if machine is None:
-        members = pipeline.members(project)
+        members = workspace.members()
         document = pipeline.as_json(members)
         if not invocation.json:
             tell((*members.warnings, *members.membership.unfit), as_json=False)
         invocation.emit(document, "" if invocation.json else _cast_list(document))
         return
-    configured = pipeline.evaluate_some(project, invocation.lab, [machine]).configured[machine]
+    configured = workspace.evaluation_of([machine]).configured[machine]
     configuration = configured.configuration
     document = {"digest": configuration.digest, **configuration.as_json(), "origins": configured.origins}
     width = max((len(resource.key) for resource in configuration.resources), default=0)

@@ -24,13 +24,8 @@ def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:
 
     Example: rolecall ssh jon systemctl --failed
     """
-    from rolecall import pipeline  # noqa: PLC0415 - imported when used
-    from rolecall.errors import fault  # noqa: PLC0415 - as above
+    from rolecall import pipeline
 
-    target = pipeline.target(invocation.project, machine, invocation.lab)
-    if target.root is not None:
-        raise fault(f"cannot log in to {machine}: its target is the directory {target.root}")
-    shell = ["sh", "-c", " ".join(command)]  # as ssh(1) itself: the words are joined and a shell reads them
-    argv = target.command(shell if command else [])
+    argv = pipeline.login(invocation.workspace, machine, command)
     with output.results():
         os.execvp(argv[0], argv)  # noqa: S606 - no shell is what is wanted

@@ -13,7 +13,6 @@ from rolecall.cli import completion, output
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
 from rolecall.errors import fault
-from rolecall_agent.resources import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,13 +34,12 @@ def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, dis
     Nothing changes on the machines. Missing vars are generated and set aside; `rolecall update` uses exactly those.
     MACHINES are those to plan for; all by default.
     """
-    from rolecall import pipeline  # noqa: PLC0415 - imported when used, here and below
-    from rolecall.cli.render import plan_text  # noqa: PLC0415 - as above
+    from rolecall import pipeline
+    from rolecall.cli.render import plan_text
 
-    project = invocation.project
     if discard:
-        pipeline.discard(project)
-    with pipeline.planning(project, invocation.lab, machines, lambda *_: None) as planned:
+        pipeline.discard(invocation.workspace)
+    with pipeline.planning(invocation.workspace, machines) as planned:
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
@@ -74,7 +72,7 @@ def update(
 
     Example: rolecall update --yes
     """
-    from rolecall.cli.render import report_text  # noqa: PLC0415 - as above
+    from rolecall.cli.render import report_text
 
     report = bring(invocation, machines, yes=yes, verbose=verbose, expect=expect)
     invocation.emit(report.as_json(), report_text(report))
@@ -91,11 +89,11 @@ def bring(
     expect: str | None = None,
 ) -> Report:
     """Run one update: show the plan, ask, and apply it."""
-    from rolecall import pipeline  # noqa: PLC0415 - as above
-    from rolecall.cli.render import plan_text  # noqa: PLC0415 - as above
+    from rolecall import pipeline
+    from rolecall.cli.render import plan_text
 
-    progress = _progress(quiet=invocation.json, verbose=verbose)
-    with pipeline.planning(invocation.project, invocation.lab, machines, progress) as planned:
+    progress = _progress(quiet=invocation.json)
+    with pipeline.planning(invocation.workspace, machines, progress, verbose=verbose) as planned:
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
@@ -107,12 +105,12 @@ def bring(
         return planned.apply()
 
 
-def _progress(*, quiet: bool, verbose: bool) -> Callable[[str, str], None]:
+def _progress(*, quiet: bool) -> Callable[[str, str], None]:
     """Return a function that prints a line per machine and step, with the seconds since the start; safe in threads."""
     lock, began = threading.Lock(), time.monotonic()
 
     def show(machine: str, text: str) -> None:
-        if not quiet and (verbose or text.split(" ", 1)[0] not in BY_NAME):
+        if not quiet:
             with lock:
                 click.echo(f"[{time.monotonic() - began:5.1f} s] {machine}: {text}", err=True)
 

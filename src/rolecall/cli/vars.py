@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,14 @@ import click
 from rolecall.cli import completion, output
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
-from rolecall.errors import Fault, fault, nearest, plural
+from rolecall.errors import Fault, fault, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rolecall.cli.common import Invocation
-    from rolecall.model.vars import VarKey
-    from rolecall.vars import Sealed
+    from rolecall.model.plan import Report
+    from rolecall.pipeline import Rotated
 
 
 @click.group(name="vars")
@@ -31,26 +30,10 @@ def vars_() -> None:
 @click.pass_obj
 def list_(invocation: Invocation) -> None:
     """List all vars, without decrypting them."""
-    from rolecall.vars import pending, stored_all  # noqa: PLC0415 - commands import what they use: the others start faster
+    from rolecall import pipeline
 
-    waiting, kept = pending(invocation.project), stored_all(invocation.project)
-    rows = [
-        {
-            "machine": key.machine or None,
-            "name": key.name,
-            "file": name,
-            "secret": file.secret,
-            "version": file.version,
-            "pending": key in waiting,
-        }
-        for key, var in sorted((kept | waiting).items())
-        for name, file in sorted(var.items())
-    ]
-    lines = [
-        f"{'secret' if row['secret'] else 'public'}  {row['machine'] or 'shared'}/{row['name']}/{row['file']}"
-        + ("  pending" if row["pending"] else "")
-        for row in rows
-    ]
+    rows = pipeline.stored_values(invocation.workspace)
+    lines = [f"{'secret' if row.secret else 'public'}  {row}" + ("  pending" if row.pending else "") for row in rows]
     invocation.emit({"vars": rows}, "\n".join(lines) or "no vars yet")
 
 
@@ -63,25 +46,15 @@ def get(invocation: Invocation, key: str, *, yes: bool) -> None:
 
     KEY is a name from `vars list`. The file may be left out if the var has only one.
     """
-    from rolecall.model.vars import current  # noqa: PLC0415
-    from rolecall.vars import decrypt, pending, stored_all  # noqa: PLC0415
+    from rolecall import pipeline
 
-    found = pending(invocation.project) | stored_all(invocation.project)
-    # Reversed: a shared var comes last, and so `shared/…` names it even if a machine is called `shared`.
-    named = {f"{var}/{name}": (var, name) for var in sorted(found, reverse=True) for name in found[var]}
-    for var in sorted(found, reverse=True):
-        if len(names := list(current(found[var]))) == 1:
-            named[str(var)] = (var, names[0])
-    if key not in named:
-        raise fault(f"no var {key!r}", hint=nearest(key, named, what="vars"))
-    var, name = named[key]
-    file = found[var][name]
-    if file.secret and not (yes or output.is_terminal()):
+    found = pipeline.find_value(invocation.workspace, key)
+    if found.secret and not (yes or output.is_terminal()):
         raise fault(f"{key} is secret, and stdout is not a terminal", hint="use `--yes` to print it anyway")
-    value = decrypt(invocation.project, [(var, name)])[var, name] if file.secret else file.public.encode()
+    value = pipeline.read_value(invocation.workspace, found)
     if invocation.json:
         text = value.decode(errors="surrogateescape")
-        invocation.emit({"value": text, "secret": file.secret, "version": file.version}, "")
+        invocation.emit({"value": text, "secret": found.secret, "version": found.version}, "")
     else:
         output.write(value)  # exactly these bytes, without a newline
 
@@ -94,9 +67,9 @@ def recipients(invocation: Invocation) -> None:
     These are the admins to whom it is encrypted, the machines that receive it, and those that once had it and may
     still have it. Missing vars are generated as for a plan, because they determine what a machine receives.
     """
-    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall import pipeline
 
-    rows = pipeline.audiences(invocation.project, invocation.lab)
+    rows = pipeline.audiences(invocation.workspace)
     width = max((len(row.secret) for row in rows), default=0)
     lines = [
         f"{row.secret:{width}}  {', '.join(row.admins) or '?'}  →  "
@@ -121,9 +94,9 @@ def check(invocation: Invocation, *, decrypt: bool) -> None:
 
     The files of a var must have been made together, and fit one another. Without --decrypt nothing is decrypted.
     """
-    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall import pipeline
 
-    count = pipeline.check_vars(invocation.project, decrypt=decrypt)
+    count = pipeline.check_vars(invocation.workspace, decrypt=decrypt)
     invocation.emit({"secrets": count}, f"{plural(count, 'secret')}: readable by the admins only")
 
 
@@ -135,9 +108,9 @@ def fix(invocation: Invocation) -> None:
     Re-encrypts secrets to the admins only; their values stay. Someone who could read a secret may still have it: rotate
     it to make that copy useless. What cannot be repaired is listed, and the exit status is 1 then.
     """
-    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall import pipeline
 
-    fixed, left = pipeline.fix_vars(invocation.project)
+    fixed, left = pipeline.fix_vars(invocation.workspace)
     named = [str(each) for each in fixed]
     text = "\n".join(f"re-encrypted {name}" for name in named) or ("" if left else "nothing to repair")
     invocation.emit({"vars": named, "faults": [each.as_json() for each in left]}, text)
@@ -151,9 +124,9 @@ def fix(invocation: Invocation) -> None:
 @click.pass_obj
 def generate(invocation: Invocation) -> None:
     """Generate and store the missing vars."""
-    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall import pipeline
 
-    _tell(invocation, "generated", pipeline.generate(invocation.project, invocation.lab), "no vars are missing")
+    _list_vars(invocation, "generated", pipeline.generate(invocation.workspace), "no vars are missing")
 
 
 @vars_.command()
@@ -187,44 +160,52 @@ def rotate(
 
     Example: rolecall vars rotate jon/backup.ssh --update
     """
-    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall import pipeline
 
+    workspace = invocation.workspace
     if known_to:
-        known, _ = pipeline.known_to(invocation.project, known_to)
-        bound = [recipe for recipe in known if recipe.binds and not force and str(recipe.key) not in keys]
-        keys = (*keys, *(str(recipe.key) for recipe in known if recipe not in bound))
-        tell((replace(pipeline.needs_force(recipe), warning=True) for recipe in bound), as_json=False)
+        more, left_out = pipeline.rotatable(workspace, known_to, keys, force=force)
+        keys = (*keys, *more)
+        tell(left_out, as_json=False)
     elif not keys:
         raise click.UsageError("name the vars, or use --known-to WHO")
-    told: dict[str, list[object]] = {"vars": [], "updates": []}
-    left, good = keys, True
+    shown = _Shown(invocation, yes=yes)
     if updates:
-        ended, begun = pipeline.waiting(invocation.project, keys)
-        good = not (ended or begun) or _update(invocation, told, yes=yes)
-        left = tuple(key for key in keys if key not in ended)
-    while left and good:
-        made = pipeline.rotate(invocation.project, invocation.lab, left, force=force, at_once=at_once)
-        told["vars"] += [{"var": str(each.key), "step": each.step} for each in made]
-        if not invocation.json:
-            output.write("".join(f"{each}\n" for each in made))
-        good = not updates or _update(invocation, told, yes=yes)
-        left = tuple(str(each.key) for each in made if updates and 0 < each.step < pipeline.STEPS)
+        pipeline.rotate_with_updates(workspace, keys, shown.rotated, shown.update, force=force, at_once=at_once)
+    elif keys:
+        shown.rotated(pipeline.rotate(workspace, keys, force=force, at_once=at_once))
     if invocation.json:
-        invocation.emit(told, "")
-    if not good:
+        invocation.emit({"vars": shown.vars, "updates": [report.as_json() for report in shown.updates]}, "")
+    if not all(report.done for report in shown.updates):
         sys.exit(1)
 
 
-def _update(invocation: Invocation, told: dict[str, list[object]], *, yes: bool) -> bool:
-    """Run one update of a rotation; return whether it is done."""
-    from rolecall.cli.render import report_text  # noqa: PLC0415
-    from rolecall.cli.update import bring  # noqa: PLC0415
+class _Shown:
+    """What a rotation has done so far; in text it is printed at once."""
 
-    report = bring(invocation, yes=yes)
-    told["updates"].append(report.as_json())
-    if not invocation.json:
-        output.write(report_text(report) + "\n")
-    return report.done
+    def __init__(self, invocation: Invocation, *, yes: bool) -> None:
+        self.vars: list[object] = []
+        self.updates: list[Report] = []
+        self._invocation = invocation
+        self._yes = yes
+
+    def rotated(self, rotated: Iterable[Rotated]) -> None:
+        """Show what a step has generated."""
+        rotated = list(rotated)
+        self.vars += [{"var": str(each.key), "step": each.step} for each in rotated]
+        if not self._invocation.json:
+            output.write("".join(f"{each}\n" for each in rotated))
+
+    def update(self) -> bool:
+        """Run an update; return whether it is done."""
+        from rolecall.cli.render import report_text
+        from rolecall.cli.update import bring
+
+        report = bring(self._invocation, yes=self._yes)
+        self.updates.append(report)
+        if not self._invocation.json:
+            output.write(report_text(report) + "\n")
+        return report.done
 
 
 @vars_.command(name="set")
@@ -240,13 +221,13 @@ def set_(invocation: Invocation, key: str, files: tuple[str, ...], *, force: boo
 
     Example: rolecall vars set jon/backup.ssh private=id_ed25519 public=id_ed25519.pub
     """
-    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall import pipeline
 
     values = {}
-    for said in files:
-        name, sign, path = said.partition("=")
+    for pair in files:
+        name, sign, path = pair.partition("=")
         if not sign:
-            raise click.UsageError(f"{said!r} is not FILE=PATH")
+            raise click.UsageError(f"{pair!r} is not FILE=PATH")
         values[name] = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     if not files and sys.stdin.isatty():
         values[""] = click.prompt(key, hide_input=True, confirmation_prompt=True, err=True).encode()
@@ -255,8 +236,8 @@ def set_(invocation: Invocation, key: str, files: tuple[str, ...], *, force: boo
         if values[""].endswith(b"\n") and values[""].count(b"\n") == 1:
             hint = "to leave it out: `printf %s VALUE | rolecall vars set …`"
             tell([Fault(f"the value of {key} ends with a newline", hint=hint, warning=True)], as_json=False)
-    made = pipeline.set_var(invocation.project, invocation.lab, key, values, force=force)
-    _tell(invocation, "pending:", made, "nothing changed")
+    made = pipeline.set_var(invocation.workspace, key, values, force=force)
+    _list_vars(invocation, "pending:", made, "nothing changed")
 
 
 @vars_.command()
@@ -271,10 +252,9 @@ def export(invocation: Invocation, keys: tuple[str, ...], *, to: tuple[str, ...]
 
     Example: rolecall vars export jon/backup.ssh -o jon.age
     """
-    from rolecall import files, pipeline  # noqa: PLC0415
+    from rolecall import pipeline
 
-    data = pipeline.export_vars(invocation.project, keys, to)
-    files.create(output, data, mode=0o600)
+    pipeline.export_vars(invocation.workspace, keys, to, output)
     invocation.emit({"file": str(output)}, f"wrote {output}")
 
 
@@ -288,10 +268,10 @@ def import_(invocation: Invocation, file: Path, *, force: bool) -> None:
     FILE may be encrypted or not; `-` is standard input. The next update puts the values in place. Vars that the
     inventory does not declare are left out, unless something would be lost with them.
     """
-    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall import pipeline
 
     data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    done = pipeline.import_vars(invocation.project, invocation.lab, data, file, force=force)
+    done = pipeline.import_vars(invocation.workspace, data, file, force=force)
     lines = [f"pending: {name}" for name in done.pending] + [f"unchanged: {name}" for name in done.same]
     lines += [f"stored, though the inventory does not declare it: {name}" for name in done.kept]
     lines += [f"left out, the inventory does not declare it: {name}" for name in done.unwanted]
@@ -312,27 +292,25 @@ def prune(invocation: Invocation, keys: tuple[str, ...], *, force: bool, dry_run
 
     Example: rolecall vars prune --force jon/backup.repokey
     """
-    from rolecall import pipeline  # noqa: PLC0415
-    from rolecall.vars import remove  # noqa: PLC0415
+    from rolecall import pipeline
 
-    project = invocation.project
     if force and not keys:
         raise click.UsageError("--force needs the names of vars")
-    found = pipeline.unwanted(project)
-    going = pipeline.prunable(project, keys, force=force) if keys else list(found.free)
-    kept = () if keys else found.bound
-    if going and not dry_run:
+    found = pipeline.pruning(invocation.workspace, keys, force=force)
+    if found.removed and not dry_run:
         if not yes:
-            lost = [f"{each.key} ({each.why})" for each in found.bound if each.key in going]
+            lost = [f"{each.key} ({each.why})" for each in found.lost]
             loses = f" This loses: {', '.join(lost)}" if lost else ""
-            ask(invocation, f"remove {', '.join(map(str, going))} for good?{loses}")
-        remove(project, going)
+            ask(invocation, f"remove {', '.join(map(str, found.removed))} for good?{loses}")
+        pipeline.prune(invocation.workspace, found)
     verb = "would remove" if dry_run else "removed"
-    lines = [f"{verb} {key}" for key in going] + [f"kept {each.key}: {each.why}" for each in kept]
-    if kept:
+    lines = [f"{verb} {key}" for key in found.removed] + [f"kept {each.key}: {each.why}" for each in found.kept]
+    if found.kept:
         lines.append("to remove one of these for good: `rolecall vars prune --force KEY`")
-    document = {"vars": [str(key) for key in going], "kept": {str(each.key): each.binds for each in kept}}
-    invocation.emit(document, "\n".join(lines) or "nothing to remove")
+    kept = {str(each.key): each.binds for each in found.kept}
+    invocation.emit(
+        {"vars": [str(key) for key in found.removed], "kept": kept}, "\n".join(lines) or "nothing to remove"
+    )
 
 
 @vars_.command()
@@ -343,9 +321,9 @@ def discard(invocation: Invocation, *, forced: tuple[str, ...]) -> None:
 
     A pending var with which something would be lost is kept and listed: it may be one that you have set.
     """
-    from rolecall import pipeline  # noqa: PLC0415
+    from rolecall import pipeline
 
-    dropped, kept = pipeline.discard(invocation.project, forced)
+    dropped, kept = pipeline.discard(invocation.workspace, forced)
     lines = [f"dropped {key}" for key in dropped] + [f"kept {each.key}: {each.why}" for each in kept]
     if kept:
         lines.append("to drop one of these: `rolecall vars discard --force KEY`")
@@ -353,7 +331,7 @@ def discard(invocation: Invocation, *, forced: tuple[str, ...]) -> None:
     invocation.emit(document, "\n".join(lines) or "nothing is pending")
 
 
-def _tell(invocation: Invocation, verb: str, keys: Iterable[VarKey | Sealed], otherwise: str) -> None:
+def _list_vars(invocation: Invocation, verb: str, keys: Iterable[object], otherwise: str) -> None:
     named = [str(key) for key in keys]
     text = "\n".join(f"{verb} {name}" for name in named) or otherwise
     invocation.emit({"vars": named}, text)

@@ -14,87 +14,151 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from rolecall.deploy.backups import Archive
+    from rolecall.evaluate.explain import Explanation, Reason, Said
+    from rolecall.inventory.edit import Edited
     from rolecall.model.vars import STEPS
+    from rolecall.pipeline.access import (
+        Admin,
+        Audience,
+        Removal,
+        add_admin,
+        admins,
+        audiences,
+        create_admin,
+        known_to,
+        removal,
+        remove_admin,
+    )
+    from rolecall.pipeline.answers import read_answers
+    from rolecall.pipeline.beginning import Created, create
+    from rolecall.pipeline.catalog import service, service_document, service_text, services
     from rolecall.pipeline.editing import (
+        Entry,
+        RemovedMachine,
         add_machine,
+        convert,
         edit,
         forget_machine,
+        get,
         remove_machine,
         rename_machine,
         schema,
+        set_value,
+        unset_value,
         write_schema,
     )
-    from rolecall.pipeline.evaluation import Evaluation, Members, check, evaluate, evaluate_some, members, recipes
+    from rolecall.pipeline.evaluation import Evaluation, Members
     from rolecall.pipeline.plans import Planned, planning, purge_machine
+    from rolecall.pipeline.reaching import HostKeys, MachineBackups, backups, host_keys, login, pin, targets
+    from rolecall.pipeline.rotation import Rotated, rotatable, rotate, rotate_with_updates
     from rolecall.pipeline.transfer import Imported, export_vars, import_vars
     from rolecall.pipeline.vars import (
-        Audience,
-        Rotated,
+        Pruning,
+        StoredValue,
         Unwanted,
-        audiences,
         check_vars,
         discard,
+        find_value,
         fix_vars,
         generate,
-        known_to,
-        needs_force,
-        prunable,
-        rotate,
+        prune,
+        pruning,
+        read_value,
         set_var,
+        stored_values,
         unwanted,
-        waiting,
     )
-    from rolecall.pipeline.views import as_json, backups, clan_note, explain, machine_names, service, services, target
+    from rolecall.pipeline.views import as_json, clan_note, explain, subjects
+    from rolecall.pipeline.workspace import Workspace, open  # noqa: A004 - called as `pipeline.open`
+    from rolecall.project import unanswered
+    from rolecall.service.registry import Found
 
 __all__ = [
     "STEPS",
+    "Admin",
+    "Archive",
     "Audience",
+    "Created",
+    "Edited",
+    "Entry",
     "Evaluation",
+    "Explanation",
+    "Found",
+    "HostKeys",
     "Imported",
+    "MachineBackups",
     "Members",
     "Planned",
+    "Pruning",
+    "Reason",
+    "Removal",
+    "RemovedMachine",
     "Rotated",
+    "Said",
+    "StoredValue",
     "Unwanted",
+    "Workspace",
+    "add_admin",
     "add_machine",
+    "admins",
     "as_json",
     "audiences",
     "backups",
-    "check",
     "check_vars",
     "clan_note",
+    "convert",
+    "create",
+    "create_admin",
     "discard",
     "edit",
-    "evaluate",
-    "evaluate_some",
     "explain",
     "export_vars",
+    "find_value",
     "fix_vars",
     "forget_machine",
     "generate",
+    "get",
+    "host_keys",
     "import_vars",
     "known_to",
-    "machine_names",
-    "members",
-    "needs_force",
+    "login",
+    "open",
+    "pin",
     "planning",
-    "prunable",
+    "prune",
+    "pruning",
     "purge_machine",
-    "recipes",
+    "read_answers",
+    "read_value",
+    "removal",
+    "remove_admin",
     "remove_machine",
     "rename_machine",
+    "rotatable",
     "rotate",
+    "rotate_with_updates",
     "schema",
     "service",
+    "service_document",
+    "service_text",
     "services",
+    "set_value",
     "set_var",
-    "target",
+    "stored_values",
+    "subjects",
+    "targets",
+    "unanswered",
+    "unset_value",
     "unwanted",
-    "waiting",
     "write_schema",
 ]
 
 # Each after those that it imports itself.
-_MODULES: Final = ("evaluation", "views", "editing", "plans", "vars", "transfer")
+_MODULES: Final = (
+    *("evaluation", "workspace", "views", "vars", "plans", "access", "editing", "reaching", "rotation", "transfer"),
+    *("catalog", "beginning", "answers"),
+)
 
 
 def __getattr__(name: str) -> object:

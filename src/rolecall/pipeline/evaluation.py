@@ -88,22 +88,18 @@ class Evaluation:
     makes: Mapping[VarKey, StoredVar]
 
 
-def members(project: Project, memory: Memory | None = None) -> Members:
-    """Loads the inventory and resolves its members. Touches no network, makes nothing.
+def members_of(project: Project, loaded: Loaded, faults: Sequence[Fault], memory: Memory) -> Members:
+    """Resolve the members of an inventory. Touches no network and makes nothing.
 
     Args:
         project: The project.
+        loaded: The inventory.
+        faults: The faults of its shape.
         memory: Of earlier evaluations in this process.
 
     Raises:
-        Faults: Everything that is wrong with it, together, with places.
+        Faults: Everything that is wrong with it, with places.
     """
-    loaded, faults = inventory.read(project)
-    return members_of(project, loaded, faults, memory or Memory())
-
-
-def members_of(project: Project, loaded: Loaded, faults: Sequence[Fault], memory: Memory) -> Members:
-    """The members of an inventory with these faults of its shape."""
     registry = registry_of(project, loaded, memory)
     try:
         found = Members(loaded, registry, resolve(loaded, registry, memory.resolved))
@@ -127,13 +123,15 @@ def registry_of(project: Project, loaded: Loaded, memory: Memory) -> Registry:
     return memory.registry
 
 
-def check(project: Project, lab: Lab | None = None) -> Members:
-    """As `sound`, and all exports and configurations are evaluated as far as they can be without making vars.
+def check(project: Project, found: Members, lab: Lab | None) -> Members:
+    """Evaluate all exports and configurations as far as they can be without making vars.
+
+    Returns:
+        The members, with what could not be evaluated to its end.
 
     Raises:
         Faults: As `evaluate`, but for what making vars shows.
     """
-    found = sound(project)
     with faults_located_in(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         steps, standalone = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
@@ -184,25 +182,8 @@ class _Stored:
         return found
 
 
-def sound(project: Project, memory: Memory | None = None, *, stored: bool = True) -> Members:
-    """As `members`, and limits are kept, secrets that settings name exist, steps have an order, targets make sense.
-
-    Args:
-        project: The project.
-        memory: As for `members`.
-        stored: Whether the files of all stored vars belong together, too. An evaluation looks at those that it reads.
-
-    Raises:
-        Faults: As `members`.
-    """
-    found = members(project, memory)
-    if faults := [*further_faults(project, found), *(var_store.unsound(project) if stored else ())]:
-        raise Faults(faults)
-    return found
-
-
 def further_faults(project: Project, found: Members) -> list[Fault]:
-    """Return the faults that `check` reports in addition to those of `members`."""
+    """Return what is wrong with members beyond `members_of`: limits, secrets, the order of steps, targets."""
     declared = found.loaded.inventory.machines.items()
     said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
     targets = [find_target(project, name, target_host, None) for name, target_host in said]
@@ -219,44 +200,42 @@ def further_faults(project: Project, found: Members) -> list[Fault]:
     return [inventory.locate(fault, found.loaded.sources) for fault in faults]
 
 
-def evaluate(project: Project, lab: Lab | None = None, memory: Memory | None = None) -> Evaluation:
-    """The configurations of all machines. Missing vars are made into the pending set.
+def evaluate(project: Project, found: Members, lab: Lab | None, memory: Memory) -> Evaluation:
+    """Evaluate the configurations of all machines. Missing vars are generated into the pending set.
 
     Args:
         project: The project.
+        found: The members, without `further_faults`.
         lab: The project's lab while it is up.
         memory: Of earlier evaluations in this process: what nothing has changed for is not evaluated again.
 
     Raises:
-        Faults: As `sound`; also when service code fails or definitions exclude each other.
+        Faults: When service code fails or definitions exclude each other.
     """
-    memory = memory or Memory()
     memory.turn()
-    found = sound(project, memory, stored=False)
     with faults_located_in(found.loaded):
         world = gather(found.membership, hosts_of(project, found.loaded, lab))
         return _evaluated(project, found, world, found.loaded.inventory.machines, memory)
 
 
 def evaluate_some(
-    project: Project, lab: Lab | None, machines: Sequence[str], memory: Memory | None = None
+    project: Project, loaded: Loaded, lab: Lab | None, machines: Sequence[str], memory: Memory
 ) -> Evaluation:
-    """The configurations of some machines, and of the inventory just what those need: the instances that they play in.
+    """Evaluate the configurations of some machines, and of the inventory only the instances that these play in.
 
-    What an instance elsewhere exports counts too where it is asked for. So a question that goes beyond what was
-    evaluated brings in the instances that could answer it, and then all of it is evaluated once more.
+    What an instance elsewhere exports counts too where it is read. So a read that goes beyond what was evaluated adds
+    the instances that could answer it, and then all of it is evaluated once more.
 
     Args:
         project: The project.
+        loaded: The inventory.
         lab: The project's lab while it is up.
-        machines: Those that are wanted.
+        machines: The machines that are wanted.
         memory: As for `evaluate`.
 
     Raises:
         Faults: As `evaluate`, of what was evaluated; and for a machine that is not declared.
     """
-    memory = memory or Memory()
-    loaded = inventory.load(project)
     with faults_located_in(loaded):
         if unknown := [name for name in machines if name not in loaded.inventory.machines]:
             hints = {name: nearest(name, loaded.inventory.machines, what="machines") for name in unknown}
@@ -341,11 +320,6 @@ def note_recipes(project: Project, found: Members) -> None:
             for var in role.vars.values():
                 named[var.key(instance, "").name] = var.binds
     var_store.note_recipes(project, found.recipes, named)
-
-
-def recipes(project: Project) -> list[Recipe]:
-    """Every var that the inventory asks for, whether made or not; no code of services runs for it but its loading."""
-    return members(project).recipes
 
 
 def hosts_of(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]:

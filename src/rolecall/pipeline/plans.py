@@ -21,24 +21,15 @@ from rolecall.evaluate.authors import calling
 from rolecall.model.generators import validity_of
 from rolecall.model.plan import MachinePlan, Plan, Report
 from rolecall.model.vars import STEPS, current, step_of
-from rolecall.pipeline.evaluation import (
-    Evaluation,
-    Members,
-    evaluate,
-    evaluate_some,
-    faults_located_in,
-    note_recipes,
-    sound,
-)
-from rolecall.pipeline.views import target
-from rolecall_agent.resources import File
+from rolecall.pipeline.evaluation import Evaluation, Members, faults_located_in, note_recipes
+from rolecall_agent.resources import BY_NAME, File
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
     from rolecall.model.vars import VarKey
+    from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
     from rolecall.service.member import World
     from rolecall_agent import protocol
@@ -80,25 +71,34 @@ class Planned:
 
 
 @contextmanager
-def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: Progress) -> Iterator[Planned]:
-    """Looks at the machines. Those that change stay connected until the `with` block ends.
+def planning(
+    workspace: Workspace, only: Sequence[str] = (), progress: Progress = lambda *_: None, *, verbose: bool = False
+) -> Iterator[Planned]:
+    """Compare the machines with their configurations. Those that change stay connected until the block ends.
+
+    Args:
+        workspace: The project.
+        only: The machines to plan for; all if empty.
+        progress: Called with a machine and a step of the run, from several threads.
+        verbose: Whether it is called for each resource, too.
 
     Raises:
-        Faults: As `evaluate`; also when it is not said how a machine with anything to do is reached.
+        Faults: As `Workspace.evaluation`; also when a machine that would change has no target.
     """
+    project = workspace.project
     if only:
-        sound(project)  # the rest may concern them too, as a peer that is missing
-        evaluation = evaluate_some(project, lab, only)
+        workspace.sound()  # the rest may concern them too, as a peer that is missing
+        evaluation = workspace.evaluation_of(only)
     else:
-        evaluation = evaluate(project, lab)
+        evaluation = workspace.evaluation()
         if faults := var_store.unsettled(project):
             raise Faults(faults)
-    wanted, warnings = _wanted(project, evaluation, lab)
+    wanted, warnings = _wanted(workspace, evaluation)
     modules = {
         name: f"{service.name} ({evaluation.members.registry.origin(service)})"
         for name, service in evaluation.members.membership.services.items()
     }
-    with Fleet(wanted, progress) as fleet:
+    with Fleet(wanted, progress if verbose else _steps_alone(progress)) as fleet:
         told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *_expiring(evaluation))
         if not only:
             told += tuple(_left(project, evaluation))
@@ -107,16 +107,25 @@ def planning(project: Project, lab: Lab | None, only: Sequence[str], progress: P
         yield Planned(plan, project, evaluation, fleet)
 
 
-def purge_machine(project: Project, lab: Lab | None, name: str) -> None:
-    """Removes from a machine what Rolecall keeps there for itself: the way back, and with it every secret.
+def _steps_alone(progress: Progress) -> Progress:
+    """Return a progress that leaves out resources."""
+
+    def show(machine: str, text: str) -> None:
+        if text.split(" ", 1)[0] not in BY_NAME:
+            progress(machine, text)
+
+    return show
+
+
+def purge_machine(workspace: Workspace, name: str) -> None:
+    """Remove from a machine what Rolecall keeps there for itself: kept generations, originals and secrets.
 
     Raises:
-        Faults: When it is not declared, or cannot be reached; when anything that was installed is there still.
+        Faults: When it is not declared, or cannot be reached; when something that was installed is still there.
     """
-    reached = target(project, name, lab)
     try:
-        with Session(reached) as session:
-            session.open(None, inventory.load(project).inventory.machines[name].formerly)
+        with Session(workspace.target(name)) as session:
+            session.open(None, workspace.loaded().inventory.machines[name].formerly)
             session.purge()
     except (AgentFailedError, OSError) as error:
         raise fault(f"{name} is not purged: {error}") from None
@@ -167,8 +176,9 @@ def _left(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
     there = {place: machines for place, machines in sent(evaluation).items() if place[0] not in evaluation.makes}
     for machine, keys in var_store.former_holders(project, there).items():
         names = ", ".join(map(str, keys[:SHOWN])) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
-        hint = f"only new values take what it knows its worth: `rolecall vars rotate --known-to {machine}`"
-        yield Fault(f"{machine} has had what it gets no longer, and may have kept it: {names}", hint=hint, warning=True)
+        hint = f"to make its copies useless, run `rolecall vars rotate --known-to {machine}`"
+        message = f"{machine} received secrets that it no longer needs, and may still have them: {names}"
+        yield Fault(message, hint=hint, warning=True)
 
 
 def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
@@ -176,8 +186,8 @@ def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
     for key, var in evaluation.world.vars.items():
         step = step_of(var)
         if step and key not in evaluation.makes:
-            message = f"{key} is being made anew, step {step} of {STEPS} is done"
-            hint = f"when all machines are updated, go on with `rolecall vars rotate {key}`"
+            message = f"the rotation of {key} is not finished: step {step} of {STEPS} is done"
+            hint = f"when all machines are updated, continue with `rolecall vars rotate {key}`"
             yield Fault(message, hint=hint, warning=True)
 
 
@@ -199,15 +209,15 @@ def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
             since, until = validity
             if until - now < min(EXPIRING, (until - since) / 3):
                 when = f"expires on {until:%Y-%m-%d}" if now < until else f"has expired on {until:%Y-%m-%d}"
-                yield Fault(f"{key} {when}", hint=f"make it anew: `rolecall vars rotate {key}`", warning=True)
+                yield Fault(f"{key} {when}", hint=f"rotate it: `rolecall vars rotate {key}`", warning=True)
 
 
-def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[list[MachineUpdate], list[Fault]]:
-    """What each machine shall become; a machine without a target is no fault while nothing is to be done there."""
+def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineUpdate], list[Fault]]:
+    """Return what each machine is to become; one without a target is a warning while it has no resources."""
     machines = evaluation.members.loaded.inventory.machines
     wanted, faults, warnings = [], [], []
     for name, configured in evaluation.configured.items():
-        found = find_target(project, name, machines[name].deploy.target_host, lab)
+        found = find_target(workspace.project, name, machines[name].deploy.target_host, workspace.lab)
         if isinstance(found, Target):
             wave = evaluation.waves.get(name, 0)
             wanted.append(
@@ -224,11 +234,11 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
     warnings += [
         Fault(
             f"{name} is pinned, but no longer declared: what Rolecall installed there stays",
-            hint="declare it without roles and update, to undo what is there; or let go of it: "
+            hint="declare it without roles and update to uninstall that, or stop this warning with "
             f"`rolecall machines forget {name}`",
             warning=True,
         )
-        for name in sorted(pinned_keys(project.known_hosts).keys() - machines.keys())
+        for name in sorted(pinned_keys(workspace.project.known_hosts).keys() - machines.keys())
     ]
     return wanted, [inventory.locate(warning, sources) for warning in warnings]
 

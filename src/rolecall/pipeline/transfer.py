@@ -17,19 +17,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rolecall import files as writing
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, Where, fault, nearest
 from rolecall.model.recipes import Replacement
 from rolecall.model.vars import VarFile, VarKey, current
-from rolecall.pipeline.evaluation import sound
 from rolecall.pipeline.vars import refuse_to_replace_bound, regenerate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from rolecall.deploy.target import Lab
     from rolecall.model.vars import StoredVar
+    from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
 
 _VERSION = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -53,17 +53,19 @@ class Imported:
     kept: tuple[str, ...] = ()
 
 
-def export_vars(project: Project, names: Sequence[str], to: Sequence[str]) -> bytes:
-    """Vars with their values, as one age file.
+def export_vars(workspace: Workspace, names: Sequence[str], to: Sequence[str], file: Path | None = None) -> bytes:
+    """Return vars with their values, as an age file.
 
     Args:
-        project: The project.
-        names: As `rolecall vars list` names them, without the file; all that are stored where there are none.
-        to: The public keys that can read it; those of the admins where there are none.
+        workspace: The project.
+        names: As `rolecall vars list` names them, without the file; by default all that are stored.
+        to: The public keys that can read it; by default those of the admins.
+        file: A new file to write it to.
 
     Raises:
-        Faults: When there is no such var; when one cannot be decrypted; when a key is unusable.
+        Faults: When there is no such var; when one cannot be decrypted; when a key is unusable; when the file exists.
     """
+    project = workspace.project
     stored = {str(key): (key, current(var)) for key, var in var_store.stored_all(project).items()}
     if unknown := [name for name in names if name not in stored]:
         hints = {name: nearest(name, stored, what="vars") for name in unknown}
@@ -83,34 +85,37 @@ def export_vars(project: Project, names: Sequence[str], to: Sequence[str]) -> by
         for name, (key, var) in chosen.items()
     }
     binds = {name: said for name, (key, _) in chosen.items() if (said := var_store.bound_to(project, key))}
-    return var_store.encrypt_to(project, to, json.dumps({"vars": document, "binds": binds}, indent=1).encode())
+    data = var_store.encrypt_to(project, to, json.dumps({"vars": document, "binds": binds}, indent=1).encode())
+    if file:
+        writing.create(file, data, mode=0o600)
+    return data
 
 
-def import_vars(project: Project, lab: Lab | None, data: bytes, file: Path, *, force: bool = False) -> Imported:
+def import_vars(workspace: Workspace, data: bytes, file: Path, *, force: bool = False) -> Imported:
     """Put the vars of a document into the pending set, and regenerate the vars that read them.
 
     Args:
-        project: The project.
-        lab: The project's lab while it is up.
+        workspace: The project.
         data: The document, encrypted or not.
         file: Where it comes from, for faults.
-        force: Whether vars that are kept are replaced even if something is lost with them.
+        force: Whether stored vars are replaced even if something is lost with them.
 
     Raises:
-        Faults: When it is none; as `check` and `rotate`; when a var has other files than the inventory wants. Nothing
-            is kept then.
+        Faults: When it is not such a document; as `Workspace.sound` and `rotate`; when a var has other files than the
+            inventory wants. Nothing is stored then.
     """
+    project = workspace.project
     opened = var_store.decrypt_file(project, data, file)
     given, versions = _read(opened, file)
-    found = sound(project)
+    found = workspace.sound()
     wanted = {str(recipe.key): recipe for recipe in found.recipes}
     stored = var_store.stored(project, [recipe.key for name, recipe in wanted.items() if name in given])
     same = {name for name in given if name in wanted and _is(stored.get(wanted[name].key), versions[name])}
     new = {name: wanted[name] for name in given if name in wanted and name not in same}
-    refuse_to_replace_bound(project, new.values(), force=force, pending=True)
+    refuse_to_replace_bound(workspace, new.values(), force=force, pending=True)
     values = {recipe.key: given[name] for name, recipe in new.items()}
     known = {recipe.key: versions[name] for name, recipe in new.items()}
-    pending = regenerate(project, found, lab, Replacement(given=values, versions=known, force=force)) if new else []
+    pending = regenerate(workspace, found, Replacement(given=values, versions=known, force=force)) if new else []
     kept = _keep(project, json.loads(opened), given.keys() - wanted.keys(), given, versions)
     unwanted = given.keys() - wanted.keys() - kept
     return Imported(tuple(map(str, pending)), tuple(sorted(same)), tuple(sorted(unwanted)), tuple(sorted(kept)))

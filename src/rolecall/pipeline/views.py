@@ -1,100 +1,38 @@
-"""What a project says and offers, for who asks."""
+"""Queries that change nothing: services, explanations, members."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError
 
 from rolecall import inventory
-from rolecall.errors import Fault, Faults, Where, fault, nearest, undotted
+from rolecall.errors import Fault, Faults, Where, undotted
 from rolecall.evaluate.authors import WrongResultError, calling
-from rolecall.evaluate.memory import Memory
-from rolecall.pipeline.evaluation import (
-    Members,
-    evaluate_some,
-    faults_located_in,
-    members,
-    registry_of,
-)
-from rolecall.project import Project
-from rolecall.service.interfaces import Backups
+from rolecall.pipeline.evaluation import Members, faults_located_in
 from rolecall.service.models import declared_at
-from rolecall.service.registry import Found, Registry
 from rolecall.service.settings import SHOWN
 
 if TYPE_CHECKING:
-    from rolecall.deploy.target import Lab, Target
+    from collections.abc import Iterator
+
     from rolecall.evaluate.explain import Explanation
-    from rolecall.model.exports import Exported
+    from rolecall.pipeline.workspace import Workspace
 
 
-def services(project: Project | None) -> tuple[list[Found], list[Fault]]:
-    """Every service that can be had, and the faults of those that cannot.
-
-    Args:
-        project: The project; None for what is there without one.
-    """
-    registry, named = _offered(project)
-    found: list[Found] = []
-    faults: list[Fault] = []
-    for source in registry.inputs(named):
-        for name in registry.names(source):
-            try:
-                found.append(registry.find(source, name))
-            except Faults as error:  # of one module, which hides no other
-                faults += error.faults
-    return found, faults
-
-
-def service(project: Project | None, source: str | None, name: str) -> Found:
-    """One service.
+def explain(workspace: Workspace, subject: str) -> Explanation:
+    """Explain where what the inventory says of a machine, a role or a member's settings comes from.
 
     Args:
-        project: As for `services`.
-        source: Its input as ``module.input`` names it; None for the first that has it, the project's own before others.
-        name: The module's name.
-
-    Raises:
-        Faults: When there is none, or it cannot be had.
-    """
-    registry, named = _offered(project)
-    if source:
-        return registry.find(source, name)
-    offered = {each: registry.names(each) for each in registry.inputs(named)}
-    for each, names in offered.items():
-        if name in names:
-            return registry.find(each, name)
-    known = (name for names in offered.values() for name in names)
-    raise fault(f"service {name!r} does not exist", hint=nearest(name, known, what="services"))
-
-
-def _offered(project: Project | None) -> tuple[Registry, list[str | None]]:
-    """Where services are found, and the inputs that the inventory names, as far as it can be read."""
-    if project is None:
-        return Registry(Path(os.devnull)), []
-    try:
-        loaded, _ = inventory.read(project)
-    except Faults:
-        return Registry(project.modules), []
-    return registry_of(project, loaded, Memory()), [each.module.input for each in loaded.inventory.instances.values()]
-
-
-def explain(project: Project, subject: str) -> Explanation:
-    """Where what the inventory says of a machine, a role or a member's settings comes from.
-
-    Args:
-        project: The project.
+        workspace: The project.
         subject: ``machines.M``, ``INSTANCE``, ``INSTANCE.ROLE``, or ``INSTANCE.ROLE.MACHINE`` with a key path below.
 
     Raises:
-        Faults: As `members`; also when there is no such thing.
+        Faults: As `Workspace.members`; also when there is no such thing.
     """
-    from rolecall.evaluate.explain import explanation  # noqa: PLC0415 - one command alone needs it
+    from rolecall.evaluate.explain import explanation
 
-    found = members(project)
+    found = workspace.members()
 
     def locate(where: Where) -> Where:
         return inventory.locate(Fault("", where), found.loaded.sources).where or where
@@ -102,55 +40,35 @@ def explain(project: Project, subject: str) -> Explanation:
     return explanation(found.loaded, found.membership, undotted(subject), locate)
 
 
-def clan_note(project: Project, found: Members | None = None) -> str:
-    """What was taken from the Clan that a project is, and what was not; "" where it is none."""
-    from rolecall.inventory.clan import note  # noqa: PLC0415 - one command asks
+def clan_note(workspace: Workspace) -> str:
+    """Return what was read of the Clan that a project is, and what was not; "" for other projects."""
+    from rolecall.inventory.clan import note
 
-    return note(project, found.loaded.sources if found else ())
-
-
-def machine_names(root: Path) -> list[str]:
-    """The machines of the inventory, sorted."""
-    return sorted(inventory.load(Project(root)).inventory.machines)
-
-
-def target(project: Project, machine: str, lab: Lab | None) -> Target:
-    """How a machine is reached.
-
-    Raises:
-        Faults: When it is not declared, or it is not said.
-    """
-    from rolecall.deploy.target import find_target  # noqa: PLC0415 - few commands reach a machine
-
-    loaded = inventory.load(project)
-    declared = loaded.inventory.machines.get(machine)
-    if declared is None:
-        hint = nearest(machine, loaded.inventory.machines, what="machines")
-        raise fault(f"machine {machine!r} does not exist", hint=hint)
-    found = find_target(project, machine, declared.deploy.target_host, lab)
-    with faults_located_in(loaded):
-        if isinstance(found, Fault):
-            raise Faults([found])
-    return found
+    try:
+        sources = workspace.read()[0].sources
+    except Faults:
+        sources = ()
+    return note(workspace.project, sources)
 
 
-def backups(project: Project, lab: Lab | None, machine: str) -> list[Exported[Backups]]:
-    """How a machine's backups are made, listed and restored: one entry per instance and target.
+def subjects(workspace: Workspace) -> Iterator[str]:
+    """Yield what can be explained: machines, instances, roles and members.
 
     Raises:
-        Faults: When nothing backs the machine up.
+        Faults: As `Workspace.members`.
     """
-    evaluation = evaluate_some(project, lab, [machine])
-    found = [export for export in evaluation.world.exports.get(Backups, ()) if export.machine == machine]
-    if not found:
-        raise fault(
-            f"nothing backs {machine} up", hint="give it a role in an instance of a backup service, then update"
-        )
-    return found
+    found = workspace.members()
+    for machine in found.loaded.inventory.machines:
+        yield f"machines.{machine}"
+    for instance, roles in found.membership.role_members.items():
+        yield instance
+        for role, members in roles.items():
+            yield f"{instance}.{role}"
+            yield from (f"{instance}.{role}.{machine}" for machine in members.settings)
 
 
 def as_json(found: Members) -> dict[str, Any]:
-    """The documented form of ``rolecall show --json`` (docs/json.md)."""
+    """Return the documented form of ``rolecall show --json`` (docs/json.md)."""
     loaded = found.loaded
     tags: dict[str, list[str]] = {name: [] for name in loaded.inventory.machines}
     for tag, names in loaded.tags.items():

@@ -1,0 +1,164 @@
+"""Reach single machines: host keys, backups, logins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rolecall.deploy import backups as stage
+from rolecall.deploy import pins
+from rolecall.deploy.target import Target, find_target
+from rolecall.errors import Fault, Faults, fault
+from rolecall.service.interfaces import Backups
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolecall.deploy.backups import Archive, Offers
+    from rolecall.pipeline.workspace import Workspace
+
+
+def targets(workspace: Workspace) -> dict[str, str]:
+    """Return how each machine is reached, in words; "" for one without a target.
+
+    Raises:
+        Faults: As `Workspace.loaded`.
+    """
+    found = {}
+    for name, machine in sorted(workspace.loaded().inventory.machines.items()):
+        target = find_target(workspace.project, name, machine.deploy.target_host, workspace.lab)
+        found[name] = target.text if isinstance(target, Target) else ""
+    return found
+
+
+def login(workspace: Workspace, machine: str, words: Sequence[str]) -> list[str]:
+    """Return the argument vector that logs in to a machine, or runs a command there as root.
+
+    Args:
+        workspace: The project.
+        machine: The machine.
+        words: The command; () to log in.
+
+    Raises:
+        Faults: When the machine has no target, or it is a directory.
+    """
+    target = workspace.target(machine)
+    if target.root is not None:
+        raise fault(f"cannot log in to {machine}: its target is the directory {target.root}")
+    shell = ["sh", "-c", " ".join(words)]  # as ssh(1) itself: the words are joined and a shell reads them
+    return target.command(shell if words else [])
+
+
+@dataclass(frozen=True, slots=True)
+class HostKeys:
+    """The SSH host keys of a machine, each ``TYPE BASE64``.
+
+    Attributes:
+        machine: The machine.
+        presented: Those that it presents now.
+        pinned: Those that are pinned.
+    """
+
+    machine: str
+    presented: tuple[str, ...]
+    pinned: tuple[str, ...]
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The fingerprints of the presented keys, as ssh-keygen(1) prints them."""
+        return tuple(map(pins.fingerprint, self.presented))
+
+    @property
+    def pinned_fingerprints(self) -> tuple[str, ...]:
+        """The fingerprints of the pinned keys."""
+        return tuple(map(pins.fingerprint, self.pinned))
+
+    @property
+    def warning(self) -> str:
+        """What is odd about the keys, or ""."""
+        if not self.pinned or self.pinned == self.presented:
+            return ""
+        return f"{self.machine} presents other host keys than the pinned ones. {pins.OTHERS}"
+
+
+def host_keys(workspace: Workspace, machine: str) -> HostKeys:
+    """Ask a machine for its host keys, which are not verified.
+
+    Raises:
+        Faults: When it has no target, or does not answer.
+    """
+    target = workspace.target(machine)
+    return HostKeys(machine, tuple(pins.scan(target)), tuple(pins.pinned(workspace.project, machine)))
+
+
+def pin(workspace: Workspace, keys: HostKeys, *, replace: bool) -> None:
+    """Pin the keys that a machine presented.
+
+    Raises:
+        Faults: When other keys are pinned and `replace` is false.
+    """
+    pins.pin(workspace.project, keys.machine, list(keys.presented), replace=replace)
+
+
+def backups(
+    workspace: Workspace, machine: str, instance: str | None = None, server: str | None = None
+) -> MachineBackups:
+    """Return what backup services offer for a machine.
+
+    Args:
+        workspace: The project.
+        machine: The machine.
+        instance: Limits it to one instance.
+        server: Limits it to one server.
+
+    Raises:
+        Faults: When nothing backs the machine up, or it has no target.
+    """
+    evaluation = workspace.evaluation_of([machine])
+    offers = [export for export in evaluation.world.exports.get(Backups, ()) if export.machine == machine]
+    if not offers:
+        hint = "give it a role in an instance of a backup service, then update"
+        raise fault(f"nothing backs {machine} up", hint=hint)
+    chosen = stage.choose(offers, machine, instance, server)
+    return MachineBackups(workspace.target(machine), chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineBackups:
+    """The backups of one machine, as backup services offer them.
+
+    Args:
+        target: The machine.
+        offers: One for each instance and server.
+    """
+
+    _target: Target
+    _offers: Offers
+
+    def create(self) -> tuple[list[Archive], list[Fault]]:
+        """Back the machine up now, to every server; return the archives that were made, and what failed."""
+        return stage.create(self._target, self._offers)
+
+    def archives(self) -> tuple[list[Archive], list[Fault]]:
+        """Return the archives of the machine, oldest first, and what failed."""
+        return stage.archives(self._target, self._offers)
+
+    def choose(self, name: str | None) -> tuple[Archive, list[Fault]]:
+        """Return the archive of this name, by default the newest one, and what failed.
+
+        Raises:
+            Faults: When there is none.
+        """
+        archives, faults = self.archives()
+        try:
+            return stage.newest(self._target, archives, name), faults
+        except Faults as error:
+            raise Faults([*faults, *error.faults]) from None
+
+    def restore(self, archive: Archive, paths: Sequence[str]) -> str:
+        """Restore files of an archive, by default all; return what the service printed.
+
+        Raises:
+            Faults: When it fails.
+        """
+        return stage.restore(self._target, self._offers, archive, paths)

@@ -1,0 +1,173 @@
+"""Rotate vars: new values, and the updates that put them in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rolecall import vars as var_store
+from rolecall.errors import Fault, Faults, fault
+from rolecall.model.recipes import Replacement
+from rolecall.model.vars import STEPS, step_of
+from rolecall.pipeline.access import known_to
+from rolecall.pipeline.plans import planning
+from rolecall.pipeline.vars import needs_force, recipes_named, refuse_to_replace_bound, regenerate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from rolecall.model.vars import VarKey
+    from rolecall.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A var that was rotated, or was brought one step further on the way there.
+
+    Attributes:
+        key: The var.
+        step: Which of the `STEPS` of a rotation without a gap the next update does; 0 when it does all at once.
+        binds: What depends on the old value and is not converted, or "".
+    """
+
+    key: VarKey
+    step: int
+    binds: str = ""
+
+    def __str__(self) -> str:
+        """In words."""
+        what = (
+            "the new value takes the place of the old one",
+            f"step 1 of {STEPS}: the new value is accepted beside the old one",
+            f"step 2 of {STEPS}: the new value is used, and the old one is still accepted",
+            f"step 3 of {STEPS}: the old value is dropped",
+        )
+        lost = f"; nothing converts what depends on the old one: {self.binds}" if self.binds else ""
+        return f"{self.key}  {what[self.step]}{lost}"
+
+
+def rotate(workspace: Workspace, names: Sequence[str], *, force: bool = False, at_once: bool = False) -> list[Rotated]:
+    """Generate new values of vars, and of the vars that read them, into the pending set, for the next update.
+
+    Where peers can accept two values at once, that takes three updates, and this before each: the new value is
+    accepted beside the old one; it is used; the old one is dropped.
+
+    Args:
+        workspace: The project.
+        names: Vars, as ``rolecall vars list`` names them, without the file.
+        force: Whether those with which something would be lost are rotated too.
+        at_once: Whether the old value is dropped at once, even where that leaves a gap.
+
+    Returns:
+        What was generated.
+
+    Raises:
+        Faults: As `Workspace.sound`; when there is no such var; when a step fails; when machines lack the last step of
+            a rotation. Nothing is generated then.
+    """
+    project, found = workspace.project, workspace.sound()
+    known = recipes_named(found, names)
+    wanted = {known[name].key: known[name] for name in names}
+    refuse_to_replace_bound(workspace, wanted.values(), force=force, pending=True)
+    pending, stored = var_store.pending_and_stored(project, wanted)
+    advance = set() if at_once else {key for key, recipe in wanted.items() if recipe.accepted and key in stored}
+    if not at_once and (late := [key for key in pending if wanted[key].accepted and var_store.replaces(project, key)]):
+        hint = "update first; or `rolecall vars discard`; or do all at once with --at-once"
+        raise Faults(Fault(f"a new value of {key} is already pending", hint=hint) for key in late)
+    if any(step_of(stored[key]) for key in advance):
+        _require_updated(workspace)
+    made = regenerate(workspace, found, Replacement(wanted.keys() - advance, advance, force=force))
+    binds = {recipe.key: recipe.binds for recipe in known.values()}
+    return [Rotated(key, (step_of(stored[key]) + 1) if key in advance else 0, binds.get(key, "")) for key in made]
+
+
+def rotate_with_updates(
+    workspace: Workspace,
+    names: Sequence[str],
+    report: Callable[[list[Rotated]], None],
+    update: Callable[[], bool],
+    *,
+    force: bool = False,
+    at_once: bool = False,
+) -> bool:
+    """Rotate vars, and run all updates that this takes. A rotation that was begun before is finished.
+
+    Args:
+        workspace: The project.
+        names: As for `rotate`.
+        report: Called with what each step has generated, before its update.
+        update: Runs an update; returns whether it is done.
+        force: As for `rotate`.
+        at_once: As for `rotate`.
+
+    Returns:
+        Whether all updates are done; after one that is not, no other is begun.
+
+    Raises:
+        Faults: As `rotate`.
+    """
+    last, others = _pending_rotations(workspace, names)
+    if (last or others) and not _done(workspace, update):
+        return False
+    left = [name for name in names if name not in last]
+    while left:
+        made = rotate(workspace, left, force=force, at_once=at_once)
+        report(made)
+        if not _done(workspace, update):
+            return False
+        left = [str(each.key) for each in made if 0 < each.step < STEPS]
+    return True
+
+
+def rotatable(
+    workspace: Workspace, who: str, names: Collection[str] = (), *, force: bool = False
+) -> tuple[list[str], list[Fault]]:
+    """Return the vars to rotate so that the secrets that someone could read become useless.
+
+    Args:
+        workspace: The project.
+        who: A machine, or a public key.
+        names: Vars that are to be rotated even if something is lost with them.
+        force: Whether all are.
+
+    Returns:
+        The names of the vars, and a warning for each that is left out since something would be lost with it.
+
+    Raises:
+        Faults: As `Workspace.members`.
+    """
+    known, _ = known_to(workspace, who)
+    bound = [recipe for recipe in known if recipe.binds and not force and str(recipe.key) not in names]
+    chosen = [str(recipe.key) for recipe in known if recipe not in bound]
+    return chosen, [replace(needs_force(recipe), warning=True) for recipe in bound]
+
+
+def _pending_rotations(workspace: Workspace, names: Collection[str]) -> tuple[set[str], set[str]]:
+    """Return the vars whose rotation the next update finishes, and those whose rotation it continues."""
+    project = workspace.project
+    pending = {str(key): var for key, var in var_store.pending(project).items() if var_store.replaces(project, key)}
+    steps = {name: step_of(pending[name]) for name in names if name in pending}
+    return {name for name, step in steps.items() if not step}, {name for name, step in steps.items() if step}
+
+
+def _done(workspace: Workspace, update: Callable[[], bool]) -> bool:
+    done = update()
+    workspace.refresh()
+    return done
+
+
+def _require_updated(workspace: Workspace) -> None:
+    """Require that every machine has the step before.
+
+    Raises:
+        Faults: When one has not, or cannot be reached.
+    """
+    with planning(workspace) as planned:
+        plan = planned.plan
+        late = [each.machine for each in plan.machines if not each.same]
+    if not plan.empty or late:
+        what = ", ".join(late) if late else "what is pending"
+        raise fault(
+            f"a rotation continues when all machines are up to date, and {what} is not",
+            hint="run `rolecall update` first; to do all at once anyway, use --at-once",
+        )

@@ -1,0 +1,194 @@
+"""An open project, with everything that follows from its files."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rolecall import inventory
+from rolecall import vars as var_store
+from rolecall.errors import Fault, Faults, fault, nearest
+from rolecall.evaluate.memory import Memory
+from rolecall.pipeline.evaluation import (
+    check,
+    evaluate,
+    evaluate_some,
+    faults_located_in,
+    further_faults,
+    members_of,
+)
+from rolecall.project import Project, find_root, unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from rolecall.deploy.target import Lab, Target
+    from rolecall.model.generators import Asker
+    from rolecall.model.inventory import Loaded
+    from rolecall.pipeline.evaluation import Evaluation, Members
+
+
+class Workspace:
+    """An open project. What follows from its files is computed when it is first needed, once, and shared.
+
+    Args:
+        project: The project.
+        lab: Finds the project's lab while it is up; called when a machine's address is first needed.
+        memory: Of earlier evaluations in this process.
+
+    Attributes:
+        project: The project.
+        memory: What this and later evaluations remember.
+    """
+
+    def __init__(
+        self, project: Project, lab: Callable[[], Lab | None] = lambda: None, memory: Memory | None = None
+    ) -> None:
+        self.project = project
+        self.memory = memory or Memory()
+        self._find_lab = lab
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Forget what followed from the project's files, after these have changed; the memory stays."""
+        self._read: tuple[Loaded, tuple[Fault, ...]] | None = None
+        self._members: Members | None = None
+        self._evaluation: Evaluation | None = None
+
+    @cached_property
+    def lab(self) -> Lab | None:
+        """The project's lab, if it is up."""
+        return self._find_lab()
+
+    def read(self) -> tuple[Loaded, tuple[Fault, ...]]:
+        """Return what of the inventory fits its model, and the faults of the rest.
+
+        Raises:
+            Faults: When a file cannot be read.
+        """
+        if self._read is None:
+            self._read = inventory.read(self.project)
+        return self._read
+
+    def loaded(self) -> Loaded:
+        """Return the inventory.
+
+        Raises:
+            Faults: Everything that is wrong with its files, with places.
+        """
+        loaded, faults = self.read()
+        if faults:
+            raise Faults(faults)
+        return loaded
+
+    def machine_names(self) -> list[str]:
+        """Return the names of the machines, sorted.
+
+        Raises:
+            Faults: As `loaded`.
+        """
+        return sorted(self.loaded().inventory.machines)
+
+    def members(self) -> Members:
+        """Return who plays what, with which settings.
+
+        Raises:
+            Faults: Everything that is wrong with the inventory, with places.
+        """
+        if self._members is None:
+            self._members = members_of(self.project, *self.read(), self.memory)
+        return self._members
+
+    def sound(self, *, stored: bool = True) -> Members:
+        """Return the members of an inventory that has no fault that can be found without evaluating service code.
+
+        Args:
+            stored: Whether the files of all stored vars must belong together, too. An evaluation checks those that it
+                reads.
+
+        Raises:
+            Faults: As `members`, and what is wrong with limits, secrets in settings, the order of steps and targets.
+        """
+        found = self.members()
+        unsound = var_store.unsound(self.project) if stored else ()
+        if faults := [*further_faults(self.project, found), *unsound]:
+            raise Faults(faults)
+        return found
+
+    def check(self) -> Members:
+        """Return the members after evaluating everything that can be evaluated without making vars.
+
+        Raises:
+            Faults: As `evaluation`, but for what making vars shows.
+        """
+        return check(self.project, self.sound(), self.lab)
+
+    def evaluation(self) -> Evaluation:
+        """Return the configurations of all machines. Missing vars are generated into the pending set.
+
+        Raises:
+            Faults: As `sound`; also when service code fails or definitions exclude each other.
+        """
+        if self._evaluation is None:
+            self._evaluation = evaluate(self.project, self.sound(stored=False), self.lab, self.memory)
+        return self._evaluation
+
+    def evaluation_of(self, machines: Sequence[str]) -> Evaluation:
+        """Return the configurations of some machines, and of the inventory only what these need.
+
+        Raises:
+            Faults: As `evaluation`, of what was evaluated; and for a machine that is not declared.
+        """
+        return evaluate_some(self.project, self.loaded(), self.lab, machines, self.memory)
+
+    def target(self, machine: str) -> Target:
+        """Return how a machine is reached.
+
+        Raises:
+            Faults: When it is not declared, or has no target.
+        """
+        from rolecall.deploy.target import find_target
+
+        loaded = self.loaded()
+        declared = loaded.inventory.machines.get(machine)
+        if declared is None:
+            hint = nearest(machine, loaded.inventory.machines, what="machines")
+            raise fault(f"machine {machine!r} does not exist", hint=hint)
+        found = find_target(self.project, machine, declared.deploy.target_host, self.lab)
+        with faults_located_in(loaded):
+            if isinstance(found, Fault):
+                raise Faults([found])
+        return found
+
+
+def open(  # noqa: A001 - as `tarfile.open` and others: called with its package's name
+    folder: Path,
+    *,
+    lab: Callable[[Path], tuple[Path, Path] | None] = lambda _: None,
+    asker: Asker = unanswered,
+    nix: bool = False,
+    sandbox: bool = True,
+    memory: Memory | None = None,
+) -> Workspace:
+    """Open the project in a folder, or in one above it.
+
+    Args:
+        folder: Where the search begins.
+        lab: Finds the ssh_config and known_hosts of the lab that is kept in a folder, if it is up.
+        asker: Answers the prompts of generators.
+        nix: Whether Nix itself evaluates an inventory in Nix; otherwise it is read as data.
+        sandbox: Whether scripts of generators are confined.
+        memory: Of earlier evaluations in this process.
+
+    Raises:
+        Faults: When there is no project.
+    """
+    project = Project(find_root(folder), nix, sandbox, asker)
+
+    def find_lab() -> Lab | None:
+        from rolecall.deploy.target import Lab
+
+        return Lab(*found) if (found := lab(project.lab)) else None
+
+    return Workspace(project, find_lab, memory)
