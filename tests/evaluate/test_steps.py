@@ -217,9 +217,9 @@ def show(me):
     pipeline.Workspace(project).evaluation()  # makes the keys
     code = """if True:
         import pathlib, sys
-        from rolecall import pipeline, project
+        from rolecall import pipeline
         junk = [object() for _ in range(int(sys.argv[2]) * 1000)]  # other addresses for what comes
-        found = pipeline.evaluate(project.Project(pathlib.Path(sys.argv[1]))).configured["a"].configuration
+        found = pipeline.open(pathlib.Path(sys.argv[1])).evaluation().configured["a"].configuration
         print(found.resources[0].parts[0].data.decode(), found.digest, sep="\\n")
         """
     answers = set()

@@ -268,7 +268,7 @@ def test_each_step_waits_for_the_machines(desk: Project) -> None:
     private, [public] = state(desk)
     call(desk, "vars", "rotate", "jon/backup.ssh")
     waits = call(desk, "vars", "rotate", "jon/backup.ssh", status=1)
-    assert "error: a new value of jon/backup.ssh waits for an update already" in waits
+    assert "error: a new value of jon/backup.ssh is already pending" in waits
     assert "a new value is accepted beside it" in call(desk, "plan")
     call(desk, "update", "--yes")
     assert state(desk)[0] == private
@@ -276,7 +276,7 @@ def test_each_step_waits_for_the_machines(desk: Project) -> None:
     assert "step 1 of 3 is done" in call(desk, "plan")
     (desk.root / KEYS).write_text("")  # one that is not as it should be
     late = call(desk, "vars", "rotate", "jon/backup.ssh", status=1)
-    assert "a rotation goes on when all machines are as the inventory says, and store is not" in late
+    assert "a rotation continues when all machines are up to date, and store is not" in late
     call(desk, "update", "--yes")
     assert "step 2 of 3" in call(desk, "vars", "rotate", "jon/backup.ssh")
     # Interrupted here; later one command brings it to its end, and begins nothing anew.

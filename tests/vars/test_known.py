@@ -37,7 +37,7 @@ roles.peer.machines.jon = {}
 roles.peer.machines.sara = {}
 """
 GONE = "roles.peer.machines.jon = {}\n"
-LEFT = "warning: jon has had what it gets no longer, and may have kept it: shared/net.common\n"
+LEFT = "warning: jon received secrets that it no longer needs, and may still have them: shared/net.common\n"
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_role_that_goes_is_told_in_each_plan_until_a_new_value_is_made(mesh: P
     edit(mesh, GONE)
     told = call(mesh, "plan")
     assert LEFT in told
-    assert "hint: only new values take what it knows its worth: `rolecall vars rotate --known-to jon`" in told
+    assert "hint: to make its copies useless, run `rolecall vars rotate --known-to jon`" in told
     assert LEFT in call(mesh, "update", "--yes")
     assert LEFT in call(mesh, "plan")
     assert "shared/net.common/passphrase  me  →  sara; formerly jon\n" in call(mesh, "vars", "recipients")
