@@ -6,6 +6,8 @@ import importlib
 import re
 import shlex
 import sys
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -31,6 +33,7 @@ _NAME_IT = (
     "or leave `module.input` out"
 )
 _FOREIGN = re.compile(r"@([^/@]+)/([^/@]+)")  # `@me/svc`, as Clan's users name their own services
+_IMPORTING = threading.RLock()  # held while modules of one project stand in for its package
 _PACKAGE = "rolecall_project"  # the project's modules, as Python knows them: `from rolecall_project.dns import Zone`
 
 
@@ -66,7 +69,7 @@ class Registry:
         states = [(path, path.stat()) for path in sorted(modules.rglob("*.py"))]
         self.stamp = (modules, self._urls, [(path, state.st_mtime_ns, state.st_size) for path, state in states])
         self._found: dict[tuple[str | None, str], Found | Fault] = {}
-        self._package: ModuleType | None = None
+        self._loaded: dict[str, ModuleType] = {}
 
     def find(self, source: str | None, name: str, where: Where | None = None) -> Found:
         """The service of a module.
@@ -146,16 +149,12 @@ class Registry:
         path, *others = (path for other, paths in known.items() if _alike(name, other) for path in paths)
         if others:
             raise _unfit(f"two modules answer to {name!r}: {path} and {others[0]}", "remove or rename one of them")
-        self._enter()
-        # Byte code is told from its source by second and size: a quick edit would run what stood there before.
-        kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-        try:
-            module = importlib.import_module(f"{_PACKAGE}.{name}")
-        except (Exception, SystemExit) as error:
-            raise _broken(name, str(path), error) from error
-        finally:
-            sys.dont_write_bytecode = kept
-        return Found(_verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
+        with self._importing():
+            try:
+                module = importlib.import_module(f"{_PACKAGE}.{name}")
+            except (Exception, SystemExit) as error:
+                raise _broken(name, str(path), error) from error
+            return Found(_verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
 
     def _own_modules(self) -> dict[str, list[Path]]:
         """The project's own modules: by name, the files that have it."""
@@ -166,15 +165,33 @@ class Registry:
                 found.setdefault(name, []).append(file)
         return found
 
-    def _enter(self) -> None:
-        """Makes the folder of own modules a package, and forgets what another registry loaded as such."""
-        if self._package is None:
-            for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
+    @contextmanager
+    def _importing(self) -> Iterator[None]:
+        """Make the folder of own modules the package `_PACKAGE`, with what this registry has loaded of it.
+
+        Every project has a package of this name, so the modules of several projects take turns.
+        """
+        with _IMPORTING:
+            for name in _loaded():
                 del sys.modules[name]
-            self._package = ModuleType(_PACKAGE)
-            self._package.__path__ = [str(self._modules)]
-            importlib.invalidate_caches()
-        sys.modules[_PACKAGE] = self._package
+            if not self._loaded:
+                package = ModuleType(_PACKAGE)
+                package.__path__ = [str(self._modules)]
+                self._loaded = {_PACKAGE: package}
+                importlib.invalidate_caches()
+            sys.modules.update(self._loaded)
+            # Byte code is told from its source by second and size: a quick edit would run what stood there before.
+            kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+            try:
+                yield
+            finally:
+                sys.dont_write_bytecode = kept
+                self._loaded = _loaded()
+
+
+def _loaded() -> dict[str, ModuleType]:
+    """Return the modules of a project that are imported now, by their full names."""
+    return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == _PACKAGE}
 
 
 def _alike(one: str, other: str) -> bool:

@@ -1,0 +1,111 @@
+"""An open project (rolecall.pipeline.workspace)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall import inventory, pipeline
+from rolecall.errors import Faults
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INVENTORY = """
+[machines.{name}]
+deploy.targetHost = "dir:targets/{name}"
+
+[instances.greet]
+module = {{ name = "greet", input = "self" }}
+roles.all.machines.{name} = {{}}
+"""
+SHARED = "WORD = '{word}'\n"
+MODULE = """
+from rolecall.service import *
+from rolecall_project.shared import WORD
+
+service = Service("greet", description="Greets.")
+all = service.role("all", description="Is greeted.")
+
+@all.configure
+def greeting(me):
+    yield File("/etc/motd", WORD)
+"""
+
+
+def project(folder: Path, name: str) -> pipeline.Workspace:
+    (folder / "modules").mkdir(parents=True)
+    (folder / "inventory.toml").write_text(INVENTORY.format(name=name))
+    (folder / "modules/greet.py").write_text(MODULE)
+    (folder / "modules/shared.py").write_text(SHARED.format(word=name))
+    return pipeline.open(folder)
+
+
+def motd(workspace: pipeline.Workspace) -> bytes | None:
+    [configured] = workspace.evaluation().configured.values()
+    [file] = configured.configuration.resources
+    return file.content[0].data  # type: ignore[attr-defined]
+
+
+def test_each_stage_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = project(tmp_path, "jon")
+    reads = []
+    read = inventory.read
+    monkeypatch.setattr(inventory, "read", lambda *arguments: reads.append(arguments) or read(*arguments))
+    assert workspace.members() is workspace.sound() is workspace.members()
+    assert workspace.evaluation() is workspace.evaluation()
+    assert workspace.evaluation_of(["jon"]).configured.keys() == {"jon"}
+    assert pipeline.explain(workspace, "machines.jon").roles.keys() == {"greet.all"}
+    with pipeline.planning(workspace, ["jon"]) as planned:
+        assert [machine.machine for machine in planned.plan.machines] == ["jon"]
+    assert len(reads) == 1
+
+
+def test_after_an_edit_it_is_computed_again(tmp_path: Path) -> None:
+    workspace = project(tmp_path, "jon")
+    assert workspace.machine_names() == ["jon"]
+    pipeline.add_machine(workspace, "sara")
+    assert workspace.machine_names() == ["jon", "sara"]
+    assert workspace.members().loaded.inventory.machines.keys() == {"jon", "sara"}
+    pipeline.remove_machine(workspace, "sara")
+    assert workspace.machine_names() == ["jon"]
+
+
+def test_two_projects_do_not_mix(tmp_path: Path) -> None:
+    one, two = project(tmp_path / "one", "jon"), project(tmp_path / "two", "sara")
+    assert (motd(one), motd(two)) == (b"jon", b"sara")
+    (tmp_path / "one/modules/more.py").write_text(MODULE.replace("greet", "more"))
+    one.members().registry.find("self", "more")  # which imports what the project itself has, not the other one
+    more = one.members().registry.find("self", "more").service
+    assert more.name == "more"
+    assert (motd(one), motd(two)) == (b"jon", b"sara")
+    one.refresh()
+    assert motd(one) == b"jon"
+
+
+def test_projects_in_threads_do_not_mix(tmp_path: Path) -> None:
+    names = [f"m{number}" for number in range(6)]
+    found: dict[str, bytes | None] = {}
+
+    def evaluate(name: str) -> None:
+        found[name] = motd(project(tmp_path / name, name))
+
+    threads = [threading.Thread(target=evaluate, args=[name]) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {name: name.encode() for name in names}
+
+
+def test_what_is_wrong_is_reported_each_time(tmp_path: Path) -> None:
+    workspace = project(tmp_path, "jon")
+    (tmp_path / "inventory.toml").write_text("[machines]\njon.tgas = []\n")
+    for _ in range(2):
+        with pytest.raises(Faults, match="unknown key `tgas`"):
+            workspace.members()
+    (tmp_path / "inventory.toml").write_text("[machines]\njon.tags = []\n")
+    workspace.refresh()
+    assert workspace.members().loaded.inventory.machines.keys() == {"jon"}
