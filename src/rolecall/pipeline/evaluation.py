@@ -1,4 +1,4 @@
-"""From the inventory to the configurations of its machines, without asking any."""
+"""From the inventory to the configurations of its machines, without connecting to any."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """What an inventory says, resolved.
+    """An inventory with the members of its instances.
 
     Attributes:
         loaded: The inventory with its sources.
         registry: Where its services were found.
         membership: Who plays what.
         incomplete: By machine, the roles whose configuration `check` could not evaluate to its end, since vars are
-            still to be made.
-        shared: A warning for each key that two vars have, as far as vars were looked at.
+            still to be generated.
+        shared: A warning for each key that two vars share, as far as vars were read.
     """
 
     loaded: Loaded
@@ -57,7 +57,7 @@ class Members:
 
     @property
     def warnings(self) -> tuple[Fault, ...]:
-        """What should be looked at, with places."""
+        """All warnings, with places."""
         warnings = [*self.loaded.warnings, *self.membership.warnings, *self.shared]
         if self.loaded.inventory.instances.keys() <= self.membership.role_members.keys():
             warnings += unused(self.loaded, self.membership)
@@ -65,20 +65,20 @@ class Members:
 
     @property
     def recipes(self) -> list[Recipe]:
-        """Every var that is asked for, whether made or not."""
+        """The recipe of each var that the inventory needs, whether it is stored or not."""
         return [*declared(self.loaded, self.membership), *recipes_of(steps_of(self.membership))]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that follows from an inventory without asking a machine.
+    """Everything that follows from an inventory without connecting to a machine.
 
     Attributes:
-        members: What it says, resolved.
+        members: The inventory with its members.
         world: All members with their vars and exports.
-        configured: Configurations of the machines that were asked for.
+        configured: The configurations of the machines that were evaluated.
         waves: The order in which machines switch.
-        makes: Vars that are pending: made for this very evaluation or an earlier one, not yet promoted.
+        makes: The pending vars: generated for this evaluation or an earlier one, and not yet promoted.
     """
 
     members: Members
@@ -112,7 +112,7 @@ def members_of(project: Project, loaded: Loaded, faults: Sequence[Fault], memory
 
 
 def registry_of(project: Project, loaded: Loaded, memory: Memory) -> Registry:
-    """Where services are found; the earlier one as long as the project's own modules and inputs are the same."""
+    """Return where services are found; the remembered one while the project's modules and inputs are the same."""
     urls = {name: url for source in loaded.sources for name, url in source.inputs.items() if url}
     if any(source.clan for source in loaded.sources):  # then inputs are the flake's, also those without a URL
         named = {each.module.input for each in loaded.inventory.instances.values()}
@@ -144,12 +144,12 @@ def check(project: Project, found: Members, lab: Lab | None) -> Members:
 
 
 class _Stored:
-    """Vars as they are stored, for steps that make none; of those to be made, secrets are named all the same.
+    """The vars as they are stored, for steps that generate none; secrets that are still missing are named anyway.
 
     Args:
         project: The project.
-        recipes: Every var that the steps will ask for.
-        world: Where those that cannot be known are noted as unmade.
+        recipes: Every var that the steps will read.
+        world: Where the vars that cannot be known are noted as unmade.
 
     Raises:
         Faults: When recipes contradict each other or do not fit what is stored.
@@ -167,7 +167,7 @@ class _Stored:
     def make(
         self, recipes: Sequence[Recipe], published: Published, *, anew: bool, outdated: bool
     ) -> Mapping[VarKey, StoredVar]:
-        """The vars of recipes that are stored, or hold nothing but secrets."""
+        """Return the vars of recipes that are stored, or that consist of secrets alone."""
         del published, anew, outdated
         found: dict[VarKey, StoredVar] = {}
         for recipe in recipes:
@@ -302,10 +302,10 @@ def run_all_steps(
     world: World,
     replacement: Replacement = Replacement(),  # noqa: B008 - nothing can change it
 ) -> None:
-    """Runs the steps of all members; what they lack is made into the pending set. As `rolecall.vars.making`.
+    """Run the steps of all members, and generate the vars that they lack into the pending set.
 
     Raises:
-        Faults: When a step fails. Nothing is made then.
+        Faults: When a step fails. Nothing is generated then.
     """
     steps, standalone = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
     with var_store.making(project, [*standalone, *recipes_of(steps)], replacement) as making:
@@ -313,7 +313,7 @@ def run_all_steps(
 
 
 def note_recipes(project: Project, found: Members) -> None:
-    """Notes beside the stored vars what their recipes say: when a machine has left, nothing else tells it any more."""
+    """Note beside the stored vars what their recipes say: after a machine has left, no recipe says it any more."""
     named = {}
     for instance, service in found.membership.services.items():
         for role in service.roles.values():
@@ -323,7 +323,7 @@ def note_recipes(project: Project, found: Members) -> None:
 
 
 def hosts_of(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]:
-    """Addresses and pinned keys: from what is declared and pinned, never from what was last seen."""
+    """Return addresses and pinned keys: as they are declared and pinned, never as they were last seen."""
     domain = loaded.inventory.meta.domain
     pinned = pinned_keys(project.known_hosts)
     lab_pins = pinned_keys(lab.known_hosts) if lab else {}

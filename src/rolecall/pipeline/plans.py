@@ -1,4 +1,4 @@
-"""From configurations to machines: the plan, and what becomes of it."""
+"""From configurations to machines: the plan, and its update."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     Progress = Callable[[str, str], None]
 
 
-SHOWN = 8  # vars that a machine has had; `vars recipients` tells of all
-EXPIRING = dt.timedelta(days=30)  # before its end a certificate is spoken of
+SHOWN = 8  # vars that a machine once received; `vars recipients` lists all
+EXPIRING = dt.timedelta(days=30)  # before its end, plans warn about a certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Planned:
     _fleet: Fleet
 
     def apply(self) -> Report:
-        """Does exactly what the plan shows; nothing when a machine could not be looked at."""
+        """Do exactly what the plan shows; nothing when a machine could not be compared."""
         if self.plan.failing:
             return self._fleet.report()
         meta = _meta(self._project)
@@ -66,7 +66,7 @@ class Planned:
         return self._fleet.apply(meta, _revealer(self._project, self._evaluation.world))
 
     def reasons(self) -> Mapping[str, str]:
-        """Where in the inventory each role is that has members, by ``INSTANCE.ROLE``."""
+        """Return where the inventory declares each role that has members, by ``INSTANCE.ROLE``."""
         return _reasons(self._evaluation.members)
 
 
@@ -101,7 +101,7 @@ def planning(
     with Fleet(wanted, progress if verbose else _steps_alone(progress)) as fleet:
         told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *_expiring(evaluation))
         if not only:
-            told += tuple(_left(project, evaluation))
+            told += tuple(_former_holders(project, evaluation))
         machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
         plan = Plan(machines, evaluation.makes, modules, told)
         yield Planned(plan, project, evaluation, fleet)
@@ -132,7 +132,7 @@ def purge_machine(workspace: Workspace, name: str) -> None:
 
 
 def _reasons(found: Members) -> Mapping[str, str]:
-    """Where in the inventory each role is that has members."""
+    """Return where the inventory declares each role that has members."""
     reasons = {}
     for instance, members_by_role in found.membership.role_members.items():
         for role, members in members_by_role.items():
@@ -144,7 +144,7 @@ def _reasons(found: Members) -> Mapping[str, str]:
 
 
 def sent(evaluation: Evaluation) -> Mapping[tuple[VarKey, str], list[str]]:
-    """Every secret, as a var and the name of its file, with the evaluated machines that get it."""
+    """Return each secret, as a var and the name of its file, with the evaluated machines that receive it."""
     where = {
         file.version: (key, name)
         for key, files in evaluation.world.vars.items()
@@ -159,7 +159,7 @@ def sent(evaluation: Evaluation) -> Mapping[tuple[VarKey, str], list[str]]:
 
 
 def _with_readers(plan: MachinePlan, configured: Configured) -> MachinePlan:
-    """A machine's plan that says which groups can read the secrets in its files."""
+    """Return a machine's plan that says which groups can read the secrets in its files."""
     files = (each for each in configured.configuration.resources if isinstance(each, File))
     groups = {file.key: f"readable by the group {file.shared_with}" for file in files if file.shared_with}
     changes = (
@@ -171,8 +171,8 @@ def _with_readers(plan: MachinePlan, configured: Configured) -> MachinePlan:
     return replace(plan, changes=tuple(changes))
 
 
-def _left(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
-    """A warning for each machine that has had secrets that it gets no longer, while others still use them."""
+def _former_holders(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
+    """Warn of each machine that once received secrets which it no longer needs and others still use."""
     there = {place: machines for place, machines in sent(evaluation).items() if place[0] not in evaluation.makes}
     for machine, keys in var_store.former_holders(project, there).items():
         names = ", ".join(map(str, keys[:SHOWN])) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
@@ -182,7 +182,7 @@ def _left(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
 
 
 def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
-    """A warning for each rotation that has begun and waits for its next step."""
+    """Warn of each rotation that waits for its next step."""
     for key, var in evaluation.world.vars.items():
         step = step_of(var)
         if step and key not in evaluation.makes:
@@ -192,7 +192,7 @@ def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
 
 
 def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
-    """A warning for each var that expires within `EXPIRING`, or whose last third has begun if that is later."""
+    """Warn of each var that expires within `EXPIRING`, or whose last third has begun if that is later."""
     now = dt.datetime.now(dt.UTC)
     keys = {
         var.key(instance, machine): (var.generator, service, instance)
@@ -244,7 +244,7 @@ def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineU
 
 
 def _revealer(project: Project, world: World) -> Callable[[Sequence[Secret]], Mapping[str, bytes]]:
-    """Gives secret values by version; decrypts only what is asked for."""
+    """Return a function that decrypts secrets, and returns their values by version."""
     where = {file.version: (key, name) for key, files in world.vars.items() for name, file in files.items()}
 
     def reveal(needed: Sequence[Secret]) -> Mapping[str, bytes]:
@@ -255,7 +255,7 @@ def _revealer(project: Project, world: World) -> Callable[[Sequence[Secret]], Ma
 
 
 def _meta(project: Project) -> protocol.Meta:
-    """Who does this run, with which state of the project."""
+    """Return who does this run, with which commit of the project."""
     git = ["git", "-C", str(project.root), "rev-parse", "HEAD"]
     try:
         commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()

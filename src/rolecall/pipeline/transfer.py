@@ -1,12 +1,12 @@
-"""Vars on their way from one project to another, or from another tool: one JSON document, encrypted with age.
+"""Export and import vars, between projects or from another tool: one JSON document, encrypted with age.
 
 ::
 
     {"vars": {"MACHINE/NAME": {FILE: {"text": "…", "version": "…"}, FILE: {"base64": "…"}}, "shared/NAME": {…}},
      "binds": {"MACHINE/NAME": "…"}}
 
-``text`` is UTF-8, ``base64`` any bytes (RFC 4648). ``version`` names the very value; where it is not said, it is a new
-one. ``public`` is true for a value that is not secret. ``binds`` says what is lost with a var.
+``text`` is UTF-8, ``base64`` any bytes (RFC 4648). ``version`` names this very value; without it, the value is
+a new one. ``public`` is true for a value that is not secret. ``binds`` says what is lost with a var.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _HINT = 'a document of `rolecall vars export`, or `{"vars": {"MACHINE/NAME": {"F
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of the vars of a document.
+    """The result of an import.
 
     Attributes:
-        pending: Those that wait for an update now, with what was made anew for them.
-        same: Those that the project has already.
-        unwanted: Those that the inventory does not ask for; they are left out.
-        kept: Those that it does not ask for either, and that bind something; they are stored.
+        pending: The vars that wait for an update now, with those that were regenerated for them.
+        same: The vars whose values the project has already.
+        unwanted: The vars that the inventory does not need; they are left out.
+        kept: The vars that it does not need either, but that bind something; they are stored.
     """
 
     pending: tuple[str, ...]
@@ -128,7 +128,7 @@ def _keep(
     given: Mapping[str, Mapping[str, bytes]],
     versions: Mapping[str, Mapping[str, str]],
 ) -> set[str]:
-    """Stores the vars that bind something and that nothing asks for, such as those of a machine that has left."""
+    """Store the vars that bind something and that nothing needs, such as those of a removed machine."""
     said = document.get("binds")
     bound = {name: str(said[name]) for name in names if isinstance(said, dict) and said.get(name)}
     keys = {
@@ -154,7 +154,7 @@ def _keep(
 
 
 def _is(var: StoredVar | None, versions: Mapping[str, str]) -> bool:
-    """Whether a var has these very values."""
+    """Return whether a var has these very values."""
     return var is not None and {name: file.version for name, file in current(var).items()} == versions
 
 
@@ -166,24 +166,24 @@ def _written(value: bytes) -> dict[str, str]:
 
 
 def _read(data: bytes, file: Path) -> tuple[dict[str, dict[str, bytes]], dict[str, dict[str, str]]]:
-    """Values and versions, by var and file; no word of a fault tells a value."""
+    """Return values and versions, by var and file; no fault contains a value."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        raise fault("this is no JSON", where=Where(file), hint=_HINT) from None
+        raise fault("not valid JSON", where=Where(file), hint=_HINT) from None
     named = document.get("vars") if isinstance(document, dict) else None
     if not isinstance(named, dict):
-        raise fault("this holds no vars", where=Where(file), hint=_HINT)
+        raise fault("no table `vars`", where=Where(file), hint=_HINT)
     values: dict[str, dict[str, bytes]] = {}
     versions: dict[str, dict[str, str]] = {}
     faults = []
     for var, files in named.items():
         values[var], versions[var] = {}, {}
-        for name, said in files.items() if isinstance(files, dict) else [("", None)]:
-            value = _value(said)
-            version = said.get("version", "") if isinstance(said, dict) else ""
+        for name, given in files.items() if isinstance(files, dict) else [("", None)]:
+            value = _value(given)
+            version = given.get("version", "") if isinstance(given, dict) else ""
             if value is None or not (version == "" or (isinstance(version, str) and _VERSION.fullmatch(version))):
-                faults.append(Fault(f"{var}/{name} is no value", Where(file, ("vars", var, name)), _HINT))
+                faults.append(Fault(f"{var}/{name} is not a valid value", Where(file, ("vars", var, name)), _HINT))
                 continue
             values[var][name] = value
             if version:
@@ -193,8 +193,8 @@ def _read(data: bytes, file: Path) -> tuple[dict[str, dict[str, bytes]], dict[st
     return values, versions
 
 
-def _value(said: Any) -> bytes | None:  # noqa: ANN401 - JSON
-    match said:
+def _value(given: Any) -> bytes | None:  # noqa: ANN401 - JSON
+    match given:
         case {"text": str(text)}:
             return text.encode(errors="surrogatepass")
         case {"base64": str(text)}:
