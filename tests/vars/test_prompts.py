@@ -156,7 +156,7 @@ def test_a_person_at_a_terminal_is_asked(mail: Project) -> None:
             except OSError:  # as Linux tells of the other end's close
                 break
     assert process.returncode == 0, said
-    assert b"2 values are asked for" in said
+    assert b"2 prompts to answer:" in said
     assert b"s3cret" not in said
     assert v.decrypt(mail, [(VarKey("jon", "mail.smtp"), "password")]) == {
         (VarKey("jon", "mail.smtp"), "password"): b"s3cret"

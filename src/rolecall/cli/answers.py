@@ -1,4 +1,4 @@
-"""Who answers what generators ask: a file or the environment, and a person for the rest."""
+"""Answers to the prompts of generators: from a file or the environment, and from a person for the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli.output import tell
-from rolecall.errors import Fault, printable
+from rolecall.errors import Fault, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,9 +54,9 @@ def _known(file: Path | None) -> Mapping[str, str]:
 
 
 def _asked(questions: Sequence[Question]) -> Iterable[tuple[Question, bytes]]:
-    """Asks a person, on the standard error stream: what a command prints is its own."""
+    """Prompt a person on standard error, since standard output has the command's result."""
     if questions:
-        click.echo(f"{len(questions)} values are asked for, each once:", err=True)
+        click.echo(f"{plural(len(questions), 'prompt')} to answer:", err=True)
     for question in questions:
         prompt = question.prompt
         text = printable(f"{question} (for {question.origin}): {prompt.description}")
