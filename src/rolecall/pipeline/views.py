@@ -150,7 +150,7 @@ def backups(project: Project, lab: Lab | None, machine: str) -> list[Exported[Ba
 
 
 def as_json(found: Members) -> dict[str, Any]:
-    """The documented form of ``rolecall show --json`` (docs/json.md)."""
+    """The documented form of ``rolecall show --json`` (docs/reference/json.md)."""
     loaded = found.loaded
     tags: dict[str, list[str]] = {name: [] for name in loaded.inventory.machines}
     for tag, names in loaded.tags.items():
