@@ -1,4 +1,4 @@
-"""The table of differences in docs/reference/clan.md: each row's inventory is evaluated, and gives what the row says."""
+"""Each row of the table in docs/reference/clan.md: its inventory is evaluated, and the outcome is what the row shows."""
 
 from __future__ import annotations
 
