@@ -1,4 +1,4 @@
-"""Each row of the table in docs/reference/clan.md: its inventory is evaluated, and the outcome is what the row shows."""
+"""Each row of the table in docs/reference/clan.md: its inventory is evaluated, and does what the row shows."""
 
 from __future__ import annotations
 
