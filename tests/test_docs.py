@@ -1,15 +1,15 @@
 """Every fenced block of the documentation runs; so do the scripts of the command line, tests/cli/*.md.
 
-A page has a scratch folder, and its blocks run there in order:
+Each page has a scratch folder, and its blocks run there in order:
 
-- `console`: lines that start with `$ ` are run by bash (lines with `> ` go on with the command), and the lines below
-  must be what it prints; `...` stands for any rest of a line, alone on its line for any number of lines. `cd` and
+- `console`: bash runs lines that start with `$ ` (lines that start with `> ` continue the command), and the lines
+  below must be what it prints. `...` stands for any part of a line; alone on a line, for any number of lines. `cd` and
   `export` last to the end of the page. A command that fails is followed by `$ echo $?`.
 - `python` without a title runs.
 - Any language with `title="FILE"` is written to that file.
-- `text` shows and does not run. A block with the word `lab` after its language runs on lab machines only.
+- `text` does not run. A block with the word `lab` after its language runs on lab machines only.
 
-A page finds the examples as in a checkout, in `examples/`.
+The examples are in `examples/`, as in a checkout.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The reference pages are as the code is, and every field in them says what it means."""
+"""The generated pages of the reference are up to date, and describe every field."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ REFERENCE: dict[str, Any] = runpy.run_path(str(ROOT / "script/reference.py"))
 PAGES: dict[str, str] = REFERENCE["pages"]()
 
 
-def test_the_pages_are_as_the_code_is() -> None:
+def test_the_generated_pages_are_up_to_date() -> None:
     folder = ROOT / "docs/reference"
-    written = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.md")}
-    assert written == PAGES, "run script/reference"
+    pages = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.md")}
+    generated = {path: text for path, text in pages.items() if REFERENCE["NOTE"] in text}
+    assert generated == PAGES, "run script/reference"
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_field_says_what_it_means(page: str) -> None:
+def test_every_field_is_described(page: str) -> None:
     rows = [line.split(" | ") for line in PAGES[page].splitlines() if line.startswith("| `")]
     assert len(rows) > 5
     assert [row[0] for row in rows if not row[-1].strip("| ")] == []

@@ -70,7 +70,7 @@ class Fault:
         return replace(self, where=where)
 
     def as_json(self) -> dict[str, object]:
-        """The documented shape of a fault under ``--json`` (docs/json.md)."""
+        """The documented shape of a fault under ``--json`` (docs/reference/json.md)."""
         where = self.where or Where()
         return {
             "level": "warning" if self.warning else "error",

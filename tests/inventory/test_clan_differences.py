@@ -1,4 +1,4 @@
-"""The table of differences in docs/clan.md: each row's inventory is evaluated, and gives what the row says."""
+"""Each row of the table in docs/reference/clan.md: its inventory is evaluated, and does what the row shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.project import Project
 
-PAGE = Path(__file__).parents[2] / "docs" / "clan.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "clan.md"
 ROWS = [
     tuple(cell.strip() for cell in line.strip("|").split(" | "))
     for line in PAGE.read_text().partition("## Differences")[2].splitlines()

@@ -116,7 +116,7 @@ def test_distributions(tmp_path: Path, bring: Bring) -> None:
         "hint: machines there are: m. Or declare it: `rolecall machines add n`\n"
         "error: the module 'none' of lib-std 2.1 (lib_std_none:service) is no service\n"
         "  at project/inventory.toml:11:22 instances.worst.module.name\n"
-        "hint: its module must define `service = Service(…)` (see docs/services.md)"
+        "hint: its module must define `service = Service(…)` (see docs/how-to/write-a-service.md)"
     )
     (project.root / "inventory.toml").write_text(INVENTORY.partition("bad")[0])
     services = pipeline.Workspace(project).check().membership.services

@@ -78,7 +78,7 @@ def test_a_table_inside_settings_is_strict_too(tmp_path: Path, classes: str, ann
         f"error: the module 'mine' of modules/mine.py breaks the contract: modules/mine.py:{line}: {owner}.x: "
         "the table Plain must be a class below Settings\n"
     )
-    assert "hint: see 'What settings can be' in docs/services.md" in said
+    assert "hint: see 'What settings can be' in docs/reference/services.md" in said
 
 
 @pytest.mark.parametrize(

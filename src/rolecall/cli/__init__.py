@@ -63,7 +63,7 @@ def _prepare(command: click.Command) -> None:
         for below in command.commands.values():
             _prepare(below)
     elif not any(param.name == "json" for param in command.params):
-        text = "Print one JSON document (see docs/json.md)."
+        text = "Print one JSON document (see docs/reference/json.md)."
         command.params.append(
             click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=_remember, help=text)
         )
@@ -86,7 +86,7 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     "--answers",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Answers to the prompts of generators (docs/vars.md).",
+    help="Answers to the prompts of generators, as JSON.",
 )
 @click.pass_obj
 def rolecall(invocation: Invocation, folder: str, *, nix: bool, no_sandbox: bool, answers: Path | None) -> None:

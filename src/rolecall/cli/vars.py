@@ -248,7 +248,8 @@ def set_(invocation: Invocation, key: str, files: tuple[str, ...], *, force: boo
 def export(invocation: Invocation, keys: tuple[str, ...], *, to: tuple[str, ...], output: Path) -> None:
     """Export vars and their values to an encrypted file.
 
-    Writes the vars KEYS, or all stored ones, for another project. The age file holds one JSON document (docs/vars.md).
+    Writes the vars KEYS, or all stored ones, for another project. The age file holds one JSON document
+    (docs/how-to/move-vars.md).
 
     Example: rolecall vars export jon/backup.ssh -o jon.age
     """

@@ -100,7 +100,7 @@ class Explanation:
     settings: tuple[Setting, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form under ``--json`` (docs/json.md)."""
+        """The documented form under ``--json`` (docs/reference/json.md)."""
         return {
             "subject": list(self.subject),
             "tags": {tag: [_json(reason) for reason in reasons] for tag, reasons in self.tags.items()},

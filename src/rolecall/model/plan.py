@@ -114,7 +114,7 @@ class Plan:
         return hashlib.sha256(json.dumps([made, machines, sorted(self.modules.items())]).encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form under ``--json`` (docs/json.md)."""
+        """The documented form under ``--json`` (docs/reference/json.md)."""
         return {
             "machines": {plan.machine: {**asdict(plan), "same": plan.same} for plan in self.machines},
             "makes": [
@@ -166,7 +166,7 @@ class Report:
         return all(outcome.result in {"unchanged", "updated"} for outcome in self.outcomes)
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form under ``--json`` (docs/json.md)."""
+        """The documented form under ``--json`` (docs/reference/json.md)."""
         return {
             "done": self.done,
             "machines": {outcome.machine: asdict(outcome) for outcome in self.outcomes},

@@ -68,7 +68,7 @@ def subjects(workspace: Workspace) -> Iterator[str]:
 
 
 def as_json(found: Members) -> dict[str, Any]:
-    """Return the documented form of ``rolecall show --json`` (docs/json.md)."""
+    """Return the documented form of ``rolecall show --json`` (docs/reference/json.md)."""
     loaded = found.loaded
     tags: dict[str, list[str]] = {name: [] for name in loaded.inventory.machines}
     for tag, names in loaded.tags.items():

@@ -1,4 +1,4 @@
-"""Everything a service author needs, and the whole of it. `docs/services.md` teaches it.
+"""Everything a service author needs, and the whole of it. `docs/how-to/write-a-service.md` teaches it.
 
 A module is a Python package or file with a `Service`; shipped services use nothing but these names.
 """

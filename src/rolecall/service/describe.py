@@ -106,7 +106,7 @@ def machines(role: Role[Any]) -> str:
 
 
 def as_json(service: Service) -> dict[str, Any]:
-    """All that a service declares: the documented form of ``services show --json`` (docs/json.md)."""
+    """All that a service declares: the documented form of ``services show --json`` (docs/reference/json.md)."""
     return {
         "name": service.name,
         "description": service.description,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 OWN = "self"
-_STRICT = "see 'What settings can be' in docs/services.md: all that a person writes there is checked"
+_STRICT = "see 'What settings can be' in docs/reference/services.md: all that a person writes there is checked"
 _NAME_IT = (
     "write the name of the Python distribution that provides it; if it is Clan's own input, write `clan-core`, "
     "or leave `module.input` out"
@@ -203,7 +203,10 @@ def _verified(loaded: object, name: str, label: str) -> Service:
     """What a module gives, once it is sure to keep the contract; its decorators have seen to the rest."""
     what = f"the module {name!r} of {label}"
     if not isinstance(loaded, Service):
-        raise _unfit(f"{what} is no service", "its module must define `service = Service(…)` (see docs/services.md)")
+        raise _unfit(
+            f"{what} is no service",
+            "its module must define `service = Service(…)` (see docs/how-to/write-a-service.md)",
+        )
     if loaded.name != name:
         raise _unfit(f"{what} calls its service {loaded.name!r}", "module and service must have one name")
     for model in _models(loaded):
