@@ -44,7 +44,7 @@ def make_volatile(machine: Machine) -> None:
     for resource in machine.configuration(machine.store.current).resources:
         volatile = resource.kind in {"directory", "file"} and resource.key.partition(":")[2].startswith("/run/")
         try:
-            if volatile and resource.difference(machine.system, machine.store):
+            if volatile and resource.reason_to_change(machine.system, machine.store):
                 resource.apply(machine.system, machine.store)
         except (Failure, OSError) as error:
             failures.append(f"{resource.key}: {error}")

@@ -87,8 +87,8 @@ class Work:
 
 def drift(system: System, store: Store, configuration: Configuration) -> List[Difference]:
     """What is not as its current generation says."""
-    _expect(system, configuration)
-    found = ((resource.key, resource.difference(system, store)) for resource in configuration.resources)
+    _prefetch(system, configuration)
+    found = ((resource.key, resource.reason_to_change(system, store)) for resource in configuration.resources)
     return [{"key": key, "reason": reason} for key, reason in found if reason]
 
 
@@ -104,8 +104,8 @@ def compare(
         new: What it shall have.
         undoing: What the switch to undo had done; units that it did not reach need no restart.
     """
-    _expect(system, old)
-    _expect(system, new)
+    _prefetch(system, old)
+    _prefetch(system, new)
     before: Dict[str, Resource] = {resource.key: resource for resource in old.resources}
     work = Work()
     for resource in new.resources:
@@ -173,11 +173,11 @@ def _may_run(state: UnitState) -> bool:
     return state.active or state.failed or not state.known
 
 
-def _expect(system: System, configuration: Configuration) -> None:
+def _prefetch(system: System, configuration: Configuration) -> None:
     packages = [item.name_on(system) for item in configuration.resources if isinstance(item, Package)]
     units = {item.name for item in configuration.resources if isinstance(item, Unit)}
     units |= {name for item in configuration.resources if isinstance(item, File) for name in item.restarts}
-    system.expect(packages, units)
+    system.prefetch(packages, units)
 
 
 def _change(system: System, store: Store, before: Optional[Resource], resource: Resource) -> Optional[Change]:
@@ -185,7 +185,7 @@ def _change(system: System, store: Store, before: Optional[Resource], resource: 
         if before == resource:
             return None
         return {"key": resource.key, "action": "change" if before else "create", "detail": " ".join(resource.argv)}
-    reason = resource.difference(system, store)
+    reason = resource.reason_to_change(system, store)
     if reason is None:
         return None if before == resource else {"key": resource.key, "action": "adopt", "detail": ""}
     if before:
@@ -219,7 +219,7 @@ def _unit(
     undoing: Optional[Done],
 ) -> None:
     state = system.unit(unit.name)
-    new_text = bool(unit.file_difference(system, store))
+    new_text = bool(unit.file_differences(system, store))
     work.units_changed = work.units_changed or new_text or state.enabled != unit.enabled or bool(undoing)
     if undoing and unit.name in undoing.units and state.failed:
         work.reset.append(unit.name)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, Optio
 
 from rolecall_agent import comparison, protocol
 from rolecall_agent.configuration import Configuration
+from rolecall_agent.content_store import HOME
 from rolecall_agent.resources import File, Unit
-from rolecall_agent.store import HOME, Store
+from rolecall_agent.store import Store
 from rolecall_agent.switch import Machine, check, commit, recover, switch
 from rolecall_agent.tree import Failure
 
@@ -164,7 +165,7 @@ class Conversation:
         changed = {change["key"] for change in work.changes}
         files = [item for item in self._target.resources if isinstance(item, File) and item.key in changed]
         store.sealed.drop_unreadable(secret for file in files for secret in file.secrets)
-        blobs, secrets = store.lacking(self._target)
+        blobs, secrets = store.missing(self._target)
         self._send(
             {
                 "type": "need",
@@ -204,7 +205,7 @@ class Conversation:
     def _verify(self, changed: set[str]) -> None:
         assert self._target is not None  # noqa: S101 - _stage has seen it
         system, store = self._machine.system, self._machine.store
-        blobs, secrets = store.lacking(self._target)
+        blobs, secrets = store.missing(self._target)
         self._require(not blobs and not secrets, "not everything that is needed has arrived")
         units = {}
         for resource in self._target.resources:

@@ -90,7 +90,7 @@ class RecordedSystem(Tree):
 
     # Packages
 
-    def expect(self, packages: Iterable[str], units: Iterable[str]) -> None:
+    def prefetch(self, packages: Iterable[str], units: Iterable[str]) -> None:
         pass
 
     def installed(self, package: str) -> bool:

@@ -68,7 +68,7 @@ class Sealed:
             raise Failure(f"the secret {version} that is kept here is damaged")
         return value
 
-    def begins(self, version: str, data: bytes) -> int:
+    def prefix_size(self, version: str, data: bytes) -> int:
         """How many bytes at the beginning of data are a value; -1 when they are not.
 
         Raises:

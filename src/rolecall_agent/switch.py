@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 from rolecall_agent import boot
 from rolecall_agent.comparison import Done, Work, compare
 from rolecall_agent.configuration import early
-from rolecall_agent.resources import Action, AuthorizedKey, Directory, Package, Resource, Unit
+from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Package, Resource, Unit
 from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def _move(
 
 def _install(machine: Machine, new: Configuration) -> None:
     packages = [item for item in new.resources if isinstance(item, Package)]
-    missing = [item.name_on(machine.system) for item in packages if item.difference(machine.system, machine.store)]
+    system, store = machine.system, machine.store
+    missing = [package.name_on(system) for package in packages if package.reason_to_change(system, store)]
     _remember(machine, packages)
     if missing:
         machine.tell("install", " ".join(missing))
@@ -145,7 +146,7 @@ def _apply(machine: Machine, work: Work, wanted: Sequence[Resource]) -> None:
         resources = [resource for resource in group if resource.key in changed]
         _remember(machine, resources)
         for resource in resources:
-            if resource.difference(system, store):
+            if resource.reason_to_change(system, store):
                 machine.tell(kind, resource.key.partition(":")[2])
                 resource.apply(system, store)
 
@@ -284,7 +285,7 @@ def _settle(machine: Machine) -> List[str]:
     ours = [value["name"] for key, value in ended.items() if key.startswith("package:") and not value["installed"]]
     notes = system.uninstall([name for name in ours if name not in wanted and system.installed(name)])
     # Not before: going back may have made them again.
-    store.forget([*ended, *(f"made:{path}" for path in _made(store) if system.stat(path) is None)])
+    store.drop_originals([*ended, *(f"made:{path}" for path in _made(store) if system.stat(path) is None)])
     store.drop_journal()
     store.prune()  # only now: whoever ends a switch from its journal must find both generations
     return notes
@@ -296,7 +297,7 @@ def _remember(machine: Machine, resources: Sequence[Resource]) -> None:
     for resource in resources:
         if resource.key not in machine.store.originals:
             originals.update(resource.capture(machine.system, machine.store))
-    machine.store.remember({key: value for key, value in originals.items() if key not in machine.store.originals})
+    machine.store.add_originals({key: value for key, value in originals.items() if key not in machine.store.originals})
 
 
 def _remove_made(machine: Machine, new: Configuration) -> None:
@@ -330,6 +331,6 @@ def _paths(machine: Machine, resource: Resource) -> List[str]:
     if isinstance(resource, AuthorizedKey):
         account = machine.system.user(resource.user)
         return [f"{account.home}/.ssh/authorized_keys"] if account else []
-    if resource.kind in {"file", "unit"}:
-        return [resource.path]  # type: ignore[union-attr]  # these have one
+    if isinstance(resource, (File, Unit)):
+        return [resource.path]
     return []

@@ -119,7 +119,7 @@ class System(Protocol):
         """Makes a user so, uid and password kept."""
         ...
 
-    def expect(self, packages: Iterable[str], units: Iterable[str]) -> None:
+    def prefetch(self, packages: Iterable[str], units: Iterable[str]) -> None:
         """Tells what will be asked for, so that one question to the system answers all."""
         ...
 
@@ -267,7 +267,7 @@ class RealSystem(Tree):
 
     # Packages, by dpkg and apt
 
-    def expect(self, packages: Iterable[str], units: Iterable[str]) -> None:
+    def prefetch(self, packages: Iterable[str], units: Iterable[str]) -> None:
         self._expected[0].update(packages)
         self._expected[1].update(units)
 

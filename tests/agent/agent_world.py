@@ -119,7 +119,7 @@ def update(root: Path, target: Configuration, lives: int | None = None) -> str |
 
 
 def stage(it: Machine, target: Configuration) -> None:
-    blobs, secrets = it.store.lacking(target)
+    blobs, secrets = it.store.missing(target)
     data = {blob.sha256: blob.data for blob in target.blobs}
     for blob in blobs:
         it.store.add_blob(blob.sha256, data[blob.sha256] or b"")

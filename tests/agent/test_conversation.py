@@ -437,7 +437,7 @@ def test_a_purge_leaves_nothing_that_the_agent_keeps(root: Path) -> None:
     update(root, RICH, SECRETS)
     with Client(root) as client:
         client.open()
-        with pytest.raises(Refused, match="something that was declared is here still"):
+        with pytest.raises(Refused, match="still has managed resources"):
             client.ask(type="purge")
     assert (root / STATE / "sealed/v1").exists()
     update(root, NOTHING)

@@ -88,8 +88,8 @@ def test_a_directory_with_anything_in_it_stays(root: Path) -> None:
 def test_what_is_in_the_way_is_named(root: Path) -> None:
     before = snapshot(root)
     for resource, message in (
-        (File("/srv/d", ""), "a directory stands at /srv/d"),
-        (Directory("/etc/a"), "a file stands at /etc/a"),
+        (File("/srv/d", ""), "/srv/d is not a file"),
+        (Directory("/etc/a"), "/etc/a is not a directory"),
         (AuthorizedKey("nobody-here", "ssh-ed25519 KEY1"), "no user nobody-here"),
         (File("/etc/z", "", "nobody-here"), "no user nobody-here"),
         (File("/etc/a/b", ""), "Not a directory|is not a directory"),

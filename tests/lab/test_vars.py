@@ -275,7 +275,7 @@ def test_a_purged_machine_has_no_secret_left(desk: Desk) -> None:
     declared = inventory("sara")
     del declared["instances"]["backup"]["roles"]["client"]  # type: ignore[index]
     desk.write(**declared)
-    assert "is not purged: something that was declared is here still" in desk.rolecall(
+    assert "is not purged: the machine still has managed resources" in desk.rolecall(
         "machines", "purge", "jon", "--yes", status=1
     ).stderr  # fmt: skip
     update(desk)

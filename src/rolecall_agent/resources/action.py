@@ -1,4 +1,5 @@
 """A command that runs when something changed: the journalled escape hatch."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple, Union
 from rolecall_agent.resources import checks
 
 if TYPE_CHECKING:
-    from rolecall_agent.resources import Resource
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
+    from rolecall_agent.resources.base import Resource
     from rolecall_agent.system import System
 
 
@@ -39,21 +40,16 @@ class Action:
 
     @property
     def key(self) -> str:
-        """Names this action among all resources of a machine."""
         return f"action:{self.name}"
 
-    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
-        """In what the machine differs from this; None for nothing."""
-        return None  # what a command did cannot be seen; the switch knows when it is due
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
+        return None  # the effect of a command cannot be observed
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         return {self.key: {}}
 
-    def apply(self, system: System, store: Store) -> None:
-        """Makes it so."""
-        # The switch runs it, with its triggers known.
+    def apply(self, system: System, store: ContentStore) -> None:
+        pass  # the switch runs it, since it knows what has changed
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:
-        """Makes it what `capture` found."""
-        # As above: its undo.
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+        pass  # as above: the switch runs `undo`

@@ -1,4 +1,5 @@
 """One line in a user's authorized_keys."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from rolecall_agent.resources import checks, placing
 from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
     from rolecall_agent.system import System
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT: key type and base64 data; the comment is ours to set.
@@ -39,11 +40,10 @@ class AuthorizedKey:
         bare = " ".join(checks.single_line(self.public_key.strip(), what).split()[:2])
         object.__setattr__(self, "public_key", checks.matching(_KEY, bare, what))
         command = checks.words(self.command, what)
-        object.__setattr__(self, "command", checks.each(checks.single_line, command, what))
+        object.__setattr__(self, "command", checks.elements(checks.single_line, command, what))
 
     @property
     def key(self) -> str:
-        """Names this line among all resources of a machine."""
         return f"authorized-key:{self.user}:{self.public_key.split()[1]}"
 
     @property
@@ -54,26 +54,22 @@ class AuthorizedKey:
         quoted = shlex.join(self.command).replace("\\", "\\\\").replace('"', '\\"')
         return f'restrict,command="{quoted}" {self.public_key}'
 
-    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         account = system.user(self.user)
         lines = _lines(system, _path(account.home)) if account else []
         mine = [line for line in lines if self._is_of_key(line)]
         return None if mine == [self.line] else f"other options: {mine[0]}" if mine else placing.ABSENT
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         path = self._place(system)
         before = [line for line in _lines(system, path) if self._is_of_key(line)]
         made = {} if system.stat(path) else {f"made:{path}": {"type": "absent"}}
         return {self.key: {"lines": before}, **made, **placing.missing_parents(system, path)}
 
-    def apply(self, system: System, store: Store) -> None:  # noqa: ARG002 - as every kind
-        """Makes it so."""
+    def apply(self, system: System, store: ContentStore) -> None:
         self._replace(system, [self.line])
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
-        """Makes it what `capture` found."""
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
         if system.user(self.user):
             self._replace(system, original["lines"])
 

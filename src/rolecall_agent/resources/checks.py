@@ -79,7 +79,7 @@ def single_line(text: str, what: str) -> str:
     raise DefinitionError(f"{what}: {text!r} is not a single line")
 
 
-def each(check: Callable[[str, str], str], values: object, what: str) -> tuple[str, ...]:
+def elements(check: Callable[[str, str], str], values: object, what: str) -> tuple[str, ...]:
     """Every element of a list or tuple under one rule.
 
     Raises:

@@ -1,4 +1,5 @@
 """A regular file."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ _SECRETS = "/run/rolecall/secrets/"  # a tmpfs
 _GROUP, _WORLD, _SPECIAL = 0o070, 0o007, 0o7000
 
 if TYPE_CHECKING:
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
     from rolecall_agent.system import System
 
 
@@ -65,7 +66,7 @@ class File:
             early = self.owner == self.group == "root"
             checks.require(early, f"{what}: is there before accounts are made, so it must be root's")
         if self.restarts:
-            names = checks.each(lambda name, where: checks.matching(checks.UNIT, name, where), self.restarts, what)
+            names = checks.elements(lambda name, where: checks.matching(checks.UNIT, name, where), self.restarts, what)
             object.__setattr__(self, "restarts", tuple(sorted(set(names))))
 
     def _require_secrecy(self, what: str, *, group: bool) -> None:
@@ -98,23 +99,19 @@ class File:
 
     @property
     def key(self) -> str:
-        """Names this file among all resources of a machine."""
         return f"file:{self.path}"
 
-    def difference(self, system: System, store: Store) -> Optional[str]:
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)
-        found = placing.placed_wrongly(entry, "file", self.owner, self.group, self.mode)
+        found = placing.placement_differences(entry, "file", self.owner, self.group, self.mode)
         if entry and entry.type == "file" and not store.matches(self.parts, system.read(self.path)):
             found.insert(0, "content")
         return ", ".join(found) or None
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:
-        """What stands there now, for `restore`."""
-        return {self.key: store.keep(self.path), **placing.missing_parents(system, self.path)}
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
+        return {self.key: store.capture(self.path), **placing.missing_parents(system, self.path)}
 
-    def apply(self, system: System, store: Store) -> None:
-        """Makes it so."""
+    def apply(self, system: System, store: ContentStore) -> None:
         placing.make_parents(system, self.path)
         entry = system.stat(self.path)
         if entry and entry.type == "file" and store.matches(self.parts, system.read(self.path)):
@@ -122,9 +119,8 @@ class File:
         else:
             system.write(self.path, store.content(self.parts), self.owner, self.group, self.mode)
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
-        """Makes it what `capture` found."""
-        store.put_back(self.path, original)
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+        store.restore(self.path, original)
 
 
 def secret_file(secret: Secret, owner: str = "root", group: str = "root", mode: int = 0o400) -> File:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 ABSENT = "absent"
 
 
-def placed_wrongly(entry: Optional[Entry], kind: str, owner: str, group: str, mode: int) -> List[str]:
+def placement_differences(entry: Optional[Entry], kind: str, owner: str, group: str, mode: int) -> List[str]:
     """In what the thing at a path differs, but for its content; [`ABSENT`] when there is none."""
     if entry is None:
         return [ABSENT]

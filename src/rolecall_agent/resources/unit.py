@@ -1,4 +1,5 @@
 """A unit of systemd."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from rolecall_agent.content import Blob, plain
 from rolecall_agent.resources import checks, placing
 
 if TYPE_CHECKING:
-    from rolecall_agent.resources import Resource
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
+    from rolecall_agent.resources.base import Resource
     from rolecall_agent.system import System
 
 Sections = Mapping[str, Mapping[str, Union[str, Sequence[str]]]]
@@ -55,7 +56,6 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """Names this unit among all resources of a machine."""
         return f"unit:{self.name}"
 
     @property
@@ -68,11 +68,10 @@ class Unit:
         """The unit file's text."""
         return self.text  # type: ignore[return-value]  # __post_init__ made it so
 
-    def difference(self, system: System, store: Store) -> Optional[str]:
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         if system.stat(self.path) is None and not system.unit(self.name).known:
             return placing.ABSENT
-        found = self.file_difference(system, store)
+        found = self.file_differences(system, store)
         state = system.unit(self.name)
         if state.enabled != self.enabled:
             found.append("not enabled" if self.enabled else "enabled")
@@ -80,31 +79,28 @@ class Unit:
             found.append("not running")
         return ", ".join(found) or None
 
-    def file_difference(self, system: System, store: Store) -> List[str]:
+    def file_differences(self, system: System, store: ContentStore) -> List[str]:
         """In what its unit file differs; [] for nothing."""
         entry = system.stat(self.path)
         if entry is None:
             return ["no unit file of ours"]
-        found = placing.placed_wrongly(entry, "file", "root", "root", 0o644)
+        found = placing.placement_differences(entry, "file", "root", "root", 0o644)
         if entry.type == "file" and not store.matches((self.blob,), system.read(self.path)):
             found.insert(0, "content")
         return found
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         state = system.unit(self.name)
-        original = {"file": store.keep(self.path), "enabled": state.enabled, "active": state.active}
+        original = {"file": store.capture(self.path), "enabled": state.enabled, "active": state.active}
         return {self.key: original, **placing.missing_parents(system, self.path)}
 
-    def apply(self, system: System, store: Store) -> None:
-        """Makes it so."""
-        if self.file_difference(system, store):
+    def apply(self, system: System, store: ContentStore) -> None:
+        if self.file_differences(system, store):
             placing.make_parents(system, self.path)
             system.write(self.path, store.content((self.blob,)), "root", "root", 0o644)
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
-        """Makes it what `capture` found."""
-        store.put_back(self.path, original["file"])
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+        store.restore(self.path, original["file"])
 
 
 def unit_text(sections: Sections) -> str:

@@ -1,4 +1,5 @@
 """A user of the system."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from rolecall_agent.resources import checks, placing
 from rolecall_agent.system import Account
 
 if TYPE_CHECKING:
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
     from rolecall_agent.system import System
 
 NO_HOME = "/nonexistent"
@@ -38,16 +39,14 @@ class User:
         checks.matching(checks.ACCOUNT, self.name, "user")
         object.__setattr__(self, "home", checks.absolute_path(str(self.home), what))
         checks.absolute_path(self.shell, what)
-        groups = checks.each(lambda name, at: checks.matching(checks.ACCOUNT, name, at), self.groups, what)
+        groups = checks.elements(lambda name, at: checks.matching(checks.ACCOUNT, name, at), self.groups, what)
         object.__setattr__(self, "groups", tuple(sorted(set(groups))))
 
     @property
     def key(self) -> str:
-        """Names this user among all resources of a machine."""
         return f"user:{self.name}"
 
-    def difference(self, system: System, store: Store) -> Optional[str]:
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         account = system.user(self.name)
         if account is None:
             return placing.ABSENT
@@ -64,8 +63,7 @@ class User:
             found.append("no home directory")
         return ", ".join(found) or None
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         account = system.user(self.name)
         made = placing.missing_parents(system, self.home) if self.home != NO_HOME else {}
         if account is None:
@@ -73,8 +71,7 @@ class User:
         fields = {"home": account.home, "shell": account.shell, "locked": account.locked}
         return {self.key: {**fields, "groups": sorted(account.groups)}, **made}
 
-    def apply(self, system: System, store: Store) -> None:
-        """Makes it so."""
+    def apply(self, system: System, store: ContentStore) -> None:
         account = system.user(self.name)
         wanted = Account(self.home, self.shell, self._groups(account, store))
         if account is None:
@@ -85,8 +82,7 @@ class User:
             placing.make_parents(system, self.home)
             system.mkdir(self.home, self.name, self.name, 0o750)
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
-        """Makes it what `capture` found."""
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
         account = system.user(self.name)
         if account is None:
             return
@@ -97,7 +93,7 @@ class User:
         if account != before:
             system.change_user(self.name, before)
 
-    def _groups(self, account: Optional[Account], store: Store) -> FrozenSet[str]:
+    def _groups(self, account: Optional[Account], store: ContentStore) -> FrozenSet[str]:
         """The groups to be in: the declared ones, and those it was in before us."""
         original = store.originals.get(self.key)
         before = original.get("groups", ()) if original is not None else account.groups if account else ()
