@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall import pipeline
-from rolecall.model.inventory import Inventory
 from rolecall.model.generators import prompts_of
+from rolecall.model.inventory import Inventory
 from rolecall.service import describe
 
 if TYPE_CHECKING:
