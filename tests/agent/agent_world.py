@@ -83,7 +83,7 @@ class Killed(BaseException):
     """As SIGKILL: nothing in the agent sees it."""
 
 
-CHANGING = ("write", "symlink", "mkdir", "own", "remove", "add_group", "add_user", "change_user", "install",
+CHANGING = ("write", "symlink", "mkdir", "set_access", "remove", "add_group", "add_user", "change_user", "install",
             "uninstall", "systemctl", "run")  # fmt: skip
 
 

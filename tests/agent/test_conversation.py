@@ -121,7 +121,7 @@ def test_only_what_was_shown_is_applied(root: Path) -> None:
         client.open()
         shown = client.compare(RICH)["digest"]
         (root / "etc/a").unlink()
-        with pytest.raises(Refused, match="no longer as it was") as refused:
+        with pytest.raises(Refused, match="has changed since this was planned") as refused:
             client.ask(type="stage", comparison=shown, meta=META)
         assert refused.value.failed["restored"]
 
@@ -135,7 +135,7 @@ def test_a_unit_that_fails_brings_everything_back(root: Path) -> None:
             client.switch(RICH, SECRETS)
         assert refused.value.failed["restored"]
         assert refused.value.failed["detail"]
-        with pytest.raises(Refused, match="nothing is provisional"):
+        with pytest.raises(Refused, match="no switch is provisional"):
             client.commit()
     assert snapshot(root) == before
 
@@ -209,11 +209,11 @@ def test_whether_it_is_still_provisional_can_be_asked_by_a_check(root: Path) -> 
         journal = root / STATE / "journal.json"
         kept = journal.read_bytes()
         journal.unlink()
-        with pytest.raises(Refused, match="nothing is provisional"):
+        with pytest.raises(Refused, match="no switch is provisional"):
             client.ask(type="check", peers=True)
         journal.write_bytes(kept)
         client.commit()
-        with pytest.raises(Refused, match="nothing is provisional"):
+        with pytest.raises(Refused, match="no switch is provisional"):
             client.ask(type="check", peers=True)
 
 
@@ -308,10 +308,10 @@ def test_what_is_not_the_protocol_is_refused(root: Path) -> None:
         for message in ({"type": "nonsense"}, {"type": "switch"}, {"type": "commit"}, {"type": "stage"}):
             with pytest.raises(Refused):
                 client.ask(**message)
-        with pytest.raises(Refused, match="not a normal path"):
+        with pytest.raises(Refused, match="not a normalized path"):
             client.ask(type="compare", configuration={**ONE.as_json(), "resources": [_file("/etc/../x")]})
         assert client.compare(ONE)["changes"]
-    with Client(root) as client, pytest.raises(Refused, match="speaks protocol"):
+    with Client(root) as client, pytest.raises(Refused, match="unsupported protocol"):
         client.first(type="open", protocol=99, machine="m", formerly=[], expect=None)
     with Client(root) as client:
         client.open()
@@ -380,7 +380,7 @@ def test_what_cannot_be_tidied_undoes_no_commit(root: Path, monkeypatch: pytest.
     committed = protocol.read_frame(sent)
     assert committed
     assert (committed[0]["type"], committed[0]["number"]) == ("committed", 2)
-    assert "not tidied up yet" in committed[0]["notes"][0]
+    assert "cleanup is left to the next run" in committed[0]["notes"][0]
     after = agent_world.machine(root)
     assert recover(after) == "committed"
     assert (after.store.journal, after.system.installed("p2")) == (None, False)
@@ -398,7 +398,7 @@ def test_a_commit_that_raises_after_all_is_not_undone(root: Path, monkeypatch: p
         context.setattr(conversation, "commit", lambda _: 1 / 0)
         talk._answer({"type": "commit"})
     talk._answer({"type": "undo"})
-    assert b"not provisional any more" in talk._sink.getvalue()  # type: ignore[attr-defined]
+    assert b"no longer provisional" in talk._sink.getvalue()  # type: ignore[attr-defined]
     assert (root / "etc/one").exists()
     assert (it.store.current, it.store.journal) == (1, None)
 
@@ -411,7 +411,7 @@ def test_one_agent_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(conversation, "PATIENCE", 0.05)
     with conversation.locked(str(root)):
         conversation.note_holder(str(root), "run-7")
-        with pytest.raises(Failure, match=r"run run-7 \(pid \d+\) is at work"), conversation.locked(str(root)):
+        with pytest.raises(Failure, match=r"locked by run run-7 \(pid \d+\)"), conversation.locked(str(root)):
             raise AssertionError
     with conversation.locked(str(root)):
         pass
@@ -453,5 +453,5 @@ def test_a_run_at_work_is_not_purged(root: Path) -> None:
     with Client(root) as client:
         client.open()
         client.stage(client.compare(ONE)["digest"], {})
-        with pytest.raises(Refused, match="a run is at work"):
+        with pytest.raises(Refused, match="a run is in progress"):
             client.ask(type="purge")

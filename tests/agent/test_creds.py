@@ -60,7 +60,7 @@ def test_it_is_sealed_only_in_a_way_that_opens_again(
         assert (credential is None) == (binding is None)
         if credential is not None:
             assert sealing.unseal(name, credential) == value
-            with pytest.raises(Failure, match="the secret other that is kept here cannot be opened"):
+            with pytest.raises(Failure, match="cannot decrypt the stored secret other"):
                 sealing.unseal("other", credential)
     used = [line.split()[2] for line in log.read_text().splitlines() if line.startswith("encrypt --name=one")]
     assert used == [binding] * (binding is not None)

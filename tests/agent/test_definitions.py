@@ -31,7 +31,7 @@ TEXT = "[Service]\nExecStart=/bin/true\n"
     ],
 )
 def test_one_text_is_not_a_list(define: Callable[[], object]) -> None:
-    with pytest.raises(DefinitionError, match=r"is one text; write a list of words|is not a list of resources"):
+    with pytest.raises(DefinitionError, match=r"is a single text; write a list of words|is not a list of resources"):
         define()
 
 

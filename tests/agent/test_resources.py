@@ -90,8 +90,8 @@ def test_what_is_in_the_way_is_named(root: Path) -> None:
     for resource, message in (
         (File("/srv/d", ""), "/srv/d is not a file"),
         (Directory("/etc/a"), "/etc/a is not a directory"),
-        (AuthorizedKey("nobody-here", "ssh-ed25519 KEY1"), "no user nobody-here"),
-        (File("/etc/z", "", "nobody-here"), "no user nobody-here"),
+        (AuthorizedKey("nobody-here", "ssh-ed25519 KEY1"), "user nobody-here does not exist"),
+        (File("/etc/z", "", "nobody-here"), "user nobody-here does not exist"),
         (File("/etc/a/b", ""), "Not a directory|is not a directory"),
     ):
         with pytest.raises(Failure, match=message):
@@ -171,9 +171,9 @@ def test_what_is_needed_for_packages_comes_first(root: Path) -> None:
     it = machine(root)
     it.store.prepare()
     told = []
-    it = replace(it, tell=lambda step, detail: told.append((step, detail)))
+    it = replace(it, report=lambda step, detail: told.append((step, detail)))
     stage(it, target)
-    with pytest.raises(Failure, match="packages cannot be installed"):
+    with pytest.raises(Failure, match="cannot install packages"):
         switch(it, target, META, nonce="n", confirm=False)
     assert told[:2] == [("file", early.path), ("install", "p9")]
     assert not (root / "etc/apt").exists()  # and it went back

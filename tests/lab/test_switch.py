@@ -241,7 +241,7 @@ def test_of_a_killed_controller_the_agents_leave_nothing(desk: Desk, hold: str) 
 def test_of_two_runs_at_once_one_is_refused(desk: Desk) -> None:
     update = begin_held(desk, HOLD_SWITCH, "jon")
     refused = desk.rolecall("update", "--yes", status=1)
-    assert "is at work on this machine" in refused.stdout
+    assert "the machine is locked by" in refused.stdout
     assert "failed; every machine is as it was before" in refused.stdout
     desk.on("jon", f"rm {HOLD_SWITCH}")
     output, _ = update.communicate(timeout=60)

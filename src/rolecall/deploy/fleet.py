@@ -226,7 +226,7 @@ class Fleet:
                 nonce, confirm=over_network, progress=lambda text: self._progress(machine.name, text)
             )
         except AgentFailedError as error:
-            machine.state = "restored" if error.restored else "unknown"
+            machine.state = "restored" if error.machine_unchanged else "unknown"
             raise
         machine.state = "provisional"
         if over_network:
@@ -348,11 +348,11 @@ def _allow_descriptors(needed: int) -> None:
 @contextlib.contextmanager
 def _children_ignore_ctrl_c() -> Iterator[None]:
     """Start programs that ignore Ctrl-C, so that this process alone decides how a switch ends; ssh(1) respects that."""
-    if threading.current_thread() is not threading.main_thread():  # it can be set only there
+    if threading.current_thread() is not threading.main_thread():  # handlers can be set only there
         yield
         return
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, heard)
+        signal.signal(signal.SIGINT, previous)

@@ -1,4 +1,4 @@
-"""A command that runs when something changed: the journalled escape hatch."""
+"""A command that runs when other resources change, for what no other kind covers."""
 # ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Action:
-    """A command run once whenever one of the named resources changes, and when the action itself is new.
+    """A command that runs once when it is new, and whenever one of the named resources changes.
 
     Attributes:
-        name: Names it among all actions of the machine.
-        argv: Absolute or PATH-searched program and its arguments; no shell.
+        name: Its name among all actions of the machine.
+        argv: The program (an absolute path, or found on PATH) and its arguments; no shell.
         when_changed: Keys of resources (or the resources).
-        undo: Command run when the action is undeclared or rolled back, or ().
+        undo: Command that runs when the action is undeclared or rolled back, or ().
     """
 
     kind: ClassVar[str] = "action"
@@ -33,7 +33,7 @@ class Action:
 
     def __post_init__(self) -> None:
         checks.single_line(self.name, "action")
-        checks.require(self.argv, f"action {self.name}: a command without words")
+        checks.require(self.argv, f"action {self.name}: empty command")
         for field in ("argv", "undo"):
             object.__setattr__(self, field, checks.words(getattr(self, field), f"action {self.name}"))
         object.__setattr__(self, "when_changed", checks.keys(self.when_changed, f"action {self.name}: when_changed"))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory; on removal it goes only when it is empty and ours."""
+    """A directory. When undeclared, it is removed only if Rolecall created it and it is empty."""
 
     kind: ClassVar[str] = "directory"
     path: str
@@ -36,14 +36,14 @@ class Directory:
         return f"directory:{self.path}"
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        found = placing.placement_differences(system.stat(self.path), "directory", self.owner, self.group, self.mode)
-        return ", ".join(found) or None
+        entry = system.stat(self.path)
+        return ", ".join(placing.differences(entry, "directory", self.owner, self.group, self.mode)) or None
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         entry = system.stat(self.path)
         if entry is None:
-            made = {f"made:{self.path}": {"type": "absent"}, **placing.missing_parents(system, self.path)}
-            return {self.key: {"type": "absent"}, **made}
+            created = {f"made:{self.path}": {"type": "absent"}, **placing.missing_parents(system, self.path)}
+            return {self.key: {"type": "absent"}, **created}
         if entry.type != "directory":
             raise Failure(f"{self.path} is not a directory; move it away first")
         return {self.key: {"owner": entry.owner, "group": entry.group, "mode": entry.mode}}
@@ -53,9 +53,9 @@ class Directory:
         if system.stat(self.path) is None:
             system.mkdir(self.path, self.owner, self.group, self.mode)
         else:
-            system.own(self.path, self.owner, self.group, self.mode)
+            system.set_access(self.path, self.owner, self.group, self.mode)
 
     def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
-        # One that we made is left to the switch, which removes it once nothing is in it.
+        # The switch removes directories that Rolecall created, once they are empty.
         if "mode" in original and system.stat(self.path):
-            system.own(self.path, original["owner"], original["group"], original["mode"])
+            system.set_access(self.path, original["owner"], original["group"], original["mode"])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Group:
-    """A system group. One that we made stays when it is undeclared: files may bear its id."""
+    """A system group. It is kept when it is undeclared, since files may have its id."""
 
     kind: ClassVar[str] = "group"
     name: str

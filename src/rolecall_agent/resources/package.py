@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Package:
-    """A package that is installed.
+    """A package to install.
 
     Attributes:
-        name: Its name on Debian and wherever ``names`` says nothing else.
-        names: Other names, by the ``ID`` or an ``ID_LIKE`` of os-release(5), e.g. ``{"arch": "borg"}``.
+        name: Its name on Debian, and on distributions that ``names`` does not list.
+        names: Other names by the ``ID`` or ``ID_LIKE`` of os-release(5), e.g. ``{"arch": "borg"}``.
     """
 
     kind: ClassVar[str] = "package"
@@ -37,7 +37,7 @@ class Package:
         return f"package:{self.name}"
 
     def name_on(self, system: System) -> str:
-        """Its name on this machine's distribution."""
+        """Return its name on this machine's distribution."""
         if not self.names:
             return self.name
         release = system.os_release()

@@ -1,4 +1,4 @@
-"""A user of the system."""
+"""A system user."""
 # ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _NO_LOGIN = "/usr/sbin/nologin"
 
 @dataclass(frozen=True)
 class User:
-    """A system user without a password, with a group of its own name.
+    """A system user without a password, and a group of the same name.
 
     Attributes:
         name: Login name.
-        home: Home directory; made when missing, owned by the user, never removed with it.
+        home: Home directory, owned by the user. Created when missing; kept when the user is undeclared.
         shell: Login shell.
-        groups: Supplementary groups, which must exist or be declared. Those of equal users unite.
+        groups: Supplementary groups, which must exist or be declared. Several declarations of a user are merged.
     """
 
     kind: ClassVar[str] = "user"
@@ -50,26 +50,26 @@ class User:
         account = system.user(self.name)
         if account is None:
             return placing.ABSENT
-        found = []
+        reasons = []
         if account.home != self.home:
-            found.append(f"home {account.home}, not {self.home}")
+            reasons.append(f"home {account.home}, not {self.home}")
         if account.shell != self.shell:
-            found.append(f"shell {account.shell}, not {self.shell}")
+            reasons.append(f"shell {account.shell}, not {self.shell}")
         if account.groups != self._groups(account, store):
-            found.append("groups")
+            reasons.append("groups")
         if account.locked:
-            found.append("locked")
+            reasons.append("locked")
         if self.home != NO_HOME and system.stat(self.home) is None:
-            found.append("no home directory")
-        return ", ".join(found) or None
+            reasons.append("no home directory")
+        return ", ".join(reasons) or None
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         account = system.user(self.name)
-        made = placing.missing_parents(system, self.home) if self.home != NO_HOME else {}
+        parents = placing.missing_parents(system, self.home) if self.home != NO_HOME else {}
         if account is None:
-            return {self.key: {"type": "absent"}, **made}
+            return {self.key: {"type": "absent"}, **parents}
         fields = {"home": account.home, "shell": account.shell, "locked": account.locked}
-        return {self.key: {**fields, "groups": sorted(account.groups)}, **made}
+        return {self.key: {**fields, "groups": sorted(account.groups)}, **parents}
 
     def apply(self, system: System, store: ContentStore) -> None:
         account = system.user(self.name)
@@ -86,7 +86,7 @@ class User:
         account = system.user(self.name)
         if account is None:
             return
-        before = Account(account.home, _NO_LOGIN, frozenset(), locked=True)  # its id and home stay its own
+        before = Account(account.home, _NO_LOGIN, frozenset(), locked=True)  # not removed: its files stay
         if "home" in original:
             groups = frozenset(original["groups"])
             before = Account(original["home"], original["shell"], groups, original["locked"])
@@ -94,7 +94,7 @@ class User:
             system.change_user(self.name, before)
 
     def _groups(self, account: Optional[Account], store: ContentStore) -> FrozenSet[str]:
-        """The groups to be in: the declared ones, and those it was in before us."""
+        """Return the declared groups, and those that the user was in before it was managed."""
         original = store.originals.get(self.key)
         before = original.get("groups", ()) if original is not None else account.groups if account else ()
         return frozenset(self.groups) | frozenset(before)
