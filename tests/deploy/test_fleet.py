@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall import pipeline
-from rolecall.deploy.fleet import Fleet, MachineUpdate
+from rolecall.deploy.fleet import Fleet
+from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target
 from rolecall.project import Project
@@ -171,7 +172,8 @@ def test_more_machines_than_descriptors_are_refused_beforehand(folder: Path) -> 
 import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
-from rolecall.deploy.fleet import Fleet, MachineUpdate
+from rolecall.deploy.fleet import Fleet
+from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.target import Target
 from rolecall_agent.configuration import Configuration
 root = Path(sys.argv[1])
