@@ -1,4 +1,4 @@
-"""The reference pages: one for the inventory, one for each shipped service. All that they say stands in the code."""
+"""Write the reference pages from the code: one for the inventory, and one for each shipped service."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ NOTE = "<!-- Written by script/reference from the code; change it there. -->"
 
 
 def pages() -> dict[str, str]:
-    """Each page's text, by its path below docs/reference/.
+    """Return the text of each page by its path below docs/reference/.
 
     Raises:
-        Faults: When a shipped service does not load.
+        Faults: When a shipped service cannot be loaded.
     """
-    services = [found.service for found in pipeline.services(None)[0] if found.source is None]
+    services = [entry.service for entry in pipeline.services(None)[0] if entry.source is None]
     return {"inventory.md": inventory(services)} | {
         f"services/{service.name}.md": page_of(service) for service in services
     }
 
 
 def inventory(services: Iterable[Service]) -> str:
-    """The page of the inventory's fields."""
+    """Return the page about the fields of an inventory."""
     lines = [
         "# Reference: the inventory",
         "",
         NOTE,
         "",
-        "Every field of an inventory, in any notation; [the inventory](../inventory.md) tells what it is for. `NAME`",
-        "stands for a name of your choice: letters, digits, `_` and `-`, at most 63 of them, beginning with no `-`.",
+        "Every field of an inventory, in any notation; [the inventory](../inventory.md) explains them. `NAME`",
+        "stands for a name of your choice: at most 63 letters, digits, `_` and `-`, not starting with `-`.",
         "",
         *table(Inventory),
         "",
-        "What stands under `settings` is up to the service:",
+        "The fields under `settings` depend on the service:",
         "",
         *(f"- [{service.name}](services/{service.name}.md): {service.description}" for service in services),
     ]
@@ -53,7 +53,7 @@ def inventory(services: Iterable[Service]) -> str:
 
 
 def page_of(service: Service) -> str:
-    """The page of one service."""
+    """Return the page about one service."""
     limit = f" At most {service.maximum_instances} in an inventory." if service.maximum_instances else ""
     lines = [
         f"# Reference: {service.name}",
@@ -68,7 +68,7 @@ def page_of(service: Service) -> str:
 
 
 def section(role: Role) -> Iterator[str]:
-    """What is said of one role."""
+    """Yield the lines about one role."""
     yield f"## Role `{role.name}`"
     yield ""
     yield f"{role.description} Played by {describe.machines(role)}{excluded(role)}."
@@ -92,7 +92,7 @@ def section(role: Role) -> Iterator[str]:
 
 
 def table(model: type[BaseModel]) -> Iterator[str]:
-    """The fields of a model."""
+    """Yield a table of the fields of a model."""
     yield "| field | takes | default | meaning |"
     yield "|---|---|---|---|"
     for entry in describe.entries(model):
@@ -101,17 +101,17 @@ def table(model: type[BaseModel]) -> Iterator[str]:
 
 
 def cell(text: str) -> str:
-    """Text as it can stand in a table."""
+    """Return text escaped for a cell of a table."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def excluded(role: Role) -> str:
-    """Which roles cannot be played beside it."""
+    """Return the roles that a machine cannot have besides this one, as the end of a sentence."""
     return f"; none of them plays {', '.join(f'`{name}`' for name in sorted(role.excluded))}" if role.excluded else ""
 
 
 def needed(needs: tuple[Need, ...]) -> str:
-    """What a step reads."""
+    """Return what a step reads, as a part of a sentence."""
     return f", from {', '.join(f'`{name}`' for name in describe.named(needs))}" if needs else ""
 
 
