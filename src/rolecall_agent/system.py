@@ -311,7 +311,8 @@ class RealSystem(Tree):
                 continue
             status, output = self.run([*_APT, "remove", "--yes", "--no-auto-remove", package], 1800)
             if status:
-                notes.append(f"package {package} was kept: {output.strip().splitlines()[-1:]}")
+                last_line = output.strip().rpartition("\n")[2]
+                notes.append(f"package {package} was kept: {last_line}")
         self._packages.clear()
         return notes
 

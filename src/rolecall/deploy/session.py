@@ -168,11 +168,11 @@ class Session:
 
     def _begin(self, message: Any, answer: str) -> dict[str, Any]:  # noqa: ANN401 - any of the protocol's
         self._send(message)
-        got = self._receive(answer, also="need-agent")
-        if got["type"] == "need-agent":
+        reply = self._receive(answer, also="need-agent")
+        if reply["type"] == "need-agent":
             self._send({"type": "agent"}, archive.build()[1])
-            got = self._receive(answer)
-        return got
+            reply = self._receive(answer)
+        return reply
 
     def _send(self, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the protocol's
         if self._over:
