@@ -115,8 +115,8 @@ class Conversation:
         self._machine = Machine(system, Store(system, first["agent"]), self._report)
 
     def _open(self, message: Message) -> None:
-        good = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
-        self._require(good, f"unsupported protocol: this agent supports {protocol.PROTOCOL}")
+        supported = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
+        self._require(supported, f"unsupported protocol: this agent supports {protocol.PROTOCOL}")
         system, store = self._machine.system, self._machine.store
         store.prepare()
         recovered = recover(self._machine)
@@ -124,7 +124,7 @@ class Conversation:
         name = store.configuration(store.current).machine if current else message["machine"]
         known = name in {message["machine"], *message["formerly"]}
         hint = "check its target, or first remove its roles in the project that manages it"
-        self._require(known, f"the machine is installed as {name!r}, in this project or another one; {hint}")
+        self._require(known, f"the machine is installed as {name!r}, by this project or another one; {hint}")
         drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
         self._send(
             {
@@ -158,7 +158,7 @@ class Conversation:
         self._require(not self._provisional, "a provisional switch must be committed or undone first")
         work, digest = self._work()
         self._require(digest == message["comparison"], "the machine has changed since this was planned")
-        assert self._target is not None  # noqa: S101 - _work has seen it
+        assert self._target is not None  # noqa: S101 - `_work` requires it
         store = self._machine.store
         self._meta = message["meta"]
         note_holder(self._root, message["meta"]["run"])
@@ -185,25 +185,25 @@ class Conversation:
             frame = protocol.read_frame(self._source)
             if frame is None:
                 raise protocol.ProtocolError("the stream ended while staging")
-            got, payload = frame
-            if got["type"] == "verify":
+            message, payload = frame
+            if message["type"] == "verify":
                 break
             try:
                 if failure:
                     continue
-                if got["type"] == "blob" and got["sha256"] in digests:
-                    store.add_blob(got["sha256"], payload)
-                elif got["type"] == "secret" and got["version"] in versions:
-                    store.sealed.add(got["version"], payload)
+                if message["type"] == "blob" and message["sha256"] in digests:
+                    store.add_blob(message["sha256"], payload)
+                elif message["type"] == "secret" and message["version"] in versions:
+                    store.sealed.add(message["version"], payload)
                 else:
-                    raise protocol.ProtocolError(f"unexpected {got['type']!r}: not requested")
+                    raise protocol.ProtocolError(f"unexpected {message['type']!r}: not requested")
             except (Failure, OSError) as error:
                 failure = error
         if failure:
             raise failure
 
     def _verify(self, changed: set[str]) -> None:
-        assert self._target is not None  # noqa: S101 - _stage has seen it
+        assert self._target is not None  # noqa: S101 - `_stage` requires it
         system, store = self._machine.system, self._machine.store
         blobs, secrets = store.missing(self._target)
         self._require(not blobs and not secrets, "not all requested blobs and secrets arrived")
@@ -253,9 +253,9 @@ class Conversation:
         self._send({"type": "purged"})
 
     def _confirm(self, message: Message) -> int:
-        journal = self._machine.store.journal
-        good = journal and journal["provisional"] and journal["run"] == message["run"]
-        if not journal or not good or journal["nonce"] != message["nonce"]:
+        journal = self._machine.store.journal or {}
+        expected = journal.get("provisional") and journal["run"] == message["run"]
+        if not expected or journal["nonce"] != message["nonce"]:
             raise Failure(f"no provisional switch of run {message['run']} expects this confirmation")
         self._machine.store.confirm(message["nonce"])
         self._send({"type": "confirmed"})

@@ -130,7 +130,7 @@ def _install(machine: Machine, new: Configuration) -> None:
     _capture(machine, packages)
     if missing:
         machine.report("install", " ".join(missing))
-        machine.system.install(missing)
+        system.install(missing)
 
 
 def _stop(machine: Machine, work: Work) -> None:
@@ -174,7 +174,7 @@ def _start(machine: Machine, work: Work) -> None:
     if work.units_changed:
         report("systemd", "reload")
         system.systemctl("daemon-reload", ())
-    restart = [*work.restart, *(name for name in work.refresh if _is_running(system.unit(name)))]
+    restart = [*work.restart, *(name for name in work.refresh if _is_running_or_failed(system.unit(name)))]
     for last in (False, True):
         started = []
         for verb, names in (("restart", restart), ("reload-or-restart", work.reload), ("start", work.start)):
@@ -186,7 +186,7 @@ def _start(machine: Machine, work: Work) -> None:
         system.require_running(started)
 
 
-def _is_running(state: UnitState) -> bool:
+def _is_running_or_failed(state: UnitState) -> bool:
     return state.active or state.failed
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall.errors import Faults
-from rolecall.lab import Lab, base, find, relay
+from rolecall.lab import Lab, access, base, find, relay
+from rolecall.lab.control import Control
 from rolecall.lab.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -99,6 +100,38 @@ def test_proxy_serves_its_mirrors_and_nothing_else(tmp_path: Path) -> None:
         assert proxy.real("http://m.test/debian/pool/a.deb") == "https://real.test/deb/pool/a.deb"
         for other in ("http://m.test/debianX/a", "http://m.test/debian/../a", "http://127.0.0.1/", "/etc/passwd"):
             assert proxy.real(other) is None
+
+
+def test_the_boss_answers_on_its_socket(tmp_path: Path) -> None:
+    directory = tmp_path / "lab"
+    directory.mkdir()
+    options = {"directory": str(directory), "base": "", "packages": "", "mirrors": {}, "gateway": "", "proxy_port": 0,
+               "group": "rolecall-lab-none", "host_network": 0, "disk": False, "tied": False}  # fmt: skip
+    serve = "import json, sys; from rolecall.lab.boss import *; Boss(Options(**json.loads(sys.argv[1]))).serve()"
+    control = Control(directory)
+    assert (control.is_up(), control.boss()) == (False, None)
+    with subprocess.Popen([sys.executable, "-c", serve, json.dumps(options)]) as boss:
+        until(control.is_up)
+        assert control.boss() == boss.pid
+        assert control.request("status") == {"running": {}}
+        with pytest.raises(Faults, match="lab start: KeyError"):
+            control.request("start", machine="nobody")
+        with pytest.raises(OSError, match="the lab has stopped"):
+            control.request("down")
+    assert not directory.exists()
+
+
+@pytest.mark.skipif(not shutil.which("ssh"), reason="needs ssh")
+def test_ssh_reads_the_files_for_it(tmp_path: Path) -> None:
+    directory = tmp_path / "100% lab"
+    directory.mkdir()
+    assert access.read(directory) == {}
+    access.write(directory, {"web": {"port": 4022, "host_key": "ssh-ed25519 KEY"}})
+    assert access.read(directory)["web"]["port"] == 4022
+    resolved = subprocess.run(["ssh", "-F", directory / "ssh_config", "-G", "web"], capture_output=True, check=True)
+    lines = resolved.stdout.decode().splitlines()
+    assert {"port 4022", "hostkeyalias web", f"identityfile {directory}/id".replace("%", "%%")} <= set(lines)
+    assert (directory / "known_hosts").read_text() == "web ssh-ed25519 KEY\n"
 
 
 def test_find_returns_none_without_a_lab(tmp_path: Path) -> None:

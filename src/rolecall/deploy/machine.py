@@ -161,7 +161,7 @@ class MachineRun:
 
     def ask(self) -> None:
         """Ask for its state over a new connection; its agent recovers it if needed."""
-        self.report_progress("ask for its state")
+        self.report_progress("checking its state")
         self.hang_up()
         with self._start_session() as session:
             current = session.open(self.plan.digest, self.wanted.formerly)["current"]

@@ -149,7 +149,7 @@ def build(progress: Callable[[str], None]) -> Path:
         return base
     base.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with base.with_suffix(".lock").open("w") as lock:
-        progress("base system: waiting for its lock")
+        progress("base system: waiting for another build")
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not base.is_dir():
             _debootstrap(base, suite, mirrors, lock, progress)

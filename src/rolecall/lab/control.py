@@ -36,7 +36,7 @@ class Control:
             stream.flush()
             line = stream.readline()
         if not line:
-            raise ConnectionResetError("the lab has stopped meanwhile")
+            raise ConnectionResetError("the lab has stopped")
         answer: dict[str, Any] = json.loads(line)
         if error := answer.get("error"):
             raise fault(f"lab {verb}: {error}", hint=f"see {self.directory}/log/boss")

@@ -82,7 +82,7 @@ class Lab:
         if sys.platform != "linux":
             return "the lab needs Linux"
         if not Path("/etc/debian_version").exists():
-            return "the lab needs Debian, whose packages its machines are made of"
+            return "the lab needs Debian, because its machines are built from Debian packages"
         if os.geteuid() != 0:
             return "the lab needs root"
         if missing := {package for program, package in _PROGRAMS.items() if not shutil.which(program)}:
