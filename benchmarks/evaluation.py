@@ -1,9 +1,9 @@
-"""What evaluation costs: the whole process, beside a plain loop over the same file.
+"""The cost of evaluation: whole processes, compared with a plain loop over the same file.
 
 Machines x instances: each machine has one of ten tags; each instance has as clients all machines of one tag and
 three named ones with settings of their own, and one server. First the settings of all members (`rolecall show --json`,
 borgbackup), then the configurations of all machines (`show --all --json`) and of one (`show MACHINE`), for a service
-that makes a file, a unit and a timer for each client (relay.py). Counted are members, and resources.
+with a file, a unit and a timer for each client (relay.py). The column `count` has members, then resources.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def printed(argv: list[str], folder: Path | None = None) -> dict[str, Any]:
 
 
 def settings(project: Path, file: Path, times: int) -> tuple[int, dict[str, list[Cost]]]:
-    """Return the number of members, and by row ours and the floor's cost."""
+    """Return the number of members, and by row our cost and the floor's."""
     show = [ROLECALL, "show", "--json"]
     members = printed(show, project)["members"]
     loop = [sys.executable, "-I", str(HERE / "plain_loop.py"), str(file), defaults(members)]
@@ -75,7 +75,7 @@ def settings(project: Path, file: Path, times: int) -> tuple[int, dict[str, list
 
 
 def configurations(project: Path, file: Path, times: int) -> tuple[int, dict[str, list[Cost]]]:
-    """As `settings`; also for one machine, beside the floor for all."""
+    """Return the same for configurations; also of one machine, compared with the floor for all."""
     members = printed([ROLECALL, "show", "--json"], project)["members"]
     show = [ROLECALL, "show", "--all", "--json"]
     loop = [sys.executable, "-I", str(HERE / "plain_loop.py"), str(file), defaults(members), "--configurations"]
@@ -87,14 +87,14 @@ def configurations(project: Path, file: Path, times: int) -> tuple[int, dict[str
 
 
 def defaults(members: dict[str, Any]) -> str:
-    """Return, as JSON, the settings of some member by role, which those of others change in parts."""
+    """Return the default settings of each role as JSON, taken from its first member."""
     return json.dumps({role: next(iter(players.values())) for role, players in next(iter(members.values())).items()})
 
 
 def main() -> None:
     """Print the rows of each size."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one small size, once: only that it runs")
+    parser.add_argument("--quick", action="store_true", help="one small size, once; shows only that it works")
     parser.add_argument("--notation", choices=("toml", "json"), default="toml")
     chosen = parser.parse_args()
     rows = [("machines x instances", "what", "count", "CPU s", "floor", "ratio", "peak MiB", "floor", "ratio")]

@@ -1,7 +1,7 @@
-"""Updates of 1, 4 and 8 machines of the lab, beside `ssh HOST python3 -c pass` on all of them at once.
+"""Updates of 1, 4 and 8 machines of the lab, compared with `ssh HOST python3 -c pass` on all of them at once.
 
-On fresh machines: the first update, one that changes nothing, and one that changes a file on each. What a machine
-has is in workload.py. Needs what the lab needs: root on Debian.
+On new machines: the first update, one that changes nothing, and one that changes a file on each. The resources of a
+machine are in workload.py. Needs what the lab needs: root on Debian.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def seconds(do: Callable[[], object]) -> float:
 
 
 def write(project: Path, machines: list[str], change: int) -> None:
-    """Write the inventory; `change` stands in one file of each machine."""
+    """Write the inventory; `change` is a part of one file on each machine."""
     instance = {
         "module": {"name": "workload", "input": "self"},
         "roles": {"node": {"tags": ["all"], "settings": {"change": change}}},
@@ -41,7 +41,7 @@ def write(project: Path, machines: list[str], change: int) -> None:
 
 
 def measure(size: int) -> dict[str, float]:
-    """Return the seconds of each kind of update on a fresh fleet, and of the floor."""
+    """Return the seconds of each kind of update on new machines, and of the floor."""
     machines = [f"m{number}" for number in range(1, size + 1)]
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
@@ -58,7 +58,7 @@ def measure(size: int) -> dict[str, float]:
                 with ThreadPoolExecutor(size) as pool:
                     list(pool.map(lambda name: lab.run(name, "python3", "-c", "pass"), machines))
 
-            floor()  # the first login of a boot starts more than a login
+            floor()  # the first login after a boot takes longer
             took = {"first": seconds(update), "no-op": seconds(update)}
             write(project, machines, change=1)
             took["change"] = seconds(update)
@@ -70,7 +70,7 @@ def measure(size: int) -> dict[str, float]:
 def main() -> None:
     """Print a row for each size of the fleet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one machine, once: only that it runs")
+    parser.add_argument("--quick", action="store_true", help="one machine, once; shows only that it works")
     quick = parser.parse_args().quick
     rows = [("machines", "first s", "no-op s", "change s", "ssh python3 s", "no-op / ssh")]
     for size in SIZES[:1] if quick else SIZES:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Measured is what people have: a Python that keeps its byte code.
+# Users have byte code caches, so the measurements need them too.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ROLECALL = str(Path(sys.executable).parent / "rolecall")
@@ -17,7 +17,7 @@ ROLECALL = str(Path(sys.executable).parent / "rolecall")
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process took, its children included."""
+    """What a process and its children used."""
 
     wall: float
     cpu: float
@@ -25,7 +25,7 @@ class Cost:
 
 
 def once(argv: Sequence[str], cwd: Path | None = None) -> Cost:
-    """Run a process to its end; it must succeed."""
+    """Run a process, which must succeed, and return its cost."""
     start = time.perf_counter()
     process = subprocess.Popen(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -36,7 +36,7 @@ def once(argv: Sequence[str], cwd: Path | None = None) -> Cost:
 
 
 def medians(times: int, *runs: tuple[Sequence[str], Path | None]) -> list[Cost]:
-    """Return the median costs of several commands, which take turns: what else the machine does hits all alike."""
+    """Return the median costs of several commands. They take turns, so that other load affects all alike."""
     costs = [[once(argv, cwd) for argv, cwd in runs] for _ in range(times)]
     return [
         Cost(*(statistics.median(getattr(cost, name) for cost in column) for name in ("wall", "cpu", "peak")))
@@ -45,7 +45,7 @@ def medians(times: int, *runs: tuple[Sequence[str], Path | None]) -> list[Cost]:
 
 
 def table(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows in columns, the first row being the heads."""
+    """Print rows as columns; the first row has the titles."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

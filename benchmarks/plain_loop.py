@@ -1,6 +1,6 @@
-"""The floor of evaluation.py: the same inventory file to the same members, by a plain loop that checks nothing.
+"""The floor of evaluation.py: a plain loop from the same inventory file to the same members, without any checks.
 
-With `--configurations` to the digests of what the service of relay.py makes of them.
+With `--configurations` it prints the digests of the configurations that the service in relay.py gives.
 """
 
 import hashlib
@@ -60,13 +60,13 @@ def configurations(machines: dict[str, Any], members: dict[str, dict[str, dict[s
                 systemd_unit(f"{unit}.service", job, restart_on=[f"file:{folder}/conf"]),
                 systemd_unit(f"{unit}.timer", timer, active=True),
             ]
-    found = {}
-    for machine, wanted in resources.items():
-        wanted.sort(key=lambda resource: (resource["kind"], resource.get("path") or resource["name"]))
-        whole = {"schema": 1, "machine": machine, "resources": wanted, "checks": []}
-        text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
-        found[machine] = {"digest": hashlib.sha256(text.encode()).hexdigest(), "resources": len(wanted)}
-    return found
+    digests = {}
+    for machine, own in resources.items():
+        own.sort(key=lambda resource: (resource["kind"], resource.get("path") or resource["name"]))
+        configuration = {"schema": 1, "machine": machine, "resources": own, "checks": []}
+        text = json.dumps(configuration, sort_keys=True, separators=(",", ":"))
+        digests[machine] = {"digest": hashlib.sha256(text.encode()).hexdigest(), "resources": len(own)}
+    return digests
 
 
 def file(path: str, text: str) -> dict[str, Any]:

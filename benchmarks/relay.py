@@ -1,4 +1,4 @@
-"""The service of evaluation.py: for each client a file, a unit and a timer; for each server a file that names them."""
+"""The service of evaluation.py: a file, a unit and a timer for each client; a file with all clients for each server."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ service = Service("relay", description="Clients that know their servers, servers
 
 
 class ClientSettings(Settings):
-    """As borgbackup's, so that both have the same inventory."""
+    """The same fields as borgbackup's, so that the same inventory works for both."""
 
     start_at: CalendarEvent = "*-*-* 01:00:00"
     exclude: list[str] = []
@@ -26,7 +26,7 @@ def serve(me: Member[Settings]) -> Iterator[Resource]:
 
 @client.configure
 def use(me: Member[ClientSettings]) -> Iterator[Resource]:
-    """Yield what a client needs."""
+    """Yield the resources of a client."""
     servers = " ".join(peer.address for peer in me.members(server))
     file = File(me.path("conf"), f"machine={me.machine}\nservers={servers}\nexclude={me.settings.exclude}\n")
     command = ["cat", file.path]

@@ -1,4 +1,4 @@
-"""How long a command takes to start: `rolecall --version` beside a bare interpreter."""
+"""The time that a command takes to start: `rolecall --version`, compared with a bare interpreter."""
 
 import sys
 

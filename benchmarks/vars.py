@@ -1,8 +1,8 @@
-"""What keys and secrets cost: the whole process, beside a floor that does the least that could do.
+"""The cost of keys and secrets: whole processes, compared with a floor that does the least possible work.
 
-A mesh of machines, each with a WireGuard key pair and some secrets more. Making them all is set against encrypting as
-many values with the same library and writing them; listing them, telling who can read them (`vars check`), and planning
-machines that are as they should be are set against reading every file below vars/ once.
+A mesh of machines, each with a WireGuard key pair and some more secrets. Generating all is compared with encrypting
+as many values with the same library and writing them. Listing them, checking who can read them (`vars check`), and
+evaluating all machines are compared with reading every file below vars/ once.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from measure import ROLECALL, Cost, medians, once, table
 
-SIZES = ((1000, 9),)  # machines, secrets of each besides its key
+SIZES = ((1000, 9),)  # machines, and secrets of each besides its key
 QUICK = ((10, 2),)
 MODULE = """
 from rolecall.service import File, Member, RandomBytes, Service, WireGuardKeyPair, secret_file
@@ -47,8 +47,8 @@ for folder, _, names in os.walk(sys.argv[1]):
 """
 
 
-def prepared(project: Path, machines: int, more: int) -> None:
-    """A project whose vars are not made yet."""
+def create_project(project: Path, machines: int, more: int) -> None:
+    """Create a project without vars."""
     (project / "modules").mkdir(parents=True)
     (project / "modules/mesh.py").write_text(MODULE.replace("MORE", str(more)))
     names = "".join(f'machines.m{number}.deploy.targetHost = "dir:targets/m{number}"\n' for number in range(machines))
@@ -59,16 +59,16 @@ def prepared(project: Path, machines: int, more: int) -> None:
 
 
 def measured(folder: Path, machines: int, more: int, times: int) -> dict[str, list[Cost]]:
-    """By row ours and the floor's cost."""
+    """Return our cost and the floor's, by row."""
     project = folder / "project"
-    prepared(project, machines, more)
+    create_project(project, machines, more)
     count = machines * (more + 1)
-    made = once([ROLECALL, "vars", "generate"], project)
+    generated = once([ROLECALL, "vars", "generate"], project)
     floor = once([sys.executable, "-I", "-c", SEAL, str(count), str(folder / "floor")])
     read = ([sys.executable, "-I", "-c", READ, str(project / "vars")], None)
     commands = {"list": ["vars", "list"], "check": ["vars", "check"], "evaluate": ["show", "--all", "--json"]}
     costs = medians(times, read, *(([ROLECALL, *words], project) for words in commands.values()))
-    return {f"make {count}": [made, floor]} | {
+    return {f"generate {count}": [generated, floor]} | {
         f"{name} {count}": [cost, costs[0]] for name, cost in zip(commands, costs[1:], strict=True)
     }
 
@@ -76,7 +76,7 @@ def measured(folder: Path, machines: int, more: int, times: int) -> dict[str, li
 def main() -> None:
     """Print the rows of each size."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one small size, once: only that it runs")
+    parser.add_argument("--quick", action="store_true", help="one small size, once; shows only that it works")
     chosen = parser.parse_args()
     rows = [("machines", "secrets", "CPU s", "floor", "ratio", "wall s", "peak MiB")]
     for machines, more in QUICK if chosen.quick else SIZES:

@@ -1,4 +1,4 @@
-"""The workload of fleet.py, as a service: what a machine of middling size is made of, without packages."""
+"""The workload of fleet.py, as a service: the resources of an average machine, without packages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILES = 30
 
 
 class NodeSettings(Settings):
-    """What the benchmark changes: the first file has it in its content."""
+    """The value that the benchmark changes; it is a part of the first file."""
 
     change: int = 0
 
@@ -39,7 +39,7 @@ node = service.role("node", NodeSettings, description="Has all of it.")
 
 
 def public_key(name: str) -> str:
-    """Return a key that looks real; nobody has the other half."""
+    """Return a valid public key that has no private key."""
     field = b"ssh-ed25519"
     data = len(field).to_bytes(4, "big") + field + (32).to_bytes(4, "big") + hashlib.sha256(name.encode()).digest()
     return f"ssh-ed25519 {base64.b64encode(data).decode()}"
@@ -66,7 +66,7 @@ def resources(me: Member[NodeSettings]) -> Iterator[Resource]:
 
 
 def content(me: Member[NodeSettings], number: int) -> str:
-    """Return a file's text, another one on each machine."""
+    """Return the text of a file, which differs between machines."""
     dice = random.Random(f"{me.machine} {number}")  # noqa: S311 - no secret
     lines = [f"machine = {me.machine}", *(f"option-{line} = {dice.random()}" for line in range(dice.randint(30, 120)))]
     return "\n".join(lines) + (f"\nchange = {me.settings.change}\n" if number == 0 else "\n")

@@ -1,7 +1,7 @@
-"""The parts of script/test, a line for each: `[unit] ok 12.3 s`. Without options all run that this machine can run.
+"""Run the parts of script/test: without options, all that this machine can run. Each prints `[unit] ok 12.3 s`.
 
-What a failing part printed is shown, and the other parts still run. The last line sums the tests: those that pytest
-counted, and one for every other part.
+The output of a part is shown only if it fails; the other parts still run. The last line sums the tests: those that
+pytest counted, and one for every other part.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling everything at every start would double the time
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without byte code, every start would compile all modules
 ENVIRONMENT = os.environ | {"PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "CACHE": "-p no:cacheprovider"}
 
 # Each part is a bash script, run from the top of the checkout with .venv/bin first on PATH.
@@ -46,7 +46,7 @@ venv/bin/rolecall --version
 
 EDITORS = "npm install --no-audit --no-fund --loglevel=error --prefix .venv/npm yaml-language-server@1.25.0"
 
-# Parts of one group run beside each other; groups follow one another. Two workers: the unit tests want both cores.
+# The parts of a group run in parallel, the groups one after the other. Two workers, as the unit tests use two cores.
 UNIT_GROUPS = [{"lint": LINT, "types": TYPES, "layers": LAYERS}, {"unit": UNIT}]
 OTHER_GROUPS = [{"slow": SLOW}, {"docs": DOCS, "demo": DEMO, "wheel": WHEEL}, {"benchmarks": BENCHMARKS}]
 LAB_GROUPS = [{"lab": LAB}]
@@ -55,7 +55,7 @@ printing = threading.Lock()
 
 
 def run(name: str, script: str) -> tuple[int, int]:
-    """Run one part, tell how it went, and return how many tests passed and failed."""
+    """Run one part, print its result, and return how many tests passed and failed."""
     start = time.monotonic()
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -69,8 +69,8 @@ def run(name: str, script: str) -> tuple[int, int]:
     with printing:
         if done.returncode:
             print(f"\n{done.stdout.rstrip()}\n")
-        told = ", ".join(f"{count} {what}" for count, what in counts)
-        print(f"[{name}] {word} {time.monotonic() - start:.1f} s{told and f' ({told})'}", flush=True)
+        counted = ", ".join(f"{count} {what}" for count, what in counts)
+        print(f"[{name}] {word} {time.monotonic() - start:.1f} s{counted and f' ({counted})'}", flush=True)
     passed = sum(int(count) for count, what in counts if what == "passed")
     failed = sum(int(count) for count, what in counts if what != "passed")
     if not counts:
@@ -79,28 +79,28 @@ def run(name: str, script: str) -> tuple[int, int]:
 
 
 def install(name: str, packages: str) -> None:
-    """Install Debian packages that tests need, as root; say so in a line of its own."""
+    """Install Debian packages that tests need, as root, and print the result as a part."""
     script = f"apt-get update -qq && apt-get install -qq --no-install-recommends {packages}"
     run(name, f"export DEBIAN_FRONTEND=noninteractive; {script}")
 
 
 def why_no_lab() -> str:
-    """Return why the lab cannot run here, after installing what it says it needs; nothing when it can."""
-    ask = [f"{ROOT}/.venv/bin/python", "-c", "from rolecall.lab import Lab; print(Lab.available() or '')"]
-    named = re.compile(r"apt-get install (.+)")
-    reason = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
-    if os.geteuid() == 0 and (packages := named.search(reason)):
+    """Return why the lab cannot run here, after installing the packages that it needs; "" when it can."""
+    check = [f"{ROOT}/.venv/bin/python", "-c", "from rolecall.lab import Lab; print(Lab.available() or '')"]
+    missing = re.compile(r"apt-get install (.+)")
+    reason = subprocess.run(check, capture_output=True, text=True, check=False).stdout.strip()
+    if os.geteuid() == 0 and (packages := missing.search(reason)):
         install("lab: packages", packages[1])
-        reason = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+        reason = subprocess.run(check, capture_output=True, text=True, check=False).stdout.strip()
     return reason
 
 
 def main() -> int:
-    """Run the parts that were asked for."""
+    """Run the chosen parts."""
     parser = argparse.ArgumentParser(prog="script/test", description=__doc__)
     parser.add_argument("--unit", action="store_true", help="only lint, types, layers and unit tests")
     parser.add_argument("--lab", action="store_true", help="only the tests on real machines; needs root and Debian")
-    parser.add_argument("--fix", action="store_true", help="let ruff mend and format what it can first")
+    parser.add_argument("--fix", action="store_true", help="first let ruff fix and format what it can")
     chosen = parser.parse_args()
 
     for command, package in (
@@ -109,11 +109,11 @@ def main() -> int:
         ("bwrap", "bubblewrap"),
         ("pass", "pass"),
     ):
-        # Without them the slow tests leave out what needs a real one.
+        # Without these programs the slow tests skip some cases.
         if not chosen.unit and os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which(command):
             install(command, package)
     if not chosen.unit and not chosen.lab and shutil.which("npm"):
-        run("editors", EDITORS)  # without it the slow tests leave out what needs a language server
+        run("editors", EDITORS)  # without it the slow tests skip the language servers
     groups = [{"fix": FIX}] if chosen.fix else []
     if not chosen.lab:
         groups += UNIT_GROUPS
@@ -128,7 +128,7 @@ def main() -> int:
         with ThreadPoolExecutor(2) as workers:
             counts += workers.map(run, group.keys(), group.values())
     if no_lab:
-        print(f"[lab] left out: {no_lab}")
+        print(f"[lab] skipped: {no_lab}")
     passed = sum(count for count, _ in counts)
     failed = sum(count for _, count in counts) + bool(no_lab and chosen.lab)
     print(f"{passed} passed, {failed} failed")

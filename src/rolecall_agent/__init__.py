@@ -1,1 +1,1 @@
-"""What runs on the target: standard library only, Python 3.9 and newer, imports nothing of rolecall."""
+"""What runs on machines: standard library only, Python 3.9 or newer, imports nothing from rolecall."""

@@ -13,7 +13,7 @@ from rolecall_agent.tree import Failure
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Undoes an interrupted switch and makes again what the current generation has under /run; the exit status."""
+    """Undo an interrupted switch, restore the files below /run, and return the exit status."""
     if (sys.argv[1:] if argv is None else argv) != ["boot"]:
         sys.stderr.write("usage: python3 -m rolecall_agent boot\n")
         return 2
@@ -26,25 +26,25 @@ def main(argv: Optional[List[str]] = None) -> int:
             machine = Machine(system, store, print)
             recovered = recover(machine)
             if recovered:
-                print("an interrupted switch was", recovered)  # noqa: T201 - the journal
-            make_volatile(machine)
+                print("an interrupted switch was", recovered)  # noqa: T201 - systemd's journal
+            apply_volatile(machine)
     except (Failure, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
 
 
-def make_volatile(machine: Machine) -> None:
-    """Makes again what stood under /run, which a boot empties.
+def apply_volatile(machine: Machine) -> None:
+    """Apply the files and directories below /run again, which is empty after a boot.
 
     Raises:
-        Failure: When some of it cannot be made; everything else is.
+        Failure: When some of them failed, after all others were applied.
     """
     failures = []
     for resource in machine.configuration(machine.store.current).resources:
         volatile = resource.kind in {"directory", "file"} and resource.key.partition(":")[2].startswith("/run/")
         try:
-            if volatile and resource.difference(machine.system, machine.store):
+            if volatile and resource.reason_to_change(machine.system, machine.store):
                 resource.apply(machine.system, machine.store)
         except (Failure, OSError) as error:
             failures.append(f"{resource.key}: {error}")

@@ -1,4 +1,4 @@
-"""The agent as the controller carries it: one text of all its files, and the command that starts it."""
+"""The agent as the controller sends it: all its files in one text, and the command that starts it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).parent
 
 @functools.lru_cache(maxsize=1)
 def build() -> Tuple[str, bytes]:
-    """The agent's digest and bytes: the same from a wheel and from a checkout.
+    """Return the agent's digest and bytes, which are the same from a wheel and from a checkout.
 
     The bytes are the canonical JSON of path and text of every Python file; the digest is their SHA-256 in hex.
     """
@@ -29,20 +29,20 @@ def build() -> Tuple[str, bytes]:
 
 
 def command(root: Optional[str] = None, python: str = "python3") -> List[str]:
-    """The argument vector that starts a conversation (`protocol`) on a machine.
+    """Return the argument vector that starts a conversation (`protocol`) on a machine.
 
-    Its words hold no quote, backslash, exclamation mark or line break: `shlex.join` is right for sh, csh and fish.
+    Its words contain no quote, backslash, exclamation mark or line break, so `shlex.join` works for sh, csh and fish.
 
     Args:
-        root: Root directory of a recorded system, whatever it is called; None for the machine itself, as root.
-        python: The interpreter there.
+        root: Root directory of a recorded system; None for the machine itself, as root.
+        python: The interpreter on the machine.
     """
-    # -I and -S: nothing of the user's or the site's is imported, and it starts sooner.
+    # -I and -S: nothing is imported from the user or the site, and it starts faster.
     return [python, "-I", "-S", "-c", bootstrap(), *([] if root is None else [root])]
 
 
 @functools.lru_cache(maxsize=1)
 def bootstrap() -> str:
-    """The `bootstrap` module as a Python text on one line."""
+    """Return the `bootstrap` module as one line of Python."""
     source = binascii.b2a_base64((_PACKAGE / "bootstrap.py").read_bytes(), newline=False).decode()
     return f'import binascii;exec(binascii.a2b_base64("{source}"))'

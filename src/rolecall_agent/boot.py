@@ -1,4 +1,4 @@
-"""What has to be done when a machine boots: undo an interrupted switch, and make again what stands under /run."""
+"""The systemd unit that undoes an interrupted switch at boot, and restores files below /run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME = "rolecall-boot.service"
 
 
 def unit() -> Unit:
-    """The unit that does it, early: before any service that may read a secret."""
+    """Return the unit. It runs before any service that may read a secret."""
     python = sys.executable or "/usr/bin/python3"
     return Unit(
         NAME,

@@ -1,9 +1,9 @@
 """The first part of the agent on a machine: ``python3 -IS -c`` of this text (see `archive.command`).
 
-It reads one frame of `protocol` (open or confirm), finds the agent that the frame names, asks for it when the machine
-lacks it, and hands the frame on. An agent is kept unpacked, as ``agent/DIGEST/`` below the state directory, so that
-Python can keep its byte code; its digest is that of the canonical JSON of its files' texts. Even an old Python must be
-able to read this, to say that it is too old. Argument: the root of a recorded system; none for the machine itself.
+It reads one frame of `protocol` (open or confirm), requests the agent that the frame names if the machine does not have
+it, and passes the frame on to that agent. Agents are stored unpacked, as ``agent/DIGEST/`` in the state directory, so
+that Python can cache their byte code; the digest is that of the canonical JSON of all files. An old Python must be able
+to parse this file, to report that it is too old. Argument: the root of a recorded system; none for the machine itself.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from typing import Any, Dict, Optional, Tuple
 
 
 def main() -> None:
-    """Starts the conversation."""
-    os.umask(0o022)  # that of the one who logged in says nothing about the machine; packages expect this one
-    # The frames get streams of their own: nothing that a command prints or reads can come between them.
+    """Start the conversation."""
+    os.umask(0o022)  # what packages expect, whatever the login has
+    # The frames get streams of their own, so that commands cannot print into them or read from them.
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -56,26 +56,26 @@ def main() -> None:
                 fail("the agent arrived damaged")
             unpack(json.loads(packed.decode()), home)
     except OSError as error:
-        fail("the agent cannot be kept below " + agents + ": " + str(error))
+        fail("cannot store the agent in " + agents + ": " + str(error))
     sys.path.insert(0, home)
-    from rolecall_agent.conversation import serve  # noqa: PLC0415 - it is there only now
+    from rolecall_agent.conversation import serve  # noqa: PLC0415 - importable only now
 
     sys.exit(serve(first, source, sink, root))
 
 
 def obstacle(root: Optional[str]) -> str:
-    """Why the agent cannot work here, or ""."""
+    """Return why the agent cannot run here, or ""."""
     if sys.version_info < (3, 9):  # noqa: UP036
         return "the agent needs Python 3.9 or newer; python3 is " + sys.version.split()[0]
     if root is None and os.geteuid() != 0:
-        return "the agent must be root; it runs as uid " + str(os.geteuid())
+        return "the agent must run as root, not as uid " + str(os.geteuid())
     if root is not None and os.path.exists(root) and os.path.samefile(root, "/"):
-        return root + " is the machine itself; it cannot be a recorded one"
+        return root + " is the machine itself, not a recorded system"
     return ""
 
 
 def digest_of(home: str) -> str:
-    """The digest of an unpacked agent, "" when there is none."""
+    """Return the digest of an unpacked agent, "" if it does not exist."""
     files = {}
     for folder, _, names in os.walk(home):
         for name in names:
@@ -88,7 +88,7 @@ def digest_of(home: str) -> str:
 
 
 def unpack(files: Dict[str, str], home: str) -> None:
-    """Writes an agent's files: whole or not at all."""
+    """Write all files of an agent, or none."""
     fresh = home + "." + str(os.getpid())
     for name in sorted(files):
         path = os.path.join(fresh, name)
@@ -98,7 +98,7 @@ def unpack(files: Dict[str, str], home: str) -> None:
             file.flush()
             os.fchmod(file.fileno(), 0o600)
             os.fsync(file.fileno())
-    if os.path.lexists(home):  # a damaged one; a directory cannot be replaced in one step
+    if os.path.lexists(home):  # damaged; rename(2) cannot replace a directory that is not empty
         os.rename(home, fresh + ".damaged")
     os.rename(fresh, home)
 

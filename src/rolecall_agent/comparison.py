@@ -1,6 +1,6 @@
-"""What a machine lacks to be as a configuration says, and what units and actions follow from it.
+"""The comparison of a machine with a configuration: the changes, and the units and actions that follow from them.
 
-The plan that a person is shown and the switch come from this one function.
+`compare` is used both for the plan that a person sees and for the switch.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from rolecall_agent.resources.placing import ABSENT
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
-    from rolecall_agent.protocol import Change, Difference, Restart
+    from rolecall_agent.protocol import Change, Drift, Restart
     from rolecall_agent.store import Store
     from rolecall_agent.system import System, UnitState
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a switch had done to units and actions before it is undone.
+class ToUndo:
+    """What a switch may have done to units and actions before it is undone.
 
     Attributes:
-        units: Names of those that it may have started, restarted or reloaded.
-        actions: Keys of those that it may have run.
-        ran: Names of units that ran before it, whether declared so or not.
+        units: Names of units that it may have started, restarted or reloaded.
+        actions: Keys of actions that it may have run.
+        ran: Names of units that were running before it, whether declared so or not.
     """
 
     units: FrozenSet[str] = frozenset()
@@ -37,21 +37,22 @@ class Done:
 
 @dataclass
 class Work:
-    """All that one switch does to a machine.
+    """Everything that one switch does to a machine.
 
     Attributes:
         changes: By resource, in canonical order, removals last.
-        remove: Resources to take away, in this order.
-        stop: Units to stop before anything changes. This and the next are names of units.
-        reset: Units whose failure is forgotten, so that they may start again, or go.
-        disable: Units that no longer start at boot.
-        enable: Units that start at boot from now on.
-        restart: Units to restart.
-        reload: Units to reload.
-        start: Units to start.
-        refresh: Units that nobody declares, to restart if they run then: a package of this switch may bring them.
-        units_changed: Whether systemd must read unit files again.
-        undo: Actions to take back.
+        remove: Resources to remove, in this order.
+        stop: Names of units to stop before anything changes.
+        reset: Names of failed units whose failure systemd must forget, so that they can start again or be removed.
+        disable: Names of units that no longer start at boot.
+        enable: Names of units that start at boot from now on.
+        restart: Names of units to restart.
+        reload: Names of units to reload.
+        start: Names of units to start.
+        refresh: Names of undeclared units to restart if they are running by then; a package of this switch may
+            bring them.
+        units_changed: Whether systemd must reload unit files.
+        undo: Actions to undo.
         run: Actions to run.
     """
 
@@ -71,87 +72,89 @@ class Work:
 
     @property
     def restarts(self) -> List[Restart]:
-        """What happens to units, and the actions, for a person; in the order in which it happens."""
+        """The effects on units, and the actions, in the order in which they happen; for a person."""
         verbs = ("stop", "restart", "reload", "start")
         units: List[Restart] = [{"name": name, "verb": verb} for verb in verbs for name in getattr(self, verb)]
         units += [{"name": name, "verb": "restart"} for name in self.refresh]
         actions: List[Restart] = [{"name": action.key, "verb": "run"} for action in self.run]
-        at = len(self.stop)
-        return [*units[:at], *actions, *units[at:]]
+        stops = len(self.stop)
+        return [*units[:stops], *actions, *units[stops:]]
 
     def digest(self, old: Configuration, new: Configuration) -> str:
-        """Names this work on this machine."""
+        """Return a digest of this work and of both configurations."""
         text = json.dumps([old.digest, new.digest, self.changes, self.restarts], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def drift(system: System, store: Store, configuration: Configuration) -> List[Difference]:
-    """What is not as its current generation says."""
-    _expect(system, configuration)
-    found = ((resource.key, resource.difference(system, store)) for resource in configuration.resources)
-    return [{"key": key, "reason": reason} for key, reason in found if reason]
+def drift(system: System, store: Store, configuration: Configuration) -> List[Drift]:
+    """Return how the machine differs from the configuration of its current generation."""
+    _prefetch(system, configuration)
+    reasons = ((resource.key, resource.reason_to_change(system, store)) for resource in configuration.resources)
+    return [{"key": key, "reason": reason} for key, reason in reasons if reason]
 
 
 def compare(
-    system: System, store: Store, old: Configuration, new: Configuration, undoing: Optional[Done] = None
+    system: System, store: Store, old: Configuration, new: Configuration, undoing: Optional[ToUndo] = None
 ) -> Work:
-    """What makes a machine as the new configuration says.
+    """Return what makes a machine match the new configuration.
 
     Args:
         system: The machine.
         store: Its state directory.
-        old: What it has now, wholly or, when an interrupted switch is undone, in part.
-        new: What it shall have.
-        undoing: What the switch to undo had done; units that it did not reach need no restart.
+        old: What it has now; only in part while an interrupted switch is undone.
+        new: What it must have.
+        undoing: What the switch that is undone may have done; units that it did not reach need no restart.
     """
-    _expect(system, old)
-    _expect(system, new)
-    before: Dict[str, Resource] = {resource.key: resource for resource in old.resources}
+    _prefetch(system, old)
+    _prefetch(system, new)
+    old_resources: Dict[str, Resource] = {resource.key: resource for resource in old.resources}
+    undeclared = dict(old_resources)
     work = Work()
     for resource in new.resources:
-        change = _change(system, store, before.pop(resource.key, None), resource)
+        change = _change_to(system, store, undeclared.pop(resource.key, None), resource)
         if change:
             work.changes.append(change)
     changed = {change["key"] for change in work.changes if change["action"] != "adopt"}
-    work.remove = list(reversed(list(before.values())))
-    work.changes += [_removal(store, resource) for resource in before.values()]
-    work.changes += _checks(old, new)
-
-    had = {resource.key: resource for resource in old.resources}
+    work.remove = list(reversed(list(undeclared.values())))
+    work.changes += [_removal(store, resource) for resource in undeclared.values()]
+    work.changes += _check_changes(old, new)
 
     def triggered(resource: Resource, field: str) -> bool:
-        """Whether something that it follows changed, or goes: then the old one tells who followed it."""
-        if field == "restart_on" and isinstance(resource, Unit) and resource.name in said:
+        """Return whether something that this resource follows, or followed before, has changed or is undeclared."""
+        if field == "restart_on" and isinstance(resource, Unit) and resource.name in units_to_restart:
             return True
-        followed, once_followed = getattr(resource, field), getattr(had.get(resource.key), field, ())
-        return bool(changed.intersection(followed) or before.keys() & set(once_followed))
+        followed, once_followed = getattr(resource, field), getattr(old_resources.get(resource.key), field, ())
+        return bool(changed.intersection(followed) or undeclared.keys() & set(once_followed))
 
     both = (*old.resources, *new.resources)
-    said = _restarts(both, None) & undoing.units if undoing else _restarts(both, changed | before.keys())
+    if undoing:
+        units_to_restart = _units_restarted_by(both, None) & undoing.units
+    else:
+        units_to_restart = _units_restarted_by(both, changed | undeclared.keys())
     for resource in new.resources:
         if isinstance(resource, Unit):
-            _unit(system, store, work, had.get(resource.key), resource, triggered, undoing)
+            _plan_unit(system, store, work, old_resources.get(resource.key), resource, triggered, undoing)
         elif isinstance(resource, Action):
             due = resource.key in (undoing.actions if undoing else changed)
             if due or (not undoing and triggered(resource, "when_changed")):
                 work.run.append(resource)
-    others = said - {item.name for item in both if isinstance(item, Unit)}
+    others = units_to_restart - {item.name for item in both if isinstance(item, Unit)}
     work.refresh = [name for name in sorted(others) if _may_run(system.unit(name))]
-    _removed(system, store, work, undoing)
+    _plan_removals(system, store, work, undoing)
     return work
 
 
-def _removed(system: System, store: Store, work: Work, undoing: Optional[Done]) -> None:
+def _plan_removals(system: System, store: Store, work: Work, undoing: Optional[ToUndo]) -> None:
     for resource in work.remove:
         if isinstance(resource, Unit):
-            _removed_unit(system, store, work, resource)
+            _plan_unit_removal(system, store, work, resource)
         elif isinstance(resource, Action) and resource.undo and (not undoing or resource.key in undoing.actions):
             work.undo.append(resource)
 
 
-def _checks(old: Configuration, new: Configuration) -> List[Change]:
-    """Checks change nothing on the machine; but a generation that differs only in them is no empty plan."""
-    before, after = ({each.name: each for each in of.checks} for of in (old, new))
+def _check_changes(old: Configuration, new: Configuration) -> List[Change]:
+    """Return checks that differ: they change nothing on the machine, but make a new generation necessary."""
+    before, after = ({check.name: check for check in configuration.checks} for configuration in (old, new))
     return [
         {
             "key": f"check:{name}",
@@ -163,8 +166,8 @@ def _checks(old: Configuration, new: Configuration) -> List[Change]:
     ]
 
 
-def _restarts(resources: Iterable[Resource], changed: Optional[AbstractSet[str]]) -> Set[str]:
-    """The names of units that the files among those that change (None for all) say are to be restarted."""
+def _units_restarted_by(resources: Iterable[Resource], changed: Optional[AbstractSet[str]]) -> Set[str]:
+    """Return the units that files restart: those with keys in `changed`, or all files if it is None."""
     files = (item for item in resources if isinstance(item, File) and (changed is None or item.key in changed))
     return {name for file in files for name in file.restarts}
 
@@ -173,19 +176,19 @@ def _may_run(state: UnitState) -> bool:
     return state.active or state.failed or not state.known
 
 
-def _expect(system: System, configuration: Configuration) -> None:
+def _prefetch(system: System, configuration: Configuration) -> None:
     packages = [item.name_on(system) for item in configuration.resources if isinstance(item, Package)]
     units = {item.name for item in configuration.resources if isinstance(item, Unit)}
     units |= {name for item in configuration.resources if isinstance(item, File) for name in item.restarts}
-    system.expect(packages, units)
+    system.prefetch(packages, units)
 
 
-def _change(system: System, store: Store, before: Optional[Resource], resource: Resource) -> Optional[Change]:
+def _change_to(system: System, store: Store, before: Optional[Resource], resource: Resource) -> Optional[Change]:
     if isinstance(resource, Action):
         if before == resource:
             return None
         return {"key": resource.key, "action": "change" if before else "create", "detail": " ".join(resource.argv)}
-    reason = resource.difference(system, store)
+    reason = resource.reason_to_change(system, store)
     if reason is None:
         return None if before == resource else {"key": resource.key, "action": "adopt", "detail": ""}
     if before:
@@ -198,28 +201,28 @@ def _change(system: System, store: Store, before: Optional[Resource], resource: 
 def _removal(store: Store, resource: Resource) -> Change:
     detail = ""
     if resource.kind == "user":
-        detail = "locked; its id and home stay"
+        detail = "locked; its id and home are kept"
     elif resource.kind == "group":
-        detail = "no longer ours; it stays"
+        detail = "no longer managed; it is kept"
     elif resource.kind == "file":
         original = store.originals.get(resource.key, {})
-        detail = "" if original.get("type", "absent") == "absent" else "what stood there before comes back"
+        detail = "" if original.get("type", "absent") == "absent" else "the original is restored"
     elif resource.kind == "package" and store.originals.get(resource.key, {}).get("installed"):
-        detail = "was there before us; it stays"
+        detail = "was installed before; it is kept"
     return {"key": resource.key, "action": "remove", "detail": detail}
 
 
-def _unit(
+def _plan_unit(
     system: System,
     store: Store,
     work: Work,
     before: Optional[Resource],
     unit: Unit,
     triggered: Callable[[Resource, str], bool],
-    undoing: Optional[Done],
+    undoing: Optional[ToUndo],
 ) -> None:
     state = system.unit(unit.name)
-    new_text = bool(unit.file_difference(system, store))
+    new_text = bool(unit.file_differences(system, store))
     work.units_changed = work.units_changed or new_text or state.enabled != unit.enabled or bool(undoing)
     if undoing and unit.name in undoing.units and state.failed:
         work.reset.append(unit.name)
@@ -241,10 +244,10 @@ def _unit(
         work.reload.append(unit.name)
 
 
-def _removed_unit(system: System, store: Store, work: Work, unit: Unit) -> None:
+def _plan_unit_removal(system: System, store: Store, work: Work, unit: Unit) -> None:
     original = store.originals.get(unit.key)
     if original is None:
-        return  # never reached
+        return  # the switch never reached it
     state = system.unit(unit.name)
     work.units_changed = True
     if state.failed:

@@ -1,4 +1,4 @@
-"""All resources of one machine, in canonical order, with a digest. The same text on controller and machine."""
+"""All resources of one machine in canonical order, with a digest that is the same on controller and machine."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _RANK = {kind.kind: rank for rank, kind in enumerate(KINDS)}
 
 @dataclass(frozen=True)
 class Check:
-    """A command that shows that a service works.
+    """A command that shows whether a service works.
 
     Attributes:
-        name: Names it in reports.
-        argv: Program and arguments; exit status 0 means that it works.
-        peers: Whether it needs other machines: then it gates the commit, else the switch.
-        timeout: Seconds after which it has failed.
+        name: Its name in reports.
+        argv: Program and arguments; exit status 0 means that the service works.
+        peers: Whether it needs other machines. It must then succeed before the commit, else during the switch.
+        timeout: Seconds after which it fails.
     """
 
     name: str
@@ -34,18 +34,18 @@ class Check:
     def __post_init__(self) -> None:
         single_line(self.name, "check")
         object.__setattr__(self, "argv", words(self.argv, f"check {self.name}"))
-        require(self.argv, f"check {self.name}: a command without words")
+        require(self.argv, f"check {self.name}: empty command")
         seconds = type(self.timeout) is int and self.timeout > 0
         require(seconds, f"check {self.name}: timeout must be a whole number of seconds, at least 1")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What one machine must have. Make it with `Configuration.of`.
+    """What one machine must have. Create it with `Configuration.of`.
 
     Attributes:
         machine: The machine's name.
-        resources: Sorted by kind, then key, what is needed early first; no key twice.
+        resources: Those needed early first, then by kind and key; no key twice.
         checks: Sorted by name.
     """
 
@@ -55,8 +55,8 @@ class Configuration:
 
     @staticmethod
     def of(machine: str, resources: Iterable[Resource], checks: Iterable[Check] = ()) -> Configuration:
-        """The configuration in canonical order."""
-        ordered = sorted(resources, key=lambda resource: (not early(resource), _RANK[resource.kind], resource.key))
+        """Return a configuration in canonical order."""
+        ordered = sorted(resources, key=lambda resource: (not is_early(resource), _RANK[resource.kind], resource.key))
         return Configuration(machine, tuple(ordered), tuple(sorted(checks, key=lambda check: check.name)))
 
     @property
@@ -65,38 +65,38 @@ class Configuration:
         return hashlib.sha256(self.encode()).hexdigest()
 
     def encode(self) -> bytes:
-        """Canonical JSON: sorted keys, no spaces, blobs by digest alone, secrets by name and version."""
-        whole = {
+        """Return canonical JSON: sorted keys, no spaces, blobs by digest only, secrets by name and version."""
+        data = {
             "schema": SCHEMA,
             "machine": self.machine,
             "resources": [{"kind": resource.kind, **vars(resource)} for resource in self.resources],
             "checks": [vars(check) for check in self.checks],
         }
-        return json.dumps(whole, sort_keys=True, separators=(",", ":"), default=_encode).encode()
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_encode).encode()
 
     def as_json(self) -> Dict[str, Any]:
-        """As JSON-compatible data."""
+        """Return it as JSON-compatible data."""
         data: Dict[str, Any] = json.loads(self.encode())
         return data
 
     @staticmethod
     def decode(text: bytes) -> Configuration:
-        """The reverse of `encode`.
+        """Return the configuration that `encode` encoded.
 
         Raises:
-            ValueError: When it is of another schema or breaks a rule of a definition.
+            ValueError: When it has another schema, or breaks a rule of a definition.
         """
         return Configuration.decode_json(json.loads(text))
 
     @staticmethod
     def decode_json(data: Dict[str, Any]) -> Configuration:
-        """The reverse of `as_json`.
+        """Return the configuration that `as_json` returned as data.
 
         Raises:
             ValueError: As `decode`.
         """
         if data["schema"] != SCHEMA:
-            raise ValueError(f"a configuration of schema {data['schema']}; this agent knows {SCHEMA}")
+            raise ValueError(f"unsupported schema {data['schema']} of the configuration: this agent supports {SCHEMA}")
         return Configuration(
             data["machine"],
             tuple(decode_resource(item) for item in data["resources"]),
@@ -105,7 +105,7 @@ class Configuration:
 
     @property
     def blobs(self) -> List[Blob]:
-        """Every blob that its files and units need, with data where it is at hand."""
+        """Every blob that its files and units need, with its data if known here."""
         needed = [part for item in self.resources if isinstance(item, File) for part in item.parts]
         needed += [item.text for item in self.resources if isinstance(item, Unit) and isinstance(item.text, Blob)]
         return [part for part in needed if isinstance(part, Blob)]
@@ -116,32 +116,32 @@ class Configuration:
         return [secret for item in self.resources if isinstance(item, File) for secret in item.secrets]
 
 
-def early(resource: Resource) -> bool:
-    """Whether it is made before packages are installed and accounts made."""
+def is_early(resource: Resource) -> bool:
+    """Return whether a resource is applied before packages are installed and accounts created."""
     return isinstance(resource, File) and resource.needed_for == "packages"
 
 
 def decode_resource(data: Dict[str, Any]) -> Resource:
-    """A resource from the JSON-compatible data that it is in a configuration, its kind included.
+    """Return a resource from its data in `Configuration.as_json`.
 
     Raises:
         ValueError: When the kind is unknown or a field breaks its rule.
     """
     fields: Dict[str, Any] = {name: _decode(value) for name, value in data.items() if name != "kind"}
     if data.get("kind") == File.kind:
-        fields["readable_by"] = None  # what is installed was declared under the rules of its time
+        fields["readable_by"] = None  # installed configurations may follow older rules
     if data.get("kind") not in BY_NAME:
         raise ValueError(f"unknown kind of resource {data.get('kind')!r}")
     return BY_NAME[data["kind"]](**fields)
 
 
 def _encode(value: object) -> object:
-    """What json does not know by itself."""
+    """Return JSON-compatible data for what `json` cannot encode."""
     if isinstance(value, Blob):
         return {"sha256": value.sha256}
     if isinstance(value, Secret):
         return {"secret": value.name, "file": value.file, "version": value.version}
-    raise TypeError(f"{type(value).__name__} has no place in a configuration")
+    raise TypeError(f"a configuration cannot contain {type(value).__name__}")
 
 
 def _decode(value: object) -> object:

@@ -1,4 +1,4 @@
-"""What a file holds: public bytes by digest, and secrets by reference."""
+"""The content of a file: public bytes by digest, and secrets by reference."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import re
 from dataclasses import dataclass, field
 from typing import AnyStr, Dict, NoReturn, Optional, Sequence, Tuple, Union
 
-_MARK = "rolecall-secret:"  # stands in the `repr` of a reference to a secret
+_MARK = "rolecall-secret:"  # in the `repr` of every reference to a secret
 _RAW_MARK = _MARK.encode()
-_REFERENCE = re.compile(rf"<{_MARK}[^<>\s]+/[^<>\s]+>".encode())  # the whole of it; a text may speak of the mark
+_REFERENCE = re.compile(rf"<{_MARK}[^<>\s]+/[^<>\s]+>".encode())  # the whole `repr`, since a text may mention the mark
 
 
 class SecretTextError(TypeError):
-    """A reference to a secret stands where text is expected; the message says what to write instead."""
+    """A reference to a secret was used as text."""
 
 
 def shows_reference(content: Union[str, bytes]) -> bool:
-    """Whether the `repr` of a reference to a secret became a part of this text."""
+    """Return whether this text contains the `repr` of a reference to a secret."""
     raw = content.encode(errors="surrogatepass") if isinstance(content, str) else content
     return _REFERENCE.search(raw) is not None
 
 
 def plain(text: AnyStr) -> AnyStr:
-    """A text, when no reference to a secret was turned into a part of it.
+    """Return a text unchanged, if it does not contain the `repr` of a reference to a secret.
 
     Raises:
-        SecretTextError: When one was.
+        SecretTextError: When it does.
     """
     marked = _MARK in text if isinstance(text, str) else _RAW_MARK in text  # type: ignore[redundant-expr]  # AnyStr
     if marked and shows_reference(text):
-        raise SecretTextError("this text holds the name of a secret where its value is meant; join them with parts(…)")
+        raise SecretTextError("this text contains the name of a secret instead of its value")
     return text
 
 
 class Reference:
-    """Names a secret, and never turns into text: an author would get its name where its value is meant.
+    """The name of a secret, which refuses to become text: that would show the name where the value is meant.
 
     Attributes:
         name: The var's name.
@@ -70,7 +70,7 @@ class Reference:
 
     def __str__(self) -> str:
         raise SecretTextError(
-            f"the secret {self.name}/{self.file} cannot be turned into text; join it with text with parts(…)"
+            f"the secret {self.name}/{self.file} cannot be converted to text: its value is known only on the machine"
         )
 
     def __format__(self, spec: str) -> str:
@@ -87,11 +87,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Blob:
-    """Public bytes, named by their digest.
+    """Public bytes, identified by their digest.
 
     Attributes:
         sha256: Lower-case hex digest of the bytes.
-        data: The bytes, where they are at hand; never on the wire with the definition.
+        data: The bytes, if known here; not a part of the encoded definition.
     """
 
     sha256: str
@@ -99,7 +99,7 @@ class Blob:
 
     @staticmethod
     def of(data: Union[str, bytes]) -> Blob:
-        """The blob of these bytes; text is encoded as UTF-8."""
+        """Return the blob of these bytes; text is encoded as UTF-8."""
         raw = plain(data.encode() if isinstance(data, str) else data)
         return Blob(hashlib.sha256(raw).hexdigest(), raw)
 
@@ -110,7 +110,7 @@ class Secret(Reference):
     Attributes:
         name: The var's name, ``INSTANCE.NAME``.
         file: The file of the var, e.g. ``"private"``.
-        version: Random public id of this very value; it changes only when the value does.
+        version: Random public id of this value; a new value gets a new one.
     """
 
     __slots__ = ("version",)
@@ -125,12 +125,12 @@ class Secret(Reference):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Dict[str, object]:
-        """Lets an interface have such a field, so that whoever publishes a secret is told so."""
+        """Let pydantic accept it as a field, so that publishing a secret fails with a message of ours."""
         return {"type": "is-instance", "cls": cls}
 
     @property
     def path(self) -> str:
-        """Where `secret_file` puts it on the machine (a tmpfs)."""
+        """Its path on the machine if `secret_file` is used; on a tmpfs."""
         return f"/run/rolecall/secrets/{self.name}/{self.file}"
 
 
@@ -139,12 +139,12 @@ Content = Union[str, bytes, Blob, Secret, Sequence[Union[str, bytes, Blob, Secre
 
 
 def parts(*pieces: Union[str, bytes, Blob, Secret]) -> Tuple[Part, ...]:
-    """The parts of a file's content, joined on the machine: ``parts("PASS=", secret)``."""
+    """Return the parts of a file's content, which the machine joins: ``parts("PASS=", secret)``."""
     return tuple(piece if isinstance(piece, (Blob, Secret)) else Blob.of(piece) for piece in pieces)
 
 
 def as_parts(content: Content) -> Tuple[Part, ...]:
-    """Whatever an author gave as content, as parts."""
+    """Return any form of content as parts."""
     if isinstance(content, (str, bytes, Blob, Secret)):
         return parts(content)
     return parts(*content)

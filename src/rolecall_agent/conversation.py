@@ -1,4 +1,4 @@
-"""The agent's side of `protocol`: one conversation."""
+"""One conversation with the controller: the agent's side of `protocol`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, Optio
 
 from rolecall_agent import comparison, protocol
 from rolecall_agent.configuration import Configuration
+from rolecall_agent.content_store import HOME
 from rolecall_agent.resources import File, Unit
-from rolecall_agent.store import HOME, Store
+from rolecall_agent.store import Store
 from rolecall_agent.switch import Machine, check, commit, recover, switch
 from rolecall_agent.tree import Failure
 
@@ -25,24 +26,24 @@ Message = Dict[str, Any]
 
 
 def serve(first: Message, source: BinaryIO, sink: BinaryIO, root: Optional[str]) -> int:
-    """Answers until the other side ends the conversation.
+    """Answer until the controller ends the conversation.
 
     Args:
         first: The message that the bootstrap has read.
-        source: Frames from the controller.
-        sink: Frames to it.
-        root: Of a recorded system; None for this machine.
+        source: The stream of frames from the controller.
+        sink: The stream of frames to the controller.
+        root: Root directory of a recorded system; None for this machine.
 
     Returns:
         The exit status: 0, or 1 when the last answer was a failure.
     """
     os.umask(0o022)  # what packages' scripts and useradd(8) expect
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost link is seen as the end of the stream
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost connection shows as the end of the stream
     return Conversation(source, sink, root).run(first)
 
 
 class Conversation:
-    """One conversation and where it stands."""
+    """One conversation and its state."""
 
     def __init__(self, source: BinaryIO, sink: BinaryIO, root: Optional[str]) -> None:
         self._source = source
@@ -56,7 +57,7 @@ class Conversation:
         self._failed = False
 
     def run(self, first: Message) -> int:
-        """Answers the first message and all that follow."""
+        """Answer the first message and all that follow; return the exit status."""
         with contextlib.ExitStack() as stack:
             try:
                 if first["type"] == "confirm":
@@ -65,7 +66,7 @@ class Conversation:
                 stack.enter_context(locked(self._root))
                 self._prepare(first)
                 self._open(first)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other side is told
+            except Exception as error:  # noqa: BLE001 - the controller must get an answer
                 return self._fail(error)
             with contextlib.suppress(protocol.ProtocolError, OSError):
                 while True:
@@ -73,15 +74,15 @@ class Conversation:
                     if frame is None:
                         break
                     self._answer(frame[0])
-            if self._provisional:  # the policy for a lost link
+            if self._provisional:  # a lost connection undoes the switch
                 recover(self._machine)
             elif self._meta:
-                self._machine.store.prune()  # what was staged for nothing
+                self._machine.store.prune()  # removes what was staged and not used
         return int(self._failed)
 
     def _answer(self, message: Message) -> None:
         if message["type"] in {"blob", "secret"}:
-            return  # after a ``stage`` that failed; an answer that nobody reads would block both sides
+            return  # follows a ``stage`` that failed; the controller does not read an answer to it
         answers: Dict[str, Callable[[Message], None]] = {
             "compare": self._compare,
             "stage": self._stage,
@@ -93,7 +94,7 @@ class Conversation:
         }
         try:
             answer = answers.get(message["type"])
-            self._require(answer is not None, f"a message {message['type']!r} has no place here")
+            self._require(answer is not None, f"unexpected message {message['type']!r}")
             assert answer is not None  # noqa: S101 - as required
             answer(message)
             self._failed = False
@@ -111,19 +112,19 @@ class Conversation:
             from rolecall_agent.system import RealSystem  # noqa: PLC0415 - as above
 
             system = RealSystem()
-        self._machine = Machine(system, Store(system, first["agent"]), self._tell)
+        self._machine = Machine(system, Store(system, first["agent"]), self._report)
 
     def _open(self, message: Message) -> None:
-        good = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
-        self._require(good, f"this agent speaks protocol {protocol.PROTOCOL}")
+        supported = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
+        self._require(supported, f"unsupported protocol: this agent supports {protocol.PROTOCOL}")
         system, store = self._machine.system, self._machine.store
         store.prepare()
         recovered = recover(self._machine)
         current = store.generation(store.current)
         name = store.configuration(store.current).machine if current else message["machine"]
-        doubt = "it has two names, or belongs to another project; undo it there first"
         known = name in {message["machine"], *message["formerly"]}
-        self._require(known, f"this machine is installed as {name!r}: {doubt}")
+        hint = "check its target, or first remove its roles in the project that manages it"
+        self._require(known, f"the machine is installed as {name!r}, by this project or another one; {hint}")
         drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
         self._send(
             {
@@ -139,32 +140,32 @@ class Conversation:
         )
 
     def _compare(self, message: Message) -> None:
-        self._require(not self._provisional, "a switch is provisional")
+        self._require(not self._provisional, "a provisional switch must be committed or undone first")
         self._target = Configuration.decode_json(message["configuration"])
         work, digest = self._work()
         self._send({"type": "comparison", "changes": work.changes, "restarts": work.restarts, "digest": digest})
 
     def _work(self) -> tuple[comparison.Work, str]:
         machine = self._machine
-        recover(machine)  # what an earlier switch of this conversation left
-        self._require(self._target is not None, "nothing was compared yet")
+        recover(machine)  # an earlier switch of this conversation may have failed
+        self._require(self._target is not None, "no configuration was compared")
         assert self._target is not None  # noqa: S101 - as required
-        old, new = machine.configuration(machine.store.current), machine.whole(self._target)
+        old, new = machine.configuration(machine.store.current), machine.with_boot_unit(self._target)
         work = comparison.compare(machine.system, machine.store, old, new)
         return work, work.digest(old, new)
 
     def _stage(self, message: Message) -> None:
-        self._require(not self._provisional, "a switch is provisional")
+        self._require(not self._provisional, "a provisional switch must be committed or undone first")
         work, digest = self._work()
-        self._require(digest == message["comparison"], "the machine is no longer as it was when this was planned")
-        assert self._target is not None  # noqa: S101 - _work has seen it
+        self._require(digest == message["comparison"], "the machine has changed since this was planned")
+        assert self._target is not None  # noqa: S101 - `_work` requires it
         store = self._machine.store
         self._meta = message["meta"]
         note_holder(self._root, message["meta"]["run"])
         changed = {change["key"] for change in work.changes}
         files = [item for item in self._target.resources if isinstance(item, File) and item.key in changed]
         store.sealed.drop_unreadable(secret for file in files for secret in file.secrets)
-        blobs, secrets = store.lacking(self._target)
+        blobs, secrets = store.missing(self._target)
         self._send(
             {
                 "type": "need",
@@ -177,35 +178,35 @@ class Conversation:
         self._send({"type": "staged"})
 
     def _receive(self, digests: Set[str], versions: Set[str]) -> None:
-        """Keeps what was asked for, up to ``verify``: until then the other side reads nothing, so a failure waits."""
+        """Store what was requested, until ``verify``. The controller reads nothing before that, so a failure waits."""
         store = self._machine.store
         failure: Optional[Exception] = None
         while True:
             frame = protocol.read_frame(self._source)
             if frame is None:
                 raise protocol.ProtocolError("the stream ended while staging")
-            got, payload = frame
-            if got["type"] == "verify":
+            message, payload = frame
+            if message["type"] == "verify":
                 break
             try:
                 if failure:
                     continue
-                if got["type"] == "blob" and got["sha256"] in digests:
-                    store.add_blob(got["sha256"], payload)
-                elif got["type"] == "secret" and got["version"] in versions:
-                    store.sealed.add(got["version"], payload)
+                if message["type"] == "blob" and message["sha256"] in digests:
+                    store.add_blob(message["sha256"], payload)
+                elif message["type"] == "secret" and message["version"] in versions:
+                    store.sealed.add(message["version"], payload)
                 else:
-                    raise protocol.ProtocolError(f"{got['type']!r} was not asked for")
+                    raise protocol.ProtocolError(f"unexpected {message['type']!r}: not requested")
             except (Failure, OSError) as error:
                 failure = error
         if failure:
             raise failure
 
     def _verify(self, changed: set[str]) -> None:
-        assert self._target is not None  # noqa: S101 - _stage has seen it
+        assert self._target is not None  # noqa: S101 - `_stage` requires it
         system, store = self._machine.system, self._machine.store
-        blobs, secrets = store.lacking(self._target)
-        self._require(not blobs and not secrets, "not everything that is needed has arrived")
+        blobs, secrets = store.missing(self._target)
+        self._require(not blobs and not secrets, "not all requested blobs and secrets arrived")
         units = {}
         for resource in self._target.resources:
             if isinstance(resource, Unit):
@@ -217,7 +218,7 @@ class Conversation:
         self._verified = True
 
     def _switch(self, message: Message) -> None:
-        self._require(self._verified and not self._provisional, "nothing is staged")
+        self._require(self._verified and not self._provisional, "no switch is staged")
         assert self._target is not None  # noqa: S101 - it is staged
         assert self._meta is not None  # noqa: S101 - as above
         self._verified = False
@@ -228,34 +229,34 @@ class Conversation:
 
     def _check(self, message: Message) -> None:
         journal = self._machine.store.journal
-        self._require(self._provisional and journal and journal["provisional"], "nothing is provisional")
+        self._require(self._provisional and journal and journal["provisional"], "no switch is provisional")
         assert self._target is not None  # noqa: S101 - it is provisional
         results = check(self._machine.system, self._target.checks, peers=message["peers"])
         self._send({"type": "checks", "checks": results})
 
     def _commit(self, _: Message) -> None:
-        self._require(self._provisional, "nothing is provisional")
+        self._require(self._provisional, "no switch is provisional")
         number, notes = commit(self._machine)
         self._provisional = False
         self._send({"type": "committed", "number": number, "notes": notes})
 
     def _undo(self, _: Message) -> None:
-        self._require(self._provisional, "nothing is provisional")
+        self._require(self._provisional, "no switch is provisional")
         self._provisional = False
         if recover(self._machine) != "undone":
-            raise Failure("the switch is not provisional any more", restored=False)
+            raise Failure("the switch is no longer provisional", machine_unchanged=False)
         self._send({"type": "undone"})
 
     def _purge(self, _: Message) -> None:
-        self._require(not self._provisional and self._meta is None, "a run is at work")
+        self._require(not self._provisional and self._meta is None, "a run is in progress")
         self._machine.store.purge()
         self._send({"type": "purged"})
 
     def _confirm(self, message: Message) -> int:
-        journal = self._machine.store.journal
-        good = journal and journal["provisional"] and journal["run"] == message["run"]
-        if not journal or not good or journal["nonce"] != message["nonce"]:
-            raise Failure(f"no switch of run {message['run']} waits for this confirmation")
+        journal = self._machine.store.journal or {}
+        expected = journal.get("provisional") and journal["run"] == message["run"]
+        if not expected or journal["nonce"] != message["nonce"]:
+            raise Failure(f"no provisional switch of run {message['run']} expects this confirmation")
         self._machine.store.confirm(message["nonce"])
         self._send({"type": "confirmed"})
         return 0
@@ -264,29 +265,29 @@ class Conversation:
         if not condition:
             raise Failure(message)
 
-    def _tell(self, step: str, detail: str) -> None:
+    def _report(self, step: str, detail: str) -> None:
         self._send({"type": "progress", "step": step, "detail": detail})
 
     def _fail(self, error: Exception) -> int:
-        """Tells what went wrong. What is not a Failure is named by its type: its text could hold anything."""
+        """Send what went wrong. An unexpected exception is marked as the agent's own failure, with its type."""
         known = isinstance(error, (Failure, OSError, ValueError))
-        message = str(error) if known else f"the agent failed: {type(error).__name__} {error}"
-        restored = error.restored if isinstance(error, Failure) else True
+        message = str(error) if known else f"internal error of the agent: {type(error).__name__} {error}"
+        unchanged = error.machine_unchanged if isinstance(error, Failure) else True
         detail = error.detail if isinstance(error, Failure) else ""
-        restored = restored and not self._provisional
-        self._send({"type": "failed", "message": message, "restored": restored, "detail": detail})
+        unchanged = unchanged and not self._provisional
+        self._send({"type": "failed", "message": message, "restored": unchanged, "detail": detail})
         self._failed = True
         return 1
 
     def _send(self, message: Message) -> None:
-        # A link that is lost in the middle of a switch must not end it there: the next read sees it.
+        # A lost connection must not end a switch halfway. The next read sees the end of the stream.
         with contextlib.suppress(OSError):
             protocol.write_frame(self._sink, message)
 
 
 @contextlib.contextmanager
 def locked(root: str) -> Iterator[None]:
-    """Holds the machine's lock.
+    """Hold the machine's lock.
 
     Raises:
         Failure: When another agent holds it for longer than `PATIENCE`.
@@ -302,7 +303,7 @@ def locked(root: str) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     holder = os.pread(fd, 200, 0).decode(errors="replace") or "another agent"
-                    raise Failure(f"{holder} is at work on this machine") from None
+                    raise Failure(f"the machine is locked by {holder}") from None
                 time.sleep(0.05)
         note_holder(root, "")
         yield
@@ -311,7 +312,7 @@ def locked(root: str) -> Iterator[None]:
 
 
 def note_holder(root: str, run: str) -> None:
-    """Writes who holds the lock, for those who wait."""
+    """Write who holds the lock, for the messages of others that wait for it."""
     with open(os.path.join(root, HOME[1:], "lock"), "r+", encoding="utf-8") as file:
         file.truncate()
         file.write(f"run {run} (pid {os.getpid()})" if run else f"pid {os.getpid()}")

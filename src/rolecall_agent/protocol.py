@@ -1,41 +1,42 @@
-"""The wire between controller and agent.
+"""The messages between controller and agent.
 
-One exec holds one conversation, over the standard streams of ``archive.command()`` run on the machine (`bootstrap`
-is the first part of it). What comes before the line `MARKER` on its standard output is a login banner and skipped;
-the controller need not wait for it before it writes. From there on both sides write **frames**: four bytes, the
-big-endian length of a JSON object; the object, with its ``type``; and, when the object has a ``payload`` (a length
-in bytes), as many raw bytes. `read_frame` and `write_frame` do this.
+A conversation runs over the standard streams of one command, ``archive.command()``, on the machine (`bootstrap` is
+the first part of it). Output before the line `MARKER` is a login banner, and is skipped; the controller may write
+before it has read that line. From there on both sides write **frames**: four bytes with the big-endian length of a
+JSON object; the object, with its ``type``; and if the object has a ``payload`` (a length in bytes), as many raw
+bytes. `read_frame` and `write_frame` do this.
 
-C is the controller, A the agent; the names are the classes below. Whatever goes wrong is answered by `Failed`.
+C is the controller, A the agent; the names are the classes below. Every error is answered by `Failed`.
 
 ========================  ==============================================  ==========================================
 C sends                   A answers                                       meaning
 ========================  ==============================================  ==========================================
-`Open`                    ``need-agent`` when the machine lacks it; C     always first. The agent takes the machine's
-                          then sends ``agent`` with `archive.build`'s     lock, waiting five seconds for another's,
-                          bytes as payload. Then `State`                  and recovers an interrupted switch
+`Open`                    ``need-agent`` if the machine does not have     always first. The agent locks the machine,
+                          it; C then sends ``agent`` with the bytes of    waiting at most five seconds for another
+                          `archive.build` as payload. Then `State`        agent, and recovers an interrupted switch
 `Compare`                 `Comparison`                                    what this configuration would change
-`Stage`                   `Need`; C then sends each `BlobFrame` and       refused when the machine does not compare
-                          `SecretFrame` with its payload, and             as it was shown. What fails after `Need`
-                          ``{"type": "verify"}``. Then ``staged``         is answered to ``verify``, once
-`Switch`                  `Progress`…, `Provisional`                      undone by the agent itself when it fails
+`Stage`                   `Need`; C then sends each `BlobFrame` and       refused when the machine has changed since
+                          `SecretFrame` with its payload, and             the comparison. A failure after `Need` is
+                          ``{"type": "verify"}``. Then ``staged``         the answer to ``verify``
+`Switch`                  `Progress`…, `Provisional`                      when it fails, the agent undoes it
 ``check`` (peers: bool)   `Checks`                                        while provisional; true: those with peers
-``commit``                `Committed`                                     refused while an asked `Confirm` is missing
-``undo``                  `Progress`…, ``undone``                         while provisional: back to what was
-``purge``                 ``purged``                                      right after `Open`, where nothing is declared
-                                                                          any more: removes what the agent keeps
-`Confirm`                 ``confirmed``                                   in place of `Open`, alone, on a second
-                                                                          connection while the first is provisional
+``commit``                `Committed`                                     refused if a required `Confirm` is missing
+``undo``                  `Progress`…, ``undone``                         while provisional: back to the state before
+``purge``                 ``purged``                                      right after `Open`, if nothing is declared
+                                                                          any more: removes what the agent stores
+`Confirm`                 ``confirmed``                                   instead of `Open`, as the only message of a
+                                                                          second connection, while provisional
 ========================  ==============================================  ==========================================
 
-The end of C's stream ends the conversation; a switch that is still provisional is undone then. So the no-op is one
-exec with one frame each way: `Open` with ``expect``, and `State` with ``same``.
+The conversation ends with C's stream; a switch that is still provisional is undone then. If nothing changes, a
+conversation is one frame each way: `Open` with ``expect``, and `State` with ``same``.
 
-Before the first ``commit`` of a run C sends ``check`` with ``peers: true`` to every machine of it, also to one without
-such checks: `Checks` (then empty) says that it is still there and still provisional. After the first, none goes back.
+Before the first ``commit`` of a run C sends ``check`` with ``peers: true`` to every machine, also to those without such
+checks: the answer shows that the machine is reachable and still provisional. After the first commit, no machine of the
+run is undone.
 
-What a machine sends for people (messages, details, reasons, outputs, notes) may hold anything, whoever wrote it there:
-C escapes control characters before it shows them.
+Texts from a machine (messages, details, reasons, outputs, notes) may contain anything, so C escapes control characters
+before it shows them.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ MAX_PAYLOAD = 1 << 30  # bytes after it
 
 
 class ProtocolError(Exception):
-    """The other side broke the protocol; the message says how."""
+    """The other side violated the protocol; the message says how."""
 
 
 class Open(TypedDict):
     """``open``.
 
-    ``agent``: digest by `archive.build`; ``formerly``: other names under which the machine may be installed still;
+    ``agent``: digest from `archive.build`. ``formerly``: other names under which the machine may still be installed.
     ``expect``: digest of the configuration that it should have.
     """
 
@@ -69,7 +70,7 @@ class Open(TypedDict):
 
 
 class Meta(TypedDict):
-    """Who made a generation: run id, user, commit of the project (or ""), time (RFC 3339)."""
+    """Where a generation comes from: run id, user, commit of the project (or ""), time (RFC 3339)."""
 
     run: str
     user: str
@@ -78,14 +79,14 @@ class Meta(TypedDict):
 
 
 class Generation(Meta):
-    """A generation: its number, counted from 1, and its configuration's digest."""
+    """A generation: its number, counted from 1, and the digest of its configuration."""
 
     number: int
     digest: str
 
 
-class Difference(TypedDict):
-    """A resource that is not as the current generation says, and in what."""
+class Drift(TypedDict):
+    """A resource that differs from the current generation, and how."""
 
     key: str
     reason: str
@@ -94,16 +95,16 @@ class Difference(TypedDict):
 class State(TypedDict):
     """``state``.
 
-    ``machine``: the name under which it is installed, or that of ``open``. ``same``: the current generation is the
-    expected one, without drift. ``recovered``: None, or ``"undone"`` or ``"committed"``: how this open ended a switch
-    that had been interrupted. ``agent_python``: e.g. ``"3.11.2"``; ``os``: os-release(5).
+    ``machine``: the name under which it is installed, else the one in ``open``. ``same``: whether the current
+    generation is the expected one, without drift. ``recovered``: how an interrupted switch was settled, ``"undone"`` or
+    ``"committed"``; None when there was none. ``agent_python``: e.g. ``"3.11.2"``. ``os``: os-release(5).
     """
 
     type: str
     machine: str
     same: bool
     current: Optional[Generation]
-    drift: List[Difference]
+    drift: List[Drift]
     recovered: Optional[str]
     agent_python: str
     os: Dict[str, str]
@@ -117,11 +118,11 @@ class Compare(TypedDict):
 
 
 class Change(TypedDict):
-    """One resource that would change, and in what.
+    """One resource that would change, and how.
 
-    ``action``: ``create``; ``change`` (ours, declared anew); ``adopt`` (already so, but not yet ours, or declared in
-    another way: nothing is done); ``overwrite`` (something else stands there, not ours); ``remove``; ``repair`` (ours,
-    drifted). A check of the configuration is here too, as ``check:NAME``: ``create``, ``change`` or ``remove``.
+    ``action``: ``create``; ``change`` (managed, and its declaration changed); ``adopt`` (only the declaration changed:
+    the machine already matches it); ``overwrite`` (replaces something that is not managed); ``remove``; ``repair``
+    (managed, and drifted). Checks are listed too, as ``check:NAME``: ``create``, ``change`` or ``remove``.
     """
 
     key: str
@@ -130,14 +131,14 @@ class Change(TypedDict):
 
 
 class Restart(TypedDict):
-    """What happens to a unit: ``stop``, ``restart``, ``reload``, ``start``; or ``run`` of ``action:NAME``."""
+    """An effect on a unit: ``stop``, ``restart``, ``reload``, ``start``; or ``run`` of ``action:NAME``."""
 
     name: str
     verb: str
 
 
 class Comparison(TypedDict):
-    """``comparison``. ``digest`` names all of it with the current generation: the permission to stage just that."""
+    """``comparison``. ``digest``: of all of it and the current generation; `Stage` refers to it."""
 
     type: str
     changes: List[Change]
@@ -146,7 +147,7 @@ class Comparison(TypedDict):
 
 
 class Stage(TypedDict):
-    """``stage``. ``comparison``: digest of the `Comparison` that was shown, here or in an earlier conversation."""
+    """``stage``. ``comparison``: digest of a `Comparison`, of this conversation or an earlier one."""
 
     type: str
     comparison: str
@@ -154,9 +155,9 @@ class Stage(TypedDict):
 
 
 class Need(TypedDict):
-    """``need``. What the machine lacks: digests of blobs, and secrets as [name, file, version].
+    """``need``. What the machine does not have: digests of blobs, and secrets as [name, file, version].
 
-    It names only what the compared configuration itself holds; C refuses a machine that asks for anything else.
+    Only contents of the compared configuration; C refuses a machine that requests anything else.
     """
 
     type: str
@@ -181,7 +182,7 @@ class SecretFrame(TypedDict):
 
 
 class Switch(TypedDict):
-    """``switch``. ``nonce``: what `Confirm` must give; ``confirm``: whether commit waits for it."""
+    """``switch``. ``nonce``: what `Confirm` must contain. ``confirm``: whether the commit requires it."""
 
     type: str
     nonce: str
@@ -197,7 +198,7 @@ class Progress(TypedDict):
 
 
 class Provisional(TypedDict):
-    """``provisional``: switched, local checks passed, not yet committed. ``changed``: keys of `Change`."""
+    """``provisional``: switched, with successful local checks, but not committed. ``changed``: keys of `Change`."""
 
     type: str
     changed: List[str]
@@ -219,9 +220,9 @@ class Checks(TypedDict):
 
 
 class Committed(TypedDict):
-    """``committed``. ``notes``: what could not be tidied, for a person; the generation stands nevertheless.
+    """``committed``. ``notes``: what could not be cleaned up, for a person. The commit is valid nevertheless.
 
-    What is left to tidy is settled at the next open.
+    The next open finishes the cleanup.
     """
 
     type: str
@@ -230,7 +231,7 @@ class Committed(TypedDict):
 
 
 class Confirm(TypedDict):
-    """``confirm``, with `Open`'s ``agent``: the machine can still be reached after the switch."""
+    """``confirm``, with ``agent`` as in `Open`: shows that the machine can still be reached after the switch."""
 
     type: str
     agent: str
@@ -241,10 +242,10 @@ class Confirm(TypedDict):
 class Failed(TypedDict):
     """``failed``.
 
-    ``restored``: true when the machine is as it was before this conversation's switch (also when that had not
-    begun); false when it could not be brought back, which the next open tries again. ``detail``: e.g. the unit's
-    last log lines. The conversation goes on: while provisional, ``undo`` is still possible, and a refused
-    ``commit`` may be asked again. Only a failed opening, or a frame that cannot be read, ends it.
+    ``restored``: true when the machine is as it was before the switch of this conversation, or the switch had not
+    started; false when the undo failed, which the next open tries again. ``detail``: e.g. the last log lines of a
+    unit. The conversation continues: while provisional, ``undo`` is still possible, and a refused ``commit`` may be
+    sent again. Only a failed `Open`, or a frame that cannot be read, ends it.
     """
 
     type: str
@@ -254,15 +255,15 @@ class Failed(TypedDict):
 
 
 def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the above
-    """Writes and flushes one frame.
+    """Write and flush one frame.
 
     Args:
-        stream: Where to.
+        stream: The stream.
         message: One of the classes above, or a plain object with its ``type``; ``payload`` is filled in.
         payload: Raw bytes that follow it.
 
     Raises:
-        OSError: When the other side is gone.
+        OSError: When the other side has closed the stream.
     """
     if payload:
         message = {**message, "payload": len(payload)}
@@ -272,34 +273,34 @@ def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  
 
 
 def read_frame(stream: BinaryIO) -> Optional[Tuple[Dict[str, Any], bytes]]:
-    """The next frame: its message and its payload; None at the end of the stream.
+    """Return message and payload of the next frame; None at the end of the stream.
 
     Raises:
-        ProtocolError: When it is too large, cut short, or no JSON object with a type.
+        ProtocolError: When it is too large, incomplete, or not a JSON object with a type.
     """
     head = stream.read(4)
     if not head:
         return None
     size = int.from_bytes(head, "big")
     if len(head) < 4 or size > MAX_MESSAGE:  # noqa: PLR2004
-        raise ProtocolError(f"a frame that starts with {head!r}")
+        raise ProtocolError(f"invalid frame: it starts with {head!r}")
     try:
-        message = json.loads(_exactly(stream, size))
+        message = json.loads(_read_exactly(stream, size))
     except ValueError:
-        raise ProtocolError("a frame that is not JSON") from None
+        raise ProtocolError("invalid frame: not JSON") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        raise ProtocolError("a frame without a type")
+        raise ProtocolError("invalid frame: no type")
     length = message.pop("payload", 0)
     if not isinstance(length, int) or not 0 <= length <= MAX_PAYLOAD:
-        raise ProtocolError(f"a payload of {length!r} bytes")
-    return message, _exactly(stream, length)
+        raise ProtocolError(f"invalid frame: a payload of {length!r} bytes")
+    return message, _read_exactly(stream, length)
 
 
 def skip_banner(stream: BinaryIO, limit: int = 1 << 20) -> bytes:
-    """Reads up to and with the line `MARKER`; what came before it.
+    """Read up to the line `MARKER`, and return what came before it.
 
     Raises:
-        ProtocolError: When the stream ends, or the limit in bytes is reached, before the marker.
+        ProtocolError: When the stream ends, or `limit` bytes are read, before the marker.
     """
     seen: List[bytes] = []
     left = limit
@@ -314,7 +315,7 @@ def skip_banner(stream: BinaryIO, limit: int = 1 << 20) -> bytes:
             raise ProtocolError("the agent did not start: " + last)
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes:
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
     data = stream.read(size) if size else b""
     if len(data) != size:
         raise ProtocolError("the stream ended in the middle of a frame")

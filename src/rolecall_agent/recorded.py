@@ -1,5 +1,5 @@
-"""A system that is a directory: files are real, everything else is written down."""
-# ruff: noqa: D102 - what the seam's methods do is said once, in System
+"""A recorded system: files are real, below a directory; everything else is only recorded in a file."""
+# ruff: noqa: D102 - `System` describes the methods
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECORD = "var/lib/rolecall/system.json"
 class RecordedSystem(Tree):
     """Users, groups, packages, owners of paths, units and commands in ``ROOT/var/lib/rolecall/system.json``.
 
-    Works as any user. ``fail`` in that file makes things fail: ``{"units": [NAME…], "commands": [PROGRAM…],
+    Runs as any user. ``fail`` in that file lists what must fail: ``{"units": [NAME…], "commands": [PROGRAM…],
     "packages": [NAME…]}``.
     """
 
@@ -39,25 +39,25 @@ class RecordedSystem(Tree):
 
     # Owners
 
-    def _owner(self, path: str, found: os.stat_result) -> Tuple[str, str]:  # noqa: ARG002
+    def _owner(self, path: str, status: os.stat_result) -> Tuple[str, str]:  # noqa: ARG002
         owner, group = self._record["owners"].get(path, ["root", "root"])
         return owner, group
 
-    def _give(self, fd: int, path: str, owner: str, group: str) -> None:
+    def _set_owner(self, fd: int, path: str, owner: str, group: str) -> None:
         if owner != "root" and owner not in self._record["users"]:
-            raise Failure(f"there is no user {owner}")
+            raise Failure(f"user {owner} does not exist")
         if group != "root" and not self.group(group):
-            raise Failure(f"there is no group {group}")
+            raise Failure(f"group {group} does not exist")
         if (owner, group) != self._owner(path, os.fstat(fd)):
             self._record["owners"][path] = [owner, group]
             if owner == group == "root":
                 del self._record["owners"][path]
             self._save()
 
-    def _give_link(self, folder: int, name: str, path: str, owner: str, group: str) -> None:  # noqa: ARG002
-        self._give(folder, path, owner, group)
+    def _set_link_owner(self, folder: int, name: str, path: str, owner: str, group: str) -> None:  # noqa: ARG002
+        self._set_owner(folder, path, owner, group)
 
-    def _forget(self, path: str) -> None:
+    def _owner_removed(self, path: str) -> None:
         if self._record["owners"].pop(path, None):
             self._save()
 
@@ -73,8 +73,8 @@ class RecordedSystem(Tree):
     def user(self, name: str) -> Optional[Account]:
         if name == "root":
             return Account("/root", "/bin/bash", frozenset())
-        found = self._record["users"].get(name)
-        return Account(found["home"], found["shell"], frozenset(found["groups"]), found["locked"]) if found else None
+        user = self._record["users"].get(name)
+        return Account(user["home"], user["shell"], frozenset(user["groups"]), user["locked"]) if user else None
 
     def add_user(self, name: str, account: Account) -> None:
         self.change_user(name, account)
@@ -83,23 +83,23 @@ class RecordedSystem(Tree):
     def change_user(self, name: str, account: Account) -> None:
         missing = sorted(group for group in account.groups if not self.group(group))
         if missing:
-            raise Failure(f"user {name}: there is no group {missing[0]}")
+            raise Failure(f"user {name}: group {missing[0]} does not exist")
         fields = {"home": account.home, "shell": account.shell, "groups": sorted(account.groups)}
         self._record["users"][name] = {**fields, "locked": account.locked}
         self._save()
 
     # Packages
 
-    def expect(self, packages: Iterable[str], units: Iterable[str]) -> None:
+    def prefetch(self, packages: Iterable[str], units: Iterable[str]) -> None:
         pass
 
     def installed(self, package: str) -> bool:
         return package in self._record["packages"]
 
     def install(self, packages: Sequence[str]) -> None:
-        refused = sorted(set(packages) & set(self._record["fail"].get("packages", ())))
-        if refused:
-            raise Failure(f"packages cannot be installed: {' '.join(refused)}")
+        failing = sorted(set(packages) & set(self._record["fail"].get("packages", ())))
+        if failing:
+            raise Failure(f"cannot install packages: {' '.join(failing)}")
         self._record["packages"] = sorted({*self._record["packages"], *packages})
         self._save()
 
@@ -127,7 +127,7 @@ class RecordedSystem(Tree):
         self._record["commands"].append(["systemctl", verb, *units])
         for name in units:
             if not self._unit_file(name) and verb not in {"stop", "disable"}:
-                raise Failure(f"systemctl {verb}: there is no unit {name}")
+                raise Failure(f"systemctl {verb}: unit {name} does not exist")
             state = self._record["units"].setdefault(name, {})
             if verb in {"enable", "disable"}:
                 state["enabled"] = verb == "enable"
@@ -144,7 +144,7 @@ class RecordedSystem(Tree):
     def require_running(self, units: Sequence[str]) -> None:
         failed = [name for name in units if self.unit(name).failed]
         if failed:
-            raise Failure(f"{', '.join(failed)} failed after starting", "recorded: it is named in fail.units")
+            raise Failure(f"{', '.join(failed)} failed after starting", "recorded: listed in fail.units")
 
     def _unit_file(self, name: str) -> bool:
         return any(self.stat(f"{folder}/{name}") for folder in UNIT_FOLDERS)
@@ -155,9 +155,7 @@ class RecordedSystem(Tree):
         self._record["commands"].append(list(argv))
         self._save()
         return (
-            (1, "recorded: it is named in fail.commands")
-            if argv[0] in self._record["fail"].get("commands", ())
-            else (0, "")
+            (1, "recorded: listed in fail.commands") if argv[0] in self._record["fail"].get("commands", ()) else (0, "")
         )
 
     def validate(self, path: str, data: bytes) -> None:
@@ -170,7 +168,7 @@ class RecordedSystem(Tree):
         return None
 
     def unseal(self, name: str, credential: bytes) -> bytes:  # noqa: ARG002
-        raise Failure("nothing is sealed here")
+        raise Failure("a recorded system does not encrypt secrets")
 
     def os_release(self) -> Dict[str, str]:
         try:

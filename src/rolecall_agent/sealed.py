@@ -1,8 +1,8 @@
-"""The secret values that a machine keeps for its next boot: sealed where systemd can, and else for root alone.
+"""The secret values that a machine stores for its next boot: encrypted if systemd can, else readable only by root.
 
-``sealed/VERSION`` is one line of JSON and then the value: as a credential of systemd-creds(1), whose key is the
-machine's own (of its TPM too where it has one), or as it is. ``size`` and ``mac`` in the line (HMAC-SHA-256 under
-``mac.key``) say whether a file still holds the value, without opening it.
+``sealed/VERSION`` is a line of JSON followed by the value: a credential of systemd-creds(1), encrypted with a key of
+the machine (and of its TPM if it has one), or plain text. ``size`` and ``mac`` in the line (HMAC-SHA-256 with
+``mac.key``) show whether a file still contains the value, without decrypting it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEY_SIZE = 32
 
 
 class Sealed:
-    """Secret values by version. Everything raises OSError when the disk refuses.
+    """Secret values by version. Every method raises OSError when the disk fails.
 
     Args:
         system: The machine.
@@ -39,50 +39,50 @@ class Sealed:
         self._key = b""
 
     def versions(self) -> Set[str]:
-        """Those that are here."""
+        """Return the versions that are stored."""
         return set(self._system.names(self._folder))
 
     def add(self, version: str, value: bytes) -> None:
-        """Keeps a value.
+        """Store a value.
 
         Raises:
-            Failure: When its version could not be a file's name.
+            Failure: When the version is not usable as a file name.
         """
         if not _VERSION.match(version):
-            raise Failure(f"{version!r} is no version of a secret")
+            raise Failure(f"invalid version of a secret: {version!r}")
         credential = self._system.seal(version, value)
         head = {"size": len(value), "mac": self._mac(value), "credential": credential is not None}
-        kept = value if credential is None else credential
-        self._system.write(f"{self._folder}/{version}", json.dumps(head).encode() + b"\n" + kept)
+        stored = value if credential is None else credential
+        self._system.write(f"{self._folder}/{version}", json.dumps(head).encode() + b"\n" + stored)
 
     def open(self, version: str) -> bytes:
-        """A value.
+        """Return a value.
 
         Raises:
-            FileNotFoundError: When it is not here.
-            Failure: When it cannot be opened any more, or is another one.
+            FileNotFoundError: When it is not stored.
+            Failure: When it cannot be decrypted, or is damaged.
         """
-        head, kept = self._read(version)
-        value = self._system.unseal(version, kept) if head["credential"] else kept
-        if not self._is(head, value):
-            raise Failure(f"the secret {version} that is kept here is damaged")
+        head, stored = self._read(version)
+        value = self._system.unseal(version, stored) if head["credential"] else stored
+        if not self._matches(head, value):
+            raise Failure(f"the stored secret {version} is damaged")
         return value
 
-    def begins(self, version: str, data: bytes) -> int:
-        """How many bytes at the beginning of data are a value; -1 when they are not.
+    def prefix_size(self, version: str, data: bytes) -> int:
+        """Return the length of a value if data starts with it, else -1.
 
         Raises:
-            FileNotFoundError: When the value is not here.
+            FileNotFoundError: When the value is not stored.
         """
         try:
             head, _ = self._read(version)
         except Failure:
             return -1
         size: int = head["size"]
-        return size if self._is(head, data[:size]) else -1
+        return size if self._matches(head, data[:size]) else -1
 
     def drop_unreadable(self, secrets: Iterable[Secret]) -> None:
-        """Lets go of those that cannot be opened any more, so that they are sent again."""
+        """Remove values that cannot be decrypted, so that they are sent again."""
         for version in {secret.version for secret in secrets} & self.versions():
             try:
                 self.open(version)
@@ -90,13 +90,13 @@ class Sealed:
                 self._system.remove(f"{self._folder}/{version}")
 
     def retain(self, versions: Container[str]) -> None:
-        """Drops all others."""
+        """Remove all other versions."""
         for version in self.versions():
             if version not in versions:
                 self._system.remove(f"{self._folder}/{version}")
 
     def convert(self) -> None:
-        """Brings what an agent of schema 1 kept, the bare values, into this form."""
+        """Convert the plain values that an agent with layout 1 stored."""
         for version in self.versions():
             try:
                 self._read(version)
@@ -104,15 +104,15 @@ class Sealed:
                 self.add(version, self._system.read(f"{self._folder}/{version}"))
 
     def _read(self, version: str) -> Tuple[Dict[str, Any], bytes]:
-        line, _, kept = self._system.read(f"{self._folder}/{version}").partition(b"\n")
+        line, _, stored = self._system.read(f"{self._folder}/{version}").partition(b"\n")
         try:
             head: Dict[str, Any] = json.loads(line)
             head["size"], head["mac"], head["credential"]
         except (ValueError, LookupError, TypeError):
-            raise Failure(f"the secret {version} that is kept here is damaged") from None
-        return head, kept
+            raise Failure(f"the stored secret {version} is damaged") from None
+        return head, stored
 
-    def _is(self, head: Dict[str, Any], value: bytes) -> bool:
+    def _matches(self, head: Dict[str, Any], value: bytes) -> bool:
         return len(value) == head["size"] and hmac.compare_digest(self._mac(value), head["mac"])
 
     def _mac(self, value: bytes) -> str:

@@ -3,15 +3,15 @@
 ::
 
     /var/lib/rolecall/
-      schema              the number of this layout
-      lock                held by the agent at work, with its pid and run
+      schema              the version of this layout
+      lock                held by the running agent, with its pid and run
       agent/DIGEST/       agents, unpacked; boot -> DIGEST: the one that rolecall-boot.service runs
       blobs/SHA256        public contents
-      sealed/VERSION      secret values, see `sealed`; mac.key: by which drift of them is seen
+      sealed/VERSION      secret values, see `sealed`; mac.key: detects drift of files with secrets
       generations/N/      configuration.json, meta.json
-      current             -> generations/N; absent while nothing was ever switched
-      original/           index.json: what stood where before us, by key of resource; SHA256: its contents
-      journal.json        while a switch is not settled
+      current             -> generations/N; missing before the first switch
+      original/           index.json: what was in each resource's place before, by key; SHA256: contents of files
+      journal.json        exists while a switch is not settled
       confirmed           the nonce with which the switch was confirmed
 
 Every write is one rename(2), so that a reader sees the old or the new.
@@ -19,53 +19,42 @@ Every write is one rename(2), so that a reader sees the old or the new.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.configuration import Configuration
-from rolecall_agent.content import Blob, Part, Secret
-from rolecall_agent.sealed import Sealed
+from rolecall_agent.content_store import HOME, ContentStore, Json
 from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
+    from rolecall_agent.content import Blob, Secret
     from rolecall_agent.protocol import Generation, Meta
     from rolecall_agent.system import System
 
-HOME = "/var/lib/rolecall"
 SCHEMA = 2
-KEPT = 10  # generations
-
-Json = Dict[str, Any]
+KEPT_GENERATIONS = 10
 
 
-class Store:
-    """The state directory. Everything raises OSError when the disk refuses.
+class Store(ContentStore):
+    """The whole state directory: contents and originals, generations and the journal.
 
     Args:
-        system: Whose.
-        agent: Digest of the agent at work, or "".
-
-    Attributes:
-        sealed: The secret values.
-        originals: What stood where before us, by key of resource.
+        system: The machine.
+        agent: Digest of the running agent, or "".
     """
 
     def __init__(self, system: System, agent: str = "") -> None:
-        self._system = system
+        super().__init__(system)
         self._agent = agent
-        self.sealed = Sealed(system, HOME)
-        self.originals: Json = self._json("original/index.json") or {}
 
     def prepare(self) -> None:
-        """Makes what is missing of the layout.
+        """Create what is missing of the layout, and convert an older one.
 
         Raises:
-            Failure: When it is of a later schema.
+            Failure: When the layout is newer than this agent.
         """
-        schema = self._json("schema")
+        schema = self._read_json("schema")
         if schema is not None and schema > SCHEMA:
-            raise Failure(f"{HOME} is of schema {schema}; this agent knows {SCHEMA}")
+            raise Failure(f"{HOME} has layout {schema}, but this agent supports {SCHEMA} at most; update Rolecall")
         for path in ("/var", "/var/lib", HOME):
             if self._system.stat(path) is None:
                 self._system.mkdir(path)
@@ -73,10 +62,10 @@ class Store:
             if self._system.stat(f"{HOME}/{name}") is None:
                 self._system.mkdir(f"{HOME}/{name}", mode=0o700)
         if schema is not None and schema < SCHEMA:
-            self.set_boot_agent()  # the earlier one does not know the new form
+            self.set_boot_agent()  # the older agent cannot read the new layout
             self.sealed.convert()
         if schema != SCHEMA:
-            self._write("schema", SCHEMA)
+            self._write_json("schema", SCHEMA)
 
     # Generations
 
@@ -87,33 +76,33 @@ class Store:
         return int(link.target.rpartition("/")[2]) if link else 0
 
     def set_current(self, number: int) -> None:
-        """Makes a generation the current one."""
+        """Make a generation the current one."""
         self._system.symlink(f"{HOME}/current", f"generations/{number}")
 
     def configuration(self, number: int) -> Configuration:
-        """The configuration of a generation; of 0, nothing."""
+        """Return the configuration of a generation; an empty one for 0."""
         if not number:
             return Configuration("")
         return Configuration.decode(self._system.read(f"{HOME}/generations/{number}/configuration.json"))
 
     def generation(self, number: int) -> Optional[Generation]:
-        """What is told about a generation; None for 0."""
-        return self._json(f"generations/{number}/meta.json") if number else None
+        """Return the metadata of a generation; None for 0."""
+        return self._read_json(f"generations/{number}/meta.json") if number else None
 
     def add_generation(self, configuration: Configuration, meta: Meta) -> int:
-        """Writes the next generation; its number."""
+        """Write the next generation, and return its number."""
         number = self.current + 1
-        self._remove(f"{HOME}/generations/{number}")  # of an agent that was killed while it wrote it
+        self._remove(f"{HOME}/generations/{number}")  # left by an agent that was killed while writing it
         self._system.mkdir(f"{HOME}/generations/{number}", mode=0o700)
         self._system.write(f"{HOME}/generations/{number}/configuration.json", configuration.encode())
-        self._write(f"generations/{number}/meta.json", {**meta, "number": number, "digest": configuration.digest})
+        self._write_json(f"generations/{number}/meta.json", {**meta, "number": number, "digest": configuration.digest})
         return number
 
     def _numbers(self) -> List[int]:
         return [int(name) for name in self._system.names(f"{HOME}/generations") if name.isdigit()]
 
     def set_boot_agent(self) -> None:
-        """The agent at work is the one that runs at the next boot."""
+        """Make the running agent the one that runs at the next boot."""
         link = self._system.stat(f"{HOME}/agent/boot")
         if self._agent and (link is None or link.target != self._agent):
             self._system.symlink(f"{HOME}/agent/boot", self._agent)
@@ -122,32 +111,32 @@ class Store:
 
     @property
     def journal(self) -> Optional[Json]:
-        """The switch that is not settled, as `switch` wrote it; None for none."""
-        journal: Optional[Json] = self._json("journal.json")
+        """The switch that is not settled, as `switch` wrote it; None when there is none."""
+        journal: Optional[Json] = self._read_json("journal.json")
         return journal
 
     def write_journal(self, journal: Json) -> None:
-        """Replaces the journal."""
-        self._write("journal.json", journal)
+        """Replace the journal."""
+        self._write_json("journal.json", journal)
 
     def drop_journal(self) -> None:
-        """The switch is settled."""
+        """Remove the journal of a settled switch."""
         self._system.remove(f"{HOME}/confirmed")
         self._system.remove(f"{HOME}/journal.json")
 
     @property
     def confirmed(self) -> str:
-        """The nonce that a second connection gave, or ""."""
-        return str(self._json("confirmed") or "")
+        """The nonce that a second connection sent, or ""."""
+        return str(self._read_json("confirmed") or "")
 
     def confirm(self, nonce: str) -> None:
-        """Notes the nonce of a second connection."""
-        self._write("confirmed", nonce)
+        """Record the nonce that a second connection sent."""
+        self._write_json("confirmed", nonce)
 
-    # Contents
+    # Contents of generations
 
-    def lacking(self, configuration: Configuration) -> Tuple[List[Blob], List[Secret]]:
-        """The blobs and secrets of a configuration that are not here."""
+    def missing(self, configuration: Configuration) -> Tuple[List[Blob], List[Secret]]:
+        """Return the blobs and secrets of a configuration that are not stored."""
         blobs = {blob.sha256: blob for blob in configuration.blobs}
         secrets = {secret.version: secret for secret in configuration.secrets}
         for sha256 in self._system.names(f"{HOME}/blobs"):
@@ -156,128 +145,30 @@ class Store:
             secrets.pop(version, None)
         return list(blobs.values()), list(secrets.values())
 
-    def add_blob(self, sha256: str, data: bytes) -> None:
-        """Keeps a public content.
-
-        Raises:
-            Failure: When it is not what its digest says.
-        """
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise Failure(f"blob {sha256} arrived damaged")
-        self._system.write(f"{HOME}/blobs/{sha256}", data)
-
-    def content(self, parts: Iterable[Part]) -> bytes:
-        """The bytes of a file, joined.
-
-        Raises:
-            FileNotFoundError: When a part is not here.
-            Failure: When a secret cannot be opened any more.
-        """
-        return b"".join(
-            self._system.read(f"{HOME}/blobs/{part.sha256}")
-            if isinstance(part, Blob)
-            else self.sealed.open(part.version)
-            for part in parts
-        )
-
-    def matches(self, parts: Sequence[Part], data: bytes) -> bool:
-        """Whether these bytes are a file's content; False while that cannot be known. No secret is opened for it."""
-        if len(parts) == 1 and isinstance(parts[0], Blob):
-            return hashlib.sha256(data).hexdigest() == parts[0].sha256
-        try:
-            for part in parts:
-                if isinstance(part, Blob):
-                    blob = self._system.read(f"{HOME}/blobs/{part.sha256}")
-                    size = len(blob) if data.startswith(blob) else -1
-                else:
-                    size = self.sealed.begins(part.version, data)
-                if size < 0:
-                    return False
-                data = data[size:]
-        except FileNotFoundError:
-            return False
-        return not data
-
-    # Originals
-
-    def remember(self, originals: Json) -> None:
-        """Adds what stood somewhere before us; durable before we change it."""
-        if originals:
-            self.originals.update(originals)
-            self._write("original/index.json", self.originals)
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Ends the management of resources."""
-        gone = [key for key in keys if key in self.originals]
-        for key in gone:
-            del self.originals[key]
-        if gone:
-            self._write("original/index.json", self.originals)
-
-    def keep(self, path: str) -> Json:
-        """What stands at a path, to be put back by `put_back`; its content is kept.
-
-        Raises:
-            Failure: When it is neither a file nor a link.
-        """
-        entry = self._system.stat(path)
-        if entry is None:
-            return {"type": "absent"}
-        if entry.type not in {"file", "symlink"}:
-            raise Failure(f"a {entry.type} stands at {path}; move it away first")
-        kept: Json = {"type": entry.type, "owner": entry.owner, "group": entry.group}
-        if entry.type == "symlink":
-            return {**kept, "target": entry.target}
-        data = self._system.read(path)
-        digest = hashlib.sha256(data).hexdigest()
-        if self._system.stat(f"{HOME}/original/{digest}") is None:
-            self._system.write(f"{HOME}/original/{digest}", data)
-        attributes = self._system.attributes(path)
-        return {**kept, "mode": entry.mode, "mtime_ns": entry.mtime_ns, "attributes": attributes, "content": digest}
-
-    def put_back(self, path: str, kept: Json) -> None:
-        """Makes a path what `keep` found there."""
-        if kept["type"] == "absent":
-            self._system.remove(path)
-        elif kept["type"] == "symlink":
-            self._system.symlink(path, kept["target"], kept["owner"], kept["group"])
-        else:
-            self._system.write(
-                path,
-                self._system.read(f"{HOME}/original/{kept['content']}"),
-                kept["owner"],
-                kept["group"],
-                kept["mode"],
-                mtime_ns=kept["mtime_ns"],
-                attributes=kept["attributes"],
-            )
-
-    # Tidying
-
     def prune(self) -> None:
-        """Drops generations older than the last ten, and what no generation that is left needs."""
+        """Remove all but the last ten generations, and everything that none of these needs."""
         numbers = sorted(number for number in self._numbers() if number <= self.current)
-        kept = numbers[-KEPT:]
+        kept = numbers[-KEPT_GENERATIONS:]
         for number in self._numbers():
             if number not in kept:  # older, or undone
                 self._remove(f"{HOME}/generations/{number}")
         configurations = [self.configuration(number) for number in kept]
-        self._retain("blobs", {blob.sha256 for each in configurations for blob in each.blobs})
-        self.sealed.retain(_needed(configurations))
-        contents = {entry.get("file", entry).get("content") for entry in self.originals.values()}
+        self._retain("blobs", {blob.sha256 for configuration in configurations for blob in configuration.blobs})
+        self.sealed.retain(_needed_versions(configurations))
+        contents = {original.get("file", original).get("content") for original in self.originals.values()}
         self._retain("original", {"index.json", *contents})
         boot = self._system.stat(f"{HOME}/agent/boot")
         if self._agent and boot:
             self._retain("agent", {"boot", boot.target, self._agent})
 
     def purge(self) -> None:
-        """Removes all of it, but for the lock that is held: the secrets first, the number of the layout last.
+        """Remove everything but the lock, which is held: the secrets first, the version of the layout last.
 
         Raises:
-            Failure: When something is declared here still.
+            Failure: When resources are still managed.
         """
         if self.configuration(self.current).resources:
-            raise Failure("something that was declared is here still; take its roles away and update first")
+            raise Failure("the machine still has managed resources; remove its roles and run `rolecall update` first")
         names = ("sealed", "mac.key", "current", "generations", "blobs", "original", "confirmed", "agent", "schema")
         for name in names:
             self._remove(f"{HOME}/{name}")
@@ -294,25 +185,16 @@ class Store:
                 self._remove(f"{path}/{name}")
         self._system.remove(path)
 
-    def _json(self, name: str) -> Any:  # noqa: ANN401 - JSON is any of its types
-        try:
-            return json.loads(self._system.read(f"{HOME}/{name}"))
-        except FileNotFoundError:
-            return None
 
-    def _write(self, name: str, data: Any) -> None:  # noqa: ANN401 - as above
-        self._system.write(f"{HOME}/{name}", json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
+def _needed_versions(configurations: Sequence[Configuration]) -> Set[str]:
+    """Return the versions of secrets that generations need, given oldest first.
 
-
-def _needed(configurations: Sequence[Configuration]) -> Set[str]:
-    """The versions of secrets that generations need, the last one first of all: what it has replaced is gone at once.
-
-    For who has a new value made wants the old one to be worth nothing; a way back to it is none.
+    Only the newest version of each secret is kept: a rotated secret must not be restorable by a rollback.
     """
     needed: Dict[Tuple[str, str], Set[str]] = {}
     for configuration in reversed(configurations):
-        named: Dict[Tuple[str, str], Set[str]] = {}
+        versions: Dict[Tuple[str, str], Set[str]] = {}
         for secret in configuration.secrets:
-            named.setdefault((secret.name, secret.file), set()).add(secret.version)
-        needed = {**named, **needed}
+            versions.setdefault((secret.name, secret.file), set()).add(secret.version)
+        needed = {**versions, **needed}
     return {version for versions in needed.values() for version in versions}

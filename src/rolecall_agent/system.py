@@ -1,9 +1,8 @@
-"""The seam to the machine: what the agent does to it, and the machine itself.
+"""The interface to the machine (`System`), and its implementation for a real one (`RealSystem`).
 
-`System` is all that the rest of the agent knows. `RealSystem` is the machine; `recorded.RecordedSystem` its twin below
-a root directory.
+The rest of the agent uses only `System`. `recorded.RecordedSystem` implements it for a directory.
 """
-# ruff: noqa: D102 - what the seam's methods do is said once, in System
+# ruff: noqa: D102 - `System` describes the methods
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/
 
 @dataclass(frozen=True)
 class Account:
-    """A user as the machine has it; a locked one can log in in no way."""
+    """A user of the machine. A locked one cannot log in by any means."""
 
     home: str
     shell: str
@@ -52,14 +51,14 @@ class Account:
 
 @dataclass(frozen=True)
 class UnitState:
-    """A unit as the machine has it.
+    """The state of a unit on the machine.
 
     Attributes:
-        known: Whether there is a unit of this name, ours or not.
+        known: Whether a unit of this name exists, managed or not.
         enabled: Whether it starts at boot by a link of its own.
-        active: Whether it runs.
-        done: Whether it is right that it does not run: a oneshot that has succeeded, or a condition not met.
-        failed: Whether it failed, or is about to be restarted for that.
+        active: Whether it is running.
+        done: Whether it need not be running: a oneshot that has succeeded, or a condition that is not met.
+        failed: Whether it failed, or is about to be restarted after a failure.
     """
 
     known: bool = False
@@ -70,15 +69,15 @@ class UnitState:
 
 
 class System(Protocol):
-    """What can be seen and done. Everything raises Failure or OSError when it could not be done.
+    """A machine. Every method raises Failure or OSError when it fails.
 
     Attributes:
-        boots: Whether it boots, so that something has to be done then.
+        boots: Whether it boots, and so needs the boot unit.
     """
 
     boots: bool
 
-    def stat(self, path: str) -> Optional[Entry]: ...  # these are Tree's
+    def stat(self, path: str) -> Optional[Entry]: ...  # described in `Tree`, up to `remove_temporary`
     def read(self, path: str) -> bytes: ...
     def names(self, path: str) -> List[str]: ...
     def attributes(self, path: str) -> Dict[str, str]: ...
@@ -95,87 +94,87 @@ class System(Protocol):
     ) -> None: ...
     def symlink(self, path: str, target: str, owner: str = "root", group: str = "root") -> None: ...
     def mkdir(self, path: str, owner: str = "root", group: str = "root", mode: int = 0o755) -> None: ...
-    def own(self, path: str, owner: str, group: str, mode: int) -> None: ...
+    def set_access(self, path: str, owner: str, group: str, mode: int) -> None: ...
     def remove(self, path: str) -> None: ...
-    def sweep(self, path: str) -> None: ...
+    def remove_temporary(self, path: str) -> None: ...
 
     def group(self, name: str) -> bool:
-        """Whether there is this group."""
+        """Return whether a group exists."""
         ...
 
     def add_group(self, name: str) -> None:
-        """Makes a system group."""
+        """Create a system group."""
         ...
 
     def user(self, name: str) -> Optional[Account]:
-        """The user, or None."""
+        """Return a user; None when it does not exist."""
         ...
 
     def add_user(self, name: str, account: Account) -> None:
-        """Makes a system user with a group of its name; its home is not made."""
+        """Create a system user, with a group of the same name and without a home directory."""
         ...
 
     def change_user(self, name: str, account: Account) -> None:
-        """Makes a user so, uid and password kept."""
+        """Change a user to match the account; uid and password are kept."""
         ...
 
-    def expect(self, packages: Iterable[str], units: Iterable[str]) -> None:
-        """Tells what will be asked for, so that one question to the system answers all."""
+    def prefetch(self, packages: Iterable[str], units: Iterable[str]) -> None:
+        """Announce packages and units whose state will be needed, so that one call gets all of them."""
         ...
 
     def installed(self, package: str) -> bool:
-        """Whether a package is installed."""
+        """Return whether a package is installed."""
         ...
 
     def install(self, packages: Sequence[str]) -> None:
-        """Installs packages."""
+        """Install packages."""
         ...
 
     def uninstall(self, packages: Sequence[str]) -> List[str]:
-        """Removes packages, each only when nothing else that is wanted goes with it; says which were kept and why."""
+        """Remove packages, unless manually installed ones depend on them; return notes on those that were kept."""
         ...
 
     def unit(self, name: str) -> UnitState:
-        """The state of a unit; all false when there is none."""
+        """Return the state of a unit; all false when it does not exist."""
         ...
 
     def systemctl(self, verb: str, units: Sequence[str]) -> None:
-        """Does one verb of the program systemctl to units: nothing without any, but for ``daemon-reload``."""
+        """Run systemctl with a verb on units; without units, do nothing unless the verb is ``daemon-reload``."""
         ...
 
     def require_running(self, units: Sequence[str]) -> None:
-        """Raises Failure, with the end of its log, when one of these has failed after it was started."""
+        """Raise Failure, with the end of the log, when one of these units fails after it was started."""
         ...
 
     def run(self, argv: Sequence[str], timeout: float) -> Tuple[int, str]:
-        """Runs a command without input; its exit status, and the end of its output and errors."""
+        """Run a command without input; return its exit status, and the end of its output and errors."""
         ...
 
     def validate(self, path: str, data: bytes) -> None:
-        """Raises Failure when the program that reads this file would refuse it."""
+        """Raise Failure when the program that reads this file would reject it."""
         ...
 
     def validate_units(self, texts: Mapping[str, bytes]) -> None:
-        """Raises Failure when systemd could not load these unit files."""
+        """Raise Failure when systemd could not load these unit files."""
         ...
 
     def seal(self, name: str, value: bytes) -> Optional[bytes]:
-        """A value so that this machine alone can open it; None where there is no means to."""
+        """Return a value encrypted so that only this machine can decrypt it; None if it has no means to."""
         ...
 
     def unseal(self, name: str, credential: bytes) -> bytes:
-        """The reverse, under the same name; raises Failure when it cannot be opened."""
+        """Return the value that was sealed under the same name; raise Failure when it cannot be decrypted."""
         ...
 
     def os_release(self) -> Dict[str, str]:
-        """os-release(5)."""
+        """Return the assignments of os-release(5)."""
         ...
 
 
 def read_os_release(text: str) -> Dict[str, str]:
-    """os-release(5): shell-like assignments."""
-    found = re.findall(r"""^([A-Z_0-9]+)=(?:"([^"\n]*)"|'([^'\n]*)'|([^\n]*))$""", text, re.MULTILINE)
-    return {name: double or single or bare for name, double, single, bare in found}
+    """Return the shell-like assignments of os-release(5)."""
+    assignments = re.findall(r"""^([A-Z_0-9]+)=(?:"([^"\n]*)"|'([^'\n]*)'|([^\n]*))$""", text, re.MULTILINE)
+    return {name: double or single or bare for name, double, single, bare in assignments}
 
 
 class RealSystem(Tree):
@@ -185,7 +184,7 @@ class RealSystem(Tree):
         boots: True.
 
     Args:
-        booting: Whether units are only asked to start: while the machine boots they may wait for what waits for us.
+        booting: Whether starting units must not wait for them: during a boot, they may wait for the boot unit.
     """
 
     boots = True
@@ -197,30 +196,30 @@ class RealSystem(Tree):
         self._packages: Dict[str, bool] = {}
         self._units: Dict[str, UnitState] = {}
         self._sealing: Optional[Creds] = None
-        self._expected: Tuple[Set[str], Set[str]] = (set(), set())
+        self._prefetched: Tuple[Set[str], Set[str]] = (set(), set())
 
     # Owners
 
-    def _owner(self, path: str, found: os.stat_result) -> Tuple[str, str]:  # noqa: ARG002
-        import grp  # noqa: PLC0415 - as little as possible before the first answer
+    def _owner(self, path: str, status: os.stat_result) -> Tuple[str, str]:  # noqa: ARG002
+        import grp  # noqa: PLC0415 - imports delay the first answer
         import pwd  # noqa: PLC0415
 
-        owner, group = str(found.st_uid), str(found.st_gid)
-        if found.st_uid == 0 == found.st_gid:
+        owner, group = str(status.st_uid), str(status.st_gid)
+        if status.st_uid == 0 == status.st_gid:
             return "root", "root"
         with contextlib.suppress(KeyError):
-            owner = pwd.getpwuid(found.st_uid).pw_name
+            owner = pwd.getpwuid(status.st_uid).pw_name
         with contextlib.suppress(KeyError):
-            group = grp.getgrgid(found.st_gid).gr_name
+            group = grp.getgrgid(status.st_gid).gr_name
         return owner, group
 
-    def _give(self, fd: int, path: str, owner: str, group: str) -> None:  # noqa: ARG002
+    def _set_owner(self, fd: int, path: str, owner: str, group: str) -> None:  # noqa: ARG002
         os.fchown(fd, *_ids(owner, group))
 
-    def _give_link(self, folder: int, name: str, path: str, owner: str, group: str) -> None:  # noqa: ARG002
+    def _set_link_owner(self, folder: int, name: str, path: str, owner: str, group: str) -> None:  # noqa: ARG002
         os.chown(name, *_ids(owner, group), dir_fd=folder, follow_symlinks=False)
 
-    def _forget(self, path: str) -> None:
+    def _owner_removed(self, path: str) -> None:
         pass
 
     # Accounts, by shadow's programs
@@ -235,48 +234,48 @@ class RealSystem(Tree):
         return True
 
     def add_group(self, name: str) -> None:
-        self._must(["groupadd", "--system", name], f"group {name} cannot be made")
+        self._run_or_fail(["groupadd", "--system", name], f"cannot create group {name}")
 
     def user(self, name: str) -> Optional[Account]:
         import grp  # noqa: PLC0415
         import pwd  # noqa: PLC0415
 
         try:
-            found = pwd.getpwnam(name)
+            user = pwd.getpwnam(name)
         except KeyError:
             return None
         groups = frozenset(group.gr_name for group in grp.getgrall() if name in group.gr_mem)
         # shadow(5): the eighth field is the day on which the account expires.
         lines = self.read("/etc/shadow").decode(errors="replace").splitlines()
         fields = next((line.split(":") for line in lines if line.startswith(f"{name}:")), [])
-        return Account(found.pw_dir, found.pw_shell, groups, locked=fields[7:8] == ["1"])
+        return Account(user.pw_dir, user.pw_shell, groups, locked=fields[7:8] == ["1"])
 
     def add_user(self, name: str, account: Account) -> None:
         group = ["--gid", name] if self.group(name) else ["--user-group"]
         settings = ["--home-dir", account.home, "--shell", account.shell, "--groups", ",".join(sorted(account.groups))]
         argv = ["useradd", "--system", "--no-create-home", *group, *settings, name]
-        self._must(argv, f"user {name} cannot be made")
+        self._run_or_fail(argv, f"cannot create user {name}")
 
     def change_user(self, name: str, account: Account) -> None:
-        # An expired account is refused whatever it logs in with; a locked password stops only passwords.
+        # An expired account is refused for every login; a locked password only for password logins.
         settings = ["--home", account.home, "--shell", account.shell, "--groups", ",".join(sorted(account.groups))]
         expiry = ["--expiredate", "1" if account.locked else ""]
-        was = self.user(name)
-        change = expiry if was is None or was.locked != account.locked else []
-        self._must(["usermod", *settings, *change, name], f"user {name} cannot be changed")
+        before = self.user(name)
+        lock = expiry if before is None or before.locked != account.locked else []
+        self._run_or_fail(["usermod", *settings, *lock, name], f"cannot change user {name}")
 
     # Packages, by dpkg and apt
 
-    def expect(self, packages: Iterable[str], units: Iterable[str]) -> None:
-        self._expected[0].update(packages)
-        self._expected[1].update(units)
+    def prefetch(self, packages: Iterable[str], units: Iterable[str]) -> None:
+        self._prefetched[0].update(packages)
+        self._prefetched[1].update(units)
 
     def installed(self, package: str) -> bool:
         if package not in self._packages:
             self._require_apt()
-            names = sorted({package, *self._expected[0]})
+            names = sorted({package, *self._prefetched[0]})
             query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *names]
-            lines = self._capture(query)[1].splitlines()
+            lines = self._execute(query)[1].splitlines()
             self._packages.update(dict.fromkeys(names, False))
             self._packages.update({line.split()[0]: True for line in lines if line.endswith(" installed")})
         return self._packages[package]
@@ -286,7 +285,7 @@ class RealSystem(Tree):
             return
         self._require_apt()
         self._packages.clear()
-        self._units.clear()  # packages bring some
+        self._units.clear()  # packages may bring units
         argv = [
             *_APT,
             "install",
@@ -297,50 +296,51 @@ class RealSystem(Tree):
             *packages,
         ]
         status, _ = self.run(argv, 1800)
-        if status:  # the lists may be missing or old
+        if status:  # the package lists may be missing or outdated
             self.run([*_APT, "update"], 600)
-            self._must(argv, f"packages cannot be installed: {' '.join(packages)}", 1800)
+            self._run_or_fail(argv, f"cannot install packages: {' '.join(packages)}", 1800)
 
     def uninstall(self, packages: Sequence[str]) -> List[str]:
         notes = []
         for package in packages:
-            _, plan = self._capture([*_APT, "--simulate", "remove", package])
-            going = set(re.findall(r"^Remv (\S+)", plan, re.MULTILINE)) - {package}
-            wanted = set(self._capture(["apt-mark", "showmanual", *sorted(going)])[1].split()) if going else set()
-            if wanted:
-                notes.append(f"package {package} stays: {', '.join(sorted(wanted))} would go with it")
+            _, plan = self._execute([*_APT, "--simulate", "remove", package])
+            removed = set(re.findall(r"^Remv (\S+)", plan, re.MULTILINE)) - {package}
+            manual = set(self._execute(["apt-mark", "showmanual", *sorted(removed)])[1].split()) if removed else set()
+            if manual:
+                notes.append(f"package {package} was kept: {', '.join(sorted(manual))} would be removed with it")
                 continue
             status, output = self.run([*_APT, "remove", "--yes", "--no-auto-remove", package], 1800)
             if status:
-                notes.append(f"package {package} stays: {output.strip().splitlines()[-1:]}")
+                last_line = output.strip().rpartition("\n")[2]
+                notes.append(f"package {package} was kept: {last_line}")
         self._packages.clear()
         return notes
 
     def _require_apt(self) -> None:
-        if not _found("apt-get"):
+        if not _is_installed("apt-get"):
             release = self.os_release()
-            raise Failure(f"packages on {release.get('ID', 'this system')}: only apt is known yet")
+            raise Failure(f"cannot manage packages on {release.get('ID', 'this system')}: only apt is supported")
 
     # Units, by systemctl
 
     def unit(self, name: str) -> UnitState:
         if name not in self._units:
-            names = sorted({name, *self._expected[1]})
+            names = sorted({name, *self._prefetched[1]})
             properties = (
                 "Id,Names,LoadState,ActiveState,SubState,UnitFileState,Type,Result,ConditionResult,"
                 "ExecMainStartTimestampMonotonic,ConditionTimestampMonotonic"
             )
-            _, output = self._capture(["systemctl", "show", "--property", properties, "--", *names])
+            _, output = self._execute(["systemctl", "show", "--property", properties, "--", *names])
             self._units.update(dict.fromkeys(names, UnitState()))
-            for asked, block in zip(names, output.split("\n\n")):  # noqa: B905 - not in Python 3.9
-                self._units[asked] = _unit_state(dict(line.partition("=")[::2] for line in block.splitlines()))
+            for unit, block in zip(names, output.split("\n\n")):  # noqa: B905 - not in Python 3.9
+                self._units[unit] = _unit_state(dict(line.partition("=")[::2] for line in block.splitlines()))
         return self._units[name]
 
     def systemctl(self, verb: str, units: Sequence[str]) -> None:
         if not units and verb != "daemon-reload":
             return
         self._units.clear()
-        # Links are made and removed without a reload each; the switch reloads once itself.
+        # The switch reloads once, after all links are created or removed.
         option = ["--no-reload"] if verb in {"enable", "disable"} else ["--no-block"] if self._booting else []
         status, output = self.run(["systemctl", verb, *option, *(["--", *units] if units else [])], 600)
         if status:
@@ -350,7 +350,7 @@ class RealSystem(Tree):
     def require_running(self, units: Sequence[str]) -> None:
         if not units or self._booting:
             return
-        # systemd.service(5), Type=simple: "started" is before the program has even been found.
+        # systemd.service(5), Type=simple: the start job ends before the program is executed.
         deadline = time.monotonic() + 0.3
         while True:
             self._units.clear()
@@ -362,22 +362,22 @@ class RealSystem(Tree):
             time.sleep(0.1)
 
     def _log(self, units: Sequence[str]) -> str:
-        return self._capture(["systemctl", "status", "--no-pager", "--full", "--lines=10", "--", *units])[1][-4000:]
+        return self._execute(["systemctl", "status", "--no-pager", "--full", "--lines=10", "--", *units])[1][-4000:]
 
     # Commands
 
     def run(self, argv: Sequence[str], timeout: float) -> Tuple[int, str]:
-        status, output = self._capture(argv, timeout, errors=True)
+        status, output = self._execute(argv, timeout, errors=True)
         return status, output[-4000:]
 
-    def _must(self, argv: Sequence[str], message: str, timeout: float = 60) -> None:
+    def _run_or_fail(self, argv: Sequence[str], message: str, timeout: float = 60) -> None:
         status, output = self.run(argv, timeout)
         if status:
             raise Failure(message, output)
 
     @staticmethod
-    def _capture(argv: Sequence[str], timeout: float = 60, *, errors: bool = False) -> Tuple[int, str]:
-        import subprocess  # noqa: PLC0415 - as little as possible before the first answer
+    def _execute(argv: Sequence[str], timeout: float = 60, *, errors: bool = False) -> Tuple[int, str]:
+        import subprocess  # noqa: PLC0415 - imports delay the first answer
 
         try:
             done = subprocess.run(
@@ -398,22 +398,22 @@ class RealSystem(Tree):
 
     def validate(self, path: str, data: bytes) -> None:
         for pattern, argv in _VALIDATORS:
-            if re.match(pattern, path) and _found(argv[0]):
+            if re.match(pattern, path) and _is_installed(argv[0]):
                 with _scratch({os.path.basename(path): data}) as (file,):
                     status, output = self.run([*argv, file], 30)
                 if status:
-                    raise Failure(f"{argv[0]} refuses {path}", output)
+                    raise Failure(f"{argv[0]} rejects {path}", output)
 
     def validate_units(self, texts: Mapping[str, bytes]) -> None:
-        if not texts or not _found("systemd-analyze"):
+        if not texts or not _is_installed("systemd-analyze"):
             return
         with _scratch(texts) as files:
             status, output = self.run(["systemd-analyze", "verify", "--man=no", *files], 60)
-        # Programs may come with packages and files that are not there yet.
+        # Programs may be missing still: packages and files are installed later.
         lines = [line for line in output.splitlines() if not re.search(r"is not executable: No such file|^$", line)]
         named = [line for line in lines if any(os.path.basename(file) in line for file in files)]
         if status and named:
-            raise Failure("systemd refuses a unit", "\n".join(named))
+            raise Failure("systemd rejects a unit file", "\n".join(named))
 
     # Secrets
 
@@ -425,7 +425,7 @@ class RealSystem(Tree):
 
     @property
     def _creds(self) -> Creds:
-        from rolecall_agent.creds import Creds  # noqa: PLC0415 - as little as possible before the first answer
+        from rolecall_agent.creds import Creds  # noqa: PLC0415 - imports delay the first answer
 
         self._sealing = self._sealing or Creds()
         return self._sealing
@@ -445,16 +445,16 @@ _VALIDATORS = (
 )
 
 
-def _found(program: str) -> bool:
-    """Whether a program is on the path. Not shutil's, whose import costs too much."""
+def _is_installed(program: str) -> bool:
+    """Return whether a program is on the PATH. `shutil.which` would do, but its import takes too long."""
     return any(os.access(f"{folder}/{program}", os.X_OK) for folder in ENVIRONMENT["PATH"].split(":"))
 
 
 def _ids(owner: str, group: str) -> Tuple[int, int]:
-    """User and group id.
+    """Return user and group id.
 
     Raises:
-        Failure: When there is no such user or group.
+        Failure: When the user or group does not exist.
     """
     import grp  # noqa: PLC0415
     import pwd  # noqa: PLC0415
@@ -462,15 +462,15 @@ def _ids(owner: str, group: str) -> Tuple[int, int]:
     try:
         uid = int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
     except KeyError:
-        raise Failure(f"there is no user {owner}") from None
+        raise Failure(f"user {owner} does not exist") from None
     try:
         return uid, int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
     except KeyError:
-        raise Failure(f"there is no group {group}") from None
+        raise Failure(f"group {group} does not exist") from None
 
 
 def _unit_state(shown: Dict[str, str]) -> UnitState:
-    """From systemctl show; source: org.freedesktop.systemd1(5)."""
+    """Return the state from properties of `systemctl show`; source: org.freedesktop.systemd1(5)."""
     active = shown.get("ActiveState", "")
     ran = shown.get("ExecMainStartTimestampMonotonic", "0") != "0"
     oneshot = shown.get("Type") == "oneshot" and shown.get("Result") == "success" and ran
@@ -486,7 +486,7 @@ def _unit_state(shown: Dict[str, str]) -> UnitState:
 
 @contextlib.contextmanager
 def _scratch(files: Mapping[str, bytes]) -> Iterator[List[str]]:
-    """Files in a private folder, under their own names, for as long as needed."""
+    """Write files into a temporary private folder, and yield their paths."""
     import tempfile  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="rolecall-") as folder:
@@ -494,5 +494,5 @@ def _scratch(files: Mapping[str, bytes]) -> Iterator[List[str]]:
         for path, data in zip(paths, files.values()):  # noqa: B905 - as above
             with open(path, "wb") as file:
                 file.write(data)
-            os.chmod(path, 0o440)  # visudo insists
+            os.chmod(path, 0o440)  # visudo requires this mode
         yield paths

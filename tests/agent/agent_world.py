@@ -1,4 +1,4 @@
-"""A small recorded machine that has things of its own, configurations for it, and ways to kill its agent."""
+"""A small recorded machine with files and users of its own, configurations for it, and ways to kill its agent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATE = "var/lib/rolecall"
 
 
 def make(root: Path) -> Path:
-    """A machine as its owner left it."""
+    """Create a machine with files, users and units that are not managed."""
     texts = {
         "etc/a": "ours once\n",
         "root/.ssh/authorized_keys": '# by hand\nssh-rsa FOREIGN someone\nfrom="10.0.0.1" ssh-ed25519 KEY1 old\n',
@@ -59,9 +59,9 @@ def make(root: Path) -> Path:
 
 
 def snapshot(root: Path) -> dict[str, Any]:
-    """All that a switch promises to bring back: not users that are locked, nor homes, nor groups."""
+    """Return all that an undo must restore: no locked users, homes and groups."""
     record = json.loads((root / STATE / "system.json").read_text())
-    found: dict[str, Any] = {
+    state: dict[str, Any] = {
         "users": {name: user for name, user in record["users"].items() if not user["locked"]},
         "units": record["units"],
         "packages": record["packages"],
@@ -75,20 +75,20 @@ def snapshot(root: Path) -> dict[str, Any]:
         content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
         if path.name == "authorized_keys":
             content = str(sorted(path.read_text().splitlines()))  # their order means nothing to sshd
-        found[name] = (kind, stat.S_IMODE(info.st_mode), content, record["owners"].get(name))
-    return found
+        state[name] = (kind, stat.S_IMODE(info.st_mode), content, record["owners"].get(name))
+    return state
 
 
 class Killed(BaseException):
-    """As SIGKILL: nothing in the agent sees it."""
+    """Stands for SIGKILL: no code of the agent handles it."""
 
 
-CHANGING = ("write", "symlink", "mkdir", "own", "remove", "add_group", "add_user", "change_user", "install",
+CHANGING = ("write", "symlink", "mkdir", "set_access", "remove", "add_group", "add_user", "change_user", "install",
             "uninstall", "systemctl", "run")  # fmt: skip
 
 
 class Mortal(RecordedSystem):
-    """Dies before its n-th change."""
+    """A system that dies before its n-th change."""
 
     def __init__(self, root: str, lives: int) -> None:
         super().__init__(root)
@@ -108,7 +108,7 @@ def machine(root: Path, lives: int | None = None) -> Machine:
 
 
 def update(root: Path, target: Configuration, lives: int | None = None) -> str | None:
-    """A whole update, as a conversation does it; how an interrupted one before it was ended."""
+    """Run a whole update as a conversation does; return how an interrupted switch was settled."""
     it = machine(root, lives)
     it.store.prepare()
     recovered = recover(it)
@@ -119,7 +119,7 @@ def update(root: Path, target: Configuration, lives: int | None = None) -> str |
 
 
 def stage(it: Machine, target: Configuration) -> None:
-    blobs, secrets = it.store.lacking(target)
+    blobs, secrets = it.store.missing(target)
     data = {blob.sha256: blob.data for blob in target.blobs}
     for blob in blobs:
         it.store.add_blob(blob.sha256, data[blob.sha256] or b"")
@@ -145,31 +145,33 @@ contents = st.one_of(st.sampled_from(["", "one\n", "two\n"]), secrets.map(lambda
 
 @st.composite
 def configurations(draw: st.DrawFn) -> Configuration:
-    """Anything that makes sense on the machine of `make`."""
-    made: list[Resource] = []
+    """Any configuration that is possible on the machine of `make`."""
+    resources: list[Resource] = []
     users = draw(st.sets(st.sampled_from(["u1", "u2"])))
-    made += [User(name, home=f"/home/{name}", groups=draw(st.sampled_from([(), ("g1",)]))) for name in sorted(users)]
-    made.append(Group("g1"))
-    made += [Package(name) for name in draw(st.sets(st.sampled_from(["p1", "p2"])))]
+    resources += [
+        User(name, home=f"/home/{name}", groups=draw(st.sampled_from([(), ("g1",)]))) for name in sorted(users)
+    ]
+    resources.append(Group("g1"))
+    resources += [Package(name) for name in draw(st.sets(st.sampled_from(["p1", "p2"])))]
     owners = st.sampled_from(["root", *sorted(users)])
     for path in draw(st.sets(st.sampled_from(["/srv/d", "/srv/d/e", "/opt/x", "/opt/x/y"]))):
-        made.append(Directory(path, draw(owners), mode=draw(st.sampled_from([0o755, 0o700]))))
+        resources.append(Directory(path, draw(owners), mode=draw(st.sampled_from([0o755, 0o700]))))
     for path in draw(st.sets(st.sampled_from(["/etc/a", "/etc/app/b", "/opt/x/y/z", "/srv/d/f", "/run/s"]))):
         early = draw(st.booleans())
         owner, needed_for = ("root", "packages") if early else (draw(owners), "services")
         restarts = draw(st.sampled_from([(), ("own.service",), ("dist.service", "none.service")]))
         mode = draw(st.sampled_from([0o600, 0o400]))
-        made.append(File(path, draw(contents), owner, mode=mode, needed_for=needed_for, restarts=restarts))
+        resources.append(File(path, draw(contents), owner, mode=mode, needed_for=needed_for, restarts=restarts))
     keys = st.sets(st.tuples(st.sampled_from(["root", *sorted(users)]), st.sampled_from(["KEY1", "KEY2"])))
     for user, key in draw(keys):
-        made.append(AuthorizedKey(user, f"ssh-ed25519 {key}", draw(st.sampled_from([(), ("serve",)]))))
+        resources.append(AuthorizedKey(user, f"ssh-ed25519 {key}", draw(st.sampled_from([(), ("serve",)]))))
     for name in draw(st.sets(st.sampled_from(["a.service", "b.service", "dist.service", "own.service"]))):
         command = draw(st.sampled_from(["/bin/one", "/bin/two"]))
         flags = {"enabled": draw(st.booleans()), "started": draw(st.booleans())}
-        made.append(service(name, command, restart_on=("file:/etc/a",), **flags))
+        resources.append(service(name, command, restart_on=("file:/etc/a",), **flags))
     if draw(st.booleans()):
-        made.append(Action("refresh", ("refresh",), ("file:/etc/a",), ("unrefresh",)))
-    return Configuration.of("m", made)
+        resources.append(Action("refresh", ("refresh",), ("file:/etc/a",), ("unrefresh",)))
+    return Configuration.of("m", resources)
 
 
 RICH = Configuration.of(

@@ -1,4 +1,4 @@
-"""What the agent's tests share: `agent_client` and `agent_world`, importable; and no waiting for disks."""
+"""Makes `agent_client` and `agent_world` importable for the agent's tests, and disables fsync."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(autouse=True)
 def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process alone: nothing here loses power."""
+    """Disable fsync in this process: tests here do not lose power."""
     monkeypatch.setattr(os, "fsync", lambda _: None)

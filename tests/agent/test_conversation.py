@@ -29,12 +29,12 @@ ONE = Configuration.of("m", [File("/etc/one", "1\n")])
 
 
 def oldest_python() -> str | None:
-    """An interpreter of 3.9, the oldest that the agent knows, if this machine has one."""
-    found = [shutil.which("python3.9"), *Path("~/.pyenv/versions").expanduser().glob("3.9*/bin/python3.9")]
+    """Return an interpreter of Python 3.9, the oldest that the agent supports, if there is one."""
+    candidates = [shutil.which("python3.9"), *Path("~/.pyenv/versions").expanduser().glob("3.9*/bin/python3.9")]
     if shutil.which("uv"):
-        asked = subprocess.run(["uv", "python", "find", "3.9"], capture_output=True, text=True, check=False)
-        found.append(asked.stdout.strip())
-    for python in found:
+        uv = subprocess.run(["uv", "python", "find", "3.9"], capture_output=True, text=True, check=False)
+        candidates.append(uv.stdout.strip())
+    for python in candidates:
         if python and not subprocess.run([python, "-c", "pass"], capture_output=True, check=False).returncode:
             return str(python)
     return None
@@ -42,7 +42,7 @@ def oldest_python() -> str | None:
 
 @pytest.fixture(scope="session")
 def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An agent that a machine has already, with its byte code: to write and compile it each time costs most."""
+    """Return the folder of an unpacked agent with byte code, since writing and compiling it takes most of the time."""
     machine = tmp_path_factory.mktemp("with-agent")
     with Client(machine) as client:
         client.open()
@@ -62,7 +62,7 @@ def fail(root: Path, **what: list[str]) -> None:
 
 
 @pytest.mark.parametrize("python", [sys.executable, pytest.param("3.9", marks=pytest.mark.slow)])
-def test_a_life(tmp_path: Path, python: str) -> None:
+def test_first_update_no_op_change_and_removal(tmp_path: Path, python: str) -> None:
     root = make(tmp_path)
     if python == "3.9":
         python = oldest_python() or pytest.skip("no Python 3.9 here")
@@ -95,7 +95,7 @@ def test_a_life(tmp_path: Path, python: str) -> None:
     assert snapshot(root) == before
 
 
-def test_what_is_compared_is_named(root: Path) -> None:
+def test_a_comparison_names_every_change(root: Path) -> None:
     with Client(root) as client:
         client.open()
         comparison = client.compare(RICH)
@@ -121,12 +121,12 @@ def test_only_what_was_shown_is_applied(root: Path) -> None:
         client.open()
         shown = client.compare(RICH)["digest"]
         (root / "etc/a").unlink()
-        with pytest.raises(Refused, match="no longer as it was") as refused:
+        with pytest.raises(Refused, match="has changed since this was planned") as refused:
             client.ask(type="stage", comparison=shown, meta=META)
         assert refused.value.failed["restored"]
 
 
-def test_a_unit_that_fails_brings_everything_back(root: Path) -> None:
+def test_a_failing_unit_undoes_the_switch(root: Path) -> None:
     before = snapshot(root)
     fail(root, units=["a.service"])
     with Client(root) as client:
@@ -135,13 +135,13 @@ def test_a_unit_that_fails_brings_everything_back(root: Path) -> None:
             client.switch(RICH, SECRETS)
         assert refused.value.failed["restored"]
         assert refused.value.failed["detail"]
-        with pytest.raises(Refused, match="nothing is provisional"):
+        with pytest.raises(Refused, match="no switch is provisional"):
             client.commit()
     assert snapshot(root) == before
 
 
 @pytest.mark.parametrize("broken", [{"packages": ["p2"]}, {"commands": ["refresh"]}, {"commands": ["probe"]}])
-def test_whatever_fails_brings_everything_back(root: Path, broken: dict[str, list[str]]) -> None:
+def test_any_failure_undoes_the_switch(root: Path, broken: dict[str, list[str]]) -> None:
     target = Configuration.of("m", RICH.resources, [Check("it works", ("probe",))])
     before = snapshot(root)
     fail(root, **broken)
@@ -177,7 +177,7 @@ def test_undo(root: Path) -> None:
         assert client.commit() == 2
 
 
-def test_commit_waits_for_a_second_connection(root: Path) -> None:
+def test_commit_requires_a_confirmation_over_a_second_connection(root: Path) -> None:
     with Client(root) as client:
         client.open()
         client.switch(ONE, confirm=True)
@@ -201,7 +201,7 @@ def test_checks_with_peers(root: Path) -> None:
         assert [(check["name"], check["ok"]) for check in checks] == [("a", True), ("b", False)]
 
 
-def test_whether_it_is_still_provisional_can_be_asked_by_a_check(root: Path) -> None:
+def test_a_check_fails_when_no_switch_is_provisional(root: Path) -> None:
     with Client(root) as client:
         client.open()
         client.switch(ONE)
@@ -209,15 +209,15 @@ def test_whether_it_is_still_provisional_can_be_asked_by_a_check(root: Path) -> 
         journal = root / STATE / "journal.json"
         kept = journal.read_bytes()
         journal.unlink()
-        with pytest.raises(Refused, match="nothing is provisional"):
+        with pytest.raises(Refused, match="no switch is provisional"):
             client.ask(type="check", peers=True)
         journal.write_bytes(kept)
         client.commit()
-        with pytest.raises(Refused, match="nothing is provisional"):
+        with pytest.raises(Refused, match="no switch is provisional"):
             client.ask(type="check", peers=True)
 
 
-def test_secrets_are_sealed_and_nowhere_else(root: Path) -> None:
+def test_secrets_are_stored_only_in_sealed(root: Path) -> None:
     update(root, RICH, SECRETS)
     holders = [path for path in root.rglob("*") if path.is_file() and SECRETS["v1"] in path.read_bytes()]
     assert {path.relative_to(root).as_posix() for path in holders} == {"etc/a", f"{STATE}/sealed/v1"}
@@ -235,7 +235,7 @@ def test_secrets_are_sealed_and_nowhere_else(root: Path) -> None:
     assert not list((root / STATE / "sealed").iterdir())
 
 
-def test_what_was_staged_for_nothing_goes(root: Path) -> None:
+def test_unused_staged_contents_are_removed(root: Path) -> None:
     with Client(root) as client:
         client.open()
         client.stage(client.compare(RICH)["digest"], SECRETS)
@@ -243,7 +243,7 @@ def test_what_was_staged_for_nothing_goes(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_every_progress_it_is_recovered(root: Path, tmp_path: Path) -> None:
+def test_an_agent_killed_at_any_step_is_recovered(root: Path, tmp_path: Path) -> None:
     update(root, OTHER, SECRETS)
     was = snapshot(root)
     steps = 0
@@ -281,13 +281,13 @@ def test_a_damaged_agent_is_replaced(root: Path) -> None:
         assert client.agent_sent
 
 
-def test_a_machine_that_has_another_name_already_is_refused(root: Path) -> None:
+def test_a_machine_installed_under_another_name_is_refused(root: Path) -> None:
     update(root, ONE)
     with Client(root) as client, pytest.raises(Refused, match=f"installed as '{ONE.machine}'"):
         client.first(type="open", protocol=protocol.PROTOCOL, machine="other", formerly=[], expect=None)
 
 
-def test_a_machine_is_known_by_its_former_name_until_it_is_updated(root: Path) -> None:
+def test_a_renamed_machine_is_accepted_by_its_former_name(root: Path) -> None:
     update(root, ONE)
     renamed = Configuration.of("other", ONE.resources, ONE.checks)
     with Client(root) as client:
@@ -302,16 +302,16 @@ def test_a_machine_is_known_by_its_former_name_until_it_is_updated(root: Path) -
         assert (state["machine"], state["same"]) == ("other", True)
 
 
-def test_what_is_not_the_protocol_is_refused(root: Path) -> None:
+def test_violations_of_the_protocol_are_refused(root: Path) -> None:
     with Client(root) as client:
         client.open()
         for message in ({"type": "nonsense"}, {"type": "switch"}, {"type": "commit"}, {"type": "stage"}):
             with pytest.raises(Refused):
                 client.ask(**message)
-        with pytest.raises(Refused, match="not a normal path"):
+        with pytest.raises(Refused, match="not a normalized path"):
             client.ask(type="compare", configuration={**ONE.as_json(), "resources": [_file("/etc/../x")]})
         assert client.compare(ONE)["changes"]
-    with Client(root) as client, pytest.raises(Refused, match="speaks protocol"):
+    with Client(root) as client, pytest.raises(Refused, match="unsupported protocol"):
         client.first(type="open", protocol=99, machine="m", formerly=[], expect=None)
     with Client(root) as client:
         client.open()
@@ -321,7 +321,7 @@ def test_what_is_not_the_protocol_is_refused(root: Path) -> None:
             client.ask(type="verify")
 
 
-def test_a_failure_while_staging_is_told_once_when_the_controller_reads(root: Path) -> None:
+def test_a_failure_while_staging_is_reported_once_after_verify(root: Path) -> None:
     many = Configuration.of("m", [File(f"/etc/many/{number}", f"{number}\n") for number in range(1500)])
     with Client(root) as client:
         client.open()
@@ -340,7 +340,7 @@ def test_a_failure_while_staging_is_told_once_when_the_controller_reads(root: Pa
 
 
 @pytest.mark.parametrize("name", ["/", "//", "/proc/self/root", "link"])
-def test_the_machine_itself_is_no_recorded_one(tmp_path: Path, name: str) -> None:
+def test_the_machine_itself_cannot_be_a_recorded_system(tmp_path: Path, name: str) -> None:
     (tmp_path / "link").symlink_to("/")
     # Asked in this process: a bootstrap that does not refuse would go on, on the machine that runs the tests.
     assert "is the machine itself" in bootstrap.obstacle(str(tmp_path / name))
@@ -364,7 +364,7 @@ def test_a_plan_is_never_empty_when_something_differs(root: Path) -> None:
     assert changes_by(follows=("file:/etc/one",)) == {"unit:a.service": "adopt"}
 
 
-def test_what_cannot_be_tidied_undoes_no_commit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new = Configuration.of("m", [Package("p2")])
     agent_world.update(root, new)
     it = agent_world.machine(root)
@@ -380,13 +380,13 @@ def test_what_cannot_be_tidied_undoes_no_commit(root: Path, monkeypatch: pytest.
     committed = protocol.read_frame(sent)
     assert committed
     assert (committed[0]["type"], committed[0]["number"]) == ("committed", 2)
-    assert "not tidied up yet" in committed[0]["notes"][0]
+    assert "cleanup is left to the next run" in committed[0]["notes"][0]
     after = agent_world.machine(root)
     assert recover(after) == "committed"
     assert (after.store.journal, after.system.installed("p2")) == (None, False)
 
 
-def test_a_commit_that_raises_after_all_is_not_undone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     it = agent_world.machine(root)
     it.store.prepare()
     agent_world.stage(it, ONE)
@@ -398,7 +398,7 @@ def test_a_commit_that_raises_after_all_is_not_undone(root: Path, monkeypatch: p
         context.setattr(conversation, "commit", lambda _: 1 / 0)
         talk._answer({"type": "commit"})
     talk._answer({"type": "undo"})
-    assert b"not provisional any more" in talk._sink.getvalue()  # type: ignore[attr-defined]
+    assert b"no longer provisional" in talk._sink.getvalue()  # type: ignore[attr-defined]
     assert (root / "etc/one").exists()
     assert (it.store.current, it.store.journal) == (1, None)
 
@@ -411,7 +411,7 @@ def test_one_agent_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(conversation, "PATIENCE", 0.05)
     with conversation.locked(str(root)):
         conversation.note_holder(str(root), "run-7")
-        with pytest.raises(Failure, match=r"run run-7 \(pid \d+\) is at work"), conversation.locked(str(root)):
+        with pytest.raises(Failure, match=r"locked by run run-7 \(pid \d+\)"), conversation.locked(str(root)):
             raise AssertionError
     with conversation.locked(str(root)):
         pass
@@ -424,7 +424,7 @@ def test_the_archive_is_reproducible_and_the_command_needs_no_quotes() -> None:
     assert not set("'!\\\n`$") & set(" ".join(archive.command("/r")))
 
 
-def test_files_that_are_right_are_not_touched(root: Path) -> None:
+def test_unchanged_files_are_not_touched(root: Path) -> None:
     update(root, ONE)
     was = (root / "etc/one").stat()
     update(root, Configuration.of("m", [*ONE.resources, service("a.service", "/bin/one")]))
@@ -433,11 +433,11 @@ def test_files_that_are_right_are_not_touched(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_purge_leaves_nothing_that_the_agent_keeps(root: Path) -> None:
+def test_a_purge_removes_everything_but_the_lock(root: Path) -> None:
     update(root, RICH, SECRETS)
     with Client(root) as client:
         client.open()
-        with pytest.raises(Refused, match="something that was declared is here still"):
+        with pytest.raises(Refused, match="still has managed resources"):
             client.ask(type="purge")
     assert (root / STATE / "sealed/v1").exists()
     update(root, NOTHING)
@@ -449,9 +449,9 @@ def test_a_purge_leaves_nothing_that_the_agent_keeps(root: Path) -> None:
     update(root, RICH, SECRETS)  # and it can be installed again
 
 
-def test_a_run_at_work_is_not_purged(root: Path) -> None:
+def test_a_purge_during_a_run_is_refused(root: Path) -> None:
     with Client(root) as client:
         client.open()
         client.stage(client.compare(ONE)["digest"], {})
-        with pytest.raises(Refused, match="a run is at work"):
+        with pytest.raises(Refused, match="a run is in progress"):
             client.ask(type="purge")

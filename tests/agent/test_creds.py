@@ -1,4 +1,4 @@
-"""Sealing by systemd-creds: only in a way in which it can be opened again."""
+"""Encryption by systemd-creds, only in ways that can be decrypted again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NO_PCR, PCR_16, HOST = "--tpm2-pcrs=", "--tpm2-pcrs=16", "--with-key=host"
         ({"decrypt": [NO_PCR, PCR_16, HOST]}, None),
     ],
 )
-def test_it_is_sealed_only_in_a_way_that_opens_again(
+def test_only_a_binding_that_can_be_decrypted_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: dict[str, list[str]], binding: str | None
 ) -> None:
     program, log = tmp_path / "systemd-creds", tmp_path / "log"
@@ -60,14 +60,14 @@ def test_it_is_sealed_only_in_a_way_that_opens_again(
         assert (credential is None) == (binding is None)
         if credential is not None:
             assert sealing.unseal(name, credential) == value
-            with pytest.raises(Failure, match="the secret other that is kept here cannot be opened"):
+            with pytest.raises(Failure, match="cannot decrypt the stored secret other"):
                 sealing.unseal("other", credential)
     used = [line.split()[2] for line in log.read_text().splitlines() if line.startswith("encrypt --name=one")]
     assert used == [binding] * (binding is not None)
     assert sum(line.startswith("encrypt --name=rolecall") for line in log.read_text().splitlines()) <= 3  # tried once
 
 
-def test_where_there_is_none_nothing_is_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_sealed_without_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(creds, "PROGRAM", "/nonexistent/systemd-creds")
     assert Creds().seal("x", b"value") is None
     with pytest.raises(Failure, match="status 127"):
@@ -75,7 +75,7 @@ def test_where_there_is_none_nothing_is_sealed(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(not shutil.which("systemd-creds") or os.geteuid() != 0, reason="systemd-creds needs root")
-def test_the_real_one_seals_to_this_machine() -> None:
+def test_the_real_program_seals_to_this_machine() -> None:
     sealing, value = Creds(), b"\x00marker\n"
     credential = sealing.seal("x", value)
     if credential is None:

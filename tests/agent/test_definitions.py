@@ -1,4 +1,4 @@
-"""A text where a list belongs would be taken for a list of letters."""
+"""Invalid definitions, such as a single text that would be taken as a list of letters."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ TEXT = "[Service]\nExecStart=/bin/true\n"
         lambda: Unit("a.service", TEXT, reload_on="file:/x"),  # type: ignore[arg-type]
     ],
 )
-def test_one_text_is_not_a_list(define: Callable[[], object]) -> None:
-    with pytest.raises(DefinitionError, match=r"is one text; write a list of words|is not a list of resources"):
+def test_a_single_text_is_not_a_list(define: Callable[[], object]) -> None:
+    with pytest.raises(DefinitionError, match=r"is a single text; write a list of words|is not a list of resources"):
         define()
 
 
-def test_lists_of_either_kind() -> None:
+def test_lists_are_accepted() -> None:
     assert Check("x", ["true", 1]).argv == ("true", "1")  # type: ignore[arg-type]
     assert Unit("a.service", TEXT, restart_on=["file:/b", Action("x", ("y",))]).restart_on == ("action:x", "file:/b")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", [600, 640, 644, 700, 755, 777])
-def test_a_mode_that_lost_its_prefix(mode: int) -> None:
+def test_a_mode_without_its_octal_prefix_is_refused(mode: int) -> None:
     with pytest.raises(DefinitionError, match=f"mode {mode} is decimal; write 0o{mode}"):
         File("/x", "", mode=mode)
 

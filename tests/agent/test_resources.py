@@ -1,4 +1,4 @@
-"""What single kinds of resources promise."""
+"""The behaviour of single kinds of resources."""
 # ruff: noqa: S604 - a user's shell is none that runs anything
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_a_key_added_by_hand_meanwhile_is_kept(root: Path) -> None:
     assert keys.read_text() == "ssh-rsa MINE\n"
 
 
-def test_a_user_that_we_made_is_locked_and_comes_back(root: Path) -> None:
+def test_a_created_user_is_locked_when_removed_and_unlocked_when_declared_again(root: Path) -> None:
     user = Configuration.of("m", [User("u1", home="/home/u1", shell="/bin/sh")])
     update(root, user)
     update(root, NOTHING)
@@ -75,7 +75,7 @@ def test_groups_that_a_user_had_are_kept(root: Path) -> None:
     assert account.groups == {"g1", "g2"}
 
 
-def test_a_directory_with_anything_in_it_stays(root: Path) -> None:
+def test_a_directory_that_is_not_empty_is_kept(root: Path) -> None:
     update(root, Configuration.of("m", [Directory("/srv/new")]))
     (root / "srv/new/data").write_text("precious")
     update(root, NOTHING)
@@ -85,13 +85,13 @@ def test_a_directory_with_anything_in_it_stays(root: Path) -> None:
     assert not (root / "srv/new").exists()
 
 
-def test_what_is_in_the_way_is_named(root: Path) -> None:
+def test_errors_name_the_obstacle(root: Path) -> None:
     before = snapshot(root)
     for resource, message in (
-        (File("/srv/d", ""), "a directory stands at /srv/d"),
-        (Directory("/etc/a"), "a file stands at /etc/a"),
-        (AuthorizedKey("nobody-here", "ssh-ed25519 KEY1"), "no user nobody-here"),
-        (File("/etc/z", "", "nobody-here"), "no user nobody-here"),
+        (File("/srv/d", ""), "/srv/d is not a file"),
+        (Directory("/etc/a"), "/etc/a is not a directory"),
+        (AuthorizedKey("nobody-here", "ssh-ed25519 KEY1"), "user nobody-here does not exist"),
+        (File("/etc/z", "", "nobody-here"), "user nobody-here does not exist"),
         (File("/etc/a/b", ""), "Not a directory|is not a directory"),
     ):
         with pytest.raises(Failure, match=message):
@@ -113,7 +113,7 @@ def test_os_release() -> None:
     assert read_os_release("A=1\nB=\"two words\"\nC='x'\n# no\n") == {"A": "1", "B": "two words", "C": "x"}
 
 
-def test_a_unit_of_the_distribution_comes_back(root: Path) -> None:
+def test_a_unit_of_the_distribution_is_restored(root: Path) -> None:
     before = snapshot(root)
     unit = service("dist.service", "/bin/ours", started=True)
     update(root, Configuration.of("m", [unit]))
@@ -123,7 +123,7 @@ def test_a_unit_of_the_distribution_comes_back(root: Path) -> None:
     assert snapshot(root) == before
 
 
-def test_what_is_no_longer_declared_restarts_what_followed_it(root: Path) -> None:
+def test_removing_a_resource_restarts_its_followers(root: Path) -> None:
     followed = [File("/etc/one", "1"), File("/etc/two", "2")]
     keys = tuple(file.key for file in followed)
     unit = service("a.service", "/bin/a", started=True, restart_on=keys)
@@ -137,7 +137,7 @@ def test_what_is_no_longer_declared_restarts_what_followed_it(root: Path) -> Non
         assert (work.restart, [each.name for each in work.run]) == (["a.service"], ["refresh"])
 
 
-def test_a_file_restarts_units_that_nobody_declares_if_they_run(root: Path) -> None:
+def test_a_file_restarts_undeclared_units_that_are_running(root: Path) -> None:
     names = ("own.service", "stopped.service", "none.service")
     (root / "etc/systemd/system/stopped.service").write_text("[Service]\nExecStart=/bin/x\n")
     target = Configuration.of("m", [File("/etc/new", "1\n", restarts=names)])
@@ -162,7 +162,7 @@ def test_a_declared_unit_is_restarted_once(root: Path) -> None:
     assert [command[1] for command in _commands(root)].count("restart") == 1
 
 
-def test_what_is_needed_for_packages_comes_first(root: Path) -> None:
+def test_files_needed_for_packages_are_written_first(root: Path) -> None:
     early = File("/etc/apt/auth.conf.d/x.conf", "machine x\n", needed_for="packages")
     record = json.loads((root / STATE / "system.json").read_text())
     (root / STATE / "system.json").write_text(json.dumps({**record, "fail": {"packages": ["p9"]}}))
@@ -171,9 +171,9 @@ def test_what_is_needed_for_packages_comes_first(root: Path) -> None:
     it = machine(root)
     it.store.prepare()
     told = []
-    it = replace(it, tell=lambda step, detail: told.append((step, detail)))
+    it = replace(it, report=lambda step, detail: told.append((step, detail)))
     stage(it, target)
-    with pytest.raises(Failure, match="packages cannot be installed"):
+    with pytest.raises(Failure, match="cannot install packages"):
         switch(it, target, META, nonce="n", confirm=False)
     assert told[:2] == [("file", early.path), ("install", "p9")]
     assert not (root / "etc/apt").exists()  # and it went back

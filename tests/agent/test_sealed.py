@@ -1,4 +1,4 @@
-"""Secret values as a machine keeps them."""
+"""Secret values as a machine stores them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Sealing(RecordedSystem):
-    """One that seals, and can lose what it needs to open again."""
+    """A recorded system that encrypts secrets, and can lose its key."""
 
     lost = False
 
@@ -43,7 +43,7 @@ def store(root: Path, system: type[RecordedSystem] = RecordedSystem) -> Store:
     return made
 
 
-def test_a_sealed_value_is_opened_and_is_not_there_in_plain(tmp_path: Path) -> None:
+def test_a_sealed_value_is_not_stored_as_plain_text(tmp_path: Path) -> None:
     kept = store(tmp_path, Sealing)
     kept.sealed.add("v1", b"marker")
     assert kept.sealed.open("v1") == b"marker"
@@ -51,7 +51,7 @@ def test_a_sealed_value_is_opened_and_is_not_there_in_plain(tmp_path: Path) -> N
 
 
 @given(pieces=st.lists(st.one_of(st.binary(max_size=4), st.sampled_from(["v1", "v2"]))), other=st.binary(max_size=12))
-def test_a_file_matches_exactly_its_content(
+def test_a_file_matches_only_its_content(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes | str], other: bytes
 ) -> None:
     kept = store(tmp_path_factory.mktemp("m"))
@@ -68,7 +68,7 @@ def test_a_file_matches_exactly_its_content(
         assert kept.matches(parts, wrong) is (wrong == content)
 
 
-def test_whether_a_file_has_drifted_is_known_without_opening(tmp_path: Path) -> None:
+def test_drift_is_detected_without_decrypting(tmp_path: Path) -> None:
     kept = store(tmp_path, Sealing)
     kept.sealed.add("v1", b"marker")
     Sealing.lost = True
@@ -93,7 +93,7 @@ def test_a_damaged_value_is_sent_again(tmp_path: Path, damage: bytes) -> None:
     assert (tmp_path / "run/a").read_bytes() == SECRETS["v1"]
 
 
-def test_what_an_agent_of_schema_1_kept_is_converted(tmp_path: Path) -> None:
+def test_values_of_layout_1_are_converted(tmp_path: Path) -> None:
     wanted = Configuration.of("m", [File("/run/a", Secret("i.pass", "value", "v1"))])
     update(tmp_path, wanted, SECRETS)
     (tmp_path / STATE / "sealed/v1").write_bytes(SECRETS["v1"])

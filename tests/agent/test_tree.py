@@ -1,4 +1,4 @@
-"""Files below a root, and what ordinary users may put in the way."""
+"""Files below a root, and symbolic links of unprivileged users."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def test_links_in_a_circle(root: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's link")
-def test_the_link_of_an_ordinary_user_is_not_followed(root: Path) -> None:
+def test_a_link_of_an_unprivileged_user_is_not_followed(root: Path) -> None:
     (root / "home/u2/.ssh").symlink_to("/etc")
     os.lchown(root / "home/u2/.ssh", 12345, 12345)
-    with pytest.raises(Failure, match="that an ordinary user made"):
+    with pytest.raises(Failure, match="of an unprivileged user"):
         RecordedSystem(str(root)).write("/home/u2/.ssh/authorized_keys", b"")
 
 
-def test_a_write_that_fails_leaves_what_was_there(root: Path) -> None:
+def test_a_failing_write_changes_nothing(root: Path) -> None:
     system = RecordedSystem(str(root))
-    with pytest.raises(Failure, match="no user nobody-here"):
+    with pytest.raises(Failure, match="user nobody-here does not exist"):
         system.write("/etc/a", b"new", "nobody-here")
     assert (root / "etc/a").read_text() == "ours once\n"
     with pytest.raises(IsADirectoryError):
@@ -60,7 +60,7 @@ def test_a_write_that_fails_leaves_what_was_there(root: Path) -> None:
     assert sorted(path.name for path in (root / "etc").iterdir()) == ["a", "app", "systemd"]
 
 
-def test_a_link_at_the_path_itself_is_replaced_not_followed(root: Path) -> None:
+def test_a_link_at_the_path_itself_is_replaced(root: Path) -> None:
     system = RecordedSystem(str(root))
     system.write("/etc/app/b", b"new", mode=0o640)
     assert not (root / "etc/app/b").is_symlink()

@@ -1,4 +1,4 @@
-"""The laws of a switch: undeclaring undoes, and a kill anywhere leaves the old or the new, never something between."""
+"""Laws of a switch: undeclaring undoes it, and a kill at any point leaves the old or the new state, never a mixture."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ QUICK = settings(
 
 @QUICK
 @given(st.lists(configurations(), min_size=1, max_size=3))
-def test_after_everything_is_undeclared_the_machine_is_as_it_was(them: list[Configuration]) -> None:
+def test_undeclaring_everything_restores_the_machine(them: list[Configuration]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = make(Path(folder))
         before = snapshot(root)
@@ -59,7 +59,7 @@ def test_after_everything_is_undeclared_the_machine_is_as_it_was(them: list[Conf
 
 @QUICK
 @given(configurations(), configurations(), st.integers(0, 120), st.integers(0, 60))
-def test_killed_twice_it_is_the_old_or_the_new(old: Configuration, new: Configuration, first: int, second: int) -> None:
+def test_a_machine_killed_twice_is_old_or_new(old: Configuration, new: Configuration, first: int, second: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = make(Path(folder, "m"))
         update(root, old)
@@ -83,7 +83,7 @@ def test_killed_twice_it_is_the_old_or_the_new(old: Configuration, new: Configur
 
 
 @pytest.mark.parametrize(("old", "new"), [(NOTHING, RICH), (RICH, OTHER), (RICH, NOTHING)])
-def test_killed_at_every_step_it_is_the_old_or_the_new(old: Configuration, new: Configuration, tmp_path: Path) -> None:
+def test_a_machine_killed_at_any_step_is_old_or_new(old: Configuration, new: Configuration, tmp_path: Path) -> None:
     root = make(tmp_path / "m")
     update(root, old)
     was = snapshot(root)
@@ -107,7 +107,7 @@ def test_killed_at_every_step_it_is_the_old_or_the_new(old: Configuration, new: 
     assert {None, "undone", "committed"} == set(ends)
 
 
-def test_an_agent_killed_before_its_journal_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+def test_an_agent_killed_before_its_journal_does_not_block_the_next(tmp_path: Path) -> None:
     root = make(tmp_path)
     for lives in range(12):
         with contextlib.suppress(Killed):
@@ -117,7 +117,7 @@ def test_an_agent_killed_before_its_journal_leaves_nothing_in_the_way(tmp_path: 
     assert len(list((root / STATE / "generations").iterdir())) == 10
 
 
-def test_what_an_undo_made_again_is_still_ours(tmp_path: Path) -> None:
+def test_resources_restored_by_an_undo_are_still_managed(tmp_path: Path) -> None:
     root = make(tmp_path)
     before = snapshot(root)
     update(root, RICH)

@@ -1,4 +1,4 @@
-"""What becomes of a machine's backups when one of its servers fails, and whatever its shell prints."""
+"""Backups when one of the servers fails, and when the machine's shell prints something."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rolecall.service import Backups
 
 
 class Here(Target):
-    """A machine whose shell greets everyone; its commands run here."""
+    """A machine whose shell prints a greeting; its commands run locally."""
 
     def command(self, argv: list[str], *, terminal: bool = False) -> list[str]:
         assert not terminal
@@ -46,13 +46,13 @@ NONE = offer("none", [sys.executable, "-c", ""], says("Segmentation fault"))
 B = offer("b", says("jon-2"), listed(("jon-2", "2026-01-02")), instance="two")
 
 
-def test_one_server_that_fails_stops_no_other() -> None:
+def test_a_failing_server_does_not_stop_others() -> None:
     made, faults = backups.create(JON, [LOST, A, NONE, B])
     assert made == [Archive("one", "a", "jon-1"), Archive("one", "none", ""), Archive("two", "b", "jon-2")]
     assert [each.message for each in faults] == ["the backup of jon to lost failed (one)"]
 
 
-def test_what_was_made_is_told_also_when_it_failed_after() -> None:
+def test_an_archive_is_reported_even_if_the_backup_then_fails() -> None:
     made, faults = backups.create(JON, [offer("a", says("jon-1", 1))])
     assert (made, len(faults)) == ([Archive("one", "a", "jon-1")], 1)
 
@@ -67,18 +67,18 @@ def test_archives_of_servers_that_answer() -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "{}", "5", "null", "[5]", '[{"name": "x"}]', "[" * 100_000])
-def test_an_answer_that_is_no_list(answer: str) -> None:
+def test_an_invalid_list_of_archives(answer: str) -> None:
     found, faults = backups.archives(JON, [offer("a", says(""), [sys.executable, "-c", f"print({answer!r})"])])
     assert found == []
     assert len(faults) == (answer != "{}")  # which lists nothing
 
 
-def test_no_connection_is_told_as_such() -> None:
+def test_a_failed_connection_has_its_own_hint() -> None:
     _, [lost] = backups.archives(JON, [offer("a", says(""), says("", 255))])
     assert lost.hint == "check that jon can be reached: `rolecall ssh jon true`"
 
 
-def test_which_offers() -> None:
+def test_choosing_offers() -> None:
     assert backups.choose([A, B], "jon", None, None) == [A, B]
     assert backups.choose([A, B], "jon", "two", None) == [B]
     assert backups.choose([A, B], "jon", "one", "a") == [A]
@@ -86,7 +86,7 @@ def test_which_offers() -> None:
         backups.choose([A, B], "jon", "two", "a")
 
 
-def test_which_archive() -> None:
+def test_choosing_an_archive() -> None:
     found, _ = backups.archives(JON, [A, B])
     assert backups.newest(JON, found, None).name == "jon-3"
     assert backups.newest(JON, found, "jon-2").target == "b"
@@ -102,6 +102,6 @@ def test_restore() -> None:
         backups.restore(JON, [A, broken], Archive("two", "b", "jon-2"), [])
 
 
-def test_nothing_runs_on_a_directory() -> None:
+def test_commands_on_a_directory_are_refused() -> None:
     with pytest.raises(Faults, match="cannot run a command on jon: its target is the directory /x"):
         backups.create(Target("jon", "dir:/x", root=Path("/x")), [A])

@@ -1,4 +1,4 @@
-"""A run over several machines, which are directories here: what becomes of each when something goes wrong on one."""
+"""A run over several recorded machines, and the result for each when one of them fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall import pipeline
-from rolecall.deploy.fleet import Fleet, MachineUpdate
+from rolecall.deploy.fleet import Fleet
+from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target
 from rolecall.project import Project
@@ -48,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def wanted(folder: Path, content: str) -> list[MachineUpdate]:
-    """Each machine a wave of its own, in the order of their names."""
+    """Return updates of all machines, each in a wave of its own, in the order of their names."""
     name = f"{content}.service"  # another one each time, so that a failing start does not keep from going back
     resources = (File("/etc/greeting", content), Unit(name, RUNS, enabled=True, started=True))
     checks = (Check("peers", ("true",), peers=True),)
@@ -90,8 +91,8 @@ def record(folder: Path, machine: str, **what: list[str]) -> None:
 
 
 def kill(fleet: Fleet, machine: str) -> None:
-    """The agent of a machine dies, as when its connection is lost for good."""
-    session = next(found.session for found in fleet._machines if found.name == machine)
+    """Kill the agent of a machine, as if its connection were lost."""
+    session = next(run.session for run in fleet._machines if run.name == machine)
     assert session
     session._process.kill()
     session._process.wait()
@@ -104,7 +105,7 @@ def test_all_are_updated_and_then_nothing_changes(folder: Path) -> None:
     assert (results(second), second.done, second.execs) == (everywhere("unchanged"), True, 3)
 
 
-def test_a_unit_that_does_not_start_on_the_last_brings_all_back(folder: Path) -> None:
+def test_a_failing_unit_on_the_last_machine_undoes_all(folder: Path) -> None:
     update(folder, "one")
     record(folder, "carl", units=["two.service"])
     report = update(folder, "two")
@@ -114,7 +115,7 @@ def test_a_unit_that_does_not_start_on_the_last_brings_all_back(folder: Path) ->
     assert contents(folder) == everywhere("one")
 
 
-def test_a_check_that_fails_with_peers_brings_all_back(folder: Path) -> None:
+def test_a_failing_check_with_peers_undoes_all(folder: Path) -> None:
     update(folder, "one")
     record(folder, "ben", commands=["true"])
     report = update(folder, "two")
@@ -123,7 +124,7 @@ def test_a_check_that_fails_with_peers_brings_all_back(folder: Path) -> None:
     assert contents(folder) == everywhere("one")
 
 
-def test_one_that_is_lost_while_provisional_is_no_half_commit(folder: Path) -> None:
+def test_losing_a_provisional_machine_undoes_all(folder: Path) -> None:
     update(folder, "one")
 
     def lose(fleet: Fleet, machine: str, text: str) -> None:
@@ -135,7 +136,7 @@ def test_one_that_is_lost_while_provisional_is_no_half_commit(folder: Path) -> N
     assert contents(folder) == everywhere("one")
 
 
-def test_one_that_is_lost_just_before_its_commit_is_told_of(folder: Path) -> None:
+def test_a_machine_lost_before_its_commit_is_reported(folder: Path) -> None:
     update(folder, "one")
     lost: list[str] = []
 
@@ -150,7 +151,7 @@ def test_one_that_is_lost_just_before_its_commit_is_told_of(folder: Path) -> Non
     assert report.done == (contents(folder) == everywhere("two"))
 
 
-def test_an_interrupt_brings_all_back(folder: Path) -> None:
+def test_an_interrupt_undoes_all(folder: Path) -> None:
     update(folder, "one")
 
     sent: list[str] = []
@@ -171,7 +172,8 @@ def test_more_machines_than_descriptors_are_refused_beforehand(folder: Path) -> 
 import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
-from rolecall.deploy.fleet import Fleet, MachineUpdate
+from rolecall.deploy.fleet import Fleet
+from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.target import Target
 from rolecall_agent.configuration import Configuration
 root = Path(sys.argv[1])
@@ -184,7 +186,7 @@ Fleet([one] * 9, lambda *_: None)
 
 
 class Speaks(Target):
-    """A machine at which some program answers in place of the agent."""
+    """Return a target on which some program answers instead of the agent."""
 
     program: list[str] = []  # noqa: RUF012 - set below
 
@@ -198,12 +200,12 @@ def speaking(program: list[str]) -> Speaks:
     return target
 
 
-def test_an_endless_banner_is_an_end() -> None:
+def test_an_endless_banner_is_an_error() -> None:
     with Session(speaking(["yes"])) as session, pytest.raises(AgentFailedError):
         session.open(None)
 
 
-def test_what_has_ended_stays_ended() -> None:
+def test_a_session_that_ended_cannot_be_used() -> None:
     with Session(speaking(["sh", "-c", "echo no such luck >&2; exit 3"])) as session:
         for _ in range(2):
             with pytest.raises(AgentFailedError, match="no such luck"):
@@ -222,7 +224,7 @@ inn.read()
 """
 
 
-def test_a_machine_gets_no_secret_that_is_not_its_own() -> None:
+def test_a_machine_gets_only_its_own_secrets() -> None:
     def reveal(_: Sequence[Secret]) -> Mapping[str, bytes]:
         pytest.fail("revealed")
 
@@ -232,7 +234,7 @@ def test_a_machine_gets_no_secret_that_is_not_its_own() -> None:
             session.stage("digest", META, Configuration.of("eve", ()), reveal)
 
 
-def test_what_a_machine_says_cannot_steer_a_terminal() -> None:
+def test_control_characters_from_a_machine_are_escaped() -> None:
     script = THIEF.replace(
         '{"type": "state"}', r'{"type": "failed", "message": "\x1b[2Jgone", "detail": "", "restored": True}'
     )
@@ -242,7 +244,7 @@ def test_what_a_machine_says_cannot_steer_a_terminal() -> None:
         assert str(caught.value) == r"\x1b[2Jgone"
 
 
-def test_a_plan_is_named_by_what_it_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_of_a_plan_depends_on_its_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROLECALL_IDENTITY", str(folder / "identity"))
     (folder / "inventory.toml").write_text('[machines.a]\ndeploy.targetHost = "dir:t/a"\n')
 

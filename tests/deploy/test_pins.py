@@ -44,7 +44,7 @@ def test_pins(tmp_path: Path) -> None:
     assert sorted(path.name for path in project.keys.iterdir()) == ["known_hosts"]
 
 
-def test_pins_of_others_are_read(tmp_path: Path) -> None:
+def test_pins_written_by_hand_are_read(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(
         f"# ours\n\njon,10.0.0.1 {KEYS[0]} comment\n@revoked * {KEYS[1]}\n|1|hashed= {KEYS[1]}\n  jon {KEYS[1]}\n"
@@ -52,8 +52,8 @@ def test_pins_of_others_are_read(tmp_path: Path) -> None:
     assert pinned_keys(file) == {"jon": tuple(sorted(KEYS)), "10.0.0.1": (KEYS[0],)}
 
 
-@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="there is no ssh-keygen here")
-def test_fingerprints_are_those_of_ssh_keygen(tmp_path: Path) -> None:
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
+def test_fingerprints_equal_those_of_ssh_keygen(tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     key = " ".join((tmp_path / "key.pub").read_text().split()[:2])
     shown = subprocess.run(
@@ -80,7 +80,7 @@ def test_a_line_of_several_names_keeps_the_others(tmp_path: Path) -> None:
     assert pinned_keys(project.known_hosts)["jon"] == (KEYS[1],)
 
 
-def test_others_are_replaced_only_when_that_is_said(tmp_path: Path) -> None:
+def test_other_keys_are_replaced_only_on_request(tmp_path: Path) -> None:
     project = Project(tmp_path)
     pins.pin(project, "jon", KEYS[:1], replace=False)
     pins.pin(project, "jon", KEYS[:1], replace=False)
@@ -93,7 +93,7 @@ def test_others_are_replaced_only_when_that_is_said(tmp_path: Path) -> None:
     assert pins.pinned(project, "jon") == KEYS
 
 
-def test_a_file_of_pins_that_is_no_text(tmp_path: Path) -> None:
+def test_a_known_hosts_file_that_is_not_utf_8(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.keys.mkdir()
     project.known_hosts.write_bytes(b"# fine\njon \xff\n")
@@ -103,7 +103,7 @@ def test_a_file_of_pins_that_is_no_text(tmp_path: Path) -> None:
     assert project.known_hosts.read_bytes() == b"# fine\njon \xff\n"
 
 
-def test_a_spoilt_line_is_no_key(tmp_path: Path) -> None:
+def test_a_damaged_line_is_not_a_key(tmp_path: Path) -> None:
     (tmp_path / "known_hosts").write_text("jon\njon ssh-ed25519\njon ssh-ed25519 A\n")
     assert pinned_keys(tmp_path / "known_hosts") == {"jon": ("ssh-ed25519 A",)}
     assert pins.fingerprint("ssh-ed25519 A") == "ssh-ed25519 (invalid key)"
@@ -114,9 +114,9 @@ SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
-    """A real server on a port of its own, with two host keys: port and keys."""
+    """Run a real server with two host keys; yield its port and the keys."""
     if not Path(SSHD).exists() or not shutil.which("ssh-keyscan"):
-        pytest.skip("there is no sshd or ssh-keyscan here (Debian: openssh-server)")
+        pytest.skip("needs sshd and ssh-keyscan (Debian: openssh-server)")
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -141,12 +141,12 @@ def sshd(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
             server.terminate()
 
 
-def test_the_keys_that_a_machine_shows(sshd: tuple[int, list[str]]) -> None:
+def test_scanning_the_keys_of_a_machine(sshd: tuple[int, list[str]]) -> None:
     port, keys = sshd
     assert pins.scan(found(f"127.0.0.1:{port}")) == keys
 
 
-def test_an_alias_of_a_persons_ssh_config(sshd: tuple[int, list[str]], tmp_path: Path) -> None:
+def test_an_alias_in_the_users_ssh_config(sshd: tuple[int, list[str]], tmp_path: Path) -> None:
     port, keys = sshd
     (tmp_path / "config").write_text(f"Host web\n  HostName 127.0.0.1\n  Port {port}\n")
     target = found("web")
@@ -155,7 +155,7 @@ def test_an_alias_of_a_persons_ssh_config(sshd: tuple[int, list[str]], tmp_path:
 
 def test_a_jump_host_is_named(tmp_path: Path) -> None:
     if not shutil.which("ssh-keyscan"):
-        pytest.skip("there is no ssh-keyscan here")
+        pytest.skip("needs ssh-keyscan")
     (tmp_path / "config").write_text("Host web\n  HostName 127.0.0.1\n  Port 1\n  ProxyJump bastion\n")
     target = found("web")
     with pytest.raises(Faults, match=r"jon presents no host keys at 127.0.0.1 port 1\nhint: .*'bastion'"):

@@ -1,4 +1,4 @@
-"""How a machine is reached, from what the inventory says."""
+"""Targets of machines, from their `deploy.targetHost`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def found(target_host: str | None, lab: Lab | None = None) -> Target:
 
 
 def options(target: Target) -> dict[str, str]:
-    """What ssh itself makes of the arguments."""
+    """Return the settings that ssh itself derives from the arguments."""
     argv = ["ssh", "-F", "none", "-G", *target.ssh]
     lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
     return {name: value for name, _, value in (line.partition(" ") for line in lines)}
@@ -39,7 +39,7 @@ def options(target: Target) -> dict[str, str]:
         ("root@[fe80::1]:2222", "root", "fe80::1", "2222"),
     ],
 )
-@pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh here")
+@pytest.mark.skipif(not shutil.which("ssh"), reason="needs ssh")
 def test_ssh(text: str, user: str | None, host: str, port: str) -> None:
     target = found(text)
     assert (target.host, target.text, target.root) == (host, f"ssh {text}", None)
@@ -55,7 +55,7 @@ def test_ssh(text: str, user: str | None, host: str, port: str) -> None:
     ["", "-oProxyCommand=x", "root@-x", "-x@jon", "a b", "jon;x", "jon\n", "jon:", "jon:x", "jon:123456", "@jon",
      "a@b@c", "fe80::1", "[x]", "ssh://jon", "jon/x", "$(x)", "jön", "dir:", "dir:.", "jon:0", "jon:65536"],
 )  # fmt: skip
-def test_no_targets(text: str) -> None:
+def test_invalid_targets(text: str) -> None:
     fault = find_target(PROJECT, "jon", text, None)
     assert isinstance(fault, Fault)
     assert fault.where
@@ -69,7 +69,7 @@ def test_directories_are_relative_to_the_project() -> None:
         found("dir:x").command(["true"])
 
 
-def test_what_is_not_said_is_the_lab_while_it_is_up() -> None:
+def test_without_a_target_host_a_running_lab_is_used() -> None:
     lab = Lab(Path("/lab/ssh_config"), Path("/lab/known_hosts"))
     assert found(None, lab).ssh[:2] == ("-F", "/lab/ssh_config")
     assert found("root@jon", lab).text == "ssh root@jon"
@@ -78,7 +78,7 @@ def test_what_is_not_said_is_the_lab_while_it_is_up() -> None:
     assert fault.message == "machine 'jon' has no target"
 
 
-def test_commands_reach_the_machine_word_by_word() -> None:
+def test_words_of_a_command_arrive_unchanged() -> None:
     words = ["sh", "-c", "echo \"$1\" 'x'; ls", "ü $HOME", ""]
     *_, remote = found("root@jon").command(words)
     heard = subprocess.run(
@@ -112,8 +112,8 @@ Host *
 """
 
 
-@pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh here")
-def test_a_persons_ssh_config_weakens_nothing(tmp_path: Path) -> None:
+@pytest.mark.skipif(not shutil.which("ssh"), reason="needs ssh")
+def test_the_users_ssh_config_weakens_nothing(tmp_path: Path) -> None:
     (tmp_path / "config").write_text(WEAK)
     target = found("jon")
     argv = ["ssh", "-F", str(tmp_path / "config"), "-G", *target.ssh]
@@ -128,21 +128,21 @@ def test_a_persons_ssh_config_weakens_nothing(tmp_path: Path) -> None:
     assert "kexalgorithms" not in "".join(target.ssh).lower()  # ssh's own order: what resists quantum computers first
 
 
-@pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh here")
-def test_a_client_without_an_option_leaves_it_out() -> None:
+@pytest.mark.skipif(not shutil.which("ssh"), reason="needs ssh")
+def test_older_clients_ignore_unknown_options() -> None:
     *options, dashes, host = found("jon").ssh
     argv = ["ssh", "-F", "none", "-G", *options, "-o", "OfTheFuture=no", dashes, host]
     assert subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
 
-def test_a_command_gets_no_terminal_by_a_persons_ssh_config() -> None:
+def test_the_users_ssh_config_cannot_request_a_terminal() -> None:
     assert found("jon").command(["true"])[:2] == ["ssh", "-T"]
     assert found("jon").command(["true"], terminal=True)[:2] == ["ssh", "-t"]
     assert "-T" not in found("jon").command([])
 
 
-@pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh here")
-def test_pins_stand_where_the_project_is_whatever_it_is_called(tmp_path: Path) -> None:
+@pytest.mark.skipif(not shutil.which("ssh"), reason="needs ssh")
+def test_pins_are_found_in_projects_with_unusual_names(tmp_path: Path) -> None:
     project = Project(tmp_path / "100%h $HOME ~ ü")
     target = find_target(project, "jon", "127.0.0.1:1", None)
     assert isinstance(target, Target)
@@ -151,7 +151,7 @@ def test_pins_stand_where_the_project_is_whatever_it_is_called(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ['q"x', "${HOME}", "a\\b", "a\nb"])
-def test_a_path_that_ssh_would_read_as_another(name: str) -> None:
+def test_paths_that_ssh_misreads_are_refused(name: str) -> None:
     for target_host, lab in (("jon", None), (None, Lab(Path("/lab/config"), Path("/lab", name)))):
         fault = find_target(Project(Path("/srv") / name), "jon", target_host, lab)
         assert isinstance(fault, Fault)
@@ -160,13 +160,13 @@ def test_a_path_that_ssh_would_read_as_another(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["dir:/", "dir:..", "dir:x/../..", "dir:/srv", "dir://", "dir:/proc/self/root"])
-def test_no_directory_holds_the_project_or_this_computer(text: str) -> None:
+def test_a_target_cannot_contain_the_project(text: str) -> None:
     fault = find_target(PROJECT, "jon", text, None)
     assert isinstance(fault, Fault)
     assert (fault.message, bool(fault.where)) == (f"the target {text!r} contains this project", True)
 
 
-def test_links_hide_no_directory(tmp_path: Path) -> None:
+def test_links_to_the_project_are_refused_as_targets(tmp_path: Path) -> None:
     (tmp_path / "up").symlink_to("..")
     assert isinstance(find_target(Project(tmp_path), "jon", "dir:up", None), Fault)
     (tmp_path / "round").symlink_to("round")

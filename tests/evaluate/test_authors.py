@@ -133,7 +133,7 @@ WHEN_RUN = [
         3,
         f"{CONFIGURE}check x: timeout must be a whole number of seconds, at least 1",
     ),
-    ("@one.check\ndef f(me):\n    yield Check('x', ())", 3, f"{CONFIGURE}check x: a command without words"),
+    ("@one.check\ndef f(me):\n    yield Check('x', ())", 3, f"{CONFIGURE}check x: empty command"),
     ("import sys\n@one.configure\ndef f(me):\n    sys.exit(3)", 4, f"{CONFIGURE}SystemExit: 3"),
     ("@one.exports(A)\ndef f(me):\n    yield 5", 3, f"{CONFIGURE}f yields an int; it must yield A"),
     ("@one.exports(A)\ndef f(me):\n    return A()", 1, f"{CONFIGURE}f returns an A; it must yield A, or return a list"),

@@ -65,8 +65,8 @@ def test_a_delivered_file_stands_where_its_var_says(make_project: MakeProject) -
         ({"private": "root"}, "delivers 'private' by 'root', which is no Delivery"),
         ({"private": Delivery(owner="a b")}, "delivers 'private': .*'a b' is not allowed"),
         ({"private": Delivery(restarts=("web",))}, "delivers 'private': .*'web' is not allowed"),
-        ({"private": Delivery("www", needed_for="packages")}, "so it must be root's"),
-        ({"private": Delivery(needed_for="users")}, "needed for 'users'"),  # type: ignore[arg-type]  # that is the mistake
+        ({"private": Delivery("www", needed_for="packages")}, "must be owned by root"),
+        ({"private": Delivery(needed_for="users")}, "needed_for must be .*, not 'users'"),  # type: ignore[arg-type]  # that is the mistake
     ],
 )
 def test_a_delivery_that_no_machine_would_take(deliver: dict[str, Delivery], message: str) -> None:

@@ -26,7 +26,7 @@ class LabFactory(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses a lab is marked ``lab``, and skipped with the reason where none can run."""
+    """Mark the tests that use a lab, and skip them with the reason if no lab can run."""
     reason = Lab.available()
     here = Path(__file__).parent
     for item in items:
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab_factory() -> Iterator[LabFactory]:
-    """Boots labs that end with the session, or with this process."""
+    """Return a function that boots labs, which end with the session or this process."""
     with ExitStack() as ends:
 
         def boot(*machines: str, disk: bool = False) -> Lab:
@@ -51,11 +51,11 @@ def lab_factory() -> Iterator[LabFactory]:
 
 @pytest.fixture(scope="session")
 def lab(lab_factory: LabFactory) -> Lab:
-    """Two machines for tests that leave them running as they were."""
+    """Two machines for tests that leave them running and unchanged."""
     return lab_factory("web", "backup_server")
 
 
-# Runs on a machine: everything at and below the paths, as JSON.
+# Runs on a machine: prints everything at and below the paths as JSON.
 LOOK = """
 import hashlib, json, os, stat, sys
 found = {}
@@ -89,7 +89,7 @@ Looks = dict[str, dict[str, Any]]
 
 
 class Desk:
-    """A person's project, the command line in it, and the machines of its lab."""
+    """A project of a user, with the command line and the machines of its lab."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -97,7 +97,7 @@ class Desk:
         self._environment = os.environ | {"ROLECALL_IDENTITY": str(root.parent / "identity")}
 
     def rolecall(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs the command, which must end with this status."""
+        """Run the command, which must end with this status."""
         done = subprocess.run(
             self._argv(words),
             env=self._environment,
@@ -110,22 +110,22 @@ class Desk:
         return done
 
     def json(self, *words: str, status: int = 0) -> Any:  # noqa: ANN401 - any command's document
-        """What the command prints under ``--json``."""
+        """Return what the command prints with ``--json``."""
         return json.loads(self.rolecall(*words, "--json", status=status).stdout)
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
-        """Starts the command in a session of its own; both its streams are one."""
+        """Start the command, with standard output and error as one stream."""
         pipe, out = subprocess.PIPE, subprocess.STDOUT
         return subprocess.Popen(
             self._argv(words), env=self._environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=out, text=True
         )
 
     def write(self, **inventory: object) -> None:
-        """Replaces inventory.json."""
+        """Replace inventory.json."""
         (self.root / "inventory.json").write_text(json.dumps(inventory, indent=2))
 
     def on(self, machine: str, script: str, *argv: str, given: str = "", status: int | None = 0) -> str:
-        """What a shell script prints on a machine, both streams; it must end with this status, unless that is None."""
+        """Run a shell script on a machine; return its output and errors. It must end with this status, if any."""
         script = f"exec 2>&1\n{script}"
         done = self.lab.run(machine, "bash", "-c", script, "bash", *argv, input=given.encode(), check=False)
         output = done.stdout.decode(errors="replace")
@@ -133,7 +133,7 @@ class Desk:
         return output
 
     def look(self, machine: str, *paths: str, but: tuple[str, ...] = ()) -> Looks:
-        """Every entry at and below paths, without these fields."""
+        """Return every entry at and below paths, without these fields."""
         done = self.lab.run(machine, "python3", "-c", LOOK, *paths)
         looks: Looks = json.loads(done.stdout)
         return {path: {name: value for name, value in look.items() if name not in but} for path, look in looks.items()}
@@ -148,7 +148,7 @@ class DeskFactory(Protocol):
 
 @pytest.fixture(scope="module")
 def new_desk() -> Iterator[DeskFactory]:
-    """Makes desks with an empty project; their labs end with the module."""
+    """Return a function that creates desks with an empty project; their labs end with the module."""
     with ExitStack() as ends:
 
         def make() -> Desk:
@@ -163,13 +163,13 @@ def new_desk() -> Iterator[DeskFactory]:
 
 @pytest.fixture(scope="session")
 def section() -> Callable[[str], str]:
-    """The block of Nix in a section of the document on the inventory, as it stands there."""
+    """Return a function that gives the Nix block in a section of the document on the inventory."""
     document = (ROOT / "tests/documents/inventory.md").read_text()
 
     def block(title: str) -> str:
         below = document.partition(f"### {title}\n")[2].partition("\n### ")[0]
-        found = re.search(r"^( *)```\{\.nix[^\n]*\n(.*?)^\1```", below, re.MULTILINE | re.DOTALL)
-        assert found
-        return textwrap.dedent(found[2])
+        match = re.search(r"^( *)```\{\.nix[^\n]*\n(.*?)^\1```", below, re.MULTILINE | re.DOTALL)
+        assert match
+        return textwrap.dedent(match[2])
 
     return block

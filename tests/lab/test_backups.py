@@ -1,4 +1,4 @@
-"""The documents' backups on real machines: real borg, real data, driven by the command line alone."""
+"""Backups as in the documents, on real machines with real borg and real data, by the command line."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Updated:
-    """The same after its first update."""
+    """The same project after its first update."""
 
     desk: Desk
     before: Looks
@@ -114,7 +114,7 @@ def updated(planned: Planned) -> Updated:
 
 
 class _watching:  # noqa: N801 - reads as a function
-    """Gathers the command line and environment of every process on this computer, machines' included."""
+    """Collect the command line and environment of every process on this computer and in its machines."""
 
     def __enter__(self) -> set[bytes]:
         self._seen: set[bytes] = set()
@@ -142,7 +142,7 @@ def _archives(desk: Desk, machine: str, *words: str) -> list[str]:
 
 
 def _secrets(desk: Desk, *names: str) -> list[str]:
-    """Texts by which secret values are known wherever they stand."""
+    """Return texts that identify secret values anywhere."""
     texts = []
     for name in names:
         value = desk.rolecall("vars", "get", name, "--yes").stdout.strip()
@@ -155,7 +155,7 @@ def _secrets(desk: Desk, *names: str) -> list[str]:
 # Plan and update
 
 
-def test_a_plan_says_which_keys_it_will_make_and_changes_nothing(planned: Planned) -> None:
+def test_a_plan_lists_the_keys_to_generate_and_changes_nothing(planned: Planned) -> None:
     desk, plan = planned.desk, planned.plan
     made = {make["var"]: set(make["files"]) for make in plan["makes"]}
     pair, words = {"private", "public"}, {"passphrase"}
@@ -193,7 +193,7 @@ def test_a_machine_with_another_host_key_is_refused_and_nothing_changes(planned:
     assert not (desk.root / "vars").exists()
 
 
-def test_an_update_makes_exactly_the_keys_of_the_plan(updated: Updated) -> None:
+def test_an_update_uses_exactly_the_keys_of_the_plan(updated: Updated) -> None:
     shown = {make["var"]: make["files"] for make in updated.plan["makes"]}
     kept: dict[str, dict[str, str]] = {}
     for row in updated.desk.json("vars", "list")["vars"]:
@@ -224,7 +224,7 @@ def test_a_second_update_changes_nothing_with_one_exec_per_machine(updated: Upda
 # Backups
 
 
-def test_files_come_back_from_the_backups_of_the_timer_and_of_a_person(updated: Updated) -> None:
+def test_files_are_restored_from_scheduled_and_manual_backups(updated: Updated) -> None:
     desk = updated.desk
     show = (
         f"systemctl is-enabled {TIMER}; systemctl is-active {TIMER}; systemctl show -P NextElapseUSecRealtime {TIMER}"
@@ -255,7 +255,7 @@ def test_files_come_back_from_the_backups_of_the_timer_and_of_a_person(updated: 
     assert "has no backup nonsense" in desk.rolecall("backups", "restore", "jon", "nonsense", "-y", status=1).stderr
 
 
-def test_one_client_reaches_nothing_of_another_nor_of_the_server(updated: Updated) -> None:
+def test_a_client_reaches_only_its_own_repository(updated: Updated) -> None:
     desk = updated.desk
     [made] = desk.json("backups", "create", "sara")
     before = desk.look("backup_server", f"{REPOSITORIES}/sara")
@@ -298,7 +298,7 @@ def test_one_client_reaches_nothing_of_another_nor_of_the_server(updated: Update
 # Secrets
 
 
-def test_secrets_stand_nowhere_but_where_they_belong(updated: Updated) -> None:
+def test_secrets_are_only_where_they_belong(updated: Updated) -> None:
     desk = updated.desk
     with _watching() as seen:
         desk.rolecall("backups", "create", "jon")
@@ -334,7 +334,7 @@ def test_secrets_stand_nowhere_but_where_they_belong(updated: Updated) -> None:
 # Undeclaring
 
 
-def test_undeclaring_undoes_and_leaves_the_rest_alone(updated: Updated) -> None:
+def test_undeclaring_undoes_and_changes_nothing_else(updated: Updated) -> None:
     desk = updated.desk
     inventory = desk.root / "inventory.nix"
     text = inventory.read_text()
@@ -381,7 +381,7 @@ def test_undeclaring_undoes_and_leaves_the_rest_alone(updated: Updated) -> None:
 
 
 def _settled(looks: Looks, but: set[str]) -> Looks:
-    """Looks without what moves when a package comes and goes."""
+    """Return looks without what changes when a package is installed and removed."""
     return {
         path: {name: value for name, value in look.items() if name not in MOVES}
         for path, look in looks.items()
@@ -436,7 +436,7 @@ ONE = """%s = {
 };"""
 
 
-def test_two_instances_on_the_same_machines_stay_apart(several: Desk) -> None:
+def test_two_instances_on_the_same_machines_are_independent(several: Desk) -> None:
     desk = several
     inventory = desk.root / "inventory.nix"
     first, second = ONE % "instance_1", ONE % "instance_3"

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall.errors import Faults
-from rolecall.lab import Lab, base, find, relay
+from rolecall.lab import Lab, access, base, find, relay
+from rolecall.lab.control import Control
 from rolecall.lab.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def until(true: Callable[[], object], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-# What needs no machine
+# Tests that need no machine
 
 
 def test_reads_both_formats_of_apt_sources(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_reads_both_formats_of_apt_sources(tmp_path: Path) -> None:
         base.sources(tmp_path, suite="trixie")
 
 
-def test_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     monkeypatch.delenv("ROLECALL_CACHE", raising=False)
     assert base.cache() == Path("/x/rolecall")
@@ -101,7 +102,39 @@ def test_proxy_serves_its_mirrors_and_nothing_else(tmp_path: Path) -> None:
             assert proxy.real(other) is None
 
 
-def test_no_lab_is_found_where_none_is(tmp_path: Path) -> None:
+def test_the_boss_answers_on_its_socket(tmp_path: Path) -> None:
+    directory = tmp_path / "lab"
+    directory.mkdir()
+    options = {"directory": str(directory), "base": "", "packages": "", "mirrors": {}, "gateway": "", "proxy_port": 0,
+               "group": "rolecall-lab-none", "host_network": 0, "disk": False, "tied": False}  # fmt: skip
+    serve = "import json, sys; from rolecall.lab.boss import *; Boss(Options(**json.loads(sys.argv[1]))).serve()"
+    control = Control(directory)
+    assert (control.is_up(), control.boss()) == (False, None)
+    with subprocess.Popen([sys.executable, "-c", serve, json.dumps(options)]) as boss:
+        until(control.is_up)
+        assert control.boss() == boss.pid
+        assert control.request("status") == {"running": {}}
+        with pytest.raises(Faults, match="lab start: KeyError"):
+            control.request("start", machine="nobody")
+        with pytest.raises(OSError, match="the lab has stopped"):
+            control.request("down")
+    assert not directory.exists()
+
+
+@pytest.mark.skipif(not shutil.which("ssh"), reason="needs ssh")
+def test_ssh_reads_the_files_for_it(tmp_path: Path) -> None:
+    directory = tmp_path / "100% lab"
+    directory.mkdir()
+    assert access.read(directory) == {}
+    access.write(directory, {"web": {"port": 4022, "host_key": "ssh-ed25519 KEY"}})
+    assert access.read(directory)["web"]["port"] == 4022
+    resolved = subprocess.run(["ssh", "-F", directory / "ssh_config", "-G", "web"], capture_output=True, check=True)
+    lines = resolved.stdout.decode().splitlines()
+    assert {"port 4022", "hostkeyalias web", f"identityfile {directory}/id".replace("%", "%%")} <= set(lines)
+    assert (directory / "known_hosts").read_text() == "web ssh-ed25519 KEY\n"
+
+
+def test_find_returns_none_without_a_lab(tmp_path: Path) -> None:
     assert find(tmp_path / "lab") is None
     lab = Lab(tmp_path / "lab", ["a"])
     assert lab.running() == {}
@@ -111,7 +144,7 @@ def test_no_lab_is_found_where_none_is(tmp_path: Path) -> None:
 
 @pytest.mark.lab
 @pytest.mark.parametrize("name", ["-rf", "a.b", "", "a\n", "ü", "../a"])
-def test_a_bad_name_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
+def test_an_invalid_name_is_refused_before_anything_is_created(tmp_path: Path, name: str) -> None:
     with pytest.raises(Faults, match="cannot name"):
         Lab(tmp_path / "lab", [name]).up()
     assert not (tmp_path / "lab").exists()
@@ -146,20 +179,20 @@ def test_a_package_installs_from_the_cache(lab: Lab) -> None:
     assert out(lab, "web", "hello") == "Hello, world!"
 
 
-def test_private_things_are_private(lab: Lab) -> None:
+def test_private_files_are_not_readable_by_others(lab: Lab) -> None:
     assert lab.directory.stat().st_mode & 0o777 == 0o700
     for name in ("id", "control"):
         assert (lab.directory / name).stat().st_mode & 0o777 == 0o600
 
 
-def test_it_is_found_while_up(lab: Lab) -> None:
+def test_find_returns_a_running_lab(lab: Lab) -> None:
     found = find(lab.directory)
     assert found is not None
     assert found.machines == ("web", "backup_server")
     assert found.up() == {}
 
 
-def test_reboot_is_a_boot_of_the_same_disk(lab: Lab) -> None:
+def test_a_reboot_keeps_the_disk(lab: Lab) -> None:
     boot_id = ("cat", "/proc/sys/kernel/random/boot_id")
     before = out(lab, "web", *boot_id)
     lab.run("web", "touch", "/root/kept")
@@ -201,12 +234,12 @@ def test_a_link_is_cut_and_plugged(lab: Lab) -> None:
     lab.wait()
 
 
-def test_orders_for_unknown_machines_are_faults(lab: Lab) -> None:
+def test_unknown_machines_are_faults(lab: Lab) -> None:
     with pytest.raises(Faults, match="no machine 'nobody'"):
         lab.kill("nobody")
 
 
-def test_two_labs_beside_each_other_and_a_machine_added_later(lab: Lab, lab_factory: LabFactory) -> None:
+def test_two_labs_at_once_and_a_machine_added_later(lab: Lab, lab_factory: LabFactory) -> None:
     other = lab_factory("web", disk=True)
     other.run("web", "touch", "/root/other")
     assert lab.run("web", "test", "-e", "/root/other", check=False).returncode == 1
@@ -219,7 +252,7 @@ def test_two_labs_beside_each_other_and_a_machine_added_later(lab: Lab, lab_fact
 
 
 def leftovers(directory: Path) -> list[str]:
-    """What is left of the lab in a directory, anywhere on this computer."""
+    """Return what is left of the lab in a directory, anywhere on this computer."""
     group = Lab(directory, ())._group
     processes = []
     for path in Path("/proc").glob("[0-9]*"):
@@ -236,7 +269,7 @@ def leftovers(directory: Path) -> list[str]:
 
 
 @pytest.mark.lab
-def test_a_killed_harness_leaves_nothing(tmp_path: Path) -> None:
+def test_a_killed_owner_leaves_nothing(tmp_path: Path) -> None:
     directory = tmp_path / "lab"
     text = f"from pathlib import Path; from rolecall.lab import Lab\nLab(Path({str(directory)!r}), ['a', 'b'])"
     text += ".up(tied=True); print('up', flush=True); input()"
@@ -252,7 +285,7 @@ def test_a_killed_harness_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.lab
-def test_a_killed_boss_takes_the_machines_along_and_down_sweeps(tmp_path: Path) -> None:
+def test_machines_end_with_a_killed_boss_and_down_cleans_up(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", ["a"])
     lab.up()
     try:
@@ -267,7 +300,7 @@ def test_a_killed_boss_takes_the_machines_along_and_down_sweeps(tmp_path: Path) 
 
 
 @pytest.mark.lab
-def test_who_deletes_the_folder_ends_the_lab(tmp_path: Path) -> None:
+def test_deleting_the_folder_ends_the_lab(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", ["a"])
     lab.up()
     shutil.rmtree(lab.directory)

@@ -1,4 +1,4 @@
-"""A machine leaves the inventory, its vars are pruned, and it comes back: what it had backed up can be read still."""
+"""A machine leaves the inventory, its vars are pruned, and it comes back: its backups can still be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real machine gets another name: what is installed there stays, and its peers hear of it."""
+"""A real machine gets another name: what is installed is kept, and its peers use the new name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def desk(new_desk: DeskFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """Jon's machine is reached by SSH as any other, not as one of the lab; a key for it is in an agent."""
+    """A project that reaches jon by SSH like any other machine, not as one of the lab; its key is in an ssh-agent."""
     with subprocess.Popen(["ssh-agent", "-D"], stdout=subprocess.PIPE, text=True) as agent:
         assert agent.stdout
         monkeypatch.setenv("SSH_AUTH_SOCK", agent.stdout.readline().partition("=")[2].partition(";")[0])
@@ -47,7 +47,7 @@ roles.server.machines.store = {}
     return desk
 
 
-def test_a_renamed_machine_goes_on_under_its_new_name(desk: Desk) -> None:
+def test_a_renamed_machine_keeps_working(desk: Desk) -> None:
     desk.rolecall("update", "--yes")
     before = desk.look("jon", "/etc/rolecall", "/run/rolecall/secrets", but=("mtime", "inode"))
     desk.rolecall("machines", "rename", "jon", "bob")

@@ -1,4 +1,4 @@
-"""Who can read a secret on a real machine: root, its owner, a group that was named for it, and no other user."""
+"""Readers of a secret on a real machine: root, its owner, a group that is named for it, and no other user."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def desk(new_desk: DeskFactory) -> Desk:
     return made
 
 
-def test_other_users_read_no_secret(desk: Desk) -> None:
+def test_other_users_cannot_read_secrets(desk: Desk) -> None:
     plan = desk.rolecall("plan").stdout
     for path in ("/srv/open/shared", "/run/rolecall/secrets/box.delivered/passphrase"):
         [line] = [line for line in plan.splitlines() if f"file {path}" in line]
@@ -68,13 +68,13 @@ def test_other_users_read_no_secret(desk: Desk) -> None:
     assert told.count("group") == 2
 
 
-def test_what_everybody_could_read_never_comes_to_the_machine(desk: Desk) -> None:
+def test_world_readable_secrets_are_refused(desk: Desk) -> None:
     before = desk.on("jon", "stat -c '%a %U %G' /srv/open/shared")
     assert before == "640 root readers\n"
     module = desk.root / "modules/kept.py"
     module.write_text(MODULE.replace("MODE", ", mode=0o644"))
     told = desk.rolecall("update", "--yes", status=1).stderr
-    assert "file /srv/open/shared: holds a secret, and with mode 0644 every user could read or change it" in told
+    assert "file /srv/open/shared: contains a secret, but mode 0644 lets every user read or change it" in told
     line = MODULE[: MODULE.index("readable_by")].count("\n") + 1
     assert f"kept.py:{line})" in told
     module.write_text(MODULE.replace("MODE", ""))

@@ -1,4 +1,4 @@
-"""All or nothing on real machines: what fails, is killed, loses its power or meets another run."""
+"""All or nothing on real machines: failures, kills, power losses and concurrent runs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def until(true: Callable[[], object], seconds: float = 30) -> None:
 
 
 def declare(desk: Desk, text: str, **settings_of: dict[str, Any]) -> None:
-    """Two nodes with this text, and with settings of their own."""
+    """Write an inventory of two nodes with this text and these settings."""
     named = {machine: {"settings": settings_of.get(machine, {})} for machine in MACHINES}
     role = {"settings": {"text": text}, "machines": named}
     probe = {"module": {"name": "probe", "input": "self"}, "roles": {"node": role}}
@@ -83,7 +83,7 @@ def declare(desk: Desk, text: str, **settings_of: dict[str, Any]) -> None:
 
 
 def state(desk: Desk) -> dict[str, tuple[object, ...]]:
-    """All that an undone switch must leave as it was."""
+    """Return everything that an undone switch must not have changed."""
     # A file that was put back is another inode, at another time; so are the folders that it went through.
     paths = ("/etc", "/srv", "/run/rolecall", "/var/lib/rolecall/original")
 
@@ -95,7 +95,7 @@ def state(desk: Desk) -> dict[str, tuple[object, ...]]:
 
 
 def texts(desk: Desk) -> list[str]:
-    """What the machines say of themselves, with the daemon that belongs to it."""
+    """Return the text that each machine has, with the state of its unit."""
     script = f"cat /etc/motd; systemctl is-active {UNIT}; ls /srv/probe"
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda machine: desk.on(machine, script, status=None), MACHINES))
@@ -122,7 +122,7 @@ def office(new_desk: DeskFactory) -> Desk:
 
 @pytest.fixture
 def desk(office: Desk) -> Iterator[Desk]:
-    """Two machines, updated to "one", with nothing held."""
+    """Two machines, updated to "one", on which nothing waits."""
     declare(office, "one")
     office.rolecall("update", "--yes")
     assert texts(office) == new("one")
@@ -132,7 +132,7 @@ def desk(office: Desk) -> Iterator[Desk]:
 
 
 def begin_held(desk: Desk, hold: str, *machines: str) -> subprocess.Popen[str]:
-    """An update to "two" that waits on some machines, and has reached that point."""
+    """Start an update to "two", and yield when it waits on some machines."""
     for machine in machines:
         desk.on(machine, f"rm -f {hold}.by; touch {hold}")
     declare(desk, "two")
@@ -151,7 +151,7 @@ def begin_held(desk: Desk, hold: str, *machines: str) -> subprocess.Popen[str]:
     ],
     ids=["fails", "fails-late", "missing"],
 )
-def test_a_unit_that_does_not_start_brings_the_whole_run_back(desk: Desk, program: list[str], said: str) -> None:
+def test_a_failing_unit_undoes_the_whole_run(desk: Desk, program: list[str], said: str) -> None:
     before = state(desk)
     declare(desk, "two", sara={"program": program})
     failed = desk.rolecall("update", "--yes", status=1)
@@ -165,7 +165,7 @@ def test_a_unit_that_does_not_start_brings_the_whole_run_back(desk: Desk, progra
     assert desk.rolecall("plan").stdout == "nothing changes (2 machines)\n"
 
 
-def test_a_first_switch_that_fails_leaves_nothing(office: Desk) -> None:
+def test_a_failed_first_switch_leaves_nothing(office: Desk) -> None:
     office.write(machines={machine: {} for machine in MACHINES})
     office.rolecall("update", "--yes")
     assert office.on("sara", "ls -d /etc/rolecall /run/rolecall /srv/probe 2>/dev/null; true") == ""
@@ -176,7 +176,7 @@ def test_a_first_switch_that_fails_leaves_nothing(office: Desk) -> None:
     assert {outcome["result"] for outcome in report["machines"].values()} == {"restored"}
 
 
-def test_an_agent_killed_in_the_middle_is_recovered_by_its_own_run(desk: Desk) -> None:
+def test_an_agent_killed_during_a_switch_is_recovered_by_the_same_run(desk: Desk) -> None:
     before = state(desk)
     update = begin_held(desk, HOLD_SWITCH, "jon")
     assert texts(desk)[0] != new("one")[0]  # it is in the middle indeed
@@ -192,7 +192,7 @@ def test_an_agent_killed_in_the_middle_is_recovered_by_its_own_run(desk: Desk) -
 
 
 def kill_both_sides(desk: Desk) -> None:
-    """The controller and the agents of an update die in the middle of it."""
+    """Kill the controller and the agents during an update."""
     update = begin_held(desk, HOLD_SWITCH, *MACHINES)
     update.kill()
     update.communicate()
@@ -200,7 +200,7 @@ def kill_both_sides(desk: Desk) -> None:
         desk.on(machine, f"kill -9 $(cat {HOLD_SWITCH}.by); rm {HOLD_SWITCH}")
 
 
-def test_a_switch_whose_both_sides_died_is_recovered_by_the_next_run(desk: Desk) -> None:
+def test_a_switch_without_controller_and_agents_is_recovered_by_the_next_run(desk: Desk) -> None:
     kill_both_sides(desk)
     assert texts(desk)[0] != new("one")[0]
     again = desk.rolecall("update", "--yes")
@@ -209,7 +209,7 @@ def test_a_switch_whose_both_sides_died_is_recovered_by_the_next_run(desk: Desk)
     assert texts(desk) == new("two")
 
 
-def test_a_plan_recovers_what_was_interrupted_too(desk: Desk) -> None:
+def test_a_plan_recovers_an_interrupted_switch(desk: Desk) -> None:
     before = state(desk)
     kill_both_sides(desk)
     declare(desk, "one")
@@ -220,7 +220,7 @@ def test_a_plan_recovers_what_was_interrupted_too(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("hold", [HOLD_SWITCH, HOLD_CHECK])
-def test_of_a_killed_controller_the_agents_leave_nothing(desk: Desk, hold: str) -> None:
+def test_agents_undo_the_switch_of_a_killed_controller(desk: Desk, hold: str) -> None:
     before = state(desk)
     update = begin_held(desk, hold, *MACHINES)
     for machine in MACHINES:
@@ -238,10 +238,10 @@ def test_of_a_killed_controller_the_agents_leave_nothing(desk: Desk, hold: str) 
     assert "2 machines updated" in desk.rolecall("update", "--yes").stdout
 
 
-def test_of_two_runs_at_once_one_is_refused(desk: Desk) -> None:
+def test_the_second_of_two_runs_is_refused(desk: Desk) -> None:
     update = begin_held(desk, HOLD_SWITCH, "jon")
     refused = desk.rolecall("update", "--yes", status=1)
-    assert "is at work on this machine" in refused.stdout
+    assert "the machine is locked by" in refused.stdout
     assert "failed; every machine is as it was before" in refused.stdout
     desk.on("jon", f"rm {HOLD_SWITCH}")
     output, _ = update.communicate(timeout=60)
@@ -250,7 +250,7 @@ def test_of_two_runs_at_once_one_is_refused(desk: Desk) -> None:
     assert desk.rolecall("plan").stdout == "nothing changes (2 machines)\n"
 
 
-def test_a_boot_brings_back_what_stands_under_run(desk: Desk) -> None:
+def test_a_boot_restores_files_below_run(desk: Desk) -> None:
     secret = desk.look("jon", "/run/rolecall", but=("inode", "mtime"))
     boot = desk.on("jon", BOOT)
     desk.on("jon", "systemctl reboot", status=None)
@@ -268,7 +268,7 @@ def test_a_boot_brings_back_what_stands_under_run(desk: Desk) -> None:
     assert desk.rolecall("plan").stdout == "nothing changes (2 machines)\n"
 
 
-def test_power_lost_in_the_middle_is_undone_at_boot(desk: Desk) -> None:
+def test_a_switch_interrupted_by_power_loss_is_undone_at_boot(desk: Desk) -> None:
     before = state(desk)
     update = begin_held(desk, HOLD_SWITCH, "jon")
     desk.lab.kill("jon")

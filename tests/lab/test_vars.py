@@ -1,4 +1,4 @@
-"""Keys and secrets on real machines: join, rotate without a gap, reboot, drift, leave."""
+"""Keys and secrets on real machines: joining, rotation without a gap, reboots, drift, leaving."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def inventory(*peers: str) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def desk(new_desk: DeskFactory) -> Desk:
-    """Jon backs up to a store, and has a part in the mesh."""
+    """A project in which jon backs up to a store and is in the mesh."""
     made = new_desk()
     (made.root / "modules").mkdir()
     (made.root / "modules/mesh.py").write_text(MODULE)
@@ -104,12 +104,12 @@ def value(desk: Desk, key: str) -> str:
 
 
 def telling(text: str) -> str:
-    """A line that no other secret has: OpenSSH's private keys all begin alike."""
+    """Return a line that only this secret has: all private keys of OpenSSH begin alike."""
     return text.splitlines()[min(3, text.count("\n") // 2)]
 
 
 def stands(desk: Desk, machine: str) -> dict[str, str]:
-    """Owner and mode of each secret on its tmpfs."""
+    """Return owner and mode of each secret on its tmpfs."""
     lines = desk.on(machine, f"find {SECRETS} -type f -printf '%P %u:%g %m\\n'").splitlines()
     return dict(line.split(" ", 1) for line in lines)
 
@@ -127,7 +127,7 @@ def _named(row: dict[str, str | None]) -> str:
     return f"{row['machine'] or 'shared'}/{row['name']}/{row['file']}"
 
 
-def test_secrets_stand_where_their_vars_say(desk: Desk) -> None:
+def test_secrets_have_the_declared_owners_and_modes(desk: Desk) -> None:
     assert stands(desk, "jon") == {
         "backup.repokey/passphrase": "root:root 400",
         "backup.ssh/private": "root:root 400",
@@ -141,7 +141,7 @@ def test_secrets_stand_where_their_vars_say(desk: Desk) -> None:
     assert desk.on("sara", "ls -d /run/rolecall", status=None).startswith("ls: cannot access")
 
 
-def test_on_disk_they_are_sealed_to_the_machine(desk: Desk) -> None:
+def test_secrets_on_disk_are_sealed_to_the_machine(desk: Desk) -> None:
     values = [value(desk, key) for key in ("jon/backup.repokey", "jon/backup.ssh/private", "shared/mesh.common")]
     for text in values:
         found = desk.on("jon", 'grep -rlF -- "$1" /var/lib/rolecall || true', telling(text))
@@ -158,7 +158,7 @@ def test_on_disk_they_are_sealed_to_the_machine(desk: Desk) -> None:
     assert desk.on("sara", f"systemd-creds decrypt --name={one} /root/copy - || echo no", status=None).endswith("no\n")
 
 
-def test_drift_of_a_secret_is_seen_and_repaired(desk: Desk) -> None:
+def test_drift_of_a_secret_is_repaired(desk: Desk) -> None:
     desk.on("jon", f"echo other >{SECRETS}/mesh.token/token; chmod 644 {SECRETS}/backup.ssh/private")
     [plan] = [machine for machine in desk.json("plan")["machines"].values() if not machine["same"]]
     changes = {change["key"]: (change["action"], change["detail"]) for change in plan["changes"]}
@@ -172,7 +172,7 @@ def test_drift_of_a_secret_is_seen_and_repaired(desk: Desk) -> None:
 
 
 def probed(desk: Desk, *words: str) -> tuple[dict[str, list[dict[str, object]]], list[str]]:
-    """What a command prints as JSON, and how it went meanwhile to log in with the key all the time."""
+    """Return what a command prints as JSON, and the results of logins with the key while it ran."""
     with desk.begin("ssh", "jon", "--", PROBE) as probing:
         desk.on("jon", "timeout 30 sh -c 'until [ -s /root/probed ]; do sleep 0.1; done'")
         told = desk.json(*words)
@@ -203,15 +203,15 @@ def test_a_rotation_in_steps_leaves_no_gap(desk: Desk) -> None:
     desk.rolecall("backups", "create", "jon")
 
 
-def test_at_once_leaves_one(desk: Desk) -> None:
-    """So the test before this one can fail."""
+def test_a_rotation_at_once_leaves_a_gap(desk: Desk) -> None:
+    """Shows that the test before this one can fail."""
     told, logins = probed(desk, "vars", "rotate", "jon/backup.ssh", "--at-once", "--update", "--yes")
     assert len(told["updates"]) == 1
     assert set(logins) == {"good", "bad"}
     assert logins[-1] == "good"
 
 
-def test_after_a_boot_everything_is_there_before_who_reads_it(desk: Desk) -> None:
+def test_after_a_boot_secrets_exist_before_their_readers_start(desk: Desk) -> None:
     before = stands(desk, "jon")
     reader = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'cat {0} >/root/read'\n[Install]\nWantedBy=sysinit.target\n"
     text = reader.format(f"{SECRETS}/mesh.common/passphrase").replace(
@@ -226,7 +226,7 @@ def test_after_a_boot_everything_is_there_before_who_reads_it(desk: Desk) -> Non
     desk.rolecall("backups", "create", "jon")
 
 
-def test_what_cannot_be_opened_any_more_is_sent_again(desk: Desk) -> None:
+def test_secrets_that_cannot_be_decrypted_are_sent_again(desk: Desk) -> None:
     desk.on("jon", "head -c 4096 /dev/urandom >/var/lib/systemd/credential.secret")  # as after a new TPM
     reboot(desk, "jon")
     assert "cannot be opened" in desk.on("jon", "journalctl -b -u rolecall-boot.service")
@@ -238,7 +238,7 @@ def test_what_cannot_be_opened_any_more_is_sent_again(desk: Desk) -> None:
     assert desk.rolecall("plan").stdout == "nothing changes (3 machines)\n"
 
 
-def test_who_joins_gets_what_it_needs_and_no_more(desk: Desk) -> None:
+def test_a_new_machine_gets_only_the_secrets_that_it_needs(desk: Desk) -> None:
     desk.write(**inventory("jon", "sara"))
     assert "1 machine updated" in update(desk)
     assert stands(desk, "sara") == {
@@ -250,7 +250,7 @@ def test_who_joins_gets_what_it_needs_and_no_more(desk: Desk) -> None:
     assert rows["jon/mesh.token/token"] == ["jon"]
 
 
-def test_who_leaves_is_named_until_what_it_had_is_made_anew(desk: Desk) -> None:
+def test_a_machine_that_leaves_is_named_until_its_secrets_are_rotated(desk: Desk) -> None:
     common = value(desk, "shared/mesh.common")
     desk.write(**inventory("sara"))
     left = "warning: jon received secrets that it no longer needs, and may still have them: "
@@ -271,12 +271,12 @@ def test_who_leaves_is_named_until_what_it_had_is_made_anew(desk: Desk) -> None:
     assert re.search(r"removed jon/mesh.token", desk.rolecall("vars", "prune", "--yes").stdout)
 
 
-def test_a_purged_machine_has_no_secret_left(desk: Desk) -> None:
+def test_a_purged_machine_has_no_secrets(desk: Desk) -> None:
     text = telling(value(desk, "jon/backup.ssh/private"))
     declared = inventory("sara")
     del declared["instances"]["backup"]["roles"]["client"]  # type: ignore[index]
     desk.write(**declared)
-    assert "is not purged: something that was declared is here still" in desk.rolecall(
+    assert "is not purged: the machine still has managed resources" in desk.rolecall(
         "machines", "purge", "jon", "--yes", status=1
     ).stderr  # fmt: skip
     update(desk)

@@ -1,4 +1,4 @@
-"""A machine's backups: runs what backup services offer on the machine. One failure does not hide the rest."""
+"""A machine's backups, by the commands that backup services export. A failure does not hide other results."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Archive:
 
     Attributes:
         instance: The instance that made it.
-        target: Where it is kept.
-        name: Its name there; "" when there was nothing to back up.
+        target: Where it is stored.
+        name: Its name at the target; "" when there was nothing to back up.
         time: When it was made, as its service reports it.
     """
 
@@ -44,7 +44,7 @@ def choose(offers: Offers, machine: str, instance: str | None, target: str | Non
     """Return the offers of one instance, to one target, or all.
 
     Raises:
-        Faults: When none is left.
+        Faults: When there is none.
     """
     chosen = [offer for offer in offers if instance in {None, offer.instance} and target in {None, offer.value.target}]
     if not chosen:
@@ -54,40 +54,40 @@ def choose(offers: Offers, machine: str, instance: str | None, target: str | Non
 
 
 def create(machine: Target, offers: Offers) -> tuple[list[Archive], list[Fault]]:
-    """Back the machine up with every offer; return the archives that were made, and what failed."""
-    made, faults = [], []
+    """Back up the machine with every offer; return the archives that were created, and what failed."""
+    created, faults = [], []
     for offer in offers:
         status, answer = _run(machine, offer.value.create)
         name = answer.rstrip().rpartition("\n")[2]
         if status:
             faults.append(_failed(machine, offer, "the backup of {} to {} failed", status))
         if name or not status:
-            made.append(Archive(offer.instance, offer.value.target, name))
-    return made, faults
+            created.append(Archive(offer.instance, offer.value.target, name))
+    return created, faults
 
 
 def archives(machine: Target, offers: Offers) -> tuple[list[Archive], list[Fault]]:
-    """Return the machine's archives of every offer, oldest first, and which could not be listed."""
-    found, faults = [], []
+    """Return the machine's archives of every offer, oldest first, and the offers that could not be listed."""
+    listed, faults = [], []
     for offer in offers:
         status, answer = _run(machine, offer.value.listing)
         try:
             if status:
                 raise ValueError(status)  # noqa: TRY301 - handled as an invalid answer is
-            listed = json.loads(answer.rstrip().rpartition("\n")[2])
-            found += [Archive(offer.instance, offer.value.target, str(one["name"]), str(one["time"])) for one in listed]
+            entries = json.loads(answer.rstrip().rpartition("\n")[2])
+            listed += [Archive(offer.instance, offer.value.target, str(it["name"]), str(it["time"])) for it in entries]
         except (ValueError, KeyError, TypeError, RecursionError):
             faults.append(_failed(machine, offer, "the backups of {} on {} cannot be listed", status))
-    return sorted(found, key=lambda archive: archive.time), faults
+    return sorted(listed, key=lambda archive: archive.time), faults
 
 
-def newest(machine: Target, found: Sequence[Archive], name: str | None) -> Archive:
+def newest(machine: Target, listed: Sequence[Archive], name: str | None) -> Archive:
     """Return the archive of this name, or the newest of all.
 
     Raises:
-        Faults: When none is left.
+        Faults: When there is none.
     """
-    chosen = [archive for archive in found if name in {None, archive.name}]
+    chosen = [archive for archive in listed if name in {None, archive.name}]
     if not chosen:
         hint = f"list them: `rolecall backups list {machine.machine}`"
         raise fault(f"{machine.machine} has no backup {name or ''}".rstrip(), hint=hint)

@@ -8,89 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import resource
-import secrets
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.deploy.machine import MachineRun
+from rolecall.deploy.session import AgentFailedError
 from rolecall.errors import Faults, fault
-from rolecall.model.plan import Change, MachinePlan, Outcome, Report, UnitChange
+from rolecall.model.plan import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
-    from rolecall.deploy.target import Target
+    from rolecall.deploy.machine import MachineUpdate, Reveal
+    from rolecall.model.plan import MachinePlan
     from rolecall_agent import protocol
-    from rolecall_agent.configuration import Configuration
-    from rolecall_agent.content import Secret
-
-    Reveal = Callable[[Sequence[Secret]], Mapping[str, bytes]]
 
 WIDTH = 64  # machines at once
 DESCRIPTORS = 4  # file descriptors per connected machine, with one to spare
 RESERVE = 200  # descriptors for everything else
-
-
-@dataclass(frozen=True, slots=True)
-class MachineUpdate:
-    """What one machine is to become.
-
-    Attributes:
-        target: How it is reached.
-        wave: Place in the order of switching.
-        configuration: What it must have.
-        origins: The ``INSTANCE.ROLE`` that declare each resource, by its key.
-        formerly: Names under which it may still be installed.
-    """
-
-    target: Target
-    wave: int
-    configuration: Configuration
-    origins: Mapping[str, tuple[str, ...]]
-    formerly: Sequence[str] = ()
-
-
-@dataclass(slots=True)
-class _Machine:
-    """One machine during a run.
-
-    Attributes:
-        wanted: What it is to become.
-        plan: What would change.
-        session: Its session, while it is connected.
-        state: One of ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
-            ``staged``; ``provisional``; ``updated``; ``restored``; ``unknown``.
-        problems: What went wrong, each with its details.
-    """
-
-    wanted: MachineUpdate
-    plan: MachinePlan
-    session: Session | None = None
-    state: str = "unseen"
-    generation: int = 0
-    problems: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.wanted.target.machine
-
-    @property
-    def live_session(self) -> Session:
-        """Return its session.
-
-        Raises:
-            AgentFailedError: When it is not connected.
-        """
-        if self.session is None:
-            raise AgentFailedError("not connected")
-        return self.session
 
 
 class Fleet:
@@ -101,17 +43,13 @@ class Fleet:
         progress: Called with a machine and what happens on it, from several threads.
 
     Raises:
-        Faults: When this process may not open enough files for that many machines.
+        Faults: When this process may not open enough files for this many machines.
     """
 
     def __init__(self, wanted: Iterable[MachineUpdate], progress: Callable[[str, str], None]) -> None:
-        self._machines = [
-            _Machine(want, MachinePlan(want.target.machine, want.target.text, want.wave, want.configuration.digest))
-            for want in wanted
-        ]
+        self._machines = [MachineRun(update, partial(progress, update.target.machine)) for update in wanted]
         self._progress = progress
         self._seconds = 0.0
-        self._execs: list[str] = []  # the machine of every exec; appending is safe from threads
         self._interrupted = False
         _allow_descriptors(len(self._machines) * DESCRIPTORS + RESERVE)
         self._pool = ThreadPoolExecutor(WIDTH)
@@ -122,7 +60,7 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._each(self._hang_up, self._machines)
+        self._each(MachineRun.hang_up, self._machines)
         self._pool.shutdown()
 
     def look(self) -> tuple[MachinePlan, ...]:
@@ -132,8 +70,8 @@ class Fleet:
                 batch = self._machines[start : start + WIDTH]
                 with _children_ignore_ctrl_c():
                     for machine in batch:
-                        self._connect(machine)
-                self._each(self._look, batch)
+                        machine.connect()
+                self._each(MachineRun.look, batch)
             if self._interrupted:
                 raise KeyboardInterrupt
         return tuple(sorted((machine.plan for machine in self._machines), key=lambda plan: (plan.wave, plan.machine)))
@@ -143,139 +81,35 @@ class Fleet:
 
         Args:
             meta: Who runs it.
-            reveal: Gives secret values by version.
+            reveal: Returns secret values by version.
         """
         changing = [machine for machine in self._machines if machine.plan.comparison]
         waves = groupby(sorted(changing, key=lambda machine: machine.wanted.wave), lambda machine: machine.wanted.wave)
         with self._timed():
-            good = (
-                self._step(lambda machine: self._stage(machine, meta, reveal), changing)
-                and all(self._step(lambda machine: self._switch(machine, meta), list(wave)) for _, wave in waves)
+            may_commit = (
+                self._step(lambda machine: machine.stage(meta, reveal), changing)
+                and all(self._step(lambda machine: machine.switch(meta), list(wave)) for _, wave in waves)
                 # Each machine that is to commit must still be connected and provisional, with or without checks.
-                and self._step(self._check, changing)
+                and self._step(MachineRun.check, changing)
             )
-            if good:
-                self._step(self._commit, changing)
+            if may_commit:
+                self._step(MachineRun.commit, changing)
             else:
-                self._step(self._undo, [machine for machine in changing if machine.state == "provisional"])
-            self._step(self._ask, [machine for machine in changing if machine.state in {"unknown", "provisional"}])
+                self._step(MachineRun.undo, [machine for machine in changing if machine.state == "provisional"])
+            self._step(MachineRun.ask, [machine for machine in changing if machine.state in {"unknown", "provisional"}])
         return self.report()
 
     def report(self) -> Report:
         """Return the result for each machine so far."""
         failed = any(machine.problems for machine in self._machines)
-        outcomes = []
-        for machine in sorted(self._machines, key=lambda machine: machine.name):
-            state = {"unseen": "untouched", "staged": "untouched", "provisional": "unknown"}.get(
-                machine.state, machine.state
-            )
-            message = "; ".join(message for message, _ in machine.problems)
-            if not message and state in {"untouched", "restored"}:
-                message = "another machine failed" if failed else "interrupted"
-            detail = "\n".join(detail for _, detail in machine.problems if detail)
-            outcomes.append(Outcome(machine.name, state, message, detail, machine.generation))
-        return Report(tuple(outcomes), self._seconds, len(self._execs))
+        machines = sorted(self._machines, key=lambda machine: machine.name)
+        outcomes = tuple(machine.outcome(failed=failed) for machine in machines)
+        return Report(outcomes, self._seconds, sum(machine.execs for machine in machines))
 
-    def _connect(self, machine: _Machine) -> None:
-        try:
-            machine.session = self._exec(machine)
-        except OSError as error:
-            self._fail(machine, f"unreachable: {error}")
-
-    def _exec(self, machine: _Machine) -> Session:
-        self._execs.append(machine.name)
-        return Session(machine.wanted.target)
-
-    def _look(self, machine: _Machine) -> None:
-        if machine.session is None:
-            return
-        configuration = machine.wanted.configuration
-        try:
-            state = machine.session.open(machine.plan.digest, machine.wanted.formerly)
-            machine.generation = state["current"]["number"] if state["current"] else 0
-            machine.plan = replace(machine.plan, generation=machine.generation, recovered=state["recovered"] or "")
-            if state["machine"] != machine.name:
-                machine.plan = replace(machine.plan, formerly=state["machine"])
-            if state["same"] or not (state["current"] or configuration.resources):
-                machine.state = "unchanged"
-                self._hang_up(machine)
-            else:
-                comparison = machine.session.compare(configuration)
-                machine.plan = _compared(machine.plan, comparison, machine.wanted.origins)
-                machine.state = "untouched"
-        except AgentFailedError as error:
-            self._fail(machine, str(error), error.detail)
-            self._hang_up(machine)
-
-    def _fail(self, machine: _Machine, message: str, detail: str = "") -> None:
-        """Record that a machine could not be compared."""
-        machine.problems.append((message, detail))
-        machine.plan = replace(machine.plan, failure=message)
-
-    def _stage(self, machine: _Machine, meta: protocol.Meta, reveal: Reveal) -> None:
-        self._progress(machine.name, "stage")
-        machine.live_session.stage(machine.plan.comparison, meta, machine.wanted.configuration, reveal)
-        machine.state = "staged"
-
-    def _switch(self, machine: _Machine, meta: protocol.Meta) -> None:
-        nonce = secrets.token_hex(16)
-        over_network = machine.wanted.target.root is None
-        machine.state = "unknown"  # until it answers
-        try:
-            machine.live_session.switch(
-                nonce, confirm=over_network, progress=lambda text: self._progress(machine.name, text)
-            )
-        except AgentFailedError as error:
-            machine.state = "restored" if error.restored else "unknown"
-            raise
-        machine.state = "provisional"
-        if over_network:
-            try:
-                with self._exec(machine) as second:
-                    second.confirm(meta["run"], nonce)
-            except AgentFailedError as error:
-                message = f"unreachable after its switch: {error}"
-                raise AgentFailedError(message, error.detail) from None
-
-    def _check(self, machine: _Machine) -> None:
-        if any(check.peers for check in machine.wanted.configuration.checks):
-            self._progress(machine.name, "check with peers")
-        failed = [result for result in machine.live_session.check(peers=True) if not result["ok"]]
-        machine.problems += [(f"the check {result['name']!r} failed", result["output"]) for result in failed]
-
-    def _commit(self, machine: _Machine) -> None:
-        machine.state = "unknown"  # until it answers
-        committed = machine.live_session.commit()
-        machine.state, machine.generation = "updated", committed["number"]
-        machine.problems += [(note, "") for note in committed["notes"]]
-        self._progress(machine.name, f"generation {committed['number']} committed")
-
-    def _undo(self, machine: _Machine) -> None:
-        self._progress(machine.name, "undo")
-        machine.state = "unknown"  # until it answers
-        machine.live_session.undo(lambda text: self._progress(machine.name, text))
-        machine.state = "restored"
-
-    def _ask(self, machine: _Machine) -> None:
-        """Ask a machine for its state over a new connection; its agent recovers it if needed."""
-        self._progress(machine.name, "ask for its state")
-        self._hang_up(machine)
-        with self._exec(machine) as session:
-            current = session.open(machine.plan.digest, machine.wanted.formerly)["current"]
-        if current and current["digest"] == machine.plan.digest:
-            machine.state, machine.generation = "updated", current["number"]
-        elif (current["number"] if current else 0) == machine.plan.generation:
-            machine.state = "restored"
-
-    def _hang_up(self, machine: _Machine) -> None:
-        if machine.session:
-            machine.session.close()
-            machine.session = None
-
-    def _step(self, step: Callable[[_Machine], None], machines: Sequence[_Machine]) -> bool:
+    def _step(self, step: Callable[[MachineRun], None], machines: Sequence[MachineRun]) -> bool:
         """Run one step on machines, record what fails on each, and return whether nothing has failed."""
 
-        def attempt(machine: _Machine) -> None:
+        def attempt(machine: MachineRun) -> None:
             try:
                 step(machine)
             except AgentFailedError as error:
@@ -288,7 +122,7 @@ class Fleet:
         self._each(attempt, machines)
         return not self._interrupted and not any(machine.problems for machine in machines)
 
-    def _each(self, function: Callable[[_Machine], None], machines: Iterable[_Machine]) -> None:
+    def _each(self, function: Callable[[MachineRun], None], machines: Iterable[MachineRun]) -> None:
         """Call a function for each machine, in parallel."""
         calls = [self._pool.submit(function, machine) for machine in machines]
         wait(calls)
@@ -300,7 +134,7 @@ class Fleet:
         """Add up the seconds of a run, without the time spent waiting for confirmation, and handle Ctrl-C."""
         began = time.monotonic()
         main = threading.current_thread() is threading.main_thread()  # signals can be handled only there
-        # By a handler: an exception raised at any point may be lost, as in a callback.
+        # A handler of our own: a KeyboardInterrupt can be raised anywhere, and is lost in some places, as in callbacks.
         before = signal.signal(signal.SIGINT, self._interrupt) if main else None
         try:
             yield
@@ -317,25 +151,11 @@ class Fleet:
         self._progress("interrupted", "finishing what was started; press Ctrl-C again to stop now")
 
 
-def _compared(
-    plan: MachinePlan, comparison: protocol.Comparison, origins: Mapping[str, tuple[str, ...]]
-) -> MachinePlan:
-    return replace(
-        plan,
-        changes=tuple(
-            Change(change["key"], change["action"], change["detail"], origins.get(change["key"], ()))
-            for change in comparison["changes"]
-        ),
-        units=tuple(UnitChange(unit["name"], unit["verb"]) for unit in comparison["restarts"]),
-        comparison=comparison["digest"],
-    )
-
-
 def _allow_descriptors(needed: int) -> None:
-    """Raise this process's limit of open files as far as it may (getrlimit(2)).
+    """Raise this process's limit of open files to what is needed (getrlimit(2)).
 
     Raises:
-        Faults: When that is not enough.
+        Faults: When the hard limit is lower.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -348,11 +168,11 @@ def _allow_descriptors(needed: int) -> None:
 @contextlib.contextmanager
 def _children_ignore_ctrl_c() -> Iterator[None]:
     """Start programs that ignore Ctrl-C, so that this process alone decides how a switch ends; ssh(1) respects that."""
-    if threading.current_thread() is not threading.main_thread():  # it can be set only there
+    if threading.current_thread() is not threading.main_thread():  # handlers can be set only there
         yield
         return
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, heard)
+        signal.signal(signal.SIGINT, previous)

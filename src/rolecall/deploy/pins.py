@@ -36,8 +36,8 @@ def scan(target: Target) -> list[str]:
     settings = _settings(target)
     host, port = settings["hostname"], settings["port"]  # as a person's ssh_config has them
     argv = ["ssh-keyscan", "-T", "10", "-p", port, "--", host]
-    found = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-    keys = sorted(" ".join(line.split()[1:3]) for line in found.splitlines() if line and not line.startswith("#"))
+    output = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    keys = sorted(" ".join(line.split()[1:3]) for line in output.splitlines() if line and not line.startswith("#"))
     if not keys:
         hint = "check the name and port, and that sshd is running there"
         if jump := settings.get("proxyjump") or settings.get("proxycommand"):
@@ -68,7 +68,7 @@ def fingerprint(key: str) -> str:
 
 
 def pin(project: Project, machine: str, keys: list[str], *, replace: bool) -> None:
-    """Make these the only pinned keys of a machine. A line that names other machines too is kept for those.
+    """Make these the only pinned keys of a machine. A line with other machines is kept for those.
 
     Raises:
         Faults: When other keys are pinned and `replace` is false.
@@ -84,7 +84,7 @@ def pin(project: Project, machine: str, keys: list[str], *, replace: bool) -> No
 
 
 def forget(project: Project, machine: str) -> None:
-    """Remove the pinned keys of a machine. A line that names other machines too is kept for those.
+    """Remove the pinned keys of a machine. A line with other machines is kept for those.
 
     Raises:
         Faults: When none are pinned.

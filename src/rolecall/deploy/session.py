@@ -27,13 +27,13 @@ class AgentFailedError(Exception):
 
     Attributes:
         detail: Lines that help to find the cause, or "".
-        restored: Whether the machine is as it was before; None when that is unknown.
+        machine_unchanged: Whether the machine is as it was before; None when that is unknown.
     """
 
-    def __init__(self, message: str, detail: str = "", *, restored: bool | None = None) -> None:
+    def __init__(self, message: str, detail: str = "", *, machine_unchanged: bool | None = None) -> None:
         super().__init__(message)
         self.detail = detail
-        self.restored = restored
+        self.machine_unchanged = machine_unchanged
 
 
 class Session:
@@ -91,7 +91,7 @@ class Session:
         return cast("protocol.State", self._begin(message, "state"))
 
     def confirm(self, run: str, nonce: str) -> None:
-        """In place of `open`: tells that the machine can be reached after its switch.
+        """Instead of `open`: confirm that the machine can be reached after its switch.
 
         Raises:
             AgentFailedError: When it cannot be.
@@ -115,9 +115,9 @@ class Session:
 
         Args:
             comparison: Digest of the comparison that was shown.
-            meta: Who does this.
+            meta: Who switches, and when.
             configuration: What was compared. A machine gets the blobs and secrets in it, and no others.
-            reveal: Gives the values of secrets by version.
+            reveal: Returns the values of secrets by version.
 
         Raises:
             AgentFailedError: Also when the machine has changed since the comparison.
@@ -127,7 +127,7 @@ class Session:
         blobs = {blob.sha256: blob.data for blob in configuration.blobs}
         secrets = [Secret(*entry) for entry in need["secrets"]]
         if not (set(need["blobs"]) <= blobs.keys() and set(secrets) <= set(configuration.secrets)):
-            raise AgentFailedError("it requests data that is not in its configuration", restored=True)
+            raise AgentFailedError("it requests data that is not in its configuration", machine_unchanged=True)
         for digest in need["blobs"]:
             self._send(protocol.BlobFrame(type="blob", sha256=digest), blobs[digest] or b"")
         values = reveal(secrets) if secrets else {}
@@ -141,7 +141,7 @@ class Session:
         """Switch the machine, which is provisional afterwards.
 
         Raises:
-            AgentFailedError: When the switch failed; `restored` says whether it was undone.
+            AgentFailedError: When the switch failed; `machine_unchanged` tells whether it was undone.
         """
         self._send(protocol.Switch(type="switch", nonce=nonce, confirm=confirm))
         self._receive("provisional", progress)
@@ -162,17 +162,17 @@ class Session:
         self._receive("undone", progress)
 
     def purge(self) -> None:
-        """Delete everything that the agent keeps, including secrets; nothing may be declared for the machine."""
+        """Delete everything that the agent stores, including secrets; nothing may be declared for the machine."""
         self._send({"type": "purge"})
         self._receive("purged")
 
     def _begin(self, message: Any, answer: str) -> dict[str, Any]:  # noqa: ANN401 - any of the protocol's
         self._send(message)
-        got = self._receive(answer, also="need-agent")
-        if got["type"] == "need-agent":
+        reply = self._receive(answer, also="need-agent")
+        if reply["type"] == "need-agent":
             self._send({"type": "agent"}, archive.build()[1])
-            got = self._receive(answer)
-        return got
+            reply = self._receive(answer)
+        return reply
 
     def _send(self, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the protocol's
         if self._over:
@@ -180,7 +180,7 @@ class Session:
         try:
             protocol.write_frame(cast("BinaryIO", self._process.stdin), message, payload)
         except OSError:
-            raise self._gone("the connection was lost") from None
+            raise self._connection_error("the connection was lost") from None
 
     def _receive(self, wanted: str, progress: Callable[[str], None] | None = None, *, also: str = "") -> dict[str, Any]:
         """Return the next frame of a kind, with texts that a terminal can show safely."""
@@ -194,31 +194,31 @@ class Session:
             while frame := protocol.read_frame(stream):
                 message: dict[str, Any] = _safe(frame[0])
                 if message["type"] == "failed":
-                    raise AgentFailedError(message["message"], message["detail"], restored=message["restored"])
+                    raise AgentFailedError(message["message"], message["detail"], machine_unchanged=message["restored"])
                 if message["type"] in {wanted, also}:
                     return message
                 if progress and message["type"] == "progress":
                     progress(f"{message['step']} {message['detail']}".strip())
         except (OSError, protocol.ProtocolError) as error:
-            raise self._gone(printable(str(error))) from None
-        raise self._gone("")
+            raise self._connection_error(printable(str(error))) from None
+        raise self._connection_error("")
 
-    def _gone(self, said: str) -> AgentFailedError:
+    def _connection_error(self, problem: str) -> AgentFailedError:
         """Return the error for a connection that has ended, from what ssh(1) printed."""
         status = self._end(5)
         self._errors.seek(0)
         lines = printable(self._errors.read().decode(errors="replace").replace("\r", "").strip(), keep="\n")
-        if "has changed and you have requested strict checking" in lines:  # ssh's words for a key that differs
-            said = (
+        if "has changed and you have requested strict checking" in lines:  # how ssh(1) reports a different key
+            problem = (
                 "host key mismatch: it presents another key than the pinned one (reinstalled, or a man in the middle)"
             )
-            self._over = AgentFailedError(said, lines)
+            self._over = AgentFailedError(problem, lines)
         elif "Host key verification failed" in lines:
-            said = f"its host key is not pinned; compare and pin it: `rolecall machines pin {self.machine}`"
-            self._over = AgentFailedError(said, lines)
+            problem = f"its host key is not pinned; compare and pin it: `rolecall machines pin {self.machine}`"
+            self._over = AgentFailedError(problem, lines)
         else:
-            last = lines.splitlines()[-1] if lines else said or f"the connection ended with status {status}"
-            self._over = AgentFailedError(last, "\n".join(filter(None, (said, lines))))
+            last = lines.splitlines()[-1] if lines else problem or f"the connection ended with status {status}"
+            self._over = AgentFailedError(last, "\n".join(filter(None, (problem, lines))))
         return self._over
 
     def _end(self, patience: float) -> int:

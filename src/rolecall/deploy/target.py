@@ -32,7 +32,7 @@ _BECOME_ROOT = (
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """What is needed to reach the machines of a lab that is up.
+    """How the machines of a running lab are reached.
 
     Attributes:
         ssh_config: For ``ssh -F``.
@@ -49,7 +49,7 @@ class Target:
 
     Attributes:
         machine: The machine's name.
-        text: For people, e.g. ``"ssh root@web1"``.
+        text: What messages call the target, e.g. ``"ssh root@web1"``.
         host: Host of an SSH target, else "".
         port: Its port.
         ssh: Arguments of ssh(1) up to and with the host, or ().
@@ -80,7 +80,7 @@ class Target:
             raise ValueError(f"{self.machine} is a directory: no command runs on it")
         run = "import os,sys;os.execvp(sys.argv[1],sys.argv[1:])"
         words = ["python3", "-I", "-S", "-c", _BECOME_ROOT + run, *argv] if argv else []
-        no_terminal = ["-T"] if words else []  # whatever a person's RequestTTY says
+        no_terminal = ["-T"] if words else []  # whatever the user's RequestTTY is
         return ["ssh", *(["-t"] if terminal else no_terminal), *self.ssh, *([shlex.join(words)] if words else [])]
 
 

@@ -1,8 +1,8 @@
 """The lab: a whole inventory on throw-away real systemd machines on this computer, in seconds.
 
-``lab`` is what callers use. ``base`` makes the root file system that machines share; ``boss`` is the part
-that runs as root and keeps the machines; ``relay`` and ``proxy`` are its two ways between the lab's network
-and the computer's.
+Callers use ``lab``. ``base`` builds the root file system that machines share; ``boss`` is the process that runs
+them, each a ``machine``; ``control`` is the client of its socket, and ``access`` the files for ssh. ``relay`` and
+``proxy`` connect the lab's network with the computer's.
 """
 
 from rolecall.lab.lab import Lab, find

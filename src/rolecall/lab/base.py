@@ -82,32 +82,32 @@ def cache() -> Path:
 
 def codename(os_release: Path = Path("/etc/os-release")) -> str:
     """Return this Debian's name, e.g. ``bookworm``, which machines run too."""
-    found = re.search(r'^VERSION_CODENAME="?([a-z]+)', os_release.read_text(), re.MULTILINE)
-    return found[1] if found else "bookworm"
+    match = re.search(r'^VERSION_CODENAME="?([a-z]+)', os_release.read_text(), re.MULTILINE)
+    return match[1] if match else "bookworm"
 
 
 def sources(apt: Path = Path("/etc/apt"), *, suite: str) -> list[Source]:
-    """Return this computer's Debian sources for one release, its updates and its security fixes.
+    """Return this computer's Debian sources of one release, its updates and its security fixes.
 
     Args:
         apt: The directory of apt's configuration; both of its formats (sources.list(5)) are read.
         suite: The release, e.g. ``bookworm``. Other vendors' sources have other suites and are left out.
 
     Raises:
-        Faults: There is no source of that release.
+        Faults: No source has that release.
     """
     every: dict[Source, None] = {}
     for file in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
         if (read := {".list": _lines, ".sources": _stanzas}.get(file.suffix)) and file.is_file():
             every |= dict.fromkeys(read(file.read_text()))
     wanted = (suite, f"{suite}-updates", f"{suite}-security")
-    found = [source for name in wanted for source in every if source.suite == name]
-    if not any(source.suite == suite for source in found):
+    matching = [source for name in wanted for source in every if source.suite == name]
+    if not any(source.suite == suite for source in matching):
         raise fault(
             f"the apt sources of this computer have no {suite}",
             hint=f"the lab builds its machines from the Debian mirror in {apt}; use an http or https source",
         )
-    return found
+    return matching
 
 
 def _lines(text: str) -> Iterator[Source]:
@@ -136,35 +136,35 @@ def build(progress: Callable[[str], None]) -> Path:
     """Return the base's directory, after building it if it does not exist, which takes about a minute.
 
     Args:
-        progress: Told in a few words how far the build is.
+        progress: Called with a few words on how far the build is.
 
     Raises:
-        Faults: When there is no Debian source, or debootstrap fails; the hint names its log.
+        Faults: When apt has no Debian source, or debootstrap fails; the hint names its log.
     """
     suite = codename()
-    found = sources(suite=suite)
-    recipe = "\n".join([_PACKAGES, _PREPARE, *map(str, found)])
+    mirrors = sources(suite=suite)
+    recipe = "\n".join([_PACKAGES, _PREPARE, *map(str, mirrors)])
     base = cache() / "lab" / f"base-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if base.is_dir():
         return base
     base.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with base.with_suffix(".lock").open("w") as lock:
-        progress("base system: waiting for its lock")
+        progress("base system: waiting for another build")
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not base.is_dir():
-            _debootstrap(base, suite, found, lock, progress)
+            _debootstrap(base, suite, mirrors, lock, progress)
     return base
 
 
-def _debootstrap(base: Path, suite: str, found: list[Source], lock: IO[str], progress: Callable[[str], None]) -> None:
-    """Build the base in a temporary place, and move it to its own when it is complete."""
+def _debootstrap(base: Path, suite: str, mirrors: list[Source], lock: IO[str], progress: Callable[[str], None]) -> None:
+    """Build the base in a temporary folder, and rename it when it is complete."""
     new = base.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
-    mirror = next(source.uri for source in found if source.suite == suite)
+    mirror = next(source.uri for source in mirrors if source.suite == suite)
     include = "--include=" + ",".join(_PACKAGES.split())
     with base.with_suffix(".log").open("w") as log:
         _step(["debootstrap", "--variant=minbase", include, suite, str(new), mirror], lock, log, progress)
-        (new / "etc/apt/sources.list").write_text("".join(f"{source}\n" for source in found))
+        (new / "etc/apt/sources.list").write_text("".join(f"{source}\n" for source in mirrors))
         shutil.copy("/etc/resolv.conf", new / "etc/resolv.conf")
         _step(["chroot", str(new), "sh", "-ec", _PREPARE], lock, log, progress)
     new.rename(base)
@@ -173,8 +173,8 @@ def _debootstrap(base: Path, suite: str, found: list[Source], lock: IO[str], pro
 def _step(argv: list[str], lock: IO[str], log: IO[str], progress: Callable[[str], None]) -> None:
     """Run one command of the build.
 
-    It runs in namespaces of its own, so that whatever it mounts goes with it, and holds the lock, so that no other
-    build begins while it runs on after this process was killed.
+    It runs in namespaces of its own, so that its mounts end with it. It holds the lock, so that no other build starts
+    if this process is killed and the command continues.
     """
     last: deque[str] = deque(maxlen=3)
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The lab for its users: boot it, reach its machines by ssh, break them, stop it."""
+"""The lab's interface: boot it, reach its machines by ssh, break them, stop it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import shlex
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -22,9 +21,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from rolecall.errors import fault, nearest
 from rolecall.files import make_local
+from rolecall.lab import access
+from rolecall.lab.control import Control
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -40,8 +41,8 @@ _PROGRAMS = {
 }
 
 
-# Namespaces of its own; --kill-child: the boss never outlives unshare.
-_APART = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--ipc", "--"]
+# The boss gets namespaces of its own; because of --kill-child it never outlives unshare.
+_UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--ipc", "--"]
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
@@ -72,6 +73,7 @@ class Lab:
         self.disk = disk
         self.ssh_config = self.directory / "ssh_config"
         self.known_hosts = self.directory / "known_hosts"
+        self._control = Control(self.directory)
         self._process: subprocess.Popen[bytes] | None = None
 
     @staticmethod
@@ -80,7 +82,7 @@ class Lab:
         if sys.platform != "linux":
             return "the lab needs Linux"
         if not Path("/etc/debian_version").exists():
-            return "the lab needs Debian, whose packages its machines are made of"
+            return "the lab needs Debian, because its machines are built from Debian packages"
         if os.geteuid() != 0:
             return "the lab needs root"
         if missing := {package for program, package in _PROGRAMS.items() if not shutil.which(program)}:
@@ -94,14 +96,13 @@ class Lab:
 
         Args:
             tied: Whether the lab dies with this process, also when that is killed.
-            progress: Told in a few words what is being done.
+            progress: Called with a few words on what is being done.
 
         Returns:
-            For each machine booted now, the seconds until a login worked. Building the root file system, if
-            it is not in the cache, does not count.
+            By machine booted now, the seconds until a login worked, without the time to build the root file system.
 
         Raises:
-            Faults: The lab cannot run here, a name is no good, or a machine does not come up.
+            Faults: The lab cannot run here, a name is invalid, or a machine does not come up.
         """
         if reason := self.available():
             raise fault(reason)
@@ -113,12 +114,12 @@ class Lab:
         if self.directory.parent.name == ".rolecall":  # a project's own
             make_local(self.directory.parent)
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        if not self._is_up():
+        if not self._control.is_up():
             self._boot(tied=tied, progress=progress)
         began = time.monotonic()
         authorized = (self.directory / "id.pub").read_text()
-        answer = self._ask("add", machines=self.machines, authorized=authorized)
-        self._write(answer["machines"])
+        answer = self._control.request("add", machines=self.machines, authorized=authorized)
+        access.write(self.directory, answer["machines"])
         off = [name for name, runs in self.running().items() if name in self.machines and not runs]
         for name in off:
             self.start(name)
@@ -129,20 +130,21 @@ class Lab:
         return {name: round(seconds + spent, 2) for name, seconds in self.wait(new).items()}
 
     def down(self) -> None:
-        """Stop the lab, if it is up, and remove all that is left of it or of one that was killed."""
+        """Stop the lab, if it is up, and remove its files, also those of a lab that was killed."""
         try:
             lock = (self.directory / "lock").open("rb")
         except FileNotFoundError:
             return
         with lock:
             with contextlib.suppress(OSError):
-                self._ask("down")
-            if not _locked(lock, _END_S) and (boss := self._boss()):
+                self._control.request("down")
+            if not _locked(lock, _END_S) and (boss := self._control.boss()):
                 os.kill(boss, signal.SIGKILL)
             if not _locked(lock, _END_S):
                 raise fault("the lab does not stop", hint=f"see {self.directory}/log/boss")
             with contextlib.suppress(FileNotFoundError):
-                if Path(lock.name).stat().st_ino == os.fstat(lock.fileno()).st_ino:  # not already another lab's
+                # Only if the file is not a new lab's by now.
+                if Path(lock.name).stat().st_ino == os.fstat(lock.fileno()).st_ino:
                     self._clean()
         if self._process:
             self._process.wait()
@@ -153,7 +155,7 @@ class Lab:
     def running(self) -> dict[str, bool]:
         """Return which machines run; empty when the lab is down."""
         try:
-            return dict(self._ask("status")["running"])
+            return dict(self._control.request("status")["running"])
         except OSError:
             return {}
 
@@ -192,19 +194,19 @@ class Lab:
 
     def kill(self, machine: str) -> None:
         """Cut a machine's power: all its processes end at once."""
-        self._order("kill", machine)
+        self._request_for("kill", machine)
 
     def start(self, machine: str) -> None:
         """Switch on a machine that was killed or has switched itself off; do not wait for it."""
-        self._order("start", machine)
+        self._request_for("start", machine)
 
     def cut(self, machine: str) -> None:
         """Unplug a machine's network, until ``plug`` or the machine's next boot."""
-        self._order("cut", machine)
+        self._request_for("cut", machine)
 
     def plug(self, machine: str) -> None:
         """Plug a machine's network in again."""
-        self._order("plug", machine)
+        self._request_for("plug", machine)
 
     def wait(self, machines: Iterable[str] = (), timeout: float = 60) -> dict[str, float]:
         """Wait until machines accept logins.
@@ -222,15 +224,15 @@ class Lab:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - find() must be quick to import
 
         began = time.monotonic()
-        records = self._records()
+        records = access.read(self.directory)
         names = list(machines) or list(records)
         for name in names:
             self._check(name)
 
         def one(name: str) -> float | None:
             while time.monotonic() - began < timeout:
-                greeted = self._greets(records[name]["port"])
-                if greeted and self.run(name, "true", check=False).returncode == 0:
+                answers = self._sshd_answers(records[name]["port"])
+                if answers and self.run(name, "true", check=False).returncode == 0:
                     return round(time.monotonic() - began, 2)
                 time.sleep(0.05)
             return None
@@ -260,11 +262,11 @@ class Lab:
     def _boot(self, *, tied: bool, progress: Callable[[str], None]) -> None:
         """Start the boss, without machines yet."""
         from rolecall.lab import base  # noqa: PLC0415 - find() must be quick to import
-        from rolecall.lab.boss import Orders  # noqa: PLC0415
+        from rolecall.lab.boss import Options  # noqa: PLC0415
 
         root = base.build(progress)
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        # The lab is the holder of this lock. The boss inherits it; it is free when all processes of the chain are dead.
+        # A lab is up while this lock is held. The boss inherits it, so it is free once all its processes are dead.
         with (self.directory / "lock").open("w") as lock, Path("/proc/self/ns/net").open("rb") as network:
             if not _locked(lock, 0):
                 raise fault(f"a lab is starting or stopping in {self.directory}", hint="try again in a second")
@@ -272,7 +274,7 @@ class Lab:
             (self.directory / "log").mkdir(mode=0o700)
             keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]
             subprocess.run([*keygen, str(self.directory / "id")], check=True)
-            orders = Orders(
+            options = Options(
                 directory=str(self.directory),
                 base=str(root),
                 packages=str(base.cache() / "lab/packages"),
@@ -284,8 +286,8 @@ class Lab:
                 disk=self.disk,
                 tied=tied,
             )
-            told = json.dumps({name: getattr(orders, name) for name in orders.__slots__})
-            argv = [*_APART, sys.executable, "-P", "-m", "rolecall.lab.boss", told]
+            settings = json.dumps({name: getattr(options, name) for name in options.__slots__})
+            argv = [*_UNSHARE, sys.executable, "-P", "-m", "rolecall.lab.boss", settings]
             with (self.directory / "log/boss").open("wb") as log:
                 self._process = subprocess.Popen(
                     argv,
@@ -297,10 +299,10 @@ class Lab:
                     pass_fds=(lock.fileno(), network.fileno()),
                     env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
                 )
-        # Reaps it whenever it ends, even if another process stops it.
+        # Reap it whenever it ends, even if another process stops it.
         threading.Thread(target=self._process.wait, daemon=True).start()
         until = time.monotonic() + _START_S
-        while not self._is_up():
+        while not self._control.is_up():
             if self._process.poll() is not None or time.monotonic() > until:
                 self._process.kill()
                 last = (self.directory / "log/boss").read_text().strip().splitlines()[-1:]
@@ -309,11 +311,11 @@ class Lab:
 
     @property
     def _group(self) -> str:
-        """The name of its cgroup, derived from the directory, so that leftovers are found."""
+        """The name of its cgroup, derived from the directory, so that `_clean` finds it again."""
         return "rolecall-lab-" + hashlib.sha256(bytes(self.directory)).hexdigest()[:12]
 
     def _clean(self, but: str = "") -> None:
-        """Remove what a dead lab left: its files, except one, and its empty cgroups."""
+        """Remove what a dead lab left: its files, except one of this name, and its empty cgroups."""
         for path in self.directory.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -327,115 +329,30 @@ class Lab:
 
             sweep(top / self._group)
 
-    def _records(self) -> dict[str, dict[str, Any]]:
-        """Return the content of ``machines.json``: port, address, hostname and host key by name."""
-        try:
-            return dict(json.loads((self.directory / "machines.json").read_text()))
-        except FileNotFoundError:
-            return {}
-
-    def _write(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write the files by which machines are reached; machines.json last, since it implies the others."""
-        common = (
-            ("User", "root"),
-            ("IdentityFile", _quoted(self.directory / "id")),
-            ("IdentitiesOnly", "yes"),
-            ("UserKnownHostsFile", _quoted(self.known_hosts)),
-            ("GlobalKnownHostsFile", "/dev/null"),
-            ("StrictHostKeyChecking", "yes"),
-            ("BatchMode", "yes"),
-            # Much cheaper than the default key exchange, and the connection never leaves this computer.
-            ("KexAlgorithms", "curve25519-sha256"),
-            ("LogLevel", "ERROR"),
-        )
-        hosts = "".join(
-            f"Host {name}\n  HostName 127.0.0.1\n  Port {record['port']}\n  HostKeyAlias {name}\n"
-            + "".join(f"  {key} {value}\n" for key, value in common)
-            for name, record in records.items()
-        )
-        self.ssh_config.write_text(hosts)
-        pins = (f"{name} {record['host_key']}\n" for name, record in records.items())
-        self.known_hosts.write_text("".join(pins))
-        new = self.directory / "machines.json.new"
-        new.write_text(json.dumps(records, indent=2) + "\n")
-        new.replace(self.directory / "machines.json")
-
-    def _connect(self) -> socket.socket:
-        """Connect to the boss.
+    def _request_for(self, verb: str, machine: str) -> None:
+        """Send a request that concerns one machine.
 
         Raises:
-            OSError: The lab is down.
-        """
-        # The path of a Unix socket has at most 107 bytes; this path to the directory is always short.
-        directory = os.open(self.directory, os.O_PATH)
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(f"/proc/self/fd/{directory}/control")
-        except OSError:
-            connection.close()
-            raise
-        finally:
-            os.close(directory)
-        return connection
-
-    def _is_up(self) -> bool:
-        try:
-            self._connect().close()
-        except OSError:
-            return False
-        return True
-
-    def _boss(self) -> int | None:
-        """Return the boss's process id, from the kernel."""
-        try:
-            with self._connect() as connection:
-                peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        except OSError:
-            return None
-        return int(struct.unpack("3i", peer)[0])
-
-    def _order(self, verb: str, machine: str) -> None:
-        """Do something to one machine.
-
-        Raises:
-            Faults: The lab is down or has no such machine, or it could not be done.
+            Faults: The lab is down or has no such machine, or the boss could not do it.
         """
         self._check(machine)
         try:
-            self._ask(verb, machine=machine)
+            self._control.request(verb, machine=machine)
         except OSError as error:
             raise fault("the lab is down", hint="boot it: `rolecall lab up`") from error
 
     def _check(self, machine: str) -> None:
         """Raise Faults for a machine that the lab does not have."""
-        known = self._records()
+        known = access.read(self.directory)
         if not known:
             raise fault("the lab is down", hint="boot it: `rolecall lab up`")
         if machine not in known:
             hint = nearest(machine, known, what="machines of the lab")
             raise fault(f"the lab has no machine {machine!r}", hint=hint)
 
-    def _ask(self, verb: str, **details: object) -> dict[str, Any]:
-        """Send a command to the boss.
-
-        Raises:
-            OSError: The lab is down.
-            Faults: The boss could not.
-        """
-        with self._connect() as connection, connection.makefile("rwb") as stream:
-            stream.write(json.dumps({"verb": verb, **details}).encode() + b"\n")
-            stream.flush()
-            line = stream.readline()
-        if not line:
-            raise ConnectionResetError("the lab has stopped meanwhile")
-        answer: dict[str, Any] = json.loads(line)
-        if error := answer.get("error"):
-            raise fault(f"lab {verb}: {error}", hint=f"see {self.directory}/log/boss")
-        return answer
-
     @staticmethod
-    def _greets(port: int) -> bool:
-        """Return whether an sshd answers there, which is cheaper than a login."""
+    def _sshd_answers(port: int) -> bool:
+        """Return whether an sshd answers on a port, which is cheaper than a login."""
         try:
             with socket.create_connection(("127.0.0.1", port), 2) as connection:
                 return connection.recv(4) == b"SSH-"
@@ -450,8 +367,8 @@ def find(directory: Path) -> Lab | None:
         directory: E.g. ``PROJECT/.rolecall/lab``.
     """
     lab = Lab(directory, ())
-    lab.machines = tuple(lab._records())  # noqa: SLF001 - of the same module
-    return lab if lab.machines and lab._is_up() else None  # noqa: SLF001
+    lab.machines = tuple(access.read(directory))
+    return lab if lab.machines and lab._control.is_up() else None  # noqa: SLF001 - of the same module
 
 
 def _locked(lock: IO[Any], timeout: float) -> bool:
@@ -466,8 +383,3 @@ def _locked(lock: IO[Any], timeout: float) -> bool:
             time.sleep(0.005)
         else:
             return True
-
-
-def _quoted(path: Path) -> str:
-    """Return a path as ssh_config(5) reads it: in quotes, with special characters escaped."""
-    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'

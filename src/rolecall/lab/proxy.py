@@ -1,6 +1,6 @@
-"""A caching HTTP proxy for apt inside the machines: each package is fetched once and kept on disk.
+"""A caching HTTP proxy for apt in the machines: each package is fetched once and stored on disk.
 
-It serves nothing but the mirrors it is told: machines get no way into this computer's network through it.
+It serves only the given mirrors, so machines cannot reach this computer's network through it.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ class Proxy(ThreadingHTTPServer):
 
     Args:
         listening: The socket on which machines reach it.
-        kept: Where it keeps what it fetched.
-        mirrors: Prefixes of the addresses that machines may ask for, and what stands there in truth
+        stored: The folder in which it stores packages.
+        mirrors: Prefixes of the addresses that machines may request, and the real prefixes
             (``http://`` for a machine may be ``https://``).
     """
 
     daemon_threads = True
 
-    def __init__(self, listening: socket.socket, kept: Path, mirrors: Mapping[str, str]) -> None:
+    def __init__(self, listening: socket.socket, stored: Path, mirrors: Mapping[str, str]) -> None:
         super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
-        self.kept = kept
+        self.stored = stored
         self.mirrors = mirrors
         self.fetching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stored.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore a machine that disconnects in the middle of an answer."""
@@ -64,26 +64,26 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing for ordinary requests."""
 
     def do_GET(self) -> None:
-        """Answer from disk or fetch; keep what never changes under its name (packages, lists by hash)."""
+        """Answer from disk, or fetch; store what never changes (packages, lists by hash)."""
         url = self.server.real(self.path)
         if url is None:
             self.send_error(403, "not a mirror of this lab")
         elif url.endswith(".deb") or "/by-hash/" in url:
-            kept = self.server.kept / hashlib.sha256(url.encode()).hexdigest()
+            stored = self.server.stored / hashlib.sha256(url.encode()).hexdigest()
             try:
-                with self.server.fetching[url]:  # eight machines that install one package fetch it once
-                    if not kept.exists():
-                        _fetch(url, kept)
-                with kept.open("rb") as body:
-                    self._answer(200, {"Content-Length": str(kept.stat().st_size)}, body)
+                with self.server.fetching[url]:  # machines that install the same package fetch it once
+                    if not stored.exists():
+                        _fetch(url, stored)
+                with stored.open("rb") as body:
+                    self._answer(200, {"Content-Length": str(stored.stat().st_size)}, body)
             except OSError as error:
                 self._fail(error)
         else:
             self._pass_on(url)
 
     def _pass_on(self, url: str) -> None:
-        asked = self.headers.get("If-Modified-Since")
-        request = urllib.request.Request(url, headers={"If-Modified-Since": asked} if asked else {})  # noqa: S310
+        since = self.headers.get("If-Modified-Since")
+        request = urllib.request.Request(url, headers={"If-Modified-Since": since} if since else {})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - real() chose it
                 names = ("Content-Length", "Last-Modified")
@@ -107,21 +107,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(code, {} if code == 304 else {"Content-Length": "0"}, None)  # noqa: PLR2004
 
 
-def _fetch(url: str, kept: Path) -> None:
-    """Download ``url`` to ``kept``, as a whole or not at all.
+def _fetch(url: str, file: Path) -> None:
+    """Download ``url`` to a file, completely or not at all.
 
     Raises:
         OSError: It could not be fetched.
     """
-    with tempfile.NamedTemporaryFile(dir=kept.parent, prefix="part-", delete=False) as file:
-        part = Path(file.name)
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix="part-", delete=False) as temporary:
+        part = Path(temporary.name)
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - real() chose it
-                shutil.copyfileobj(answer, file, 1 << 18)
+                shutil.copyfileobj(answer, temporary, 1 << 18)
                 announced = answer.headers.get("Content-Length")
-            file.flush()
+            temporary.flush()
             if announced and int(announced) != part.stat().st_size:
                 raise ConnectionError(f"{url} ended early")
-            part.replace(kept)
+            part.replace(file)
         finally:
             part.unlink(missing_ok=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Dict, Tuple, Type, Union
+from typing import Callable, Dict, Tuple, Type
 
 from rolecall_agent.resources.action import Action
 from rolecall_agent.resources.authorized_key import AuthorizedKey
+from rolecall_agent.resources.base import Resource
 from rolecall_agent.resources.directory import Directory
 from rolecall_agent.resources.file import File
 from rolecall_agent.resources.group import Group
@@ -27,8 +28,6 @@ __all__ = [
     "User",
 ]
 
-Resource = Union[Package, Group, User, Directory, File, AuthorizedKey, Unit, Action]
-
-# In the order in which they are made; also the canonical order of a configuration.
+# In the order in which they are applied; also the canonical order of a configuration.
 KINDS: Tuple[Type[Resource], ...] = (Package, Group, User, Directory, File, AuthorizedKey, Unit, Action)
-BY_NAME: Dict[str, Type[Resource]] = {kind.kind: kind for kind in KINDS}
+BY_NAME: Dict[str, Callable[..., Resource]] = {kind.kind: kind for kind in KINDS}

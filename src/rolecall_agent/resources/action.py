@@ -1,4 +1,5 @@
-"""A command that runs when something changed: the journalled escape hatch."""
+"""A command that runs when other resources change, for what no other kind covers."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -8,20 +9,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple, Union
 from rolecall_agent.resources import checks
 
 if TYPE_CHECKING:
-    from rolecall_agent.resources import Resource
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
+    from rolecall_agent.resources.base import Resource
     from rolecall_agent.system import System
 
 
 @dataclass(frozen=True)
 class Action:
-    """A command run once whenever one of the named resources changes, and when the action itself is new.
+    """A command that runs once when it is new, and whenever one of the named resources changes.
 
     Attributes:
-        name: Names it among all actions of the machine.
-        argv: Absolute or PATH-searched program and its arguments; no shell.
+        name: Its name among all actions of the machine.
+        argv: The program (an absolute path, or found on PATH) and its arguments; no shell.
         when_changed: Keys of resources (or the resources).
-        undo: Command run when the action is undeclared or rolled back, or ().
+        undo: Command that runs when the action is undeclared or rolled back, or ().
     """
 
     kind: ClassVar[str] = "action"
@@ -32,28 +33,23 @@ class Action:
 
     def __post_init__(self) -> None:
         checks.single_line(self.name, "action")
-        checks.require(self.argv, f"action {self.name}: a command without words")
+        checks.require(self.argv, f"action {self.name}: empty command")
         for field in ("argv", "undo"):
             object.__setattr__(self, field, checks.words(getattr(self, field), f"action {self.name}"))
         object.__setattr__(self, "when_changed", checks.keys(self.when_changed, f"action {self.name}: when_changed"))
 
     @property
     def key(self) -> str:
-        """Names this action among all resources of a machine."""
         return f"action:{self.name}"
 
-    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
-        """In what the machine differs from this; None for nothing."""
-        return None  # what a command did cannot be seen; the switch knows when it is due
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
+        return None  # the effect of a command cannot be observed
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         return {self.key: {}}
 
-    def apply(self, system: System, store: Store) -> None:
-        """Makes it so."""
-        # The switch runs it, with its triggers known.
+    def apply(self, system: System, store: ContentStore) -> None:
+        pass  # the switch runs it, since it knows what has changed
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:
-        """Makes it what `capture` found."""
-        # As above: its undo.
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+        pass  # as above: the switch runs `undo`

@@ -1,4 +1,5 @@
-"""One line in a user's authorized_keys."""
+"""A line in a user's authorized_keys file."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from rolecall_agent.resources import checks, placing
 from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
     from rolecall_agent.system import System
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT: key type and base64 data; the comment is ours to set.
@@ -20,12 +21,12 @@ _KEY = re.compile(r"(ssh-[a-z0-9-]+|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9@.-]+) [A-Za
 
 @dataclass(frozen=True)
 class AuthorizedKey:
-    """A key that may log in as a user; with a command it may do that alone.
+    """A key that may log in as a user, or may only run one command.
 
     Attributes:
-        user: Login name; the line goes to ``.ssh/authorized_keys`` of its home, other lines there are kept.
-        public_key: Key type and base64 data; a comment after them is dropped.
-        command: Argument vector to which the key is restricted, or () for a login.
+        user: Login name. The line is added to ``.ssh/authorized_keys`` in the home; other lines are kept.
+        public_key: Key type and base64 data; a comment after them is removed.
+        command: The only command that the key may run, or () for a login.
     """
 
     kind: ClassVar[str] = "authorized-key"
@@ -39,50 +40,45 @@ class AuthorizedKey:
         bare = " ".join(checks.single_line(self.public_key.strip(), what).split()[:2])
         object.__setattr__(self, "public_key", checks.matching(_KEY, bare, what))
         command = checks.words(self.command, what)
-        object.__setattr__(self, "command", checks.each(checks.single_line, command, what))
+        object.__setattr__(self, "command", checks.elements(checks.single_line, command, what))
 
     @property
     def key(self) -> str:
-        """Names this line among all resources of a machine."""
         return f"authorized-key:{self.user}:{self.public_key.split()[1]}"
 
     @property
     def line(self) -> str:
-        """The line as sshd reads it, without its newline."""
+        """The line as sshd reads it, without a newline."""
         if not self.command:
             return self.public_key
         quoted = shlex.join(self.command).replace("\\", "\\\\").replace('"', '\\"')
         return f'restrict,command="{quoted}" {self.public_key}'
 
-    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         account = system.user(self.user)
-        lines = _lines(system, _path(account.home)) if account else []
-        mine = [line for line in lines if self._is_of_key(line)]
+        lines = _lines(system, authorized_keys(account.home)) if account else []
+        mine = [line for line in lines if self._has_key(line)]
         return None if mine == [self.line] else f"other options: {mine[0]}" if mine else placing.ABSENT
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
-        """What stands there now, for `restore`."""
-        path = self._place(system)
-        before = [line for line in _lines(system, path) if self._is_of_key(line)]
-        made = {} if system.stat(path) else {f"made:{path}": {"type": "absent"}}
-        return {self.key: {"lines": before}, **made, **placing.missing_parents(system, path)}
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
+        path = self._path(system)
+        before = [line for line in _lines(system, path) if self._has_key(line)]
+        created = {} if system.stat(path) else {f"made:{path}": {"type": "absent"}}
+        return {self.key: {"lines": before}, **created, **placing.missing_parents(system, path)}
 
-    def apply(self, system: System, store: Store) -> None:  # noqa: ARG002 - as every kind
-        """Makes it so."""
+    def apply(self, system: System, store: ContentStore) -> None:
         self._replace(system, [self.line])
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
-        """Makes it what `capture` found."""
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
         if system.user(self.user):
             self._replace(system, original["lines"])
 
     def _replace(self, system: System, wanted: List[str]) -> None:
-        """Puts these lines where the key's first line is, or at the end; no other line of the key stays."""
-        path = self._place(system)
+        """Replace all lines with this key: the wanted lines go where its first one was, or to the end."""
+        path = self._path(system)
         before = _lines(system, path)
-        mine = [index for index, line in enumerate(before) if self._is_of_key(line)]
-        others = [line for line in before if not self._is_of_key(line)]
+        mine = [index for index, line in enumerate(before) if self._has_key(line)]
+        others = [line for line in before if not self._has_key(line)]
         at = mine[0] if mine else len(others)
         after = [*others[:at], *wanted, *others[at:]]
         if after == before:
@@ -94,24 +90,25 @@ class AuthorizedKey:
         owner, group, mode = (entry.owner, entry.group, entry.mode) if entry else (self.user, self.user, 0o600)
         system.write(path, "".join(f"{line}\n" for line in after).encode(errors="surrogateescape"), owner, group, mode)
 
-    def _place(self, system: System) -> str:
+    def _path(self, system: System) -> str:
         account = system.user(self.user)
         if account is None:
-            raise Failure(f"authorized key: there is no user {self.user}")
+            raise Failure(f"authorized key: user {self.user} does not exist")
         if system.stat(account.home) is None:
-            raise Failure(f"authorized key: {self.user} has no home {account.home}")
-        return _path(account.home)
+            raise Failure(f"authorized key: the home {account.home} of user {self.user} does not exist")
+        return authorized_keys(account.home)
 
-    def _is_of_key(self, line: str) -> bool:
+    def _has_key(self, line: str) -> bool:
         return not line.lstrip().startswith("#") and self.public_key.split()[1] in line.split()
 
 
-def _path(home: str) -> str:
+def authorized_keys(home: str) -> str:
+    """Return the path of the authorized_keys file in a home."""
     return f"{home}/.ssh/authorized_keys"
 
 
 def _lines(system: System, path: str) -> List[str]:
-    """The lines there, [] for no file. The last one gets the newline that it may lack when the file is written."""
+    """Return the lines of a file; none when it does not exist. Writing adds a missing newline to the last one."""
     if system.stat(path) is None:
         return []
     return system.read(path).decode(errors="surrogateescape").splitlines()

@@ -1,4 +1,4 @@
-"""The rules that every definition holds its fields to, so that no value can mean more than it says."""
+"""Rules for the fields of definitions. They reject values that a machine would misread."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,247}\.(service|timer|socket|path|mount|
 # Debian policy 5.6.7 and rpm's names, which also allow capitals and underscores.
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# Most paths by far; of any other the rules are looked at one by one.
+# Matches most paths at once; others are checked rule by rule.
 _PLAIN_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9@:+,=_.-]{1,255})+\Z")
 
 
 class DefinitionError(ValueError):
-    """A definition that no machine could or should follow; the message names the field."""
+    """An invalid definition; the message names the resource and the problem."""
 
 
 def require(condition: object, message: str) -> None:
-    """Raises DefinitionError unless the condition holds."""
+    """Raise DefinitionError unless the condition holds."""
     if not condition:
         raise DefinitionError(message)
 
 
 def absolute_path(path: str, what: str) -> str:
-    """A normal absolute path: no ``..``, no empty or ``.`` component, no control character.
+    """Return an absolute path without ``..``, empty or ``.`` components and control characters.
 
     Raises:
-        DefinitionError: When it is none.
+        DefinitionError: When it is not such a path.
     """
     if isinstance(path, str) and _PLAIN_PATH.match(path):  # type: ignore[redundant-expr]  # JSON holds anything
         return path
     require(isinstance(path, str) and plain(path).startswith("/"), f"{what}: {path!r} is not an absolute path")  # type: ignore[redundant-expr]  # as above
-    require(not _CONTROL.search(path), f"{what}: {path!r} holds a control character")
+    require(not _CONTROL.search(path), f"{what}: {path!r} contains a control character")
     components = path[1:].split("/")
-    require(path == "/" or not {"", ".", ".."} & set(components), f"{what}: {path!r} is not a normal path")
+    require(path == "/" or not {"", ".", ".."} & set(components), f"{what}: {path!r} is not a normalized path")
     require(all(len(component.encode()) < 256 for component in components), f"{what}: a name in {path!r} is too long")  # noqa: PLR2004 - NAME_MAX, limits.h(0p)
     return path
 
 
 def matching(pattern: re.Pattern[str], text: str, what: str) -> str:
-    """A text that the pattern allows as a whole.
+    """Return a text that matches the pattern as a whole.
 
     Raises:
         DefinitionError: When it does not.
@@ -56,10 +56,10 @@ def matching(pattern: re.Pattern[str], text: str, what: str) -> str:
 
 
 def mode(value: int, what: str) -> int:
-    """Permission bits (chmod(2)).
+    """Return permission bits (chmod(2)).
 
     Raises:
-        DefinitionError: When there are other bits.
+        DefinitionError: When the value has other bits, or looks like octal digits written as a decimal number.
     """
     decimal = isinstance(value, int) and 0o777 < value < 1000 and re.match("[0-7]{3}$", str(value))  # type: ignore[redundant-expr]  # noqa: PLR2004 - three digits
     require(not decimal, f"{what}: mode {value} is decimal; write 0o{value}")
@@ -69,21 +69,21 @@ def mode(value: int, what: str) -> int:
 
 
 def single_line(text: str, what: str) -> str:
-    """A text without control characters.
+    """Return a text without control characters.
 
     Raises:
-        DefinitionError: When it has one.
+        DefinitionError: When it contains one.
     """
     if isinstance(text, str) and (text.isprintable() or not _CONTROL.search(text)):  # type: ignore[redundant-expr]  # JSON holds anything
         return plain(text)
     raise DefinitionError(f"{what}: {text!r} is not a single line")
 
 
-def each(check: Callable[[str, str], str], values: object, what: str) -> tuple[str, ...]:
-    """Every element of a list or tuple under one rule.
+def elements(check: Callable[[str, str], str], values: object, what: str) -> tuple[str, ...]:
+    """Return the elements of a list or tuple, each checked by the same rule.
 
     Raises:
-        DefinitionError: When it is no list, or an element breaks the rule.
+        DefinitionError: When it is not a list, or an element breaks the rule.
     """
     require(isinstance(values, (list, tuple)), f"{what}: {values!r} is not a list")
     return tuple(check(value, what) for value in values)  # type: ignore[attr-defined]
@@ -93,19 +93,19 @@ def words(values: Iterable[object], what: str) -> tuple[str, ...]:
     """Return an argument vector as texts, each word without a NUL.
 
     Raises:
-        DefinitionError: When it is one text, which would be taken for a list of letters, or a word holds a NUL.
+        DefinitionError: When it is a single text, which would be taken as a list of letters, or a word contains a NUL.
     """
-    require(not isinstance(values, (str, bytes)), f"{what}: {values!r} is one text; write a list of words")
-    found = tuple(plain(str(value)) for value in values)
-    require(not any("\x00" in word for word in found), f"{what}: a word holds a NUL")
-    return found
+    require(not isinstance(values, (str, bytes)), f"{what}: {values!r} is a single text; write a list of words")
+    texts = tuple(plain(str(value)) for value in values)
+    require(not any("\x00" in text for text in texts), f"{what}: a word contains a NUL")
+    return texts
 
 
 def keys(items: object, what: str) -> tuple[str, ...]:
-    """Return the keys of resources that are named by themselves or by their keys, sorted.
+    """Return the keys of resources, given as resources or keys, sorted.
 
     Raises:
-        DefinitionError: When it is a single one, which would be taken for a list of letters.
+        DefinitionError: When it is a single text, which would be taken as a list of letters.
     """
     require(isinstance(items, (list, tuple, set, frozenset)), f"{what}: {items!r} is not a list of resources")
     if not items:

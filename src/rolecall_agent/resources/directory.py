@@ -1,4 +1,5 @@
 """A directory."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ from rolecall_agent.resources import checks, placing
 from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
     from rolecall_agent.system import System
 
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory; on removal it goes only when it is empty and ours."""
+    """A directory. When undeclared, it is removed only if Rolecall created it and it is empty."""
 
     kind: ClassVar[str] = "directory"
     path: str
@@ -32,34 +33,29 @@ class Directory:
 
     @property
     def key(self) -> str:
-        """Names this directory among all resources of a machine."""
         return f"directory:{self.path}"
 
-    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
-        """In what the machine differs from this; None for nothing."""
-        found = placing.placed_wrongly(system.stat(self.path), "directory", self.owner, self.group, self.mode)
-        return ", ".join(found) or None
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
+        entry = system.stat(self.path)
+        return ", ".join(placing.differences(entry, "directory", self.owner, self.group, self.mode)) or None
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         entry = system.stat(self.path)
         if entry is None:
-            made = {f"made:{self.path}": {"type": "absent"}, **placing.missing_parents(system, self.path)}
-            return {self.key: {"type": "absent"}, **made}
+            created = {f"made:{self.path}": {"type": "absent"}, **placing.missing_parents(system, self.path)}
+            return {self.key: {"type": "absent"}, **created}
         if entry.type != "directory":
-            raise Failure(f"a {entry.type} stands at {self.path}, where a directory is declared; move it away first")
+            raise Failure(f"{self.path} is not a directory; move it away first")
         return {self.key: {"owner": entry.owner, "group": entry.group, "mode": entry.mode}}
 
-    def apply(self, system: System, store: Store) -> None:  # noqa: ARG002 - as every kind
-        """Makes it so."""
+    def apply(self, system: System, store: ContentStore) -> None:
         placing.make_parents(system, self.path)
         if system.stat(self.path) is None:
             system.mkdir(self.path, self.owner, self.group, self.mode)
         else:
-            system.own(self.path, self.owner, self.group, self.mode)
+            system.set_access(self.path, self.owner, self.group, self.mode)
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
-        """Makes it what `capture` found."""
-        # One that we made is left to the switch, which removes it once nothing is in it.
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+        # The switch removes directories that Rolecall created, once they are empty.
         if "mode" in original and system.stat(self.path):
-            system.own(self.path, original["owner"], original["group"], original["mode"])
+            system.set_access(self.path, original["owner"], original["group"], original["mode"])

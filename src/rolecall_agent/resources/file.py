@@ -1,4 +1,5 @@
 """A regular file."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -12,25 +13,25 @@ _SECRETS = "/run/rolecall/secrets/"  # a tmpfs
 _GROUP, _WORLD, _SPECIAL = 0o070, 0o007, 0o7000
 
 if TYPE_CHECKING:
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
     from rolecall_agent.system import System
 
 
 @dataclass(frozen=True)
 class File:
-    """A regular file with this very content. Missing folders above it are made.
+    """A regular file with exactly this content. Missing parent folders are created.
 
     Attributes:
         path: Absolute path.
-        content: Text, bytes, or `parts(…)` of them and secrets. A file with a secret is for its owner alone, unless
-            ``readable_by`` names a group, or it stands below /run/rolecall/secrets: there ``group`` does.
+        content: Text, bytes, or `parts(…)` of them and secrets. Only the owner may read a file with a secret, unless
+            ``readable_by`` names a group; below /run/rolecall/secrets ``group`` and ``mode`` can allow a group.
         owner: User name.
         group: Group name.
-        mode: Permission bits; where there is a secret 0600 by default, or 0640 for a group; else 0644.
-        needed_for: ``"services"``, or ``"packages"``: then it is there before packages are installed and accounts made.
-        restarts: Names of units that are restarted when it changes, if they run: also of units that nobody declares.
-        readable_by: A group whose members can read the secret in it too; it becomes the file's group. None: whoever
-            can is no concern, as in a configuration that was declared before.
+        mode: Permission bits; by default 0644, or with a secret 0600, or 0640 if ``readable_by`` names a group.
+        needed_for: ``"services"``, or ``"packages"``: written before packages are installed and accounts created.
+        restarts: Names of units to restart when it changes, if they are running. They need not be declared.
+        readable_by: A group whose members may read the secret too; it becomes the file's group. None disables the
+            check, for configurations that were declared under older rules.
     """
 
     kind: ClassVar[str] = "file"
@@ -48,7 +49,8 @@ class File:
         what = f"file {self.path}"
         if readable_by:
             checks.require(
-                self.group in {"root", readable_by}, f"{what}: is readable by {readable_by}, not {self.group}"
+                self.group in {"root", readable_by},
+                f"{what}: readable_by={readable_by!r} contradicts group={self.group!r}",
             )
             object.__setattr__(self, "group", readable_by)
         checks.matching(checks.ACCOUNT, self.owner, what)
@@ -61,29 +63,35 @@ class File:
         if secret and readable_by is not None:
             self._require_secrecy(what, group=bool(readable_by) or self.path.startswith(_SECRETS))
         if self.needed_for != "services":
-            checks.require(self.needed_for == "packages", f"{what}: needed for {self.needed_for!r}")
+            checks.require(
+                self.needed_for == "packages",
+                f"{what}: needed_for must be 'services' or 'packages', not {self.needed_for!r}",
+            )
             early = self.owner == self.group == "root"
-            checks.require(early, f"{what}: is there before accounts are made, so it must be root's")
+            checks.require(
+                early, f"{what}: must be owned by root, because it is needed for packages, before accounts are created"
+            )
         if self.restarts:
-            names = checks.each(lambda name, where: checks.matching(checks.UNIT, name, where), self.restarts, what)
+            names = checks.elements(lambda name, where: checks.matching(checks.UNIT, name, where), self.restarts, what)
             object.__setattr__(self, "restarts", tuple(sorted(set(names))))
 
     def _require_secrecy(self, what: str, *, group: bool) -> None:
-        """Only its owner can read a secret, or a group that was named for it; nobody else can change it."""
+        """Require a mode with which only the owner, or a group named for this, can read the secret."""
         checks.require(
             not self.mode & _WORLD,
-            f"{what}: holds a secret, and with mode {self.mode:04o} every user could read or change it",
+            f"{what}: contains a secret, but mode {self.mode:04o} lets every user read or change it",
         )
         checks.require(
             group or not self.mode & _GROUP,
-            f"{what}: holds a secret, and with mode {self.mode:04o} the group {self.group} could read or change it; "
-            "if its members should read it, write readable_by=GROUP",
+            f"{what}: contains a secret, but mode {self.mode:04o} lets the group {self.group} read or change it; "
+            "to let its members read it, use readable_by=GROUP",
         )
-        checks.require(not self.mode & (_SPECIAL | 0o020), f"{what}: holds a secret, and has mode {self.mode:04o}")
+        forbidden = self.mode & (_SPECIAL | 0o020)
+        checks.require(not forbidden, f"{what}: contains a secret, so mode {self.mode:04o} is not allowed")
 
     @property
     def shared_with(self) -> str:
-        """The group whose members can read a secret in it; "" for none."""
+        """The group whose members can read a secret in the file; "" for none."""
         return self.group if self.secrets and self.mode & _GROUP else ""
 
     @property
@@ -98,35 +106,30 @@ class File:
 
     @property
     def key(self) -> str:
-        """Names this file among all resources of a machine."""
         return f"file:{self.path}"
 
-    def difference(self, system: System, store: Store) -> Optional[str]:
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)
-        found = placing.placed_wrongly(entry, "file", self.owner, self.group, self.mode)
+        differences = placing.differences(entry, "file", self.owner, self.group, self.mode)
         if entry and entry.type == "file" and not store.matches(self.parts, system.read(self.path)):
-            found.insert(0, "content")
-        return ", ".join(found) or None
+            differences.insert(0, "content")
+        return ", ".join(differences) or None
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:
-        """What stands there now, for `restore`."""
-        return {self.key: store.keep(self.path), **placing.missing_parents(system, self.path)}
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
+        return {self.key: store.capture(self.path), **placing.missing_parents(system, self.path)}
 
-    def apply(self, system: System, store: Store) -> None:
-        """Makes it so."""
+    def apply(self, system: System, store: ContentStore) -> None:
         placing.make_parents(system, self.path)
         entry = system.stat(self.path)
         if entry and entry.type == "file" and store.matches(self.parts, system.read(self.path)):
-            system.own(self.path, self.owner, self.group, self.mode)  # its time of change stays
+            system.set_access(self.path, self.owner, self.group, self.mode)  # keeps its modification time
         else:
             system.write(self.path, store.content(self.parts), self.owner, self.group, self.mode)
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
-        """Makes it what `capture` found."""
-        store.put_back(self.path, original)
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+        store.restore(self.path, original)
 
 
 def secret_file(secret: Secret, owner: str = "root", group: str = "root", mode: int = 0o400) -> File:
-    """The secret alone in a file at ``secret.path``, on a tmpfs."""
+    """Return a file at ``secret.path``, on a tmpfs, that contains only the secret."""
     return File(secret.path, secret, owner, group, mode)

@@ -1,4 +1,5 @@
 """A group of the system."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ from rolecall_agent.resources import checks
 from rolecall_agent.resources.placing import ABSENT
 
 if TYPE_CHECKING:
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
     from rolecall_agent.system import System
 
 
 @dataclass(frozen=True)
 class Group:
-    """A system group. One that we made stays when it is undeclared: files may bear its id."""
+    """A system group. It is kept when it is undeclared, since files may have its id."""
 
     kind: ClassVar[str] = "group"
     name: str
@@ -25,22 +26,17 @@ class Group:
 
     @property
     def key(self) -> str:
-        """Names this group among all resources of a machine."""
         return f"group:{self.name}"
 
-    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         return None if system.group(self.name) else ABSENT
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         return {self.key: {}}
 
-    def apply(self, system: System, store: Store) -> None:  # noqa: ARG002 - as every kind
-        """Makes it so."""
+    def apply(self, system: System, store: ContentStore) -> None:
         if not system.group(self.name):
             system.add_group(self.name)
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:
-        """Makes it what `capture` found."""
-        # Its id stays taken, so that nobody else gets its files.
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+        pass  # kept, so that no other group gets its id and with it access to its files

@@ -1,4 +1,5 @@
 """A package of the distribution."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -9,17 +10,17 @@ from rolecall_agent.resources import checks
 from rolecall_agent.resources.placing import ABSENT
 
 if TYPE_CHECKING:
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
     from rolecall_agent.system import System
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package that is installed.
+    """A package to install.
 
     Attributes:
-        name: Its name on Debian and wherever ``names`` says nothing else.
-        names: Other names, by the ``ID`` or an ``ID_LIKE`` of os-release(5), e.g. ``{"arch": "borg"}``.
+        name: Its name on Debian, and on distributions that ``names`` does not list.
+        names: Other names by the ``ID`` or ``ID_LIKE`` of os-release(5), e.g. ``{"arch": "borg"}``.
     """
 
     kind: ClassVar[str] = "package"
@@ -33,30 +34,25 @@ class Package:
 
     @property
     def key(self) -> str:
-        """Names this package among all resources of a machine."""
         return f"package:{self.name}"
 
     def name_on(self, system: System) -> str:
-        """Its name on this machine's distribution."""
+        """Return its name on this machine's distribution."""
         if not self.names:
             return self.name
         release = system.os_release()
         families = [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
         return next((self.names[family] for family in families if family in self.names), self.name)
 
-    def difference(self, system: System, store: Store) -> Optional[str]:  # noqa: ARG002 - as every kind
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         return None if system.installed(self.name_on(system)) else ABSENT
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         name = self.name_on(system)
         return {self.key: {"name": name, "installed": system.installed(name)}}
 
-    def apply(self, system: System, store: Store) -> None:
-        """Makes it so."""
-        # The switch installs all packages at once, before anything else.
+    def apply(self, system: System, store: ContentStore) -> None:
+        pass  # the switch installs all packages at once, before anything else
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:
-        """Makes it what `capture` found."""
-        # When the switch is settled, so that going back needs no network.
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+        pass  # the switch removes packages when it is settled, so that an undo needs no network

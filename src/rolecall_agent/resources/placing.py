@@ -1,4 +1,4 @@
-"""What kinds of resources that stand at a path have in common."""
+"""What resources that have a path, an owner and a mode share."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 ABSENT = "absent"
 
 
-def placed_wrongly(entry: Optional[Entry], kind: str, owner: str, group: str, mode: int) -> List[str]:
-    """In what the thing at a path differs, but for its content; [`ABSENT`] when there is none."""
+def differences(entry: Optional[Entry], kind: str, owner: str, group: str, mode: int) -> List[str]:
+    """Return how type, owner, group and mode of an entry differ; [`ABSENT`] when it does not exist."""
     if entry is None:
         return [ABSENT]
     if entry.type != kind:
-        return [f"a {entry.type} stands there"]
-    differences = []
+        return [f"type {entry.type}, not {kind}"]
+    reasons = []
     if (entry.owner, entry.group) != (owner, group):
-        differences.append(f"owner {entry.owner}:{entry.group}, not {owner}:{group}")
+        reasons.append(f"owner {entry.owner}:{entry.group}, not {owner}:{group}")
     if entry.mode != mode:
-        differences.append(f"mode {entry.mode:04o}, not {mode:04o}")
-    return differences
+        reasons.append(f"mode {entry.mode:04o}, not {mode:04o}")
+    return reasons
 
 
 def missing_parents(system: System, path: str) -> Dict[str, Any]:
-    """The folders above a path that are not there, as entries for `Store.remember`."""
+    """Return the parent folders that do not exist, as entries of `ContentStore.originals`."""
     missing = {}
     while (path := posixpath.dirname(path)) != "/" and system.stat(path) is None:
         missing[f"made:{path}"] = {"type": "absent"}
@@ -35,6 +35,6 @@ def missing_parents(system: System, path: str) -> Dict[str, Any]:
 
 
 def make_parents(system: System, path: str) -> None:
-    """Makes them, for root and readable."""
+    """Create the missing parent folders of a path, owned by root with mode 0755."""
     for key in reversed(missing_parents(system, path)):
         system.mkdir(key[len("made:") :])

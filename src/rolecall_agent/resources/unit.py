@@ -1,4 +1,5 @@
-"""A unit of systemd."""
+"""A systemd unit."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from rolecall_agent.content import Blob, plain
 from rolecall_agent.resources import checks, placing
 
 if TYPE_CHECKING:
-    from rolecall_agent.resources import Resource
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
+    from rolecall_agent.resources.base import Resource
     from rolecall_agent.system import System
 
 Sections = Mapping[str, Mapping[str, Union[str, Sequence[str]]]]
@@ -19,15 +20,15 @@ Sections = Mapping[str, Mapping[str, Union[str, Sequence[str]]]]
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit file under /etc/systemd/system with the state it should be in.
+    """A unit file in /etc/systemd/system, and the state that the unit should be in.
 
     Attributes:
         name: Unit name with its suffix (systemd.unit(5)).
         text: The unit file's text.
-        enabled: Whether it starts at boot (needs an ``[Install]`` section).
-        started: Whether it runs now; a changed one is restarted. False for what a timer starts.
-        restart_on: Keys of resources (or the resources) whose change restarts it.
-        reload_on: Keys of resources (or the resources) whose change reloads it.
+        enabled: Whether it starts at boot; needs an ``[Install]`` section.
+        started: Whether it should be running; it is then restarted when it changes. False for a job of a timer.
+        restart_on: Resources, or their keys, whose change restarts it.
+        reload_on: Resources, or their keys, whose change reloads it.
     """
 
     kind: ClassVar[str] = "unit"
@@ -41,78 +42,73 @@ class Unit:
     def __post_init__(self) -> None:
         checks.matching(checks.UNIT, self.name, "unit")
         if isinstance(self.text, str):
-            checks.require("\x00" not in self.text, f"unit {self.name}: its text holds a NUL")
+            checks.require("\x00" not in self.text, f"unit {self.name}: the text contains a NUL")
             checks.require(
                 not self.enabled or "[Install]" in self.text,
-                f"unit {self.name}: enabled, but without an [Install] section it would never start",
+                f"unit {self.name}: enabled, but has no [Install] section, so it would never start",
             )
             object.__setattr__(self, "text", Blob.of(self.text))
         elif not isinstance(self.text, Blob):
-            what = "every user can read a unit; put a secret into a file, and name that with EnvironmentFile="  # type: ignore[unreachable]  # an author may give anything
-            raise checks.DefinitionError(f"unit {self.name}: its text is none: {what}")
+            hint = "every user can read a unit; put secrets into a file, and name it with EnvironmentFile="  # type: ignore[unreachable]  # an author may give anything
+            raise checks.DefinitionError(f"unit {self.name}: the text must be a string: {hint}")
         for field in ("restart_on", "reload_on"):
             object.__setattr__(self, field, checks.keys(getattr(self, field), f"unit {self.name}: {field}"))
 
     @property
     def key(self) -> str:
-        """Names this unit among all resources of a machine."""
         return f"unit:{self.name}"
 
     @property
     def path(self) -> str:
-        """Where the unit file stands."""
+        """The path of the unit file."""
         return f"/etc/systemd/system/{self.name}"
 
     @property
     def blob(self) -> Blob:
-        """The unit file's text."""
+        """The text as a blob."""
         return self.text  # type: ignore[return-value]  # __post_init__ made it so
 
-    def difference(self, system: System, store: Store) -> Optional[str]:
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         if system.stat(self.path) is None and not system.unit(self.name).known:
             return placing.ABSENT
-        found = self.file_difference(system, store)
+        reasons = self.file_differences(system, store)
         state = system.unit(self.name)
         if state.enabled != self.enabled:
-            found.append("not enabled" if self.enabled else "enabled")
+            reasons.append("not enabled" if self.enabled else "enabled")
         if self.started and not (state.active or state.done):
-            found.append("not running")
-        return ", ".join(found) or None
+            reasons.append("not running")
+        return ", ".join(reasons) or None
 
-    def file_difference(self, system: System, store: Store) -> List[str]:
-        """In what its unit file differs; [] for nothing."""
+    def file_differences(self, system: System, store: ContentStore) -> List[str]:
+        """Return how the unit file differs; [] when it does not."""
         entry = system.stat(self.path)
         if entry is None:
-            return ["no unit file of ours"]
-        found = placing.placed_wrongly(entry, "file", "root", "root", 0o644)
+            return ["no unit file in /etc/systemd/system"]
+        differences = placing.differences(entry, "file", "root", "root", 0o644)
         if entry.type == "file" and not store.matches((self.blob,), system.read(self.path)):
-            found.insert(0, "content")
-        return found
+            differences.insert(0, "content")
+        return differences
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         state = system.unit(self.name)
-        original = {"file": store.keep(self.path), "enabled": state.enabled, "active": state.active}
+        original = {"file": store.capture(self.path), "enabled": state.enabled, "active": state.active}
         return {self.key: original, **placing.missing_parents(system, self.path)}
 
-    def apply(self, system: System, store: Store) -> None:
-        """Makes it so."""
-        if self.file_difference(system, store):
+    def apply(self, system: System, store: ContentStore) -> None:
+        if self.file_differences(system, store):
             placing.make_parents(system, self.path)
             system.write(self.path, store.content((self.blob,)), "root", "root", 0o644)
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
-        """Makes it what `capture` found."""
-        store.put_back(self.path, original["file"])
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+        store.restore(self.path, original["file"])
 
 
 def unit_text(sections: Sections) -> str:
-    """A unit file from its sections; a list gives one line per element.
+    """Return the text of a unit file; a list becomes one line per element.
 
     Raises:
         DefinitionError: When a value would break out of its line.
-        SecretTextError: When a reference to a secret became a part of it.
+        SecretTextError: When the text contains the name of a secret.
     """
     lines = []
     for section, settings in sections.items():
@@ -120,7 +116,7 @@ def unit_text(sections: Sections) -> str:
         for name, value in settings.items():
             for single in (value,) if isinstance(value, str) else value:
                 if single.endswith("\\"):
-                    raise checks.DefinitionError(f"unit setting {name}: {single!r} ends in a backslash")
+                    raise checks.DefinitionError(f"unit setting {name}: {single!r} ends with a backslash")
                 line = single if single.isprintable() else checks.single_line(single, f"unit setting {name}")
                 lines.append(f"{name}={line}")
         lines.append("")
@@ -128,19 +124,19 @@ def unit_text(sections: Sections) -> str:
 
 
 def exec_line(argv: Sequence[object]) -> str:
-    """An argument vector as a value of ``ExecStart=``, every word taken literally.
+    """Return an argument vector as a value of ``ExecStart=``, with every word taken literally.
 
     Source: systemd.service(5) "COMMAND LINES": double quotes, C-style escapes, ``%`` specifiers, ``$`` variables.
 
     Raises:
-        DefinitionError: When a word has a control character, there is none, or the first is no program's name.
+        DefinitionError: When the command is empty, a word has a control character, or the first word is not a program.
     """
-    checks.require(argv, "a command without words")
-    checks.require(not isinstance(argv, str), f"command: {argv!r} is one text; write a list of words")
-    # Quotes do not protect the first word: its prefixes mean something, and `$$` stays two signs there.
+    checks.require(argv, "empty command")
+    checks.require(not isinstance(argv, str), f"command: {argv!r} is a single text; write a list of words")
+    # Quotes do not protect the first word: systemd interprets its prefixes, and does not replace `$$` there.
     program = str(argv[0])
     if not program or program[0] in "@-:+!|" or "$" in program:
-        raise checks.DefinitionError(f"{program!r} is no program")
+        raise checks.DefinitionError(f"{program!r} is not the name of a program")
     return " ".join(_exec_word(checks.single_line(str(word), "command")) for word in argv)
 
 

@@ -1,4 +1,5 @@
-"""A user of the system."""
+"""A system user."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from rolecall_agent.resources import checks, placing
 from rolecall_agent.system import Account
 
 if TYPE_CHECKING:
-    from rolecall_agent.store import Store
+    from rolecall_agent.content_store import ContentStore
     from rolecall_agent.system import System
 
 NO_HOME = "/nonexistent"
@@ -18,13 +19,13 @@ _NO_LOGIN = "/usr/sbin/nologin"
 
 @dataclass(frozen=True)
 class User:
-    """A system user without a password, with a group of its own name.
+    """A system user without a password, and a group of the same name.
 
     Attributes:
         name: Login name.
-        home: Home directory; made when missing, owned by the user, never removed with it.
+        home: Home directory, owned by the user. Created when missing; kept when the user is undeclared.
         shell: Login shell.
-        groups: Supplementary groups, which must exist or be declared. Those of equal users unite.
+        groups: Supplementary groups, which must exist or be declared. Several declarations of a user are merged.
     """
 
     kind: ClassVar[str] = "user"
@@ -38,43 +39,39 @@ class User:
         checks.matching(checks.ACCOUNT, self.name, "user")
         object.__setattr__(self, "home", checks.absolute_path(str(self.home), what))
         checks.absolute_path(self.shell, what)
-        groups = checks.each(lambda name, at: checks.matching(checks.ACCOUNT, name, at), self.groups, what)
+        groups = checks.elements(lambda name, at: checks.matching(checks.ACCOUNT, name, at), self.groups, what)
         object.__setattr__(self, "groups", tuple(sorted(set(groups))))
 
     @property
     def key(self) -> str:
-        """Names this user among all resources of a machine."""
         return f"user:{self.name}"
 
-    def difference(self, system: System, store: Store) -> Optional[str]:
-        """In what the machine differs from this; None for nothing."""
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         account = system.user(self.name)
         if account is None:
             return placing.ABSENT
-        found = []
+        reasons = []
         if account.home != self.home:
-            found.append(f"home {account.home}, not {self.home}")
+            reasons.append(f"home {account.home}, not {self.home}")
         if account.shell != self.shell:
-            found.append(f"shell {account.shell}, not {self.shell}")
+            reasons.append(f"shell {account.shell}, not {self.shell}")
         if account.groups != self._groups(account, store):
-            found.append("groups")
+            reasons.append("groups")
         if account.locked:
-            found.append("locked")
+            reasons.append("locked")
         if self.home != NO_HOME and system.stat(self.home) is None:
-            found.append("no home directory")
-        return ", ".join(found) or None
+            reasons.append("no home directory")
+        return ", ".join(reasons) or None
 
-    def capture(self, system: System, store: Store) -> Dict[str, Any]:  # noqa: ARG002 - as every kind
-        """What stands there now, for `restore`."""
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         account = system.user(self.name)
-        made = placing.missing_parents(system, self.home) if self.home != NO_HOME else {}
+        parents = placing.missing_parents(system, self.home) if self.home != NO_HOME else {}
         if account is None:
-            return {self.key: {"type": "absent"}, **made}
+            return {self.key: {"type": "absent"}, **parents}
         fields = {"home": account.home, "shell": account.shell, "locked": account.locked}
-        return {self.key: {**fields, "groups": sorted(account.groups)}, **made}
+        return {self.key: {**fields, "groups": sorted(account.groups)}, **parents}
 
-    def apply(self, system: System, store: Store) -> None:
-        """Makes it so."""
+    def apply(self, system: System, store: ContentStore) -> None:
         account = system.user(self.name)
         wanted = Account(self.home, self.shell, self._groups(account, store))
         if account is None:
@@ -85,20 +82,19 @@ class User:
             placing.make_parents(system, self.home)
             system.mkdir(self.home, self.name, self.name, 0o750)
 
-    def restore(self, system: System, store: Store, original: Dict[str, Any]) -> None:  # noqa: ARG002 - as every kind
-        """Makes it what `capture` found."""
+    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
         account = system.user(self.name)
         if account is None:
             return
-        before = Account(account.home, _NO_LOGIN, frozenset(), locked=True)  # its id and home stay its own
+        before = Account(account.home, _NO_LOGIN, frozenset(), locked=True)  # not removed: its files stay
         if "home" in original:
             groups = frozenset(original["groups"])
             before = Account(original["home"], original["shell"], groups, original["locked"])
         if account != before:
             system.change_user(self.name, before)
 
-    def _groups(self, account: Optional[Account], store: Store) -> FrozenSet[str]:
-        """The groups to be in: the declared ones, and those it was in before us."""
+    def _groups(self, account: Optional[Account], store: ContentStore) -> FrozenSet[str]:
+        """Return the declared groups, and those that the user was in before it was managed."""
         original = store.originals.get(self.key)
         before = original.get("groups", ()) if original is not None else account.groups if account else ()
         return frozenset(self.groups) | frozenset(before)

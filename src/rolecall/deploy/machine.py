@@ -1,0 +1,214 @@
+"""One machine during a run: the steps that `fleet` takes on many machines at once."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.model.plan import Change, MachinePlan, Outcome, UnitChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rolecall.deploy.target import Target
+    from rolecall_agent import protocol
+    from rolecall_agent.configuration import Configuration
+    from rolecall_agent.content import Secret
+
+    Reveal = Callable[[Sequence[Secret]], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineUpdate:
+    """What one machine is to become.
+
+    Attributes:
+        target: How it is reached.
+        wave: Place in the order of switching.
+        configuration: What it must have.
+        origins: The ``INSTANCE.ROLE`` that declare each resource, by its key.
+        formerly: Names under which it may still be installed.
+    """
+
+    target: Target
+    wave: int
+    configuration: Configuration
+    origins: Mapping[str, tuple[str, ...]]
+    formerly: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class MachineRun:
+    """One machine during a run. All steps but `connect` and `look` raise AgentFailedError when they fail.
+
+    Attributes:
+        wanted: What it is to become.
+        report_progress: Called with what happens on it.
+        plan: What would change.
+        session: Its session, while it is connected.
+        state: One of ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
+            ``staged``; ``provisional``; ``updated``; ``restored``; ``unknown``.
+        generation: Number of its current generation; 0 for none.
+        problems: What went wrong, each with its details.
+        execs: How many commands were started on it.
+    """
+
+    wanted: MachineUpdate
+    report_progress: Callable[[str], None]
+    plan: MachinePlan = field(init=False)
+    session: Session | None = None
+    state: str = "unseen"
+    generation: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    execs: int = 0
+
+    def __post_init__(self) -> None:
+        target = self.wanted.target
+        self.plan = MachinePlan(target.machine, target.text, self.wanted.wave, self.wanted.configuration.digest)
+
+    @property
+    def name(self) -> str:
+        """The machine's name."""
+        return self.wanted.target.machine
+
+    @property
+    def live_session(self) -> Session:
+        """Its session.
+
+        Raises:
+            AgentFailedError: When it is not connected.
+        """
+        if self.session is None:
+            raise AgentFailedError("not connected")
+        return self.session
+
+    def connect(self) -> None:
+        """Start its session; a failure is recorded."""
+        try:
+            self.session = self._start_session()
+        except OSError as error:
+            self._record_failure(f"unreachable: {error}")
+
+    def look(self) -> None:
+        """Compare it with its configuration; a failure is recorded. It stays connected if something would change."""
+        if self.session is None:
+            return
+        configuration = self.wanted.configuration
+        try:
+            state = self.session.open(self.plan.digest, self.wanted.formerly)
+            self.generation = state["current"]["number"] if state["current"] else 0
+            self.plan = replace(self.plan, generation=self.generation, recovered=state["recovered"] or "")
+            if state["machine"] != self.name:
+                self.plan = replace(self.plan, formerly=state["machine"])
+            if state["same"] or not (state["current"] or configuration.resources):
+                self.state = "unchanged"
+                self.hang_up()
+            else:
+                self.plan = _compared(self.plan, self.session.compare(configuration), self.wanted.origins)
+                self.state = "untouched"
+        except AgentFailedError as error:
+            self._record_failure(str(error), error.detail)
+            self.hang_up()
+
+    def stage(self, meta: protocol.Meta, reveal: Reveal) -> None:
+        """Send everything that its switch needs."""
+        self.report_progress("stage")
+        self.live_session.stage(self.plan.comparison, meta, self.wanted.configuration, reveal)
+        self.state = "staged"
+
+    def switch(self, meta: protocol.Meta) -> None:
+        """Switch it, and confirm over a second connection that it can still be reached."""
+        nonce = secrets.token_hex(16)
+        over_network = self.wanted.target.root is None
+        self.state = "unknown"  # until it answers
+        try:
+            self.live_session.switch(nonce, confirm=over_network, progress=self.report_progress)
+        except AgentFailedError as error:
+            self.state = "restored" if error.machine_unchanged else "unknown"
+            raise
+        self.state = "provisional"
+        if over_network:
+            try:
+                with self._start_session() as second:
+                    second.confirm(meta["run"], nonce)
+            except AgentFailedError as error:
+                message = f"unreachable after its switch: {error}"
+                raise AgentFailedError(message, error.detail) from None
+
+    def check(self) -> None:
+        """Run its checks that need peers, and record those that fail."""
+        if any(check.peers for check in self.wanted.configuration.checks):
+            self.report_progress("check with peers")
+        failed = [result for result in self.live_session.check(peers=True) if not result["ok"]]
+        self.problems += [(f"the check {result['name']!r} failed", result["output"]) for result in failed]
+
+    def commit(self) -> None:
+        """Make its new generation the current one."""
+        self.state = "unknown"  # until it answers
+        committed = self.live_session.commit()
+        self.state, self.generation = "updated", committed["number"]
+        self.problems += [(note, "") for note in committed["notes"]]
+        self.report_progress(f"generation {committed['number']} committed")
+
+    def undo(self) -> None:
+        """Undo its switch."""
+        self.report_progress("undo")
+        self.state = "unknown"  # until it answers
+        self.live_session.undo(self.report_progress)
+        self.state = "restored"
+
+    def ask(self) -> None:
+        """Ask for its state over a new connection; its agent recovers it if needed."""
+        self.report_progress("checking its state")
+        self.hang_up()
+        with self._start_session() as session:
+            current = session.open(self.plan.digest, self.wanted.formerly)["current"]
+        if current and current["digest"] == self.plan.digest:
+            self.state, self.generation = "updated", current["number"]
+        elif (current["number"] if current else 0) == self.plan.generation:
+            self.state = "restored"
+
+    def hang_up(self) -> None:
+        """End its session, if it is connected."""
+        if self.session:
+            self.session.close()
+            self.session = None
+
+    def outcome(self, *, failed: bool) -> Outcome:
+        """Return its result.
+
+        Args:
+            failed: Whether any machine of the run had a problem.
+        """
+        final = {"unseen": "untouched", "staged": "untouched", "provisional": "unknown"}
+        state = final.get(self.state, self.state)
+        message = "; ".join(message for message, _ in self.problems)
+        if not message and state in {"untouched", "restored"}:
+            message = "another machine failed" if failed else "interrupted"
+        detail = "\n".join(detail for _, detail in self.problems if detail)
+        return Outcome(self.name, state, message, detail, self.generation)
+
+    def _start_session(self) -> Session:
+        self.execs += 1
+        return Session(self.wanted.target)
+
+    def _record_failure(self, message: str, detail: str = "") -> None:
+        """Record that it could not be compared."""
+        self.problems.append((message, detail))
+        self.plan = replace(self.plan, failure=message)
+
+
+def _compared(
+    plan: MachinePlan, comparison: protocol.Comparison, origins: Mapping[str, tuple[str, ...]]
+) -> MachinePlan:
+    return replace(
+        plan,
+        changes=tuple(
+            Change(change["key"], change["action"], change["detail"], origins.get(change["key"], ()))
+            for change in comparison["changes"]
+        ),
+        units=tuple(UnitChange(unit["name"], unit["verb"]) for unit in comparison["restarts"]),
+        comparison=comparison["digest"],
+    )

@@ -1,0 +1,141 @@
+"""The part of the agent's store that resources use: public contents, secret values, and originals.
+
+An original is what was in a resource's place before Rolecall managed it. `store` shows the layout on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Sequence
+
+from rolecall_agent.content import Blob, Part
+from rolecall_agent.sealed import Sealed
+from rolecall_agent.tree import Failure
+
+if TYPE_CHECKING:
+    from rolecall_agent.system import System
+
+HOME = "/var/lib/rolecall"
+
+Json = Dict[str, Any]
+
+
+class ContentStore:
+    """Contents and originals below `HOME`. Every method raises OSError when the disk fails.
+
+    Args:
+        system: The machine.
+
+    Attributes:
+        sealed: The secret values.
+        originals: What was in the place of each resource before it was managed, by the resource's key.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.sealed = Sealed(system, HOME)
+        self.originals: Json = self._read_json("original/index.json") or {}
+
+    def add_blob(self, sha256: str, data: bytes) -> None:
+        """Store a public content.
+
+        Raises:
+            Failure: When the data does not have this digest.
+        """
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise Failure(f"blob {sha256} arrived damaged")
+        self._system.write(f"{HOME}/blobs/{sha256}", data)
+
+    def content(self, parts: Iterable[Part]) -> bytes:
+        """Return the bytes of a file, joined from its parts.
+
+        Raises:
+            FileNotFoundError: When a part is not stored.
+            Failure: When a secret cannot be decrypted.
+        """
+        return b"".join(
+            self._system.read(f"{HOME}/blobs/{part.sha256}")
+            if isinstance(part, Blob)
+            else self.sealed.open(part.version)
+            for part in parts
+        )
+
+    def matches(self, parts: Sequence[Part], data: bytes) -> bool:
+        """Return whether these bytes are a file's content; False if unknown. Decrypts no secret."""
+        if len(parts) == 1 and isinstance(parts[0], Blob):
+            return hashlib.sha256(data).hexdigest() == parts[0].sha256
+        try:
+            for part in parts:
+                if isinstance(part, Blob):
+                    blob = self._system.read(f"{HOME}/blobs/{part.sha256}")
+                    size = len(blob) if data.startswith(blob) else -1
+                else:
+                    size = self.sealed.prefix_size(part.version, data)
+                if size < 0:
+                    return False
+                data = data[size:]
+        except FileNotFoundError:
+            return False
+        return not data
+
+    def add_originals(self, originals: Json) -> None:
+        """Record what resources replace; durable before they are applied."""
+        if originals:
+            self.originals.update(originals)
+            self._write_json("original/index.json", self.originals)
+
+    def drop_originals(self, keys: Iterable[str]) -> None:
+        """Forget the originals of resources that are no longer managed."""
+        recorded = [key for key in keys if key in self.originals]
+        for key in recorded:
+            del self.originals[key]
+        if recorded:
+            self._write_json("original/index.json", self.originals)
+
+    def capture(self, path: str) -> Json:
+        """Return the file or link at a path for `restore`, and store its content.
+
+        Raises:
+            Failure: When something else is there.
+        """
+        entry = self._system.stat(path)
+        if entry is None:
+            return {"type": "absent"}
+        if entry.type not in {"file", "symlink"}:
+            raise Failure(f"{path} is not a file; move it away first")
+        original: Json = {"type": entry.type, "owner": entry.owner, "group": entry.group}
+        if entry.type == "symlink":
+            return {**original, "target": entry.target}
+        data = self._system.read(path)
+        digest = hashlib.sha256(data).hexdigest()
+        if self._system.stat(f"{HOME}/original/{digest}") is None:
+            self._system.write(f"{HOME}/original/{digest}", data)
+        attributes = self._system.attributes(path)
+        return {**original, "mode": entry.mode, "mtime_ns": entry.mtime_ns, "attributes": attributes, "content": digest}
+
+    def restore(self, path: str, original: Json) -> None:
+        """Put back what `capture` returned for a path."""
+        if original["type"] == "absent":
+            self._system.remove(path)
+        elif original["type"] == "symlink":
+            self._system.symlink(path, original["target"], original["owner"], original["group"])
+        else:
+            self._system.write(
+                path,
+                self._system.read(f"{HOME}/original/{original['content']}"),
+                original["owner"],
+                original["group"],
+                original["mode"],
+                mtime_ns=original["mtime_ns"],
+                attributes=original["attributes"],
+            )
+
+    def _read_json(self, name: str) -> Any:  # noqa: ANN401 - JSON is any of its types
+        try:
+            return json.loads(self._system.read(f"{HOME}/{name}"))
+        except FileNotFoundError:
+            return None
+
+    def _write_json(self, name: str, data: Any) -> None:  # noqa: ANN401 - as above
+        self._system.write(f"{HOME}/{name}", json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
