@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rolecall import pipeline
 from rolecall import vars as var_store
 from rolecall.errors import Faults
+from rolecall.evaluate.membership import Membership, RoleMembers
 from rolecall.evaluate.order import waves
-from rolecall.model.membership import Membership, RoleMembers
 from rolecall.service import File
 
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@ import pytest
 
 from rolecall import pipeline
 from rolecall.errors import Faults
-from rolecall.service.member import NotDeclaredError
+from rolecall.model.generators import NotDeclaredError
+from rolecall.model.world import View
+from rolecall.service.member import member_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -303,7 +305,7 @@ def test_a_secret_of_another_instance_also_where_one_machine_is_evaluated_alone(
 
 def test_a_secret_is_the_machines_own_or_a_shared_one(make_mail: Callable[..., Project]) -> None:
     world = pipeline.evaluate(make_mail()).world
-    [jon, _] = world.members["mail", "relay"]
+    jon = member_of(View(world), "mail", "relay", "jon")
     reference = jon.settings.passwords["x"]
     [key] = [key for key in world.vars if key.machine == "jon"]
     shared = type(key)("", key.name)
@@ -319,8 +321,8 @@ def test_a_secret_is_the_machines_own_or_a_shared_one(make_mail: Callable[..., P
 
 def test_a_step_that_publishes_sees_no_secret(make_mail: Callable[..., Project]) -> None:
     world = pipeline.evaluate(make_mail()).world
-    [jon, _] = world.members["mail", "relay"]
-    with world.limited(()), pytest.raises(NotDeclaredError):
+    jon = member_of(View(world, needs=()), "mail", "relay", "jon")
+    with pytest.raises(NotDeclaredError):
         jon.secret(jon.settings.passwords["x"])
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from pydantic import ConfigDict
 
 from rolecall.model.generators import NotDeclaredError
 from rolecall.model.vars import StoredFile, VarKey
+from rolecall.model.world import FILTERS, Host, View, World
 from rolecall.service import (
     ContractError,
     Exported,
@@ -21,7 +25,10 @@ from rolecall.service import (
     SSHKeyPair,
     VarFile,  # noqa: F401 - the table of what breaks the contract names it
 )
-from rolecall.service.member import FILTERS, Host, Member, World
+from rolecall.service.member import Member, member_of, members_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAMES = ["", "a.b", "../x", "-rf", "a b", "a\n", "ü", "a/b"]
 
@@ -149,10 +156,8 @@ def test_a_member_sees_what_is_its_own() -> None:
         role.var("words", Passphrase()),
         other.var("theirs", Passphrase()),
     )
-    members: dict[tuple[str, str], tuple[Member[Any], ...]] = {}
-    world = World(members, {"m": Host("10.0.0.1", ("ssh-ed25519 K",), 2222)})
-    me: Member[Any] = Member(world, "i", "role", "m", None)
-    members["i", "role"] = (me,)
+    world = World({("i", "role"): {"l": None, "m": None}}, {"m": Host("10.0.0.1", ("ssh-ed25519 K",), 2222)})
+    me = member_of(View(world), "i", "role", "m")
     files = {
         "private": StoredFile(secret=True, version="v"),
         "public": StoredFile(secret=False, version="w", public="P\n"),
@@ -165,7 +170,8 @@ def test_a_member_sees_what_is_its_own() -> None:
     assert (me[key].public, me[key].private) == ("P", Secret("i.key", "private", "v"))
     assert (me.name("job.service"), me.path("env")) == ("rolecall-i.job.service", "/etc/rolecall/i/env")
     assert (me.address, me.host_keys, me.port) == ("10.0.0.1", ("ssh-ed25519 K",), 2222)
-    assert me.members(role) is members["i", "role"]
+    assert [peer.machine for peer in me.members(role) if peer is not me] == ["l"]
+    assert me.members(role) is me.members(role)
     assert me.members(other) == ()
     assert [each.value.text for each in me.exports(Address)] == ["t", "u"]
     assert [each.value.text for each in me.exports(Address, machine="n")] == ["u"]
@@ -191,26 +197,77 @@ def test_filters_give_what_a_look_at_everything_gives(
         for export in sorted(exports, key=lambda each: (each.machine, each.instance, each.role))
         if all(value in {None, getattr(export, name)} for name, value in zip(FILTERS, wanted, strict=True))
     ]
-    me: Member[Any] = Member(world, "i", "role", "m", None)
+    me: Member[Any] = Member(View(world), "i", "role", "m", None)
     assert [*me.exports(Address, **dict(zip(FILTERS, wanted, strict=True)))] == expected
     assert me.exports(Other) == ()
 
 
-def test_a_step_sees_what_it_needs_alone() -> None:
-    role = Service("s", description="").role("role", description="")
-    key = role.var("key", SSHKeyPair())
-    members: dict[tuple[str, str], tuple[Member[Any], ...]] = {}
-    world = World(members, {})
-    me: Member[Any] = Member(world, "i", "role", "m", None)
+ROLE = Service("s", description="").role("role", description="")
+KEY = ROLE.var("key", SSHKeyPair())
+READ_KEY, READ_HOST = ("var", VarKey("m", "i.key")), ("host", "m")
+
+
+@pytest.fixture
+def world() -> World:
+    """Two members with one var, and an export."""
+    made = World({("i", "role"): {"l": None, "m": None}}, {"m": Host("a")})
     public = StoredFile(secret=False, version="w", public="P\n")
-    world.vars[VarKey("m", "i.key")] = {"private": StoredFile(secret=True, version="v"), "public": public}
-    world.publish(Address, [Exported(Address(text="t"), "m")])
-    with world.limited((key,)):
-        assert me[key].public == "P"
-        with pytest.raises(NotDeclaredError, match="reads exports of Address and does not declare it"):
-            me.exports(Address)
-    with world.limited((Address,)):
-        assert len(me.exports(Address)) == 1
-        with pytest.raises(NotDeclaredError, match="reads the var 'key' and does not declare it"):
-            me[key]
-    assert (me[key].public, len(me.exports(Address))) == ("P", 1)
+    made.vars[VarKey("m", "i.key")] = {"private": StoredFile(secret=True, version="v"), "public": public}
+    made.publish(Address, [Exported(Address(text="t"), "m")])
+    return made
+
+
+def test_a_step_sees_what_it_needs_alone(world: World) -> None:
+    me = member_of(View(world, [KEY]), "i", "role", "m")
+    assert me[KEY].public == "P"
+    with pytest.raises(NotDeclaredError, match="reads exports of Address and does not declare it"):
+        me.exports(Address)
+    me = member_of(View(world, [Address]), "i", "role", "m")
+    assert len(me.exports(Address)) == 1
+    with pytest.raises(NotDeclaredError, match="reads the var 'key' and does not declare it"):
+        me[KEY]
+    me = member_of(View(world), "i", "role", "m")
+    assert (me[KEY].public, len(me.exports(Address))) == ("P", 1)
+
+
+def test_a_cached_value_is_that_of_its_role_alone(world: World) -> None:
+    world = replace(world, members={("i", role): {"m": None} for role in ("role", "other")})
+    view = View(world)
+    assert member_of(view, "i", "role", "m")[KEY].public == "P"
+    with pytest.raises(NotDeclaredError, match="belongs to the role 'role'"):
+        member_of(view, "i", "other", "m")[KEY]
+
+
+def test_steps_inside_one_another_see_and_record_their_own_reads(world: World) -> None:
+    def step(view: View) -> Iterator[str]:
+        for member in members_of(view, "i", "role")[1:]:
+            yield member[KEY].public
+            yield member.address
+
+    outer, inner = View(world, [KEY]), View(world, [])
+    running = step(outer)
+    assert next(running) == "P"
+    with pytest.raises(NotDeclaredError):
+        next(step(inner))
+    assert (next(running), [*outer.reads], [*inner.reads]) == ("a", [READ_KEY, READ_HOST], [])
+
+
+def test_steps_in_threads_see_and_record_their_own_reads(world: World) -> None:
+    together = Barrier(2, timeout=10)
+
+    def step(needs: list[Any] | None) -> tuple[list[Any], str]:
+        view, refused = View(world, needs), ""
+        me = member_of(view, "i", "role", "m")
+        for read in (lambda: me.address, lambda: me[KEY], lambda: me.exports(Address)):
+            together.wait()
+            try:
+                read()
+            except NotDeclaredError as error:
+                refused = str(error)
+        return [*view.reads], refused
+
+    with ThreadPoolExecutor() as pool:
+        one, other = pool.map(step, [[KEY], [Address]])
+    assert one == ([READ_HOST, READ_KEY], "this step reads exports of Address and does not declare it in its needs=")
+    published = ("published", Address, None, None, None, None)
+    assert other == ([READ_HOST, published], "this step reads the var 'key' and does not declare it in its needs=")

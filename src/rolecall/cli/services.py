@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
     from rolecall.model.exports import Interface
     from rolecall.project import Project
-    from rolecall.service.contract import Need, Role
+    from rolecall.service.contract import Role
+    from rolecall.service.handles import Need
     from rolecall.service.registry import Found
     from rolecall.service.settings import Settings
 

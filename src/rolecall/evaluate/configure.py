@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.evaluate.authors import calling, results
 from rolecall.evaluate.differences import difference
-from rolecall.service.member import NotMadeError
+from rolecall.model.world import NotMadeError
+from rolecall.service.member import member_of
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.resources import KINDS, Directory, File, Resource, Unit, User
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from rolecall.evaluate.membership import Membership
     from rolecall.evaluate.memory import Memory
-    from rolecall.model.membership import Membership
+    from rolecall.model.world import View, World
     from rolecall.service.contract import Role, Service
-    from rolecall.service.member import Member, World
+    from rolecall.service.member import Member
 
 _OTHERWISE = "give one of the instances other settings, or take one of the roles from the machine"
 
@@ -44,18 +47,18 @@ def configure(membership: Membership, world: World, machines: Iterable[str], mem
     Raises:
         Faults: Definitions that exclude each other, and failures of service code, of all machines together.
     """
-    plays = _plays_by_machine(membership, world)
+    plays = _plays_by_machine(membership)
     faults: list[Fault] = []
     configured = {}
     for machine in machines:
         parts = []
         for play in plays.get(machine, ()):
             try:
-                parts.append(memory.call(world, play[:4], play.given, _part, play))
+                parts.append(memory.call(world, play[:4], play.given, partial(_part, play)))
             except Faults as error:
                 faults += error.faults
         try:
-            configured[machine] = memory.call(world, machine, parts, _Draft(machine).add, parts)
+            configured[machine] = memory.call(world, machine, parts, partial(_joined, machine, parts))
         except Faults as error:
             faults += error.faults
     if faults:
@@ -71,7 +74,7 @@ class _Play(NamedTuple):
     instance: str
     role: str
     given: object  # what service code sees of the members' instances
-    members: tuple[Member[Any], ...]
+    members: tuple[tuple[str, str], ...]  # each by instance and role
 
     @property
     def origin(self) -> str:
@@ -81,7 +84,7 @@ class _Play(NamedTuple):
     @property
     def who(self) -> str:
         """The same, with the members behind it."""
-        members = " and ".join(f"{member.instance}.{member.role}" for member in self.members)
+        members = " and ".join(f"{instance}.{role}" for instance, role in self.members)
         return self.origin if self.role else f"{self.origin} (for {members})"
 
 
@@ -96,43 +99,43 @@ class _Part(NamedTuple):
     whole: bool = True
 
 
-def _plays_by_machine(membership: Membership, world: World) -> dict[str, list[_Play]]:
+def _plays_by_machine(membership: Membership) -> dict[str, list[_Play]]:
     plays: dict[str, list[_Play]] = {}
-    together: dict[tuple[str, Service], list[Member[Any]]] = {}
+    together: dict[tuple[str, Service], list[tuple[str, str]]] = {}
     for instance, service in membership.services.items():
         members_by_role = membership.role_members[instance]
         for role in service.roles:
-            for member in world.members[instance, role]:
-                play = _Play(member.machine, service, instance, role, members_by_role, (member,))
-                plays.setdefault(member.machine, []).append(play)
+            for machine in members_by_role[role].settings:
+                play = _Play(machine, service, instance, role, members_by_role, ((instance, role),))
+                plays.setdefault(machine, []).append(play)
                 if service.machine_configurers:
-                    together.setdefault((member.machine, service), []).append(member)
+                    together.setdefault((machine, service), []).append((instance, role))
     for (machine, service), members in together.items():
-        first = members[0].instance
-        given = [(member.role, membership.role_members[member.instance]) for member in members]
-        plays[machine].append(_Play(machine, service, first, "", given, tuple(members)))
+        given = [(role, membership.role_members[instance]) for instance, role in members]
+        plays[machine].append(_Play(machine, service, members[0][0], "", given, tuple(members)))
     return plays
 
 
-def _part(play: _Play) -> _Part:
-    """Everything that one play asks for; its service's code runs here."""
+def _part(play: _Play, view: View) -> _Part:
+    """Return everything that one play asks for; its service's code runs here."""
     part = _Part(play.origin, play.who, play.instance, [], [])
     try:
         with calling(play.service, f"{play.origin} on {play.machine}", play.instance):
-            _fill(part, play)
+            members = [member_of(view, instance, role, play.machine) for instance, role in play.members]
+            _fill(part, play, members)
     except NotMadeError:
         return part._replace(whole=False)
     return part
 
 
-def _fill(part: _Part, play: _Play) -> None:
-    """Adds what a play asks for one by one: what comes before a var that is not made yet counts."""
+def _fill(part: _Part, play: _Play, members: list[Member[Any]]) -> None:
+    """Add what a play asks for one by one: what comes before a var that is not made yet counts."""
     if not play.role:
         for call in play.service.machine_configurers:
-            for resource in results(call, play.members, KINDS):
+            for resource in results(call, tuple(members), KINDS):
                 part.resources.append(resource)
         return
-    role, member = play.service.roles[play.role], play.members[0]
+    role, member = play.service.roles[play.role], members[0]
     for call in role.configurers:
         for resource in results(call, member, KINDS):
             part.resources.append(resource)
@@ -141,6 +144,10 @@ def _fill(part: _Part, play: _Play) -> None:
     for checker in role.checkers:
         for check in results(checker.function, member, (Check,)):
             part.checks.append(replace(check, peers=True) if checker.peers else check)
+
+
+def _joined(machine: str, parts: Sequence[_Part], _view: View) -> Configured:
+    return _Draft(machine).add(parts)
 
 
 def _delivered(role: Role[Any], member: Member[Any]) -> Iterator[File]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.kinds import Kind
     from rolecall.evaluate.layers import Layer
+    from rolecall.evaluate.membership import Membership
     from rolecall.evaluate.merge import Keys, Record, Resolution, Statement
     from rolecall.model.inventory import Loaded
-    from rolecall.model.membership import Membership
 
     Locate = Callable[[Where], Where]
 

@@ -9,7 +9,7 @@ from rolecall.errors import Fault, Where
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from rolecall.model.membership import RoleMembers
+    from rolecall.evaluate.membership import RoleMembers
     from rolecall.service.contract import Role, Service
 
 

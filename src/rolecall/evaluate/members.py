@@ -13,10 +13,10 @@ from rolecall.evaluate.authors import calling
 from rolecall.evaluate.kinds import kind_of
 from rolecall.evaluate.layers import Layer, layers_of
 from rolecall.evaluate.limits import instance_limits, role_limits
+from rolecall.evaluate.membership import Membership, RoleMembers
 from rolecall.evaluate.merge import Malformed, merge
 from rolecall.evaluate.references import take_plain
 from rolecall.model.equality import same
-from rolecall.model.membership import Membership, RoleMembers
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rolecall.model.exports import Interface
     from rolecall.model.inventory import Instance, Loaded
     from rolecall.model.inventory import Role as Declared
+    from rolecall.model.world import Read
     from rolecall.service.contract import Role, Service
-    from rolecall.service.member import Question
     from rolecall.service.registry import Registry
 
 _WRAPPER = 'write it as the Nix module system does; or put plain data into `{ _type = "literal", content = … }`'
@@ -114,14 +114,14 @@ def playing(loaded: Loaded, machines: Iterable[str]) -> set[str]:
     }
 
 
-def answering(loaded: Loaded, registry: Registry, asked: Iterable[Question]) -> set[str]:
-    """The instances that publish what the world was asked for.
+def answering(loaded: Loaded, registry: Registry, reads: Iterable[Read]) -> set[str]:
+    """Return the instances that can publish what was read.
 
     Raises:
         Faults: When one of them has no service that loads.
     """
     found: set[str] = set()
-    for what, *filters in asked:
+    for what, *filters in reads:
         if what == "published":
             interface, machine, instance, *_ = filters
             among = playing(loaded, [machine]) if machine else loaded.inventory.instances

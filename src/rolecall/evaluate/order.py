@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rolecall.model.membership import Membership
+    from rolecall.evaluate.membership import Membership
 
     # A machine, or a role of an instance: a role waits for its machines, a machine for roles; so edges stay linear.
     _Node = str | tuple[str, str]

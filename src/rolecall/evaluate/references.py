@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolecall.evaluate.kinds import Kind
+    from rolecall.evaluate.membership import Membership
     from rolecall.evaluate.merge import Keys, Record
     from rolecall.model.generators import Context
     from rolecall.model.inventory import Loaded
-    from rolecall.model.membership import Membership
     from rolecall.service.contract import Role
 
 HINT = (

@@ -22,20 +22,22 @@ from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.evaluate.authors import WrongResultError, calling, results
 from rolecall.model.exports import Exported, Interface
 from rolecall.model.recipes import Recipe
-from rolecall.service.contract import Publisher, Var
+from rolecall.model.world import FILTERS, NotMadeError, View, World
+from rolecall.service.contract import Publisher
+from rolecall.service.handles import Var
 from rolecall.service.interfaces import State
-from rolecall.service.member import FILTERS, Member, NotMadeError, World
+from rolecall.service.member import members_of
 from rolecall_agent.content import Reference, shows_reference
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
+    from rolecall.evaluate.membership import Membership, RoleMembers
     from rolecall.model.generators import Published
     from rolecall.model.inventory import Inventory
-    from rolecall.model.membership import Membership, RoleMembers
     from rolecall.model.vars import StoredVar, VarKey
+    from rolecall.model.world import Host, Read
     from rolecall.service.contract import Role
-    from rolecall.service.member import Host, Question
 
 
 class Making(Protocol):
@@ -102,22 +104,22 @@ class Step:
     @cached_property
     def recipes(self) -> tuple[Recipe, ...]:
         """The var that it makes, for each member; () when it makes none."""
-        return _recipes(self.instance, self.does, self.members_by_role) if isinstance(self.does, Var) else ()
+        return _recipes(self.instance, self.role, self.does, self.members_by_role) if isinstance(self.does, Var) else ()
 
 
 Steps = Mapping[Given, Sequence[Step]]
 
 
 def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
-    """All members of all instances, as service code will see them."""
-    members: dict[tuple[str, str], tuple[Member[Any], ...]] = {}
-    world = World(members, hosts)
-    for instance, members_by_role in membership.role_members.items():
-        for role, played in members_by_role.items():
-            members[instance, role] = tuple(
-                Member(world, instance, role, machine, settings) for machine, settings in played.settings.items()
-            )
-    return world
+    """Return the world of these members, with no vars and exports yet."""
+    return World(
+        {
+            (instance, role): members.settings
+            for instance, members_by_role in membership.role_members.items()
+            for role, members in members_by_role.items()
+        },
+        hosts,
+    )
 
 
 def steps_of(membership: Membership) -> Steps:
@@ -135,7 +137,7 @@ def steps_of(membership: Membership) -> Steps:
     return steps
 
 
-def interfaces_read_by_vars(membership: Membership) -> list[Question]:
+def interfaces_read_by_vars(membership: Membership) -> list[Read]:
     """What exports the vars of these instances may come from: all of them must be there, for a var is made once."""
     roles = [role for service in membership.services.values() for role in service.roles.values()]
     needs = [need for role in roles for var in role.vars.values() for need in var.needs]
@@ -169,7 +171,7 @@ def run_steps(
     Raises:
         Faults: When a step fails.
     """
-    world.vars |= making.make(standalone, world.published, anew=False, outdated=False)
+    world.vars.update(making.make(standalone, world.published, anew=False, outdated=False))
     declared = declared_state(inventory)
     new: set[Given] = set()  # what this run made, or what may come of that
     replaced: set[Given] = set()  # what of it takes the place of what is kept
@@ -179,7 +181,7 @@ def run_steps(
             needs = set(step.needs(others=True))
             outdated = any(isinstance(need, type) for need in needs & replaced)
             anew = not needs.isdisjoint(new)
-            world.vars |= making.make(step.recipes, world.published, anew=anew, outdated=outdated)
+            world.vars.update(making.make(step.recipes, world.published, anew=anew, outdated=outdated))
             keys = [recipe.key for recipe in step.recipes]
             made_now, replaced_now = (
                 any(key in making.made for key in keys),
@@ -196,36 +198,37 @@ def run_steps(
         replaced |= {given} if replaced_now else set()
 
 
-def _recipes(instance: str, var: Var[Any], members_by_role: Mapping[str, RoleMembers]) -> tuple[Recipe, ...]:
-    """A var for every member of its role."""
+def _recipes(
+    instance: str, role: Role[Any], var: Var[Any], members_by_role: Mapping[str, RoleMembers]
+) -> tuple[Recipe, ...]:
+    """Return a recipe of a var for every member of its role."""
     needs = [need for need in var.needs if isinstance(need, Var)]
     peers = {
         need.name: {machine: need.key(instance, machine) for machine in members_by_role[need.role.name].settings}
         for need in needs
-        if need.role is not var.role
+        if need.role is not role
     }
     interfaces = tuple(need for need in var.needs if not isinstance(need, Var))
     return tuple(
         Recipe(
             key=var.key(instance, machine),
             generator=var.generator,
-            origin=f"{instance}.{var.role.name}",
+            origin=f"{instance}.{role.name}",
             settings=settings if var.scope == "instance" else None,
-            inputs=tuple((need.name, need.key(instance, machine)) for need in needs if need.role is var.role),
+            inputs=tuple((need.name, need.key(instance, machine)) for need in needs if need.role is role),
             peers=peers,
             interfaces=interfaces,
-            validation=_validation(instance, var, settings) if var.validation else "",
+            validation=_validation(instance, role, var, settings) if var.validation else "",
             binds=var.binds,
             accepted=var.accepted,
         )
-        for machine, settings in members_by_role[var.role.name].settings.items()
+        for machine, settings in members_by_role[role.name].settings.items()
     )
 
 
-def _validation(instance: str, var: Var[Any], settings: object) -> str:
-    """A digest of what a var is made for: lower-case hex SHA-256."""
+def _validation(instance: str, role: Role[Any], var: Var[Any], settings: object) -> str:
+    """Return a digest of what a var is generated for: lower-case hex SHA-256."""
     assert var.validation  # noqa: S101 - the caller looks
-    role = var.role
     with calling(role.service, f"the validation of {instance}.{role.name}: {var.name}", instance):
         value = var.validation(settings)
         try:
@@ -284,9 +287,9 @@ def in_order(steps: Steps) -> Steps:
 def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
     publisher, role = step.does, step.role
     assert isinstance(publisher, Publisher)  # noqa: S101 - as all steps that give an interface
-    with world.limited(publisher.needs):
-        members = world.members[step.instance, role.name]
-        for machine, member in zip(step.members_by_role[role.name].settings, members, strict=True):
+    with View(world, publisher.needs) as view:
+        members = members_of(view, step.instance, role.name)
+        for machine, member in zip(world.members[step.instance, role.name], members, strict=True):
             try:
                 with calling(role.service, f"{step.instance}.{role.name} on {machine}", step.instance):
                     values = list(results(publisher.function, member, (publisher.interface,)))

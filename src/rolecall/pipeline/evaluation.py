@@ -19,7 +19,7 @@ from rolecall.evaluate.steps import declared_state, gather, in_order, interfaces
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.recipes import Replacement
 from rolecall.model.vars import StoredFile, current
-from rolecall.service.member import Host
+from rolecall.model.world import Host
 from rolecall.service.registry import OWN, Registry
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
+    from rolecall.evaluate.membership import Membership
     from rolecall.model.generators import Published
     from rolecall.model.inventory import Loaded
-    from rolecall.model.membership import Membership
     from rolecall.model.recipes import Recipe
     from rolecall.model.vars import StoredVar, VarKey
+    from rolecall.model.world import World
     from rolecall.project import Project
-    from rolecall.service.member import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +273,8 @@ def evaluate_some(
             if faults := [*found.membership.unfit, *unknown_secrets(loaded, found.membership)]:
                 raise Faults(faults)
             world = gather(found.membership, hosts)
-            with world.listening() as asked:
-                evaluation = _evaluated(project, found, world, machines, memory)
-            if more := answering(loaded, registry, asked) - instances:
+            evaluation = _evaluated(project, found, world, machines, memory)
+            if more := answering(loaded, registry, world.queries) - instances:
                 instances |= more
                 continue
             return evaluation

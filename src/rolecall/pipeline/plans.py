@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
     from rolecall.model.vars import VarKey
+    from rolecall.model.world import World
     from rolecall.project import Project
-    from rolecall.service.member import World
     from rolecall_agent import protocol
     from rolecall_agent.content import Secret
 

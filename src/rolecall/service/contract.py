@@ -8,13 +8,15 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.generators import Prompt
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.model.recipes import Delivery
-from rolecall.model.vars import VarFile, VarKey
+from rolecall.model.vars import VarFile
+from rolecall.service.handles import Need, Scope, ValuesT, Var
+from rolecall.service.member import Member, SettingsT
 from rolecall.service.settings import Settings
 from rolecall_agent.content import Secret
 from rolecall_agent.resources import File
@@ -23,12 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from rolecall.model.generators import Generator
-    from rolecall.service.member import Member
     from rolecall_agent.configuration import Check
     from rolecall_agent.resources import Resource
-
-SettingsT = TypeVar("SettingsT", bound=Settings)
-ValuesT = TypeVar("ValuesT")
 
 # By scope, the scopes of what such a var may be made from in its own role.
 _WIDER = {"instance": ("instance", "machine", "shared"), "machine": ("machine",), "shared": ("shared",)}
@@ -42,51 +40,6 @@ class ContractError(Exception):
 
 class NoSettings(Settings):
     """The settings of a role that has none."""
-
-
-Scope = Literal["instance", "machine", "shared"]
-"""Each member of an instance; each machine, in all instances of the service; all members of an instance together."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Var(Generic[ValuesT]):
-    """A handle to a var that every member of a role has: ``me[handle]``.
-
-    Attributes:
-        role: The role that declared it.
-        name: Unique in the service; the var of a member is called ``INSTANCE.NAME``.
-        generator: How it is made.
-        needs: What must be there before it is made: all that its generator may read (see `Context`).
-        validation: Gives of a member's settings what the var is made for, as data that JSON can hold.
-        binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``; "" when nothing.
-        scope: For whom it is made once.
-        accepted: Whether peers accept all values that `Member.accepted` gives, so that it is made anew without a gap.
-        deliver: How files of it stand on the machines of the role, by name; others only where the service yields them.
-    """
-
-    role: Role[Any]
-    name: str
-    generator: Generator[ValuesT]
-    needs: tuple[Need, ...] = ()
-    validation: Callable[[Any], object] | None = None
-    binds: str = ""
-    scope: Scope = "instance"
-    deliver: Mapping[str, Delivery] = field(default_factory=dict)
-    accepted: bool = False
-
-    def key(self, instance: str, machine: str) -> VarKey:
-        """The var that a member has."""
-        match self.scope:
-            case "instance":
-                return VarKey(machine, f"{instance}.{self.name}")
-            case "machine":
-                return VarKey(machine, f"{self.role.service.name}.{self.name}")
-            case "shared":
-                return VarKey("", f"{instance}.{self.name}")
-
-
-Need = Var[Any] | type[Interface]
-"""What a step may declare to read: a var of its service, or what anybody publishes of an interface."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

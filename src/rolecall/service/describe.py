@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from rolecall.model.generators import prompts_of
-from rolecall.service.contract import Var
+from rolecall.service.handles import Var
 from rolecall.service.settings import MARKED
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pydantic_core import PydanticOmit, core_schema
 
     from rolecall.model.exports import Interface
-    from rolecall.service.contract import Need, Role, Service
+    from rolecall.service.contract import Role, Service
+    from rolecall.service.handles import Need
 
 _MERGED: Final = {"replace": ", replaced as a whole", "unique": ", each item once", "lines": ", joined line by line"}
 _NAMES = {

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from rolecall.model.exports import Exported
 from rolecall.model.vars import StoredFile, VarKey
+from rolecall.model.world import Host, View, World
 from rolecall.service import AbsolutePath, AuthorizedKey, Directory, File, Package, Resource, State, Unit, User
-from rolecall.service.member import Host, Member, World
+from rolecall.service.member import Member, members_of
 from rolecall_services import borgbackup
 from rolecall_services.borgbackup import ClientSettings, Retention, ServerSettings
 
@@ -20,13 +21,13 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI"
 
 def world(instance: str = "i", address: str = "store", **directories: str) -> World:
     """Two clients and a server, or several with their directories."""
-    members: dict[tuple[str, str], list[Member[Any]]] = {}
-    made = World(members, {"store": Host(address, ("ssh-ed25519 HOSTKEY",)), "jon": Host("jon"), "sara": Host("sara")})
-    members[instance, "server"] = [
-        Member(made, instance, "server", name, ServerSettings(directory=AbsolutePath(directory)))
+    servers = {
+        name: ServerSettings(directory=AbsolutePath(directory))
         for name, directory in (directories or {"store": "/var/lib/borgbackup"}).items()
-    ]
-    members[instance, "client"] = [Member(made, instance, "client", name, ClientSettings()) for name in ("jon", "sara")]
+    }
+    clients = {"jon": ClientSettings(), "sara": ClientSettings()}
+    members: dict[tuple[str, str], dict[str, Any]] = {(instance, "server"): servers, (instance, "client"): clients}
+    made = World(members, {"store": Host(address, ("ssh-ed25519 HOSTKEY",)), "jon": Host("jon"), "sara": Host("sara")})
     for name in ("jon", "sara"):
         public = StoredFile(secret=False, version="p", public=f"{KEY}{instance}{name} comment")
         private = StoredFile(secret=True, version="v1")
@@ -37,16 +38,20 @@ def world(instance: str = "i", address: str = "store", **directories: str) -> Wo
     return made
 
 
+def first(made: World, instance: str, role: str) -> Member[Any]:
+    return members_of(View(made), instance, role)[0]
+
+
 def of(found: list[Resource], kind: type) -> list[Any]:
     return [resource for resource in found if isinstance(resource, kind)]
 
 
 def on_server(made: World, instance: str = "i") -> list[Resource]:
-    return list(borgbackup.store_backups(made.members[instance, "server"][0]))
+    return list(borgbackup.store_backups(first(made, instance, "server")))
 
 
 def on_client(made: World, instance: str = "i") -> list[Resource]:
-    return list(borgbackup.back_up(made.members[instance, "client"][0]))
+    return list(borgbackup.back_up(first(made, instance, "client")))
 
 
 def plan_of(found: list[Resource]) -> dict[str, Any]:
@@ -100,7 +105,7 @@ def test_addresses_and_paths_are_written_as_borg_reads_them() -> None:
 def test_a_server_is_reached_where_it_says(host: Host, settings: dict[str, Any], repository: str, known: str) -> None:
     made = world()
     made.hosts["store"] = host  # type: ignore[index]  # a plain dict in this test
-    made.members["i", "server"][0].settings = ServerSettings.model_validate(settings)
+    made.members["i", "server"]["store"] = ServerSettings.model_validate(settings)  # type: ignore[index]  # likewise
     found = on_client(made)
     assert plan_of(found)["repositories"] == {"store": f"ssh://borg@{repository}/var/lib/borgbackup/i/jon"}
     [file] = [file for file in of(found, File) if file.path.endswith("/known_hosts")]
@@ -150,7 +155,7 @@ def test_two_instances_with_the_same_machines_share_packages_and_the_user_alone(
 def test_backups_are_offered_per_server_and_checks_need_the_peers() -> None:
     made = world(a="/srv", b="/srv")
     made.hosts["a"] = made.hosts["b"] = Host("x")  # type: ignore[index]  # a plain dict in this test
-    member = made.members["i", "client"][0]
+    member = first(made, "i", "client")
     assert [(offer.target, offer.listing) for offer in borgbackup.offer_backups(member)] == [
         (name, ["/etc/rolecall/i/backup", "--server", name, "list"]) for name in ("a", "b")
     ]
