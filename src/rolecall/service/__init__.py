@@ -28,6 +28,7 @@ from rolecall.service.generators import (
     WireGuardKeyPair,
 )
 from rolecall.service.handles import Var
+from rolecall.service.hosts import host_and_port, known_hosts
 from rolecall.service.interfaces import Backups, State
 from rolecall.service.member import Member
 from rolecall.service.settings import (
@@ -110,7 +111,9 @@ __all__ = [
     "VarFile",
     "WireGuardKeyPair",
     "exec_line",
+    "host_and_port",
     "join",
+    "known_hosts",
     "lines",
     "parts",
     "replace",

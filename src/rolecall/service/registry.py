@@ -137,7 +137,7 @@ class Registry:
             loaded = points[name].load()
         except (Exception, SystemExit) as error:
             raise _broken(name, f"{label} ({points[name].value})", error) from error
-        return Found(_verified(loaded, name, f"{label} ({points[name].value})"), label, source)
+        return Found(verified(loaded, name, f"{label} ({points[name].value})"), label, source)
 
     def _own(self, name: str) -> Found:
         known = self._own_modules()
@@ -156,7 +156,7 @@ class Registry:
             raise _broken(name, str(path), error) from error
         finally:
             sys.dont_write_bytecode = kept
-        return Found(_verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
+        return Found(verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
 
     def _own_modules(self) -> dict[str, list[Path]]:
         """The project's own modules: by name, the files that have it."""
@@ -183,8 +183,12 @@ def _alike(one: str, other: str) -> bool:
     return one.lower().replace("-", "_") == other.lower().replace("-", "_")
 
 
-def _verified(loaded: object, name: str, label: str) -> Service:
-    """What a module gives, once it is sure to keep the contract; its decorators have seen to the rest."""
+def verified(loaded: object, name: str, label: str) -> Service:
+    """Return the service of a module when it keeps the contract; its decorators have checked the rest.
+
+    Raises:
+        Faults: When it is not a service, has another name, or has models that cannot be read or are not strict.
+    """
     what = f"the module {name!r} of {label}"
     if not isinstance(loaded, Service):
         raise _unfit(f"{what} is no service", "its module must define `service = Service(…)` (see docs/services.md)")

@@ -29,6 +29,8 @@ from rolecall.service import (
     SSHKeyPair,
     State,
     User,
+    host_and_port,
+    known_hosts,
     secret_file,
     service_unit,
     timer_unit,
@@ -37,7 +39,6 @@ from rolecall.service import (
 service = Service("borgbackup", description="Encrypted, deduplicated backups of every client to every server.")
 
 USER = "borg"
-SSH_PORT = 22
 BORG = Package("borgbackup", names={"arch": "borg", "alpine": "borgbackup"})
 SSH = Package("openssh-client", names={"arch": "openssh", "fedora": "openssh-clients", "rhel": "openssh-clients"})
 
@@ -100,16 +101,14 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
     states = [export.value for export in me.exports(State, machine=me.machine)]
     key = secret_file(me[ssh_key].private)
     words = secret_file(me[passphrase].secret)
-    known_hosts = File(
-        me.path("known_hosts"), "".join(f"{_known_as(peer)} {line}\n" for peer in servers for line in peer.host_keys)
-    )
+    trusted = File(me.path("known_hosts"), "".join(known_hosts(*_reached(peer), peer.host_keys) for peer in servers))
     plan = {
         "instance": me.instance,
         "machine": me.machine,
         "cache": f"/var/cache/rolecall/{me.instance}",
         "key": key.path,
         "passphrase": words.path,
-        "known_hosts": known_hosts.path,
+        "known_hosts": trusted.path,
         "repositories": {
             peer.machine: _url(peer, peer.settings.directory / me.instance / me.machine) for peer in servers
         },
@@ -124,7 +123,7 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
         description=f"Backup of {me.machine} ({me.instance})",
         oneshot=True,
     )
-    yield from (BORG, SSH, key, words, known_hosts, program, job)
+    yield from (BORG, SSH, key, words, trusted, program, job)
     yield File(me.path("backup.json"), to_json(plan, indent=2) + b"\n")
     yield timer_unit(job, me.settings.start_at, description=f"Start the backup of {me.machine} ({me.instance})")
 
@@ -149,18 +148,9 @@ def _reached(peer: Member[ServerSettings]) -> tuple[str, int]:
     return peer.settings.address or peer.address, peer.settings.port or peer.port
 
 
-def _known_as(peer: Member[ServerSettings]) -> str:
-    """What ssh(1) looks a server up by in a file of known hosts."""
-    address, port = _reached(peer)
-    return address if port == SSH_PORT else f"[{address}]:{port}"
-
-
 def _url(peer: Member[ServerSettings], path: str) -> str:
-    """A repository as borg(1) writes it: IPv6 addresses in brackets, braces doubled (borg-placeholders(1))."""
-    address, port = _reached(peer)
-    host = f"[{address}]" if ":" in address else address
-    where = host if port == SSH_PORT else f"{host}:{port}"
-    return f"ssh://{USER}@{where}{path.replace('{', '{{').replace('}', '}}')}"
+    """Return a repository as borg(1) writes it, with braces doubled (borg-placeholders(1))."""
+    return f"ssh://{USER}@{host_and_port(*_reached(peer))}{path.replace('{', '{{').replace('}', '}}')}"
 
 
 @cache
