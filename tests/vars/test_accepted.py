@@ -1,4 +1,4 @@
-"""Values made anew without a gap: accepted beside the old one, used, the old one dropped; each step an update."""
+"""Values rotated without a gap: accepted beside the old one, used, the old one dropped; each step an update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running code of service authors: whatever it raises becomes a fault that names the service and its line."""
+"""Calls of service code: what it raises becomes a fault that names the service and the line."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class WrongResultError(Exception):
-    """A function of an author gives something else than it should.
+    """A service's function returned or yielded something wrong.
 
     Args:
-        problem: What follows its name in a message.
+        problem: What follows the function's name in the message.
         function: The function.
         line: ``FILE:LINE`` where it yields that, when known.
 
@@ -39,11 +39,11 @@ class WrongResultError(Exception):
 
 @contextmanager
 def calling(service: Service, what: str, instance: str) -> Iterator[None]:
-    """Turns an exception of service code into a fault.
+    """Turn an exception of service code into a fault.
 
     Args:
         service: Whose code runs.
-        what: What is being done, e.g. ``"backup.client on jon"``.
+        what: What the code does, e.g. ``"backup.client on jon"``.
         instance: The instance, for the fault's place.
 
     Raises:

@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from rolecall.service.contract import Role, Service
     from rolecall.service.member import Member
 
-_OTHERWISE = "give one of the instances other settings, or take one of the roles from the machine"
+_HINT = "change the settings of one of the instances, or remove one of the roles from the machine"
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """One machine's configuration with the reasons for it.
+    """One machine's configuration, with the origins of its resources.
 
     Attributes:
         configuration: What the machine must have.
-        origins: By resource key: the ``INSTANCE.ROLE`` that ask for it, sorted.
-        incomplete: Those of which parts are missing, because they need vars that are not made yet.
+        origins: By resource key: the ``INSTANCE.ROLE`` that declare it, sorted.
+        incomplete: Those of which parts are missing, because vars that they read do not exist yet.
     """
 
     configuration: Configuration
@@ -42,10 +42,10 @@ class Configured:
 
 
 def configure(membership: Membership, world: World, machines: Iterable[str], memory: Memory) -> dict[str, Configured]:
-    """The configurations of some machines, in the order given.
+    """Return the configurations of some machines, in the order given.
 
     Raises:
-        Faults: Definitions that exclude each other, and failures of service code, of all machines together.
+        Faults: Conflicting definitions and failures of service code, for all machines together.
     """
     plays = _plays_by_machine(membership)
     faults: list[Fault] = []
@@ -73,23 +73,23 @@ class _Play(NamedTuple):
     service: Service
     instance: str
     role: str
-    given: object  # what service code sees of the members' instances
+    given: object  # settings that the code can read: those of the members' instances
     members: tuple[tuple[str, str], ...]  # each by instance and role
 
     @property
     def origin(self) -> str:
-        """Who asks for what comes of it."""
+        """The role, or the service, whose code it is; for origins of resources."""
         return f"{self.instance}.{self.role}" if self.role else self.service.name
 
     @property
     def who(self) -> str:
-        """The same, with the members behind it."""
+        """The same, with the members behind it, for messages."""
         members = " and ".join(f"{instance}.{role}" for instance, role in self.members)
         return self.origin if self.role else f"{self.origin} (for {members})"
 
 
 class _Part(NamedTuple):
-    """What one play asks for; not all of it, where its code needs a var that is not made yet."""
+    """The resources and checks of one play; incomplete where its code reads a var that does not exist yet."""
 
     origin: str
     who: str
@@ -117,7 +117,7 @@ def _plays_by_machine(membership: Membership) -> dict[str, list[_Play]]:
 
 
 def _part(play: _Play, view: View) -> _Part:
-    """Return everything that one play asks for; its service's code runs here."""
+    """Call the service's code for one play and return what it yields."""
     part = _Part(play.origin, play.who, play.instance, [], [])
     try:
         with calling(play.service, f"{play.origin} on {play.machine}", play.instance):
@@ -129,7 +129,7 @@ def _part(play: _Play, view: View) -> _Part:
 
 
 def _fill(part: _Part, play: _Play, members: list[Member[Any]]) -> None:
-    """Add what a play asks for one by one: what comes before a var that is not made yet counts."""
+    """Fill a part one by one: what is yielded before a var that does not exist yet counts."""
     if not play.role:
         for call in play.service.machine_configurers:
             for resource in results(call, tuple(members), KINDS):
@@ -151,7 +151,7 @@ def _joined(machine: str, parts: Sequence[_Part], _view: View) -> Configured:
 
 
 def _delivered(role: Role[Any], member: Member[Any]) -> Iterator[File]:
-    """What the role's vars say stands on the machine by itself."""
+    """Yield the files that the role's vars deliver."""
     for var in role.vars.values():
         if var.deliver:
             files = member.files(var)
@@ -172,10 +172,10 @@ class _Draft:
         self.checks: dict[str, Check] = {}
 
     def add(self, parts: Sequence[_Part]) -> Configured:
-        """The configuration that all parts want, in canonical order.
+        """Join all parts to one configuration, in canonical order.
 
         Raises:
-            Faults: Where they exclude each other.
+            Faults: When definitions conflict.
         """
         for origin, who, instance, resources, checks, _ in parts:
             self.who[origin] = who
@@ -185,7 +185,7 @@ class _Draft:
                 named = replace(check, name=f"{origin}: {check.name}")
                 if (present := self.checks.setdefault(named.name, named)) != named:
                     what = f"{origin} yields two checks named {check.name!r} on {self.machine}"
-                    self._fault(f"{what}: {difference(present, named)}", instance, "give each a name of its own")
+                    self._fault(f"{what}: {difference(present, named)}", instance, "give each check its own name")
         self._check_paths()
         if self.faults:
             raise Faults(self.faults)
@@ -200,18 +200,18 @@ class _Draft:
             origins = sorted(self.origins[resource.key] - {origin})
             if origins:
                 names = " and ".join(self.who[each] for each in [*origins, origin])
-                who = f"{names} want {resource.key} on {self.machine} in different ways"
-                hint = _OTHERWISE
+                who = f"conflicting definitions of {resource.key} on {self.machine} from {names}"
+                hint = _HINT
             else:
-                who = f"{self.who[origin]} wants {resource.key} on {self.machine} in two different ways"
+                who = f"two conflicting definitions of {resource.key} on {self.machine} from {self.who[origin]}"
                 hint = (
-                    "give each machine a key, a name and settings of its own; if they have them, "
+                    "give each machine a key, a name and settings of its own; if they have these, "
                     "it is a fault of the service"
                 )
             if isinstance(resource, File) and any(part.path == resource.path for part in resource.secrets):
                 hint = (
-                    "a secret's path does not name its member: where a machine has the secrets of several, "
-                    "the service puts each into a file of its own, `File(me.path(peer.machine), secret)`"
+                    "the path of a secret is the same for all members: a service that installs those of several "
+                    "must put each into a file of its own, `File(me.path(peer.machine), secret)`"
                 )
             self._fault(f"{who}: {difference(present, resource)}", instance, hint)
             return
@@ -223,7 +223,7 @@ class _Draft:
         self.faults.append(Fault(message, Where(keys=("instances", instance)), hint))
 
     def _check_paths(self) -> None:
-        """A path is one thing: a file that is also a unit's, or a directory, would fight on the machine."""
+        """Check that each path belongs to one resource, and that no file stands where another needs a directory."""
         placed = [
             (resource.path, resource)
             for resource in self.resources.values()
@@ -232,7 +232,7 @@ class _Draft:
         taken: dict[str, str] = {}
         for path, resource in placed:
             if taken.setdefault(path, resource.key) != resource.key:
-                self._clash(taken[path], resource, "and {} on {} stand at the same path")
+                self._clash(taken[path], resource, "and {} on {} have the same path")
         files = {path for path, resource in placed if not isinstance(resource, Directory)}
         folders: set[str] = set()
         for path, resource in placed:
@@ -240,17 +240,17 @@ class _Draft:
             while folder and folder not in folders:
                 folders.add(folder)
                 if folder in files:
-                    self._clash(taken[folder], resource, "stands where {} on {} needs a directory")
+                    self._clash(taken[folder], resource, "is where {} on {} needs a directory")
                 folder = folder.rpartition("/")[0]
 
     def _clash(self, key: str, other: Resource, what: str) -> None:
         names = (" and ".join(self.who[origin] for origin in sorted(self.origins[each])) for each in (key, other.key))
         one, another = (f"{each} of {name}" for each, name in zip((key, other.key), names, strict=True))
-        self._fault(f"{one} {what.format(another, self.machine)}", self.instances[other.key], _OTHERWISE)
+        self._fault(f"{one} {what.format(another, self.machine)}", self.instances[other.key], _HINT)
 
 
 def _united(one: Resource, other: Resource) -> Resource | None:
-    """One resource that satisfies both definitions, or None when they exclude each other."""
+    """Return one resource that satisfies both definitions, or None when they conflict."""
     if one == other:
         return one
     if isinstance(one, User) and isinstance(other, User):

@@ -1,4 +1,4 @@
-"""What differs between two definitions of one thing, in words. A secret is told by its name alone."""
+"""The differences between two definitions of one resource, in words; of a secret only its name."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Members → vars and exports, step by step.
 
-Making a var is a step of a role in an instance, for all its members; publishing an export is one too. A step may read
-the vars and the exports that it declares to need. What is published of one interface is complete before any step reads
-it. So there is one topological order over vars and interfaces; a circle is a fault that names its steps.
+Generating a var is a step of a role in an instance, for all its members; publishing exports of an interface is another.
+A step can read the vars and exports that it declares to need. All exports of an interface are complete before any step
+reads them. So there is one topological order over vars and interfaces; a cycle is a fault that names its steps.
 """
 
 from __future__ import annotations
@@ -41,31 +41,31 @@ if TYPE_CHECKING:
 
 
 class Making(Protocol):
-    """How vars are made: those that are missing, once, and kept when all went well."""
+    """Generates vars: `rolecall.vars.make.Making` those that are missing, others for `check` and for tests."""
 
     @property
     def made(self) -> Container[VarKey]:
-        """What was made in this run."""
+        """The vars generated in this run."""
 
     @property
     def replaced(self) -> Container[VarKey]:
-        """What of that takes the place of a value that is kept."""
+        """Those of them that replace a stored value."""
 
     def make(
         self, recipes: Sequence[Recipe], published: Published, *, anew: bool, outdated: bool
     ) -> Mapping[VarKey, StoredVar]:
-        """The vars of recipes, after those that are missing are made.
+        """Return the vars of recipes, after those that are missing are generated.
 
         Args:
             recipes: Of one step.
-            published: Gives them exports.
-            anew: Whether something that they read was made in this run: what is not kept yet is then made once more.
-            outdated: Whether an export that they read is of what was replaced: what is kept is then made anew, too.
+            published: Returns exports, for those that read some.
+            anew: Whether they read something generated in this run: pending values are then generated again.
+            outdated: Whether they read an export of a replaced value: stored values are then generated again, too.
         """
 
 
 Given = type[Interface] | tuple[str, Var[Any]]
-"""What is there when a step has run: all of an interface, or a var of an instance."""
+"""The result of a step: all exports of an interface, or a var of an instance."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Step:
         instance: The instance's name.
         role: The role.
         members_by_role: The members of the instance, by role.
-        does: The var that it makes, or what it publishes.
+        does: The var that it generates, or the publisher that it calls.
     """
 
     instance: str
@@ -90,11 +90,11 @@ class Step:
 
     @property
     def gives(self) -> Given:
-        """What is there when it, and for an interface every other step that publishes it, has run."""
+        """Its result; that of an interface is complete when every step that publishes it has run."""
         return (self.instance, self.does) if isinstance(self.does, Var) else self.does.interface
 
     def needs(self, *, others: bool = False) -> Iterator[Given]:
-        """What must be there before it runs; with ``others``, without the vars of its own role."""
+        """Yield the results that it reads; with ``others``, without the vars of its own role."""
         for need in self.does.needs:
             if not isinstance(need, Var):
                 yield need
@@ -103,7 +103,7 @@ class Step:
 
     @cached_property
     def recipes(self) -> tuple[Recipe, ...]:
-        """The var that it makes, for each member; () when it makes none."""
+        """A recipe of its var for each member; () when it publishes exports."""
         return _recipes(self.instance, self.role, self.does, self.members_by_role) if isinstance(self.does, Var) else ()
 
 
@@ -123,7 +123,7 @@ def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
 
 
 def steps_of(membership: Membership) -> Steps:
-    """Every step of a role that has members, by what it gives; in no order yet."""
+    """Return every step of a role that has members, by its result; in no order yet."""
     steps: dict[Given, list[Step]] = {State: []}
     for instance, service in membership.services.items():
         members_by_role = membership.role_members[instance]
@@ -138,7 +138,7 @@ def steps_of(membership: Membership) -> Steps:
 
 
 def interfaces_read_by_vars(membership: Membership) -> list[Read]:
-    """What exports the vars of these instances may come from: all of them must be there, for a var is made once."""
+    """Return reads of all exports that the vars of these instances depend on, also through other exports."""
     roles = [role for service in membership.services.values() for role in service.roles.values()]
     needs = [need for role in roles for var in role.vars.values() for need in var.needs]
     found: dict[type[Interface], None] = {}
@@ -152,29 +152,29 @@ def interfaces_read_by_vars(membership: Membership) -> list[Read]:
 
 
 def recipes(steps: Steps) -> list[Recipe]:
-    """Every var that the members want, whether made or not."""
+    """Return a recipe of every var of the members, whether it exists or not."""
     return [recipe for those in steps.values() for step in those for recipe in step.recipes]
 
 
 def run_steps(
     steps: Steps, inventory: Inventory, world: World, making: Making, standalone: Sequence[Recipe] = ()
 ) -> None:
-    """Runs every step; the world then holds all vars and exports.
+    """Run every step; the world then holds all vars and exports.
 
     Args:
         steps: From `in_order`.
         inventory: For the state that machines declare themselves.
         world: From `gather`; filled here.
-        making: How vars are made.
-        standalone: Vars that belong to no step.
+        making: Generates vars.
+        standalone: Recipes that belong to no step.
 
     Raises:
         Faults: When a step fails.
     """
     world.vars.update(making.make(standalone, world.published, anew=False, outdated=False))
     declared = declared_state(inventory)
-    new: set[Given] = set()  # what this run made, or what may come of that
-    replaced: set[Given] = set()  # what of it takes the place of what is kept
+    new: set[Given] = set()  # generated in this run, or from that
+    replaced: set[Given] = set()  # of these, what replaces stored values
     for given, those in steps.items():
         if isinstance(given, tuple):
             [step] = those
@@ -232,17 +232,17 @@ def _validation(instance: str, role: Role[Any], var: Var[Any], settings: object)
     with calling(role.service, f"the validation of {instance}.{role.name}: {var.name}", instance):
         value = var.validation(settings)
         try:
-            said = json.dumps(value, sort_keys=True, allow_nan=False)
+            text = json.dumps(value, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise WrongResultError(f"returns what JSON cannot hold: {error}", var.validation) from None
-    return hashlib.sha256(said.encode()).hexdigest()
+            raise WrongResultError(f"returns a value that JSON cannot hold: {error}", var.validation) from None
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def declared_state(inventory: Inventory) -> list[Exported[State]]:
-    """The state that the inventory declares for machines themselves.
+    """Return the state that the inventory declares for machines themselves.
 
     Raises:
-        Faults: Every folder that is no absolute path, and every state without one.
+        Faults: Every folder that is not an absolute path, and every state without folders.
     """
     exports, faults = [], []
     for machine, declared in inventory.machines.items():
@@ -253,17 +253,19 @@ def declared_state(inventory: Inventory) -> list[Exported[State]]:
                 for detail in error.errors(include_url=False):
                     keys = ("machines", machine, "state", name, *detail["loc"])
                     message = f"{dotted(detail['loc'])}: {detail['msg'].removeprefix('Input ')}"
-                    faults.append(Fault(message, Where(keys=keys), "folders are absolute paths, at least one"))
+                    faults.append(
+                        Fault(message, Where(keys=keys), "list at least one folder, each as an absolute path")
+                    )
     if faults:
         raise Faults(faults)
     return exports
 
 
 def in_order(steps: Steps) -> Steps:
-    """The same steps, each after those that it needs.
+    """Return the same steps, each after those that it needs.
 
     Raises:
-        Faults: When steps need one another in a circle.
+        Faults: When they have a dependency cycle.
     """
     # Of each, the first step that needs another one. No sets: their order differs between processes.
     graph: dict[Given, dict[Given, Step]] = {}
@@ -304,7 +306,7 @@ def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
 
 
 def _holds_secret(value: object) -> bool:
-    """Whether a reference to a secret stands anywhere in what is published."""
+    """Return whether a published value contains a reference to a secret."""
     if isinstance(value, BaseModel):
         return any(map(_holds_secret, value.__dict__.values()))
     if isinstance(value, Mapping):

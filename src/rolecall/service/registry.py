@@ -1,4 +1,4 @@
-"""Finds the service that an instance names: shipped, the project's own, or of an installed distribution."""
+"""A registry of services: shipped ones, the project's own, and those of installed distributions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Found:
 
     Attributes:
         service: The service.
-        distribution: Name and version of what brought it, e.g. ``"rolecall 0.1.0"``; ``"self"`` for the project's own.
+        distribution: Name and version of its distribution, e.g. ``"rolecall 0.1.0"``; ``"self"`` for the project's own.
         source: The input, as an instance would name it.
     """
 
@@ -54,8 +54,8 @@ class Registry:
     """Loads the services that an inventory names, each once, and no others.
 
     Args:
-        modules: The project's folder of own services; there need be none.
-        urls: What the inventory says of where its inputs come from.
+        modules: The project's folder of own services; it may be missing.
+        urls: The origins of inputs that the inventory declares.
 
     Attributes:
         stamp: Equal for two registries that find the same services.
@@ -70,7 +70,7 @@ class Registry:
         self._package: ModuleType | None = None
 
     def find(self, source: str | None, name: str, where: Where | None = None) -> Found:
-        """The service of a module.
+        """Return the service of a module.
 
         Args:
             source: The instance's ``module.input``.
@@ -99,22 +99,22 @@ class Registry:
         return found
 
     def origin(self, service: Service) -> str:
-        """Name and version of what brought a service that was found here."""
+        """Return name and version of the distribution of a service that was found here."""
         every = (found for found in self._found.values() if isinstance(found, Found))
         return next(found.distribution for found in every if found.service is service)
 
     def names(self, source: str | None) -> list[str]:
-        """The modules that an input offers, sorted; [] when it is not installed."""
+        """Return the modules that an input offers, sorted; [] when it is not installed."""
         if source == OWN:
             return sorted(self._own_modules())
         brought_by = installed(refer(source, self._urls, self._modules.parent))
         return sorted(entry_points(brought_by)) if brought_by else []
 
     def inputs(self, named: Iterable[str | None] = ()) -> list[str | None]:
-        """Every input that offers services: the project's own, shipped ones, those named, and all that is installed.
+        """Return all inputs that offer services: the project's own, shipped ones, those named, and installed ones.
 
         Args:
-            named: What instances name as ``module.input``.
+            named: The ``module.input`` of instances.
         """
         chosen = [each for each in dict.fromkeys(named) if each != OWN and not is_shipped(each, self._urls)]
         known = [installed(refer(source, self._urls, self._modules.parent)) for source in chosen]
@@ -146,9 +146,9 @@ class Registry:
             raise _unfit(f"this project has no module {name!r}", hint)
         path, *others = (path for other, paths in known.items() if _alike(name, other) for path in paths)
         if others:
-            raise _unfit(f"two modules answer to {name!r}: {path} and {others[0]}", "remove or rename one of them")
+            raise _unfit(f"two modules match {name!r}: {path} and {others[0]}", "remove or rename one of them")
         self._enter()
-        # Byte code is told from its source by second and size: a quick edit would run what stood there before.
+        # Byte code is matched to its source by second and size: after a quick edit, the old code would run.
         kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         try:
             module = importlib.import_module(f"{_PACKAGE}.{name}")
@@ -159,7 +159,7 @@ class Registry:
         return Found(verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
 
     def _own_modules(self) -> dict[str, list[Path]]:
-        """The project's own modules: by name, the files that have it."""
+        """Return the files of the project's own modules, by name."""
         found: dict[str, list[Path]] = {}
         for path in sorted(self._modules.iterdir()) if self._modules.is_dir() else ():
             file, name = (path / "__init__.py", path.name) if path.is_dir() else (path, path.stem)
@@ -168,7 +168,7 @@ class Registry:
         return found
 
     def _enter(self) -> None:
-        """Makes the folder of own modules a package, and forgets what another registry loaded as such."""
+        """Make the folder of own modules a package, in place of another registry's."""
         if self._package is None:
             for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
                 del sys.modules[name]
@@ -179,7 +179,7 @@ class Registry:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two names would be taken for each other: by people, or on a disk that knows no case."""
+    """Return whether two names can be confused: by people, or by a file system that ignores case."""
     return one.lower().replace("-", "_") == other.lower().replace("-", "_")
 
 
@@ -191,9 +191,9 @@ def verified(loaded: object, name: str, label: str) -> Service:
     """
     what = f"the module {name!r} of {label}"
     if not isinstance(loaded, Service):
-        raise _unfit(f"{what} is no service", "its module must define `service = Service(…)` (see docs/services.md)")
+        raise _unfit(f"{what} is not a service", "its module must define `service = Service(…)` (see docs/services.md)")
     if loaded.name != name:
-        raise _unfit(f"{what} calls its service {loaded.name!r}", "module and service must have one name")
+        raise _unfit(f"{what} names its service {loaded.name!r}", "module and service must have the same name")
     for model in _models(loaded):
         try:
             model.model_rebuild()  # where annotations name what came later, or only for type checkers
@@ -226,5 +226,5 @@ def _broken(name: str, label: str, error: BaseException) -> Faults:
 
 
 def _unfit(message: str, hint: str, key: str = "name") -> Faults:
-    """A fault at a key of the instance's ``module`` table."""
+    """Return a fault at a key of the instance's ``module`` table."""
     return fault(message, where=Where(keys=(key,)), hint=hint)

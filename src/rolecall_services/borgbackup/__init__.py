@@ -44,7 +44,7 @@ SSH = Package("openssh-client", names={"arch": "openssh", "fedora": "openssh-cli
 
 
 class ServerSettings(Settings):
-    """Where the backups are kept."""
+    """Where the backups are stored."""
 
     directory: AbsolutePath = Field(
         AbsolutePath("/var/lib/borgbackup"), description="Holds the repositories: DIRECTORY/INSTANCE/CLIENT."
@@ -75,7 +75,7 @@ class ClientSettings(Settings):
 
 
 server = service.role("server", ServerSettings, description="Stores the backups of all clients.", minimum=1)
-client = service.role("client", ClientSettings, description="Backs its declared state up to every server.")
+client = service.role("client", ClientSettings, description="Backs up its declared state to every server.")
 
 ssh_key = client.var("ssh", SSHKeyPair(), accepted=True)
 passphrase = client.var("repokey", Passphrase(words=6), binds="the repositories are encrypted with it")
@@ -83,7 +83,7 @@ passphrase = client.var("repokey", Passphrase(words=6), binds="the repositories 
 
 @server.configure
 def store_backups(me: Member[ServerSettings]) -> Iterator[Resource]:
-    """A user that owns the repositories, and one key per client that opens the client's own repository alone."""
+    """Yield a user that owns the repositories, and for each client a key that opens its own repository alone."""
     yield BORG
     yield User(USER, home="/var/lib/borg", shell="/bin/sh")  # noqa: S604 - a login shell: sshd runs the key's command by it
     yield Directory(me.settings.directory / me.instance, owner=USER, group=USER, mode=0o700)
@@ -96,7 +96,7 @@ def store_backups(me: Member[ServerSettings]) -> Iterator[Resource]:
 
 @client.configure
 def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
-    """The keys, what to back up where, the program that does it, and a timer that starts it."""
+    """Yield the keys, the plan of what to back up where, the program that does it, and its timer."""
     servers = me.members(server)
     states = [export.value for export in me.exports(State, machine=me.machine)]
     key = secret_file(me[ssh_key].private)
@@ -130,7 +130,7 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
 
 @client.exports(Backups)
 def offer_backups(me: Member[ClientSettings]) -> Iterator[Backups]:
-    """What `rolecall backups` runs on a client, for each server."""
+    """Yield what `rolecall backups` runs on a client, for each server."""
     for peer in me.members(server):
         run = [me.path("backup"), "--server", peer.machine]
         yield Backups(target=peer.machine, create=[*run, "create"], listing=[*run, "list"], restore=[*run, "restore"])
@@ -138,13 +138,13 @@ def offer_backups(me: Member[ClientSettings]) -> Iterator[Backups]:
 
 @client.check
 def borg_runs(me: Member[ClientSettings]) -> Iterator[Check]:
-    """The program and its borg start, and every server lets this client in."""
+    """Check that the program and its borg start, and that every server accepts this client."""
     yield Check("borg starts", (me.path("backup"), "version"))
     yield Check("servers answer", (me.path("backup"), "probe"), peers=True, timeout=60)
 
 
 def _reached(peer: Member[ServerSettings]) -> tuple[str, int]:
-    """Address and port of a server's SSH, as clients reach it."""
+    """Return address and port of a server's SSH, as clients reach it."""
     return peer.settings.address or peer.address, peer.settings.port or peer.port
 
 
@@ -155,5 +155,5 @@ def _url(peer: Member[ServerSettings], path: str) -> str:
 
 @cache
 def job_program() -> bytes:
-    """The program that runs on clients, as it stands beside this file."""
+    """Return the program that runs on clients: job.py beside this file."""
     return (files(__package__) / "job.py").read_bytes()
