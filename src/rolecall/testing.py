@@ -145,7 +145,7 @@ class _Given(Registry):
 
 
 class _Made:
-    """Vars that are generated in memory, each once; see `rolecall.evaluate.steps.Making`."""
+    """Vars that are generated in memory, each once; see `rolecall.evaluate.steps.VarMaker`."""
 
     made: Container[VarKey] = ()
     replaced: Container[VarKey] = ()

@@ -178,9 +178,9 @@ def test_one_setting_with_the_tables_around_it(make_mail: Callable[..., Project]
 
 def test_priorities_are_told(make_mail: Callable[..., Project]) -> None:
     [setting] = pipeline.explain(make_mail(), "mail.relay.jon.level").settings
-    assert [said.priority for said in setting.said] == [None, None, 1000]
+    assert [said.priority for said in setting.values] == [None, None, 1000]
     [setting] = pipeline.explain(make_mail(), "mail.relay.jon.names").settings
-    assert [said.order for said in setting.said] == [None, None, None, None, 500]
+    assert [said.order for said in setting.values] == [None, None, None, None, 500]
 
 
 def test_who_plays_a_role_and_why(make_mail: Callable[..., Project]) -> None:

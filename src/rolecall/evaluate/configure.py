@@ -47,14 +47,14 @@ def configure(membership: Membership, world: World, machines: Iterable[str], mem
     Raises:
         Faults: Conflicting definitions and failures of service code, for all machines together.
     """
-    plays = _plays_by_machine(membership)
+    calls = _calls_by_machine(membership)
     faults: list[Fault] = []
     configured = {}
     for machine in machines:
         parts = []
-        for play in plays.get(machine, ()):
+        for call in calls.get(machine, ()):
             try:
-                parts.append(memory.call(world, play[:4], play.given, partial(_part, play)))
+                parts.append(memory.call(world, call[:4], call.readable, partial(_part, call)))
             except Faults as error:
                 faults += error.faults
         try:
@@ -66,14 +66,14 @@ def configure(membership: Membership, world: World, machines: Iterable[str], mem
     return configured
 
 
-class _Play(NamedTuple):
+class _Call(NamedTuple):
     """One membership of a machine; or, with role "", all its members of one service together."""
 
     machine: str
     service: Service
     instance: str
     role: str
-    given: object  # settings that the code can read: those of the members' instances
+    readable: object  # settings that the code can read: those of the members' instances
     members: tuple[tuple[str, str], ...]  # each by instance and role
 
     @property
@@ -89,7 +89,7 @@ class _Play(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """The resources and checks of one play; incomplete where its code reads a var that does not exist yet."""
+    """The resources and checks of one call; incomplete where its code reads a var that does not exist yet."""
 
     origin: str
     who: str
@@ -99,45 +99,45 @@ class _Part(NamedTuple):
     whole: bool = True
 
 
-def _plays_by_machine(membership: Membership) -> dict[str, list[_Play]]:
-    plays: dict[str, list[_Play]] = {}
+def _calls_by_machine(membership: Membership) -> dict[str, list[_Call]]:
+    calls: dict[str, list[_Call]] = {}
     together: dict[tuple[str, Service], list[tuple[str, str]]] = {}
     for instance, service in membership.services.items():
         members_by_role = membership.role_members[instance]
         for role in service.roles:
             for machine in members_by_role[role].settings:
-                play = _Play(machine, service, instance, role, members_by_role, ((instance, role),))
-                plays.setdefault(machine, []).append(play)
+                call = _Call(machine, service, instance, role, members_by_role, ((instance, role),))
+                calls.setdefault(machine, []).append(call)
                 if service.machine_configurers:
                     together.setdefault((machine, service), []).append((instance, role))
     for (machine, service), members in together.items():
-        given = [(role, membership.role_members[instance]) for instance, role in members]
-        plays[machine].append(_Play(machine, service, members[0][0], "", given, tuple(members)))
-    return plays
+        readable = [(role, membership.role_members[instance]) for instance, role in members]
+        calls[machine].append(_Call(machine, service, members[0][0], "", readable, tuple(members)))
+    return calls
 
 
-def _part(play: _Play, view: View) -> _Part:
-    """Call the service's code for one play and return what it yields."""
-    part = _Part(play.origin, play.who, play.instance, [], [])
+def _part(call: _Call, view: View) -> _Part:
+    """Run the service's code of a call and return what it yields."""
+    part = _Part(call.origin, call.who, call.instance, [], [])
     try:
-        with calling(play.service, f"{play.origin} on {play.machine}", play.instance):
-            members = [member_of(view, instance, role, play.machine) for instance, role in play.members]
-            _fill(part, play, members)
+        with calling(call.service, f"{call.origin} on {call.machine}", call.instance):
+            members = [member_of(view, instance, role, call.machine) for instance, role in call.members]
+            _fill(part, call, members)
     except NotMadeError:
         return part._replace(whole=False)
     return part
 
 
-def _fill(part: _Part, play: _Play, members: list[Member[Any]]) -> None:
+def _fill(part: _Part, call: _Call, members: list[Member[Any]]) -> None:
     """Fill a part one by one: what is yielded before a var that does not exist yet counts."""
-    if not play.role:
-        for call in play.service.machine_configurers:
-            for resource in results(call, tuple(members), KINDS):
+    if not call.role:
+        for function in call.service.machine_configurers:
+            for resource in results(function, tuple(members), KINDS):
                 part.resources.append(resource)
         return
-    role, member = play.service.roles[play.role], members[0]
-    for call in role.configurers:
-        for resource in results(call, member, KINDS):
+    role, member = call.service.roles[call.role], members[0]
+    for function in role.configurers:
+        for resource in results(function, member, KINDS):
             part.resources.append(resource)
     for resource in _delivered(role, member):
         part.resources.append(resource)

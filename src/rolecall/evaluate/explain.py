@@ -46,7 +46,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class LayerValue:
     """The value that one place gives to a setting.
 
     Attributes:
@@ -76,12 +76,12 @@ class Setting:
     Attributes:
         keys: Key path in the settings; () for all of them.
         value: The final value.
-        said: From general to specific.
+        values: What each layer gives, from general to specific.
     """
 
     keys: Keys
     value: Any
-    said: tuple[Said, ...]
+    values: tuple[LayerValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +110,21 @@ class Explanation:
                 for role, members in self.roles.items()
             },
             "settings": [
-                {"path": list(setting.keys), "value": setting.value, "said": [_json(said) for said in setting.said]}
+                {"path": list(setting.keys), "value": setting.value, "said": [_json(value) for value in setting.values]}
                 for setting in self.settings
             ],
         }
 
 
-def _json(told: Reason | Said) -> dict[str, Any]:
-    where = told.where or Where()
+def _json(entry: Reason | LayerValue) -> dict[str, Any]:
+    where = entry.where or Where()
     place = {
         "file": str(where.file) if where.file else None,
         "line": where.line or None,
         "column": where.column or None,
         "path": list(where.keys),
     }
-    return {key: value for key, value in asdict(told).items() if key != "where"} | place
+    return {key: value for key, value in asdict(entry).items() if key != "where"} | place
 
 
 def explanation(loaded: Loaded, membership: Membership, subject: Keys, locate: Locate) -> Explanation:
@@ -156,8 +156,8 @@ def explanation(loaded: Loaded, membership: Membership, subject: Keys, locate: L
     if not rest[1:]:
         return Explanation(subject, {}, {f"{name}.{role}": members})
     machine = _one_of(rest[1], members_by_role[role].settings, f"member of {name}.{role}", "members")
-    told = _Settings(loaded, membership, (name, role, machine), locate).explain(tuple(rest[2:]))
-    return Explanation(subject, {}, {f"{name}.{role}": {machine: members[machine]}}, tuple(told))
+    settings = _Settings(loaded, membership, (name, role, machine), locate).explain(tuple(rest[2:]))
+    return Explanation(subject, {}, {f"{name}.{role}": {machine: members[machine]}}, tuple(settings))
 
 
 def _one_of(key: str | int, known: Iterable[str], what: str, plural: str) -> str:
@@ -205,16 +205,16 @@ def _machine(loaded: Loaded, membership: Membership, machine: str, locate: Locat
 def _tagged(loaded: Loaded, machine: str, tag: str) -> Iterator[tuple[str, Keys]]:
     """Yield why a machine has a tag, each reason with its key path."""
     declared = loaded.inventory.machines[machine]
-    said = loaded.inventory.tags.get(tag, [])
+    tagged = loaded.inventory.tags.get(tag, [])
     if tag in declared.tags:
         yield "own", ("machines", machine, "tags", declared.tags.index(tag))
-    if isinstance(said, Selection):
-        if machine in said.machines:
-            yield "list", ("tags", tag, "machines", said.machines.index(machine))
+    if isinstance(tagged, Selection):
+        if machine in tagged.machines:
+            yield "list", ("tags", tag, "machines", tagged.machines.index(machine))
         elif tag not in declared.tags:
             yield "selection", ("tags", tag)
-    elif machine in said:
-        yield "list", ("tags", tag, said.index(machine))
+    elif machine in tagged:
+        yield "list", ("tags", tag, tagged.index(machine))
     elif tag not in declared.tags:
         of_class = tag == declared.machine_class
         yield "computed", ("machines", machine, "machineClass") if of_class else ("machines", machine)
@@ -272,23 +272,25 @@ class _Settings:
     def _setting(self, path: Keys, value: Any) -> Setting:  # noqa: ANN401 - as above
         resolution = self.record.get(path)
         if not resolution:
-            return Setting(path, value, (Said("default", "", value, "wins"),))
-        told = [
-            self._said(path, statement, _result(statement, resolution, self.kind.at(path)))
+            return Setting(path, value, (LayerValue("default", "", value, "wins"),))
+        values = [
+            self._layer_value(path, statement, _result(statement, resolution, self.kind.at(path)))
             for statement in resolution.stated
         ]
-        return Setting(path, value, (*self._default(path, "loses" if resolution.kept else "wins"), *told))
+        return Setting(path, value, (*self._default(path, "loses" if resolution.kept else "wins"), *values))
 
-    def _default(self, path: Keys, result: str) -> Iterator[Said]:
+    def _default(self, path: Keys, result: str) -> Iterator[LayerValue]:
         """Yield the default of the service's model, if it has one."""
         field = self.kind.at(path[:-1]).fields.get(str(path[-1])) if path else None
         if field and not field.is_required() and field.default_factory is None:
             default = field.default
-            yield Said("default", "", default.as_data() if isinstance(default, SecretRef) else _plain(default), result)
+            yield LayerValue(
+                "default", "", default.as_data() if isinstance(default, SecretRef) else _plain(default), result
+            )
 
-    def _said(self, path: Keys, statement: Statement, result: str) -> Said:
+    def _layer_value(self, path: Keys, statement: Statement, result: str) -> LayerValue:
         layer, keys, value, priority, order, _ = statement
-        return Said(
+        return LayerValue(
             *_who(layer),
             _masked(value, self.kind.at(path)),
             result,

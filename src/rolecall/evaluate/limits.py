@@ -22,11 +22,11 @@ def role_limits(where: Where, service: Service, members_by_role: Mapping[str, Ro
         members_by_role: Its members by role.
     """
     for role in service.roles.values():
-        yield from _counted(where, role, members_by_role[role.name])
+        yield from _count_faults(where, role, members_by_role[role.name])
     for role in service.roles.values():
         for other in service.roles.values():
             if other.name in role.excluded:
-                yield from _excluded(where, role, other, members_by_role)
+                yield from _exclusion_faults(where, role, other, members_by_role)
             if other is role:
                 break  # each pair once, and the later role gives way
 
@@ -53,7 +53,7 @@ def instance_limits(instances: Iterable[tuple[str, Service, Mapping[str, RoleMem
         )
 
 
-def _counted(where: Where, role: Role[Any], members: RoleMembers) -> Iterator[Fault]:
+def _count_faults(where: Where, role: Role[Any], members: RoleMembers) -> Iterator[Fault]:
     count = len(members.settings)
     at = (*where.keys, "roles", role.name)
     if count < role.minimum:
@@ -67,7 +67,7 @@ def _counted(where: Where, role: Role[Any], members: RoleMembers) -> Iterator[Fa
         yield Fault(message, Where(keys=(*at, *place)), f"its members are {members_by_entry}")
 
 
-def _excluded(
+def _exclusion_faults(
     where: Where, role: Role[Any], other: Role[Any], members_by_role: Mapping[str, RoleMembers]
 ) -> Iterator[Fault]:
     """Yield a fault for each entry of the later role that names machines of the earlier one."""

@@ -15,7 +15,7 @@ from rolecall.evaluate.layers import Layer, layers_of
 from rolecall.evaluate.limits import instance_limits, role_limits
 from rolecall.evaluate.membership import Membership, RoleMembers
 from rolecall.evaluate.merge import Malformed, merge
-from rolecall.evaluate.references import take_plain
+from rolecall.evaluate.references import remove_plain_secrets
 from rolecall.model.equality import same
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def resolve(
     return Membership(services, role_members, tuple(warnings), tuple(unfit))
 
 
-def playing(loaded: Loaded, machines: Iterable[str]) -> set[str]:
+def instances_with(loaded: Loaded, machines: Iterable[str]) -> set[str]:
     """Return the instances in which any of these machines has a role."""
     wanted = set(machines)
     tags = {tag for tag, names in loaded.tags.items() if not wanted.isdisjoint(names)}
@@ -114,7 +114,7 @@ def playing(loaded: Loaded, machines: Iterable[str]) -> set[str]:
     }
 
 
-def answering(loaded: Loaded, registry: Registry, reads: Iterable[Read]) -> set[str]:
+def instances_publishing(loaded: Loaded, registry: Registry, reads: Iterable[Read]) -> set[str]:
     """Return the instances that can publish what was read.
 
     Raises:
@@ -124,7 +124,7 @@ def answering(loaded: Loaded, registry: Registry, reads: Iterable[Read]) -> set[
     for what, *filters in reads:
         if what == "published":
             interface, machine, instance, *_ = filters
-            among = playing(loaded, [machine]) if machine else loaded.inventory.instances
+            among = instances_with(loaded, [machine]) if machine else loaded.inventory.instances
             found |= {
                 name
                 for name in among
@@ -197,10 +197,10 @@ def _role_members(
         for machine in loaded.tags.get(tag, ()):
             via.setdefault(machine, ("tags", tag))
     via |= {name: ("machines", name) for name in declared.machines if name in loaded.inventory.machines}
-    tags_with_settings = {tag for tag, said in declared.tags.items() if said.settings}
+    tags_with_settings = {tag for tag, entry in declared.tags.items() if entry.settings}
     together: dict[tuple[tuple[str, ...], str], list[str]] = {}  # machines that have the same layers
-    players = sorted(via)
-    for machine in players:
+    role_machines = sorted(via)
+    for machine in role_machines:
         tags = tuple(tag for tag in machine_tags[machine] if tag in tags_with_settings) if tags_with_settings else ()
         own = machine in declared.machines and declared.machines[machine].settings
         together.setdefault((tags, machine if own else ""), []).append(machine)
@@ -217,7 +217,7 @@ def _role_members(
 
         faults += lacks_together(found, where)
     return RoleMembers(
-        {machine: settings[machine] for machine in players}, {machine: via[machine] for machine in players}
+        {machine: settings[machine] for machine in role_machines}, {machine: via[machine] for machine in role_machines}
     )
 
 
@@ -227,8 +227,8 @@ def _settings_without_members(
     """Yield settings that apply to no member yet, to be validated so that mistakes show early."""
     if not members and declared.settings:
         yield layers_of(declared, "", ())
-    for tag, said in declared.tags.items():
-        if said.settings and not loaded.tags.get(tag):
+    for tag, entry in declared.tags.items():
+        if entry.settings and not loaded.tags.get(tag):
             yield layers_of(declared, "", (tag,))
     for machine in declared.machines:
         if machine not in loaded.inventory.machines:
@@ -258,7 +258,7 @@ def _settings(
     merged = merge(layers, problems, kind if kind.guides else None, record)
     found: list[Fault | Lack] = [_problem(problem, where) for problem in problems]
     if record:
-        found += take_plain(merged, record, kind, where)
+        found += remove_plain_secrets(merged, record, kind, where)
     value = None
     try:
         with calling(role.service, f"the settings of {dotted(where.keys[1:])}", str(where.keys[1])):

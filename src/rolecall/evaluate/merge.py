@@ -140,7 +140,7 @@ def merge(
 
 
 def _tables(
-    said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes, *, pushed_down: bool = False
+    statements: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes, *, pushed_down: bool = False
 ) -> dict[str, Any]:
     """Merge tables by key.
 
@@ -148,7 +148,7 @@ def _tables(
     (`pushDownProperties` in nixpkgs lib/modules.nix). Around a table inside of the settings it has counted already.
     """
     by_key: dict[str, list[Statement]] = {}
-    for layer, keys, table, priority, order, literal in said:
+    for layer, keys, table, priority, order, literal in statements:
         if not pushed_down:
             priority, order = DEFAULT_PRIORITY, DEFAULT_ORDER  # noqa: PLW2901 - from here on those of the entries
         for key, value in table.items():
@@ -197,8 +197,8 @@ def _items(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Not
             at = (*path, len(items))
             below = kind.below(len(items)) if kind else None
             own = _Notes(notes.problems, {}) if unique else notes
-            if said := _kept([Statement(layer, (*keys, index), value, literal=literal)], at, below, own):
-                item = _joined(said, at, below, own)
+            if statements := _kept([Statement(layer, (*keys, index), value, literal=literal)], at, below, own):
+                item = _joined(statements, at, below, own)
                 if unique and (written := key_of(item)) in seen:
                     continue
                 if unique:
@@ -225,12 +225,12 @@ def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _No
     return kept
 
 
-def _of_files(said: Sequence[Statement], kind: Kind | None) -> Sequence[Statement]:
+def _of_files(statements: Sequence[Statement], kind: Kind | None) -> Sequence[Statement]:
     """Return what counts of several files at each place: the most specific one, with tables of the others."""
-    if not any(each.layer.part for each in said):
-        return said
+    if not any(each.layer.part for each in statements):
+        return statements
     by_place: dict[Keys, list[Statement]] = {}
-    for each in said:
+    for each in statements:
         by_place.setdefault(each.layer.at, []).append(each)
     return [each for those in by_place.values() for each in _joinable(those, kind, _part, (dict,))]
 
@@ -244,41 +244,41 @@ def _part(statement: Statement) -> int:
 
 
 def _joinable(
-    said: Sequence[Statement], kind: Kind | None, level: Callable[[Statement], int], joined: Sequence[type]
+    statements: Sequence[Statement], kind: Kind | None, level: Callable[[Statement], int], joined: Sequence[type]
 ) -> Sequence[Statement]:
     """Return the statements of the most specific level, and of more general ones what can be joined to them.
 
     Args:
-        said: All statements at one place.
+        statements: All statements at one place.
         kind: Of the place.
         level: Its place from general to specific.
         joined: The forms whose values are joined over levels.
     """
-    top = max(map(level, said))
-    form = next(_form(each.value, kind) for each in said if level(each) == top)
+    top = max(map(level, statements))
+    form = next(_form(each.value, kind) for each in statements if level(each) == top)
     ended = top - 1
     if form in joined and not _alone(form, kind):
-        others = (level(each) for each in said if _form(each.value, kind) is not form)
+        others = (level(each) for each in statements if _form(each.value, kind) is not form)
         ended = min(ended, max(others, default=-1))
-    return [each for each in said if level(each) > ended]
+    return [each for each in statements if level(each) > ended]
 
 
-def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence[Statement]:
+def _of_one_variant(statements: Sequence[Statement], path: Keys, tag: str) -> Sequence[Statement]:
     """Return the tables of the kind that wins; a table that names no kind is of the kind of the one before it."""
     naming = [
         Statement(layer, (*keys, tag), value[tag], priority, order, literal)
-        for layer, keys, value, priority, order, literal in said
+        for layer, keys, value, priority, order, literal in statements
         if isinstance(value, dict) and tag in value
     ]
     silent = _Notes([], None)
     winners = _kept(naming, path, None, silent)
     if not winners:
-        return said
+        return statements
     top = max(each.layer.rank for each in winners)
     names = [each.value for each in winners if each.layer.rank == top]
     kept: list[Statement] = []
     current: object = None
-    for statement in said:
+    for statement in statements:
         own = _kept([each for each in naming if each.layer is statement.layer], path, None, silent)
         current = own[-1].value if own else current
         if current is None or any(same(current, name) for name in names):

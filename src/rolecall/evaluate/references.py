@@ -34,7 +34,7 @@ HINT = (
 _STAND_IN = {"var": "-/-"}
 
 
-def take_plain(merged: dict[str, Any], record: Record, kind: Kind, where: Where) -> list[Fault]:
+def remove_plain_secrets(merged: dict[str, Any], record: Record, kind: Kind, where: Where) -> list[Fault]:
     """Remove what may be real secrets from merged settings, so that nothing later can reveal them.
 
     Args:
@@ -84,9 +84,9 @@ def declared(loaded: Loaded, membership: Membership) -> list[Recipe]:
         if var := loaded.inventory.vars.get(reference.name):
             key = VarKey(machine if var.scope == "machine" else "", reference.name)
             if key not in recipes:
-                asked = tuple(Prompt(name, each.description, each.kind) for name, each in var.prompts.items())
-                files = tuple(VarFile(prompt.name) for prompt in asked)
-                recipes[key] = Recipe(key, Function(_nothing_more, files, asked), f"vars.{reference.name}")
+                prompts = tuple(Prompt(name, each.description, each.kind) for name, each in var.prompts.items())
+                files = tuple(VarFile(prompt.name) for prompt in prompts)
+                recipes[key] = Recipe(key, Function(_nothing_more, files, prompts), f"vars.{reference.name}")
     return list(recipes.values())
 
 
@@ -130,9 +130,9 @@ def _named(membership: Membership) -> Iterator[tuple[str, Role[Any], str, Keys, 
 
 def _lacking(reference: str, where: Where, machines: list[str], known: Mapping[str, Mapping[str, bool]]) -> Fault:
     on = machines[0] if len(machines) == 1 else f"{machines[0]} and {len(machines) - 1} more"
-    there = {**known.get("", {}), **known.get(machines[0], {})}
-    hint = nearest(reference, (name for name, secret in there.items() if secret), what=f"secrets of {machines[0]}")
-    message = f"{reference!r} of {on} is public" if reference in there else f"no secret {reference!r} for {on}"
+    available = {**known.get("", {}), **known.get(machines[0], {})}
+    hint = nearest(reference, (name for name, secret in available.items() if secret), what=f"secrets of {machines[0]}")
+    message = f"{reference!r} of {on} is public" if reference in available else f"no secret {reference!r} for {on}"
     return Fault(message, where, hint)
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rolecall.service.contract import Role
 
 
-class Making(Protocol):
+class VarMaker(Protocol):
     """Generates vars: `rolecall.vars.make.Making` those that are missing, others for `check` and for tests."""
 
     @property
@@ -64,7 +64,7 @@ class Making(Protocol):
         """
 
 
-Given = type[Interface] | tuple[str, Var[Any]]
+Result = type[Interface] | tuple[str, Var[Any]]
 """The result of a step: all exports of an interface, or a var of an instance."""
 
 
@@ -89,11 +89,11 @@ class Step:
         return f"{self.instance}.{self.role.name}: {what}"
 
     @property
-    def gives(self) -> Given:
+    def result(self) -> Result:
         """Its result; that of an interface is complete when every step that publishes it has run."""
         return (self.instance, self.does) if isinstance(self.does, Var) else self.does.interface
 
-    def needs(self, *, others: bool = False) -> Iterator[Given]:
+    def needs(self, *, others: bool = False) -> Iterator[Result]:
         """Yield the results that it reads; with ``others``, without the vars of its own role."""
         for need in self.does.needs:
             if not isinstance(need, Var):
@@ -107,7 +107,7 @@ class Step:
         return _recipes(self.instance, self.role, self.does, self.members_by_role) if isinstance(self.does, Var) else ()
 
 
-Steps = Mapping[Given, Sequence[Step]]
+Steps = Mapping[Result, Sequence[Step]]
 
 
 def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
@@ -124,7 +124,7 @@ def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
 
 def steps_of(membership: Membership) -> Steps:
     """Return every step of a role that has members, by its result; in no order yet."""
-    steps: dict[Given, list[Step]] = {State: []}
+    steps: dict[Result, list[Step]] = {State: []}
     for instance, service in membership.services.items():
         members_by_role = membership.role_members[instance]
         for role in service.roles.values():
@@ -133,7 +133,7 @@ def steps_of(membership: Membership) -> Steps:
             work: list[Var[Any] | Publisher] = [*role.vars.values(), *role.publishers]
             for does in work:
                 step = Step(instance, role, members_by_role, does)
-                steps.setdefault(step.gives, []).append(step)
+                steps.setdefault(step.result, []).append(step)
     return steps
 
 
@@ -153,11 +153,11 @@ def interfaces_read_by_vars(membership: Membership) -> list[Read]:
 
 def recipes(steps: Steps) -> list[Recipe]:
     """Return a recipe of every var of the members, whether it exists or not."""
-    return [recipe for those in steps.values() for step in those for recipe in step.recipes]
+    return [recipe for group in steps.values() for step in group for recipe in step.recipes]
 
 
 def run_steps(
-    steps: Steps, inventory: Inventory, world: World, making: Making, standalone: Sequence[Recipe] = ()
+    steps: Steps, inventory: Inventory, world: World, making: VarMaker, standalone: Sequence[Recipe] = ()
 ) -> None:
     """Run every step; the world then holds all vars and exports.
 
@@ -173,11 +173,11 @@ def run_steps(
     """
     world.vars.update(making.make(standalone, world.published, anew=False, outdated=False))
     declared = declared_state(inventory)
-    new: set[Given] = set()  # generated in this run, or from that
-    replaced: set[Given] = set()  # of these, what replaces stored values
-    for given, those in steps.items():
-        if isinstance(given, tuple):
-            [step] = those
+    new: set[Result] = set()  # generated in this run, or from that
+    replaced: set[Result] = set()  # of these, what replaces stored values
+    for result, group in steps.items():
+        if isinstance(result, tuple):
+            [step] = group
             needs = set(step.needs(others=True))
             outdated = any(isinstance(need, type) for need in needs & replaced)
             anew = not needs.isdisjoint(new)
@@ -188,14 +188,14 @@ def run_steps(
                 any(key in making.replaced for key in keys),
             )
         else:
-            exports = [*(declared if given is State else ())]
-            for step in those:
+            exports = [*(declared if result is State else ())]
+            for step in group:
                 exports += _published(step, world)
-            world.publish(given, exports)
-            needs = {need for step in those for need in step.needs()}
+            world.publish(result, exports)
+            needs = {need for step in group for need in step.needs()}
             made_now, replaced_now = (not needs.isdisjoint(new), not needs.isdisjoint(replaced))
-        new |= {given} if made_now else set()
-        replaced |= {given} if replaced_now else set()
+        new |= {result} if made_now else set()
+        replaced |= {result} if replaced_now else set()
 
 
 def _recipes(
@@ -268,18 +268,18 @@ def in_order(steps: Steps) -> Steps:
         Faults: When they have a dependency cycle.
     """
     # Of each, the first step that needs another one. No sets: their order differs between processes.
-    graph: dict[Given, dict[Given, Step]] = {}
-    for given, those in steps.items():
-        needs = graph[given] = {}
-        for step in those:
+    graph: dict[Result, dict[Result, Step]] = {}
+    for result, group in steps.items():
+        needs = graph[result] = {}
+        for step in group:
             for need in step.needs():
                 if need in steps:
                     needs.setdefault(need, step)
     try:
-        return {given: steps[given] for given in TopologicalSorter(graph).static_order()}
+        return {result: steps[result] for result in TopologicalSorter(graph).static_order()}
     except CycleError as error:
         # graphlib lists each node before the one that needs it.
-        circle = [graph[given][need] for given, need in pairwise(reversed(error.args[1]))]
+        circle = [graph[result][need] for result, need in pairwise(reversed(error.args[1]))]
         path = " → ".join(str(step) for step in (*circle, circle[0]))
         where = Where(keys=("instances", circle[0].instance))
         hint = "a step can read only the results of earlier steps"

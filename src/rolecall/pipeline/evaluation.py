@@ -11,7 +11,7 @@ from rolecall import vars as var_store
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, nearest
 from rolecall.evaluate.configure import configure
-from rolecall.evaluate.members import answering, playing, resolve
+from rolecall.evaluate.members import instances_publishing, instances_with, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
@@ -262,11 +262,11 @@ def evaluate_some(
             hints = {name: nearest(name, loaded.inventory.machines, what="machines") for name in unknown}
             raise Faults(Fault(f"machine {name!r} does not exist", hint=hint) for name, hint in hints.items())
         registry, hosts = registry_of(project, loaded, memory), hosts_of(project, loaded, lab)
-        instances = playing(loaded, machines)
+        instances = instances_with(loaded, machines)
         while True:
             found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
             more = named_instances(loaded, found.membership)
-            more |= answering(loaded, registry, interfaces_read_by_vars(found.membership))
+            more |= instances_publishing(loaded, registry, interfaces_read_by_vars(found.membership))
             if more - instances:
                 instances |= more
                 continue
@@ -274,7 +274,7 @@ def evaluate_some(
                 raise Faults(faults)
             world = gather(found.membership, hosts)
             evaluation = _evaluated(project, found, world, machines, memory)
-            if more := answering(loaded, registry, world.queries) - instances:
+            if more := instances_publishing(loaded, registry, world.queries) - instances:
                 instances |= more
                 continue
             return evaluation

@@ -39,7 +39,9 @@ class Reference(NamedTuple):
 
 def installed(reference: Reference) -> Distribution | None:
     """Return the distribution of an input, if it is installed."""
-    if reference.url and (found := next((each for each in distributions() if _came_from(each, reference.url)), None)):
+    if reference.url and (
+        found := next((each for each in distributions() if _installed_from(each, reference.url)), None)
+    ):
         return found
     try:
         return distribution(reference.name)
@@ -109,10 +111,10 @@ def _git(url: str, wants: Mapping[str, str]) -> tuple[str, str]:
     return f"git+{url}{at}{below}", url
 
 
-def _came_from(source: Distribution, url: str) -> bool:
+def _installed_from(source: Distribution, url: str) -> bool:
     """Return whether a distribution was installed from a URL, by PEP 610's ``direct_url.json``."""
-    told = source.read_text("direct_url.json")
-    return bool(told) and _same(json.loads(str(told)).get("url", "")) == _same(url)
+    record = source.read_text("direct_url.json")
+    return bool(record) and _same(json.loads(str(record)).get("url", "")) == _same(url)
 
 
 def _same(url: str) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 OWN = "self"
-_STRICT = "see 'What settings can be' in docs/services.md: all that a person writes there is checked"
+_STRICT = "see 'What settings can be' in docs/services.md: everything in settings must be checked"
 _NAME_IT = (
     "write the name of the Python distribution that provides it; if it is Clan's own input, write `clan-core`, "
     "or leave `module.input` out"
@@ -127,33 +127,33 @@ class Registry:
         if not brought_by:
             package = shlex.quote(wanted.requirement) if wanted.requirement else ""
             hint = f"add it to this project: `uv add {package}`" if package else _NAME_IT
-            raise _unfit(f"the input {source!r} is not installed", hint, "input")
+            raise _module_fault(f"the input {source!r} is not installed", hint, "input")
         points = entry_points(brought_by)
         if name not in points:
             hint = nearest(name, points, what=f"modules of {brought_by.name}")
-            raise _unfit(f"{brought_by.name} has no module {name!r}", hint)
+            raise _module_fault(f"{brought_by.name} has no module {name!r}", hint)
         label = f"{brought_by.name} {brought_by.version}"
         try:
             loaded = points[name].load()
         except (Exception, SystemExit) as error:
-            raise _broken(name, f"{label} ({points[name].value})", error) from error
+            raise _load_fault(name, f"{label} ({points[name].value})", error) from error
         return Found(verified(loaded, name, f"{label} ({points[name].value})"), label, source)
 
     def _own(self, name: str) -> Found:
         known = self._own_modules()
         if name not in known:
             hint = nearest(name, known, what=f"modules in {self._modules}")
-            raise _unfit(f"this project has no module {name!r}", hint)
+            raise _module_fault(f"this project has no module {name!r}", hint)
         path, *others = (path for other, paths in known.items() if _alike(name, other) for path in paths)
         if others:
-            raise _unfit(f"two modules match {name!r}: {path} and {others[0]}", "remove or rename one of them")
-        self._enter()
+            raise _module_fault(f"two modules match {name!r}: {path} and {others[0]}", "remove or rename one of them")
+        self._become_package()
         # Byte code is matched to its source by second and size: after a quick edit, the old code would run.
         kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         try:
             module = importlib.import_module(f"{_PACKAGE}.{name}")
         except (Exception, SystemExit) as error:
-            raise _broken(name, str(path), error) from error
+            raise _load_fault(name, str(path), error) from error
         finally:
             sys.dont_write_bytecode = kept
         return Found(verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
@@ -167,7 +167,7 @@ class Registry:
                 found.setdefault(name, []).append(file)
         return found
 
-    def _enter(self) -> None:
+    def _become_package(self) -> None:
         """Make the folder of own modules a package, in place of another registry's."""
         if self._package is None:
             for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
@@ -191,19 +191,21 @@ def verified(loaded: object, name: str, label: str) -> Service:
     """
     what = f"the module {name!r} of {label}"
     if not isinstance(loaded, Service):
-        raise _unfit(f"{what} is not a service", "its module must define `service = Service(…)` (see docs/services.md)")
+        raise _module_fault(
+            f"{what} is not a service", "its module must define `service = Service(…)` (see docs/services.md)"
+        )
     if loaded.name != name:
-        raise _unfit(f"{what} names its service {loaded.name!r}", "module and service must have the same name")
+        raise _module_fault(f"{what} names its service {loaded.name!r}", "module and service must have the same name")
     for model in _models(loaded):
         try:
             model.model_rebuild()  # where annotations name what came later, or only for type checkers
         except PydanticUndefinedAnnotation as error:
             hint = "pydantic reads annotations when the program runs: import what they name, not for types alone"
-            raise _unfit(
+            raise _module_fault(
                 f"{what} breaks the contract: {declared_at(model)}: {model.__name__}: {error.message}", hint
             ) from None
         if found := mistakes(model):
-            raise _unfit(f"{what} breaks the contract: {'; '.join(found)}", _STRICT)
+            raise _module_fault(f"{what} breaks the contract: {'; '.join(found)}", _STRICT)
     return loaded
 
 
@@ -216,15 +218,15 @@ def _models(service: Service) -> Iterator[type[BaseModel]]:
         yield from (need for need in needs if not isinstance(need, Var))
 
 
-def _broken(name: str, label: str, error: BaseException) -> Faults:
+def _load_fault(name: str, label: str, error: BaseException) -> Faults:
     line = raised_at(error)
     contract = isinstance(error, ContractError)
     kind = "breaks the contract" if contract else "does not load"
-    told = f"{error}" if contract else f"{type(error).__name__}: {error}"
-    message = f"the module {name!r} of {label} {kind}: {f'{line}: ' if line else ''}{told}"
-    return _unfit(message, "this is a fault of the module, not of the inventory")
+    reason = f"{error}" if contract else f"{type(error).__name__}: {error}"
+    message = f"the module {name!r} of {label} {kind}: {f'{line}: ' if line else ''}{reason}"
+    return _module_fault(message, "this is a fault of the module, not of the inventory")
 
 
-def _unfit(message: str, hint: str, key: str = "name") -> Faults:
+def _module_fault(message: str, hint: str, key: str = "name") -> Faults:
     """Return a fault at a key of the instance's ``module`` table."""
     return fault(message, where=Where(keys=(key,)), hint=hint)

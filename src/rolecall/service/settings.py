@@ -67,7 +67,7 @@ lines: Final = Merging.LINES
 
 
 FreeForm = dict[str, JsonValue]
-"""A table whose keys and values nobody has to know beforehand: whatever the inventory's notation can write."""
+"""A table with any keys and values that the inventory's notation can write."""
 
 
 class AbsolutePath(str):
@@ -89,7 +89,7 @@ class AbsolutePath(str):
     @classmethod
     def _checked(cls, value: object) -> AbsolutePath:
         try:
-            return cls(value)  # type: ignore[arg-type]  # it refuses what is no text
+            return cls(value)  # type: ignore[arg-type]  # it refuses anything but text
         except DefinitionError as error:
             raise PydanticCustomError("path", "{reason}", {"reason": str(error).removeprefix("path: ")}) from None
 
@@ -155,7 +155,7 @@ class SecretRef(Reference):
     def _checked(cls, value: object) -> SecretRef:
         if found := value if isinstance(value, SecretRef) else cls.read(value):
             return found
-        raise PydanticCustomError("secret_ref", "must be a reference to a secret")  # it never tells the value
+        raise PydanticCustomError("secret_ref", "must be a reference to a secret")  # never with the value
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature

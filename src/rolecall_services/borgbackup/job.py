@@ -217,19 +217,19 @@ def main() -> int:
     back = verbs.add_parser("restore")
     back.add_argument("archive")
     back.add_argument("paths", nargs="*")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that commands after a backup run
     plan: Plan = json.loads((Path(__file__).parent / "backup.json").read_text())
     repositories = plan["repositories"]
-    if asked.server:
-        if asked.server not in repositories:
-            parser.error(f"server {asked.server!r} does not exist")
-        repositories = {name: url for name, url in repositories.items() if name == asked.server}
-    if asked.verb == "version":
+    if arguments.server:
+        if arguments.server not in repositories:
+            parser.error(f"server {arguments.server!r} does not exist")
+        repositories = {name: url for name, url in repositories.items() if name == arguments.server}
+    if arguments.verb == "version":
         return borg(plan, "--version").returncode
-    if asked.verb == "restore":
-        return 0 if restore(plan, repositories, asked.archive, asked.paths) else 1
-    act = {"create": create, "list": listing, "probe": probe}[asked.verb]
+    if arguments.verb == "restore":
+        return 0 if restore(plan, repositories, arguments.archive, arguments.paths) else 1
+    act = {"create": create, "list": listing, "probe": probe}[arguments.verb]
     return 0 if act(plan, repositories) else 1
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     """The host names and addresses that a certificate is for."""
 
 _SIGNED = (VarFile("key"), VarFile("certificate", secret=False))
-_EARLIER = dt.timedelta(hours=1)  # a machine whose clock is late takes it too
+_TOLERANCE = dt.timedelta(hours=1)  # a machine whose clock is late takes it too
 
 
 def _of_the_machine(context: Context) -> Iterable[str]:
@@ -77,7 +77,7 @@ class CertificateAuthority:
             decipher_only=False,
         )  # fmt: skip
         builder = (
-            _begun(subject, subject, key.public_key(), self.days)
+            _builder(subject, subject, key.public_key(), self.days)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(public, critical=False)
@@ -134,7 +134,7 @@ class TLSCertificate:
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         known = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
         builder = (
-            _begun(subject, issuer.subject, key.public_key(), self.days)
+            _builder(subject, issuer.subject, key.public_key(), self.days)
             .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -195,7 +195,7 @@ class SSHHostCertificate:
             .serial(0)
             .key_id(str(context.key).encode())
             .valid_principals([name.encode() for name in names])
-            .valid_after(int((now - _EARLIER).timestamp()))
+            .valid_after(int((now - _TOLERANCE).timestamp()))
             .valid_before(int((now + dt.timedelta(days=self.days)).timestamp()))
             .sign(signer)
         )
@@ -309,7 +309,7 @@ def _general(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _begun(subject: x509.Name, issuer: x509.Name, public: object, days: int) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, public: object, days: int) -> x509.CertificateBuilder:
     from cryptography import x509  # noqa: PLC0415 - as above
 
     now = dt.datetime.now(dt.UTC)
@@ -319,7 +319,7 @@ def _begun(subject: x509.Name, issuer: x509.Name, public: object, days: int) -> 
         .issuer_name(issuer)
         .public_key(public)  # type: ignore[arg-type]  # one of the library's key types
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _EARLIER)
+        .not_valid_before(now - _TOLERANCE)
         .not_valid_after(now + dt.timedelta(days=days))
     )
 

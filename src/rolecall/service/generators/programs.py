@@ -25,13 +25,23 @@ if TYPE_CHECKING:
 SECONDS: Final = 60
 
 # What a script can read of this machine: programs and what they need, none of the user's files.
-_SEEN: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/run/current-system/sw")
+_READABLE: Final = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/run/current-system/sw",
+)
 _SETTINGS: Final = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl", "/etc/pki")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 
 # Files pass through the standard streams, so that in a sandbox none is left on this machine, not even after a kill. Of
 # a script that fails, the line is reported, not its output: that may contain a secret.
-_AROUND: Final = """
+_WRAPPER: Final = """
 set -eu
 umask 077
 cd "$1"
@@ -112,7 +122,7 @@ class Script:
             for machine, values in machines.items():
                 given |= {f"in/{name}/{machine}/{file}": value for file, value in values.items()}
         with _prefix(sandbox=context.sandbox) as (prefix, folder):
-            status, made = _run([*prefix, "/bin/sh", "-c", _AROUND, "sh", folder], given)
+            status, made = _run([*prefix, "/bin/sh", "-c", _WRAPPER, "sh", folder], given)
         if status:
             line = f" in line {made['line'].decode().strip()}" if "line" in made else ""
             what = "a command that was not found" if status == 127 else f"exit status {status}"  # noqa: PLR2004 - sh(1)
@@ -136,7 +146,7 @@ def _prefix(*, sandbox: bool) -> Iterator[tuple[list[str], str]]:
         hint = "apt-get install bubblewrap; or run scripts without a sandbox: `rolecall --no-sandbox …`"
         raise fault("`bwrap`, the sandbox for scripts, is not installed", hint=hint)
     argv = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--setenv", "PATH", _PATH]
-    for path in map(Path, _SEEN):
+    for path in map(Path, _READABLE):
         if path.is_symlink() and path.parent == Path("/"):
             argv += ["--symlink", str(path.readlink()), str(path)]
         elif path.exists():
