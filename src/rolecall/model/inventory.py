@@ -88,7 +88,7 @@ class Deploy(Table):
 
 
 class State(Table):
-    """Folders that hold what cannot be made again, with commands (argument lists) to run around a backup."""
+    """Folders with data that cannot be generated again, and commands (argument lists) to run around a backup."""
 
     folders: list[str] = Field(description="Absolute paths on the machine.")
     before_backup: list[str] = Field([], description="Run before the folders are read.")
@@ -107,7 +107,7 @@ class Machine(Table):
     state: dict[Name, State] = Field({}, description="What backup services back up, under names of your choice.")
     deploy: Deploy = Field(Deploy(), description="How it is reached.")
     formerly: list[Name] = Field(
-        [], description="Names under which it may be installed still; `rolecall machines rename` writes them."
+        [], description="Earlier names under which it may still be installed; `rolecall machines rename` writes them."
     )
     installed_at: int | None = Field(None, description="When it was installed, in seconds since 1970; tools write it.")
 
@@ -127,7 +127,7 @@ class Module(Table):
 class RoleMachine(Table):
     """One machine named in a role."""
 
-    settings: RawSettings = Field({}, description="Settings of this machine alone; they count before all others.")
+    settings: RawSettings = Field({}, description="Settings of this machine alone; they override all others.")
 
 
 class RoleTag(Table):
@@ -168,26 +168,28 @@ class Selection(Table):
     """
 
     any: list[Name] = Field([], description="Tags of which a machine has at least one.")
-    all: list[Name] = Field([], description="Tags of which it has each.")
-    none: list[Name] = Field([], description="Tags of which it has none.")
-    machines: list[Name] = Field([], description="Machines that have the tag whatever their tags are.")
+    all: list[Name] = Field([], description="Tags of which a machine has all.")
+    none: list[Name] = Field([], description="Tags of which a machine has none.")
+    machines: list[Name] = Field([], description="Machines that have the tag in any case.")
 
 
 class DeclaredPrompt(Table):
-    """What a person is asked for a var."""
+    """A prompt for a secret of a var."""
 
-    description: str = Field(description="What it is for, in words for who is asked.")
-    kind: Literal["line", "hidden", "multiline"] = Field("hidden", description="How it is asked for.")
+    description: str = Field(description="What it is for, as shown in the prompt.")
+    kind: Literal["line", "hidden", "multiline"] = Field(
+        "hidden", description="How it is typed: one line shown, hidden, or several lines."
+    )
 
 
 class DeclaredVar(Table):
-    """A var of your own: secrets that somebody else makes, such as the password of a mail account."""
+    """A var of your own, for secrets that you enter, such as the password of a mail account."""
 
     scope: Literal["shared", "machine"] = Field(
         "shared", description="Whether all machines have one together, or each machine its own."
     )
     prompts: dict[Name, DeclaredPrompt] = Field(
-        {}, description="What you are asked for it, once; settings name the answer as `VAR/PROMPT`."
+        {}, description="Its prompts, answered once; settings refer to an answer as `VAR/PROMPT`."
     )
 
 
@@ -215,7 +217,7 @@ class Inventory(Table):
     )
     instances: dict[Name, Instance] = Field({}, description="Uses of services, under names of your choice.")
     vars: dict[Name, DeclaredVar] = Field(
-        {}, description='Secrets that you are asked for, and that settings may name: `{ var = "VAR/PROMPT" }`.'
+        {}, description='Secrets that you enter at a prompt, and that settings refer to: `{ var = "VAR/PROMPT" }`.'
     )
 
 
