@@ -80,7 +80,7 @@ def test_a_module_with_a_hyphen_and_one_that_is_there_twice(run: Run, tmp_path: 
     (tmp_path / "modules" / "dup" / "__init__.py").write_text(OWN.replace("{name}", "dup"))
     status, out, err = run("services", "list")
     assert (status, "my-svc " in out, "dup " in out) == (1, True, False)
-    assert err.count("two modules answer to 'dup': ") == 1
+    assert err.count("two modules match 'dup': ") == 1
     assert run("services", "show", "my-svc")[1].startswith("my-svc: Greets.")
     assert "did you mean 'my-svc'?" in run("services", "show", "my-scv")[2]
     assert '"my-svc"' in run("inventory", "schema")[1]

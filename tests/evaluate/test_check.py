@@ -100,10 +100,10 @@ def refused(project: Project) -> str:
 )
 def test_two_instances_that_exclude_each_other(make_project: MakeProject, setting: str, *, without_vars: bool) -> None:
     project = make_project(inventory(**{setting: "y"}), mine=MODULE)
-    who, ways = ("x.one and y.one want", "different ways")
+    what, who = "conflicting", "x.one and y.one"
     if setting == "named":
-        who, ways = ("mine (for x.one and y.one) wants", "two different ways")
-    message = f"{who} file:/etc/{setting} on a in {ways}: content line 1 'y' and 'x'"
+        what, who = "two conflicting", "mine (for x.one and y.one)"
+    message = f"{what} definitions of file:/etc/{setting} on a from {who}: content line 1 'y' and 'x'"
     if without_vars:
         assert message in refused(project)
     else:

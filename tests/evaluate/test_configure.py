@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rolecall import pipeline
 from rolecall import vars as var_store
 from rolecall.errors import Faults
+from rolecall.evaluate.membership import Membership, RoleMembers
 from rolecall.evaluate.order import waves
-from rolecall.model.membership import Membership, RoleMembers
 from rolecall.service import File
 
 if TYPE_CHECKING:
@@ -100,17 +100,17 @@ def test_equal_resources_merge_and_groups_unite(make_project: MakeProject) -> No
         (
             'motd = "x"',
             'motd = "y"',
-            "one.has and two.has want file:/etc/motd on a in different ways: content line 1 'x' and 'y'",
+            "conflicting definitions of file:/etc/motd on a from one.has and two.has: content line 1 'x' and 'y'",
         ),
         (
             'motd = "x"',
             'where = "/etc/motd"',
-            "file:/etc/motd of one.has and directory:/etc/motd of two.has on a stand at the same path",
+            "file:/etc/motd of one.has and directory:/etc/motd of two.has on a have the same path",
         ),
         (
             'motd = "x"',
             'where = "/etc/motd/below"',
-            "file:/etc/motd of one.has stands where directory:/etc/motd/below of two.has on a needs a directory",
+            "file:/etc/motd of one.has is where directory:/etc/motd/below of two.has on a needs a directory",
         ),
     ],
 )
@@ -122,7 +122,7 @@ def test_two_definitions_of_one_thing(make_project: MakeProject, one: str, two: 
         assert str(caught.value).replace(f"{project.root}/", "") == (
             f"error: {message}\n"
             "  at inventory.toml:6:12 instances.two\n"
-            "hint: give one of the instances other settings, or take one of the roles from the machine"
+            "hint: change the settings of one of the instances, or remove one of the roles from the machine"
         )
 
 
@@ -379,6 +379,7 @@ roles.writer.tags = ["all"]
     assert str(caught.value) == told
     path = "/run/rolecall/secrets/one.words/passphrase"
     assert told.startswith(
-        f"error: one.reader wants file:{path} on a in two different ways: content with secrets of different members\n"
+        f"error: two conflicting definitions of file:{path} on a from one.reader: "
+        "content with secrets of different members\n"
     )
     assert "`File(me.path(peer.machine), secret)`" in told

@@ -93,7 +93,7 @@ def test_what_no_setting_refers_to_is_told(make_project: MakeProject) -> None:
     assert str(warning) == (
         "warning: no setting refers to the var 'spare'\n"
         f"  at {project.root}/inventory.toml:8:7 vars.spare\n"
-        'hint: a setting that takes a secret does it so: `{ var = "spare/key" }`'
+        'hint: refer to it in a setting that takes a secret: `{ var = "spare/key" }`'
     )
 
 

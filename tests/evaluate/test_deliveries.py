@@ -61,8 +61,8 @@ def test_a_delivered_file_stands_where_its_var_says(make_project: MakeProject) -
 @pytest.mark.parametrize(
     ("deliver", "message"),
     [
-        ({"key": Delivery()}, "delivers 'key'; its files are: private, public"),
-        ({"private": "root"}, "delivers 'private' by 'root', which is no Delivery"),
+        ({"key": Delivery()}, "delivers an unknown file 'key'; its files are: private, public"),
+        ({"private": "root"}, "delivers 'private' with 'root', which is not a Delivery"),
         ({"private": Delivery(owner="a b")}, "delivers 'private': .*'a b' is not allowed"),
         ({"private": Delivery(restarts=("web",))}, "delivers 'private': .*'web' is not allowed"),
         ({"private": Delivery("www", needed_for="packages")}, "must be owned by root"),

@@ -110,8 +110,9 @@ roles.client.machines = { jon = {}, sara = {} }
     with pytest.raises(Faults) as caught:
         pipeline.Workspace(project).check()
     assert str(caught.value).replace(f"{project.root}/", "") == (
-        f"error: backup.server wants authorized-key:borg:{KEY.split()[1]} on store in two different ways: "
+        f"error: two conflicting definitions of authorized-key:borg:{KEY.split()[1]} on store from backup.server: "
         "command[3] '/srv/jon' and '/srv/sara'\n"
         "  at inventory.toml:6:12 instances.backup\n"
-        "hint: give each machine a key, a name and settings of its own; if they have them, it is a fault of the service"
+        "hint: give each machine a key, a name and settings of its own; "
+        "if they have these, it is a fault of the service"
     )

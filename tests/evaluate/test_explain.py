@@ -8,7 +8,9 @@ import pytest
 
 from rolecall import pipeline
 from rolecall.errors import Faults
-from rolecall.service.member import NotDeclaredError
+from rolecall.model.generators import NotDeclaredError
+from rolecall.model.world import View
+from rolecall.service.member import member_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,9 +178,9 @@ def test_one_setting_with_the_tables_around_it(make_mail: Callable[..., Project]
 
 def test_priorities_are_told(make_mail: Callable[..., Project]) -> None:
     [setting] = pipeline.explain(pipeline.Workspace(make_mail()), "mail.relay.jon.level").settings
-    assert [said.priority for said in setting.said] == [None, None, 1000]
+    assert [said.priority for said in setting.values] == [None, None, 1000]
     [setting] = pipeline.explain(pipeline.Workspace(make_mail()), "mail.relay.jon.names").settings
-    assert [said.order for said in setting.said] == [None, None, None, None, 500]
+    assert [said.order for said in setting.values] == [None, None, None, None, 500]
 
 
 def test_who_plays_a_role_and_why(make_mail: Callable[..., Project]) -> None:
@@ -308,7 +310,7 @@ def test_a_secret_of_another_instance_also_where_one_machine_is_evaluated_alone(
 
 def test_a_secret_is_the_machines_own_or_a_shared_one(make_mail: Callable[..., Project]) -> None:
     world = pipeline.Workspace(make_mail()).evaluation().world
-    [jon, _] = world.members["mail", "relay"]
+    jon = member_of(View(world), "mail", "relay", "jon")
     reference = jon.settings.passwords["x"]
     [key] = [key for key in world.vars if key.machine == "jon"]
     shared = type(key)("", key.name)
@@ -324,8 +326,8 @@ def test_a_secret_is_the_machines_own_or_a_shared_one(make_mail: Callable[..., P
 
 def test_a_step_that_publishes_sees_no_secret(make_mail: Callable[..., Project]) -> None:
     world = pipeline.Workspace(make_mail()).evaluation().world
-    [jon, _] = world.members["mail", "relay"]
-    with world.limited(()), pytest.raises(NotDeclaredError):
+    jon = member_of(View(world, needs=()), "mail", "relay", "jon")
+    with pytest.raises(NotDeclaredError):
         jon.secret(jon.settings.passwords["x"])
 
 

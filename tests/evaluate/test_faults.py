@@ -174,8 +174,8 @@ def test_a_tag_that_nobody_has_is_a_warning_in_a_selection_too(make_project: Mak
 @pytest.mark.parametrize(
     ("leaders", "message"),
     [
-        ("", "the role 'lead' needs at least 1 machine, it has 0"),
-        ("[instances.club.roles.lead]\ntags = ['all']", "the role 'lead' takes at most 1 machine, it has 3"),
+        ("", "the role 'lead' needs at least 1 machine, but has 0"),
+        ("[instances.club.roles.lead]\ntags = ['all']", "the role 'lead' allows at most 1 machine, but has 3"),
     ],
 )
 def test_too_few_or_too_many_machines_are_shown_but_not_planned(

@@ -96,7 +96,7 @@ def test_layers_merge_and_priorities_count(make_project: MakeProject) -> None:
             ),
         ),
         ({"free": {"_type": "order"}}, "error: `order` lacks its `content`\n"),
-        ({"free": {"_type": "order", "content": 1, "priority": 5, "x": 1}}, "error: `order` takes no `x`\n"),
+        ({"free": {"_type": "order", "content": 1, "priority": 5, "x": 1}}, "error: `order` has an unknown key `x`\n"),
     ],
 )
 def test_what_is_known_of_it_is_checked(make_project: MakeProject, told: dict[str, Any], message: str) -> None:

@@ -55,7 +55,7 @@ def told(project: Project) -> str:
         (
             "roles.guest.machines.e = {}",
             (
-                "error: the role 'router' needs at least 1 machine, it has 0\n"
+                "error: the role 'router' needs at least 1 machine, but has 0\n"
                 "  at inventory.toml:10:1 instances.n.roles.router\n"
                 "hint: add machines to the role, by name or by tag"
             ),
@@ -63,7 +63,7 @@ def told(project: Project) -> str:
         (
             "roles.router.tags.x = {}",
             (
-                "error: the role 'router' takes at most 2 machines, it has 4\n"
+                "error: the role 'router' allows at most 2 machines, but has 4\n"
                 "  at inventory.toml:11:19 instances.n.roles.router.tags.x\n"
                 "hint: its members are a, b, c and 1 more through the tag 'x'"
             ),
@@ -71,7 +71,7 @@ def told(project: Project) -> str:
         (
             "roles.router = { tags = ['y'], machines = { a = {}, b = {} } }",
             (
-                "error: the role 'router' takes at most 2 machines, it has 3\n"
+                "error: the role 'router' allows at most 2 machines, but has 3\n"
                 "  at inventory.toml:11:7 instances.n.roles.router\n"
                 "hint: its members are a through machines.a, b through machines.b, c through the tag 'y'"
             ),
@@ -81,7 +81,7 @@ def told(project: Project) -> str:
             (
                 "error: the roles 'router' and 'guest' exclude each other on a machine: c\n"
                 "  at inventory.toml:13:18 instances.n.roles.guest.tags.x\n"
-                "hint: keep one of the two roles; 'router' is played through machines.c"
+                "hint: keep one of the two roles; 'router' comes from machines.c"
             ),
         ),
         (
@@ -89,7 +89,7 @@ def told(project: Project) -> str:
             (
                 "error: the roles 'guest' and 'watcher' exclude each other on a machine: a, b, c and 1 more\n"
                 "  at inventory.toml:13:20 instances.n.roles.watcher.tags.x\n"
-                "hint: keep one of the two roles; 'guest' is played through the tag 'x'"
+                "hint: keep one of the two roles; 'guest' comes from the tag 'x'"
             ),
         ),
     ],
@@ -111,7 +111,7 @@ def test_instances(make_project: MakeProject) -> None:
     found = pipeline.Workspace(make_project(routers, net=MODULE)).check()
     assert [warning.message for warning in found.warnings] == ["the instance 'o' has no members"]
     assert told(make_project(routers.replace(EMPTY, "") + MORE.format(name="q"), net=MODULE)) == (
-        "error: at most 2 instances of net allowed, and 'q' is one more\n"
+        "error: at most 2 instances of net allowed, but 'q' is one more\n"
         "  at inventory.toml:17:12 instances.q\n"
         "hint: give its machines roles in 'n' or 'p' instead"
     )

@@ -336,9 +336,9 @@ def test_literal_tables_and_lists_are_merged_as_others() -> None:
     [
         ({"_type": "override"}, "`override` lacks its `content`"),
         ({"_type": "literal"}, "`literal` lacks its `content`"),
-        ({**literal(1), "priority": 50}, "`literal` takes no `priority`"),
-        ({**order(1, [1]), "note": 1, "also": 2}, "`order` takes no `also`"),
-        ({**several(1), "content": 2}, "`merge` takes no `content`"),
+        ({**literal(1), "priority": 50}, "`literal` has an unknown key `priority`"),
+        ({**order(1, [1]), "note": 1, "also": 2}, "`order` has an unknown key `also`"),
+        ({**several(1), "content": 2}, "`merge` has an unknown key `content`"),
         ({"_type": "override", "content": 1}, "`override` lacks its `priority`"),
         ({"_type": "override", "priority": 50}, "`override` lacks its `content`"),
         (override("high", 1), "the `priority` of `override` must be a whole number"),  # type: ignore[arg-type]

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from rolecall import pipeline
 from rolecall import vars as var_store
 from rolecall.errors import Faults
+from rolecall.evaluate.membership import Membership, RoleMembers
 from rolecall.evaluate.steps import gather, in_order, recipes, run_steps, steps_of
 from rolecall.model.generators import NotDeclaredError
 from rolecall.model.inventory import Inventory
-from rolecall.model.membership import Membership, RoleMembers
 from rolecall.model.vars import VarKey
 from rolecall.project import Project
 from rolecall.service import Context, Interface, NoSettings, Role, Service, Var, VarFile

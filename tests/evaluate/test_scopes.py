@@ -98,10 +98,10 @@ def test_what_several_share_depends_on_nobody_alone() -> None:
     machine = role.var("machine", Passphrase(), scope="machine")
     shared = role.var("shared", Passphrase(), scope="shared")
     for needs, scope in (([one], "shared"), ([one], "machine"), ([machine], "shared"), ([shared], "machine")):
-        with pytest.raises(ContractError, match="is made once for several members, and needs"):
+        with pytest.raises(ContractError, match="is shared by several members, so it cannot need"):
             role.var("bad", Passphrase(), needs=needs, scope=scope)  # type: ignore[arg-type]  # one of them
         del role.vars["bad"]
-    with pytest.raises(ContractError, match="no member's settings say what it is made for"):
+    with pytest.raises(ContractError, match="cannot have a validation of one member"):
         role.var("worse", Passphrase(), scope="shared", validation=lambda said: said.word)
-    with pytest.raises(ContractError, match="has the scope 'all'; there are: instance, machine, shared"):
+    with pytest.raises(ContractError, match="an invalid scope 'all'; valid are: instance, machine, shared"):
         role.var("worst", Passphrase(), scope="all")  # type: ignore[arg-type]  # that is the mistake

@@ -12,10 +12,10 @@ import pytest
 
 from rolecall import pipeline
 from rolecall.errors import Faults
+from rolecall.evaluate.membership import Membership, RoleMembers
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.steps import gather, in_order, run_steps, steps_of
 from rolecall.model.inventory import Inventory
-from rolecall.model.membership import Membership, RoleMembers
 from rolecall.project import Project
 from rolecall.service import Backups, Member, NoSettings, Service, State
 from rolecall.vars.make import Making

@@ -165,7 +165,7 @@ def test_what_is_special_about_a_var() -> None:
     assert traits(role.var("plain", Passphrase())) == []
     assert traits(role.var("one", Passphrase(), scope="shared", accepted=True, binds="much is lost")) == [
         "one for all members",
-        "made anew without a gap",
-        "not made anew just like that: much is lost",
+        "rotated without a gap",
+        "kept unless forced: much is lost",
     ]
-    assert traits(role.var("host", Passphrase(), scope="machine")) == ["one of a machine, for all instances"]
+    assert traits(role.var("host", Passphrase(), scope="machine")) == ["one per machine, for all instances"]

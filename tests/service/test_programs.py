@@ -63,14 +63,14 @@ def test_what_a_script_starts_with_runs_it(*, sandbox: bool) -> None:
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        ("true\nfalse\ntrue", "its script ends in line 2 with exit status 1"),
-        ("echo x\n\nfoo_bar_baz", "its script ends in line 3 with a program that is not there"),
-        ('echo "$unset_variable"', "its script ends with exit status 1"),
-        ("exit 7", "its script ends with exit status 7"),
-        ("false | true", "its script ends in line 1 with exit status 1"),
-        ("if true; then", "its script ends with exit status"),
-        ("f() {\n  false\n}\nf", "its script ends in line 2 with exit status 1"),
-        ("#!/nothing/here\n", "its script ends with a program that is not there"),
+        ("true\nfalse\ntrue", "the script fails in line 2 with exit status 1"),
+        ("echo x\n\nfoo_bar_baz", "the script fails in line 3 with a command that was not found"),
+        ('echo "$unset_variable"', "the script fails with exit status 1"),
+        ("exit 7", "the script fails with exit status 7"),
+        ("false | true", "the script fails in line 1 with exit status 1"),
+        ("if true; then", "the script fails with exit status"),
+        ("f() {\n  false\n}\nf", "the script fails in line 2 with exit status 1"),
+        ("#!/nothing/here\n", "the script fails with a command that was not found"),
     ],
 )
 def test_a_script_that_fails_is_told_by_its_line(script: str, told: str, *, sandbox: bool) -> None:
@@ -112,7 +112,7 @@ def test_a_script_that_hangs_is_ended_with_all_that_it_started(
 ) -> None:
     monkeypatch.setattr(programs, "SECONDS", 0.5)
     begin = time.monotonic()
-    with pytest.raises(Faults, match="has not ended in"):
+    with pytest.raises(Faults, match="did not end within"):
         run("sleep 31415.926 & sleep 31415.926", sandbox=sandbox)
     assert time.monotonic() - begin < 5
     end = time.monotonic() + 5
@@ -144,7 +144,7 @@ def test_a_script_leaves_nothing(*, sandbox: bool) -> None:
 
 def test_without_a_sandbox_a_script_runs_only_when_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(Faults, match="there is no `bwrap` here"):
+    with pytest.raises(Faults, match="is not installed"):
         Script("true", FILES).generate(CONTEXT)
 
 

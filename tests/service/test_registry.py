@@ -90,7 +90,7 @@ def test_two_modules_that_would_be_confused(modules: Path, one: str, other: str,
     assert set(registry.names("self")) == {*names, "other"}
     for name in names:
         said = told(registry, "self", name)
-        assert said.startswith(f"error: two modules answer to '{name}': ")
+        assert said.startswith(f"error: two modules match '{name}': ")
         assert all(str(modules / file) in said for file in (one, other))
         assert said.endswith("hint: remove or rename one of them")
     assert registry.find("self", "other").service.name == "other"
@@ -137,7 +137,7 @@ def test_own_services_stand_in_their_folder(modules: Path, name: str) -> None:
             "from rolecall.service import *\nService('no name', description='')\n",
             "breaks the contract: PATH:2: service: ",
         ),
-        (GOOD.replace("mine", "other"), "calls its service 'other'"),
+        (GOOD.replace("mine", "other"), "names its service 'other'"),
         (
             GOOD + "class S(Settings):\n    x: 'Nowhere'\nservice.role('r', S, description='')\n",
             "breaks the contract: PATH:3: S: name 'Nowhere' is not defined",
@@ -146,8 +146,8 @@ def test_own_services_stand_in_their_folder(modules: Path, name: str) -> None:
             GOOD + "class I(Interface):\n    x: 'Nowhere'\nservice.role('r', description='').exports(I)(list)\n",
             "breaks the contract: PATH:3: I: name 'Nowhere' is not defined",
         ),
-        ("service = 5\n", "is no service\n"),
-        ("", "is no service\n"),
+        ("service = 5\n", "is not a service\n"),
+        ("", "is not a service\n"),
     ],
 )
 def test_modules_that_are_broken(modules: Path, text: str, message: str) -> None:

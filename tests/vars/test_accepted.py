@@ -1,4 +1,4 @@
-"""Values made anew without a gap: accepted beside the old one, used, the old one dropped; each step an update."""
+"""Values rotated without a gap: accepted beside the old one, used, the old one dropped; each step an update."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from rolecall.errors import Faults
 from rolecall.model.generators import NotDeclaredError
 from rolecall.model.recipes import Recipe, Replacement
 from rolecall.model.vars import StoredVar, VarFile, VarKey, current, slot, step_of
+from rolecall.model.world import Host, View, World
 from rolecall.service import Function, Passphrase
 from rolecall.service.contract import Service
-from rolecall.service.member import Host, Member, World
+from rolecall.service.member import Member
 from rolecall.vars import store
 from rolecall.vars.make import making
 
@@ -171,7 +172,7 @@ def test_only_what_is_declared_so_has_several_values(project: Project) -> None:
     promoted(project)
     stored = promoted(project, {WORD})[WORD]
     world = World({}, {"jon": Host("jon")}, {VarKey("jon", "web.plain"): stored, VarKey("jon", "web.word"): stored})
-    me: Member[Any] = Member(world, "web", "r", "jon", None)
+    me: Member[Any] = Member(View(world), "web", "r", "jon", None)
     assert [each.secret.version for each in me.accepted(word)] == [
         stored["passphrase"].version,
         stored[".next/passphrase"].version,

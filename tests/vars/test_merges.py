@@ -202,11 +202,11 @@ def _as_of_an_earlier_version(project: Project) -> None:
 @pytest.mark.parametrize(
     ("generator", "file", "wrong"),
     [
-        (SSHKeyPair(), "public", "its public key is not that of its private key"),
-        (WireGuardKeyPair(), "public", "its public key is not that of its private key"),
-        (AgeKeyPair(), "public", "its public key is not that of its private key"),
-        (Password(), "hash", "its hash is not that of its password"),
-        (CertificateAuthority(), "certificate", "its certificate is of another key"),
+        (SSHKeyPair(), "public", "its public key does not match its private key"),
+        (WireGuardKeyPair(), "public", "its public key does not match its private key"),
+        (AgeKeyPair(), "public", "its public key does not match its private key"),
+        (Password(), "hash", "its hash does not match its password"),
+        (CertificateAuthority(), "certificate", "its certificate belongs to another key"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -261,7 +261,7 @@ def test_what_is_signed_is_compared_without_a_secret(project: Project) -> None:
     v.promote(project, v.pending(project))
     assert {fault.message for fault in v.misfits(project, recipes, decrypt=False)} == {
         "jon/x.tls: its certificate is not signed by the authority that is stored now",
-        "jon/x.cert: its certificate is of another key than host",
+        "jon/x.cert: its certificate belongs to another key than host",
     }
     shutil.rmtree(before[host])
     shutil.copytree(project.root / "old" / host.name, before[host])
@@ -275,7 +275,7 @@ def test_a_person_brings_a_pair_that_fits(project: Project) -> None:
     one, two = (SSHKeyPair().generate(Context(KEY, None, {})) for _ in range(2))
     with (
         pytest.raises(
-            Faults, match=r"what is given of jon/x\.a does not fit: its public key is not that of its private"
+            Faults, match=r"what is given of jon/x\.a does not fit: its public key does not match its private"
         ),
         making(project, [recipe], Replacement(given={KEY: {**one, "public": two["public"]}})) as work,
     ):
@@ -317,7 +317,7 @@ def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -
     ]
     (folder / ".next/.made").unlink()
     [fault] = v.misfits(project, [recipe], decrypt=True)
-    assert fault.message == "jon/x.a: in .next, its public key is not that of its private key"
+    assert fault.message == "jon/x.a: in .next, its public key does not match its private key"
 
 
 def test_two_steps_of_one_rotation_at_once(project: Project) -> None:
@@ -436,10 +436,10 @@ def test_an_authority_that_is_broken_is_told(project: Project, broken: str) -> N
         }
     else:
         assert told == {
-            "jon/x.ca: its certificate is not one",
-            "jon/x.tls: the certificate of its authority is not one",
+            "jon/x.ca: its certificate cannot be read",
+            "jon/x.tls: the certificate of its authority cannot be read",
             "jon/x.sign: one of its halves is not a key",
-            "jon/x.cert: the public key of sign or host is not one",
+            "jon/x.cert: the public key of sign or host cannot be read",
         }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rolecall.cli.common import Invocation
     from rolecall.errors import Where
-    from rolecall.pipeline import Explanation, Reason, Said
+    from rolecall.pipeline import Explanation, LayerValue, Reason
 
 _WIDTH = 60  # of a value
 _BY = {
@@ -61,7 +61,7 @@ def _text(found: Explanation) -> str:
         lines += [
             "",
             f"{dotted(setting.keys) or 'settings'} = {_value(setting.value)}",
-            *_table(map(_said, setting.said)),
+            *_table(map(_said, setting.values)),
         ]
     return "\n".join(lines)
 
@@ -79,7 +79,7 @@ def _marked(reasons: Iterable[Reason]) -> Iterable[tuple[bool, Reason]]:
     return ((number == 0, reason) for number, reason in enumerate(reasons))
 
 
-def _said(said: Said) -> tuple[str, ...]:
+def _said(said: LayerValue) -> tuple[str, ...]:
     notes = [said.result]
     notes += [f"priority {said.priority}"] if said.priority is not None else []
     notes += [f"order {said.order}"] if said.order is not None else []

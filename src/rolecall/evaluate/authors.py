@@ -1,4 +1,4 @@
-"""Running code of service authors: whatever it raises becomes a fault that names the service and its line."""
+"""Calls of service code: what it raises becomes a fault that names the service and the line."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class WrongResultError(Exception):
-    """A function of an author gives something else than it should.
+    """A service's function returned or yielded something wrong.
 
     Args:
-        problem: What follows its name in a message.
+        problem: What follows the function's name in the message.
         function: The function.
         line: ``FILE:LINE`` where it yields that, when known.
 
@@ -39,11 +39,11 @@ class WrongResultError(Exception):
 
 @contextmanager
 def calling(service: Service, what: str, instance: str) -> Iterator[None]:
-    """Turns an exception of service code into a fault.
+    """Turn an exception of service code into a fault.
 
     Args:
         service: Whose code runs.
-        what: What is being done, e.g. ``"backup.client on jon"``.
+        what: What the code does, e.g. ``"backup.client on jon"``.
         instance: The instance, for the fault's place.
 
     Raises:
@@ -57,16 +57,16 @@ def calling(service: Service, what: str, instance: str) -> Iterator[None]:
         hint = "this is a fault of the service, not of the inventory"
         raise _fault(service, what, instance, str(error), error.line, hint) from None
     except (Exception, SystemExit) as error:
-        told = _told(error)
-        kind = "" if isinstance(told, (DefinitionError, SecretTextError)) else f"{type(told).__name__}: "
+        shown = _presentable(error)
+        kind = "" if isinstance(shown, (DefinitionError, SecretTextError)) else f"{type(shown).__name__}: "
         hint = "a setting that the service cannot use, or a fault of the service itself"
-        by_python = isinstance(told, TypeError) and re.search(r"\bSecret(?:Ref)?\b", str(told))
-        if by_python or isinstance(told, SecretTextError):
+        by_python = isinstance(shown, TypeError) and re.search(r"\bSecret(?:Ref)?\b", str(shown))
+        if by_python or isinstance(shown, SecretTextError):
             hint = 'a secret has no text; write `File(path, parts("password = ", secret))`, or give `secret.path`'
-        raise _fault(service, what, instance, f"{kind}{told}", raised_at(error), hint) from error
+        raise _fault(service, what, instance, f"{kind}{shown}", raised_at(error), hint) from error
 
 
-def _told(error: BaseException) -> BaseException:
+def _presentable(error: BaseException) -> BaseException:
     """Return the error, or what it raises when its text is asked for, as that of a secret does."""
     try:
         str(error)

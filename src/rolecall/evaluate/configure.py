@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.evaluate.authors import calling, results
 from rolecall.evaluate.differences import difference
-from rolecall.service.member import NotMadeError
+from rolecall.model.world import NotMadeError
+from rolecall.service.member import member_of
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.resources import KINDS, Directory, File, Resource, Unit, User
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from rolecall.evaluate.membership import Membership
     from rolecall.evaluate.memory import Memory
-    from rolecall.model.membership import Membership
+    from rolecall.model.world import View, World
     from rolecall.service.contract import Role, Service
-    from rolecall.service.member import Member, World
+    from rolecall.service.member import Member
 
-_OTHERWISE = "give one of the instances other settings, or take one of the roles from the machine"
+_HINT = "change the settings of one of the instances, or remove one of the roles from the machine"
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """One machine's configuration with the reasons for it.
+    """One machine's configuration, with the origins of its resources.
 
     Attributes:
         configuration: What the machine must have.
-        origins: By resource key: the ``INSTANCE.ROLE`` that ask for it, sorted.
-        incomplete: Those of which parts are missing, because they need vars that are not made yet.
+        origins: By resource key: the ``INSTANCE.ROLE`` that declare it, sorted.
+        incomplete: Those of which parts are missing, because vars that they read do not exist yet.
     """
 
     configuration: Configuration
@@ -39,23 +42,23 @@ class Configured:
 
 
 def configure(membership: Membership, world: World, machines: Iterable[str], memory: Memory) -> dict[str, Configured]:
-    """The configurations of some machines, in the order given.
+    """Return the configurations of some machines, in the order given.
 
     Raises:
-        Faults: Definitions that exclude each other, and failures of service code, of all machines together.
+        Faults: Conflicting definitions and failures of service code, for all machines together.
     """
-    plays = _plays_by_machine(membership, world)
+    calls = _calls_by_machine(membership)
     faults: list[Fault] = []
     configured = {}
     for machine in machines:
         parts = []
-        for play in plays.get(machine, ()):
+        for call in calls.get(machine, ()):
             try:
-                parts.append(memory.call(world, play[:4], play.given, _part, play))
+                parts.append(memory.call(world, call[:4], call.readable, partial(_part, call)))
             except Faults as error:
                 faults += error.faults
         try:
-            configured[machine] = memory.call(world, machine, parts, _Draft(machine).add, parts)
+            configured[machine] = memory.call(world, machine, parts, partial(_joined, machine, parts))
         except Faults as error:
             faults += error.faults
     if faults:
@@ -63,30 +66,30 @@ def configure(membership: Membership, world: World, machines: Iterable[str], mem
     return configured
 
 
-class _Play(NamedTuple):
+class _Call(NamedTuple):
     """One membership of a machine; or, with role "", all its members of one service together."""
 
     machine: str
     service: Service
     instance: str
     role: str
-    given: object  # what service code sees of the members' instances
-    members: tuple[Member[Any], ...]
+    readable: object  # settings that the code can read: those of the members' instances
+    members: tuple[tuple[str, str], ...]  # each by instance and role
 
     @property
     def origin(self) -> str:
-        """Who asks for what comes of it."""
+        """The role, or the service, whose code it is; for origins of resources."""
         return f"{self.instance}.{self.role}" if self.role else self.service.name
 
     @property
     def who(self) -> str:
-        """The same, with the members behind it."""
-        members = " and ".join(f"{member.instance}.{member.role}" for member in self.members)
+        """The same, with the members behind it, for messages."""
+        members = " and ".join(f"{instance}.{role}" for instance, role in self.members)
         return self.origin if self.role else f"{self.origin} (for {members})"
 
 
 class _Part(NamedTuple):
-    """What one play asks for; not all of it, where its code needs a var that is not made yet."""
+    """The resources and checks of one call; incomplete where its code reads a var that does not exist yet."""
 
     origin: str
     who: str
@@ -96,45 +99,45 @@ class _Part(NamedTuple):
     whole: bool = True
 
 
-def _plays_by_machine(membership: Membership, world: World) -> dict[str, list[_Play]]:
-    plays: dict[str, list[_Play]] = {}
-    together: dict[tuple[str, Service], list[Member[Any]]] = {}
+def _calls_by_machine(membership: Membership) -> dict[str, list[_Call]]:
+    calls: dict[str, list[_Call]] = {}
+    together: dict[tuple[str, Service], list[tuple[str, str]]] = {}
     for instance, service in membership.services.items():
         members_by_role = membership.role_members[instance]
         for role in service.roles:
-            for member in world.members[instance, role]:
-                play = _Play(member.machine, service, instance, role, members_by_role, (member,))
-                plays.setdefault(member.machine, []).append(play)
+            for machine in members_by_role[role].settings:
+                call = _Call(machine, service, instance, role, members_by_role, ((instance, role),))
+                calls.setdefault(machine, []).append(call)
                 if service.machine_configurers:
-                    together.setdefault((member.machine, service), []).append(member)
+                    together.setdefault((machine, service), []).append((instance, role))
     for (machine, service), members in together.items():
-        first = members[0].instance
-        given = [(member.role, membership.role_members[member.instance]) for member in members]
-        plays[machine].append(_Play(machine, service, first, "", given, tuple(members)))
-    return plays
+        readable = [(role, membership.role_members[instance]) for instance, role in members]
+        calls[machine].append(_Call(machine, service, members[0][0], "", readable, tuple(members)))
+    return calls
 
 
-def _part(play: _Play) -> _Part:
-    """Everything that one play asks for; its service's code runs here."""
-    part = _Part(play.origin, play.who, play.instance, [], [])
+def _part(call: _Call, view: View) -> _Part:
+    """Run the service's code of a call and return what it yields."""
+    part = _Part(call.origin, call.who, call.instance, [], [])
     try:
-        with calling(play.service, f"{play.origin} on {play.machine}", play.instance):
-            _fill(part, play)
+        with calling(call.service, f"{call.origin} on {call.machine}", call.instance):
+            members = [member_of(view, instance, role, call.machine) for instance, role in call.members]
+            _fill(part, call, members)
     except NotMadeError:
         return part._replace(whole=False)
     return part
 
 
-def _fill(part: _Part, play: _Play) -> None:
-    """Adds what a play asks for one by one: what comes before a var that is not made yet counts."""
-    if not play.role:
-        for call in play.service.machine_configurers:
-            for resource in results(call, play.members, KINDS):
+def _fill(part: _Part, call: _Call, members: list[Member[Any]]) -> None:
+    """Fill a part one by one: what is yielded before a var that does not exist yet counts."""
+    if not call.role:
+        for function in call.service.machine_configurers:
+            for resource in results(function, tuple(members), KINDS):
                 part.resources.append(resource)
         return
-    role, member = play.service.roles[play.role], play.members[0]
-    for call in role.configurers:
-        for resource in results(call, member, KINDS):
+    role, member = call.service.roles[call.role], members[0]
+    for function in role.configurers:
+        for resource in results(function, member, KINDS):
             part.resources.append(resource)
     for resource in _delivered(role, member):
         part.resources.append(resource)
@@ -143,8 +146,12 @@ def _fill(part: _Part, play: _Play) -> None:
             part.checks.append(replace(check, peers=True) if checker.peers else check)
 
 
+def _joined(machine: str, parts: Sequence[_Part], _view: View) -> Configured:
+    return _Draft(machine).add(parts)
+
+
 def _delivered(role: Role[Any], member: Member[Any]) -> Iterator[File]:
-    """What the role's vars say stands on the machine by itself."""
+    """Yield the files that the role's vars deliver."""
     for var in role.vars.values():
         if var.deliver:
             files = member.files(var)
@@ -165,10 +172,10 @@ class _Draft:
         self.checks: dict[str, Check] = {}
 
     def add(self, parts: Sequence[_Part]) -> Configured:
-        """The configuration that all parts want, in canonical order.
+        """Join all parts to one configuration, in canonical order.
 
         Raises:
-            Faults: Where they exclude each other.
+            Faults: When definitions conflict.
         """
         for origin, who, instance, resources, checks, _ in parts:
             self.who[origin] = who
@@ -178,7 +185,7 @@ class _Draft:
                 named = replace(check, name=f"{origin}: {check.name}")
                 if (present := self.checks.setdefault(named.name, named)) != named:
                     what = f"{origin} yields two checks named {check.name!r} on {self.machine}"
-                    self._fault(f"{what}: {difference(present, named)}", instance, "give each a name of its own")
+                    self._fault(f"{what}: {difference(present, named)}", instance, "give each check its own name")
         self._check_paths()
         if self.faults:
             raise Faults(self.faults)
@@ -193,18 +200,18 @@ class _Draft:
             origins = sorted(self.origins[resource.key] - {origin})
             if origins:
                 names = " and ".join(self.who[each] for each in [*origins, origin])
-                who = f"{names} want {resource.key} on {self.machine} in different ways"
-                hint = _OTHERWISE
+                who = f"conflicting definitions of {resource.key} on {self.machine} from {names}"
+                hint = _HINT
             else:
-                who = f"{self.who[origin]} wants {resource.key} on {self.machine} in two different ways"
+                who = f"two conflicting definitions of {resource.key} on {self.machine} from {self.who[origin]}"
                 hint = (
-                    "give each machine a key, a name and settings of its own; if they have them, "
+                    "give each machine a key, a name and settings of its own; if they have these, "
                     "it is a fault of the service"
                 )
             if isinstance(resource, File) and any(part.path == resource.path for part in resource.secrets):
                 hint = (
-                    "a secret's path does not name its member: where a machine has the secrets of several, "
-                    "the service puts each into a file of its own, `File(me.path(peer.machine), secret)`"
+                    "the path of a secret is the same for all members: a service that installs those of several "
+                    "must put each into a file of its own, `File(me.path(peer.machine), secret)`"
                 )
             self._fault(f"{who}: {difference(present, resource)}", instance, hint)
             return
@@ -216,7 +223,7 @@ class _Draft:
         self.faults.append(Fault(message, Where(keys=("instances", instance)), hint))
 
     def _check_paths(self) -> None:
-        """A path is one thing: a file that is also a unit's, or a directory, would fight on the machine."""
+        """Check that each path belongs to one resource, and that no file stands where another needs a directory."""
         placed = [
             (resource.path, resource)
             for resource in self.resources.values()
@@ -225,7 +232,7 @@ class _Draft:
         taken: dict[str, str] = {}
         for path, resource in placed:
             if taken.setdefault(path, resource.key) != resource.key:
-                self._clash(taken[path], resource, "and {} on {} stand at the same path")
+                self._clash(taken[path], resource, "and {} on {} have the same path")
         files = {path for path, resource in placed if not isinstance(resource, Directory)}
         folders: set[str] = set()
         for path, resource in placed:
@@ -233,17 +240,17 @@ class _Draft:
             while folder and folder not in folders:
                 folders.add(folder)
                 if folder in files:
-                    self._clash(taken[folder], resource, "stands where {} on {} needs a directory")
+                    self._clash(taken[folder], resource, "is where {} on {} needs a directory")
                 folder = folder.rpartition("/")[0]
 
     def _clash(self, key: str, other: Resource, what: str) -> None:
         names = (" and ".join(self.who[origin] for origin in sorted(self.origins[each])) for each in (key, other.key))
         one, another = (f"{each} of {name}" for each, name in zip((key, other.key), names, strict=True))
-        self._fault(f"{one} {what.format(another, self.machine)}", self.instances[other.key], _OTHERWISE)
+        self._fault(f"{one} {what.format(another, self.machine)}", self.instances[other.key], _HINT)
 
 
 def _united(one: Resource, other: Resource) -> Resource | None:
-    """One resource that satisfies both definitions, or None when they exclude each other."""
+    """Return one resource that satisfies both definitions, or None when they conflict."""
     if one == other:
         return one
     if isinstance(one, User) and isinstance(other, User):

@@ -1,4 +1,4 @@
-"""What differs between two definitions of one thing, in words. A secret is told by its name alone."""
+"""The differences between two definitions of one resource, in words; of a secret only its name."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def difference(one: Resource | Check, other: Resource | Check) -> str:
     """Return the fields in which two definitions of a kind differ, with both values: ``mode 0644 and 0600``."""
     values = ((field.name, getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
     differing = ((name, *both) for name, *both in values if name not in _UNITED and both[0] != both[1])
-    return ", ".join(_told(*each) for each in differing)
+    return ", ".join(_difference(*each) for each in differing)
 
 
-def _told(name: str, one: Any, other: Any) -> str:  # noqa: ANN401 - any field's values
+def _difference(name: str, one: Any, other: Any) -> str:  # noqa: ANN401 - any field's values
     if name == "mode":
         return f"mode {one:04o} and {other:04o}"
     if name in {"content", "text"}:

@@ -1,4 +1,4 @@
-"""Inventory and Membership → why it is so: who plays what, and who said what about each setting."""
+"""Explanations of members: why a machine plays a role, and where each setting's value comes from."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.kinds import Kind
     from rolecall.evaluate.layers import Layer
+    from rolecall.evaluate.membership import Membership
     from rolecall.evaluate.merge import Keys, Record, Resolution, Statement
     from rolecall.model.inventory import Loaded
-    from rolecall.model.membership import Membership
 
     Locate = Callable[[Where], Where]
 
@@ -33,8 +33,9 @@ class Reason:
     """Why a machine plays a role or has a tag.
 
     Attributes:
-        by: Of a role, ``machine`` (it is named) or ``tag`` (it has one that is named); of a tag, ``own`` (the machine
-            says so), ``list`` (the tag does), ``selection`` (its other tags fit) or ``computed``.
+        by: Of a role, ``machine`` (the role names it) or ``tag`` (the role names a tag of it); of a tag, ``own`` (the
+            machine lists it), ``list`` (the tag lists the machine), ``selection`` (its other tags match) or
+            ``computed``.
         name: The machine or tag that a role names, else "".
         where: Where that stands.
     """
@@ -45,16 +46,16 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What one place says about a setting.
+class LayerValue:
+    """The value that one place gives to a setting.
 
     Attributes:
         layer: ``default`` (of the service), ``role``, ``tag`` or ``machine``.
         name: The tag or machine, else "".
-        value: What it says, unwrapped; a secret by its reference alone.
+        value: The value, unwrapped; a secret as its reference.
         result: ``wins``; ``joined`` with others; ``loses`` to a more specific layer or a priority; ``hidden`` by
-            another source of the inventory that says the same layer anew.
-        priority: When it is not that of what has none, else None.
+            another file of the inventory that sets the same layer again.
+        priority: Its priority, unless it is the default.
         order: Likewise.
         where: Where it stands; None for a default.
     """
@@ -70,27 +71,27 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a member, or a table of them of which something was dropped as a whole.
+    """One setting of a member, or a table that another layer replaced.
 
     Attributes:
         keys: Key path in the settings; () for all of them.
-        value: What it is in the end.
-        said: From general to specific.
+        value: The final value.
+        values: What each layer gives, from general to specific.
     """
 
     keys: Keys
     value: Any
-    said: tuple[Said, ...]
+    values: tuple[LayerValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What there is to tell about a machine, an instance's roles, or a member.
+    """Why a machine, an instance's roles, or a member are as they are.
 
     Attributes:
         subject: Its key path: ``("machines", M)``, or an instance, its role, a member, and a path in its settings.
         tags: Of a machine: each of its tags, and why it has it.
-        roles: By ``INSTANCE.ROLE``, then machine: why it plays that.
+        roles: By ``INSTANCE.ROLE``, then machine: why it plays the role.
         settings: Of a member, in the order of the service's model.
     """
 
@@ -100,7 +101,7 @@ class Explanation:
     settings: tuple[Setting, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form under ``--json`` (docs/reference/json.md)."""
+        """Return the documented form under ``--json`` (docs/reference/json.md)."""
         return {
             "subject": list(self.subject),
             "tags": {tag: [_json(reason) for reason in reasons] for tag, reasons in self.tags.items()},
@@ -109,34 +110,34 @@ class Explanation:
                 for role, members in self.roles.items()
             },
             "settings": [
-                {"path": list(setting.keys), "value": setting.value, "said": [_json(said) for said in setting.said]}
+                {"path": list(setting.keys), "value": setting.value, "said": [_json(value) for value in setting.values]}
                 for setting in self.settings
             ],
         }
 
 
-def _json(told: Reason | Said) -> dict[str, Any]:
-    where = told.where or Where()
+def _json(entry: Reason | LayerValue) -> dict[str, Any]:
+    where = entry.where or Where()
     place = {
         "file": str(where.file) if where.file else None,
         "line": where.line or None,
         "column": where.column or None,
         "path": list(where.keys),
     }
-    return {key: value for key, value in asdict(told).items() if key != "where"} | place
+    return {key: value for key, value in asdict(entry).items() if key != "where"} | place
 
 
 def explanation(loaded: Loaded, membership: Membership, subject: Keys, locate: Locate) -> Explanation:
-    """Explains a machine, the roles of an instance, or a member's settings.
+    """Explain a machine, the roles of an instance, or a member's settings.
 
     Args:
         loaded: The inventory.
-        membership: What came of it.
+        membership: The members that it resolves to.
         subject: As in `Explanation`.
         locate: Adds file, line and column to a place.
 
     Raises:
-        Faults: When there is no such thing.
+        Faults: When the subject does not exist.
     """
     instance, *rest = subject or ("",)
     if (
@@ -155,15 +156,15 @@ def explanation(loaded: Loaded, membership: Membership, subject: Keys, locate: L
     if not rest[1:]:
         return Explanation(subject, {}, {f"{name}.{role}": members})
     machine = _one_of(rest[1], members_by_role[role].settings, f"member of {name}.{role}", "members")
-    told = _Settings(loaded, membership, (name, role, machine), locate).explain(tuple(rest[2:]))
-    return Explanation(subject, {}, {f"{name}.{role}": {machine: members[machine]}}, tuple(told))
+    settings = _Settings(loaded, membership, (name, role, machine), locate).explain(tuple(rest[2:]))
+    return Explanation(subject, {}, {f"{name}.{role}": {machine: members[machine]}}, tuple(settings))
 
 
 def _one_of(key: str | int, known: Iterable[str], what: str, plural: str) -> str:
-    """The key, which is a name that there is.
+    """Return the key if it is a known name.
 
     Raises:
-        Faults: When it is none.
+        Faults: When it is not.
     """
     name = str(key)
     if name not in known:
@@ -174,7 +175,7 @@ def _one_of(key: str | int, known: Iterable[str], what: str, plural: str) -> str
 def _members(
     loaded: Loaded, membership: Membership, instance: str, role: str, locate: Locate
 ) -> Mapping[str, tuple[Reason, ...]]:
-    """Every member of a role, and by which entries it is one: its own first, then tags by name."""
+    """Return every member of a role with the entries that make it one: its own first, then tags by name."""
     reasons: dict[str, list[Reason]] = {machine: [] for machine in membership.role_members[instance][role].settings}
     declared = loaded.inventory.instances[instance].roles.get(role)
     at = ("instances", instance, "roles", role)
@@ -202,25 +203,25 @@ def _machine(loaded: Loaded, membership: Membership, machine: str, locate: Locat
 
 
 def _tagged(loaded: Loaded, machine: str, tag: str) -> Iterator[tuple[str, Keys]]:
-    """Why a machine has a tag, and the key path of that."""
+    """Yield why a machine has a tag, each reason with its key path."""
     declared = loaded.inventory.machines[machine]
-    said = loaded.inventory.tags.get(tag, [])
+    tagged = loaded.inventory.tags.get(tag, [])
     if tag in declared.tags:
         yield "own", ("machines", machine, "tags", declared.tags.index(tag))
-    if isinstance(said, Selection):
-        if machine in said.machines:
-            yield "list", ("tags", tag, "machines", said.machines.index(machine))
+    if isinstance(tagged, Selection):
+        if machine in tagged.machines:
+            yield "list", ("tags", tag, "machines", tagged.machines.index(machine))
         elif tag not in declared.tags:
             yield "selection", ("tags", tag)
-    elif machine in said:
-        yield "list", ("tags", tag, said.index(machine))
+    elif machine in tagged:
+        yield "list", ("tags", tag, tagged.index(machine))
     elif tag not in declared.tags:
         of_class = tag == declared.machine_class
         yield "computed", ("machines", machine, "machineClass") if of_class else ("machines", machine)
 
 
 class _Settings:
-    """The settings of one member, merged once more to hear who says what."""
+    """The settings of one member, merged again to record where each value comes from."""
 
     def __init__(self, loaded: Loaded, membership: Membership, member: tuple[str, str, str], locate: Locate) -> None:
         instance, role, machine = member
@@ -239,7 +240,7 @@ class _Settings:
         merge(layers_of(declared, machine, tags_of(loaded, machine)), [], self.kind, self.record)
 
     def explain(self, wanted: Keys) -> Iterator[Setting]:
-        """The settings at and below a key path, and the tables around it of which something was dropped.
+        """Yield the settings at and below a key path, and the tables around it that another layer replaced.
 
         Raises:
             Faults: When the settings have nothing there.
@@ -271,23 +272,25 @@ class _Settings:
     def _setting(self, path: Keys, value: Any) -> Setting:  # noqa: ANN401 - as above
         resolution = self.record.get(path)
         if not resolution:
-            return Setting(path, value, (Said("default", "", value, "wins"),))
-        told = [
-            self._said(path, statement, _result(statement, resolution, self.kind.at(path)))
+            return Setting(path, value, (LayerValue("default", "", value, "wins"),))
+        values = [
+            self._layer_value(path, statement, _result(statement, resolution, self.kind.at(path)))
             for statement in resolution.stated
         ]
-        return Setting(path, value, (*self._default(path, "loses" if resolution.kept else "wins"), *told))
+        return Setting(path, value, (*self._default(path, "loses" if resolution.kept else "wins"), *values))
 
-    def _default(self, path: Keys, result: str) -> Iterator[Said]:
-        """What the service's model says, unless it leaves the setting to the inventory."""
+    def _default(self, path: Keys, result: str) -> Iterator[LayerValue]:
+        """Yield the default of the service's model, if it has one."""
         field = self.kind.at(path[:-1]).fields.get(str(path[-1])) if path else None
         if field and not field.is_required() and field.default_factory is None:
             default = field.default
-            yield Said("default", "", default.as_data() if isinstance(default, SecretRef) else _plain(default), result)
+            yield LayerValue(
+                "default", "", default.as_data() if isinstance(default, SecretRef) else _plain(default), result
+            )
 
-    def _said(self, path: Keys, statement: Statement, result: str) -> Said:
+    def _layer_value(self, path: Keys, statement: Statement, result: str) -> LayerValue:
         layer, keys, value, priority, order, _ = statement
-        return Said(
+        return LayerValue(
             *_who(layer),
             _masked(value, self.kind.at(path)),
             result,
@@ -303,7 +306,7 @@ def _who(layer: Layer) -> tuple[str, str]:
 
 
 def _hides(one: Statement, other: Statement) -> bool:
-    """Whether a more specific file says another thing at the same place."""
+    """Return whether a more specific file sets the same place again."""
     again = one.layer.at == other.layer.at and one.layer.part > other.layer.part and one.priority <= other.priority
     return again and not (isinstance(one.value, dict) and isinstance(other.value, dict))
 
@@ -316,7 +319,7 @@ def _result(statement: Statement, resolution: Resolution, kind: Kind) -> str:
 
 
 def _masked(value: Any, kind: Kind) -> Any:  # noqa: ANN401 - any data
-    """The value without what may be a secret: where a reference belongs, nothing else is told."""
+    """Return the value with anything hidden that stands in place of a reference to a secret."""
     if SecretRef in kind.options:
         return value if value is None or SecretRef.read(value) else HIDDEN
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What a role's settings model says of each place in the settings: the one reader of its annotations."""
+"""The kinds of values that a role's settings model allows at each place."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1024)
 def kind_of(role: Role[Any]) -> Kind:
-    """The kind of a role's settings as a whole."""
+    """Return the kind of a role's settings as a whole."""
     return Kind([role.settings])
 
 
 class Kind:
-    """What may stand at one place.
+    """The types that one place in settings can have.
 
     Args:
-        annotations: The types that it may have.
-        marks: Metadata that pydantic has taken from around them.
+        annotations: Those types.
+        marks: Metadata that pydantic has moved from the annotations to the field.
 
     Attributes:
         options: The types, without unions, aliases and metadata around them.
@@ -67,33 +67,33 @@ class Kind:
 
     @cached_property
     def fields(self) -> Mapping[str, FieldInfo]:
-        """The fields of its models by their names in the inventory; {} where any key, or none, may stand."""
+        """The fields of its models by their names in the inventory; {} when it has no models."""
         return {_alias(name, field): field for model in self.models for name, field in model.model_fields.items()}
 
     def fields_beside(self, key: str) -> Mapping[str, FieldInfo]:
-        """The fields of those of its models that have no field of this name."""
+        """Return the fields of those of its models that have no field of this name."""
         others = [model for model in self.models if all(_alias(*each) != key for each in model.model_fields.items())]
         return Kind(others).fields
 
     @cached_property
     def secret(self) -> bool:
-        """Whether a reference to a secret stands here, and no text may."""
+        """Whether this place takes a reference to a secret, and no text."""
         return SecretRef in self.options and str not in self.options
 
     @cached_property
     def secretive(self) -> bool:
-        """Whether a reference to a secret may stand here or anywhere below."""
+        """Whether this place, or any below it, can hold a reference to a secret."""
         return any(SecretRef in kind.options for kind in self._all())
 
     @cached_property
     def merging(self) -> Merging:
-        """How the values of several layers become one: as its author chose, and a list of fixed length is replaced."""
+        """How the values of several layers are merged; unless the author chose, lists of fixed length are replaced."""
         usual = Merging.REPLACE if any(map(_is_fixed, self.options)) else Merging.JOIN
         return next((mark for mark in self.marks if isinstance(mark, Merging)), usual)
 
     @cached_property
     def tag(self) -> str | None:
-        """The key that tells which of several models a table is, by its name in the inventory."""
+        """The key, as the inventory writes it, whose value says which of several models a table is."""
         for mark in self.marks:
             name = mark.discriminator if isinstance(mark, FieldInfo | Discriminator) else None
             if isinstance(name, Discriminator):
@@ -104,24 +104,24 @@ class Kind:
 
     @cached_property
     def varies(self) -> bool:
-        """Whether tables of several kinds may stand here that nothing tells apart."""
+        """Whether this place takes tables of several kinds, with no key that distinguishes them."""
         tables = [option for option in self.options if option in self.models or _is_table(option)]
         return len(tables) > 1 and self.tag is None
 
     @cached_property
     def guides(self) -> bool:
-        """Whether merging must know this kind: here or anywhere below it goes another way than it usually does."""
+        """Whether merging depends on this kind: whether anything in it is not merged in the default way."""
         return any(kind.merging != Merging.JOIN or kind.varies or kind.tag for kind in self._all())
 
     def at(self, keys: Sequence[str | int]) -> Kind:
-        """The kind at a path in settings of this kind; one without options where nothing is known of it."""
+        """Return the kind at a path in settings of this kind; one without options if the model does not define it."""
         kind = self
         for key in keys:
             kind = kind.below(key)
         return kind
 
     def below(self, key: str | int) -> Kind:
-        """The kind of one entry: of a field, or of what stands in a table with free keys or in a list."""
+        """Return the kind of one entry: a field, a value under a free key, or an item of a list."""
         name = key if isinstance(key, str) and key in self.fields else ""
         if name not in self._below:
             self._below[name] = Kind(
@@ -132,12 +132,12 @@ class Kind:
         return self._below[name]
 
     def _named(self, name: str) -> list[FieldInfo]:
-        """The fields of one name, of all its models."""
+        """Return the fields of one name, of all its models."""
         fields = (each for model in self.models for each in model.model_fields.items())
         return [field for own, field in fields if _alias(own, field) == name]
 
     def _all(self) -> Iterator[Kind]:
-        """This kind and every one below it, each type once: it may contain itself."""
+        """Yield this kind and every one below it, each type once: it may contain itself."""
         seen: set[int] = set()
         todo = [self]
         while todo:
@@ -153,13 +153,13 @@ def _alias(name: str, field: FieldInfo) -> str:
 
 
 def _items(option: object) -> list[object]:
-    """What may stand inside a type such as ``list[T]`` or ``dict[str, T]``."""
+    """Return the type of the items of a ``list[T]``, or of the values of a ``dict[str, T]``."""
     arguments = [argument for argument in get_args(option) if argument is not ...]
     return arguments[1:] if _is_table(option) else arguments if isinstance(get_origin(option), type) else []
 
 
 def _is_fixed(option: object) -> bool:
-    """Whether an option is a tuple whose length is fixed."""
+    """Return whether an option is a tuple of fixed length."""
     kind = get_origin(option) or option
     return isinstance(kind, type) and issubclass(kind, tuple) and kind is not option and ... not in get_args(option)
 

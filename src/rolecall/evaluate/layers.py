@@ -1,4 +1,4 @@
-"""Who speaks about a member's settings, from general to specific."""
+"""The layers of a member's settings, from general to specific."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ROLE, _TAG, _MACHINE = range(3)
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one file says at one place.
+    """The settings that one file gives at one place.
 
     Attributes:
         at: Key path of the settings table below the role, e.g. ``("tags", "backup", "settings")``.
-        rank: Place in the order from general to specific; tags share one.
+        rank: Index in the order from general to specific; all tags share one.
         values: The settings as written.
-        file: The file, where several give settings at this place.
-        part: Place of the file among those, from general to specific.
+        file: The file, when several give settings at this place.
+        part: Index of the file among those, from general to specific.
     """
 
     at: tuple[str, ...]
@@ -36,12 +36,12 @@ class Layer:
 
 
 def layers_of(declared: Role, machine: str, tags: Iterable[str]) -> list[Layer]:
-    """The layers of one member.
+    """Return the layers of one member.
 
     Args:
         declared: The role as the inventory has it.
         machine: The member's machine.
-        tags: All tags of the machine, sorted; those that the role does not name say nothing.
+        tags: All tags of the machine, sorted; those that the role does not name are ignored.
     """
     layers = [*_layers(("settings",), _ROLE, declared.settings)]
     for tag in tags:
@@ -62,5 +62,5 @@ def _layers(at: tuple[str, ...], rank: int, settings: Mapping[str, Any]) -> Iter
 
 
 def tags_of(loaded: Loaded, machine: str) -> list[str]:
-    """All tags of one machine, sorted; whoever asks for every machine does better (see members.py)."""
+    """Return all tags of one machine, sorted; for every machine at once, see `_tags_of_machines` in members.py."""
     return sorted(tag for tag, machines in loaded.tags.items() if machine in machines)

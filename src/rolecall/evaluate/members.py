@@ -1,4 +1,4 @@
-"""Inventory and services → Membership: who plays what, with which settings."""
+"""Inventory and services → Membership: the members of each role, with their settings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rolecall.evaluate.authors import calling
 from rolecall.evaluate.kinds import kind_of
 from rolecall.evaluate.layers import Layer, layers_of
 from rolecall.evaluate.limits import instance_limits, role_limits
+from rolecall.evaluate.membership import Membership, RoleMembers
 from rolecall.evaluate.merge import Malformed, merge
-from rolecall.evaluate.references import take_plain
+from rolecall.evaluate.references import remove_plain_secrets
 from rolecall.model.equality import same
-from rolecall.model.membership import Membership, RoleMembers
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rolecall.model.exports import Interface
     from rolecall.model.inventory import Instance, Loaded
     from rolecall.model.inventory import Role as Declared
+    from rolecall.model.world import Read
     from rolecall.service.contract import Role, Service
-    from rolecall.service.member import Question
     from rolecall.service.registry import Registry
 
 _WRAPPER = 'write it as the Nix module system does; or put plain data into `{ _type = "literal", content = … }`'
@@ -35,11 +35,11 @@ _WRAPPER = 'write it as the Nix module system does; or put plain data into `{ _t
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What came of one instance.
+    """One instance, resolved.
 
     Attributes:
-        inputs: All that it came from: while that stays the same, so does the rest.
-        members_by_role: By role, in the order of the service's roles; None where the service was not found.
+        inputs: Everything that it depends on; while this stays the same, so does the rest.
+        members_by_role: By role, in the order of the service's roles; None when the service was not found.
         faults: What is wrong with it.
         warnings: As in `Membership`.
         unfit: As in `Membership`.
@@ -53,15 +53,15 @@ class Resolved:
 
 
 def resolve(
-    loaded: Loaded, registry: Registry, kept: dict[str, Resolved], only: Container[str] | None = None
+    loaded: Loaded, registry: Registry, earlier: dict[str, Resolved], only: Container[str] | None = None
 ) -> Membership:
-    """The members of every instance.
+    """Return the members of every instance.
 
     Args:
         loaded: The inventory.
         registry: Where services are found.
-        kept: What became of each instance the last time; taken where nothing has changed, and brought up to date.
-        only: The instances that are wanted; None for all.
+        earlier: Instances resolved by earlier calls; reused where nothing has changed, and updated.
+        only: The instances to resolve; None for all.
 
     Raises:
         Faults: Every unknown module, role, machine and setting, every wrong type and missing value, together.
@@ -82,14 +82,14 @@ def resolve(
             found[name] = Resolved((), None, (*error.faults, *unknown))
             continue
         inputs = (services[name], instance, *_touching(loaded, instance))
-        before = kept.get(name)
+        before = earlier.get(name)
         found[name] = (
             before
             if before and same(before.inputs, inputs)
             else _resolved(loaded, machine_tags, where, instance, services[name], inputs)
         )
-    # Hints name what there is elsewhere, so what has any is looked at again.
-    kept |= {name: resolved for name, resolved in found.items() if not (resolved.faults or resolved.warnings)}
+    # Hints name what exists elsewhere, so an instance with faults or warnings is resolved again.
+    earlier |= {name: resolved for name, resolved in found.items() if not (resolved.faults or resolved.warnings)}
     if faults := [fault for resolved in found.values() for fault in resolved.faults]:
         raise Faults(faults)
     role_members = {
@@ -101,8 +101,8 @@ def resolve(
     return Membership(services, role_members, tuple(warnings), tuple(unfit))
 
 
-def playing(loaded: Loaded, machines: Iterable[str]) -> set[str]:
-    """The instances in which any of these machines has a role."""
+def instances_with(loaded: Loaded, machines: Iterable[str]) -> set[str]:
+    """Return the instances in which any of these machines has a role."""
     wanted = set(machines)
     tags = {tag for tag, names in loaded.tags.items() if not wanted.isdisjoint(names)}
     return {
@@ -114,17 +114,17 @@ def playing(loaded: Loaded, machines: Iterable[str]) -> set[str]:
     }
 
 
-def answering(loaded: Loaded, registry: Registry, asked: Iterable[Question]) -> set[str]:
-    """The instances that publish what the world was asked for.
+def instances_publishing(loaded: Loaded, registry: Registry, reads: Iterable[Read]) -> set[str]:
+    """Return the instances that can publish what was read.
 
     Raises:
-        Faults: When one of them has no service that loads.
+        Faults: When the service of one of them does not load.
     """
     found: set[str] = set()
-    for what, *filters in asked:
+    for what, *filters in reads:
         if what == "published":
             interface, machine, instance, *_ = filters
-            among = playing(loaded, [machine]) if machine else loaded.inventory.instances
+            among = instances_with(loaded, [machine]) if machine else loaded.inventory.instances
             found |= {
                 name
                 for name in among
@@ -143,7 +143,7 @@ def _service(loaded: Loaded, registry: Registry, name: str) -> Service:
 
 
 def _touching(loaded: Loaded, instance: Instance) -> Iterable[object]:
-    """What an instance depends on in the rest of the inventory: who has its tags, and which of its machines exist."""
+    """Yield what an instance depends on elsewhere in the inventory: machines of its tags, and missing machines."""
     for role in instance.roles.values():
         yield {tag: loaded.tags.get(tag) for tag in role.tags}
         yield [name for name in role.machines if name not in loaded.inventory.machines]
@@ -188,7 +188,7 @@ def _role_members(
     declared: Declared | None,
     faults: list[Fault],
 ) -> RoleMembers:
-    """All members of one role. Machines with the same layers share one settings object."""
+    """Resolve the members of one role. Machines with the same layers share one settings object."""
     if declared is None:
         return RoleMembers({}, {})
     where = Where(keys=(*instance.keys, "roles", role.name))
@@ -197,10 +197,10 @@ def _role_members(
         for machine in loaded.tags.get(tag, ()):
             via.setdefault(machine, ("tags", tag))
     via |= {name: ("machines", name) for name in declared.machines if name in loaded.inventory.machines}
-    tags_with_settings = {tag for tag, said in declared.tags.items() if said.settings}
+    tags_with_settings = {tag for tag, entry in declared.tags.items() if entry.settings}
     together: dict[tuple[tuple[str, ...], str], list[str]] = {}  # machines that have the same layers
-    players = sorted(via)
-    for machine in players:
+    role_machines = sorted(via)
+    for machine in role_machines:
         tags = tuple(tag for tag in machine_tags[machine] if tag in tags_with_settings) if tags_with_settings else ()
         own = machine in declared.machines and declared.machines[machine].settings
         together.setdefault((tags, machine if own else ""), []).append(machine)
@@ -217,18 +217,18 @@ def _role_members(
 
         faults += lacks_together(found, where)
     return RoleMembers(
-        {machine: settings[machine] for machine in players}, {machine: via[machine] for machine in players}
+        {machine: settings[machine] for machine in role_machines}, {machine: via[machine] for machine in role_machines}
     )
 
 
 def _settings_without_members(
     loaded: Loaded, declared: Declared, members: Mapping[str, object]
 ) -> Iterable[list[Layer]]:
-    """Settings that apply to no member yet; they are validated so that mistakes show early."""
+    """Yield settings that apply to no member yet, to be validated so that mistakes show early."""
     if not members and declared.settings:
         yield layers_of(declared, "", ())
-    for tag, said in declared.tags.items():
-        if said.settings and not loaded.tags.get(tag):
+    for tag, entry in declared.tags.items():
+        if entry.settings and not loaded.tags.get(tag):
             yield layers_of(declared, "", (tag,))
     for machine in declared.machines:
         if machine not in loaded.inventory.machines:
@@ -242,14 +242,14 @@ def _settings(
     members: Mapping[str, tuple[str, ...]],
     faults: list[Fault | Lack],
 ) -> object:
-    """Final settings of members with the same layers; None, with faults added, when they are not valid.
+    """Return final settings of members with the same layers; None, with faults added, when they are not valid.
 
     Args:
         role: Whose settings they are.
         layers: From general to specific.
         where: The role.
-        members: Where each machine's membership stands below the role. Without any, more could still be said than
-            these layers say: what is missing is no fault.
+        members: Where each machine's membership stands below the role. Without any, these are not all layers, and
+            missing settings are not faults.
         faults: Where faults are added.
     """
     kind = kind_of(role)
@@ -258,7 +258,7 @@ def _settings(
     merged = merge(layers, problems, kind if kind.guides else None, record)
     found: list[Fault | Lack] = [_problem(problem, where) for problem in problems]
     if record:
-        found += take_plain(merged, record, kind, where)
+        found += remove_plain_secrets(merged, record, kind, where)
     value = None
     try:
         with calling(role.service, f"the settings of {dotted(where.keys[1:])}", str(where.keys[1])):
@@ -271,7 +271,7 @@ def _settings(
                 found += setting_faults(error, role, layers, where, members)
     except Faults as error:
         found += error.faults
-    faults += [fault for fault in found if fault not in faults]  # a role's fault is told once, not per machine
+    faults += [fault for fault in found if fault not in faults]  # a role's fault is reported once, not per machine
     return value
 
 

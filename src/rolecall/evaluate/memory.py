@@ -1,60 +1,57 @@
-"""What evaluations remember of one another where a process lives on: results, while what they came from is the same."""
+"""A cache of results for long-running processes; an entry is reused while its inputs are equal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from rolecall.model.equality import same
+from rolecall.model.world import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from rolecall.evaluate.members import Resolved
-    from rolecall.service.member import Question, World
+    from rolecall.model.world import Read, World
     from rolecall.service.registry import Registry
 
-A = TypeVar("A")
 T = TypeVar("T")
-_Kept = tuple[
-    object, "dict[Question, object]", Any
-]  # what was given, what the world was asked and answered, the result
+_Entry = tuple[object, "dict[Read, object]", Any]  # what was given, what was read with the answers, the result
 
 
 class Memory:
-    """Of a project, for as long as a process works on it; a new one remembers nothing.
+    """The results of earlier evaluations of one project; a new one is empty.
 
     Attributes:
         registry: The services that were found.
-        resolved: What became of each instance, for `resolve`.
+        resolved: The members of each instance, for `resolve`.
     """
 
     def __init__(self) -> None:
         self.registry: Registry | None = None
         self.resolved: dict[str, Resolved] = {}
-        self._before: dict[Hashable, _Kept] = {}
-        self._now: dict[Hashable, _Kept] = {}
+        self._before: dict[Hashable, _Entry] = {}
+        self._now: dict[Hashable, _Entry] = {}
 
     def turn(self) -> None:
-        """A new evaluation of everything begins: what it does not take again is forgotten at the next turn."""
+        """Begin an evaluation of everything: entries that it does not use are dropped at the next turn."""
         self._before, self._now = self._now, {}
 
-    def call(self, world: World, key: Hashable, given: object, function: Callable[[A], T], argument: A) -> T:
-        """``function(argument)``; the earlier result while what is given, and what it read of the world, is the same.
+    def call(self, world: World, key: Hashable, given: object, function: Callable[[View], T]) -> T:
+        """Return the function's result, or an earlier one while what it was given and what it read are the same.
 
         Args:
-            world: What the function may read besides its argument.
+            world: What the function can read, through the view that it gets.
             key: Names the call.
-            given: What the argument holds, compared exactly (`rolecall.model.equality`).
-            function: What it raises is not remembered.
-            argument: Its argument.
+            given: What else the result depends on, compared exactly (`rolecall.model.equality`).
+            function: What it raises is not stored.
         """
-        kept = self._now.get(key) or self._before.get(key)
+        entry = self._now.get(key) or self._before.get(key)
         if not (
-            kept
-            and same(kept[0], given)
-            and all(same(world.answer(asked), answer) for asked, answer in kept[1].items())
+            entry
+            and same(entry[0], given)
+            and all(same(world.answer(read), answer) for read, answer in entry[1].items())
         ):
-            with world.listening() as asked:
-                kept = (given, asked, function(argument))
-        self._now[key] = kept
-        return cast("T", kept[2])
+            with View(world) as view:
+                entry = (given, view.reads, function(view))
+        self._now[key] = entry
+        return cast("T", entry[2])

@@ -1,16 +1,15 @@
-"""How settings of several layers become one.
+"""Merging the settings of several layers.
 
-From general to specific: role, then the machine's tags (by name), then the machine. Tables merge deeply, lists are
-joined in that order, of other values the more specific wins; two tags that disagree are a fault unless the machine
-decides. What is no table, null too, ends what more general layers say at its place. Where two files give settings at
-one of these places, their tables merge too; of anything else, lists too, the more specific file's counts. A field's
-author can choose another way (`rolecall.service.settings.Merging`); a table that may be of several kinds (a union of
+The layers, from general to specific: role, the machine's tags (by name), the machine. Tables merge deeply, lists are
+joined in that order, and of other values the most specific wins. Two tags with different values are a fault, unless the
+machine sets one. A value that is not a table, including null, overrides all more general layers. Where two files give
+settings at one place, their tables merge too; of other values, including lists, the more specific file wins. A field's
+author can choose another way (`rolecall.service.settings.Merging`). A table that can be of several kinds (a union of
 models) is merged only while its kind stays the same.
 
-The priorities of the Nix module system (nixpkgs lib/modules.nix) are honoured: conditions first, then priorities, of
-which the lowest number counts whatever its place, 100 being what is written without one, and of what is left the order.
-Around all settings of a layer they count for each setting; inside of another one, the inner priority counts.
-What a module system takes for one of these is plain data inside of `literal`.
+Priorities of the Nix module system (nixpkgs lib/modules.nix) are honoured: first conditions, then priorities (the
+lowest number wins at any place; 100 is the default), then order. Around all settings of a layer they apply to each
+setting; inside another one, the inner priority wins. Inside `literal`, tables that look like these are plain data.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ Keys = tuple[str | int, ...]
 
 
 class Statement(NamedTuple):
-    """What one layer says about one place.
+    """The value that one layer gives to one place.
 
     Attributes:
-        layer: Who says it.
-        keys: Where it stands in the layer's own values, wrappers included.
-        value: What it says, unwrapped.
+        layer: The layer.
+        keys: Its key path in the layer's own values, wrappers included.
+        value: The value, unwrapped.
         priority: As `override` gives it.
         order: As `order` gives it.
         literal: Whether it stands in a `literal`, in which nothing is unwrapped.
@@ -71,11 +70,11 @@ class Resolution(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Layers of one rank that say different things, or one layer that contradicts itself.
+    """Layers of one rank with different values, or one layer with two.
 
     Attributes:
         keys: Key path inside the settings.
-        statements: What excludes each other.
+        statements: The conflicting values.
     """
 
     keys: Keys
@@ -83,13 +82,13 @@ class Conflict:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers that disagree, each once."""
+        """The layers with different values, each once."""
         return tuple({id(statement.layer): statement.layer for statement in self.statements}.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A priority, order or condition that is not written as the module system wants it.
+    """A priority, order or condition that is not written as the module system expects.
 
     Attributes:
         statement: Where it stands.
@@ -105,7 +104,7 @@ Record = dict[Keys, Resolution]
 
 
 def place(record: Record, keys: Keys) -> Keys | None:
-    """Where what was decided about a key path stands, below the role; of the nearest table around it, where known."""
+    """Return where the value of a key path comes from, below the role; or that of the nearest table around it."""
     for depth in range(len(keys), 0, -1):
         if resolution := record.get(keys[:depth]):
             statement = resolution.decisive
@@ -121,13 +120,13 @@ class _Notes(NamedTuple):
 def merge(
     layers: Sequence[Layer], problems: list[Problem], kind: Kind | None = None, record: Record | None = None
 ) -> dict[str, Any]:
-    """The settings that all layers say together.
+    """Return the merged settings of all layers.
 
     Args:
         layers: From general to specific.
-        problems: Where disagreements and malformed values are added; what is malformed says nothing.
+        problems: Where conflicts and malformed values are added; malformed values are ignored.
         kind: Of the settings, where it `guides`.
-        record: Where it is written down, for every key path in the result, who said what about it.
+        record: Where the values of every layer are recorded, for every key path in the result.
     """
     notes = _Notes(problems, record)
     tables: list[Statement] = []
@@ -141,7 +140,7 @@ def merge(
 
 
 def _tables(
-    said: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes, *, pushed_down: bool = False
+    statements: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes, *, pushed_down: bool = False
 ) -> dict[str, Any]:
     """Merge tables by key.
 
@@ -149,7 +148,7 @@ def _tables(
     (`pushDownProperties` in nixpkgs lib/modules.nix). Around a table inside of the settings it has counted already.
     """
     by_key: dict[str, list[Statement]] = {}
-    for layer, keys, table, priority, order, literal in said:
+    for layer, keys, table, priority, order, literal in statements:
         if not pushed_down:
             priority, order = DEFAULT_PRIORITY, DEFAULT_ORDER  # noqa: PLW2901 - from here on those of the entries
         for key, value in table.items():
@@ -166,7 +165,7 @@ def _tables(
 
 
 def _joined(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> object:
-    """What statements that count say together."""
+    """Join statements that count to one value."""
     first = kept[0]
     form = _form(first.value, kind)
     if form is object or _alone(form, kind) or any(_form(each.value, kind) is not form for each in kept):
@@ -186,7 +185,7 @@ def _joined(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _No
 
 
 def _items(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> list[Any]:
-    """Joined lists. What is wrapped inside of one is unwrapped there, as in nixpkgs' ``listOf``."""
+    """Join lists. Wrapped items are unwrapped, as in nixpkgs' ``listOf``."""
     items: list[Any] = []
     unique = kind is not None and kind.merging is Merging.UNIQUE
     seen: set[str] = set()
@@ -198,8 +197,8 @@ def _items(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Not
             at = (*path, len(items))
             below = kind.below(len(items)) if kind else None
             own = _Notes(notes.problems, {}) if unique else notes
-            if said := _kept([Statement(layer, (*keys, index), value, literal=literal)], at, below, own):
-                item = _joined(said, at, below, own)
+            if statements := _kept([Statement(layer, (*keys, index), value, literal=literal)], at, below, own):
+                item = _joined(statements, at, below, own)
                 if unique and (written := key_of(item)) in seen:
                     continue
                 if unique:
@@ -211,7 +210,7 @@ def _items(kept: Sequence[Statement], path: Keys, kind: Kind | None, notes: _Not
 
 
 def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _Notes) -> Sequence[Statement]:
-    """The statements that count, unwrapped, in the order in which they are joined."""
+    """Return the statements that count, unwrapped, in the order in which they are joined."""
     bare = [each for statement in stated for each in _bare(statement, notes)]
     kept: Sequence[Statement] = bare
     if len(bare) > 1:
@@ -226,12 +225,12 @@ def _kept(stated: Iterable[Statement], path: Keys, kind: Kind | None, notes: _No
     return kept
 
 
-def _of_files(said: Sequence[Statement], kind: Kind | None) -> Sequence[Statement]:
-    """What counts of several files at each place: the most specific one, with tables of the others."""
-    if not any(each.layer.part for each in said):
-        return said
+def _of_files(statements: Sequence[Statement], kind: Kind | None) -> Sequence[Statement]:
+    """Return what counts of several files at each place: the most specific one, with tables of the others."""
+    if not any(each.layer.part for each in statements):
+        return statements
     by_place: dict[Keys, list[Statement]] = {}
-    for each in said:
+    for each in statements:
         by_place.setdefault(each.layer.at, []).append(each)
     return [each for those in by_place.values() for each in _joinable(those, kind, _part, (dict,))]
 
@@ -245,41 +244,41 @@ def _part(statement: Statement) -> int:
 
 
 def _joinable(
-    said: Sequence[Statement], kind: Kind | None, level: Callable[[Statement], int], joined: Sequence[type]
+    statements: Sequence[Statement], kind: Kind | None, level: Callable[[Statement], int], joined: Sequence[type]
 ) -> Sequence[Statement]:
-    """What the most specific level says, with what more general ones say as far as it can be joined to that.
+    """Return the statements of the most specific level, and of more general ones what can be joined to them.
 
     Args:
-        said: What was said at one place.
+        statements: All statements at one place.
         kind: Of the place.
         level: Its place from general to specific.
         joined: The forms whose values are joined over levels.
     """
-    top = max(map(level, said))
-    form = next(_form(each.value, kind) for each in said if level(each) == top)
+    top = max(map(level, statements))
+    form = next(_form(each.value, kind) for each in statements if level(each) == top)
     ended = top - 1
     if form in joined and not _alone(form, kind):
-        others = (level(each) for each in said if _form(each.value, kind) is not form)
+        others = (level(each) for each in statements if _form(each.value, kind) is not form)
         ended = min(ended, max(others, default=-1))
-    return [each for each in said if level(each) > ended]
+    return [each for each in statements if level(each) > ended]
 
 
-def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence[Statement]:
-    """Of tables of several kinds, those of the kind that wins; one that names no kind is of the one said before it."""
+def _of_one_variant(statements: Sequence[Statement], path: Keys, tag: str) -> Sequence[Statement]:
+    """Return the tables of the kind that wins; a table that names no kind is of the kind of the one before it."""
     naming = [
         Statement(layer, (*keys, tag), value[tag], priority, order, literal)
-        for layer, keys, value, priority, order, literal in said
+        for layer, keys, value, priority, order, literal in statements
         if isinstance(value, dict) and tag in value
     ]
     silent = _Notes([], None)
     winners = _kept(naming, path, None, silent)
     if not winners:
-        return said
+        return statements
     top = max(each.layer.rank for each in winners)
     names = [each.value for each in winners if each.layer.rank == top]
     kept: list[Statement] = []
     current: object = None
-    for statement in said:
+    for statement in statements:
         own = _kept([each for each in naming if each.layer is statement.layer], path, None, silent)
         current = own[-1].value if own else current
         if current is None or any(same(current, name) for name in names):
@@ -288,14 +287,14 @@ def _of_one_variant(said: Sequence[Statement], path: Keys, tag: str) -> Sequence
 
 
 def _form(value: object, kind: Kind | None) -> type:
-    """What values of one form are joined by; `object` for those that are not."""
+    """Return the form by which a value is joined with others; `object` if it is not joined."""
     if isinstance(value, str) and kind is not None and kind.merging is Merging.LINES:
         return str
     return dict if isinstance(value, dict) else list if isinstance(value, list) else object
 
 
 def _alone(form: type, kind: Kind | None) -> bool:
-    """Whether tables or lists at a place are not joined."""
+    """Return whether tables or lists at a place are not joined."""
     return kind is not None and (kind.merging is Merging.REPLACE or (kind.varies and form is dict))
 
 
@@ -310,7 +309,7 @@ _KINDS = {int: "a whole number", bool: "true or false", list: "a list"}
 
 
 def _bare(statement: Statement, notes: _Notes) -> Sequence[Statement]:
-    """The statements inside a value that priorities, orders and conditions stand around."""
+    """Return the statements inside of priorities, orders and conditions."""
     layer, keys, value, priority, order, literal = statement
     kind = value.get("_type") if isinstance(value, dict) and not literal else None
     if not (isinstance(kind, str) and kind in _PARTS):
@@ -338,7 +337,7 @@ def _malformed(kind: str, value: Mapping[str, Any]) -> str:
     for name, wanted in _PARTS[kind]:
         if name not in value:
             return f"`{kind}` lacks its `{name}`"
-        if wanted and type(value[name]) is not wanted:  # true is no number here
+        if wanted and type(value[name]) is not wanted:  # true is not a number here
             return f"the `{name}` of `{kind}` must be {_KINDS[wanted]}"
     unknown = sorted(value.keys() - {"_type", *(name for name, _ in _PARTS[kind])})
-    return f"`{kind}` takes no `{unknown[0]}`" if unknown else ""
+    return f"`{kind}` has an unknown key `{unknown[0]}`" if unknown else ""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rolecall.model.membership import Membership
+    from rolecall.evaluate.membership import Membership
 
     # A machine, or a role of an instance: a role waits for its machines, a machine for roles; so edges stay linear.
     _Node = str | tuple[str, str]
 
 
 def waves(membership: Membership) -> dict[str, int]:
-    """The wave of every member's machine, from 0, in the order of waves and names.
+    """Return the wave of every member's machine, from 0, in the order of waves and names.
 
     In each instance, machines of an earlier role of the service come before those of the next role that has members;
     a machine that plays several counts for the first. Where instances contradict each other, the machines concerned
@@ -43,7 +43,7 @@ def waves(membership: Membership) -> dict[str, int]:
 
 
 def _knots(after: Mapping[_Node, Sequence[_Node]]) -> Iterator[list[_Node]]:
-    """What waits for one another, mostly one node alone; each knot comes after those that it waits for.
+    """Yield groups of nodes that wait for one another, mostly single nodes, each after those that it waits for.
 
     The strongly connected components of a graph (Tarjan 1972), with a stack in place of recursion.
     """

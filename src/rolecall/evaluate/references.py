@@ -1,4 +1,4 @@
-"""References to secrets in settings: no secret may stand in their place, and what they name must exist."""
+"""References to secrets in settings: they must not be secrets themselves, and what they name must exist."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolecall.evaluate.kinds import Kind
+    from rolecall.evaluate.membership import Membership
     from rolecall.evaluate.merge import Keys, Record
     from rolecall.model.generators import Context
     from rolecall.model.inventory import Loaded
-    from rolecall.model.membership import Membership
     from rolecall.service.contract import Role
 
 HINT = (
-    'write `{ var = "NAME/FILE" }`: a var and its file, not its value; '
-    "a secret that has stood in an inventory has been seen, so make a new one"
+    'write `{ var = "NAME/FILE" }`, a var and its file, not the value; '
+    "a secret that was in an inventory is no longer secret, so replace it"
 )
 _STAND_IN = {"var": "-/-"}
 
 
-def take_plain(merged: dict[str, Any], record: Record, kind: Kind, where: Where) -> list[Fault]:
-    """Takes what may be real secrets out of merged settings, so that nothing later can tell them.
+def remove_plain_secrets(merged: dict[str, Any], record: Record, kind: Kind, where: Where) -> list[Fault]:
+    """Remove what may be real secrets from merged settings, so that nothing later can reveal them.
 
     Args:
         merged: The settings; changed.
-        record: Of merging them: layers that lost are looked at too.
+        record: Of merging them: overridden layers are checked too.
         kind: Of the settings.
         where: The role.
 
     Returns:
-        A fault for each that was written; none tells it.
+        A fault for each; none contains the value.
     """
     faults = []
     for path, resolution in record.items():
@@ -62,7 +62,7 @@ def take_plain(merged: dict[str, Any], record: Record, kind: Kind, where: Where)
 
 
 def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
-    """A fault for each reference to what a member's machine does not have, where the reference stands."""
+    """Return a fault for each reference to a secret that the member's machine does not have."""
     named = list(_named(membership))
     known = _known(loaded, membership) if named else {}
     lacking: dict[tuple[Keys, str], list[str]] = {}
@@ -78,26 +78,26 @@ def unknown_secrets(loaded: Loaded, membership: Membership) -> list[Fault]:
 
 
 def declared(loaded: Loaded, membership: Membership) -> list[Recipe]:
-    """The vars that the inventory itself declares, as far as members' settings refer to them."""
+    """Return recipes of the vars that the inventory itself declares and settings refer to."""
     recipes: dict[VarKey, Recipe] = {}
     for _, _, machine, _, reference in _named(membership):
         if var := loaded.inventory.vars.get(reference.name):
             key = VarKey(machine if var.scope == "machine" else "", reference.name)
             if key not in recipes:
-                asked = tuple(Prompt(name, each.description, each.kind) for name, each in var.prompts.items())
-                files = tuple(VarFile(prompt.name) for prompt in asked)
-                recipes[key] = Recipe(key, Function(_nothing_more, files, asked), f"vars.{reference.name}")
+                prompts = tuple(Prompt(name, each.description, each.kind) for name, each in var.prompts.items())
+                files = tuple(VarFile(prompt.name) for prompt in prompts)
+                recipes[key] = Recipe(key, Function(_nothing_more, files, prompts), f"vars.{reference.name}")
     return list(recipes.values())
 
 
 def unused(loaded: Loaded, membership: Membership) -> list[Fault]:
-    """A warning for each var of the inventory that no setting refers to; membership is of all instances."""
+    """Return a warning for each var of the inventory that no setting refers to; membership is of all instances."""
     named = {reference.name for *_, reference in _named(membership)} if loaded.inventory.vars else set()
     return [
         Fault(
             f"no setting refers to the var {name!r}",
             Where(keys=("vars", name)),
-            f'a setting that takes a secret does it so: `{{ var = "{name}/{next(iter(var.prompts), "PROMPT")}" }}`',
+            f'refer to it in a setting that takes a secret: `{{ var = "{name}/{next(iter(var.prompts), "PROMPT")}" }}`',
             warning=True,
         )
         for name, var in loaded.inventory.vars.items()
@@ -110,14 +110,14 @@ def _nothing_more(_: Context) -> dict[str, bytes]:
 
 
 def named_instances(loaded: Loaded, membership: Membership) -> set[str]:
-    """The instances whose vars, or whose service's, the references of all members name."""
+    """Return the instances whose vars, or whose service's vars, the settings of members refer to."""
     named = {reference.name.partition(".")[0] for *_, reference in _named(membership)}
     instances = loaded.inventory.instances.items()
     return {name for name, instance in instances if name in named or (instance.module.name or name) in named}
 
 
 def _named(membership: Membership) -> Iterator[tuple[str, Role[Any], str, Keys, SecretRef]]:
-    """Every reference of every member: instance, role, machine, key path in the settings; shared settings read once."""
+    """Yield every reference with its instance, role, machine and key path; shared settings are read once."""
     for instance, service in membership.services.items():
         for role in service.roles.values():
             found: dict[int, list[tuple[Keys, SecretRef]]] = {}
@@ -130,14 +130,14 @@ def _named(membership: Membership) -> Iterator[tuple[str, Role[Any], str, Keys, 
 
 def _lacking(reference: str, where: Where, machines: list[str], known: Mapping[str, Mapping[str, bool]]) -> Fault:
     on = machines[0] if len(machines) == 1 else f"{machines[0]} and {len(machines) - 1} more"
-    there = {**known.get("", {}), **known.get(machines[0], {})}
-    hint = nearest(reference, (name for name, secret in there.items() if secret), what=f"secrets of {machines[0]}")
-    message = f"{reference!r} of {on} is public" if reference in there else f"there is no secret {reference!r} for {on}"
+    available = {**known.get("", {}), **known.get(machines[0], {})}
+    hint = nearest(reference, (name for name, secret in available.items() if secret), what=f"secrets of {machines[0]}")
+    message = f"{reference!r} of {on} is public" if reference in available else f"no secret {reference!r} for {on}"
     return Fault(message, where, hint)
 
 
 def _known(loaded: Loaded, membership: Membership) -> Mapping[str, Mapping[str, bool]]:
-    """By machine, "" for those that all share: ``NAME/FILE`` of every var there will be, and whether it is secret."""
+    """Return, by machine ("" for shared ones), ``NAME/FILE`` of every var, and whether it is secret."""
     known: dict[str, dict[str, bool]] = {}
     for recipe in [*declared(loaded, membership), *recipes(steps_of(membership))]:
         files = known.setdefault(recipe.key.machine, {})
@@ -146,7 +146,7 @@ def _known(loaded: Loaded, membership: Membership) -> Mapping[str, Mapping[str, 
 
 
 def _references(value: object, path: Keys = ()) -> Iterator[tuple[Keys, SecretRef]]:
-    """Every reference in settings, with its key path as the inventory writes it."""
+    """Yield every reference in settings, with its key path as the inventory writes it."""
     if isinstance(value, SecretRef):
         yield path, value
     elif isinstance(value, BaseModel):

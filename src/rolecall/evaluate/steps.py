@@ -1,8 +1,8 @@
 """Members → vars and exports, step by step.
 
-Making a var is a step of a role in an instance, for all its members; publishing an export is one too. A step may read
-the vars and the exports that it declares to need. What is published of one interface is complete before any step reads
-it. So there is one topological order over vars and interfaces; a circle is a fault that names its steps.
+Generating a var is a step of a role in an instance, for all its members; publishing exports of an interface is another.
+A step can read the vars and exports that it declares to need. All exports of an interface are complete before any step
+reads them. So there is one topological order over vars and interfaces; a cycle is a fault that names its steps.
 """
 
 from __future__ import annotations
@@ -22,48 +22,50 @@ from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.evaluate.authors import WrongResultError, calling, results
 from rolecall.model.exports import Exported, Interface
 from rolecall.model.recipes import Recipe
-from rolecall.service.contract import Publisher, Var
+from rolecall.model.world import FILTERS, NotMadeError, View, World
+from rolecall.service.contract import Publisher
+from rolecall.service.handles import Var
 from rolecall.service.interfaces import State
-from rolecall.service.member import FILTERS, Member, NotMadeError, World
+from rolecall.service.member import members_of
 from rolecall_agent.content import Reference, shows_reference
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
+    from rolecall.evaluate.membership import Membership, RoleMembers
     from rolecall.model.generators import Published
     from rolecall.model.inventory import Inventory
-    from rolecall.model.membership import Membership, RoleMembers
     from rolecall.model.vars import StoredVar, VarKey
+    from rolecall.model.world import Host, Read
     from rolecall.service.contract import Role
-    from rolecall.service.member import Host, Question
 
 
-class Making(Protocol):
-    """How vars are made: those that are missing, once, and kept when all went well."""
+class VarMaker(Protocol):
+    """Generates vars: `rolecall.vars.make.Making` those that are missing, others for `check` and for tests."""
 
     @property
     def made(self) -> Container[VarKey]:
-        """What was made in this run."""
+        """The vars generated in this run."""
 
     @property
     def replaced(self) -> Container[VarKey]:
-        """What of that takes the place of a value that is kept."""
+        """Those of them that replace a stored value."""
 
     def make(
         self, recipes: Sequence[Recipe], published: Published, *, anew: bool, outdated: bool
     ) -> Mapping[VarKey, StoredVar]:
-        """The vars of recipes, after those that are missing are made.
+        """Return the vars of recipes, after those that are missing are generated.
 
         Args:
             recipes: Of one step.
-            published: Gives them exports.
-            anew: Whether something that they read was made in this run: what is not kept yet is then made once more.
-            outdated: Whether an export that they read is of what was replaced: what is kept is then made anew, too.
+            published: Returns exports, for those that read some.
+            anew: Whether they read something generated in this run: pending values are then generated again.
+            outdated: Whether they read an export of a replaced value: stored values are then generated again, too.
         """
 
 
-Given = type[Interface] | tuple[str, Var[Any]]
-"""What is there when a step has run: all of an interface, or a var of an instance."""
+Result = type[Interface] | tuple[str, Var[Any]]
+"""The result of a step: all exports of an interface, or a var of an instance."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Step:
         instance: The instance's name.
         role: The role.
         members_by_role: The members of the instance, by role.
-        does: The var that it makes, or what it publishes.
+        does: The var that it generates, or the publisher that it calls.
     """
 
     instance: str
@@ -87,12 +89,12 @@ class Step:
         return f"{self.instance}.{self.role.name}: {what}"
 
     @property
-    def gives(self) -> Given:
-        """What is there when it, and for an interface every other step that publishes it, has run."""
+    def result(self) -> Result:
+        """Its result; that of an interface is complete when every step that publishes it has run."""
         return (self.instance, self.does) if isinstance(self.does, Var) else self.does.interface
 
-    def needs(self, *, others: bool = False) -> Iterator[Given]:
-        """What must be there before it runs; with ``others``, without the vars of its own role."""
+    def needs(self, *, others: bool = False) -> Iterator[Result]:
+        """Yield the results that it reads; with ``others``, without the vars of its own role."""
         for need in self.does.needs:
             if not isinstance(need, Var):
                 yield need
@@ -101,28 +103,28 @@ class Step:
 
     @cached_property
     def recipes(self) -> tuple[Recipe, ...]:
-        """The var that it makes, for each member; () when it makes none."""
-        return _recipes(self.instance, self.does, self.members_by_role) if isinstance(self.does, Var) else ()
+        """A recipe of its var for each member; () when it publishes exports."""
+        return _recipes(self.instance, self.role, self.does, self.members_by_role) if isinstance(self.does, Var) else ()
 
 
-Steps = Mapping[Given, Sequence[Step]]
+Steps = Mapping[Result, Sequence[Step]]
 
 
 def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
-    """All members of all instances, as service code will see them."""
-    members: dict[tuple[str, str], tuple[Member[Any], ...]] = {}
-    world = World(members, hosts)
-    for instance, members_by_role in membership.role_members.items():
-        for role, played in members_by_role.items():
-            members[instance, role] = tuple(
-                Member(world, instance, role, machine, settings) for machine, settings in played.settings.items()
-            )
-    return world
+    """Return the world of these members, with no vars and exports yet."""
+    return World(
+        {
+            (instance, role): members.settings
+            for instance, members_by_role in membership.role_members.items()
+            for role, members in members_by_role.items()
+        },
+        hosts,
+    )
 
 
 def steps_of(membership: Membership) -> Steps:
-    """Every step of a role that has members, by what it gives; in no order yet."""
-    steps: dict[Given, list[Step]] = {State: []}
+    """Return every step of a role that has members, by its result; in no order yet."""
+    steps: dict[Result, list[Step]] = {State: []}
     for instance, service in membership.services.items():
         members_by_role = membership.role_members[instance]
         for role in service.roles.values():
@@ -131,12 +133,12 @@ def steps_of(membership: Membership) -> Steps:
             work: list[Var[Any] | Publisher] = [*role.vars.values(), *role.publishers]
             for does in work:
                 step = Step(instance, role, members_by_role, does)
-                steps.setdefault(step.gives, []).append(step)
+                steps.setdefault(step.result, []).append(step)
     return steps
 
 
-def interfaces_read_by_vars(membership: Membership) -> list[Question]:
-    """What exports the vars of these instances may come from: all of them must be there, for a var is made once."""
+def interfaces_read_by_vars(membership: Membership) -> list[Read]:
+    """Return reads of all exports that the vars of these instances depend on, also through other exports."""
     roles = [role for service in membership.services.values() for role in service.roles.values()]
     needs = [need for role in roles for var in role.vars.values() for need in var.needs]
     found: dict[type[Interface], None] = {}
@@ -150,96 +152,97 @@ def interfaces_read_by_vars(membership: Membership) -> list[Question]:
 
 
 def recipes(steps: Steps) -> list[Recipe]:
-    """Every var that the members want, whether made or not."""
-    return [recipe for those in steps.values() for step in those for recipe in step.recipes]
+    """Return a recipe of every var of the members, whether it exists or not."""
+    return [recipe for group in steps.values() for step in group for recipe in step.recipes]
 
 
 def run_steps(
-    steps: Steps, inventory: Inventory, world: World, making: Making, standalone: Sequence[Recipe] = ()
+    steps: Steps, inventory: Inventory, world: World, making: VarMaker, standalone: Sequence[Recipe] = ()
 ) -> None:
-    """Runs every step; the world then holds all vars and exports.
+    """Run every step; the world then holds all vars and exports.
 
     Args:
         steps: From `in_order`.
         inventory: For the state that machines declare themselves.
         world: From `gather`; filled here.
-        making: How vars are made.
-        standalone: Vars that belong to no step.
+        making: Generates vars.
+        standalone: Recipes that belong to no step.
 
     Raises:
         Faults: When a step fails.
     """
-    world.vars |= making.make(standalone, world.published, anew=False, outdated=False)
+    world.vars.update(making.make(standalone, world.published, anew=False, outdated=False))
     declared = declared_state(inventory)
-    new: set[Given] = set()  # what this run made, or what may come of that
-    replaced: set[Given] = set()  # what of it takes the place of what is kept
-    for given, those in steps.items():
-        if isinstance(given, tuple):
-            [step] = those
+    new: set[Result] = set()  # generated in this run, or from that
+    replaced: set[Result] = set()  # of these, what replaces stored values
+    for result, group in steps.items():
+        if isinstance(result, tuple):
+            [step] = group
             needs = set(step.needs(others=True))
             outdated = any(isinstance(need, type) for need in needs & replaced)
             anew = not needs.isdisjoint(new)
-            world.vars |= making.make(step.recipes, world.published, anew=anew, outdated=outdated)
+            world.vars.update(making.make(step.recipes, world.published, anew=anew, outdated=outdated))
             keys = [recipe.key for recipe in step.recipes]
             made_now, replaced_now = (
                 any(key in making.made for key in keys),
                 any(key in making.replaced for key in keys),
             )
         else:
-            exports = [*(declared if given is State else ())]
-            for step in those:
+            exports = [*(declared if result is State else ())]
+            for step in group:
                 exports += _published(step, world)
-            world.publish(given, exports)
-            needs = {need for step in those for need in step.needs()}
+            world.publish(result, exports)
+            needs = {need for step in group for need in step.needs()}
             made_now, replaced_now = (not needs.isdisjoint(new), not needs.isdisjoint(replaced))
-        new |= {given} if made_now else set()
-        replaced |= {given} if replaced_now else set()
+        new |= {result} if made_now else set()
+        replaced |= {result} if replaced_now else set()
 
 
-def _recipes(instance: str, var: Var[Any], members_by_role: Mapping[str, RoleMembers]) -> tuple[Recipe, ...]:
-    """A var for every member of its role."""
+def _recipes(
+    instance: str, role: Role[Any], var: Var[Any], members_by_role: Mapping[str, RoleMembers]
+) -> tuple[Recipe, ...]:
+    """Return a recipe of a var for every member of its role."""
     needs = [need for need in var.needs if isinstance(need, Var)]
     peers = {
         need.name: {machine: need.key(instance, machine) for machine in members_by_role[need.role.name].settings}
         for need in needs
-        if need.role is not var.role
+        if need.role is not role
     }
     interfaces = tuple(need for need in var.needs if not isinstance(need, Var))
     return tuple(
         Recipe(
             key=var.key(instance, machine),
             generator=var.generator,
-            origin=f"{instance}.{var.role.name}",
+            origin=f"{instance}.{role.name}",
             settings=settings if var.scope == "instance" else None,
-            inputs=tuple((need.name, need.key(instance, machine)) for need in needs if need.role is var.role),
+            inputs=tuple((need.name, need.key(instance, machine)) for need in needs if need.role is role),
             peers=peers,
             interfaces=interfaces,
-            validation=_validation(instance, var, settings) if var.validation else "",
+            validation=_validation(instance, role, var, settings) if var.validation else "",
             binds=var.binds,
             accepted=var.accepted,
         )
-        for machine, settings in members_by_role[var.role.name].settings.items()
+        for machine, settings in members_by_role[role.name].settings.items()
     )
 
 
-def _validation(instance: str, var: Var[Any], settings: object) -> str:
-    """A digest of what a var is made for: lower-case hex SHA-256."""
+def _validation(instance: str, role: Role[Any], var: Var[Any], settings: object) -> str:
+    """Return a digest of what a var is generated for: lower-case hex SHA-256."""
     assert var.validation  # noqa: S101 - the caller looks
-    role = var.role
     with calling(role.service, f"the validation of {instance}.{role.name}: {var.name}", instance):
         value = var.validation(settings)
         try:
-            said = json.dumps(value, sort_keys=True, allow_nan=False)
+            text = json.dumps(value, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise WrongResultError(f"returns what JSON cannot hold: {error}", var.validation) from None
-    return hashlib.sha256(said.encode()).hexdigest()
+            raise WrongResultError(f"returns a value that JSON cannot hold: {error}", var.validation) from None
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def declared_state(inventory: Inventory) -> list[Exported[State]]:
-    """The state that the inventory declares for machines themselves.
+    """Return the state that the inventory declares for machines themselves.
 
     Raises:
-        Faults: Every folder that is no absolute path, and every state without one.
+        Faults: Every folder that is not an absolute path, and every state without folders.
     """
     exports, faults = [], []
     for machine, declared in inventory.machines.items():
@@ -250,31 +253,33 @@ def declared_state(inventory: Inventory) -> list[Exported[State]]:
                 for detail in error.errors(include_url=False):
                     keys = ("machines", machine, "state", name, *detail["loc"])
                     message = f"{dotted(detail['loc'])}: {detail['msg'].removeprefix('Input ')}"
-                    faults.append(Fault(message, Where(keys=keys), "folders are absolute paths, at least one"))
+                    faults.append(
+                        Fault(message, Where(keys=keys), "list at least one folder, each as an absolute path")
+                    )
     if faults:
         raise Faults(faults)
     return exports
 
 
 def in_order(steps: Steps) -> Steps:
-    """The same steps, each after those that it needs.
+    """Return the same steps, each after those that it needs.
 
     Raises:
-        Faults: When steps need one another in a circle.
+        Faults: When they have a dependency cycle.
     """
     # Of each, the first step that needs another one. No sets: their order differs between processes.
-    graph: dict[Given, dict[Given, Step]] = {}
-    for given, those in steps.items():
-        needs = graph[given] = {}
-        for step in those:
+    graph: dict[Result, dict[Result, Step]] = {}
+    for result, group in steps.items():
+        needs = graph[result] = {}
+        for step in group:
             for need in step.needs():
                 if need in steps:
                     needs.setdefault(need, step)
     try:
-        return {given: steps[given] for given in TopologicalSorter(graph).static_order()}
+        return {result: steps[result] for result in TopologicalSorter(graph).static_order()}
     except CycleError as error:
         # graphlib lists each node before the one that needs it.
-        circle = [graph[given][need] for given, need in pairwise(reversed(error.args[1]))]
+        circle = [graph[result][need] for result, need in pairwise(reversed(error.args[1]))]
         path = " → ".join(str(step) for step in (*circle, circle[0]))
         where = Where(keys=("instances", circle[0].instance))
         hint = "a step can read only the results of earlier steps"
@@ -284,9 +289,9 @@ def in_order(steps: Steps) -> Steps:
 def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
     publisher, role = step.does, step.role
     assert isinstance(publisher, Publisher)  # noqa: S101 - as all steps that give an interface
-    with world.limited(publisher.needs):
-        members = world.members[step.instance, role.name]
-        for machine, member in zip(step.members_by_role[role.name].settings, members, strict=True):
+    with View(world, publisher.needs) as view:
+        members = members_of(view, step.instance, role.name)
+        for machine, member in zip(world.members[step.instance, role.name], members, strict=True):
             try:
                 with calling(role.service, f"{step.instance}.{role.name} on {machine}", step.instance):
                     values = list(results(publisher.function, member, (publisher.interface,)))
@@ -301,7 +306,7 @@ def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
 
 
 def _holds_secret(value: object) -> bool:
-    """Whether a reference to a secret stands anywhere in what is published."""
+    """Return whether a published value contains a reference to a secret."""
     if isinstance(value, BaseModel):
         return any(map(_holds_secret, value.__dict__.values()))
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, in the inventory's own words and places."""
+"""Pydantic's errors of settings as faults, in the inventory's words and at its places."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class _Mistake(NamedTuple):
     Attributes:
         keys: Key path.
         variant: Key path and label of the outermost union around it, where pydantic tried several types.
-        detail: As pydantic tells it.
+        detail: Pydantic's own record.
     """
 
     keys: Keys
@@ -72,12 +72,12 @@ class _Mistake(NamedTuple):
 
 
 class Lack(NamedTuple):
-    """A setting that members need and no layer gives.
+    """A required setting that no layer gives.
 
     Attributes:
         setting: Its key path, as it is written.
-        hint: What it is for.
-        places: By member's machine, the key path below the role where it could be given.
+        hint: Its description.
+        places: By member's machine: the key path below the role where it could be set.
     """
 
     setting: str
@@ -86,7 +86,7 @@ class Lack(NamedTuple):
 
 
 def lacks_together(found: Iterable[Fault | Lack], where: Where) -> Iterator[Fault]:
-    """Yield the faults of a role, with one for each setting that members lack."""
+    """Yield the faults of a role, with one fault for each required setting that members lack."""
     found = list(found)
     lacking: dict[str, list[Lack]] = {}
     for each in found:
@@ -111,15 +111,15 @@ def setting_faults(
     where: Where,
     members: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Fault | Lack]:
-    """A fault per mistake, placed in the most specific layer that speaks of it; or what is lacking.
+    """Yield a fault per mistake, placed in the most specific layer that sets it, and what is lacking.
 
     Args:
-        error: What pydantic found.
+        error: Pydantic's error.
         role: Whose settings they are.
-        layers: What was merged; it is merged again, to know where everything comes from.
+        layers: What was merged; it is merged again, to find where each value comes from.
         where: The role.
-        members: Where each machine's membership stands below the role: the place of what no layer speaks of. Without
-            any these are not all layers: nothing is said of what they lack, nor of tables as a whole.
+        members: Where each machine's membership stands below the role: the place of what no layer sets. Without any,
+            these are not all layers: missing settings are not faults, nor are errors of whole tables.
     """
     kind = kind_of(role)
     record: Record = {}
@@ -130,8 +130,8 @@ def setting_faults(
         lacking = detail["type"] in {"missing", "union_tag_not_found"}
         if not members and (lacking or (detail["type"] in _JUDGED and isinstance(detail["input"], dict))):
             continue
-        told = keys[:-1] if lacking else keys  # of what is missing, its table is there
-        at = place(record, told) if told else None
+        present = keys[:-1] if lacking else keys
+        at = place(record, present) if present else None
         name, hint = dotted(_as_written(keys, record)), _hint(detail, keys, kind)
         if lacking:
             yield Lack(name, hint, {machine: at or via for machine, via in members.items()})
@@ -141,7 +141,7 @@ def setting_faults(
 
 
 def _mistake(detail: ErrorDetails, merged: object, kind: Kind) -> _Mistake:
-    """An error, its path without the names of types that pydantic puts into it."""
+    """Return an error with its path, without the names of types that pydantic adds to it."""
     keys: list[str | int] = []
     variant = None
     for key in detail["loc"]:
@@ -160,7 +160,7 @@ def _mistake(detail: ErrorDetails, merged: object, kind: Kind) -> _Mistake:
 
 
 def _groups(mistakes: Sequence[_Mistake]) -> Iterable[list[_Mistake]]:
-    """The mistakes to tell: of a union, those of the variant that comes nearest, or that none has the right type."""
+    """Yield the mistakes of each fault: of a union, those of the nearest variant, or of all when no type matches."""
     unions: dict[Keys, dict[str, list[_Mistake]]] = {}
     for mistake in mistakes:
         if mistake.variant:
@@ -178,12 +178,12 @@ def _groups(mistakes: Sequence[_Mistake]) -> Iterable[list[_Mistake]]:
 
 
 def _is_other(mistake: _Mistake, at: Keys) -> bool:
-    """Whether something of another type altogether stands at a place."""
+    """Return whether the value at a place is of another type altogether."""
     return mistake.keys == at and mistake.detail["type"] in _TYPES
 
 
 def _as_written(keys: Keys, record: Record) -> Keys:
-    """The path as its layer has it: in a list that was joined, each layer counts from 0."""
+    """Return the path as its layer has it: in a joined list, each layer counts from 0."""
     written = []
     for depth, key in enumerate(keys, 1):
         resolution = record.get(keys[:depth])
@@ -208,7 +208,7 @@ def _message(group: Sequence[_Mistake], name: str, role: Role[Any], kind: Kind) 
 
 
 def _expected(detail: ErrorDetails) -> str:
-    """What should have been there, or ""."""
+    """Return what was expected, or ""."""
     context = detail.get("ctx", {})
     if detail["type"] == "union_tag_invalid":
         return " or ".join(context["expected_tags"].split(", "))
@@ -241,7 +241,7 @@ def _hint(detail: ErrorDetails, keys: Keys, kind: Kind) -> str:
             hint = around.fields[str(keys[-1])].description or ""
         case "union_tag_not_found":
             choices = (repr(choice) for option in kind.at(keys).options for choice in get_args(option))
-            hint = f"it is {' or '.join(choices)}"
+            hint = f"set it to {' or '.join(choices)}"
         case "literal_error" | "enum" | "union_tag_invalid":
             found = detail["ctx"].get("tag", detail["input"])
             close = get_close_matches(str(found), re.findall("'([^']*)'", _expected(detail)), n=1)

@@ -1,4 +1,4 @@
-"""Typed data that members publish for others: its interfaces, and how it is found."""
+"""Typed data that members publish for others: interfaces and exports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 class Interface(BaseModel):
     """Base of what members publish for others: typed data, from declarations and public vars only.
 
-    Two interfaces are the same when they are the same class, wherever their names come up again.
+    Interfaces are identified by their class, not by their name.
     """
 
     model_config = ConfigDict(allow_inf_nan=False, extra="forbid", frozen=True, strict=True)
@@ -22,7 +22,7 @@ InterfaceT = TypeVar("InterfaceT", bound=Interface)
 
 @dataclass(frozen=True, slots=True)
 class Exported(Generic[InterfaceT]):
-    """Data that somebody published. Whose it is says who ran the step, not the data: nobody publishes for others.
+    """Data that a member published. Whose it is follows from the step that ran: no member can publish for another.
 
     Attributes:
         value: The data.

@@ -1,4 +1,4 @@
-"""What the user wrote, checked for its shape but not yet for its meaning.
+"""The inventory as written, checked for its shape but not yet for its meaning.
 
 Field names are those of the documents: camelCase in files, snake_case here; free keys are never changed.
 Which module, role or setting exists is the concern of `rolecall.evaluate`.
@@ -46,14 +46,14 @@ DOMAIN_LENGTH = 253 - NAME_LENGTH - 1  # NAME.DOMAIN is a host name of at most 2
 class Table(BaseModel):
     """A table of the inventory: camelCase in files, unknown keys refused, values never changed afterwards.
 
-    Keys without a value are not here any more (see `rolecall.inventory.nulls`).
+    Keys without a value have been removed (see `rolecall.inventory.nulls`).
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True)
 
 
 class PerFile(dict[str, Any]):
-    """Settings that several files give at one place: by file, from general to specific."""
+    """Settings that several files give at one place, by file, from general to specific."""
 
 
 def _keep_per_file(value: object, validate: ValidatorFunctionWrapHandler) -> object:
@@ -88,7 +88,7 @@ class Deploy(Table):
 
 
 class State(Table):
-    """Folders that hold what cannot be made again, with commands (argument lists) to run around a backup."""
+    """Folders with data that cannot be generated again, and commands (argument lists) to run around a backup."""
 
     folders: list[str] = Field(description="Absolute paths on the machine.")
     before_backup: list[str] = Field([], description="Run before the folders are read.")
@@ -107,7 +107,7 @@ class Machine(Table):
     state: dict[Name, State] = Field({}, description="What backup services back up, under names of your choice.")
     deploy: Deploy = Field(Deploy(), description="How it is reached.")
     formerly: list[Name] = Field(
-        [], description="Names under which it may be installed still; `rolecall machines rename` writes them."
+        [], description="Earlier names under which it may still be installed; `rolecall machines rename` writes them."
     )
     installed_at: int | None = Field(None, description="When it was installed, in seconds since 1970; tools write it.")
 
@@ -127,7 +127,7 @@ class Module(Table):
 class RoleMachine(Table):
     """One machine named in a role."""
 
-    settings: RawSettings = Field({}, description="Settings of this machine alone; they count before all others.")
+    settings: RawSettings = Field({}, description="Settings of this machine alone; they override all others.")
 
 
 class RoleTag(Table):
@@ -137,7 +137,7 @@ class RoleTag(Table):
 
 
 def _tags_as_table(value: object) -> object:
-    """``tags = ["a"]`` is short for ``tags.a = {}``."""
+    """Read ``tags = ["a"]`` as short for ``tags.a = {}``."""
     if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
         return {tag: {} for tag in value}
     return value
@@ -161,38 +161,40 @@ class Instance(Table):
 
 
 class Selection(Table):
-    """A tag that selects machines by their other tags: those that fit all of what is said, and some more.
+    """A tag that selects machines by their other tags: those that match `any`, `all` and `none`, and the ones listed.
 
-    The tags that it names are plain: of machines, lists, or computed. An empty list says nothing; without `any`,
+    The tags that it names are plain: of machines, lists, or computed. An empty list is ignored; without `any`,
     `all` and `none` it selects no machine.
     """
 
     any: list[Name] = Field([], description="Tags of which a machine has at least one.")
-    all: list[Name] = Field([], description="Tags of which it has each.")
-    none: list[Name] = Field([], description="Tags of which it has none.")
-    machines: list[Name] = Field([], description="Machines that have the tag whatever their tags are.")
+    all: list[Name] = Field([], description="Tags of which a machine has all.")
+    none: list[Name] = Field([], description="Tags of which a machine has none.")
+    machines: list[Name] = Field([], description="Machines that have the tag in any case.")
 
 
 class DeclaredPrompt(Table):
-    """What a person is asked for a var."""
+    """A prompt for a secret of a var."""
 
-    description: str = Field(description="What it is for, in words for who is asked.")
-    kind: Literal["line", "hidden", "multiline"] = Field("hidden", description="How it is asked for.")
+    description: str = Field(description="What it is for, as shown in the prompt.")
+    kind: Literal["line", "hidden", "multiline"] = Field(
+        "hidden", description="How it is typed: one line shown, hidden, or several lines."
+    )
 
 
 class DeclaredVar(Table):
-    """A var of your own: secrets that somebody else makes, such as the password of a mail account."""
+    """A var of your own, for secrets that you enter, such as the password of a mail account."""
 
     scope: Literal["shared", "machine"] = Field(
         "shared", description="Whether all machines have one together, or each machine its own."
     )
     prompts: dict[Name, DeclaredPrompt] = Field(
-        {}, description="What you are asked for it, once; settings name the answer as `VAR/PROMPT`."
+        {}, description="Its prompts, answered once; settings refer to an answer as `VAR/PROMPT`."
     )
 
 
 def _form_of_tag(value: object) -> str:
-    """Which form of a tag a value is meant to be; `rolecall.inventory.shape` knows these words in pydantic's paths."""
+    """Return the form of a tag's value; `rolecall.inventory.shape` removes these words from pydantic's paths."""
     return "[table]" if isinstance(value, dict | Selection) else "[list]"
 
 
@@ -215,12 +217,12 @@ class Inventory(Table):
     )
     instances: dict[Name, Instance] = Field({}, description="Uses of services, under names of your choice.")
     vars: dict[Name, DeclaredVar] = Field(
-        {}, description='Secrets that you are asked for, and that settings may name: `{ var = "VAR/PROMPT" }`.'
+        {}, description='Secrets that you enter at a prompt, and that settings refer to: `{ var = "VAR/PROMPT" }`.'
     )
 
 
 class Clan(NamedTuple):
-    """What was taken from a Clan, and what was not.
+    """What was read from a Clan, and what was skipped.
 
     Attributes:
         files: The files that were read.
@@ -234,17 +236,17 @@ class Clan(NamedTuple):
 
 
 class Source:
-    """One file that spoke, with the plain data it holds.
+    """One file of the inventory, with its plain data.
 
     Attributes:
         file: The file.
         prefix: Keys inside the file under which the inventory stands, e.g. ``("clan", "inventory")``.
         data: The inventory part of it, JSON-compatible.
-        inputs: What the file says of where inputs come from: a name to a URL or a distribution.
-        empty: Key paths in `data` whose null is a key with nothing behind it, where the notation tells that (YAML).
+        inputs: Where inputs come from, as the file declares it: a name to a URL or a distribution.
+        empty: Key paths in `data` whose null is a key without a value, where the notation distinguishes that (YAML).
         files: The file, and those of the project that it names.
         notes: Warnings about what was not read.
-        clan: What was taken from a Clan, where the file is one.
+        clan: What was read from a Clan, when the file is one.
     """
 
     __slots__ = ("clan", "data", "empty", "file", "files", "inputs", "notes", "prefix")
@@ -272,13 +274,13 @@ class Source:
 
 
 class Loaded:
-    """An inventory with the sources it came from and what is worth a warning.
+    """An inventory with its sources and warnings.
 
     Attributes:
         inventory: The merged inventory.
         sources: From general to specific; a later one wins over an earlier one.
         tags: Every tag with its machines, the computed ones (``all``, one per machine class) included, sorted.
-        warnings: What is odd about its tags, but stops nothing.
+        warnings: Problems of its tags that stop nothing.
     """
 
     __slots__ = ("inventory", "sources", "tags", "warnings")

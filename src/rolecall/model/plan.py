@@ -1,4 +1,4 @@
-"""What would change, where and why; and what became of it."""
+"""Plans (what would change, where and why) and reports of what an update did."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Change:
     Attributes:
         key: ``KIND:NAME``.
         action: As in rolecall_agent.protocol.Change: create, change, adopt, overwrite, remove, repair.
-        detail: In what it differs; never a secret.
-        origins: The ``INSTANCE.ROLE`` that ask for it; () for what goes.
+        detail: How it differs; never a secret.
+        origins: The ``INSTANCE.ROLE`` that declare it; () for what is removed.
     """
 
     key: str
@@ -47,14 +47,14 @@ class MachinePlan:
         machine: Its name.
         target: How it is reached, in words.
         wave: Place in the order of switching, from 0.
-        digest: Of the configuration that it shall have.
-        changes: In the order in which resources are made; () when nothing changes.
+        digest: Of the configuration that it is to have.
+        changes: In the order in which resources are applied; () when nothing changes.
         units: What happens to units.
         comparison: The agent's digest of what was compared, "" when nothing changes.
         generation: Number of its current generation, 0 when there is none.
-        recovered: How an interrupted switch was ended on the way, or "".
-        failure: Why nothing can be said of it, or "".
-        formerly: The other name under which it is installed until now, or "".
+        recovered: How an interrupted switch was recovered while planning, or "".
+        failure: Why it could not be compared, or "".
+        formerly: The earlier name under which it is still installed, or "".
     """
 
     machine: str
@@ -71,7 +71,7 @@ class MachinePlan:
 
     @property
     def same(self) -> bool:
-        """Whether the machine is as it should be."""
+        """Whether the machine has its configuration already."""
         return not self.comparison and not self.failure
 
 
@@ -81,9 +81,9 @@ class Plan:
 
     Attributes:
         machines: Sorted by wave, then name.
-        makes: Vars that were made for this plan and become real with the update.
+        makes: Pending vars, which the update promotes.
         modules: By instance: the module and the distribution that brings it.
-        warnings: What should be looked at.
+        warnings: Problems that do not stop an update.
     """
 
     machines: tuple[MachinePlan, ...]
@@ -98,7 +98,7 @@ class Plan:
 
     @property
     def failing(self) -> tuple[MachinePlan, ...]:
-        """The machines of which nothing can be said."""
+        """The machines that could not be compared."""
         return tuple(machine for machine in self.machines if machine.failure)
 
     @property
@@ -108,13 +108,13 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Names what an update by this plan would do: lower-case hex SHA-256; warnings and places do not count."""
+        """Digest of what an update by this plan would do: lower-case hex SHA-256, without warnings and places."""
         made = sorted((str(key), sorted(file.version for file in files.values())) for key, files in self.makes.items())
         machines = sorted((plan.machine, plan.digest, plan.comparison, plan.failure) for plan in self.machines)
         return hashlib.sha256(json.dumps([made, machines, sorted(self.modules.items())]).encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form under ``--json`` (docs/reference/json.md)."""
+        """Return the documented form under ``--json`` (docs/reference/json.md)."""
         return {
             "machines": {plan.machine: {**asdict(plan), "same": plan.same} for plan in self.machines},
             "makes": [
@@ -128,13 +128,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one machine.
+    """The result of an update on one machine.
 
     Attributes:
         machine: Its name.
         result: ``unchanged``; ``updated``; ``restored`` (back as it was before the run); ``untouched`` (never
-            switched); ``unknown`` (it could not be brought back or asked; the next run recovers it).
-        message: Why it is not as planned, or "".
+            switched); ``unknown`` (it could not be restored or reached; the next run recovers it).
+        message: Why the update failed on it, or "".
         detail: Lines that help to find the cause, or "".
         generation: Number of its current generation afterwards.
     """
@@ -148,11 +148,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a run.
+    """The result of a run.
 
     Attributes:
         outcomes: Sorted by machine.
-        seconds: How long it took.
+        seconds: Duration.
         execs: Commands started on machines, over all of them.
     """
 
@@ -166,7 +166,7 @@ class Report:
         return all(outcome.result in {"unchanged", "updated"} for outcome in self.outcomes)
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form under ``--json`` (docs/reference/json.md)."""
+        """Return the documented form under ``--json`` (docs/reference/json.md)."""
         return {
             "done": self.done,
             "machines": {outcome.machine: asdict(outcome) for outcome in self.outcomes},

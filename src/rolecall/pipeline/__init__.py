@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rolecall.deploy.backups import Archive
-    from rolecall.evaluate.explain import Explanation, Reason, Said
+    from rolecall.evaluate.explain import Explanation, LayerValue, Reason
     from rolecall.inventory.edit import Edited
     from rolecall.model.vars import STEPS
     from rolecall.pipeline.access import (
@@ -87,6 +87,7 @@ __all__ = [
     "Found",
     "HostKeys",
     "Imported",
+    "LayerValue",
     "MachineBackups",
     "Members",
     "Planned",
@@ -95,7 +96,6 @@ __all__ = [
     "Removal",
     "RemovedMachine",
     "Rotated",
-    "Said",
     "StoredValue",
     "Unwanted",
     "Workspace",

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rolecall.errors import Fault
     from rolecall.model.exports import Interface
     from rolecall.pipeline.workspace import Workspace
-    from rolecall.service.contract import Need, Role
+    from rolecall.service.contract import Role
+    from rolecall.service.handles import Need
     from rolecall.service.settings import Settings
 
 

@@ -11,7 +11,7 @@ from rolecall import vars as var_store
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, nearest
 from rolecall.evaluate.configure import configure
-from rolecall.evaluate.members import answering, playing, resolve
+from rolecall.evaluate.members import instances_publishing, instances_with, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
@@ -19,7 +19,7 @@ from rolecall.evaluate.steps import declared_state, gather, in_order, interfaces
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.recipes import Replacement
 from rolecall.model.vars import StoredFile, current
-from rolecall.service.member import Host
+from rolecall.model.world import Host
 from rolecall.service.registry import OWN, Registry
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
+    from rolecall.evaluate.membership import Membership
     from rolecall.model.generators import Published
     from rolecall.model.inventory import Loaded
-    from rolecall.model.membership import Membership
     from rolecall.model.recipes import Recipe
     from rolecall.model.vars import StoredVar, VarKey
+    from rolecall.model.world import World
     from rolecall.project import Project
-    from rolecall.service.member import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,20 +241,19 @@ def evaluate_some(
             hints = {name: nearest(name, loaded.inventory.machines, what="machines") for name in unknown}
             raise Faults(Fault(f"machine {name!r} does not exist", hint=hint) for name, hint in hints.items())
         registry, hosts = registry_of(project, loaded, memory), hosts_of(project, loaded, lab)
-        instances = playing(loaded, machines)
+        instances = instances_with(loaded, machines)
         while True:
             found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))
             more = named_instances(loaded, found.membership)
-            more |= answering(loaded, registry, interfaces_read_by_vars(found.membership))
+            more |= instances_publishing(loaded, registry, interfaces_read_by_vars(found.membership))
             if more - instances:
                 instances |= more
                 continue
             if faults := [*found.membership.unfit, *unknown_secrets(loaded, found.membership)]:
                 raise Faults(faults)
             world = gather(found.membership, hosts)
-            with world.listening() as asked:
-                evaluation = _evaluated(project, found, world, machines, memory)
-            if more := answering(loaded, registry, asked) - instances:
+            evaluation = _evaluated(project, found, world, machines, memory)
+            if more := instances_publishing(loaded, registry, world.queries) - instances:
                 instances |= more
                 continue
             return evaluation

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.configure import Configured
     from rolecall.model.vars import VarKey
+    from rolecall.model.world import World
     from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
-    from rolecall.service.member import World
     from rolecall_agent import protocol
     from rolecall_agent.content import Secret
 

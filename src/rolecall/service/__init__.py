@@ -7,7 +7,7 @@ from rolecall.model.exports import Exported, Interface
 from rolecall.model.generators import Context, Generator, Prompt
 from rolecall.model.recipes import Delivery
 from rolecall.model.vars import VarFile
-from rolecall.service.contract import ContractError, NoSettings, Role, Service, Var
+from rolecall.service.contract import ContractError, NoSettings, Role, Service
 from rolecall.service.generators import (
     AgeKeyPair,
     Certificate,
@@ -27,6 +27,8 @@ from rolecall.service.generators import (
     TLSCertificate,
     WireGuardKeyPair,
 )
+from rolecall.service.handles import Var
+from rolecall.service.hosts import host_and_port, known_hosts
 from rolecall.service.interfaces import Backups, State
 from rolecall.service.member import Member
 from rolecall.service.settings import (
@@ -109,7 +111,9 @@ __all__ = [
     "VarFile",
     "WireGuardKeyPair",
     "exec_line",
+    "host_and_port",
     "join",
+    "known_hosts",
     "lines",
     "parts",
     "replace",

@@ -1,9 +1,9 @@
-"""Calendar events of systemd.time(7): whether a text is one.
+"""A check for calendar events of systemd.time(7).
 
     [weekdays] [[year-]month-day] [hour:minute[:second]] [zone]
 
-Stricter than systemd in nothing that its manual documents; a zone's name is checked for its form alone, for which zones
-there are is known to the machine only.
+It accepts all that systemd's manual documents. A zone's name is checked for its form alone: only the machine knows its
+zones.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LIMITS = {
 
 
 def is_calendar_event(text: str) -> bool:
-    """Whether systemd would take a text for ``OnCalendar=``."""
+    """Return whether systemd accepts a text for ``OnCalendar=``."""
     words = text.split(" ")
     if not words[0] or not words[-1] or not text.isascii() or not text.isprintable():
         return False
@@ -56,7 +56,7 @@ def is_calendar_event(text: str) -> bool:
 
 
 def _weekdays(word: str) -> bool:
-    """Days and ranges of days, ``Mon,Wed..Fri``."""
+    """Return whether a word is days and ranges of days, ``Mon,Wed..Fri``."""
     for part in word.lower().removesuffix(",").split(","):
         found = _DAY_RANGE.match(part)
         if not found:
@@ -79,7 +79,7 @@ def _time(word: str) -> bool:
 
 
 def _component(text: str, name: str) -> bool:
-    """``*``, or values with ranges and steps that stay between the component's limits."""
+    """Return whether a text is ``*``, or values with ranges and steps within the component's limits."""
     return text == "*" or all(_part(part, name) for part in text.split(","))
 
 

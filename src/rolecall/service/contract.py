@@ -1,6 +1,6 @@
-"""The contract for service authors: a service, its roles, what they make, publish and need.
+"""The contract for service authors: a service, its roles, and their vars, exports, needs and functions.
 
-Everything is declared by plain values and decorated functions, so that it can be listed without running any of it.
+Everything is declared with plain values and decorated functions, so it can be listed without running any of it.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.generators import Prompt
 from rolecall.model.inventory import NAME_PATTERN
 from rolecall.model.recipes import Delivery
-from rolecall.model.vars import VarFile, VarKey
+from rolecall.model.vars import VarFile
+from rolecall.service.handles import Need, Scope, ValuesT, Var
+from rolecall.service.member import Member, SettingsT
 from rolecall.service.settings import Settings
 from rolecall_agent.content import Secret
 from rolecall_agent.resources import File
@@ -23,70 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from rolecall.model.generators import Generator
-    from rolecall.service.member import Member
     from rolecall_agent.configuration import Check
     from rolecall_agent.resources import Resource
 
-SettingsT = TypeVar("SettingsT", bound=Settings)
-ValuesT = TypeVar("ValuesT")
-
-# By scope, the scopes of what such a var may be made from in its own role.
+# By scope of a var: the scopes of the vars of its own role that it can need.
 _WIDER = {"instance": ("instance", "machine", "shared"), "machine": ("machine",), "shared": ("shared",)}
 FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
-_NOTHING: Any = object()  # in place of the function, where a decorator is written with parentheses
+_NOTHING: Any = object()  # in place of the function, when a decorator is written with parentheses
 
 
 class ContractError(Exception):
-    """A service breaks the contract; the message says how. It is raised in the line that does."""
+    """A service breaks the contract; the message says how. It is raised in the line that breaks it."""
 
 
 class NoSettings(Settings):
     """The settings of a role that has none."""
-
-
-Scope = Literal["instance", "machine", "shared"]
-"""Each member of an instance; each machine, in all instances of the service; all members of an instance together."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Var(Generic[ValuesT]):
-    """A handle to a var that every member of a role has: ``me[handle]``.
-
-    Attributes:
-        role: The role that declared it.
-        name: Unique in the service; the var of a member is called ``INSTANCE.NAME``.
-        generator: How it is made.
-        needs: What must be there before it is made: all that its generator may read (see `Context`).
-        validation: Gives of a member's settings what the var is made for, as data that JSON can hold.
-        binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``; "" when nothing.
-        scope: For whom it is made once.
-        accepted: Whether peers accept all values that `Member.accepted` gives, so that it is made anew without a gap.
-        deliver: How files of it stand on the machines of the role, by name; others only where the service yields them.
-    """
-
-    role: Role[Any]
-    name: str
-    generator: Generator[ValuesT]
-    needs: tuple[Need, ...] = ()
-    validation: Callable[[Any], object] | None = None
-    binds: str = ""
-    scope: Scope = "instance"
-    deliver: Mapping[str, Delivery] = field(default_factory=dict)
-    accepted: bool = False
-
-    def key(self, instance: str, machine: str) -> VarKey:
-        """The var that a member has."""
-        match self.scope:
-            case "instance":
-                return VarKey(machine, f"{instance}.{self.name}")
-            case "machine":
-                return VarKey(machine, f"{self.role.service.name}.{self.name}")
-            case "shared":
-                return VarKey("", f"{instance}.{self.name}")
-
-
-Need = Var[Any] | type[Interface]
-"""What a step may declare to read: a var of its service, or what anybody publishes of an interface."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -94,9 +47,9 @@ class Publisher:
     """A step that publishes data of one interface.
 
     Attributes:
-        interface: Of what it publishes.
-        function: What it publishes for a member.
-        needs: Vars of this service and interfaces that must be there before it runs: all that it may read.
+        interface: The interface of the data.
+        function: Yields the data for a member.
+        needs: The vars of this service and the interfaces that it can read, complete before it runs.
     """
 
     interface: type[Interface]
@@ -109,7 +62,7 @@ class Checker:
     """A function that yields checks of a member.
 
     Attributes:
-        function: What yields them.
+        function: Yields the checks.
         peers: Whether all of them need other machines.
     """
 
@@ -119,16 +72,16 @@ class Checker:
 
 @dataclass(eq=False, slots=True)
 class Role(Generic[SettingsT]):
-    """A part that machines play. Made by `Service.role`.
+    """A part that machines play. Created by `Service.role`.
 
     Attributes:
         service: The service it belongs to.
         name: Its name in the inventory.
         settings: The model of its settings.
         description: One sentence.
-        minimum: Fewest machines that must play it in an instance that has members.
-        maximum: Most machines that may, or None.
-        excluded: Names of the roles of the service that no machine may play beside it in one instance.
+        minimum: Lowest number of machines in an instance that has members.
+        maximum: Highest number of machines, or None.
+        excluded: Names of the roles that the same machine must not play in the same instance.
     """
 
     service: Service
@@ -155,37 +108,36 @@ class Role(Generic[SettingsT]):
         deliver: Mapping[str, Delivery] | None = None,
         accepted: bool = False,
     ) -> Var[ValuesT]:
-        """Declares a var that is made once for every member of this role, or for more of them together.
+        """Declare a var that is generated once for every member of this role, or for several together.
 
         Args:
             name: Unique in the service.
-            generator: How it is made.
-            needs: Vars of this service and interfaces: the generator may read these, and no others.
-            validation: Gives of a member's settings what the var is made for, as data that JSON can hold. When that
-                changes, the var is made anew, and so are the vars that read it.
-            binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``: it is then not made
-                anew on request alone.
-            scope: ``"instance"``: each member has its own. ``"machine"``: one of a machine for all instances of the
-                service. ``"shared"``: one for all members of the role in an instance. What several have depends on
-                nobody's settings, and on vars of the same scope or wider.
-            accepted: Whether all who check it read ``member.accepted(handle)``, and let in whoever has one of these. It
-                can be made anew without a gap then: in one update they accept the new value too, in the next it is
-                used, and in the third the old one goes.
-            deliver: Files of it, by name, that stand on every machine of the role at ``me.var_path(handle, name)``.
+            generator: How it is generated.
+            needs: The vars of this service and the interfaces that the generator can read.
+            validation: Returns, from a member's settings, what the value is generated for, as data that JSON can hold.
+                When this changes, the var is regenerated, and so are the vars that read it.
+            binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``: it is then replaced
+                only with ``--force``.
+            scope: ``"instance"``: each member has its own. ``"machine"``: a machine has one for all instances of the
+                service. ``"shared"``: all members of the role in an instance have one together. A var of several
+                members cannot depend on settings, and only on vars of the same scope or wider.
+            accepted: Whether all peers that check it accept every value of ``member.accepted(handle)``. It can then be
+                rotated without a gap: one update adds the new value, the next one uses it, the third one drops the
+                old value.
+            deliver: Its files, by name, to install on every machine of the role at ``me.var_path(handle, name)``.
 
         Raises:
-            ContractError: When the service has a var of that name, or the generator, a need or a delivery is none,
-                or `binds` is no text.
+            ContractError: When the service has a var of that name, or an argument is not of its type.
         """
         what = f"{self.service.name}.{self.name}: the var {name!r}"
         _require_name(name, f"{self.service.name}.{self.name}: var")
         for other in (other for role in self.service.roles.values() for other in role.vars):
-            if other.casefold() == name.casefold():  # some file systems take the two for one folder
-                also = "" if other == name else f", for {other!r} differs from it only in case"
+            if other.casefold() == name.casefold():  # some file systems ignore case
+                also = "" if other == name else f": {other!r} differs only in case"
                 raise ContractError(f"{self.service.name} declares the var {name!r} twice{also}")
         _require_generator(generator, what)
         if not isinstance(binds, str):
-            raise ContractError(f"{what}: binds is {binds!r}; say in words what would be lost with it")
+            raise ContractError(f"{what}: binds must be a text that says what would be lost, not {binds!r}")
         checked = _function(validation, f"{what}: its validation") if validation else None
         self.vars[name] = handle = Var(
             self,
@@ -207,14 +159,14 @@ class Role(Generic[SettingsT]):
     ) -> Callable[
         [Callable[[Member[SettingsT]], Iterable[InterfaceT]]], Callable[[Member[SettingsT]], Iterable[InterfaceT]]
     ]:
-        """Marks the step that publishes data of this interface for every member.
+        """Mark the step that publishes data of an interface for every member.
 
         Args:
-            interface: Of what it publishes.
-            needs: Vars of this service and interfaces: the function may read these, and no others.
+            interface: The interface of the data.
+            needs: The vars of this service and the interfaces that the function can read.
 
         Raises:
-            ContractError: When the interface is none, or a need is anything else.
+            ContractError: When the interface or a need is not of its type.
         """
         what = f"{self.service.name}.{self.name}: the export of {getattr(interface, '__name__', repr(interface))}"
         _require_interface(interface, what)
@@ -231,7 +183,7 @@ class Role(Generic[SettingsT]):
     def configure(
         self, function: Callable[[Member[SettingsT]], Iterable[Resource]] = _NOTHING
     ) -> Callable[[Member[SettingsT]], Iterable[Resource]]:
-        """Marks the function that yields what a member's machine must have: ``@role.configure``."""
+        """Mark the function that yields the resources of a member's machine: ``@role.configure``."""
         self.configurers.append(_function(function, f"{self.service.name}.{self.name}: configure", "@role.configure"))
         return function
 
@@ -246,11 +198,11 @@ class Role(Generic[SettingsT]):
     ) -> Callable[[Callable[[Member[SettingsT]], Iterable[Check]]], Callable[[Member[SettingsT]], Iterable[Check]]]: ...
 
     def check(self, function: Any = _NOTHING, *, peers: bool = False) -> Any:
-        """Marks the function that yields the commands that show that a member works: ``@role.check``.
+        """Mark the function that yields checks: commands that show that a member works: ``@role.check``.
 
         Args:
             function: The function.
-            peers: Whether all its checks need other machines, as ``Check(…, peers=True)`` says of a single one:
+            peers: Whether all its checks need other machines, like a single ``Check(…, peers=True)``:
                 ``@role.check(peers=True)``.
         """
 
@@ -269,7 +221,7 @@ class Service:
     Attributes:
         name: The module's name.
         description: One sentence.
-        maximum_instances: Most instances with members that an inventory may have of it, or None.
+        maximum_instances: Highest number of instances with members in an inventory, or None.
     """
 
     name: str
@@ -281,7 +233,7 @@ class Service:
     def __post_init__(self) -> None:
         _require_name(self.name, "service")
         if self.maximum_instances is not None and self.maximum_instances < 1:
-            raise ContractError(f"{self.name}: at most {self.maximum_instances} instances are none")
+            raise ContractError(f"{self.name}: maximum_instances must be 1 or more, not {self.maximum_instances}")
 
     def role(
         self,
@@ -293,30 +245,32 @@ class Service:
         maximum: int | None = None,
         excludes: Iterable[Role[Any]] = (),
     ) -> Role[SettingsT]:
-        """Declares a role. Machines of earlier roles switch before those of later ones.
+        """Declare a role. Machines of earlier roles switch before those of later ones.
 
         Args:
             name: Its name in the inventory.
             settings: The model of its settings.
             description: One sentence.
-            minimum: Fewest machines that must play it in an instance that has members.
-            maximum: Most machines that may.
-            excludes: Roles declared before that no machine may play beside this one in the same instance.
+            minimum: Lowest number of machines in an instance that has members.
+            maximum: Highest number of machines.
+            excludes: Roles declared before that the same machine must not play in the same instance.
 
         Raises:
-            ContractError: When the name is taken or no name, the settings are no model of settings, the bounds exclude
-                every number, or an excluded role is none of this service.
+            ContractError: When the name is taken or invalid, the settings are not a class below `Settings`, the bounds
+                exclude every number, or an excluded role belongs to another service.
         """
         _require_name(name, f"{self.name}: role")
         if name in self.roles:
             raise ContractError(f"{self.name} declares the role {name!r} twice")
-        if minimum < 0 or (maximum is not None and maximum < minimum):
-            raise ContractError(f"{self.name}.{name}: no number of machines is at least {minimum}, at most {maximum}")
+        if minimum < 0:
+            raise ContractError(f"{self.name}.{name}: minimum must be 0 or more, not {minimum}")
+        if maximum is not None and maximum < minimum:
+            raise ContractError(f"{self.name}.{name}: minimum {minimum} exceeds maximum {maximum}")
         _require_settings(settings, f"{self.name}.{name}")
         role = Role(self, name, settings, description, minimum, maximum)
         for other in excludes:
             if getattr(other, "service", None) is not self:
-                raise ContractError(f"{self.name}.{name} excludes {_named(other)}, which is no role of {self.name}")
+                raise ContractError(f"{self.name}.{name} excludes {_named(other)}, which is not a role of {self.name}")
             role.excluded.add(other.name)
             other.excluded.add(name)
         self.roles[name] = role
@@ -325,7 +279,7 @@ class Service:
     def machine(
         self, function: Callable[[tuple[Member[Any], ...]], Iterable[Resource]] = _NOTHING
     ) -> Callable[[tuple[Member[Any], ...]], Iterable[Resource]]:
-        """Marks a function that gets all members of this service on one machine, once, whatever their roles."""
+        """Mark a function that is called once for each machine, with all its members of this service."""
         self.machine_configurers.append(_function(function, f"{self.name}: machine", "@service.machine"))
         return function
 
@@ -337,7 +291,7 @@ def _readable(needs: Iterable[Need], service: Service, what: str) -> tuple[Need,
             continue
         if not (isinstance(need, type) and issubclass(need, Interface)):
             raise ContractError(
-                f"{what} needs {_named(need)}; what a step can read is vars of its own service and interfaces"
+                f"{what} cannot need {_named(need)}: a step can read interfaces and vars of its own service"
             )
         _require_interface(need, what)
     return needed
@@ -345,22 +299,26 @@ def _readable(needs: Iterable[Need], service: Service, what: str) -> tuple[Need,
 
 def _require_scope(var: Var[Any], what: str) -> None:
     if var.scope not in _WIDER:
-        raise ContractError(f"{what} has the scope {var.scope!r}; there are: {', '.join(_WIDER)}")
+        raise ContractError(f"{what} has an invalid scope {var.scope!r}; valid are: {', '.join(_WIDER)}")
     if var.scope != "instance" and var.validation:
-        raise ContractError(f"{what} belongs to several members, so no member's settings say what it is made for")
+        raise ContractError(
+            f"{what} is shared by several members, so it cannot have a validation of one member's settings"
+        )
     for need in var.needs:
         if isinstance(need, Var) and need.role is var.role and need.scope not in _WIDER[var.scope]:
-            raise ContractError(f"{what} is made once for several members, and needs {_named(need)}, which each has")
+            raise ContractError(
+                f"{what} is shared by several members, so it cannot need {_named(need)}, which each has"
+            )
 
 
 def _require_deliveries(var: Var[Any], what: str) -> None:
     secrets = {file.name: file.secret for file in var.generator.files}
     for name, delivery in var.deliver.items():
         if name not in secrets:
-            raise ContractError(f"{what} delivers {name!r}; its files are: {', '.join(secrets)}")
+            raise ContractError(f"{what} delivers an unknown file {name!r}; its files are: {', '.join(secrets)}")
         if not isinstance(delivery, Delivery):
-            raise ContractError(f"{what} delivers {name!r} by {_named(delivery)}, which is no Delivery")
-        try:  # what a machine would refuse is refused here
+            raise ContractError(f"{what} delivers {name!r} with {_named(delivery)}, which is not a Delivery")
+        try:  # the same checks as for a file that a service yields
             secret = Secret("x", name, "")
             File(secret.path, secret if secrets[name] else "", **asdict(delivery))
         except ValueError as error:
@@ -369,7 +327,7 @@ def _require_deliveries(var: Var[Any], what: str) -> None:
 
 def _require_settings(settings: object, what: str) -> None:
     if not (isinstance(settings, type) and issubclass(settings, Settings)):
-        raise ContractError(f"{what}: its settings are {_named(settings)}, which is no class below Settings")
+        raise ContractError(f"{what}: its settings are {_named(settings)}, which is not a class below Settings")
 
 
 def _require_interface(interface: object, what: str) -> None:
@@ -378,7 +336,7 @@ def _require_interface(interface: object, what: str) -> None:
             f"{what}: write `@role.exports(INTERFACE)`, with the interface of what {_named(interface)} yields"
         )
     if not (isinstance(interface, type) and issubclass(interface, Interface)) or interface is Interface:
-        raise ContractError(f"{what}: {_named(interface)} is no interface: a class of its own, below Interface")
+        raise ContractError(f"{what}: {_named(interface)} is not an interface, which is a class below Interface")
     for key, value in Interface.model_config.items():
         if interface.model_config.get(key) != value:
             raise ContractError(f"{what}: the interface {interface.__name__} must keep {key}={value!r}")
@@ -391,21 +349,21 @@ def _require_generator(generator: object, what: str) -> None:
         or not (isinstance(files, tuple) and files and all(isinstance(file, VarFile) for file in files))
         or not all(callable(getattr(generator, method, None)) for method in ("generate", "view"))
     ):
-        raise ContractError(f"{what} is made by {_named(generator)}, which is no generator (files, generate, view)")
+        raise ContractError(f"{what}: {_named(generator)} is not a generator, which has files, generate and view")
     _function(generator.generate, f"{what}: generate of {_named(generator)}")  # type: ignore[attr-defined]
     if len({file.name.casefold() for file in files}) < len(files):
-        raise ContractError(f"{what} has two files of one name")
+        raise ContractError(f"{what} has two files with the same name")
     prompts = getattr(generator, "prompts", ())
     if not (isinstance(prompts, tuple) and all(isinstance(prompt, Prompt) for prompt in prompts)):
-        raise ContractError(f"{what} has prompts that are no tuple of Prompt")
+        raise ContractError(f"{what}: prompts must be a tuple of Prompt")
     for prompt in prompts:
         _require_name(prompt.name, f"{what}: prompt")
     if len({prompt.name for prompt in prompts}) < len(prompts):
-        raise ContractError(f"{what} has two prompts of one name")
+        raise ContractError(f"{what} has two prompts with the same name")
 
 
 def _function(function: FunctionT, what: str, decorator: str = "") -> FunctionT:
-    """The function, when it can be called with one argument and yields or returns what it gives."""
+    """Return the function if it is a plain one that can be called with one argument."""
     if function is _NOTHING:
         raise ContractError(f"{what}: write `{decorator}` without parentheses")
     try:
@@ -413,7 +371,7 @@ def _function(function: FunctionT, what: str, decorator: str = "") -> FunctionT:
     except (TypeError, ValueError):
         raise ContractError(f"{what} takes a function of one argument, not {_named(function)}") from None
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise ContractError(f"{what} takes a plain function, and {_named(function)} is async")
+        raise ContractError(f"{what} takes a plain function, but {_named(function)} is async")
     return function
 
 
@@ -429,4 +387,4 @@ def _named(thing: object) -> str:
 
 def _require_name(name: object, what: str) -> None:
     if not (isinstance(name, str) and re.fullmatch(NAME_PATTERN, name)):
-        raise ContractError(f"{what}: {name!r} is no name (letters, digits, _ and -)")
+        raise ContractError(f"{what}: invalid name {name!r} (use letters, digits, _ and -)")

@@ -1,6 +1,6 @@
-"""A service in words: its roles, what can be set, what is made and published. For `services show` and the reference.
+"""Services in words, for `services show` and the reference: roles, settings, vars and exports.
 
-All that is said of a model comes from its JSON Schema, which editors get too; there is no second reader of annotations.
+Models are described from their JSON Schema, which editors get too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from rolecall.model.generators import prompts_of
-from rolecall.service.contract import Var
+from rolecall.service.handles import Var
 from rolecall.service.settings import MARKED
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pydantic_core import PydanticOmit, core_schema
 
     from rolecall.model.exports import Interface
-    from rolecall.service.contract import Need, Role, Service
+    from rolecall.service.contract import Role, Service
+    from rolecall.service.handles import Need
 
 _MERGED: Final = {"replace": ", replaced as a whole", "unique": ", each item once", "lines": ", joined line by line"}
 _NAMES = {
@@ -36,7 +37,7 @@ _NAMES = {
     "object": "table",
     "null": "null",
 }
-_UNSAID = object()
+_NO_DEFAULT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,10 @@ class Entry:
     """One field of a model, or of a table inside of it.
 
     Attributes:
-        name: Key path as the inventory writes it; ``NAME`` stands for any key of a table, ``[]`` for each of a list.
-        type: What it takes, in words, e.g. ``"whole number 1 to 65535 or null"``.
-        required: Whether it must be said.
-        default: What it is otherwise, as JSON text; "" when there is none, or when its own entries tell it.
+        name: Key path as the inventory writes it; ``NAME`` is any key of a table, ``[]`` any item of a list.
+        type: Its type in words, e.g. ``"whole number 1 to 65535 or null"``.
+        required: Whether it must be set.
+        default: Its default as JSON text; "" when it has none, or when its own entries show it.
         description: What it means, or "".
     """
 
@@ -59,44 +60,44 @@ class Entry:
 
     @property
     def summary(self) -> str:
-        """The type, and what holds when nothing is said."""
+        """The type, and whether it is required or what its default is."""
         if self.required:
             return f"{self.type}; required"
         return f"{self.type}; default {self.default}" if self.default else self.type
 
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a model, by the names that files use.
+    """Return the JSON Schema (draft 2020-12) of a model, with the names that files use.
 
-    What JSON cannot say stands open in it: a type that only code tells may be anything, and such a default is left out.
+    A type without a form in JSON accepts anything, and a default without one is left out.
     """
     return model.model_json_schema(by_alias=True, schema_generator=_Generator)
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's own, which would raise, and warn, where a type or a default has no form in JSON."""
+    """Pydantic's own, without its errors and warnings for types and defaults that have no form in JSON."""
 
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as pydantic declares it
 
     def handle_invalid_for_json_schema(
         self, schema: core_schema.CoreSchema | core_schema.ModelField | PydanticOmit, error_info: str
     ) -> JsonSchemaValue:
-        """Anything."""
+        """Return a schema that accepts anything."""
         del schema, error_info
         return {}
 
 
 def entries(model: type[BaseModel]) -> list[Entry]:
-    """Every field of a model, each followed by the fields of the tables inside of it."""
+    """Return every field of a model, each followed by the fields of the tables inside of it."""
     whole = schema(model)
     models = whole.get("$defs", {})
     if name := whole.get("$ref", "").rpartition("/")[2]:  # one that contains itself
-        return [*_entries(models[name], models, "", _UNSAID, (name,))]
-    return [*_entries(whole, models, "", _UNSAID, ())]
+        return [*_entries(models[name], models, "", _NO_DEFAULT, (name,))]
+    return [*_entries(whole, models, "", _NO_DEFAULT, ())]
 
 
 def machines(role: Role[Any]) -> str:
-    """How many machines may play a role, e.g. ``"at least 1 machine"``."""
+    """Return how many machines may play a role, e.g. ``"at least 1 machine"``."""
     low, high = role.minimum, role.maximum
     if high is None:
         return f"at least {_count(low)}" if low else "any number of machines"
@@ -106,7 +107,7 @@ def machines(role: Role[Any]) -> str:
 
 
 def as_json(service: Service) -> dict[str, Any]:
-    """All that a service declares: the documented form of ``services show --json`` (docs/reference/json.md)."""
+    """Return all that a service declares: the documented form of ``services show --json`` (docs/reference/json.md)."""
     return {
         "name": service.name,
         "description": service.description,
@@ -116,26 +117,26 @@ def as_json(service: Service) -> dict[str, Any]:
 
 
 def interface_name(interface: type[Interface]) -> str:
-    """The full name of an interface: those of two modules are two, whatever they are called."""
+    """Return the full name of an interface, which differs between modules."""
     return f"{interface.__module__}.{interface.__qualname__}"
 
 
 def meaning(model: type[BaseModel]) -> str:
-    """The first line of what its author says of a model, or ""."""
+    """Return the first line of a model's description, or ""."""
     return str(schema(model).get("description", "")).partition("\n")[0]
 
 
 def named(needs: tuple[Need, ...]) -> list[str]:
-    """What a step needs: vars by ``ROLE.NAME``, interfaces by their full names."""
+    """Return the needs of a step: vars as ``ROLE.NAME``, interfaces by their full names."""
     return [f"{need.role.name}.{need.name}" if isinstance(need, Var) else interface_name(need) for need in needs]
 
 
 def traits(var: Var[Any]) -> list[str]:
-    """What is special about a var, in words."""
-    scopes = {"machine": "one of a machine, for all instances", "shared": "one for all members"}
+    """Return the special properties of a var, in words."""
+    scopes = {"machine": "one per machine, for all instances", "shared": "one for all members"}
     found = [scopes[var.scope]] if var.scope in scopes else []
-    found += ["made anew without a gap"] if var.accepted else []
-    found += [f"not made anew just like that: {var.binds}"] if var.binds else []
+    found += ["rotated without a gap"] if var.accepted else []
+    found += [f"kept unless forced: {var.binds}"] if var.binds else []
     return found
 
 
@@ -183,23 +184,23 @@ def _count(number: int) -> str:
 def _entries(
     table: Mapping[str, Any], models: Mapping[str, Any], prefix: str, default: object, inside: tuple[str, ...]
 ) -> Iterator[Entry]:
-    """The fields of one table.
+    """Yield the fields of one table.
 
     Args:
         table: Its schema.
-        models: Those that references name.
-        prefix: The key path of the table, with the dot that follows it.
-        default: What its field has as default, which counts before the defaults of its own fields.
-        inside: The models that it stands in: one that contains itself ends here.
+        models: The schemas that references name.
+        prefix: The key path of the table, with a dot at the end.
+        default: The default of its field, which overrides the defaults of its own fields.
+        inside: The models around it, since a model can contain itself.
     """
     for name, field in table.get("properties", {}).items():
-        own = field.get("default", _UNSAID)
+        own = field.get("default", _NO_DEFAULT)
         if isinstance(default, dict):
             own = default.get(name, own)
         below = [*_tables(field, models, f"{prefix}{name}", inside)]
-        required = own is _UNSAID and name in table.get("required", ())
-        told = own is not _UNSAID and not (below and own and isinstance(own, dict))
-        text = json.dumps(own, ensure_ascii=False) if told else ""
+        required = own is _NO_DEFAULT and name in table.get("required", ())
+        shown = own is not _NO_DEFAULT and not (below and own and isinstance(own, dict))
+        text = json.dumps(own, ensure_ascii=False) if shown else ""
         yield Entry(f"{prefix}{name}", _type(field, models), required, text, _description(field, models))
         for place, model, seen in below:
             yield from _entries(model, models, f"{place}.", own, seen)
@@ -207,11 +208,11 @@ def _entries(
         schema: Mapping[str, Any] = {} if others is True else others
         yield Entry(f"{prefix}NAME", _type(schema, models), required=False, default="", description="Any other key.")
         for place, model, seen in _tables(schema, models, f"{prefix}NAME", inside):
-            yield from _entries(model, models, f"{place}.", _UNSAID, seen)
+            yield from _entries(model, models, f"{place}.", _NO_DEFAULT, seen)
 
 
 def _description(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
-    """What is said of a field; where that is what its model says of itself, pydantic leaves it there."""
+    """Return the description of a field, or of its model."""
     model = models.get(field.get("$ref", "").rpartition("/")[2], {})
     return str(field.get("description") or model.get("description", ""))
 
@@ -219,7 +220,7 @@ def _description(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
 def _tables(
     field: Mapping[str, Any], models: Mapping[str, Any], place: str, inside: tuple[str, ...]
 ) -> Iterator[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
-    """The tables with fields of their own that may stand in a field: their key paths and schemas."""
+    """Yield the key paths and schemas of the tables in a field that have fields of their own."""
     if reference := field.get("$ref"):
         name = reference.rpartition("/")[2]
         if name not in inside:
@@ -235,9 +236,9 @@ def _tables(
 
 
 def _named_values(field: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a schema, or what stands in its place
-    """The schema of what stands under free keys; where the keys have a pattern, pydantic names that.
+    """Return the schema of values under free keys; pydantic has it elsewhere if the keys have a pattern.
 
-    None of a model that has fields too: these and other keys have entries of their own.
+    Return None for a model that has fields too: these and other keys have entries of their own.
     """
     if "properties" in field:
         return None
@@ -245,7 +246,7 @@ def _named_values(field: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a schema, 
 
 
 def _type(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
-    """What a schema takes, in words."""
+    """Return the type of a schema, in words."""
     if reference := field.get("$ref"):
         return _type(models[reference.rpartition("/")[2]], models)
     if options := field.get("anyOf") or field.get("oneOf"):
@@ -257,7 +258,7 @@ def _type(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
     name = _NAMES.get(field.get("type", ""), "anything")
     match name:
         case "text" if "format" in field:
-            return str(field["format"]).replace("-", " ")  # which says all the rest
+            return str(field["format"]).replace("-", " ")  # which implies the pattern
         case "text" if "pattern" in field:
             name += f" matching {field['pattern']}"
         case "list" if "prefixItems" in field:
@@ -270,7 +271,7 @@ def _type(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
 
 
 def _plural(kind: str) -> str:
-    """``list of tables``; where more follows the noun, it stays as it is."""
+    """Return the plural of a type, ``list of tables``; a type of several words stays as it is."""
     plain = kind.replace(" ", "").isalpha() and not any(
         word in kind.split() for word in ("or", "of", "null", "anything")
     )

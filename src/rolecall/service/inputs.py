@@ -1,8 +1,7 @@
-"""From what the inventory calls an input to the installed distribution that it is, and to how it would be installed.
+"""The installed distribution of an input, and how to install it.
 
-An input is a distribution's name, or a name to which the inventory's ``inputs`` give one, or a reference as flakes
-write it (nix3-flake(1), "Flake references"). What uv installed from such a reference says so itself (PEP 610), so its
-own name may be any.
+An input is a distribution's name, an alias under the inventory's ``inputs``, or a reference as flakes write it
+(nix3-flake(1), "Flake references"). What uv installed from such a reference records it (PEP 610), under any name.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ _FORGES = {"github": "github.com", "gitlab": "gitlab.com", "sourcehut": "git.sr.
 
 
 class Reference(NamedTuple):
-    """Where an input can be had.
+    """Where an input comes from.
 
     Attributes:
-        name: What the distribution is called, unless it came from the URL.
-        requirement: What ``uv add`` takes; "" where only the person knows.
-        url: What PEP 610 calls the origin; "" for a distribution of an index.
+        name: The distribution's name, unless it was installed from the URL.
+        requirement: The argument of ``uv add``; "" when unknown.
+        url: The origin as PEP 610 records it; "" for a distribution of an index.
     """
 
     name: str
@@ -39,8 +38,10 @@ class Reference(NamedTuple):
 
 
 def installed(reference: Reference) -> Distribution | None:
-    """The distribution that an input is, when it is installed."""
-    if reference.url and (found := next((each for each in distributions() if _came_from(each, reference.url)), None)):
+    """Return the distribution of an input, if it is installed."""
+    if reference.url and (
+        found := next((each for each in distributions() if _installed_from(each, reference.url)), None)
+    ):
         return found
     try:
         return distribution(reference.name)
@@ -49,23 +50,23 @@ def installed(reference: Reference) -> Distribution | None:
 
 
 def offering() -> list[Distribution]:
-    """The installed distributions that bring services, each once, without Rolecall itself, by their names."""
+    """Return the installed distributions with services, each once, without Rolecall itself, sorted by name."""
     found = {each.name: each for each in distributions() if entry_points(each) and each.name != "rolecall"}
     return [found[name] for name in sorted(found)]
 
 
 def entry_points(source: Distribution) -> dict[str, EntryPoint]:
-    """The services that a distribution offers, by their names."""
+    """Return the services that a distribution offers, by name."""
     return {point.name: point for point in source.entry_points if point.group == GROUP}
 
 
 def refer(source: str | None, urls: Mapping[str, str], root: Path) -> Reference:
-    """Where an input can be had.
+    """Return where an input comes from.
 
     Args:
         source: The input's name.
-        urls: What the inventory says of where its inputs come from; "" for one that only has a name.
-        root: What relative paths count from.
+        urls: The origins that the inventory declares; "" for an input that only has a name.
+        root: The base of relative paths.
     """
     if is_shipped(source, urls):
         return Reference("rolecall", "rolecall")
@@ -80,12 +81,12 @@ def refer(source: str | None, urls: Mapping[str, str], root: Path) -> Reference:
 
 
 def is_shipped(source: str | None, urls: Mapping[str, str]) -> bool:
-    """Whether an input is Rolecall itself, which takes the place of Clan's own under any name."""
+    """Return whether an input is Rolecall itself, which replaces Clan's own under any name."""
     return source in SHIPPED or bool(_CLAN_CORE.search(urls.get(source or "", "")))
 
 
 def _from_flake(url: str, root: Path) -> tuple[str, str]:
-    """What uv takes for a flake's reference, and the origin that it notes; "" for what it has no form for."""
+    """Return the requirement for a flake's reference, and the origin that uv records; "" for unsupported ones."""
     head, _, query = url.partition("?")
     wants = {key: values[0] for key, values in parse_qs(query).items()}
     scheme, _, rest = head.partition(":")
@@ -110,10 +111,10 @@ def _git(url: str, wants: Mapping[str, str]) -> tuple[str, str]:
     return f"git+{url}{at}{below}", url
 
 
-def _came_from(source: Distribution, url: str) -> bool:
-    """Whether a distribution was installed from a URL: PEP 610's ``direct_url.json`` tells."""
-    told = source.read_text("direct_url.json")
-    return bool(told) and _same(json.loads(str(told)).get("url", "")) == _same(url)
+def _installed_from(source: Distribution, url: str) -> bool:
+    """Return whether a distribution was installed from a URL, by PEP 610's ``direct_url.json``."""
+    record = source.read_text("direct_url.json")
+    return bool(record) and _same(json.loads(str(record)).get("url", "")) == _same(url)
 
 
 def _same(url: str) -> str:

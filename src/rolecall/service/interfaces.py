@@ -1,4 +1,4 @@
-"""Interfaces that come with Rolecall: what services of different authors tell each other."""
+"""Interfaces that come with Rolecall, so that services of different authors work together."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rolecall.service.settings import AbsolutePath  # noqa: TC001 - pydantic rea
 
 
 class State(Interface):
-    """Folders that hold what cannot be made again; backup services back them up.
+    """Folders with data that cannot be generated again; backup services back them up.
 
     Attributes:
-        name: Names it among the states of its publisher.
+        name: Its name, unique among the states of its publisher.
         folders: Absolute paths.
         before_backup: Argument vector run before the folders are read, or [].
         after_backup: Run after they were read, also when the backup failed.

@@ -1,4 +1,4 @@
-"""What a service's models must keep that their classes cannot enforce, looked at when the service is loaded."""
+"""Rules for a service's models that their base classes cannot enforce, checked when the service is loaded."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _parts(
 
 
 def _problem(part: Mapping[str, Any], field: _Field) -> str:
-    """Return why a field of this type would let mistakes pass, or ""."""
+    """Return why a field of this type would accept invalid values, or ""."""
     kind, cls = part.get("type"), part.get("cls") or part.get("function")
     mark = part.get("metadata", {}).get(MARKED)
     if mark and not (forms := set(_forms(part))) & {*_MARKS[mark], "definition-ref", "any"}:
@@ -117,7 +117,7 @@ def _forms(part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_no_json(value: object) -> bool:
-    """Whether ``inf`` or ``nan`` stands anywhere in a default."""
+    """Return whether a default contains ``inf`` or ``nan``."""
     if isinstance(value, BaseModel):
         return any(map(_is_no_json, value.__dict__.values()))
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Finds the service that an instance names: shipped, the project's own, or of an installed distribution."""
+"""A registry of services: shipped ones, the project's own, and those of installed distributions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pydantic.errors import PydanticUndefinedAnnotation
 
 from rolecall.errors import Fault, Faults, Where, fault, nearest, raised_at
 from rolecall.model.inventory import NAME_PATTERN
-from rolecall.service.contract import ContractError, Service, Var
+from rolecall.service.contract import ContractError, Service
+from rolecall.service.handles import Var
 from rolecall.service.inputs import entry_points, installed, is_shipped, offering, refer
 from rolecall.service.models import declared_at, mistakes
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 OWN = "self"
-_STRICT = "see 'What settings can be' in docs/reference/services.md: all that a person writes there is checked"
+_STRICT = "see 'What settings can be' in docs/reference/services.md: everything in settings must be checked"
 _NAME_IT = (
     "write the name of the Python distribution that provides it; if it is Clan's own input, write `clan-core`, "
     "or leave `module.input` out"
@@ -43,7 +44,7 @@ class Found:
 
     Attributes:
         service: The service.
-        distribution: Name and version of what brought it, e.g. ``"rolecall 0.1.0"``; ``"self"`` for the project's own.
+        distribution: Name and version of its distribution, e.g. ``"rolecall 0.1.0"``; ``"self"`` for the project's own.
         source: The input, as an instance would name it.
     """
 
@@ -56,8 +57,8 @@ class Registry:
     """Loads the services that an inventory names, each once, and no others.
 
     Args:
-        modules: The project's folder of own services; there need be none.
-        urls: What the inventory says of where its inputs come from.
+        modules: The project's folder of own services; it may be missing.
+        urls: The origins of inputs that the inventory declares.
 
     Attributes:
         stamp: Equal for two registries that find the same services.
@@ -72,7 +73,7 @@ class Registry:
         self._loaded: dict[str, ModuleType] = {}
 
     def find(self, source: str | None, name: str, where: Where | None = None) -> Found:
-        """The service of a module.
+        """Return the service of a module.
 
         Args:
             source: The instance's ``module.input``.
@@ -101,22 +102,22 @@ class Registry:
         return found
 
     def origin(self, service: Service) -> str:
-        """Name and version of what brought a service that was found here."""
+        """Return name and version of the distribution of a service that was found here."""
         every = (found for found in self._found.values() if isinstance(found, Found))
         return next(found.distribution for found in every if found.service is service)
 
     def names(self, source: str | None) -> list[str]:
-        """The modules that an input offers, sorted; [] when it is not installed."""
+        """Return the modules that an input offers, sorted; [] when it is not installed."""
         if source == OWN:
             return sorted(self._own_modules())
         brought_by = installed(refer(source, self._urls, self._modules.parent))
         return sorted(entry_points(brought_by)) if brought_by else []
 
     def inputs(self, named: Iterable[str | None] = ()) -> list[str | None]:
-        """Every input that offers services: the project's own, shipped ones, those named, and all that is installed.
+        """Return all inputs that offer services: the project's own, shipped ones, those named, and installed ones.
 
         Args:
-            named: What instances name as ``module.input``.
+            named: The ``module.input`` of instances.
         """
         chosen = [each for each in dict.fromkeys(named) if each != OWN and not is_shipped(each, self._urls)]
         known = [installed(refer(source, self._urls, self._modules.parent)) for source in chosen]
@@ -129,35 +130,35 @@ class Registry:
         if not brought_by:
             package = shlex.quote(wanted.requirement) if wanted.requirement else ""
             hint = f"add it to this project: `uv add {package}`" if package else _NAME_IT
-            raise _unfit(f"the input {source!r} is not installed", hint, "input")
+            raise _module_fault(f"the input {source!r} is not installed", hint, "input")
         points = entry_points(brought_by)
         if name not in points:
             hint = nearest(name, points, what=f"modules of {brought_by.name}")
-            raise _unfit(f"{brought_by.name} has no module {name!r}", hint)
+            raise _module_fault(f"{brought_by.name} has no module {name!r}", hint)
         label = f"{brought_by.name} {brought_by.version}"
         try:
             loaded = points[name].load()
         except (Exception, SystemExit) as error:
-            raise _broken(name, f"{label} ({points[name].value})", error) from error
-        return Found(_verified(loaded, name, f"{label} ({points[name].value})"), label, source)
+            raise _load_fault(name, f"{label} ({points[name].value})", error) from error
+        return Found(verified(loaded, name, f"{label} ({points[name].value})"), label, source)
 
     def _own(self, name: str) -> Found:
         known = self._own_modules()
         if name not in known:
             hint = nearest(name, known, what=f"modules in {self._modules}")
-            raise _unfit(f"this project has no module {name!r}", hint)
+            raise _module_fault(f"this project has no module {name!r}", hint)
         path, *others = (path for other, paths in known.items() if _alike(name, other) for path in paths)
         if others:
-            raise _unfit(f"two modules answer to {name!r}: {path} and {others[0]}", "remove or rename one of them")
+            raise _module_fault(f"two modules match {name!r}: {path} and {others[0]}", "remove or rename one of them")
         with self._importing():
             try:
                 module = importlib.import_module(f"{_PACKAGE}.{name}")
             except (Exception, SystemExit) as error:
-                raise _broken(name, str(path), error) from error
-            return Found(_verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
+                raise _load_fault(name, str(path), error) from error
+            return Found(verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
 
     def _own_modules(self) -> dict[str, list[Path]]:
-        """The project's own modules: by name, the files that have it."""
+        """Return the files of the project's own modules, by name."""
         found: dict[str, list[Path]] = {}
         for path in sorted(self._modules.iterdir()) if self._modules.is_dir() else ():
             file, name = (path / "__init__.py", path.name) if path.is_dir() else (path, path.stem)
@@ -195,30 +196,34 @@ def _loaded() -> dict[str, ModuleType]:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two names would be taken for each other: by people, or on a disk that knows no case."""
+    """Return whether two names can be confused: by people, or by a file system that ignores case."""
     return one.lower().replace("-", "_") == other.lower().replace("-", "_")
 
 
-def _verified(loaded: object, name: str, label: str) -> Service:
-    """What a module gives, once it is sure to keep the contract; its decorators have seen to the rest."""
+def verified(loaded: object, name: str, label: str) -> Service:
+    """Return the service of a module when it keeps the contract; its decorators have checked the rest.
+
+    Raises:
+        Faults: When it is not a service, has another name, or has models that cannot be read or are not strict.
+    """
     what = f"the module {name!r} of {label}"
     if not isinstance(loaded, Service):
-        raise _unfit(
-            f"{what} is no service",
+        raise _module_fault(
+            f"{what} is not a service",
             "its module must define `service = Service(…)` (see docs/how-to/write-a-service.md)",
         )
     if loaded.name != name:
-        raise _unfit(f"{what} calls its service {loaded.name!r}", "module and service must have one name")
+        raise _module_fault(f"{what} names its service {loaded.name!r}", "module and service must have the same name")
     for model in _models(loaded):
         try:
             model.model_rebuild()  # where annotations name what came later, or only for type checkers
         except PydanticUndefinedAnnotation as error:
             hint = "pydantic reads annotations when the program runs: import what they name, not for types alone"
-            raise _unfit(
+            raise _module_fault(
                 f"{what} breaks the contract: {declared_at(model)}: {model.__name__}: {error.message}", hint
             ) from None
         if found := mistakes(model):
-            raise _unfit(f"{what} breaks the contract: {'; '.join(found)}", _STRICT)
+            raise _module_fault(f"{what} breaks the contract: {'; '.join(found)}", _STRICT)
     return loaded
 
 
@@ -231,15 +236,15 @@ def _models(service: Service) -> Iterator[type[BaseModel]]:
         yield from (need for need in needs if not isinstance(need, Var))
 
 
-def _broken(name: str, label: str, error: BaseException) -> Faults:
+def _load_fault(name: str, label: str, error: BaseException) -> Faults:
     line = raised_at(error)
     contract = isinstance(error, ContractError)
     kind = "breaks the contract" if contract else "does not load"
-    told = f"{error}" if contract else f"{type(error).__name__}: {error}"
-    message = f"the module {name!r} of {label} {kind}: {f'{line}: ' if line else ''}{told}"
-    return _unfit(message, "this is a fault of the module, not of the inventory")
+    reason = f"{error}" if contract else f"{type(error).__name__}: {error}"
+    message = f"the module {name!r} of {label} {kind}: {f'{line}: ' if line else ''}{reason}"
+    return _module_fault(message, "this is a fault of the module, not of the inventory")
 
 
-def _unfit(message: str, hint: str, key: str = "name") -> Faults:
-    """A fault at a key of the instance's ``module`` table."""
+def _module_fault(message: str, hint: str, key: str = "name") -> Faults:
+    """Return a fault at a key of the instance's ``module`` table."""
     return fault(message, where=Where(keys=(key,)), hint=hint)

@@ -37,7 +37,7 @@ MARKED: Final = "x-rolecall-merging"
 
 
 class Merging(Enum):
-    """How the values of several layers become one, as a field's annotation says: ``Annotated[list[str], unique]``."""
+    """How the values of several layers are merged, as a field's annotation says: ``Annotated[list[str], unique]``."""
 
     JOIN = "join"
     REPLACE = "replace"
@@ -52,7 +52,7 @@ class Merging(Enum):
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """For people who look at a service's settings."""
+        """Return the JSON Schema with the mark, for the description of a service."""
         return {**handler(schema), MARKED: self.value}
 
 
@@ -67,7 +67,7 @@ lines: Final = Merging.LINES
 
 
 FreeForm = dict[str, JsonValue]
-"""A table whose keys and values nobody has to know beforehand: whatever the inventory's notation can write."""
+"""A table with any keys and values that the inventory's notation can write."""
 
 
 class AbsolutePath(str):
@@ -80,7 +80,7 @@ class AbsolutePath(str):
     __slots__ = ()
 
     def __new__(cls, path: str) -> Self:
-        """The path, checked."""
+        """Check the path."""
         return super().__new__(cls, absolute_path(path, "path"))
 
     def __truediv__(self, name: str) -> AbsolutePath:
@@ -89,13 +89,13 @@ class AbsolutePath(str):
     @classmethod
     def _checked(cls, value: object) -> AbsolutePath:
         try:
-            return cls(value)  # type: ignore[arg-type]  # it refuses what is no text
+            return cls(value)  # type: ignore[arg-type]  # it refuses anything but text
         except DefinitionError as error:
             raise PydanticCustomError("path", "{reason}", {"reason": str(error).removeprefix("path: ")}) from None
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        """A text in the inventory, this type in Python (pydantic's documented hook)."""
+        """Return the schema: a text in the inventory, this type in Python (pydantic's documented hook)."""
         return core_schema.no_info_plain_validator_function(
             cls._checked, serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
@@ -104,7 +104,7 @@ class AbsolutePath(str):
     def __get_pydantic_json_schema__(
         cls, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """For editors."""
+        """Return the JSON Schema, for editors."""
         return {"type": "string", "format": "absolute-path", "pattern": "^/"}
 
 
@@ -131,19 +131,19 @@ class SecretRef(Reference):
 
     @classmethod
     def read(cls, value: object) -> SecretRef | None:
-        """The reference that a value of the inventory is; None when it is none, and then perhaps a real secret."""
+        """Return the reference that a value is; None if it is something else, perhaps a real secret."""
         if not (isinstance(value, dict) and value.keys() == {"var"} and isinstance(value["var"], str)):
             return None
         found = re.fullmatch(_REFERENCE, value["var"])
         return cls(found[1], found[2]) if found else None
 
     def as_data(self) -> dict[str, str]:
-        """As the inventory writes it."""
+        """Return it as the inventory writes it."""
         return {"var": self.place}
 
     @staticmethod
     def _serialized(value: SecretRef, info: SerializationInfo) -> dict[str, str]:
-        """As data for `SHOWN`; an author who dumps settings into a file means the value."""
+        """Return it as data for `SHOWN`; an author who dumps settings into a file means the value."""
         if info.context is not SHOWN:
             raise SecretTextError(
                 f"the settings name the secret {value.place}, which cannot be dumped with them; "
@@ -155,11 +155,11 @@ class SecretRef(Reference):
     def _checked(cls, value: object) -> SecretRef:
         if found := value if isinstance(value, SecretRef) else cls.read(value):
             return found
-        raise PydanticCustomError("secret_ref", "must be a reference to a secret")  # it never tells the value
+        raise PydanticCustomError("secret_ref", "must be a reference to a secret")  # never with the value
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        """A table in the inventory, this type in Python."""
+        """Return the schema: a table in the inventory, this type in Python."""
         return core_schema.no_info_plain_validator_function(
             cls._checked,
             serialization=core_schema.plain_serializer_function_ser_schema(cls._serialized, info_arg=True),
@@ -169,7 +169,7 @@ class SecretRef(Reference):
     def __get_pydantic_json_schema__(
         cls, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """For editors."""
+        """Return the JSON Schema, for editors."""
         var = {"type": "string", "pattern": f"^{_REFERENCE}$"}
         return {"type": "object", "properties": {"var": var}, "required": ["var"], "additionalProperties": False}
 
@@ -178,7 +178,7 @@ def _calendar_event(text: str) -> str:
     if is_calendar_event(text):
         return text
     raise PydanticCustomError(
-        "calendar", "is no calendar event of systemd.time(7), such as 'daily' or 'Mon..Fri *-*-* 01:30:00'"
+        "calendar", "is not a calendar event of systemd.time(7), such as 'daily' or 'Mon..Fri *-*-* 01:30:00'"
     )
 
 

@@ -22,7 +22,7 @@ def service_unit(
     settings: Mapping[str, str | Sequence[str]] | None = None,
     restart_on: Sequence[Resource] = (),
 ) -> Unit:
-    """A service: a daemon that runs from boot on, or with ``oneshot`` a job that something else starts.
+    """Return a service unit: a daemon that starts at boot, or with ``oneshot`` a job that something else starts.
 
     Args:
         name: Unit name ending in ``.service``.
@@ -42,7 +42,7 @@ def service_unit(
 
 
 def timer_unit(job: Unit, calendar: str, *, description: str, random_delay: int = 0) -> Unit:
-    """A timer that starts a job and catches up on a run missed while the machine was off.
+    """Return a timer that starts a job, and catches up on a run missed while the machine was off.
 
     Args:
         job: The unit it starts; the timer has its name.

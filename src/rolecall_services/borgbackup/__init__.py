@@ -29,6 +29,8 @@ from rolecall.service import (
     SSHKeyPair,
     State,
     User,
+    host_and_port,
+    known_hosts,
     secret_file,
     service_unit,
     timer_unit,
@@ -37,13 +39,12 @@ from rolecall.service import (
 service = Service("borgbackup", description="Encrypted, deduplicated backups of every client to every server.")
 
 USER = "borg"
-SSH_PORT = 22
 BORG = Package("borgbackup", names={"arch": "borg", "alpine": "borgbackup"})
 SSH = Package("openssh-client", names={"arch": "openssh", "fedora": "openssh-clients", "rhel": "openssh-clients"})
 
 
 class ServerSettings(Settings):
-    """Where the backups are kept."""
+    """Where the backups are stored."""
 
     directory: AbsolutePath = Field(
         AbsolutePath("/var/lib/borgbackup"), description="Holds the repositories: DIRECTORY/INSTANCE/CLIENT."
@@ -74,7 +75,7 @@ class ClientSettings(Settings):
 
 
 server = service.role("server", ServerSettings, description="Stores the backups of all clients.", minimum=1)
-client = service.role("client", ClientSettings, description="Backs its declared state up to every server.")
+client = service.role("client", ClientSettings, description="Backs up its declared state to every server.")
 
 ssh_key = client.var("ssh", SSHKeyPair(), accepted=True)
 passphrase = client.var("repokey", Passphrase(words=6), binds="the repositories are encrypted with it")
@@ -82,7 +83,7 @@ passphrase = client.var("repokey", Passphrase(words=6), binds="the repositories 
 
 @server.configure
 def store_backups(me: Member[ServerSettings]) -> Iterator[Resource]:
-    """A user that owns the repositories, and one key per client that opens the client's own repository alone."""
+    """Yield a user that owns the repositories, and for each client a key that opens its own repository alone."""
     yield BORG
     yield User(USER, home="/var/lib/borg", shell="/bin/sh")  # noqa: S604 - a login shell: sshd runs the key's command by it
     yield Directory(me.settings.directory / me.instance, owner=USER, group=USER, mode=0o700)
@@ -95,21 +96,19 @@ def store_backups(me: Member[ServerSettings]) -> Iterator[Resource]:
 
 @client.configure
 def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
-    """The keys, what to back up where, the program that does it, and a timer that starts it."""
+    """Yield the keys, the plan of what to back up where, the program that does it, and its timer."""
     servers = me.members(server)
     states = [export.value for export in me.exports(State, machine=me.machine)]
     key = secret_file(me[ssh_key].private)
     words = secret_file(me[passphrase].secret)
-    known_hosts = File(
-        me.path("known_hosts"), "".join(f"{_known_as(peer)} {line}\n" for peer in servers for line in peer.host_keys)
-    )
+    trusted = File(me.path("known_hosts"), "".join(known_hosts(*_reached(peer), peer.host_keys) for peer in servers))
     plan = {
         "instance": me.instance,
         "machine": me.machine,
         "cache": f"/var/cache/rolecall/{me.instance}",
         "key": key.path,
         "passphrase": words.path,
-        "known_hosts": known_hosts.path,
+        "known_hosts": trusted.path,
         "repositories": {
             peer.machine: _url(peer, peer.settings.directory / me.instance / me.machine) for peer in servers
         },
@@ -124,14 +123,14 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
         description=f"Backup of {me.machine} ({me.instance})",
         oneshot=True,
     )
-    yield from (BORG, SSH, key, words, known_hosts, program, job)
+    yield from (BORG, SSH, key, words, trusted, program, job)
     yield File(me.path("backup.json"), to_json(plan, indent=2) + b"\n")
     yield timer_unit(job, me.settings.start_at, description=f"Start the backup of {me.machine} ({me.instance})")
 
 
 @client.exports(Backups)
 def offer_backups(me: Member[ClientSettings]) -> Iterator[Backups]:
-    """What `rolecall backups` runs on a client, for each server."""
+    """Yield what `rolecall backups` runs on a client, for each server."""
     for peer in me.members(server):
         run = [me.path("backup"), "--server", peer.machine]
         yield Backups(target=peer.machine, create=[*run, "create"], listing=[*run, "list"], restore=[*run, "restore"])
@@ -139,31 +138,22 @@ def offer_backups(me: Member[ClientSettings]) -> Iterator[Backups]:
 
 @client.check
 def borg_runs(me: Member[ClientSettings]) -> Iterator[Check]:
-    """The program and its borg start, and every server lets this client in."""
+    """Check that the program and its borg start, and that every server accepts this client."""
     yield Check("borg starts", (me.path("backup"), "version"))
     yield Check("servers answer", (me.path("backup"), "probe"), peers=True, timeout=60)
 
 
 def _reached(peer: Member[ServerSettings]) -> tuple[str, int]:
-    """Address and port of a server's SSH, as clients reach it."""
+    """Return address and port of a server's SSH, as clients reach it."""
     return peer.settings.address or peer.address, peer.settings.port or peer.port
 
 
-def _known_as(peer: Member[ServerSettings]) -> str:
-    """What ssh(1) looks a server up by in a file of known hosts."""
-    address, port = _reached(peer)
-    return address if port == SSH_PORT else f"[{address}]:{port}"
-
-
 def _url(peer: Member[ServerSettings], path: str) -> str:
-    """A repository as borg(1) writes it: IPv6 addresses in brackets, braces doubled (borg-placeholders(1))."""
-    address, port = _reached(peer)
-    host = f"[{address}]" if ":" in address else address
-    where = host if port == SSH_PORT else f"{host}:{port}"
-    return f"ssh://{USER}@{where}{path.replace('{', '{{').replace('}', '}}')}"
+    """Return a repository as borg(1) writes it, with braces doubled (borg-placeholders(1))."""
+    return f"ssh://{USER}@{host_and_port(*_reached(peer))}{path.replace('{', '{{').replace('}', '}}')}"
 
 
 @cache
 def job_program() -> bytes:
-    """The program that runs on clients, as it stands beside this file."""
+    """Return the program that runs on clients: job.py beside this file."""
     return (files(__package__) / "job.py").read_bytes()

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Backs this machine's declared state up with borg. Installed by Rolecall; reads backup.json beside it.
+"""Back up this machine's declared state with borg. Installed by Rolecall; reads backup.json beside it.
 
     backup [--server NAME] create | list | restore ARCHIVE [PATH ...] | probe | version
 
@@ -29,7 +29,7 @@ Plan = dict[str, Any]
 
 
 def environment(plan: Plan, key: int) -> dict[str, str]:
-    """The environment in which borg finds its keys; the passphrase stays in its file.
+    """Return the environment in which borg finds its keys; the passphrase stays in its file.
 
     ``key`` is an open file: ssh reads a key twice, to offer it and to sign, and an update may replace it in between.
     """
@@ -48,7 +48,7 @@ def environment(plan: Plan, key: int) -> dict[str, str]:
 
 
 def borg(plan: Plan, *argv: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
-    """Runs borg; it waits up to ten minutes for another run on the same repository."""
+    """Run borg; it waits up to ten minutes for another run on the same repository."""
     command = ["borg", "--lock-wait", "600", *argv]
     stderr = subprocess.PIPE if quiet else None
     with Path(plan["key"]).open("rb") as key:
@@ -65,14 +65,14 @@ def borg(plan: Plan, *argv: str, quiet: bool = False) -> subprocess.CompletedPro
 
 
 def initialised(plan: Plan, repository: str) -> bool:
-    """Makes the repository where there is none yet."""
+    """Create the repository unless it exists; return whether it can be used."""
     seen = borg(plan, "--log-json", "list", "--short", "--last", "1", repository, quiet=True)
     if seen.returncode <= WARNED:
         return True
     if "Repository.DoesNotExist" not in seen.stderr and "Repository.InvalidRepository" not in seen.stderr:
         sys.stderr.write(messages(seen.stderr))
         return False
-    # What borg says of keeping key and passphrase is done: the project holds the one, the repository the other.
+    # Borg's advice to keep key and passphrase is followed: the repository holds the one, the project the other.
     made = borg(plan, "--log-json", "init", "--encryption", "repokey-blake2", repository, quiet=True)
     if made.returncode > WARNED:
         sys.stderr.write(messages(made.stderr))
@@ -80,7 +80,7 @@ def initialised(plan: Plan, repository: str) -> bool:
 
 
 def messages(log: str) -> str:
-    """The texts of borg's JSON log lines."""
+    """Return the texts of borg's JSON log lines."""
     lines = []
     for line in log.splitlines():
         with contextlib.suppress(ValueError):
@@ -92,7 +92,7 @@ def messages(log: str) -> str:
 
 @contextlib.contextmanager
 def around(states: list[Plan], before: str, after: str) -> Iterator[bool]:
-    """Runs each state's command before and, whatever happens between, the one after. Yields whether all before ran."""
+    """Run each state's command before and, in any case, the one after. Yield whether all commands before succeeded."""
     begun = []
     ready = True
     try:
@@ -108,7 +108,7 @@ def around(states: list[Plan], before: str, after: str) -> Iterator[bool]:
 
 
 def run(state: Plan, when: str) -> bool:
-    """Runs one of a state's commands; what it prints is no part of our own answer."""
+    """Run one of a state's commands, with its output on standard error."""
     if not state[when]:
         return True
     try:
@@ -122,7 +122,7 @@ def run(state: Plan, when: str) -> bool:
 
 
 def create(plan: Plan, repositories: dict[str, str]) -> bool:
-    """One archive of all declared folders in each repository; then what is too old goes. Prints the archive's name."""
+    """Create an archive in each repository, print its name, and remove old ones as the retention says."""
     if not plan["states"]:
         sys.stderr.write("backup: nothing to do: no state is declared on this machine\n")
         return True
@@ -150,7 +150,7 @@ def create(plan: Plan, repositories: dict[str, str]) -> bool:
 
 
 def folders(plan: Plan) -> tuple[list[str], list[str]]:
-    """What is declared and there, and what is not. Of a link, what it leads to is kept as well."""
+    """Return the declared folders that exist, with the targets of links, and those that are missing."""
     declared = sorted({folder for state in plan["states"] for folder in state["folders"]})
     missing = [folder for folder in declared if not Path(folder).exists()]
     present = {path for folder in declared if folder not in missing for path in (folder, os.path.realpath(folder))}
@@ -158,14 +158,14 @@ def folders(plan: Plan) -> tuple[list[str], list[str]]:
 
 
 def tidy(plan: Plan, repository: str) -> bool:
-    """Removes archives that the retention no longer keeps, and frees their space."""
+    """Remove archives that the retention no longer keeps, and free their space."""
     keep = [f"--keep-{span}={value}" for span, value in plan["keep"].items()]
     prune = borg(plan, "prune", "--glob-archives", f"{plan['machine']}-*", *keep, repository)
     return prune.returncode <= WARNED and borg(plan, "compact", repository).returncode <= WARNED
 
 
 def listing(plan: Plan, repositories: dict[str, str]) -> bool:
-    """Prints a JSON list of archives, oldest first."""
+    """Print a JSON list of archives, oldest first."""
     archives: list[dict[str, str]] = []
     done = True
     for server, repository in repositories.items():
@@ -184,19 +184,19 @@ def listing(plan: Plan, repositories: dict[str, str]) -> bool:
 
 
 def restore(plan: Plan, repositories: dict[str, str], archive: str, paths: list[str]) -> bool:
-    """Writes an archive's files back to where they came from, with owners and modes: all of them, or it has failed."""
+    """Restore an archive's files to their original places, with owners and modes; return whether all were."""
     for repository in repositories.values():
         wanted = [path.lstrip("/") for path in paths]
         if borg(plan, "info", "--", f"{repository}::{archive}", quiet=True).returncode > WARNED:
             continue
         with around(plan["states"], "before_restore", "after_restore") as ready:
             return ready and borg(plan, "extract", "--", f"{repository}::{archive}", *wanted).returncode == 0
-    sys.stderr.write(f"backup: there is no archive {archive!r} on {', '.join(repositories)}\n")
+    sys.stderr.write(f"backup: archive {archive!r} does not exist on {', '.join(repositories)}\n")
     return False
 
 
 def probe(plan: Plan, repositories: dict[str, str]) -> bool:
-    """Whether every server lets this machine in; a repository need not exist yet."""
+    """Return whether every server accepts this machine; a repository need not exist yet."""
     done = True
     for server, repository in repositories.items():
         seen = borg(plan, "--log-json", "list", "--short", "--last", "1", repository, quiet=True)
@@ -208,7 +208,7 @@ def probe(plan: Plan, repositories: dict[str, str]) -> bool:
 
 
 def main() -> int:
-    """The command line. Exit status 0 when all was done, else 1."""
+    """Run the command line. Return exit status 0 when everything succeeded, else 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", help="only this server")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -217,19 +217,19 @@ def main() -> int:
     back = verbs.add_parser("restore")
     back.add_argument("archive")
     back.add_argument("paths", nargs="*")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that commands after a backup run
     plan: Plan = json.loads((Path(__file__).parent / "backup.json").read_text())
     repositories = plan["repositories"]
-    if asked.server:
-        if asked.server not in repositories:
-            parser.error(f"there is no server {asked.server!r}")
-        repositories = {name: url for name, url in repositories.items() if name == asked.server}
-    if asked.verb == "version":
+    if arguments.server:
+        if arguments.server not in repositories:
+            parser.error(f"server {arguments.server!r} does not exist")
+        repositories = {name: url for name, url in repositories.items() if name == arguments.server}
+    if arguments.verb == "version":
         return borg(plan, "--version").returncode
-    if asked.verb == "restore":
-        return 0 if restore(plan, repositories, asked.archive, asked.paths) else 1
-    act = {"create": create, "list": listing, "probe": probe}[asked.verb]
+    if arguments.verb == "restore":
+        return 0 if restore(plan, repositories, arguments.archive, arguments.paths) else 1
+    act = {"create": create, "list": listing, "probe": probe}[arguments.verb]
     return 0 if act(plan, repositories) else 1
 
 

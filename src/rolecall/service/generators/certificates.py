@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     """The host names and addresses that a certificate is for."""
 
 _SIGNED = (VarFile("key"), VarFile("certificate", secret=False))
-_EARLIER = dt.timedelta(hours=1)  # a machine whose clock is late takes it too
+_TOLERANCE = dt.timedelta(hours=1)  # a machine whose clock is late takes it too
 
 
 def _of_the_machine(context: Context) -> Iterable[str]:
@@ -63,8 +63,8 @@ class CertificateAuthority:
     files: tuple[VarFile, ...] = _SIGNED
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
-        """Makes both; the var's name is the subject."""
-        from cryptography import x509  # noqa: PLC0415 - only when a certificate is made
+        """Generate both; the var's name is the subject."""
+        from cryptography import x509  # noqa: PLC0415 - only when a certificate is generated
         from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - as above
         from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - as above
 
@@ -77,7 +77,7 @@ class CertificateAuthority:
             decipher_only=False,
         )  # fmt: skip
         builder = (
-            _begun(subject, subject, key.public_key(), self.days)
+            _builder(subject, subject, key.public_key(), self.days)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(public, critical=False)
@@ -85,15 +85,15 @@ class CertificateAuthority:
         return {"key": _pem(key), "certificate": _text(builder.sign(key, hashes.SHA256()))}
 
     def view(self, files: Mapping[str, str | Secret]) -> Certificate:
-        """The key by reference, the certificate as text."""
+        """Return the key by reference, the certificate as text."""
         return _view(files)
 
     def validity(self, public: Mapping[str, str]) -> Validity:
-        """As the certificate says."""
+        """Return the validity of the certificate."""
         return _validity(public)
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
-        """Whether the certificate is of its key."""
+        """Check that the certificate is of its key."""
         return _misfit(values)
 
 
@@ -103,7 +103,7 @@ class TLSCertificate:
 
     Attributes:
         authority: The name of a `CertificateAuthority` var that this var needs.
-        names: The names and addresses that it is for; the machine's name unless said otherwise.
+        names: The names and addresses that it is for; by default the machine's name.
         days: How long it is valid.
     """
 
@@ -113,10 +113,10 @@ class TLSCertificate:
     files: tuple[VarFile, ...] = _SIGNED
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
-        """Makes both.
+        """Generate both.
 
         Raises:
-            Faults: When it is for no name, or there is not exactly one authority.
+            Faults: When it has no names, or there is not exactly one authority.
         """
         from cryptography import x509  # noqa: PLC0415 - as above
         from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - as above
@@ -134,7 +134,7 @@ class TLSCertificate:
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         known = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
         builder = (
-            _begun(subject, issuer.subject, key.public_key(), self.days)
+            _builder(subject, issuer.subject, key.public_key(), self.days)
             .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -144,26 +144,26 @@ class TLSCertificate:
         return {"key": _pem(key), "certificate": _text(builder.sign(issuer_key, hashes.SHA256()))}
 
     def view(self, files: Mapping[str, str | Secret]) -> Certificate:
-        """The key by reference, the certificate as text."""
+        """Return the key by reference, the certificate as text."""
         return _view(files)
 
     def validity(self, public: Mapping[str, str]) -> Validity:
-        """As the certificate says."""
+        """Return the validity of the certificate."""
         return _validity(public)
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:
-        """Whether the certificate is of its key, and signed by its authority; a person may bring one of another."""
+        """Check that the certificate is of its key, and signed by its authority unless it names another issuer."""
         return _misfit(values, inputs.get(self.authority, ()))
 
 
 @dataclass(frozen=True, slots=True)
 class SSHHostCertificate:
-    """A certificate by which SSH clients know a host without its own key; see ssh-keygen(1), CERTIFICATES.
+    """A certificate with which SSH clients trust a host without knowing its key; see ssh-keygen(1), CERTIFICATES.
 
     Attributes:
         authority: The name of an `SSHKeyPair` var that this var needs, whose key signs.
         key: The name of an `SSHKeyPair` var that this var needs: the host's.
-        names: The names and addresses that it is for; the machine's name unless said otherwise.
+        names: The names and addresses that it is for; by default the machine's name.
         days: How long it is valid.
     """
 
@@ -174,10 +174,10 @@ class SSHHostCertificate:
     files: tuple[VarFile, ...] = (VarFile("certificate", secret=False),)
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
-        """Makes the certificate.
+        """Generate the certificate.
 
         Raises:
-            Faults: When it is for no name, or there is not exactly one authority.
+            Faults: When it has no names, or there is not exactly one authority.
         """
         from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey  # noqa: PLC0415 - as above
@@ -195,18 +195,18 @@ class SSHHostCertificate:
             .serial(0)
             .key_id(str(context.key).encode())
             .valid_principals([name.encode() for name in names])
-            .valid_after(int((now - _EARLIER).timestamp()))
+            .valid_after(int((now - _TOLERANCE).timestamp()))
             .valid_before(int((now + dt.timedelta(days=self.days)).timestamp()))
             .sign(signer)
         )
         return {"certificate": certificate.public_bytes() + b"\n"}
 
     def view(self, files: Mapping[str, str | Secret]) -> SSHCertificate:
-        """The certificate as text."""
+        """Return the certificate as text."""
         return SSHCertificate(str(files["certificate"]).strip())
 
     def validity(self, public: Mapping[str, str]) -> Validity:
-        """As the certificate says."""
+        """Return the validity of the certificate."""
         from cryptography.hazmat.primitives.serialization import SSHCertificate as Parsed  # noqa: PLC0415 - as above
         from cryptography.hazmat.primitives.serialization import load_ssh_public_identity  # noqa: PLC0415 - as above
 
@@ -217,7 +217,7 @@ class SSHHostCertificate:
         )
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:
-        """Whether it certifies the host's key, and the authority's key signed it."""
+        """Check that it certifies the host's key and is signed by the authority's key."""
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
         from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
 
@@ -227,16 +227,16 @@ class SSHHostCertificate:
                 return "its certificate is only a key"
             parsed.verify_cert_signature()
         except (ValueError, InvalidSignature):
-            return "its certificate is not one"
+            return "its certificate cannot be read"
         try:
             signers, hosts = (
                 [form.load_ssh_public_key(each["public"].strip()) for each in inputs.get(name, ())]
                 for name in (self.authority, self.key)
             )
         except ValueError:
-            return f"the public key of {self.authority} or {self.key} is not one"
+            return f"the public key of {self.authority} or {self.key} cannot be read"
         if hosts and parsed.public_key() not in hosts:
-            return f"its certificate is of another key than {self.key}"
+            return f"its certificate belongs to another key than {self.key}"
         return (
             ""
             if not signers or parsed.signature_key() in signers
@@ -252,7 +252,7 @@ def _validity(public: Mapping[str, str]) -> Validity:
 
 
 def _misfit(values: Values, authorities: Sequence[Values] = ()) -> str:
-    """What of a key and its certificate does not fit; "" for nothing."""
+    """Return why a key and its certificate do not match; "" if they do."""
     from cryptography import x509  # noqa: PLC0415 - as above
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
@@ -260,18 +260,18 @@ def _misfit(values: Values, authorities: Sequence[Values] = ()) -> str:
     try:
         certificate = x509.load_pem_x509_certificate(values["certificate"])
     except ValueError:
-        return "its certificate is not one"
+        return "its certificate cannot be read"
     if "key" in values:
         try:
             key = load_pem_private_key(values["key"], None)
         except (ValueError, TypeError):
-            return "its key is not one"
+            return "its key cannot be read"
         if key.public_key() != certificate.public_key():
-            return "its certificate is of another key"
+            return "its certificate belongs to another key"
     try:
         signers = [x509.load_pem_x509_certificate(each["certificate"]) for each in authorities]
     except ValueError:
-        return "the certificate of its authority is not one"
+        return "the certificate of its authority cannot be read"
     for signer in [each for each in signers if each.subject == certificate.issuer]:
         try:
             certificate.verify_directly_issued_by(signer)
@@ -281,20 +281,22 @@ def _misfit(values: Values, authorities: Sequence[Values] = ()) -> str:
 
 
 def _authority(context: Context, name: str) -> Values:
-    """The one var of that name, of the member itself or of another role."""
+    """Return the values of the authority: a var of the member itself, or of the one member of another role."""
     if name in context.inputs:
         return context.inputs[name]
     found = context.peers[name]
     if len(found) != 1:
         machines = ", ".join(sorted(found)) or "no machine"
-        raise fault(f"one {name} has to sign, and {machines} has it", hint="let one machine play its role")
+        raise fault(
+            f"exactly one machine must have {name} to sign, not: {machines}", hint="give its role to one machine"
+        )
     return next(iter(found.values()))
 
 
 def _names(context: Context, names: Names) -> list[str]:
     found = list(dict.fromkeys(names(context)))
     if not found:
-        raise fault("a certificate is for at least one name")
+        raise fault("the certificate has no names")
     return found
 
 
@@ -307,7 +309,7 @@ def _general(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _begun(subject: x509.Name, issuer: x509.Name, public: object, days: int) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, public: object, days: int) -> x509.CertificateBuilder:
     from cryptography import x509  # noqa: PLC0415 - as above
 
     now = dt.datetime.now(dt.UTC)
@@ -317,7 +319,7 @@ def _begun(subject: x509.Name, issuer: x509.Name, public: object, days: int) -> 
         .issuer_name(issuer)
         .public_key(public)  # type: ignore[arg-type]  # one of the library's key types
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _EARLIER)
+        .not_valid_before(now - _TOLERANCE)
         .not_valid_after(now + dt.timedelta(days=days))
     )
 

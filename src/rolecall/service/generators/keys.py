@@ -34,7 +34,7 @@ def _view(files: Mapping[str, str | Secret]) -> KeyPair:
     return KeyPair(private, public.strip())
 
 
-_NO_PAIR = "its public key is not that of its private key"
+_NO_PAIR = "its public key does not match its private key"
 _NO_KEY = "one of its halves is not a key"
 
 
@@ -45,8 +45,8 @@ class SSHKeyPair:
     files: tuple[VarFile, ...] = _HALVES
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
-        """Makes both halves; the public one carries the var's name as comment."""
-        from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only when a key is made
+        """Generate both halves; the public one carries the var's name as comment."""
+        from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only when a key is generated
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
 
         key = Ed25519PrivateKey.generate()
@@ -55,11 +55,11 @@ class SSHKeyPair:
         return {"private": private, "public": public + f" {context.key}\n".encode()}
 
     def view(self, files: Mapping[str, str | Secret]) -> KeyPair:
-        """The private half by reference, the public half as text."""
+        """Return the private half by reference, the public half as text."""
         return _view(files)
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
-        """Whether both halves are of one key; a person may bring one of any kind that OpenSSH takes."""
+        """Check that both halves are of one key, which can be of any kind that OpenSSH supports."""
         from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - as above
         from cryptography.hazmat.primitives.serialization import load_ssh_public_key  # noqa: PLC0415 - as above
 
@@ -82,7 +82,7 @@ class WireGuardKeyPair:
     files: tuple[VarFile, ...] = _HALVES
 
     def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
-        """Makes both halves."""
+        """Generate both halves."""
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: PLC0415 - as above
 
         key = X25519PrivateKey.generate()
@@ -93,11 +93,11 @@ class WireGuardKeyPair:
         return {"private": b64encode(private), "public": b64encode(key.public_key().public_bytes_raw())}
 
     def view(self, files: Mapping[str, str | Secret]) -> KeyPair:
-        """The private half by reference, the public half as text."""
+        """Return the private half by reference, the public half as text."""
         return _view(files)
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
-        """Whether both halves are of one key."""
+        """Check that both halves are of one key."""
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey  # noqa: PLC0415 - as above
 
         try:
@@ -116,18 +116,18 @@ class AgeKeyPair:
     files: tuple[VarFile, ...] = _HALVES
 
     def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
-        """Makes both halves."""
+        """Generate both halves."""
         from pyrage import x25519  # noqa: PLC0415 - as above
 
         identity = x25519.Identity.generate()
         return {"private": f"{identity}\n".encode(), "public": f"{identity.to_public()}\n".encode()}
 
     def view(self, files: Mapping[str, str | Secret]) -> KeyPair:
-        """The private half by reference, the public half as text."""
+        """Return the private half by reference, the public half as text."""
         return _view(files)
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
-        """Whether the recipient is the identity's."""
+        """Check that the recipient is that of the identity."""
         from pyrage import IdentityError, RecipientError, x25519  # noqa: PLC0415 - as above
 
         try:
@@ -140,12 +140,12 @@ class AgeKeyPair:
 
 
 def _private(data: bytes) -> PrivateKeyTypes:
-    """A private key in OpenSSH's own format, or in PEM.
+    """Read a private key in OpenSSH's own format, or in PEM.
 
     Raises:
-        ValueError: When it is none.
+        ValueError: When it is not a key.
         TypeError: When it is protected by a passphrase.
-        UnsupportedAlgorithm: When it is of a kind that is not known here.
+        UnsupportedAlgorithm: When its kind is not supported.
     """
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rolecall.model.vars import Values
     from rolecall_agent.content import Secret
 
-_SIGNS = string.ascii_letters + string.digits  # what no shell, URL or configuration reads as something else
+_SIGNS = string.ascii_letters + string.digits  # without a special meaning in any shell, URL or configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class SecretText:
 
 @dataclass(frozen=True, slots=True)
 class PasswordWithHash:
-    """A password as service code sees it: for who types it, and for who checks it."""
+    """A password as service code sees it, with the hash for the program that checks it."""
 
     password: Secret
     hash: Secret
@@ -55,11 +55,11 @@ class Passphrase:
     files: tuple[VarFile, ...] = (VarFile("passphrase"),)
 
     def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
-        """Makes the passphrase."""
+        """Generate the passphrase."""
         return {"passphrase": "-".join(secrets.choice(_words()) for _ in range(self.words)).encode()}
 
     def view(self, files: Mapping[str, str | Secret]) -> SecretText:
-        """The passphrase by reference."""
+        """Return the passphrase by reference."""
         return SecretText(_secret(files, "passphrase"))
 
 
@@ -68,7 +68,7 @@ class Password:
     """Random letters and digits, and their hash as crypt(5) has it, for /etc/shadow and the like.
 
     Attributes:
-        length: How many, 8 to 72, for bcrypt looks at no more; each adds 5.95 bits.
+        length: How many, 8 to 72 (the limit of bcrypt); each adds 5.95 bits.
     """
 
     length: int = 24
@@ -76,21 +76,21 @@ class Password:
 
     def __post_init__(self) -> None:
         if not 8 <= self.length <= 72:  # noqa: PLR2004 - as the docstring says
-            raise ValueError(f"a password has 8 to 72 signs, not {self.length}")
+            raise ValueError(f"a password must have 8 to 72 characters, not {self.length}")
 
     def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
-        """Makes the password and its bcrypt hash, which every libxcrypt checks."""
-        import bcrypt  # noqa: PLC0415 - only when a password is made
+        """Generate the password and its bcrypt hash, which every libxcrypt can check."""
+        import bcrypt  # noqa: PLC0415 - only when a password is generated
 
         password = "".join(secrets.choice(_SIGNS) for _ in range(self.length)).encode()
         return {"password": password, "hash": bcrypt.hashpw(password, bcrypt.gensalt(_ROUNDS))}
 
     def view(self, files: Mapping[str, str | Secret]) -> PasswordWithHash:
-        """Both by reference: a hash lets whoever reads it try passwords."""
+        """Return both by reference: with a hash, passwords can be guessed offline."""
         return PasswordWithHash(_secret(files, "password"), _secret(files, "hash"))
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
-        """Whether the hash is the password's, as far as bcrypt made it; a person may bring one of another kind."""
+        """Check that a bcrypt hash is that of the password; hashes of other kinds are accepted."""
         import bcrypt  # noqa: PLC0415 - as above
 
         if not values.get("hash", b"").startswith(b"$2"):
@@ -99,7 +99,7 @@ class Password:
             fits = bcrypt.checkpw(values["password"], values["hash"].strip())
         except ValueError:
             fits = False
-        return "" if fits else "its hash is not that of its password"
+        return "" if fits else "its hash does not match its password"
 
 
 _ROUNDS = 10  # of bcrypt, as a power of two: 60 ms; a random password needs no more
@@ -110,8 +110,8 @@ class RandomBytes:
     """Random bytes.
 
     Attributes:
-        length: How many, before they are written.
-        form: How they are written: as they are, or as text.
+        length: How many, before encoding.
+        form: How they are encoded.
     """
 
     length: int = 32
@@ -119,18 +119,18 @@ class RandomBytes:
     files: tuple[VarFile, ...] = (VarFile("secret"),)
 
     def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
-        """Makes them."""
+        """Generate the bytes."""
         data = secrets.token_bytes(self.length)
         written = {"raw": data, "hex": data.hex().encode(), "base64": b64encode(data)}
         return {"secret": written[self.form]}
 
     def view(self, files: Mapping[str, str | Secret]) -> SecretText:
-        """The bytes by reference."""
+        """Return the bytes by reference."""
         return SecretText(_secret(files, "secret"))
 
 
 @cache
 def _words() -> tuple[str, ...]:
-    """EFF's long word list, as the `diceware` distribution ships it."""
+    """Return EFF's long word list, as the `diceware` distribution ships it."""
     lines = (resource_files("diceware") / "wordlists" / "wordlist_en_eff.txt").read_text().splitlines()
     return tuple(line.split()[-1] for line in lines if line[:5].isdigit())

@@ -1,4 +1,4 @@
-"""Generators that an author writes as a function or as a shell script."""
+"""Generators written as a function or as a shell script."""
 
 from __future__ import annotations
 
@@ -24,14 +24,24 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 60
 
-# What a script sees of this machine: programs and what they need, nothing of a person's.
-_SEEN: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/run/current-system/sw")
+# What a script can read of this machine: programs and what they need, none of the user's files.
+_READABLE: Final = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/run/current-system/sw",
+)
 _SETTINGS: Final = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl", "/etc/pki")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 
-# Files come and go through the standard streams, so that with a sandbox none stands on this machine, not even after
-# a kill. Of a script that fails its line is told, not its words: those may quote a secret.
-_AROUND: Final = """
+# Files pass through the standard streams, so that in a sandbox none is left on this machine, not even after a kill. Of
+# a script that fails, the line is reported, not its output: that may contain a secret.
+_WRAPPER: Final = """
 set -eu
 umask 077
 cd "$1"
@@ -58,12 +68,12 @@ def _unchanged(files: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the module makes the files. It runs in this process and may read what its var needs.
+    """A function that generates the files. It runs in this process and can read what its var needs.
 
     Attributes:
-        function: Gives each file's content, from the context.
-        files: What it makes. A file of a prompt's name holds the answer, unless the function gives it.
-        prompts: What a person is asked for it.
+        function: Returns each file's content, from the context.
+        files: The files. One with a prompt's name holds the answer, unless the function returns it.
+        prompts: The prompts.
     """
 
     function: Callable[[Context], Mapping[str, bytes]]
@@ -71,26 +81,26 @@ class Function:
     prompts: tuple[Prompt, ...] = ()
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
-        """Calls the function."""
+        """Call the function."""
         return self.function(context)
 
     def view(self, files: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
-        """By file: text where it is public, else a reference."""
+        """Return the files by name: public ones as text, secret ones as references."""
         return _unchanged(files)
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A shell script makes the files, without network, in an empty folder, with nothing of a person's environment.
+    """A shell script that generates the files, without network, in an empty folder, without the user's environment.
 
-    It finds vars that it needs as ``$in/NAME/FILE`` (of other roles ``$in/NAME/MACHINE/FILE``), answers as
-    ``$prompts/NAME``, and writes ``$out/FILE``. Bash runs it, and it ends at the first command that fails; one that
-    begins with ``#!`` is run by what that names.
+    It reads vars that it needs from ``$in/NAME/FILE`` (of other roles ``$in/NAME/MACHINE/FILE``) and answers from
+    ``$prompts/NAME``, and writes ``$out/FILE``. Bash runs it, and stops at the first command that fails; a script that
+    begins with ``#!`` is run by the program named there.
 
     Attributes:
         script: Its text.
-        files: What it makes. A file of a prompt's name holds the answer, unless the script writes it.
-        prompts: What a person is asked for it.
+        files: The files. One with a prompt's name holds the answer, unless the script writes it.
+        prompts: The prompts.
     """
 
     script: str
@@ -98,10 +108,10 @@ class Script:
     prompts: tuple[Prompt, ...] = ()
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
-        """Runs it.
+        """Run the script.
 
         Raises:
-            Faults: When it fails or takes longer than `SECONDS`; or there is no sandbox and none has been waived.
+            Faults: When it fails or takes longer than `SECONDS`; or when a sandbox is required and not available.
         """
         given = {"script": self.script.encode()}
         given |= {f"prompts/{name}": answer for name, answer in context.prompts.items()}
@@ -112,31 +122,31 @@ class Script:
             for machine, values in machines.items():
                 given |= {f"in/{name}/{machine}/{file}": value for file, value in values.items()}
         with _prefix(sandbox=context.sandbox) as (prefix, folder):
-            status, made = _run([*prefix, "/bin/sh", "-c", _AROUND, "sh", folder], given)
+            status, made = _run([*prefix, "/bin/sh", "-c", _WRAPPER, "sh", folder], given)
         if status:
             line = f" in line {made['line'].decode().strip()}" if "line" in made else ""
-            what = "a program that is not there" if status == 127 else f"exit status {status}"  # noqa: PLR2004 - sh(1)
-            raise fault(f"its script ends{line} with {what}", hint="what it prints is not shown: it may be secret")
+            what = "a command that was not found" if status == 127 else f"exit status {status}"  # noqa: PLR2004 - sh(1)
+            raise fault(f"the script fails{line} with {what}", hint="its output is not shown: it may contain secrets")
         return {name.removeprefix("out/"): value for name, value in made.items() if name.startswith("out/")}
 
     def view(self, files: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
-        """By file: text where it is public, else a reference."""
+        """Return the files by name: public ones as text, secret ones as references."""
         return _unchanged(files)
 
 
 @contextlib.contextmanager
 def _prefix(*, sandbox: bool) -> Iterator[tuple[list[str], str]]:
-    """The arguments before a command that confine it, and an empty folder as it sees it."""
+    """Yield arguments that run a command in a sandbox, and an empty folder as the command sees it."""
     if not sandbox:
         memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of our own in it
         with tempfile.TemporaryDirectory(prefix="rolecall-", dir=memory if memory.is_dir() else None) as folder:
             yield ["env", "-i", f"PATH={_PATH}"], folder
         return
     if not shutil.which("bwrap"):
-        hint = "apt-get install bubblewrap; or let scripts run without a sandbox: `rolecall --no-sandbox …`"
-        raise fault("scripts run in a sandbox, and there is no `bwrap` here", hint=hint)
+        hint = "apt-get install bubblewrap; or run scripts without a sandbox: `rolecall --no-sandbox …`"
+        raise fault("`bwrap`, the sandbox for scripts, is not installed", hint=hint)
     argv = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--setenv", "PATH", _PATH]
-    for path in map(Path, _SEEN):
+    for path in map(Path, _READABLE):
         if path.is_symlink() and path.parent == Path("/"):
             argv += ["--symlink", str(path.readlink()), str(path)]
         elif path.exists():
@@ -147,7 +157,7 @@ def _prefix(*, sandbox: bool) -> Iterator[tuple[list[str], str]]:
 
 
 def _run(argv: Sequence[str], given: Values) -> tuple[int, Values]:
-    """Exit status and files of a command that takes and gives a tar file; nothing is kept of what it says."""
+    """Run a command that reads and writes a tar file; return its exit status and files, and discard its messages."""
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
@@ -155,7 +165,7 @@ def _run(argv: Sequence[str], given: Values) -> tuple[int, Values]:
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
             if isinstance(error, subprocess.TimeoutExpired):
-                raise fault(f"its script has not ended in {SECONDS} seconds") from None
+                raise fault(f"the script did not end within {SECONDS} seconds") from None
             raise
     from tarfile import TarError  # noqa: PLC0415 - few commands run a script
 
@@ -178,7 +188,7 @@ def _packed(files: Values) -> bytes:
 
 
 def _unpacked(data: bytes) -> Values:
-    """The plain files of a tar file."""
+    """Return the plain files of a tar file."""
     import tarfile  # noqa: PLC0415 - as above
 
     found = {}

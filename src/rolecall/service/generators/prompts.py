@@ -1,4 +1,4 @@
-"""Values that a person brings: a password of somebody else's server, a licence key."""
+"""Values that come from a person, such as the password of another server or a licence key."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prompted:
-    """What a person answers, as it is.
+    """The answer to a prompt, unchanged.
 
     Attributes:
         name: Of the prompt, and of the file.
-        description: What it is for, in words for who is asked.
-        kind: How it is asked for.
-        secret: Whether it is.
+        description: What it is for, shown in the prompt.
+        kind: The kind of prompt.
+        secret: Whether the answer is secret.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Prompted:
 
     @property
     def files(self) -> tuple[VarFile, ...]:
-        """One, of the prompt's name."""
+        """One file, with the prompt's name."""
         return (VarFile(self.name, secret=self.secret),)
 
     @property
@@ -42,10 +42,10 @@ class Prompted:
         return (Prompt(self.name, self.description, self.kind),)
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
-        """Nothing more."""
+        """Return nothing: the answer is the value."""
         del context
         return {}
 
     def view(self, files: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
-        """By file: text where it is public, else a reference."""
+        """Return the file by name: as text if public, else as a reference."""
         return dict(files)

@@ -159,7 +159,7 @@ def test_what_is_not_there_is_no_success(kept: tuple[Client, str, dict[str, obje
     status, _, err = client.run("restore", archive, str(client.data / "typo"))
     assert (status, "typo" in err) == (1, True)
     status, _, err = client.run("restore", "nothing")
-    assert (status, err) == (1, "backup: there is no archive 'nothing' on one\n")
+    assert (status, err) == (1, "backup: archive 'nothing' does not exist on one\n")
 
 
 def test_others_are_backed_up_and_nothing_goes_when_a_folder_is_missing_or_a_server_fails(
@@ -249,7 +249,7 @@ def test_commands_after_run_when_it_is_stopped(client: Client) -> None:
 
 def test_an_unknown_server_is_wrong_usage(client: Client) -> None:
     status, out, err = client.run("--server", "two", "create")
-    assert (status, out, "there is no server 'two'" in err) == (2, "", True)
+    assert (status, out, "server 'two' does not exist" in err) == (2, "", True)
 
 
 def test_a_probe_needs_no_repository_yet_and_version_says_what_borg_it_is(client: Client) -> None:

@@ -3,108 +3,95 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
 
-from rolecall.model.exports import Exported
-from rolecall.model.vars import StoredFile, VarKey
-from rolecall.service import AbsolutePath, AuthorizedKey, Directory, File, Package, Resource, State, Unit, User
-from rolecall.service.member import Host, Member, World
+from rolecall.service import AuthorizedKey, Backups, Directory, File, Package, Unit, User
+from rolecall.testing import Evaluated, Host, evaluate
 from rolecall_services import borgbackup
 from rolecall_services.borgbackup import ClientSettings, Retention, ServerSettings
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI"
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY = "ssh-ed25519 HOSTKEY"
+STORE = Host("store", (KEY,))
 
 
-def world(instance: str = "i", address: str = "store", **directories: str) -> World:
-    """Two clients and a server, or several with their directories."""
-    members: dict[tuple[str, str], list[Member[Any]]] = {}
-    made = World(members, {"store": Host(address, ("ssh-ed25519 HOSTKEY",)), "jon": Host("jon"), "sara": Host("sara")})
-    members[instance, "server"] = [
-        Member(made, instance, "server", name, ServerSettings(directory=AbsolutePath(directory)))
-        for name, directory in (directories or {"store": "/var/lib/borgbackup"}).items()
-    ]
-    members[instance, "client"] = [Member(made, instance, "client", name, ClientSettings()) for name in ("jon", "sara")]
-    for name in ("jon", "sara"):
-        public = StoredFile(secret=False, version="p", public=f"{KEY}{instance}{name} comment")
-        private = StoredFile(secret=True, version="v1")
-        made.vars[VarKey(name, f"{instance}.ssh")] = {"private": private, "public": public}
-        made.vars[VarKey(name, f"{instance}.repokey")] = {"passphrase": StoredFile(secret=True, version="v2")}
-    state = State(name="documents", folders=[AbsolutePath("/srv")], before_backup=["sync"])
-    made.publish(State, [Exported(state, "jon")])
-    return made
+def evaluated(
+    instance: str = "i",
+    *,
+    servers: tuple[str, ...] = ("store",),
+    host: Host = STORE,
+    settings: Mapping[str, object] | None = None,
+) -> Evaluated:
+    """Two clients, one of them with state, and servers with these settings."""
+    named: dict[str, Any] = {name: {} for name in servers}
+    state = {"documents": {"folders": ["/srv"], "beforeBackup": ["sync"]}}
+    roles = {
+        "server": {"machines": named, "settings": settings or {}},
+        "client": {"machines": {"jon": {}, "sara": {}}},
+    }
+    inventory = {
+        "machines": {"jon": {"state": state}, "sara": {}, **named},
+        "instances": {instance: {"module": {"name": "borgbackup"}, "roles": roles}},
+    }
+    return evaluate(inventory, borgbackup.service, hosts=dict.fromkeys(servers, host))
 
 
-def of(found: list[Resource], kind: type) -> list[Any]:
-    return [resource for resource in found if isinstance(resource, kind)]
-
-
-def on_server(made: World, instance: str = "i") -> list[Resource]:
-    return list(borgbackup.store_backups(made.members[instance, "server"][0]))
-
-
-def on_client(made: World, instance: str = "i") -> list[Resource]:
-    return list(borgbackup.back_up(made.members[instance, "client"][0]))
-
-
-def plan_of(found: list[Resource]) -> dict[str, Any]:
-    [file] = [file for file in of(found, File) if file.path.endswith("/backup.json")]
-    plan: dict[str, Any] = json.loads(file.parts[0].data)
+def plan_of(result: Evaluated, instance: str = "i") -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads(result.text("jon", f"file:/etc/rolecall/{instance}/backup.json"))
     return plan
 
 
 def test_each_client_reaches_its_own_repository_alone() -> None:
-    keys = of(on_server(world()), AuthorizedKey)
-    assert [key.line for key in keys] == [
-        f'restrict,command="borg serve --restrict-to-repository /var/lib/borgbackup/i/{name}" {KEY}i{name}'
-        for name in ("jon", "sara")
-    ]
+    result = evaluated()
+    keys = {name: result.values[f"{name}/i.ssh/public"].decode().split()[1] for name in ("jon", "sara")}
+    assert {key.line for key in result.resources("store", AuthorizedKey).values()} == {
+        f'restrict,command="borg serve --restrict-to-repository /var/lib/borgbackup/i/{name}" ssh-ed25519 {key}'
+        for name, key in keys.items()
+    }
 
 
 def test_the_server_owns_the_repositories_and_leaves_the_folder_above_alone() -> None:
-    found = on_server(world(store="/srv"))
-    assert of(found, User)[0].name == "borg"
-    assert of(found, Directory) == [Directory("/srv/i", "borg", "borg", 0o700)]
+    result = evaluated(settings={"directory": "/srv"})
+    assert [user.name for user in result.resources("store", User).values()] == ["borg"]
+    assert [*result.resources("store", Directory).values()] == [Directory("/srv/i", "borg", "borg", 0o700)]
 
 
 def test_a_directory_that_a_shell_would_read_otherwise_is_quoted() -> None:
-    keys = of(on_server(world(store='/srv/a b";x $(y)')), AuthorizedKey)
-    assert r"""--restrict-to-repository '/srv/a b\";x $(y)/i/jon'" """ in keys[0].line
+    keys = evaluated(settings={"directory": '/srv/a b";x $(y)'}).resources("store", AuthorizedKey).values()
+    assert any(r"""--restrict-to-repository '/srv/a b\";x $(y)/i/jon'" """ in key.line for key in keys)
 
 
 def test_the_client_knows_what_goes_where() -> None:
-    plan = plan_of(on_client(world()))
+    plan = plan_of(evaluated())
     assert plan["repositories"] == {"store": "ssh://borg@store/var/lib/borgbackup/i/jon"}
     assert [(state["name"], state["folders"], state["before_backup"]) for state in plan["states"]] == [
         ("documents", ["/srv"], ["sync"])
     ]
 
 
-def test_addresses_and_paths_are_written_as_borg_reads_them() -> None:
-    plan = plan_of(on_client(world(address="fe80::1", store="/srv/{hostname}")))
-    assert plan["repositories"] == {"store": "ssh://borg@[fe80::1]/srv/{{hostname}}/i/jon"}
+def test_braces_of_a_path_are_no_placeholders_of_borg() -> None:
+    plan = plan_of(evaluated(settings={"directory": "/srv/{hostname}"}))
+    assert plan["repositories"] == {"store": "ssh://borg@store/srv/{{hostname}}/i/jon"}
 
 
 @pytest.mark.parametrize(
     ("host", "settings", "repository", "known"),
     [
         (Host("store", (KEY,), 2222), {}, "store:2222", "[store]:2222"),
-        (Host("fe80::1", (KEY,), 2222), {}, "[fe80::1]:2222", "[fe80::1]:2222"),
         (Host("fe80::1", (KEY,)), {}, "[fe80::1]", "fe80::1"),
         (Host("store", (KEY,), 2222), {"address": "10.0.0.1", "port": 22}, "10.0.0.1", "10.0.0.1"),
         (Host("store", (KEY,)), {"address": "vpn.example", "port": 2022}, "vpn.example:2022", "[vpn.example]:2022"),
     ],
 )
 def test_a_server_is_reached_where_it_says(host: Host, settings: dict[str, Any], repository: str, known: str) -> None:
-    made = world()
-    made.hosts["store"] = host  # type: ignore[index]  # a plain dict in this test
-    made.members["i", "server"][0].settings = ServerSettings.model_validate(settings)
-    found = on_client(made)
-    assert plan_of(found)["repositories"] == {"store": f"ssh://borg@{repository}/var/lib/borgbackup/i/jon"}
-    [file] = [file for file in of(found, File) if file.path.endswith("/known_hosts")]
-    assert file.parts[0].data == f"{known} {KEY}\n".encode()
+    result = evaluated(host=host, settings=settings)
+    assert plan_of(result)["repositories"] == {"store": f"ssh://borg@{repository}/var/lib/borgbackup/i/jon"}
+    assert result.text("jon", "file:/etc/rolecall/i/known_hosts") == f"{known} {KEY}\n"
 
 
 @pytest.mark.parametrize(
@@ -115,46 +102,45 @@ def test_an_address_that_ssh_would_read_otherwise(address: str) -> None:
         ServerSettings.model_validate({"address": address})
 
 
-def test_only_known_servers_are_trusted() -> None:
-    [known] = [file for file in of(on_client(world()), File) if file.path.endswith("/known_hosts")]
-    assert known.parts[0].data == b"store ssh-ed25519 HOSTKEY\n"
-
-
 def test_secrets_are_alone_in_files_on_a_tmpfs() -> None:
-    files = [file for file in of(on_client(world()), File) if file.secrets]
+    files = [file for file in evaluated().resources("jon", File).values() if file.secrets]
     assert [(file.path, file.mode) for file in files] == [
-        ("/run/rolecall/secrets/i.ssh/private", 0o400),
         ("/run/rolecall/secrets/i.repokey/passphrase", 0o400),
+        ("/run/rolecall/secrets/i.ssh/private", 0o400),
     ]
 
 
 def test_a_timer_starts_the_job() -> None:
-    job, timer = of(on_client(world()), Unit)
+    result = evaluated()
+    job, timer = result.resources("jon", Unit).values()
     assert (job.name, job.enabled, job.started) == ("rolecall-i.backup.service", False, False)
     assert (timer.name, timer.enabled, timer.started) == ("rolecall-i.backup.timer", True, True)
-    assert "OnCalendar=*-*-* 01:00:00\n" in timer.text.data.decode()
-    assert "ExecStart=/etc/rolecall/i/backup create\n" in job.text.data.decode()
+    assert "OnCalendar=*-*-* 01:00:00\n" in result.text("jon", timer.key)
+    assert "ExecStart=/etc/rolecall/i/backup create\n" in result.text("jon", job.key)
 
 
 def test_two_instances_with_the_same_machines_share_packages_and_the_user_alone() -> None:
-    for asked in (on_client, on_server):
-        one, other = ({resource.key: resource for resource in asked(world(name), name)} for name in ("i", "ii"))
+    results = evaluated("i"), evaluated("ii")
+    for machine in ("jon", "store"):
+        one, other = (result.resources(machine) for result in results)
         shared = one.keys() & other.keys()
         assert all(one[key] == other[key] for key in shared)
         assert {type(one[key]) for key in shared} <= {Package, User}
-    plans = [plan_of(on_client(world(name), name)) for name in ("i", "ii")]
+    one, other = plan_of(results[0]), plan_of(results[1], "ii")
     for differs in ("cache", "key", "passphrase", "known_hosts", "repositories"):
-        assert plans[0][differs] != plans[1][differs]
+        assert one[differs] != other[differs]
 
 
 def test_backups_are_offered_per_server_and_checks_need_the_peers() -> None:
-    made = world(a="/srv", b="/srv")
-    made.hosts["a"] = made.hosts["b"] = Host("x")  # type: ignore[index]  # a plain dict in this test
-    member = made.members["i", "client"][0]
-    assert [(offer.target, offer.listing) for offer in borgbackup.offer_backups(member)] == [
+    result = evaluated(servers=("a", "b"))
+    offers = [offer.value for offer in result.exports(Backups) if offer.machine == "jon"]
+    assert [(offer.target, offer.listing) for offer in offers] == [
         (name, ["/etc/rolecall/i/backup", "--server", name, "list"]) for name in ("a", "b")
     ]
-    assert [check.peers for check in borgbackup.borg_runs(member)] == [False, True]
+    assert {name: check.peers for name, check in result.checks("jon").items()} == {
+        "i.client: borg starts": False,
+        "i.client: servers answer": True,
+    }
 
 
 @pytest.mark.parametrize(

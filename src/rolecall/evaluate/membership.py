@@ -1,4 +1,4 @@
-"""Who plays what: the members of every instance, with their final settings."""
+"""The members of every instance, with their final settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RoleMembers:
 
     Attributes:
         settings: Validated settings by machine, sorted; members with the same layers share one object.
-        via: Where the membership of a machine stands: key path below the role, ``("machines", M)`` or
+        via: The entry that makes each machine a member: its key path below the role, ``("machines", M)`` or
             ``("tags", T)``.
     """
 
@@ -33,8 +33,8 @@ class Membership:
     Attributes:
         services: The service of every instance.
         role_members: By instance, then role, in the order of the service's roles.
-        warnings: What is odd but stops nothing.
-        unfit: Roles with too few or too many machines: `show` still shows them, a plan refuses them.
+        warnings: Problems that stop nothing.
+        unfit: Faults of limits, such as a role with too many machines: `show` tolerates them, a plan does not.
     """
 
     services: Mapping[str, Service]
