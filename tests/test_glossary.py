@@ -27,6 +27,7 @@ EXCEPTIONS = {
     "NoSettings": "the settings of a role without any",
     "Table": "the base class of the inventory's tables",
     "ContractError": "an exception",
+    "NotMadeError": "an exception",
     "DefinitionError": "an exception",
     "NotDeclaredError": "an exception",
     "AgeKeyPair": "a ready-made generator",
@@ -73,6 +74,7 @@ def classes() -> set[str]:
     agent = ROOT / "src" / "rolecall_agent"
     files = [
         *(ROOT / "src" / "rolecall" / "model").rglob("*.py"),
+        ROOT / "src" / "rolecall" / "evaluate" / "membership.py",
         agent / "configuration.py",
         *(agent / "resources").rglob("*.py"),
     ]

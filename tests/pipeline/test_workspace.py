@@ -57,8 +57,8 @@ def test_each_stage_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert workspace.members() is workspace.sound() is workspace.members()
     assert workspace.evaluation() is workspace.evaluation()
     assert workspace.evaluation_of(["jon"]).configured.keys() == {"jon"}
-    assert pipeline.explain(pipeline.Workspace(workspace), "machines.jon").roles.keys() == {"greet.all"}
-    with pipeline.planning(pipeline.Workspace(workspace, lambda: ["jon"])) as planned:
+    assert pipeline.explain(workspace, "machines.jon").roles.keys() == {"greet.all"}
+    with pipeline.planning(workspace, ["jon"]) as planned:
         assert [machine.machine for machine in planned.plan.machines] == ["jon"]
     assert len(reads) == 1
 
@@ -66,10 +66,10 @@ def test_each_stage_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_after_an_edit_it_is_computed_again(tmp_path: Path) -> None:
     workspace = project(tmp_path, "jon")
     assert workspace.machine_names() == ["jon"]
-    pipeline.add_machine(pipeline.Workspace(workspace), "sara")
+    pipeline.add_machine(workspace, "sara")
     assert workspace.machine_names() == ["jon", "sara"]
     assert workspace.members().loaded.inventory.machines.keys() == {"jon", "sara"}
-    pipeline.remove_machine(pipeline.Workspace(workspace), "sara")
+    pipeline.remove_machine(workspace, "sara")
     assert workspace.machine_names() == ["jon"]
 
 
