@@ -18,7 +18,7 @@ from rolecall.model.inventory import Inventory
 from rolecall.model.membership import Membership, RoleMembers
 from rolecall.project import Project
 from rolecall.service import Backups, Member, NoSettings, Service, State
-from rolecall.vars.make import Making
+from rolecall.vars.make import Maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -301,7 +301,7 @@ def published(count: int) -> Callable[[], object]:
         f"i{number}": {"r": RoleMembers(dict.fromkeys(machines, NoSettings()), {})} for number in range(2)
     }
     membership = Membership(dict.fromkeys(members_by_role, service), members_by_role)
-    making = Making(Project(Path("nowhere")), [])
+    making = Maker(Project(Path("nowhere")), [])
     return lambda: run_steps(in_order(steps_of(membership)), inventory, gather(membership, {}), making)
 
 

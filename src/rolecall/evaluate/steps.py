@@ -43,22 +43,23 @@ class Making(Protocol):
 
     @property
     def made(self) -> Container[VarKey]:
-        """What was made in this run."""
+        """The vars that this run made so far."""
 
     @property
     def replaced(self) -> Container[VarKey]:
-        """What of that takes the place of a value that is kept."""
+        """Those of them that brought another value into use."""
 
     def make(
-        self, recipes: Sequence[Recipe], published: Published, *, anew: bool, outdated: bool
+        self, recipes: Sequence[Recipe], published: Published, *, inputs_made: bool, exports_replaced: bool
     ) -> Mapping[VarKey, StoredVar]:
-        """The vars of recipes, after those that are missing are made.
+        """Make those vars of recipes that are missing or must be replaced; return all of them.
 
         Args:
-            recipes: Of one step.
+            recipes: The recipes of one step.
             published: Gives them exports.
-            anew: Whether something that they read was made in this run: what is not kept yet is then made once more.
-            outdated: Whether an export that they read is of what was replaced: what is kept is then made anew, too.
+            inputs_made: Whether this run made something that they read: then pending ones are generated again.
+            exports_replaced: Whether an export that they read is of a var that this run replaced: then stored ones are
+                regenerated, too.
         """
 
 
@@ -169,17 +170,20 @@ def run_steps(
     Raises:
         Faults: When a step fails.
     """
-    world.vars |= making.make(standalone, world.published, anew=False, outdated=False)
+    world.vars |= making.make(standalone, world.published, inputs_made=False, exports_replaced=False)
     declared = declared_state(inventory)
-    new: set[Given] = set()  # what this run made, or what may come of that
-    replaced: set[Given] = set()  # what of it takes the place of what is kept
+    new: set[Given] = set()  # what this run made, or derived from that
+    replaced: set[Given] = set()  # those of them that took the place of another value
     for given, those in steps.items():
         if isinstance(given, tuple):
             [step] = those
             needs = set(step.needs(others=True))
-            outdated = any(isinstance(need, type) for need in needs & replaced)
-            anew = not needs.isdisjoint(new)
-            world.vars |= making.make(step.recipes, world.published, anew=anew, outdated=outdated)
+            world.vars |= making.make(
+                step.recipes,
+                world.published,
+                inputs_made=not needs.isdisjoint(new),
+                exports_replaced=any(isinstance(need, type) for need in needs & replaced),
+            )
             keys = [recipe.key for recipe in step.recipes]
             made_now, replaced_now = (
                 any(key in making.made for key in keys),

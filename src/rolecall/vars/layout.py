@@ -108,9 +108,9 @@ def version_stamp(var: StoredVar) -> str:
     return " ".join(f"{name}={file.version}" for name, file in sorted(var.items()))
 
 
-def validation(project: Project, key: VarKey, *, waiting: bool) -> str:
-    """For what a var was made, as its recipe said then; "" where that is not known."""
-    return note(project.pending if waiting else project.vars, key, "validation") or ""
+def validation(base: Path, key: VarKey) -> str:
+    """Return the `Recipe.validation` that a var was made for; "" where that is not known."""
+    return note(base, key, "validation") or ""
 
 
 def replaces(project: Project, key: VarKey) -> bool:

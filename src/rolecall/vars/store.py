@@ -15,7 +15,7 @@ import fcntl
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -74,26 +74,34 @@ def locked(project: Project) -> Iterator[None]:
         raise fault(f"vars cannot be written: {error.strerror or error}", where=where) from error
 
 
-def write_pending(
-    project: Project,
-    made: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]],
-    recipients: Iterable[str],
-    notes: Mapping[VarKey, Mapping[str, str]] | None = None,
-    carried: Mapping[VarKey, Mapping[str, str]] | None = None,
-) -> None:
-    """Puts all of these into the pending set, or none; the caller holds the lock.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A var that is ready to be written.
+
+    Attributes:
+        files: By new file: its version and what is written; secrets are encrypted already.
+        carried: The files that are copies of stored ones of the same var, each with the name of the stored one.
+        notes: What is noted beside it: the `version_stamp` of the value that it ``replaces``, its ``validation``, what
+            it ``binds``.
+    """
+
+    files: Mapping[VarFile, tuple[str, bytes]]
+    carried: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_pending(project: Project, drafts: Mapping[VarKey, Draft], recipients: Iterable[str]) -> None:
+    """Write all of these vars as pending, or none; the caller holds the lock.
 
     Args:
         project: The project.
-        made: The version of each file, and what it shall hold; secrets are encrypted already.
-        recipients: The public keys that secrets are encrypted to.
-        carried: By var: the files that are those of the stored one, by what they are called there.
-        notes: By var: the `version_stamp` of what it ``replaces``, its ``validation``, what it ``binds``.
+        drafts: The vars.
+        recipients: The public keys that their secrets are encrypted to.
     """
     making = project.local / "making"
     readers = _lines(recipients)
-    for key, files in made.items():
-        for file, (version, data) in files.items():
+    for key, draft in drafts.items():
+        for file, (version, data) in draft.files.items():
             folder = file_folder(making, key, file.name)
             _make_folder(folder)
             kind, mode = ("secret", 0o600) if file.secret else ("value", 0o644)
@@ -101,17 +109,17 @@ def write_pending(
             _write(f"{folder}/version", f"{version}\n".encode(), 0o644)
             if file.secret:
                 _write(f"{folder}/recipients", readers, 0o644)
-        for name, source in (carried or {}).get(key, {}).items():
+        for name, source in draft.carried.items():
             _make_folder(os.path.dirname(file_folder(making, key, name)))
             shutil.copytree(file_folder(project.vars, key, source), file_folder(making, key, name))
-        for name, text in (notes or {}).get(key, {}).items():
+        for name, text in draft.notes.items():
             _write(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
-        for prefix in ("", NEXT, OLD):  # each is a making of its own
+        for prefix in ("", NEXT, OLD):  # each has a list of its own
             if made_together := manifest(f"{var_folder(making, key)}/{prefix}"):
                 _write(f"{var_folder(making, key)}/{prefix}.made", made_together, 0o644)
-    if made:
+    if drafts:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
-        os.rename(making, project.local / "made")  # from here on they are made; who comes next completes it
+        os.rename(making, project.local / "made")  # the commit: whoever holds the lock next completes it
         _settle(project)
 
 

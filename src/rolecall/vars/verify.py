@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rolecall.errors import Fault, Faults, Where
 from rolecall.model.vars import NEXT, OLD, current, slot
 from rolecall.vars import layout
-from rolecall.vars.make import misfit, verified
+from rolecall.vars.fit import misfit
+from rolecall.vars.generate import mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> li
                 inputs = {
                     name: [values(each) for each in those if each in whole] for name, those in needed[key].items()
                 }
-                wrong = verified(recipe, values(key, prefix), {} if prefix else inputs)
+                wrong = mismatch(recipe, values(key, prefix), {} if prefix else inputs)
             except Faults as error:
                 faults += error.faults
                 continue
