@@ -166,7 +166,7 @@ def test_modes_and_no_secret_in_plain(project: Project, mask: int) -> None:
 def test_what_the_plan_showed_is_what_is_promoted(project: Project) -> None:
     shown = v.make(project, RECIPES)
     v.discard(project, keep=KEYS[1:])
-    message = r"jon/b.x is not there any more\n[^$]*hint: look at a new `rolecall plan`"
+    message = r"jon/b.x no longer exists\n[^$]*hint: look at a new `rolecall plan`"
     with pytest.raises(Faults, match=message):
         v.promote(project, shown)
     assert v.stored_all(project) == {}
