@@ -218,7 +218,7 @@ def test_no_order_of_moves_leaves_a_gap(project: Project, moves: list[str]) -> N
         for var in (v.stored_all(project), v.pending(project)):
             for key, files in var.items():
                 secrets = [(key, name) for name, file in files.items() if file.secret]
-                assert len(v.decrypt(project, secrets, waiting=v.pending(project))) == len(secrets)
+                assert len(v.decrypt(project, secrets, pending=v.pending(project))) == len(secrets)
     [word] = v.decrypt(project, [(WORD, "passphrase")]).values()
     assert v.stored_all(project)[NOTE]["note"].public == word.decode()  # what is made from it is of the one in use
 

@@ -119,11 +119,11 @@ def test_an_equal_definition_is_shared(project: Project) -> None:
             [recipe(B, Gives()), recipe(A, Breaks())],
             ["jon/backup.a (for backup.client)", "ValueError", "test_make.py:"],
         ),
-        ([recipe(A, Gives((("../x", b""),), (VarFile("../x"),)))], ["'../x' cannot name a file"]),
-        ([recipe(VarKey("..", "a"), Gives())], ["cannot name a var"]),
-        ([recipe(VarKey("jon", "a/../b"), Gives())], ["cannot name a var"]),
-        ([recipe(VarKey("jon\n", "a"), Gives())], ["cannot name a var"]),
-        ([recipe(VarKey("jon", "a" * 300), Gives())], ["cannot name a var"]),
+        ([recipe(A, Gives((("../x", b""),), (VarFile("../x"),)))], ["'../x' is not a valid file name"]),
+        ([recipe(VarKey("..", "a"), Gives())], ["not a valid name of a var"]),
+        ([recipe(VarKey("jon", "a/../b"), Gives())], ["not a valid name of a var"]),
+        ([recipe(VarKey("jon\n", "a"), Gives())], ["not a valid name of a var"]),
+        ([recipe(VarKey("jon", "a" * 300), Gives())], ["not a valid name of a var"]),
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_is_stored(project: Project, recipes: list[Recipe], words: list[str]) -> None:

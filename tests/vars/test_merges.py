@@ -87,7 +87,7 @@ READERS = (["check"], ["vars", "check"], ["plan"], ["update", "--yes"], ["vars",
 def test_conflict_markers_are_a_fault_of_the_var(merged: Project, words: list[str]) -> None:
     told = call(merged, *words, status=1)
     for name in ("private", "public"):
-        assert f"jon/backup.ssh/{name} holds a merge conflict: both branches generated it\n" in told
+        assert f"jon/backup.ssh/{name} has a merge conflict: both branches generated it\n" in told
         assert f"at {merged.root / SSH / name}\n" in told
     assert f"hint: take the whole folder from one commit: `git checkout COMMIT -- {SSH}`" in told
     assert not list(merged.root.glob("targets/*/root"))
@@ -275,7 +275,7 @@ def test_a_person_brings_a_pair_that_fits(project: Project) -> None:
     one, two = (SSHKeyPair().generate(Context(KEY, None, {})) for _ in range(2))
     with (
         pytest.raises(
-            Faults, match=r"what is given of jon/x\.a does not fit: its public key is not that of its private"
+            Faults, match=r"the given value of jon/x\.a does not fit: its public key is not that of its private"
         ),
         making(project, [recipe], Replacement(given={KEY: {**one, "public": two["public"]}})) as work,
     ):
@@ -431,8 +431,8 @@ def test_an_authority_that_is_broken_is_told(project: Project, broken: str) -> N
     told = {fault.message for fault in v.misfits(project, recipes, decrypt=False)}
     if broken == "missing":
         assert told == {
-            "jon/x.ca holds key (secret), where x.y wants certificate (public), key (secret)",
-            "jon/x.sign holds private (secret), where x.y wants private (secret), public (public)",
+            "jon/x.ca has key (secret), but x.y wants certificate (public), key (secret)",
+            "jon/x.sign has private (secret), but x.y wants private (secret), public (public)",
         }
     else:
         assert told == {
@@ -460,7 +460,7 @@ def test_an_unusable_admin_key_hides_no_other_fault(project: Project) -> None:
     (folder / "public/value").write_text("<<<<<<< HEAD\nx\n=======\ny\n>>>>>>> theirs\n")
     (project.root / "inventory.toml").write_text("[machines.jon]\n")
     (project.keys / "bad.pub").write_text("age1x\n")
-    conflict = "jon/x.a/public holds a merge conflict"
+    conflict = "jon/x.a/public has a merge conflict"
     for words in (["vars", "check"], ["vars", "fix"]):
         told = call(project, *words, status=1)
         assert conflict in told
@@ -493,23 +493,23 @@ key = peer.var("key", SSHKeyPair())
 
 
 BROKEN = {
-    "a folder in place of the notes": ("rm -f .made && mkdir .made", "a file is expected here\n  at {}/.made"),
+    "a folder in place of the notes": ("rm -f .made && mkdir .made", "not a regular file\n  at {}/.made"),
     "a folder in place of the version": (
         "rm public/version && mkdir public/version",
-        "a file is expected here\n  at {}/public/v",
+        "not a regular file\n  at {}/public/v",
     ),
     "a folder in place of a list": (
         "rm -f private/recipients && mkdir private/recipients",
-        "a file is expected here\n  at {}/pri",
+        "not a regular file\n  at {}/pri",
     ),
-    "a folder in place of what it binds": ("rm -f .binds && mkdir .binds", "a file is expected here\n  at {}/.binds"),
+    "a folder in place of what it binds": ("rm -f .binds && mkdir .binds", "not a regular file\n  at {}/.binds"),
     "a pipe in place of a value": (
         "rm public/value && mkfifo public/value",
-        "a file is expected here\n  at {}/public/value",
+        "not a regular file\n  at {}/public/value",
     ),
     "a link to itself": (
         "ln -sf value public/value",
-        "cannot be read: Too many levels of symbolic links\n  at {}/public/v",
+        "file cannot be read: Too many levels of symbolic links\n  at {}/public/v",
     ),
     "a value beside a secret": (
         "echo x > private/value",
@@ -538,4 +538,4 @@ def test_a_file_in_place_of_a_var_is_told(project: Project) -> None:
     shutil.rmtree(project.root / SSH)
     (project.root / SSH).touch()
     for command in (["check"], ["plan"], ["vars", "generate"]):
-        assert "jon/backup.ssh is a file, where a folder is expected" in call(project, *command, status=1)
+        assert "jon/backup.ssh is a file, but must be a folder" in call(project, *command, status=1)

@@ -71,7 +71,7 @@ def test_what_is_made_anew_waits_with_all_that_reads_it(made: Project) -> None:
     assert v.pending(made) == {key: after[key] for key in (ROOT, LEAF, PEER)}
     assert v.stored(made, list(before)) == after
     old = v.decrypt(made, [(ROOT, "passphrase")])
-    new = v.decrypt(made, [(ROOT, "passphrase")], waiting={ROOT})
+    new = v.decrypt(made, [(ROOT, "passphrase")], pending={ROOT})
     assert old != new
     assert after[LEAF]["certificate"].public == f"signed by {new[ROOT, 'passphrase'][:3].decode()}"
     assert run(made) == after  # once is enough
@@ -181,7 +181,7 @@ def test_of_several_files_those_that_are_not_brought_stay(project: Project) -> N
     both = Function(lambda _: {"private": b"x", "public": b"y"}, (VarFile("private"), VarFile("public", secret=False)))
     recipe = Recipe(OTHER, both, "web.server")
     given = {OTHER: {"public": b"ssh-ed25519 AAAA"}}
-    with pytest.raises(Faults, match=r"what is given of jon/web\.word lacks private"):
+    with pytest.raises(Faults, match=r"the given value of jon/web\.word lacks private"):
         _bring(project, recipe, given)
     v.promote(project, run(project, [recipe]))
     private = v.decrypt(project, [(OTHER, "private")])

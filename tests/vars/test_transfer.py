@@ -112,7 +112,7 @@ BAD: list[tuple[Any, str]] = [
     ({"vars": {"jon/web.raw": {"raw": {"base64": "SECRET!"}}}}, "jon/web.raw/raw is no value"),
     ({"vars": {"jon/web.raw": {"raw": {"text": "SECRET", "version": "a/b"}}}}, "jon/web.raw/raw is no value"),
     ({"vars": {"jon/web.raw": {"raw": {"text": "SECRET", "version": 1}}}}, "jon/web.raw/raw is no value"),
-    ({"vars": {"jon/web.raw": {"other": {"text": "SECRET"}}}}, "what is given of jon/web.raw lacks raw"),
+    ({"vars": {"jon/web.raw": {"other": {"text": "SECRET"}}}}, "the given value of jon/web.raw lacks raw"),
     ({"vars": {"jon/web.raw": {"raw": {"text": "x"}, "other": {"text": "SECRET"}}}}, "has undeclared files: other"),
     ({"vars": {"jon/web.made": {"text": {"base64": "/w=="}}}}, "a public text that is not UTF-8"),
 ]

@@ -25,11 +25,11 @@ def fits(recipe: Recipe, var: StoredVar) -> bool:
 def misfit(project: Project, recipe: Recipe, var: StoredVar) -> Fault:
     """Return the fault for a stored var that has other files than its recipe wants."""
     folder = Path(layout.var_folder(project.vars, recipe.key))
-    hint = f"bring back what was lost: `git checkout COMMIT -- {folder.relative_to(project.root)}`"
+    hint = f"restore what was lost: `git checkout COMMIT -- {folder.relative_to(project.root)}`"
     if not recipe.binds:
         hint += "; or delete the folder, and `rolecall vars generate` makes a new value"
     return Fault(
-        f"{recipe.key} holds {_listed(_files_of(var))}, where {recipe.origin} wants {_listed(_files_wanted(recipe))}",
+        f"{recipe.key} has {_listed(_files_of(var))}, but {recipe.origin} wants {_listed(_files_wanted(recipe))}",
         Where(folder),
         hint,
     )

@@ -230,7 +230,7 @@ class Maker:
                 why = "what it is generated from has changed"
             case _:
                 return []
-        hint = f"change that back; or, to lose what it binds, run `rolecall vars rotate --force {recipe.key}`"
+        hint = f"undo that change; or, to accept the loss, run `rolecall vars rotate --force {recipe.key}`"
         return [Fault(f"{recipe.key} would be regenerated because {why}: {recipe.binds}", hint=hint)]
 
     def _carry_out(
@@ -285,9 +285,9 @@ class Maker:
         existing = self._existing(recipe).var
         if existing and not recipe.file_names <= given.keys():
             values = {name: value for name, value in self._read(key, existing).items() if name in recipe.file_names}
-        values = checked(recipe, {**values, **given}, f"what is given of {key}")
+        values = checked(recipe, {**values, **given}, f"the given value of {key}")
         if wrong := mismatch(recipe, values, {}):
-            raise fault(f"what is given of {key} does not fit: {wrong}", hint="bring all files of one key together")
+            raise fault(f"the given value of {key} does not fit: {wrong}", hint="give all files of a key together")
         return values
 
     def _values_of(self, key: VarKey, reader: Recipe) -> Values:
@@ -310,7 +310,7 @@ class Maker:
         carried = self.made[key].carried if key in self.made else {}
         on_disk = {name: carried.get(name, name) for name in files}
         secret = [(key, on_disk[name]) for name, file in files.items() if file.secret]
-        opened = layout.decrypt(self._project, secret, waiting=self._pending)
+        opened = layout.decrypt(self._project, secret, pending=self._pending)
         return {
             name: opened[key, on_disk[name]] if file.secret else file.public.encode() for name, file in files.items()
         }
