@@ -136,7 +136,7 @@ def test_without_an_admin_public_vars_are_made_and_secret_ones_refused(tmp_path:
     project = Project(tmp_path)
     message = told(project, recipe(A, Gives()), recipe(B, Passphrase()))
     assert "no admin key" in message
-    assert "hint: make yours with `rolecall keys create`" in message
+    assert "hint: create yours: `rolecall keys create`" in message
     assert A in v.make(project, [recipe(A, Gives())])
 
 

@@ -1,7 +1,7 @@
-"""Vars: values made once and kept.
+"""Generated values (keys, passwords, certificates), and the store that keeps them.
 
-`rolecall.vars.make` runs generators, `store` keeps what they made where `layout` says, `secret_stores` seal what is
-secret, `keys` and `recipients` say who can read that.
+`decide` says what a run does with each var, and `rolecall.vars.make` does it; `layout` reads vars from disk, `store`
+writes them, and `secret_stores` encrypt them; `keys` and `recipients` manage who can read them.
 """
 
 from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, remove_admin

@@ -108,7 +108,7 @@ def keep(
         for key, files in values.items()
     }
     with store.locked(project):
-        store.write_pending(project, drafts, secret_store.readers())
+        store.write_pending(project, drafts, secret_store.recipients())
     store.promote(project, layout.read(project.pending, drafts))
 
 
@@ -158,7 +158,7 @@ class Maker:
     def recipients(self) -> tuple[str, ...]:
         """The public keys to which the secrets that were made are encrypted."""
         secret = any(file.secret for draft in self.made.values() for file in draft.files)
-        return tuple(self._secret_store.readers()) if secret else ()
+        return tuple(self._secret_store.recipients()) if secret else ()
 
     def make(
         self,
