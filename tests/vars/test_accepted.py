@@ -1,4 +1,4 @@
-"""Values made anew without a gap: accepted beside the old one, used, the old one dropped; each step an update."""
+"""Rotation without a gap: the new value is accepted beside the old one, then used, then the old one is dropped."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_steps_of_a_rotation(project: Project) -> None:
     assert run(project) == third
 
 
-def test_until_it_is_promoted_nothing_has_happened(project: Project) -> None:
+def test_a_step_changes_nothing_stored_until_it_is_promoted(project: Project) -> None:
     for steps in range(4):
         before = promoted(project, {WORD} if steps else ())
         run(project, {WORD})
@@ -93,7 +93,7 @@ def test_until_it_is_promoted_nothing_has_happened(project: Project) -> None:
 
 
 class Mortal:
-    """The calls by which files come and go; the n-th kills."""
+    """Counts the calls that change files, and raises KeyboardInterrupt in the n-th."""
 
     def __init__(self, lives: int, patch: pytest.MonkeyPatch) -> None:
         self.lives = lives
@@ -108,7 +108,7 @@ class Mortal:
 
 
 @pytest.mark.slow
-def test_who_is_killed_at_any_move_of_a_step_leaves_it_done_or_not_begun(
+def test_a_step_that_is_killed_anywhere_is_done_or_not_started(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promoted(project)
@@ -123,7 +123,7 @@ def test_who_is_killed_at_any_move_of_a_step_leaves_it_done_or_not_begun(
                 mortal = Mortal(lives, patch)
                 v.promote(project, run(project, {WORD}))
             with store.locked(project):
-                pass  # whoever comes next
+                pass  # the next writer recovers
             now = v.stored_all(project)[WORD]
             assert now == before or step_of(now) == step
             secrets = [(WORD, name) for name in now]
@@ -153,7 +153,7 @@ def test_the_value_in_use_is_what_get_prints(project: Project) -> None:
     assert call(project, "vars", "get", "--yes", "jon/web.word/.next/passphrase") != value.decode()
 
 
-def test_secrets_beside_are_listed_checked_and_encrypted_anew(project: Project) -> None:
+def test_secrets_of_a_rotation_are_listed_checked_and_re_encrypted(project: Project) -> None:
     promoted(project)
     promoted(project, {WORD})
     assert [str(each) for each in v.sealed(project)] == ["jon/web.word/passphrase", "jon/web.word/.next/passphrase"]
@@ -165,7 +165,7 @@ def test_secrets_beside_are_listed_checked_and_encrypted_anew(project: Project) 
     assert v.decrypt(project, [(WORD, ".next/passphrase")]) == values
 
 
-def test_only_what_is_declared_so_has_several_values(project: Project) -> None:
+def test_only_vars_declared_as_accepted_have_several_values(project: Project) -> None:
     role = Service("x", description="X.").role("r", description="R.")
     plain, word = role.var("plain", Passphrase()), role.var("word", Passphrase(), accepted=True)
     promoted(project)
@@ -188,7 +188,7 @@ MOVES = st.lists(st.sampled_from(["advance", "at once", "update", "discard", "ru
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MOVES)
-def test_no_order_of_moves_leaves_a_gap(project: Project, moves: list[str]) -> None:
+def test_no_order_of_steps_leaves_a_gap(project: Project, moves: list[str]) -> None:
     """In steps, what is used after an update was accepted before it, and what was used before is accepted after it."""
     for folder in (project.vars, project.pending):
         shutil.rmtree(folder, ignore_errors=True)
@@ -234,7 +234,7 @@ def desk(project: Project) -> Project:
 
 
 def call(project: Project, *words: str, status: int = 0) -> str:
-    """What a command prints, or the faults that it ends with."""
+    """Return what a command prints, or the faults that it ends with."""
     done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
     assert done.exit_code == status, done.output
     if isinstance(done.exception, Faults):
@@ -243,7 +243,7 @@ def call(project: Project, *words: str, status: int = 0) -> str:
 
 
 def state(project: Project) -> tuple[str, list[str]]:
-    """The private key that the client uses, and the public ones that the server lets in."""
+    """Return the private key that the client uses, and the public keys that the server accepts."""
     lines = (project.root / KEYS).read_text().splitlines()
     return (project.root / PRIVATE).read_text(), [line.split()[-1] for line in lines]
 
@@ -274,12 +274,12 @@ def test_each_step_waits_for_the_machines(desk: Project) -> None:
     assert state(desk)[0] == private
     assert public in state(desk)[1]
     assert "step 1 of 3 is done" in call(desk, "plan")
-    (desk.root / KEYS).write_text("")  # one that is not as it should be
+    (desk.root / KEYS).write_text("")  # drift
     late = call(desk, "vars", "rotate", "jon/backup.ssh", status=1)
     assert "a rotation goes on when all machines are as the inventory says, and store is not" in late
     call(desk, "update", "--yes")
     assert "step 2 of 3" in call(desk, "vars", "rotate", "jon/backup.ssh")
-    # Interrupted here; later one command brings it to its end, and begins nothing anew.
+    # Interrupted here; later one command completes it, and starts no other rotation.
     told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
     assert [each["step"] for each in told["vars"]] == [3]
     assert len(state(desk)[1]) == 1
@@ -312,6 +312,6 @@ def test_at_once_is_one_update(desk: Project) -> None:
     assert len(told["updates"]) == 1
 
 
-def test_what_nobody_can_accept_twice_is_replaced(desk: Project) -> None:
+def test_a_var_that_peers_cannot_accept_twice_is_replaced_at_once(desk: Project) -> None:
     told = json.loads(call(desk, "vars", "rotate", "jon/backup.repokey", "--force", "--json"))
     assert told == {"vars": [{"var": "jon/backup.repokey", "step": 0}], "updates": []}

@@ -1,4 +1,4 @@
-"""What binds something is never removed by a general command."""
+"""Vars that bind something are never removed by a general command."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write(project: Project, text: str) -> None:
 
 
 def value(project: Project) -> tuple[str, bytes]:
-    """The version and the passphrase."""
+    """Return the version and the passphrase."""
     version = v.stored_all(project)[REPOKEY]["passphrase"].version
     return version, v.decrypt(project, [(REPOKEY, "passphrase")])[REPOKEY, "passphrase"]
 
@@ -67,7 +67,7 @@ def installed(project: Project) -> Project:
 
 
 def forget_notes(project: Project) -> None:
-    """As an earlier version has left vars."""
+    """Remove the notes that earlier versions did not write."""
     for path in [*project.vars.rglob(".made"), *project.vars.rglob(".binds")]:
         path.unlink()
 
@@ -92,7 +92,7 @@ def test_a_machine_that_leaves_and_comes_back_has_the_same_passphrase(installed:
     assert "nothing to remove" in call(installed, "vars", "prune")
 
 
-def test_an_instance_that_leaves_keeps_what_it_binds(installed: Project) -> None:
+def test_bound_vars_of_a_removed_instance_stay(installed: Project) -> None:
     before = value(installed)
     write(installed, MACHINES)
     told = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
@@ -101,7 +101,7 @@ def test_an_instance_that_leaves_keeps_what_it_binds(installed: Project) -> None
     assert value(installed) == before
 
 
-def test_of_a_var_that_nothing_tells_of_it_is_not_known_and_it_stays(installed: Project) -> None:
+def test_a_var_without_a_note_or_recipe_stays(installed: Project) -> None:
     forget_notes(installed)
     write(installed, MACHINES)  # by hand, and with the instance its service
     told = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
@@ -112,20 +112,20 @@ def test_of_a_var_that_nothing_tells_of_it_is_not_known_and_it_stays(installed: 
     assert "Rolecall cannot tell whether anything depends on it" in call(installed, "vars", "prune")
 
 
-def test_a_note_that_was_cut_off_frees_nothing(installed: Project) -> None:
+def test_a_truncated_note_does_not_unbind_a_var(installed: Project) -> None:
     write(installed, MACHINES)
     (installed.vars / "per-machine/jon/backup.repokey/.binds").write_bytes(b"")
     assert "kept jon/backup.repokey: Rolecall cannot tell" in call(installed, "vars", "prune", "--yes")
     assert REPOKEY in v.stored_all(installed)
 
 
-def test_as_long_as_the_instance_is_there_its_service_tells(installed: Project) -> None:
+def test_the_service_of_an_existing_instance_says_what_is_bound(installed: Project) -> None:
     forget_notes(installed)
     write(installed, WITHOUT_JON)
     assert call(installed, "vars", "prune", "--yes").startswith(f"removed jon/backup.ssh\n{KEPT}")
 
 
-def test_force_removes_exactly_what_is_named(installed: Project) -> None:
+def test_force_removes_exactly_the_named_vars(installed: Project) -> None:
     write(installed, WITHOUT_JON)
     for words, told in (
         (["jon/backup.repokey"], f"jon/backup.repokey is kept: {WHY}"),
@@ -141,7 +141,7 @@ def test_force_removes_exactly_what_is_named(installed: Project) -> None:
     assert REPOKEY not in v.stored_all(installed)
 
 
-def test_a_fresh_checkout_knows_it_too(installed: Project, tmp_path: Path) -> None:
+def test_a_fresh_checkout_knows_what_is_bound(installed: Project, tmp_path: Path) -> None:
     fresh = Project(tmp_path / "fresh")
     fresh.root.mkdir()
     for name in ("vars", "keys"):
@@ -150,7 +150,7 @@ def test_a_fresh_checkout_knows_it_too(installed: Project, tmp_path: Path) -> No
     assert KEPT in call(fresh, "vars", "prune", "--yes")
 
 
-def test_in_a_password_store_it_stays_too(project: Project, password_store: Path) -> None:
+def test_a_bound_var_stays_in_a_password_store(project: Project, password_store: Path) -> None:
     (project.root / "pyproject.toml").write_text('[tool.rolecall]\nsecrets = "pass"\n')
     write(project, INVENTORY)
     call(project, "update", "--yes")
@@ -162,7 +162,7 @@ def test_in_a_password_store_it_stays_too(project: Project, password_store: Path
     assert not list(password_store.rglob("jon/backup.ssh/**/*.gpg"))
 
 
-def test_a_name_that_is_new_takes_what_it_binds_along(installed: Project) -> None:
+def test_bound_vars_follow_a_renamed_machine(installed: Project) -> None:
     before = value(installed)
     call(installed, "machines", "rename", "jon", "bob")
     renamed = VarKey("bob", "backup.repokey")
@@ -172,7 +172,7 @@ def test_a_name_that_is_new_takes_what_it_binds_along(installed: Project) -> Non
     assert f"kept bob/backup.repokey: {WHY}\n" in call(installed, "vars", "prune", "--yes")
 
 
-def test_a_pending_var_that_binds_is_dropped_only_by_its_name(project: Project) -> None:
+def test_a_bound_pending_var_is_dropped_only_by_name(project: Project) -> None:
     write(project, INVENTORY)
     call(project, "vars", "set", "jon/backup.repokey", given="what my repositories have already")
     told = call(project, "vars", "discard")
@@ -187,7 +187,7 @@ def test_a_pending_var_that_binds_is_dropped_only_by_its_name(project: Project) 
     assert REPOKEY not in v.pending(project)
 
 
-def test_what_waits_to_replace_a_stored_one_can_be_dropped(installed: Project) -> None:
+def test_a_pending_replacement_can_be_dropped(installed: Project) -> None:
     before = value(installed)
     call(installed, "vars", "rotate", "--force", "jon/backup.repokey")
     assert call(installed, "vars", "discard") == "dropped jon/backup.repokey\n"
@@ -212,7 +212,7 @@ def test_an_import_keeps_what_the_inventory_does_not_ask_for(installed: Project,
     assert value(other) == before
 
 
-def test_a_setting_that_changes_does_not_replace_it(project: Project) -> None:
+def test_changed_settings_do_not_replace_a_bound_var(project: Project) -> None:
     project.modules.mkdir()
     (project.modules / "disk.py").write_text("""
 from rolecall.service import Member, Passphrase, Service, Settings
@@ -236,7 +236,7 @@ key = disk.var("key", Passphrase(), validation=lambda settings: settings.name, b
     assert VarKey("jon", "disk.key") in v.pending(project)
 
 
-def test_a_key_that_is_removed_names_what_nobody_else_can_read(installed: Project) -> None:
+def test_removing_a_key_names_the_secrets_only_it_can_read(installed: Project) -> None:
     call(installed, "keys", "add", "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
     told = call(installed, "keys", "remove", "me")
     assert "no other admin can read these: " in told
@@ -270,7 +270,7 @@ text = relay.var("text", Prompted("text", "x", "multiline"))
 
 
 @pytest.mark.parametrize("machines", ['["all"]', "[]"])
-def test_another_module_of_the_same_names_frees_nothing(installed: Project, machines: str) -> None:
+def test_another_module_with_the_same_names_does_not_unbind_a_var(installed: Project, machines: str) -> None:
     (installed.root / "modules").mkdir()
     (installed.root / "modules/other.py").write_text("""
 from rolecall.service import Passphrase, Service
@@ -287,7 +287,7 @@ key = one.var("repokey", Passphrase())
     assert KEPT in call(installed, "vars", "prune", "--yes")
 
 
-def test_a_damaged_pending_var_that_binds_is_dropped_only_by_its_name(project: Project) -> None:
+def test_a_damaged_bound_pending_var_is_dropped_only_by_name(project: Project) -> None:
     write(project, INVENTORY)
     call(project, "vars", "set", "jon/backup.repokey", given="what my repositories have already")
     folder = project.pending / "per-machine/jon/backup.repokey"
@@ -323,7 +323,7 @@ def test_prune_of_all_removes_pending_values_too(installed: Project) -> None:
     assert SSH not in v.pending(installed)
 
 
-def test_a_note_of_a_var_that_another_writer_removes_is_left_out(
+def test_no_note_is_written_for_a_var_that_another_writer_removed(
     installed: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forget_notes(installed)

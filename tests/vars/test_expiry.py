@@ -1,4 +1,4 @@
-"""Certificates that end: each plan says so in time, and how to make new ones."""
+"""Certificates that expire: plans warn in time, and say how to rotate them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ roles.host.machines.jon = {}
 
 
 @pytest.mark.parametrize(("days", "warned"), [(365, False), (91, False), (0, True)])
-def test_what_expires_is_told(project: Project, days: int, warned: bool) -> None:  # noqa: FBT001 - a case
+def test_plans_warn_of_certificates_that_expire(project: Project, days: int, warned: bool) -> None:  # noqa: FBT001 - a case
     project.modules.mkdir()
     (project.root / "inventory.toml").write_text(INVENTORY)
     (project.modules / "web.py").write_text(MODULE.replace("DAYS", "400"))
@@ -54,7 +54,7 @@ def test_what_expires_is_told(project: Project, days: int, warned: bool) -> None
     assert ("expire" in told) == warned
 
 
-def test_in_the_last_third_or_month_it_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plans_warn_in_the_last_third_or_month(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.modules.mkdir()
     (project.root / "inventory.toml").write_text(INVENTORY)
     (project.modules / "web.py").write_text(MODULE.replace("DAYS", "60"))
@@ -72,7 +72,7 @@ def test_in_the_last_third_or_month_it_is_told(project: Project, monkeypatch: py
         monkeypatch.undo()
 
 
-def test_a_certificate_that_a_person_brought_may_be_anything(project: Project) -> None:
+def test_a_given_certificate_may_be_anything(project: Project) -> None:
     project.modules.mkdir()
     (project.root / "inventory.toml").write_text(INVENTORY)
     (project.modules / "web.py").write_text(MODULE.replace("DAYS", "60"))

@@ -1,4 +1,4 @@
-"""A secret stands where it belongs, and nowhere else: not in what is printed, in files, arguments or environments."""
+"""Secrets do not leak: not into output, files, arguments or environments."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def run(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def holding(*folders: Path) -> set[Path]:
-    """The files below folders that hold the secret."""
+    """Return the files below folders that contain the secret."""
     files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     return {path for path in files if MARKER.encode() in path.read_bytes()}
 
@@ -104,7 +104,7 @@ def belongs(project: Project) -> Iterator[Path]:
 
 
 class Watch(threading.Thread):
-    """Looks for the secret in the arguments and environments of all processes until it is ended."""
+    """Searches the arguments and environments of all processes for the secret until it is stopped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,12 +140,12 @@ COMMANDS = [
 ]
 
 
-def test_no_command_and_no_file_tells_it(mail: Project, tmp_path: Path) -> None:
+def test_no_command_and_no_file_leaks_the_secret(mail: Project, tmp_path: Path) -> None:
     _run_all(mail, tmp_path)
     assert holding(mail.root, tmp_path / "scratch") == set(belongs(mail))
 
 
-def test_nor_where_a_password_store_keeps_it(mail: Project, tmp_path: Path, password_store: Path) -> None:
+def test_nothing_leaks_with_a_password_store(mail: Project, tmp_path: Path, password_store: Path) -> None:
     (mail.root / "pyproject.toml").write_text('[tool.rolecall]\nsecrets = "pass"\n')
     _run_all(mail, tmp_path)
     assert list(password_store.rglob("*.gpg"))
@@ -177,7 +177,7 @@ def _run_all(mail: Project, tmp_path: Path) -> None:
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_no_fault_tells_it(mail: Project) -> None:
+def test_no_fault_leaks_the_secret(mail: Project) -> None:
     subprocess.run(argv(mail, "vars", "generate"), check=True, capture_output=True)
     inventory = mail.root / "inventory.toml"
     for change, told in (
@@ -193,7 +193,7 @@ def test_no_fault_tells_it(mail: Project) -> None:
         assert MARKER not in done.stdout + done.stderr
 
 
-def test_who_is_killed_leaves_it_nowhere(mail: Project, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_the_secret_nowhere(mail: Project, tmp_path: Path) -> None:
     for round_ in range(8):
         with subprocess.Popen(
             argv(mail, "plan"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

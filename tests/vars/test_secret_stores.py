@@ -1,4 +1,4 @@
-"""Where secrets are kept: with age and its plugins, and in a real password store; and the way from one to the other."""
+"""Secret stores: age with its plugins, a real password store, and the move from one to the other."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def entries(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.gpg"))
 
 
-def test_values_stand_in_the_password_store(project: Project, password_store: Path) -> None:
+def test_values_are_in_the_password_store(project: Project, password_store: Path) -> None:
     use(project, "pass")
     made = make(project)
     version = made[RAW]["raw"].version
@@ -57,7 +57,7 @@ def test_values_stand_in_the_password_store(project: Project, password_store: Pa
     assert v.with_wrong_recipients(project) == []
 
 
-def test_what_is_replaced_dropped_or_unwanted_goes(project: Project, password_store: Path) -> None:
+def test_values_that_are_replaced_dropped_or_pruned_are_deleted(project: Project, password_store: Path) -> None:
     use(project, "pass")
     make(project)
     before = entries(password_store)
@@ -100,7 +100,9 @@ def test_both_stores_side_by_side(project: Project, password_store: Path) -> Non
     assert len(v.decrypt(project, [(RAW, "raw"), (PAIR, "private")])) == 2
 
 
-def test_what_can_go_wrong_is_told(project: Project, password_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_of_the_password_store_are_faults(
+    project: Project, password_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use(project, "pass")
     make(project)
     secret = project.vars / "shared/web.raw/raw/secret"
@@ -129,7 +131,7 @@ def test_what_can_go_wrong_is_told(project: Project, password_store: Path, monke
         ("nix = ", "TOML: "),
     ],
 )
-def test_an_option_that_is_none(project: Project, text: str, message: str) -> None:
+def test_an_unknown_store_is_refused(project: Project, text: str, message: str) -> None:
     (project.root / "pyproject.toml").write_text(f"[tool.rolecall]\n{text}\n")
     with pytest.raises(Faults, match=message):
         make(project)
@@ -169,7 +171,7 @@ def test_a_key_of_a_plugin_is_an_admin_as_any_other(
 
 
 def test_a_key_of_hardware_needs_no_plugin_to_encrypt_to(project: Project) -> None:
-    """A recipient of the kind that newer plugins give: one that age itself encrypts to."""
+    """The recipients of newer plugins are ones that age itself encrypts to."""
     key = "age1tag1qt8lw0ual6avlwmwatk888yqnmdamm7xfd0wak53ut6elz5c4swx2yqdj4e"
     v.add_admin(project, "key", key)
     made = v.make(project, [Recipe(RAW, Passphrase(), "web.server")])
@@ -177,7 +179,7 @@ def test_a_key_of_hardware_needs_no_plugin_to_encrypt_to(project: Project) -> No
     assert b"p256tag" in (project.vars / "shared/web.raw/passphrase/secret").read_bytes()
 
 
-def test_what_is_no_key_is_not_repeated(project: Project) -> None:
+def test_an_invalid_plugin_key_is_not_printed(project: Project) -> None:
     for text in ("age1nothing", "age1masked1qqqqqqqq", str(pyrage.x25519.Identity.generate())):
         with pytest.raises(Faults, match="not a usable public key") as caught:
             v.add_admin(project, "bad", text)
