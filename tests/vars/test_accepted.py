@@ -251,11 +251,11 @@ def state(project: Project) -> tuple[str, list[str]]:
 @pytest.mark.slow
 def test_one_command_does_all_three_updates(desk: Project) -> None:
     private, [public] = state(desk)
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
-    assert [(each["var"], each["step"]) for each in told["vars"]] == [("jon/backup.ssh", step) for step in (1, 2, 3)]
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
+    assert [(each["var"], each["step"]) for each in output["vars"]] == [("jon/backup.ssh", step) for step in (1, 2, 3)]
     touched = [
         [name for name, outcome in sorted(report["machines"].items()) if outcome["result"] == "updated"]
-        for report in told["updates"]
+        for report in output["updates"]
     ]
     assert touched == [["store"], ["jon"], ["store"]]
     after, [new] = state(desk)
@@ -280,8 +280,8 @@ def test_each_step_waits_for_the_machines(desk: Project) -> None:
     call(desk, "update", "--yes")
     assert "step 2 of 3" in call(desk, "vars", "rotate", "jon/backup.ssh")
     # Interrupted here; later one command completes it, and starts no other rotation.
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
-    assert [each["step"] for each in told["vars"]] == [3]
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
+    assert [each["step"] for each in output["vars"]] == [3]
     assert len(state(desk)[1]) == 1
     assert state(desk)[0] != private
 
@@ -294,8 +294,8 @@ def test_an_update_that_fails_ends_it(desk: Project) -> None:
     before = state(desk)
     fail = json.loads(record.read_text())
     record.write_text(json.dumps({**fail, "fail": {"commands": ["/etc/rolecall/backup/backup"]}}))
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json", status=1))
-    assert [report["done"] for report in told["updates"]] == [False]
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json", status=1))
+    assert [report["done"] for report in output["updates"]] == [False]
     assert state(desk) == before
     record.write_text(json.dumps(fail))
     late = call(desk, "vars", "rotate", "jon/backup.ssh", status=1)  # promoted, but the machine has it not
@@ -307,11 +307,11 @@ def test_an_update_that_fails_ends_it(desk: Project) -> None:
 
 @pytest.mark.slow
 def test_at_once_is_one_update(desk: Project) -> None:
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--at-once", "--update", "--yes", "--json"))
-    assert told["vars"] == [{"var": "jon/backup.ssh", "step": 0}]
-    assert len(told["updates"]) == 1
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--at-once", "--update", "--yes", "--json"))
+    assert output["vars"] == [{"var": "jon/backup.ssh", "step": 0}]
+    assert len(output["updates"]) == 1
 
 
 def test_a_var_that_peers_cannot_accept_twice_is_replaced_at_once(desk: Project) -> None:
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.repokey", "--force", "--json"))
-    assert told == {"vars": [{"var": "jon/backup.repokey", "step": 0}], "updates": []}
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.repokey", "--force", "--json"))
+    assert output == {"vars": [{"var": "jon/backup.repokey", "step": 0}], "updates": []}

@@ -44,9 +44,9 @@ KEPT = f"kept jon/backup.repokey: {WHY}\n"
 
 def call(project: Project, *words: str, status: int = 0, given: str = "") -> str:
     done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation(), input=given)
-    said = str(done.exception) if isinstance(done.exception, Faults) else done.output
-    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, said
-    return said
+    output = str(done.exception) if isinstance(done.exception, Faults) else done.output
+    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, output
+    return output
 
 
 def write(project: Project, text: str) -> None:
@@ -77,12 +77,14 @@ def test_a_machine_that_leaves_and_comes_back_has_the_same_passphrase(installed:
     before = value(installed)
     if earlier:
         forget_notes(installed)
-    told = call(installed, "machines", "remove", "jon", "--own")
-    assert KEPT in told
-    assert "jon uses it again when it is declared again; `rolecall vars prune` leaves it alone\n" in told
-    assert "no longer needed: jon/backup.ssh; to remove this, run `rolecall vars prune`\n" in told
-    told = call(installed, "vars", "prune", "--yes")
-    assert told == f"removed jon/backup.ssh\n{KEPT}to remove one of these for good: `rolecall vars prune --force KEY`\n"
+    output = call(installed, "machines", "remove", "jon", "--own")
+    assert KEPT in output
+    assert "jon uses it again when it is declared again; `rolecall vars prune` leaves it alone\n" in output
+    assert "no longer needed: jon/backup.ssh; to remove this, run `rolecall vars prune`\n" in output
+    output = call(installed, "vars", "prune", "--yes")
+    assert (
+        output == f"removed jon/backup.ssh\n{KEPT}to remove one of these for good: `rolecall vars prune --force KEY`\n"
+    )
     assert SSH not in v.stored_all(installed)
     assert value(installed) == before
     assert call(installed, "vars", "prune", "--yes").startswith(KEPT)
@@ -95,17 +97,17 @@ def test_a_machine_that_leaves_and_comes_back_has_the_same_passphrase(installed:
 def test_bound_vars_of_a_removed_instance_stay(installed: Project) -> None:
     before = value(installed)
     write(installed, MACHINES)
-    told = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
-    assert told["vars"] == ["jon/backup.ssh", "store/backup.ssh"]
-    assert told["kept"] == {"jon/backup.repokey": WHY, "store/backup.repokey": WHY}
+    output = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
+    assert output["vars"] == ["jon/backup.ssh", "store/backup.ssh"]
+    assert output["kept"] == {"jon/backup.repokey": WHY, "store/backup.repokey": WHY}
     assert value(installed) == before
 
 
 def test_a_var_without_a_note_or_recipe_stays(installed: Project) -> None:
     forget_notes(installed)
     write(installed, MACHINES)  # by hand, and with the instance its service
-    told = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
-    assert told == {
+    output = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
+    assert output == {
         "vars": [],
         "kept": {f"{m}/backup.{var}": "" for m in ("jon", "store") for var in ("repokey", "ssh")},
     }
@@ -127,14 +129,14 @@ def test_the_service_of_an_existing_instance_says_what_is_bound(installed: Proje
 
 def test_force_removes_exactly_the_named_vars(installed: Project) -> None:
     write(installed, WITHOUT_JON)
-    for words, told in (
+    for words, message in (
         (["jon/backup.repokey"], f"jon/backup.repokey is kept: {WHY}"),
         (["--force", "store/backup.repokey"], "the inventory asks for the var 'store/backup.repokey'"),
         (["--force", "jon/backup.repokeys"], "did you mean 'jon/backup.repokey'?"),
     ):
-        assert told in call(installed, "vars", "prune", "--yes", *words, status=1)
+        assert message in call(installed, "vars", "prune", "--yes", *words, status=1)
     assert "--force needs the names" in call(installed, "vars", "prune", "--force", status=2)
-    call(installed, "vars", "prune", "--force", "jon/backup.repokey", status=1)  # nobody is asked
+    call(installed, "vars", "prune", "--force", "jon/backup.repokey", status=1)  # without a prompt
     assert REPOKEY in v.stored_all(installed)
     assert call(installed, "vars", "prune", "--yes", "--force", "jon/backup.repokey") == "removed jon/backup.repokey\n"
     assert v.stored_all(installed).keys() >= {SSH, VarKey("store", "backup.repokey")}
@@ -175,9 +177,9 @@ def test_bound_vars_follow_a_renamed_machine(installed: Project) -> None:
 def test_a_bound_pending_var_is_dropped_only_by_name(project: Project) -> None:
     write(project, INVENTORY)
     call(project, "vars", "set", "jon/backup.repokey", given="what my repositories have already")
-    told = call(project, "vars", "discard")
-    assert KEPT in told
-    assert "to drop one of these: `rolecall vars discard --force KEY`" in told
+    output = call(project, "vars", "discard")
+    assert KEPT in output
+    assert "to drop one of these: `rolecall vars discard --force KEY`" in output
     call(project, "plan", "--discard")
     assert v.decrypt(project, [(REPOKEY, "passphrase")])[REPOKEY, "passphrase"] == b"what my repositories have already"
     assert "did you mean 'jon/backup.repokey'?" in call(
@@ -201,12 +203,12 @@ def test_an_import_keeps_what_the_inventory_does_not_ask_for(installed: Project,
     other.root.mkdir()
     (installed.root / "keys").rename(other.root / "keys")
     write(other, WITHOUT_JON)
-    told = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
-    assert (told["kept"], told["unwanted"]) == (["jon/backup.repokey"], ["jon/backup.ssh"])
+    output = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
+    assert (output["kept"], output["unwanted"]) == (["jon/backup.repokey"], ["jon/backup.ssh"])
     assert value(other) == before
     assert KEPT in call(other, "vars", "prune", "--yes")
-    told = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
-    assert (told["kept"], told["pending"]) == ([], [])
+    output = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
+    assert (output["kept"], output["pending"]) == ([], [])
     write(other, INVENTORY)
     call(other, "update", "--yes")
     assert value(other) == before
@@ -228,9 +230,11 @@ key = disk.var("key", Passphrase(), validation=lambda settings: settings.name, b
     write(project, inventory)
     call(project, "update", "--yes")
     write(project, inventory.replace('"a"', '"b"'))
-    told = call(project, "plan", status=1)
-    assert "jon/disk.key would be regenerated because its settings have changed: the disk is encrypted with it" in told
-    assert "rolecall vars rotate --force jon/disk.key" in told
+    output = call(project, "plan", status=1)
+    assert (
+        "jon/disk.key would be regenerated because its settings have changed: the disk is encrypted with it" in output
+    )
+    assert "rolecall vars rotate --force jon/disk.key" in output
     assert v.pending(project) == {}
     call(project, "vars", "rotate", "--force", "jon/disk.key")
     assert VarKey("jon", "disk.key") in v.pending(project)
@@ -238,17 +242,17 @@ key = disk.var("key", Passphrase(), validation=lambda settings: settings.name, b
 
 def test_removing_a_key_names_the_secrets_only_it_can_read(installed: Project) -> None:
     call(installed, "keys", "add", "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
-    told = call(installed, "keys", "remove", "me")
-    assert "no other admin can read these: " in told
-    assert "jon/backup.repokey/passphrase" in told
-    assert "keep the identity of me until you have run `rolecall vars fix` with it; without it they are lost" in told
+    output = call(installed, "keys", "remove", "me")
+    assert "no other admin can read these: " in output
+    assert "jon/backup.repokey/passphrase" in output
+    assert "keep the identity of me until you have run `rolecall vars fix` with it; without it they are lost" in output
     assert "encrypted jon/backup.repokey/passphrase" in call(installed, "vars", "fix")
 
 
 @pytest.mark.parametrize(("given", "hinted"), [("hunter22\n", True), ("hunter22", False), ("two\nlines\n", False)])
 def test_a_newline_at_the_end_of_what_is_piped_is_hinted_at(installed: Project, given: str, hinted: bool) -> None:  # noqa: FBT001 - a parameter
-    told = call(installed, "vars", "set", "--force", "jon/backup.repokey", given=given)
-    assert ("warning: the value of jon/backup.repokey ends with a newline" in told) == hinted
+    output = call(installed, "vars", "set", "--force", "jon/backup.repokey", given=given)
+    assert ("warning: the value of jon/backup.repokey ends with a newline" in output) == hinted
 
 
 def test_an_answer_that_ends_with_a_newline_is_hinted_at(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,9 +268,9 @@ text = relay.var("text", Prompted("text", "x", "multiline"))
     write(project, MACHINES + '[instances.mail]\nmodule.input = "self"\nroles.relay.machines.jon = {}\n')
     answers = {"jon/mail.smtp/password": "hunter2\n", "jon/mail.text/text": "one\n"}
     monkeypatch.setenv("ROLECALL_ANSWERS", json.dumps(answers))
-    told = call(project, "vars", "generate")
-    assert "warning: the answer to jon/mail.smtp/password ends with a newline\nhint: leave it out" in told
-    assert told.count("newline") == 1
+    output = call(project, "vars", "generate")
+    assert "warning: the answer to jon/mail.smtp/password ends with a newline\nhint: leave it out" in output
+    assert output.count("newline") == 1
 
 
 @pytest.mark.parametrize("machines", ['["all"]', "[]"])

@@ -144,16 +144,16 @@ def test_set_takes_the_values_that_a_person_gives(made: Project, tmp_path: Path)
         run(made, "vars", "set", "jon/backup.ssh", *words) == "pending: jon/backup.repokey\npending: jon/backup.ssh\n"
     )
     assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes").startswith("-----BEGIN")  # what counts still
-    run(made, "vars", "generate")  # makes what is missing, and leaves waiting what waits
+    run(made, "vars", "generate")  # generates what is missing, and leaves pending rotations alone
     assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes").startswith("-----BEGIN")
     promote(made, pending(made))
     assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes") == "my private"
     assert run(made, "vars", "get", "jon/backup.ssh/public") == "my public"
-    for wrong, told in (
+    for wrong, message in (
         (["jon/backup.ssh", "privat=/dev/null"], "has no file 'privat'"),
         (["jon/backup.sch"], "did you mean 'jon/backup.ssh'?"),
         (["jon/backup.ssh"], "has several files"),
     ):
         done = CliRunner().invoke(vars_, ["set", *wrong], obj=Invocation(made.root), input="x")
         assert isinstance(done.exception, Faults)
-        assert told in str(done.exception)
+        assert message in str(done.exception)

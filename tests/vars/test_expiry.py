@@ -44,14 +44,14 @@ def test_plans_warn_of_certificates_that_expire(project: Project, days: int, war
     module = project.modules / "web.py"
     module.write_text(MODULE.replace("DAYS", str(days)))
     call(project, "vars", "rotate", "jon/web.tls", "jon/web.cert")
-    told = call(project, "plan")
+    output = call(project, "plan")
     until = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=days):%Y-%m-%d}"
     lines = [
         f"warning: jon/web.{name} has expired on {until}\nhint: make it anew: `rolecall vars rotate jon/web.{name}`\n"
         for name in ("tls", "cert")
     ]
-    assert [line in told for line in lines] == [warned, warned]
-    assert ("expire" in told) == warned
+    assert [line in output for line in lines] == [warned, warned]
+    assert ("expire" in output) == warned
 
 
 def test_plans_warn_in_the_last_third_or_month(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_given_certificate_may_be_anything(project: Project) -> None:
     call(project, "update", "--yes")
     stored = project.vars / "per-machine/jon/web.tls"
     (stored / "certificate/value").write_text("x")
-    (stored / ".made").unlink()  # as an earlier version let one be brought
+    (stored / ".made").unlink()  # as earlier versions stored a given value
     assert "expire" not in call(project, "plan")
 
 

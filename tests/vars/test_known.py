@@ -88,18 +88,18 @@ def test_a_machine_that_received_nothing_is_not_noted(new: Project) -> None:
 def test_plans_warn_of_a_removed_role_until_its_secrets_are_rotated(mesh: Project) -> None:
     assert "has had" not in call(mesh, "plan")
     edit(mesh, GONE)
-    told = call(mesh, "plan")
-    assert LEFT in told
-    assert "hint: only new values take what it knows its worth: `rolecall vars rotate --known-to jon`" in told
+    output = call(mesh, "plan")
+    assert LEFT in output
+    assert "hint: only new values take what it knows its worth: `rolecall vars rotate --known-to jon`" in output
     assert LEFT in call(mesh, "update", "--yes")
     assert LEFT in call(mesh, "plan")
     assert "shared/net.common/passphrase  me  →  sara; formerly jon\n" in call(mesh, "vars", "recipients")
-    told = call(mesh, "vars", "rotate", "--known-to", "jon", "--update", "--yes")
-    assert told.startswith("shared/net.common  the new value takes the place of the old one\n")
+    output = call(mesh, "vars", "rotate", "--known-to", "jon", "--update", "--yes")
+    assert output.startswith("shared/net.common  the new value takes the place of the old one\n")
     assert "has had" not in call(mesh, "plan")
     assert known(mesh)["shared/net.common/passphrase"] == ["sara"]
     sealed = [path.read_text(errors="replace") for path in (mesh.root / "targets/sara/var/lib").rglob("sealed/*")]
-    assert len(sealed) == 3  # the old value is not kept for a way back
+    assert len(sealed) == 3  # the old value is not stored for a rollback
 
 
 def test_the_warning_limits_the_vars_that_it_lists(new: Project) -> None:
@@ -112,13 +112,13 @@ def test_the_warning_limits_the_vars_that_it_lists(new: Project) -> None:
 
 
 def test_removing_a_machine_names_the_secrets_that_it_received(mesh: Project) -> None:
-    told = json.loads(call(mesh, "machines", "remove", "jon", "--own", "--json"))
-    assert told["known"] == ["shared/net.common", "jon/net.disk", "jon/net.own"]
-    assert told["kept"] == {"jon/net.disk": "the disk is encrypted with it"}
+    output = json.loads(call(mesh, "machines", "remove", "jon", "--own", "--json"))
+    assert output["known"] == ["shared/net.common", "jon/net.disk", "jon/net.own"]
+    assert output["kept"] == {"jon/net.disk": "the disk is encrypted with it"}
     edit(mesh, "", "")
     assert LEFT in call(mesh, "plan")
-    told = call(mesh, "vars", "prune", "--yes")
-    assert told.startswith("removed jon/net.own\nkept jon/net.disk: the disk is encrypted with it\n")
+    output = call(mesh, "vars", "prune", "--yes")
+    assert output.startswith("removed jon/net.own\nkept jon/net.disk: the disk is encrypted with it\n")
 
 
 def test_a_renamed_machine_is_noted_by_its_new_name(mesh: Project) -> None:
@@ -128,8 +128,8 @@ def test_a_renamed_machine_is_noted_by_its_new_name(mesh: Project) -> None:
 
 
 def test_bound_vars_are_named_and_not_rotated(mesh: Project) -> None:
-    told = call(mesh, "vars", "rotate", "--known-to", "sara")
-    assert "warning: sara/net.disk is not replaced: the disk is encrypted with it" in told
+    output = call(mesh, "vars", "rotate", "--known-to", "sara")
+    assert "warning: sara/net.disk is not replaced: the disk is encrypted with it" in output
     assert {str(key) for key in v.pending(mesh)} == {"sara/net.own", "shared/net.common"}
     call(mesh, "vars", "rotate", "--known-to", "sara", "--force")
     assert {str(key) for key in v.pending(mesh)} == {"sara/net.disk", "sara/net.own", "shared/net.common"}
@@ -145,8 +145,8 @@ def test_a_former_admin_may_know_the_secrets(mesh: Project) -> None:
     call(mesh, "keys", "add", "sam", key)
     assert pipeline.known_to(mesh, key) == ([], [])  # not encrypted to it yet
     call(mesh, "vars", "fix")
-    told = call(mesh, "keys", "remove", "sam")
-    assert f"`rolecall vars rotate --known-to '{key}'`" in told
+    output = call(mesh, "keys", "remove", "sam")
+    assert f"`rolecall vars rotate --known-to '{key}'`" in output
     call(mesh, "vars", "fix")
     call(mesh, "vars", "rotate", "shared/net.common")
     call(mesh, "update", "--yes")

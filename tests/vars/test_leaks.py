@@ -153,7 +153,7 @@ def test_nothing_leaks_with_a_password_store(mail: Project, tmp_path: Path, pass
 
 
 def _run_all(mail: Project, tmp_path: Path) -> None:
-    said = ""
+    output = ""
     watch = Watch()
     watch.start()
     try:
@@ -167,11 +167,11 @@ def _run_all(mail: Project, tmp_path: Path) -> None:
                 check=False,
             )
             assert done.returncode == int(words[:2] == ["vars", "get"]), (words, done.stderr)
-            said += done.stdout + done.stderr
+            output += done.stdout + done.stderr
     finally:
         watch.ended.set()
         watch.join()
-    assert MARKER not in said
+    assert MARKER not in output
     assert watch.looks > 10
     assert watch.found == set()
     assert list((tmp_path / "scratch").iterdir()) == []
@@ -180,7 +180,7 @@ def _run_all(mail: Project, tmp_path: Path) -> None:
 def test_no_fault_leaks_the_secret(mail: Project) -> None:
     subprocess.run(argv(mail, "vars", "generate"), check=True, capture_output=True)
     inventory = mail.root / "inventory.toml"
-    for change, told in (
+    for change, message in (
         (INVENTORY + "roles.relay.settings.fail = true\n", "failed with ValueError"),
         (INVENTORY.replace("password.var = ", f'password = "{MARKER}"\nx = '), "must be a reference to a secret"),
         (INVENTORY.replace("mail.smtp/password", "mail.smtp/passwor"), "there is no secret"),
@@ -189,7 +189,7 @@ def test_no_fault_leaks_the_secret(mail: Project) -> None:
         shutil.rmtree(mail.vars / "per-machine/jon/mail.double", ignore_errors=True)
         done = run(mail, "plan")
         assert done.returncode == 1
-        assert told in done.stderr
+        assert message in done.stderr
         assert MARKER not in done.stdout + done.stderr
 
 
@@ -222,9 +222,9 @@ def test_modes_do_not_depend_on_the_umask(mail: Project, umask: int, monkeypatch
         os.umask(before)
     modes = {path: path.stat().st_mode & 0o777 for path in mail.root.rglob("*") if not path.is_symlink()}
     assert {path for path, mode in modes.items() if mode & 0o022} == set()
-    kept = {path: mode for path, mode in modes.items() if path.is_relative_to(mail.vars)}
-    assert {mode for path, mode in kept.items() if path.name == "secret"} == {0o600}
-    others = {path: mode for path, mode in kept.items() if path.is_file() and path.name != "secret"}
+    stored = {path: mode for path, mode in modes.items() if path.is_relative_to(mail.vars)}
+    assert {mode for path, mode in stored.items() if path.name == "secret"} == {0o600}
+    others = {path: mode for path, mode in stored.items() if path.is_file() and path.name != "secret"}
     assert {path.name for path in others} == {"version", "recipients", "formerly", "machines", ".made", ".binds"}
     assert set(others.values()) == {0o644 & ~umask}
     assert modes[mail.root / "vars.age"] == 0o600

@@ -54,7 +54,7 @@ def recipe(key: VarKey, generator: object, *inputs: VarKey, origin: str = "backu
     return Recipe(key, generator, origin, inputs=tuple((need.name, need) for need in inputs))  # type: ignore[arg-type]
 
 
-def told(project: Project, *recipes: Recipe) -> str:
+def faults_of(project: Project, *recipes: Recipe) -> str:
     with pytest.raises(Faults) as caught:
         v.make(project, recipes)
     assert v.pending(project) == {}
@@ -127,14 +127,14 @@ def test_an_equal_definition_is_shared(project: Project) -> None:
     ],
 )
 def test_a_fault_is_reported_and_nothing_is_stored(project: Project, recipes: list[Recipe], words: list[str]) -> None:
-    message = told(project, *recipes)
+    message = faults_of(project, *recipes)
     assert [word for word in words if word not in message] == []
     assert "MARKER" not in message
 
 
 def test_without_an_admin_public_vars_are_made_and_secret_ones_refused(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    message = told(project, recipe(A, Gives()), recipe(B, Passphrase()))
+    message = faults_of(project, recipe(A, Gives()), recipe(B, Passphrase()))
     assert "no admin key" in message
     assert "hint: create yours: `rolecall keys create`" in message
     assert A in v.make(project, [recipe(A, Gives())])
@@ -154,7 +154,7 @@ def test_a_stored_var_that_lost_a_file_is_not_regenerated_silently(project: Proj
     folder = project.vars / "per-machine/jon/backup.a"
     victim = folder / lost
     shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
-    message = told(project, recipe(A, SSHKeyPair()))
+    message = faults_of(project, recipe(A, SSHKeyPair()))
     assert f"jon/backup.a/{what}\n  at {folder}/{lost.partition('/')[0]}\n" in message
     assert "or delete it, and `rolecall vars generate` makes a new value" in message
 

@@ -58,9 +58,9 @@ def git(project: Project, *words: str, status: int | None = 0) -> str:
 
 def call(project: Project, *words: str, status: int = 0) -> str:
     done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
-    said = str(done.exception) if isinstance(done.exception, Faults) else done.output
-    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, said
-    return said
+    output = str(done.exception) if isinstance(done.exception, Faults) else done.output
+    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, output
+    return output
 
 
 @pytest.fixture
@@ -85,11 +85,11 @@ READERS = (["check"], ["vars", "check"], ["plan"], ["update", "--yes"], ["vars",
 
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
 def test_conflict_markers_are_a_fault_of_the_var(merged: Project, words: list[str]) -> None:
-    told = call(merged, *words, status=1)
+    output = call(merged, *words, status=1)
     for name in ("private", "public"):
-        assert f"jon/backup.ssh/{name} has a merge conflict: both branches generated it\n" in told
-        assert f"at {merged.root / SSH / name}\n" in told
-    assert f"hint: take the whole folder from one commit: `git checkout COMMIT -- {SSH}`" in told
+        assert f"jon/backup.ssh/{name} has a merge conflict: both branches generated it\n" in output
+        assert f"at {merged.root / SSH / name}\n" in output
+    assert f"hint: take the whole folder from one commit: `git checkout COMMIT -- {SSH}`" in output
     assert not list(merged.root.glob("targets/*/root"))
 
 
@@ -97,9 +97,9 @@ def test_conflict_markers_are_a_fault_of_the_var(merged: Project, words: list[st
 def test_a_private_key_beside_the_public_key_of_the_other_side(merged: Project, words: list[str]) -> None:
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", f"{SSH}/public")
-    told = call(merged, *words, status=1)
+    output = call(merged, *words, status=1)
     wrong = "jon/backup.ssh/public does not match the other files of the var (mixed up by a merge?)"
-    assert f"{wrong}\n  at {merged.root / SSH}/public" in told
+    assert f"{wrong}\n  at {merged.root / SSH}/public" in output
 
 
 @pytest.mark.parametrize(
@@ -293,8 +293,8 @@ def test_vars_of_earlier_versions_work_and_get_notes(project: Project) -> None:
     before = v.stored_all(project)
     assert "nothing changes" in call(project, "plan")
     assert not list(project.vars.rglob(".made"))
-    told = call(project, "update", "--yes")
-    assert "nothing changed" in told
+    output = call(project, "update", "--yes")
+    assert "nothing changed" in output
     assert v.stored_all(project) == before
     notes = {path.name: path.read_text() for path in (project.root / "vars/per-machine/jon/backup.repokey").glob(".*")}
     assert notes[".binds"] == "the repositories are encrypted with it\n"
@@ -364,10 +364,10 @@ def test_a_key_that_two_machines_share_is_a_fault_that_names_both(
     for machine in ("jon", "sara"):
         files = (f"{name}={tmp_path / name}" for name in pair)
         call(project, "vars", "set", f"{machine}/backup.ssh", *files)
-    told = call(project, command, status=1)
+    output = call(project, command, status=1)
     folder = project.pending / "per-machine/sara/backup.ssh"
-    assert f"error: sara/backup.ssh has the same public key as jon/backup.ssh\n  at {folder}\n" in told
-    assert "`rolecall vars rotate sara/backup.ssh`" in told
+    assert f"error: sara/backup.ssh has the same public key as jon/backup.ssh\n  at {folder}\n" in output
+    assert "`rolecall vars rotate sara/backup.ssh`" in output
 
 
 @pytest.mark.parametrize("rotated", [False, True])
@@ -430,14 +430,14 @@ def test_a_broken_authority_is_a_fault(project: Project, broken: str) -> None:
             shutil.rmtree(folder)
         else:
             (folder / "value").write_text("garbage\n")
-    told = {fault.message for fault in v.misfits(project, recipes, decrypt=False)}
+    messages = {fault.message for fault in v.misfits(project, recipes, decrypt=False)}
     if broken == "missing":
-        assert told == {
+        assert messages == {
             "jon/x.ca has key (secret), but x.y wants certificate (public), key (secret)",
             "jon/x.sign has private (secret), but x.y wants private (secret), public (public)",
         }
     else:
-        assert told == {
+        assert messages == {
             "jon/x.ca: its certificate is not one",
             "jon/x.tls: the certificate of its authority is not one",
             "jon/x.sign: one of its halves is not a key",
@@ -464,9 +464,9 @@ def test_an_unusable_admin_key_hides_no_other_fault(project: Project) -> None:
     (project.keys / "bad.pub").write_text("age1x\n")
     conflict = "jon/x.a/public has a merge conflict"
     for words in (["vars", "check"], ["vars", "fix"]):
-        told = call(project, *words, status=1)
-        assert conflict in told
-        assert "not a usable public key" in told
+        output = call(project, *words, status=1)
+        assert conflict in output
+        assert "not a usable public key" in output
 
 
 @pytest.mark.parametrize("command", ["check", "plan"])
@@ -490,8 +490,8 @@ key = peer.var("key", SSHKeyPair())
     folder = project.vars / "per-machine/sara/mesh.key"
     shutil.rmtree(folder)
     shutil.copytree(project.vars / "per-machine/jon/mesh.key", folder)
-    told = call(project, command)
-    assert f"warning: sara/mesh.key has the same public key as jon/mesh.key\n  at {folder}\n" in told
+    output = call(project, command)
+    assert f"warning: sara/mesh.key has the same public key as jon/mesh.key\n  at {folder}\n" in output
 
 
 BROKEN = {
@@ -529,9 +529,9 @@ def test_anything_in_place_of_a_file_is_a_fault(project: Project, name: str) -> 
     other = project.root / "vars/per-machine/jon/backup.repokey/passphrase/version"
     other.write_text("no version")
     for command in (["check"], ["vars", "check"]):
-        said = call(project, *command, status=1)
-        assert expected.format(project.root / SSH) in said
-        assert "backup.repokey/passphrase has an invalid version" in said
+        output = call(project, *command, status=1)
+        assert expected.format(project.root / SSH) in output
+        assert "backup.repokey/passphrase has an invalid version" in output
 
 
 def test_a_file_in_place_of_a_var_is_a_fault(project: Project) -> None:

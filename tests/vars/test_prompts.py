@@ -144,20 +144,20 @@ def test_prompts_are_shown_at_a_terminal(mail: Project) -> None:
     person, terminal = pty.openpty()
     with subprocess.Popen(argv, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True) as process:
         os.close(terminal)
-        said = b""
+        output = b""
         for waited, typed in ((b"account: ", b"s3cret"), (b"confirmation: ", b"s3cret"), (b"Its name: ", b"abc")):
-            while waited not in said:
-                said += os.read(person, 1000)
+            while waited not in output:
+                output += os.read(person, 1000)
             os.write(person, typed + b"\n")
-            said = said.replace(waited, b"")
+            output = output.replace(waited, b"")
         while True:
             try:
-                said += os.read(person, 1000)
+                output += os.read(person, 1000)
             except OSError:  # as Linux tells of the other end's close
                 break
-    assert process.returncode == 0, said
-    assert b"2 values are asked for" in said
-    assert b"s3cret" not in said
+    assert process.returncode == 0, output
+    assert b"2 values are asked for" in output
+    assert b"s3cret" not in output
     assert v.decrypt(mail, [(VarKey("jon", "mail.smtp"), "password")]) == {
         (VarKey("jon", "mail.smtp"), "password"): b"s3cret"
     }

@@ -109,8 +109,8 @@ def test_the_rotation_that_was_stored_first_counts(made: Project) -> None:
 
 @pytest.mark.parametrize("validation", ["", "x"])
 def test_a_var_is_regenerated_when_its_validation_changes(made: Project, validation: str) -> None:
-    def recipes(said: str) -> list[Recipe]:
-        return [replace(RECIPES[0], validation=said), *RECIPES[1:]]
+    def recipes(validation: str) -> list[Recipe]:
+        return [replace(RECIPES[0], validation=validation), *RECIPES[1:]]
 
     shutil.rmtree(made.vars)
     v.promote(made, run(made, recipes(validation)))
@@ -182,27 +182,27 @@ def test_files_that_are_not_given_keep_their_values(project: Project) -> None:
     recipe = Recipe(OTHER, both, "web.server")
     given = {OTHER: {"public": b"ssh-ed25519 AAAA"}}
     with pytest.raises(Faults, match=r"the given value of jon/web\.word lacks private"):
-        _bring(project, recipe, given)
+        _give(project, recipe, given)
     v.promote(project, run(project, [recipe]))
     private = v.decrypt(project, [(OTHER, "private")])
-    _bring(project, recipe, given)
+    _give(project, recipe, given)
     v.promote(project, v.pending(project))
     assert v.stored_all(project)[OTHER]["public"].public == "ssh-ed25519 AAAA"
     assert v.decrypt(project, [(OTHER, "private")]) == private
 
 
-def _bring(project: Project, recipe: Recipe, given: Mapping[VarKey, Mapping[str, bytes]]) -> None:
+def _give(project: Project, recipe: Recipe, given: Mapping[VarKey, Mapping[str, bytes]]) -> None:
     with making(project, [recipe], Replacement(given=given)) as work:
         work.make([recipe], lambda *_: ())
 
 
 def test_a_bound_reader_is_regenerated_only_by_force(made: Project) -> None:
     recipes = [replace(recipe, binds="much is lost" if recipe.key == LEAF else "") for recipe in RECIPES]
-    told = (
+    message = (
         r"jon/web\.tls would be regenerated because what it is generated from has changed: much is lost\n"
         r"hint: .*rotate --force jon/web\.tls`"
     )
-    with pytest.raises(Faults, match=told):
+    with pytest.raises(Faults, match=message):
         run(made, recipes, rotate={ROOT})
     assert v.pending(made) == {}
     with making(made, recipes, Replacement({ROOT}, force=True)) as work:
@@ -216,17 +216,17 @@ def test_given_values_replace_a_bound_var_only_by_force(project: Project) -> Non
     text = json.dumps({"vars": {name: {"passphrase": {"text": "mine"}}}}).encode()
     assert pipeline.set_var(project, None, name, {"": b"mine"})[0] == VarKey(
         "jon", "backup.repokey"
-    )  # none is kept yet
+    )  # nothing is stored yet
     v.discard(project)
     pipeline.generate(project, None)
-    for bring in (
-        lambda **said: pipeline.set_var(project, None, name, {"": b"mine"}, **said),
-        lambda **said: pipeline.import_vars(project, None, text, file, **said),
+    for give in (
+        lambda **options: pipeline.set_var(project, None, name, {"": b"mine"}, **options),
+        lambda **options: pipeline.import_vars(project, None, text, file, **options),
     ):
         with pytest.raises(Faults, match="is not replaced: the repositories are encrypted with it"):
-            bring()
+            give()
         assert v.pending(project) == {}
-        bring(force=True)
+        give(force=True)
         assert len(v.discard(project)) == 1
 
 
@@ -252,14 +252,14 @@ def test_a_given_pending_value_is_replaced_only_by_force(project: Project) -> No
     _backup(project)
     name, key = "jon/backup.repokey", VarKey("jon", "backup.repokey")
     pipeline.set_var(project, None, name, {"": b"mine"})
-    brought = v.pending(project)[key]
+    given = v.pending(project)[key]
     text = json.dumps({"vars": {name: {"passphrase": {"text": "other"}}}}).encode()
-    for bring in (
-        lambda **said: pipeline.rotate(project, None, [name], **said),
-        lambda **said: pipeline.import_vars(project, None, text, Path("vars.json"), **said),
+    for give in (
+        lambda **options: pipeline.rotate(project, None, [name], **options),
+        lambda **options: pipeline.import_vars(project, None, text, Path("vars.json"), **options),
     ):
         with pytest.raises(Faults, match="is not replaced: the repositories are encrypted with it"):
-            bring()
-        assert v.pending(project)[key] == brought
+            give()
+        assert v.pending(project)[key] == given
     pipeline.rotate(project, None, [name], force=True)
-    assert v.pending(project)[key] != brought
+    assert v.pending(project)[key] != given

@@ -89,7 +89,7 @@ def test_fix_moves_secrets_from_one_store_to_the_other(project: Project, passwor
         assert len(entries(password_store)) == kept
         assert v.decrypt(project, [(RAW, "raw"), (PAIR, "private")]) == values
         assert v.stored_all(project) == made  # versions stay: no machine notices
-    assert all(HOLDER in each.formerly for each in v.sealed(project))  # who could read it before may have kept it
+    assert all(HOLDER in each.formerly for each in v.sealed(project))  # whoever could read it may have a copy
 
 
 def test_both_stores_side_by_side(project: Project, password_store: Path) -> None:
