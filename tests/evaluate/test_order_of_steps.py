@@ -21,7 +21,7 @@ from rolecall.model.membership import Membership, RoleMembers
 from rolecall.model.vars import VarKey
 from rolecall.project import Project
 from rolecall.service import Context, Interface, NoSettings, Role, Service, Var, VarFile
-from rolecall.vars.make import Maker
+from rolecall.vars.maker import Maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -18,7 +18,7 @@ from rolecall.model.inventory import Inventory
 from rolecall.model.membership import Membership, RoleMembers
 from rolecall.project import Project
 from rolecall.service import Backups, Member, NoSettings, Service, State
-from rolecall.vars.make import Maker
+from rolecall.vars.maker import Maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
