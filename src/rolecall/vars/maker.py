@@ -122,9 +122,10 @@ class Maker:
     def _existing(self, recipe: Recipe) -> Existing:
         key = recipe.key
         stored, pending = self._stored.get(key), self._pending.get(key)
+        if not recipe.validation:
+            return Existing(stored, pending)
         base = self._project.vars if pending is None else self._project.pending
-        validation = layout.validation(base, key) if recipe.validation else ""
-        return Existing(stored, pending, validation)
+        return Existing(stored, pending, layout.validation(base, key))
 
     def _inputs(self, recipe: Recipe, *, made: bool, exports_replaced: bool) -> Inputs:
         """Return what became of a var's inputs, as far as the run got."""
