@@ -253,7 +253,7 @@ def test_who_joins_gets_what_it_needs_and_no_more(desk: Desk) -> None:
 def test_who_leaves_is_named_until_what_it_had_is_made_anew(desk: Desk) -> None:
     common = value(desk, "shared/mesh.common")
     desk.write(**inventory("sara"))
-    left = "warning: jon has had what it gets no longer, and may have kept it: shared/mesh.common, shared/smtp\n"
+    left = "warning: jon received secrets it no longer needs and may still have them: shared/mesh.common, shared/smtp\n"
     assert left in desk.rolecall("plan").stderr
     update(desk)
     assert set(stands(desk, "jon")) == {"backup.repokey/passphrase", "backup.ssh/private"}

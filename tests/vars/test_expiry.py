@@ -47,7 +47,7 @@ def test_plans_warn_of_certificates_that_expire(project: Project, days: int, war
     output = call(project, "plan")
     until = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=days):%Y-%m-%d}"
     lines = [
-        f"warning: jon/web.{name} has expired on {until}\nhint: make it anew: `rolecall vars rotate jon/web.{name}`\n"
+        f"warning: jon/web.{name} has expired on {until}\nhint: rotate it: `rolecall vars rotate jon/web.{name}`\n"
         for name in ("tls", "cert")
     ]
     assert [line in output for line in lines] == [warned, warned]

@@ -37,7 +37,7 @@ roles.peer.machines.jon = {}
 roles.peer.machines.sara = {}
 """
 GONE = "roles.peer.machines.jon = {}\n"
-LEFT = "warning: jon has had what it gets no longer, and may have kept it: shared/net.common\n"
+LEFT = "warning: jon received secrets it no longer needs and may still have them: shared/net.common\n"
 
 
 @pytest.fixture
@@ -86,17 +86,17 @@ def test_a_machine_that_received_nothing_is_not_noted(new: Project) -> None:
 
 
 def test_plans_warn_of_a_removed_role_until_its_secrets_are_rotated(mesh: Project) -> None:
-    assert "has had" not in call(mesh, "plan")
+    assert "no longer needs" not in call(mesh, "plan")
     edit(mesh, GONE)
     output = call(mesh, "plan")
     assert LEFT in output
-    assert "hint: only new values take what it knows its worth: `rolecall vars rotate --known-to jon`" in output
+    assert "hint: rotate them to make its copies useless: `rolecall vars rotate --known-to jon`" in output
     assert LEFT in call(mesh, "update", "--yes")
     assert LEFT in call(mesh, "plan")
     assert "shared/net.common/passphrase  me  →  sara; formerly jon\n" in call(mesh, "vars", "recipients")
     output = call(mesh, "vars", "rotate", "--known-to", "jon", "--update", "--yes")
     assert output.startswith("shared/net.common  the new value takes the place of the old one\n")
-    assert "has had" not in call(mesh, "plan")
+    assert "no longer needs" not in call(mesh, "plan")
     assert known(mesh)["shared/net.common/passphrase"] == ["sara"]
     sealed = [path.read_text(errors="replace") for path in (mesh.root / "targets/sara/var/lib").rglob("sealed/*")]
     assert len(sealed) == 3  # the old value is not stored for a rollback

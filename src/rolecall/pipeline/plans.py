@@ -167,8 +167,10 @@ def _left(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
     there = {place: machines for place, machines in sent(evaluation).items() if place[0] not in evaluation.makes}
     for machine, keys in var_store.former_holders(project, there).items():
         names = ", ".join(map(str, keys[:SHOWN])) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
-        hint = f"only new values take what it knows its worth: `rolecall vars rotate --known-to {machine}`"
-        yield Fault(f"{machine} has had what it gets no longer, and may have kept it: {names}", hint=hint, warning=True)
+        hint = f"rotate them to make its copies useless: `rolecall vars rotate --known-to {machine}`"
+        yield Fault(
+            f"{machine} received secrets it no longer needs and may still have them: {names}", hint=hint, warning=True
+        )
 
 
 def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
@@ -176,7 +178,7 @@ def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
     for key, var in evaluation.world.vars.items():
         step = step_of(var)
         if step and key not in evaluation.makes:
-            message = f"{key} is being made anew, step {step} of {STEPS} is done"
+            message = f"rotation of {key}: step {step} of {STEPS} is done"
             hint = f"when all machines are updated, go on with `rolecall vars rotate {key}`"
             yield Fault(message, hint=hint, warning=True)
 
@@ -199,7 +201,7 @@ def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
             since, until = validity
             if until - now < min(EXPIRING, (until - since) / 3):
                 when = f"expires on {until:%Y-%m-%d}" if now < until else f"has expired on {until:%Y-%m-%d}"
-                yield Fault(f"{key} {when}", hint=f"make it anew: `rolecall vars rotate {key}`", warning=True)
+                yield Fault(f"{key} {when}", hint=f"rotate it: `rolecall vars rotate {key}`", warning=True)
 
 
 def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[list[MachineUpdate], list[Fault]]:

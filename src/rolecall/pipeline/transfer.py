@@ -165,10 +165,10 @@ def _read(data: bytes, file: Path) -> tuple[dict[str, dict[str, bytes]], dict[st
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        raise fault("this is no JSON", where=Where(file), hint=_HINT) from None
+        raise fault("not JSON", where=Where(file), hint=_HINT) from None
     named = document.get("vars") if isinstance(document, dict) else None
     if not isinstance(named, dict):
-        raise fault("this holds no vars", where=Where(file), hint=_HINT)
+        raise fault("no table `vars`", where=Where(file), hint=_HINT)
     values: dict[str, dict[str, bytes]] = {}
     versions: dict[str, dict[str, str]] = {}
     faults = []
@@ -178,7 +178,7 @@ def _read(data: bytes, file: Path) -> tuple[dict[str, dict[str, bytes]], dict[st
             value = _value(said)
             version = said.get("version", "") if isinstance(said, dict) else ""
             if value is None or not (version == "" or (isinstance(version, str) and _VERSION.fullmatch(version))):
-                faults.append(Fault(f"{var}/{name} is no value", Where(file, ("vars", var, name)), _HINT))
+                faults.append(Fault(f"{var}/{name} is not a valid value", Where(file, ("vars", var, name)), _HINT))
                 continue
             values[var][name] = value
             if version:
