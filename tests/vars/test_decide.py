@@ -46,7 +46,7 @@ UNCHANGED, MADE, REPLACED = Inputs
         (PLAIN, STEP_1, NOTHING, UNCHANGED, Action.KEEP_STORED),
         (PLAIN, STORED_MISFIT, NOTHING, UNCHANGED, Action.REFUSE_MISFIT),
         (PLAIN, PENDING_MISFIT, NOTHING, UNCHANGED, Action.GENERATE),
-        # Inputs were made: what is stored was made from others, which are lost or were less.
+        # Inputs were made, but none took the place of another value.
         (PLAIN, STORED, NOTHING, MADE, Action.KEEP_STORED),
         (PLAIN, PENDING, NOTHING, MADE, Action.GENERATE),
         # Inputs were replaced.

@@ -1,4 +1,4 @@
-"""Vars on disk: where they stand, and how they are read.
+"""Vars on disk: the files of each, and how they are read.
 
 Below ``project.vars``, and the same below ``project.pending``::
 
@@ -9,21 +9,21 @@ Below ``project.vars``, and the same below ``project.pending``::
 
 A folder NAME is a var, written whole or not at all (see `store`).
 
-==============  ========================================================================================================
-``value``       a public value, as it is
-``secret``      a secret value, sealed by a secret store; mode 0600
-``version``     a random public id of that value
-``recipients``  the public keys that can read the secret, one a line
-``formerly``    the public keys that could read it before
-``machines``    the names of the machines that it was sent to
-``.next``       another value of the var, which peers accept and none uses yet
-``.old``        the value that was in use before
-``.made``       a line ``FILE VERSION DIGEST`` for each file that was made together, which shows when a merge mixes
-                files of both sides
-``.binds``      what is lost with the var; an empty line for nothing
-``.validation`` the `Recipe.validation` that it was made for
-``.replaces``   the `version_stamp` of the stored value that a pending one is to replace
-==============  ========================================================================================================
+===============  =======================================================================================================
+``value``        a public value, as it is
+``secret``       a secret value, sealed by a secret store; mode 0600
+``version``      a random public id of that value
+``recipients``   the public keys that can read the secret, one a line
+``formerly``     the public keys that could read it before
+``machines``     the names of the machines that it was sent to
+``.next``        another value of the var, which peers accept and none uses yet
+``.old``         the value that was in use before
+``.made``        a line ``FILE VERSION DIGEST`` for each file that was made together, which shows when a merge mixes
+                 files of both sides
+``.binds``       what is lost with the var; an empty line for nothing
+``.validation``  the `Recipe.validation` that it was made for
+``.replaces``    the `version_stamp` of the stored value that a pending one is to replace
+===============  =======================================================================================================
 
 Vars of earlier versions of Rolecall have no ``.made`` and ``.binds``; `store.note_recipes` adds them.
 """

@@ -1,4 +1,4 @@
-"""Make the vars of a run, and write them as pending: all of them or none."""
+"""Functions that make the vars of a run and write them as pending: all of them or none."""
 
 from __future__ import annotations
 

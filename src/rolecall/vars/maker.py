@@ -1,4 +1,4 @@
-"""Makes the vars of one run, each as `decide` says. Nothing is written here."""
+"""The maker of a run's vars, which does with each what `decide` says; nothing is written here."""
 
 from __future__ import annotations
 
