@@ -156,10 +156,10 @@ class _Made:
         self._sandbox = sandbox
 
     def make(
-        self, recipes: Sequence[Recipe], published: Published, *, anew: bool, outdated: bool
+        self, recipes: Sequence[Recipe], published: Published, *, inputs_made: bool, exports_replaced: bool
     ) -> Mapping[VarKey, StoredVar]:
         """Generate those that do not exist yet."""
-        del anew, outdated
+        del inputs_made, exports_replaced
         for recipe in recipes:
             if recipe.key not in self.values:
                 self.values[recipe.key] = self._generate(recipe, published)

@@ -139,7 +139,7 @@ def test_a_var_that_does_not_fit_what_is_stored(make_project: MakeProject) -> No
     project = make_project(inventory(), mine=MODULE)
     pipeline.generate(pipeline.Workspace(project))
     (project.modules / "mine.py").write_text(MODULE.replace("Passphrase()", "Password()"))
-    assert "a/x.words holds passphrase (secret), where x.one wants hash (secret), password (secret)" in refused(project)
+    assert "a/x.words has passphrase (secret), but x.one wants hash (secret), password (secret)" in refused(project)
 
 
 def test_a_var_that_would_be_made_anew_is_not_made_yet(make_project: MakeProject) -> None:

@@ -21,7 +21,7 @@ from rolecall.model.inventory import Inventory
 from rolecall.model.vars import VarKey
 from rolecall.project import Project
 from rolecall.service import Context, Interface, NoSettings, Role, Service, Var, VarFile
-from rolecall.vars.make import Making
+from rolecall.vars.maker import Maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -439,7 +439,7 @@ def test_steps_run_after_what_they_need_and_read_nothing_else(kinds: list[tuple[
         return
     steps = in_order(steps_of(plan.membership))
     world = gather(plan.membership, {})
-    run_steps(steps, Inventory(), world, Making(NOWHERE, recipes(steps)))
+    run_steps(steps, Inventory(), world, Maker(NOWHERE, recipes(steps)))
     assert {interface: len(found) for interface, found in world.exports.items() if interface in INTERFACES} == {
         interface: count for interface, count in plan.published.items() if count
     }

@@ -18,7 +18,7 @@ from rolecall.evaluate.steps import gather, in_order, run_steps, steps_of
 from rolecall.model.inventory import Inventory
 from rolecall.project import Project
 from rolecall.service import Backups, Member, NoSettings, Service, State
-from rolecall.vars.make import Making
+from rolecall.vars.maker import Maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -303,7 +303,7 @@ def published(count: int) -> Callable[[], object]:
         f"i{number}": {"r": RoleMembers(dict.fromkeys(machines, NoSettings()), {})} for number in range(2)
     }
     membership = Membership(dict.fromkeys(members_by_role, service), members_by_role)
-    making = Making(Project(Path("nowhere")), [])
+    making = Maker(Project(Path("nowhere")), [])
     return lambda: run_steps(in_order(steps_of(membership)), inventory, gather(membership, {}), making)
 
 

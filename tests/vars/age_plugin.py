@@ -1,4 +1,4 @@
-"""An age plugin for tests, as a YubiKey's is one: the file key is hidden with what its identity holds.
+"""An age plugin for tests, like that of a YubiKey: it masks the file key with the data of its identity.
 
 Source: https://c2sp.org/age-plugin. ``make(folder)`` puts ``age-plugin-masked`` there.
 """
@@ -21,7 +21,7 @@ def masked(data):
     return bytes(a ^ b for a, b in zip(data, MASK))
 
 def read():
-    """The next stanza: its words, and its body."""
+    """Return the words and the body of the next stanza."""
     line = sys.stdin.readline()
     if not line:
         sys.exit(0)
@@ -76,7 +76,7 @@ def make(folder: Path) -> None:
 
 
 def _bech32(prefix: str) -> str:
-    """No data at all under a prefix; source: BIP 173."""
+    """Return the Bech32 text of a prefix without data; source: BIP 173."""
 
     def polymod(values: list[int]) -> int:
         found = 1

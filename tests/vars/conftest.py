@@ -43,7 +43,7 @@ def project(tmp_path: Path) -> Project:
 def gpg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home of GnuPG with one key."""
     if not shutil.which("pass"):
-        pytest.skip("there is no pass")
+        pytest.skip("pass is not installed")
     home = tmp_path_factory.mktemp("g")
     home.chmod(0o700)
     environment = os.environ | {"GNUPGHOME": str(home)}

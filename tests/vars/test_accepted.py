@@ -1,4 +1,4 @@
-"""Values rotated without a gap: accepted beside the old one, used, the old one dropped; each step an update."""
+"""Rotation without a gap: the new value is accepted beside the old one, then used, then the old one is dropped."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_steps_of_a_rotation(project: Project) -> None:
     assert run(project) == third
 
 
-def test_until_it_is_promoted_nothing_has_happened(project: Project) -> None:
+def test_a_step_changes_nothing_stored_until_it_is_promoted(project: Project) -> None:
     for steps in range(4):
         before = promoted(project, {WORD} if steps else ())
         run(project, {WORD})
@@ -94,7 +94,7 @@ def test_until_it_is_promoted_nothing_has_happened(project: Project) -> None:
 
 
 class Mortal:
-    """The calls by which files come and go; the n-th kills."""
+    """Counts the calls that change files, and raises KeyboardInterrupt in the n-th."""
 
     def __init__(self, lives: int, patch: pytest.MonkeyPatch) -> None:
         self.lives = lives
@@ -109,7 +109,7 @@ class Mortal:
 
 
 @pytest.mark.slow
-def test_who_is_killed_at_any_move_of_a_step_leaves_it_done_or_not_begun(
+def test_a_step_that_is_killed_anywhere_is_done_or_not_started(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promoted(project)
@@ -124,7 +124,7 @@ def test_who_is_killed_at_any_move_of_a_step_leaves_it_done_or_not_begun(
                 mortal = Mortal(lives, patch)
                 v.promote(project, run(project, {WORD}))
             with store.locked(project):
-                pass  # whoever comes next
+                pass  # the next writer recovers
             now = v.stored_all(project)[WORD]
             assert now == before or step_of(now) == step
             secrets = [(WORD, name) for name in now]
@@ -154,7 +154,7 @@ def test_the_value_in_use_is_what_get_prints(project: Project) -> None:
     assert call(project, "vars", "get", "--yes", "jon/web.word/.next/passphrase") != value.decode()
 
 
-def test_secrets_beside_are_listed_checked_and_encrypted_anew(project: Project) -> None:
+def test_secrets_of_a_rotation_are_listed_checked_and_re_encrypted(project: Project) -> None:
     promoted(project)
     promoted(project, {WORD})
     assert [str(each) for each in v.sealed(project)] == ["jon/web.word/passphrase", "jon/web.word/.next/passphrase"]
@@ -166,7 +166,7 @@ def test_secrets_beside_are_listed_checked_and_encrypted_anew(project: Project) 
     assert v.decrypt(project, [(WORD, ".next/passphrase")]) == values
 
 
-def test_only_what_is_declared_so_has_several_values(project: Project) -> None:
+def test_only_vars_declared_as_accepted_have_several_values(project: Project) -> None:
     role = Service("x", description="X.").role("r", description="R.")
     plain, word = role.var("plain", Passphrase()), role.var("word", Passphrase(), accepted=True)
     promoted(project)
@@ -189,7 +189,7 @@ MOVES = st.lists(st.sampled_from(["advance", "at once", "update", "discard", "ru
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MOVES)
-def test_no_order_of_moves_leaves_a_gap(project: Project, moves: list[str]) -> None:
+def test_no_order_of_steps_leaves_a_gap(project: Project, moves: list[str]) -> None:
     """In steps, what is used after an update was accepted before it, and what was used before is accepted after it."""
     for folder in (project.vars, project.pending):
         shutil.rmtree(folder, ignore_errors=True)
@@ -219,7 +219,7 @@ def test_no_order_of_moves_leaves_a_gap(project: Project, moves: list[str]) -> N
         for var in (v.stored_all(project), v.pending(project)):
             for key, files in var.items():
                 secrets = [(key, name) for name, file in files.items() if file.secret]
-                assert len(v.decrypt(project, secrets, waiting=v.pending(project))) == len(secrets)
+                assert len(v.decrypt(project, secrets, pending=v.pending(project))) == len(secrets)
     [word] = v.decrypt(project, [(WORD, "passphrase")]).values()
     assert v.stored_all(project)[NOTE]["note"].public == word.decode()  # what is made from it is of the one in use
 
@@ -235,7 +235,7 @@ def desk(project: Project) -> Project:
 
 
 def call(project: Project, *words: str, status: int = 0) -> str:
-    """What a command prints, or the faults that it ends with."""
+    """Return what a command prints, or the faults that it ends with."""
     done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
     assert done.exit_code == status, done.output
     if isinstance(done.exception, Faults):
@@ -244,7 +244,7 @@ def call(project: Project, *words: str, status: int = 0) -> str:
 
 
 def state(project: Project) -> tuple[str, list[str]]:
-    """The private key that the client uses, and the public ones that the server lets in."""
+    """Return the private key that the client uses, and the public keys that the server accepts."""
     lines = (project.root / KEYS).read_text().splitlines()
     return (project.root / PRIVATE).read_text(), [line.split()[-1] for line in lines]
 
@@ -252,11 +252,11 @@ def state(project: Project) -> tuple[str, list[str]]:
 @pytest.mark.slow
 def test_one_command_does_all_three_updates(desk: Project) -> None:
     private, [public] = state(desk)
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
-    assert [(each["var"], each["step"]) for each in told["vars"]] == [("jon/backup.ssh", step) for step in (1, 2, 3)]
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
+    assert [(each["var"], each["step"]) for each in output["vars"]] == [("jon/backup.ssh", step) for step in (1, 2, 3)]
     touched = [
         [name for name, outcome in sorted(report["machines"].items()) if outcome["result"] == "updated"]
-        for report in told["updates"]
+        for report in output["updates"]
     ]
     assert touched == [["store"], ["jon"], ["store"]]
     after, [new] = state(desk)
@@ -275,14 +275,14 @@ def test_each_step_waits_for_the_machines(desk: Project) -> None:
     assert state(desk)[0] == private
     assert public in state(desk)[1]
     assert "step 1 of 3 is done" in call(desk, "plan")
-    (desk.root / KEYS).write_text("")  # one that is not as it should be
+    (desk.root / KEYS).write_text("")  # drift
     late = call(desk, "vars", "rotate", "jon/backup.ssh", status=1)
     assert "a rotation continues when all machines are up to date, and store is not" in late
     call(desk, "update", "--yes")
     assert "step 2 of 3" in call(desk, "vars", "rotate", "jon/backup.ssh")
-    # Interrupted here; later one command brings it to its end, and begins nothing anew.
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
-    assert [each["step"] for each in told["vars"]] == [3]
+    # Interrupted here; later one command completes it, and starts no other rotation.
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json"))
+    assert [each["step"] for each in output["vars"]] == [3]
     assert len(state(desk)[1]) == 1
     assert state(desk)[0] != private
 
@@ -295,8 +295,8 @@ def test_an_update_that_fails_ends_it(desk: Project) -> None:
     before = state(desk)
     fail = json.loads(record.read_text())
     record.write_text(json.dumps({**fail, "fail": {"commands": ["/etc/rolecall/backup/backup"]}}))
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json", status=1))
-    assert [report["done"] for report in told["updates"]] == [False]
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes", "--json", status=1))
+    assert [report["done"] for report in output["updates"]] == [False]
     assert state(desk) == before
     record.write_text(json.dumps(fail))
     late = call(desk, "vars", "rotate", "jon/backup.ssh", status=1)  # promoted, but the machine has it not
@@ -308,11 +308,11 @@ def test_an_update_that_fails_ends_it(desk: Project) -> None:
 
 @pytest.mark.slow
 def test_at_once_is_one_update(desk: Project) -> None:
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--at-once", "--update", "--yes", "--json"))
-    assert told["vars"] == [{"var": "jon/backup.ssh", "step": 0}]
-    assert len(told["updates"]) == 1
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.ssh", "--at-once", "--update", "--yes", "--json"))
+    assert output["vars"] == [{"var": "jon/backup.ssh", "step": 0}]
+    assert len(output["updates"]) == 1
 
 
-def test_what_nobody_can_accept_twice_is_replaced(desk: Project) -> None:
-    told = json.loads(call(desk, "vars", "rotate", "jon/backup.repokey", "--force", "--json"))
-    assert told == {"vars": [{"var": "jon/backup.repokey", "step": 0}], "updates": []}
+def test_a_var_that_peers_cannot_accept_twice_is_replaced_at_once(desk: Project) -> None:
+    output = json.loads(call(desk, "vars", "rotate", "jon/backup.repokey", "--force", "--json"))
+    assert output == {"vars": [{"var": "jon/backup.repokey", "step": 0}], "updates": []}

@@ -1,4 +1,4 @@
-"""What binds something is never removed by a general command."""
+"""Vars that bind something are never removed by a general command."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ KEPT = f"kept jon/backup.repokey: {WHY}\n"
 
 def call(project: Project, *words: str, status: int = 0, given: str = "") -> str:
     done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation(), input=given)
-    said = str(done.exception) if isinstance(done.exception, Faults) else done.output
-    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, said
-    return said
+    output = str(done.exception) if isinstance(done.exception, Faults) else done.output
+    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, output
+    return output
 
 
 def write(project: Project, text: str) -> None:
@@ -55,7 +55,7 @@ def write(project: Project, text: str) -> None:
 
 
 def value(project: Project) -> tuple[str, bytes]:
-    """The version and the passphrase."""
+    """Return the version and the passphrase."""
     version = v.stored_all(project)[REPOKEY]["passphrase"].version
     return version, v.decrypt(project, [(REPOKEY, "passphrase")])[REPOKEY, "passphrase"]
 
@@ -68,7 +68,7 @@ def installed(project: Project) -> Project:
 
 
 def forget_notes(project: Project) -> None:
-    """As an earlier version has left vars."""
+    """Remove the notes that earlier versions did not write."""
     for path in [*project.vars.rglob(".made"), *project.vars.rglob(".binds")]:
         path.unlink()
 
@@ -78,12 +78,14 @@ def test_a_machine_that_leaves_and_comes_back_has_the_same_passphrase(installed:
     before = value(installed)
     if earlier:
         forget_notes(installed)
-    told = call(installed, "machines", "remove", "jon", "--own")
-    assert KEPT in told
-    assert "jon uses it again when it is declared again; `rolecall vars prune` leaves it alone\n" in told
-    assert "no longer needed: jon/backup.ssh; to remove this, run `rolecall vars prune`\n" in told
-    told = call(installed, "vars", "prune", "--yes")
-    assert told == f"removed jon/backup.ssh\n{KEPT}to remove one of these for good: `rolecall vars prune --force KEY`\n"
+    output = call(installed, "machines", "remove", "jon", "--own")
+    assert KEPT in output
+    assert "jon uses it again when it is declared again; `rolecall vars prune` leaves it alone\n" in output
+    assert "no longer needed: jon/backup.ssh; to remove this, run `rolecall vars prune`\n" in output
+    output = call(installed, "vars", "prune", "--yes")
+    assert (
+        output == f"removed jon/backup.ssh\n{KEPT}to remove one of these for good: `rolecall vars prune --force KEY`\n"
+    )
     assert SSH not in v.stored_all(installed)
     assert value(installed) == before
     assert call(installed, "vars", "prune", "--yes").startswith(KEPT)
@@ -93,56 +95,56 @@ def test_a_machine_that_leaves_and_comes_back_has_the_same_passphrase(installed:
     assert "nothing to remove" in call(installed, "vars", "prune")
 
 
-def test_an_instance_that_leaves_keeps_what_it_binds(installed: Project) -> None:
+def test_bound_vars_of_a_removed_instance_stay(installed: Project) -> None:
     before = value(installed)
     write(installed, MACHINES)
-    told = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
-    assert told["vars"] == ["jon/backup.ssh", "store/backup.ssh"]
-    assert told["kept"] == {"jon/backup.repokey": WHY, "store/backup.repokey": WHY}
+    output = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
+    assert output["vars"] == ["jon/backup.ssh", "store/backup.ssh"]
+    assert output["kept"] == {"jon/backup.repokey": WHY, "store/backup.repokey": WHY}
     assert value(installed) == before
 
 
-def test_of_a_var_that_nothing_tells_of_it_is_not_known_and_it_stays(installed: Project) -> None:
+def test_a_var_without_a_note_or_recipe_stays(installed: Project) -> None:
     forget_notes(installed)
     write(installed, MACHINES)  # by hand, and with the instance its service
-    told = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
-    assert told == {
+    output = json.loads(call(installed, "vars", "prune", "--yes", "--json"))
+    assert output == {
         "vars": [],
         "kept": {f"{m}/backup.{var}": "" for m in ("jon", "store") for var in ("repokey", "ssh")},
     }
     assert "Rolecall cannot tell whether anything depends on it" in call(installed, "vars", "prune")
 
 
-def test_a_note_that_was_cut_off_frees_nothing(installed: Project) -> None:
+def test_a_truncated_note_does_not_unbind_a_var(installed: Project) -> None:
     write(installed, MACHINES)
     (installed.vars / "per-machine/jon/backup.repokey/.binds").write_bytes(b"")
     assert "kept jon/backup.repokey: Rolecall cannot tell" in call(installed, "vars", "prune", "--yes")
     assert REPOKEY in v.stored_all(installed)
 
 
-def test_as_long_as_the_instance_is_there_its_service_tells(installed: Project) -> None:
+def test_the_service_of_an_existing_instance_says_what_is_bound(installed: Project) -> None:
     forget_notes(installed)
     write(installed, WITHOUT_JON)
     assert call(installed, "vars", "prune", "--yes").startswith(f"removed jon/backup.ssh\n{KEPT}")
 
 
-def test_force_removes_exactly_what_is_named(installed: Project) -> None:
+def test_force_removes_exactly_the_named_vars(installed: Project) -> None:
     write(installed, WITHOUT_JON)
-    for words, told in (
+    for words, message in (
         (["jon/backup.repokey"], f"jon/backup.repokey is kept: {WHY}"),
         (["--force", "store/backup.repokey"], "the inventory needs the var 'store/backup.repokey'"),
         (["--force", "jon/backup.repokeys"], "did you mean 'jon/backup.repokey'?"),
     ):
-        assert told in call(installed, "vars", "prune", "--yes", *words, status=1)
+        assert message in call(installed, "vars", "prune", "--yes", *words, status=1)
     assert "--force needs the names" in call(installed, "vars", "prune", "--force", status=2)
-    call(installed, "vars", "prune", "--force", "jon/backup.repokey", status=1)  # nobody is asked
+    call(installed, "vars", "prune", "--force", "jon/backup.repokey", status=1)  # without a prompt
     assert REPOKEY in v.stored_all(installed)
     assert call(installed, "vars", "prune", "--yes", "--force", "jon/backup.repokey") == "removed jon/backup.repokey\n"
     assert v.stored_all(installed).keys() >= {SSH, VarKey("store", "backup.repokey")}
     assert REPOKEY not in v.stored_all(installed)
 
 
-def test_a_fresh_checkout_knows_it_too(installed: Project, tmp_path: Path) -> None:
+def test_a_fresh_checkout_knows_what_is_bound(installed: Project, tmp_path: Path) -> None:
     fresh = Project(tmp_path / "fresh")
     fresh.root.mkdir()
     for name in ("vars", "keys"):
@@ -151,7 +153,7 @@ def test_a_fresh_checkout_knows_it_too(installed: Project, tmp_path: Path) -> No
     assert KEPT in call(fresh, "vars", "prune", "--yes")
 
 
-def test_in_a_password_store_it_stays_too(project: Project, password_store: Path) -> None:
+def test_a_bound_var_stays_in_a_password_store(project: Project, password_store: Path) -> None:
     (project.root / "pyproject.toml").write_text('[tool.rolecall]\nsecrets = "pass"\n')
     write(project, INVENTORY)
     call(project, "update", "--yes")
@@ -163,7 +165,7 @@ def test_in_a_password_store_it_stays_too(project: Project, password_store: Path
     assert not list(password_store.rglob("jon/backup.ssh/**/*.gpg"))
 
 
-def test_a_name_that_is_new_takes_what_it_binds_along(installed: Project) -> None:
+def test_bound_vars_follow_a_renamed_machine(installed: Project) -> None:
     before = value(installed)
     call(installed, "machines", "rename", "jon", "bob")
     renamed = VarKey("bob", "backup.repokey")
@@ -173,12 +175,12 @@ def test_a_name_that_is_new_takes_what_it_binds_along(installed: Project) -> Non
     assert f"kept bob/backup.repokey: {WHY}\n" in call(installed, "vars", "prune", "--yes")
 
 
-def test_a_pending_var_that_binds_is_dropped_only_by_its_name(project: Project) -> None:
+def test_a_bound_pending_var_is_dropped_only_by_name(project: Project) -> None:
     write(project, INVENTORY)
     call(project, "vars", "set", "jon/backup.repokey", given="what my repositories have already")
-    told = call(project, "vars", "discard")
-    assert KEPT in told
-    assert "to drop one of these: `rolecall vars discard --force KEY`" in told
+    output = call(project, "vars", "discard")
+    assert KEPT in output
+    assert "to drop one of these: `rolecall vars discard --force KEY`" in output
     call(project, "plan", "--discard")
     assert v.decrypt(project, [(REPOKEY, "passphrase")])[REPOKEY, "passphrase"] == b"what my repositories have already"
     assert "did you mean 'jon/backup.repokey'?" in call(
@@ -188,7 +190,7 @@ def test_a_pending_var_that_binds_is_dropped_only_by_its_name(project: Project) 
     assert REPOKEY not in v.pending(project)
 
 
-def test_what_waits_to_replace_a_stored_one_can_be_dropped(installed: Project) -> None:
+def test_a_pending_replacement_can_be_dropped(installed: Project) -> None:
     before = value(installed)
     call(installed, "vars", "rotate", "--force", "jon/backup.repokey")
     assert call(installed, "vars", "discard") == "dropped jon/backup.repokey\n"
@@ -202,18 +204,18 @@ def test_an_import_keeps_what_the_inventory_does_not_ask_for(installed: Project,
     other.root.mkdir()
     (installed.root / "keys").rename(other.root / "keys")
     write(other, WITHOUT_JON)
-    told = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
-    assert (told["kept"], told["unwanted"]) == (["jon/backup.repokey"], ["jon/backup.ssh"])
+    output = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
+    assert (output["kept"], output["unwanted"]) == (["jon/backup.repokey"], ["jon/backup.ssh"])
     assert value(other) == before
     assert KEPT in call(other, "vars", "prune", "--yes")
-    told = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
-    assert (told["kept"], told["pending"]) == ([], [])
+    output = json.loads(call(other, "vars", "import", str(tmp_path / "vars.age"), "--json"))
+    assert (output["kept"], output["pending"]) == ([], [])
     write(other, INVENTORY)
     call(other, "update", "--yes")
     assert value(other) == before
 
 
-def test_a_setting_that_changes_does_not_replace_it(project: Project) -> None:
+def test_changed_settings_do_not_replace_a_bound_var(project: Project) -> None:
     project.modules.mkdir()
     (project.modules / "disk.py").write_text("""
 from rolecall.service import Member, Passphrase, Service, Settings
@@ -229,27 +231,29 @@ key = disk.var("key", Passphrase(), validation=lambda settings: settings.name, b
     write(project, inventory)
     call(project, "update", "--yes")
     write(project, inventory.replace('"a"', '"b"'))
-    told = call(project, "plan", status=1)
-    assert "jon/disk.key would be regenerated because its settings have changed: the disk is encrypted with it" in told
-    assert "rolecall vars rotate --force jon/disk.key" in told
+    output = call(project, "plan", status=1)
+    assert (
+        "jon/disk.key would be regenerated because its settings have changed: the disk is encrypted with it" in output
+    )
+    assert "rolecall vars rotate --force jon/disk.key" in output
     assert v.pending(project) == {}
     call(project, "vars", "rotate", "--force", "jon/disk.key")
     assert VarKey("jon", "disk.key") in v.pending(project)
 
 
-def test_a_key_that_is_removed_names_what_nobody_else_can_read(installed: Project) -> None:
+def test_removing_a_key_names_the_secrets_only_it_can_read(installed: Project) -> None:
     call(installed, "keys", "add", "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
-    told = call(installed, "keys", "remove", "me")
-    assert "no other admin can read these: " in told
-    assert "jon/backup.repokey/passphrase" in told
-    assert "keep the identity of me until you have run `rolecall vars fix` with it; without it they are lost" in told
+    output = call(installed, "keys", "remove", "me")
+    assert "no other admin can read these: " in output
+    assert "jon/backup.repokey/passphrase" in output
+    assert "keep the identity of me until you have run `rolecall vars fix` with it; without it they are lost" in output
     assert "encrypted jon/backup.repokey/passphrase" in call(installed, "vars", "fix")
 
 
 @pytest.mark.parametrize(("given", "hinted"), [("hunter22\n", True), ("hunter22", False), ("two\nlines\n", False)])
 def test_a_newline_at_the_end_of_what_is_piped_is_hinted_at(installed: Project, given: str, hinted: bool) -> None:  # noqa: FBT001 - a parameter
-    told = call(installed, "vars", "set", "--force", "jon/backup.repokey", given=given)
-    assert ("warning: the value of jon/backup.repokey ends with a newline" in told) == hinted
+    output = call(installed, "vars", "set", "--force", "jon/backup.repokey", given=given)
+    assert ("warning: the value of jon/backup.repokey ends with a newline" in output) == hinted
 
 
 def test_an_answer_that_ends_with_a_newline_is_hinted_at(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,13 +269,13 @@ text = relay.var("text", Prompted("text", "x", "multiline"))
     write(project, MACHINES + '[instances.mail]\nmodule.input = "self"\nroles.relay.machines.jon = {}\n')
     answers = {"jon/mail.smtp/password": "hunter2\n", "jon/mail.text/text": "one\n"}
     monkeypatch.setenv("ROLECALL_ANSWERS", json.dumps(answers))
-    told = call(project, "vars", "generate")
-    assert "warning: the answer to jon/mail.smtp/password ends with a newline\nhint: leave it out" in told
-    assert told.count("newline") == 1
+    output = call(project, "vars", "generate")
+    assert "warning: the answer to jon/mail.smtp/password ends with a newline\nhint: leave it out" in output
+    assert output.count("newline") == 1
 
 
 @pytest.mark.parametrize("machines", ['["all"]', "[]"])
-def test_another_module_of_the_same_names_frees_nothing(installed: Project, machines: str) -> None:
+def test_another_module_with_the_same_names_does_not_unbind_a_var(installed: Project, machines: str) -> None:
     (installed.root / "modules").mkdir()
     (installed.root / "modules/other.py").write_text("""
 from rolecall.service import Passphrase, Service
@@ -288,7 +292,7 @@ key = one.var("repokey", Passphrase())
     assert KEPT in call(installed, "vars", "prune", "--yes")
 
 
-def test_a_damaged_pending_var_that_binds_is_dropped_only_by_its_name(project: Project) -> None:
+def test_a_damaged_bound_pending_var_is_dropped_only_by_name(project: Project) -> None:
     write(project, INVENTORY)
     call(project, "vars", "set", "jon/backup.repokey", given="what my repositories have already")
     folder = project.pending / "per-machine/jon/backup.repokey"
@@ -324,7 +328,7 @@ def test_prune_of_all_removes_pending_values_too(installed: Project) -> None:
     assert SSH not in v.pending(installed)
 
 
-def test_a_note_of_a_var_that_another_writer_removes_is_left_out(
+def test_no_note_is_written_for_a_var_that_another_writer_removed(
     installed: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forget_notes(installed)

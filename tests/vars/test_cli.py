@@ -38,7 +38,7 @@ def made(project: Project) -> Project:
 
 
 def run(project: Project, group: str, *words: str, as_json: bool = False) -> str:
-    """What a command prints; its faults are raised."""
+    """Return what a command prints; raise its faults."""
     result = CliRunner().invoke(GROUPS[group], words, obj=Invocation(project.root, json=as_json))
     if isinstance(result.exception, Faults):
         raise result.exception
@@ -50,7 +50,7 @@ def run_json(project: Project, *words: str) -> Any:  # noqa: ANN401 - whatever i
     return json.loads(run(project, *words, as_json=True))
 
 
-def test_list_names_what_is_there(made: Project) -> None:
+def test_list_names_all_vars(made: Project) -> None:
     assert run(made, "vars", "list").splitlines() == [
         "secret  shared/word/passphrase  pending",
         "secret  jon/backup.ssh/private",
@@ -64,7 +64,7 @@ def test_list_names_what_is_there(made: Project) -> None:
     ]
 
 
-def test_get_prints_secrets_only_where_they_are_meant_to_go(made: Project) -> None:
+def test_get_prints_secrets_only_when_confirmed(made: Project) -> None:
     secret = decrypt(made, [(WORD, "passphrase")])[WORD, "passphrase"].decode()
     assert run(made, "vars", "get", "jon/backup.ssh/public").startswith("ssh-ed25519 ")
     with pytest.raises(Faults, match=r"shared/word is secret[^$]*--yes") as caught:
@@ -92,7 +92,7 @@ def test_get_prints_a_secret_to_a_terminal(made: Project) -> None:
     os.close(terminal)
 
 
-def test_discard_and_prune_say_what_went(made: Project) -> None:
+def test_discard_and_prune_name_what_they_remove(made: Project) -> None:
     assert run_json(made, "vars", "discard") == {"vars": ["shared/word"], "kept": {}}
     assert run(made, "vars", "discard") == "nothing is pending\n"
     assert run(made, "vars", "prune", "--dry-run") == "would remove jon/backup.ssh\n"
@@ -100,7 +100,7 @@ def test_discard_and_prune_say_what_went(made: Project) -> None:
     assert run(made, "vars", "list") == "no vars yet\n"
 
 
-def test_generate_makes_what_the_inventory_asks_for_and_keeps_it(made: Project) -> None:
+def test_generate_stores_the_missing_vars_of_the_inventory(made: Project) -> None:
     (made.root / "inventory.toml").write_text(
         '[machines.jon]\n[machines.sara]\n[instances.backup]\nmodule.name = "borgbackup"\n'
         "[instances.backup.roles.client.machines.jon]\n[instances.backup.roles.server.machines.sara]\n"
@@ -132,7 +132,7 @@ def test_keys(made: Project) -> None:
     assert run_json(made, "keys", "list")["keys"] == [key]
 
 
-def test_values_that_a_person_brings(made: Project, tmp_path: Path) -> None:
+def test_set_takes_the_values_that_a_person_gives(made: Project, tmp_path: Path) -> None:
     (made.root / "inventory.toml").write_text(
         '[machines.jon]\n[machines.sara]\n[instances.backup]\nmodule.name = "borgbackup"\n'
         "[instances.backup.roles.client.machines.jon]\n[instances.backup.roles.server.machines.sara]\n"
@@ -144,16 +144,16 @@ def test_values_that_a_person_brings(made: Project, tmp_path: Path) -> None:
         run(made, "vars", "set", "jon/backup.ssh", *words) == "pending: jon/backup.repokey\npending: jon/backup.ssh\n"
     )
     assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes").startswith("-----BEGIN")  # what counts still
-    run(made, "vars", "generate")  # makes what is missing, and leaves waiting what waits
+    run(made, "vars", "generate")  # generates what is missing, and leaves pending rotations alone
     assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes").startswith("-----BEGIN")
     promote(made, pending(made))
     assert run(made, "vars", "get", "jon/backup.ssh/private", "--yes") == "my private"
     assert run(made, "vars", "get", "jon/backup.ssh/public") == "my public"
-    for wrong, told in (
+    for wrong, message in (
         (["jon/backup.ssh", "privat=/dev/null"], "has no file 'privat'"),
         (["jon/backup.sch"], "did you mean 'jon/backup.ssh'?"),
         (["jon/backup.ssh"], "has several files"),
     ):
         done = CliRunner().invoke(vars_, ["set", *wrong], obj=Invocation(made.root), input="x")
         assert isinstance(done.exception, Faults)
-        assert told in str(done.exception)
+        assert message in str(done.exception)

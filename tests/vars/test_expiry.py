@@ -1,4 +1,4 @@
-"""Certificates that end: each plan says so in time, and how to make new ones."""
+"""Certificates that expire: plans warn in time, and say how to rotate them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ roles.host.machines.jon = {}
 
 
 @pytest.mark.parametrize(("days", "warned"), [(365, False), (91, False), (0, True)])
-def test_what_expires_is_told(project: Project, days: int, warned: bool) -> None:  # noqa: FBT001 - a case
+def test_plans_warn_of_certificates_that_expire(project: Project, days: int, warned: bool) -> None:  # noqa: FBT001 - a case
     project.modules.mkdir()
     (project.root / "inventory.toml").write_text(INVENTORY)
     (project.modules / "web.py").write_text(MODULE.replace("DAYS", "400"))
@@ -44,17 +44,17 @@ def test_what_expires_is_told(project: Project, days: int, warned: bool) -> None
     module = project.modules / "web.py"
     module.write_text(MODULE.replace("DAYS", str(days)))
     call(project, "vars", "rotate", "jon/web.tls", "jon/web.cert")
-    told = call(project, "plan")
+    output = call(project, "plan")
     until = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=days):%Y-%m-%d}"
     lines = [
         f"warning: jon/web.{name} has expired on {until}\nhint: rotate it: `rolecall vars rotate jon/web.{name}`\n"
         for name in ("tls", "cert")
     ]
-    assert [line in told for line in lines] == [warned, warned]
-    assert ("expire" in told) == warned
+    assert [line in output for line in lines] == [warned, warned]
+    assert ("expire" in output) == warned
 
 
-def test_in_the_last_third_or_month_it_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plans_warn_in_the_last_third_or_month(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.modules.mkdir()
     (project.root / "inventory.toml").write_text(INVENTORY)
     (project.modules / "web.py").write_text(MODULE.replace("DAYS", "60"))
@@ -72,14 +72,14 @@ def test_in_the_last_third_or_month_it_is_told(project: Project, monkeypatch: py
         monkeypatch.undo()
 
 
-def test_a_certificate_that_a_person_brought_may_be_anything(project: Project) -> None:
+def test_a_given_certificate_may_be_anything(project: Project) -> None:
     project.modules.mkdir()
     (project.root / "inventory.toml").write_text(INVENTORY)
     (project.modules / "web.py").write_text(MODULE.replace("DAYS", "60"))
     call(project, "update", "--yes")
     stored = project.vars / "per-machine/jon/web.tls"
     (stored / "certificate/value").write_text("x")
-    (stored / ".made").unlink()  # as an earlier version let one be brought
+    (stored / ".made").unlink()  # as earlier versions stored a given value
     assert "expire" not in call(project, "plan")
 
 

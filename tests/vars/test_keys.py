@@ -47,7 +47,7 @@ def make_one(project: Project) -> bytes:
     return v.decrypt(project, [(KEY, "passphrase")])[KEY, "passphrase"]
 
 
-def test_an_identity_is_made_once_and_for_the_owner_alone(empty: Project, own_home: Path) -> None:
+def test_an_identity_is_created_once_and_private(empty: Project, own_home: Path) -> None:
     old = os.umask(0)
     try:
         path = v.create_identity(empty, "me")
@@ -63,13 +63,13 @@ def test_an_identity_is_made_once_and_for_the_owner_alone(empty: Project, own_ho
     assert v.create_identity(empty, "other") == path  # it is an admin's already
     assert [admin.name for admin in v.admins(empty)] == ["me"]
     public = (empty.keys / "me.pub").read_text()
-    with pytest.raises(Faults, match=r"this key is there already, as that of 'me'\n  at .*me\.pub"):
+    with pytest.raises(Faults, match=r"this public key already exists as 'me'\n  at .*me\.pub"):
         v.add_admin(empty, "again", public)
     assert text.split()[-1].startswith("AGE-SECRET-KEY-")
     assert len(make_one(empty).split(b"-")) >= 6
 
 
-def test_an_ssh_key_that_is_there_serves(empty: Project, own_home: Path) -> None:
+def test_an_existing_ssh_key_is_the_identity(empty: Project, own_home: Path) -> None:
     ssh_key(own_home / ".ssh/id_ed25519")
     assert v.create_identity(empty, "me") == own_home / ".ssh/id_ed25519"
     public = (own_home / ".ssh/id_ed25519.pub").read_text().split()[:2]
@@ -89,7 +89,9 @@ def test_the_environment_names_an_identity(empty: Project, own_home: Path, monke
     assert v.create_identity(empty, "me") == own_home / "mine"
 
 
-def test_every_admin_reads_and_others_are_told(empty: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_admin_can_read_and_others_get_a_fault(
+    empty: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     v.create_identity(empty, "me")
     ssh_key(tmp_path / "friend", kind="rsa")
     v.add_admin(empty, "friend", (tmp_path / "friend.pub").read_text())
@@ -114,7 +116,7 @@ def test_an_ssh_key_with_a_passphrase_is_refused_with_a_hint(empty: Project, own
 
 
 @pytest.mark.parametrize("text", ["", "rubbish", "# only a comment\n", "\x00\xff"])
-def test_an_identity_that_is_none(empty: Project, own_home: Path, text: str) -> None:
+def test_an_invalid_identity_is_refused(empty: Project, own_home: Path, text: str) -> None:
     path = own_home / ".config/rolecall/identity"
     path.parent.mkdir(parents=True)
     path.write_text(text)
@@ -124,13 +126,13 @@ def test_an_identity_that_is_none(empty: Project, own_home: Path, text: str) -> 
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "-rf", "a.b", "a\n", "ä", "x" * 300])
-def test_names_that_could_hurt(project: Project, name: str) -> None:
-    with pytest.raises(Faults, match="cannot name a key"):
+def test_dangerous_names_of_keys_are_refused(project: Project, name: str) -> None:
+    with pytest.raises(Faults, match="not a valid name of a key"):
         v.add_admin(project, name, v.admins(project)[0].public_key)
 
 
 @pytest.mark.parametrize("key", ["", "age1x", "ssh-ed25519 AAAA", "AGE-SECRET-KEY-1MARKER", "two\nlines"])
-def test_keys_that_are_none_are_not_repeated(project: Project, key: str) -> None:
+def test_invalid_keys_are_refused_and_not_printed(project: Project, key: str) -> None:
     with pytest.raises(Faults, match="public key") as caught:
         v.add_admin(project, "friend", key)
     assert "MARKER" not in str(caught.value)
@@ -139,7 +141,7 @@ def test_keys_that_are_none_are_not_repeated(project: Project, key: str) -> None
 def test_a_name_keeps_its_key_until_it_is_removed(project: Project, tmp_path: Path) -> None:
     ssh_key(tmp_path / "friend")
     friend = (tmp_path / "friend.pub").read_text()
-    with pytest.raises(Faults, match=r"another key of the name 'me'"):
+    with pytest.raises(Faults, match=r"admin key 'me' already exists with another value"):
         v.add_admin(project, "me", friend)
     with pytest.raises(Faults, match=r"did you mean 'me'"):
         v.remove_admin(project, "mee")
@@ -148,13 +150,13 @@ def test_a_name_keeps_its_key_until_it_is_removed(project: Project, tmp_path: Pa
     assert [admin.public_key for admin in v.admins(project)] == [" ".join(friend.split()[:2])]  # without its comment
 
 
-def test_a_file_without_one_key_is_told(project: Project) -> None:
+def test_a_file_without_exactly_one_key_is_a_fault(project: Project) -> None:
     (project.keys / "bad.pub").write_text("# nothing\n")
-    with pytest.raises(Faults, match=r"0 keys where one is expected[^$]*bad\.pub"):
+    with pytest.raises(Faults, match=r"the file has 0 keys, but must have one[^$]*bad\.pub"):
         v.admins(project)
 
 
-def test_the_last_admin_is_asked_for_and_told_what_only_they_can_read(
+def test_removing_the_last_admin_needs_a_confirmation_that_names_the_secrets(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     v.promote(project, v.make(project, [Recipe(VarKey("jon", "x.a"), Passphrase(), "x.y")]))

@@ -1,4 +1,4 @@
-"""Who has seen a secret: machines that leave, roles that go, admins that are no more."""
+"""Who knows a secret: machines and roles that were removed, former admins."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def mesh(new: Project) -> Project:
 
 
 def call(project: Project, *words: str, status: int = 0) -> str:
-    """What a command prints, or the faults that it ends with."""
+    """Return what a command prints, or the faults that it ends with."""
     done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
     assert done.exit_code == status, done.output
     return str(done.exception) if isinstance(done.exception, Faults) else done.output
@@ -70,7 +70,7 @@ def known(project: Project) -> dict[str, list[str]]:
     return {str(each): sorted(each.machines) for each in v.sealed(project)}
 
 
-def test_it_is_noted_to_whom_a_secret_was_sent(mesh: Project) -> None:
+def test_the_machines_that_received_a_secret_are_noted(mesh: Project) -> None:
     everywhere = {f"{name}/net.{var}/passphrase": [name] for name in ("jon", "sara") for var in ("disk", "own")}
     assert known(mesh) == {**everywhere, "shared/net.common/passphrase": ["jon", "sara"]}
     before = {path: path.stat().st_mtime_ns for path in mesh.vars.rglob("*")}
@@ -78,31 +78,31 @@ def test_it_is_noted_to_whom_a_secret_was_sent(mesh: Project) -> None:
     assert {path: path.stat().st_mtime_ns for path in mesh.vars.rglob("*")} == before
 
 
-def test_who_was_not_sent_it_does_not_know_it(new: Project) -> None:
+def test_a_machine_that_received_nothing_is_not_noted(new: Project) -> None:
     call(new, "update", "sara", "--yes")
     assert known(new)["shared/net.common/passphrase"] == ["sara"]
     call(new, "plan")
     assert known(new)["shared/net.common/passphrase"] == ["sara"]
 
 
-def test_a_role_that_goes_is_told_in_each_plan_until_a_new_value_is_made(mesh: Project) -> None:
-    assert "has had" not in call(mesh, "plan")
+def test_plans_warn_of_a_removed_role_until_its_secrets_are_rotated(mesh: Project) -> None:
+    assert "no longer needs" not in call(mesh, "plan")
     edit(mesh, GONE)
-    told = call(mesh, "plan")
-    assert LEFT in told
-    assert "hint: to make its copies useless, run `rolecall vars rotate --known-to jon`" in told
+    output = call(mesh, "plan")
+    assert LEFT in output
+    assert "hint: to make its copies useless, run `rolecall vars rotate --known-to jon`" in output
     assert LEFT in call(mesh, "update", "--yes")
     assert LEFT in call(mesh, "plan")
     assert "shared/net.common/passphrase  me  →  sara; formerly jon\n" in call(mesh, "vars", "recipients")
-    told = call(mesh, "vars", "rotate", "--known-to", "jon", "--update", "--yes")
-    assert told.startswith("shared/net.common  the new value takes the place of the old one\n")
-    assert "has had" not in call(mesh, "plan")
+    output = call(mesh, "vars", "rotate", "--known-to", "jon", "--update", "--yes")
+    assert output.startswith("shared/net.common  the new value takes the place of the old one\n")
+    assert "no longer needs" not in call(mesh, "plan")
     assert known(mesh)["shared/net.common/passphrase"] == ["sara"]
     sealed = [path.read_text(errors="replace") for path in (mesh.root / "targets/sara/var/lib").rglob("sealed/*")]
-    assert len(sealed) == 3  # the old value is not kept for a way back
+    assert len(sealed) == 3  # the old value is not stored for a rollback
 
 
-def test_of_many_the_first_are_told(new: Project) -> None:
+def test_the_warning_limits_the_vars_that_it_lists(new: Project) -> None:
     line = 'more{0} = peer.var("more{0}", Passphrase(), scope="shared", deliver={{"passphrase": Delivery()}})\n'
     more = "".join(map(line.format, range(9)))
     (new.modules / "mesh.py").write_text(MODULE + more)
@@ -111,25 +111,25 @@ def test_of_many_the_first_are_told(new: Project) -> None:
     assert "shared/net.more6 and 2 more\n" in call(new, "plan")
 
 
-def test_a_machine_that_is_removed_names_what_it_had(mesh: Project) -> None:
-    told = json.loads(call(mesh, "machines", "remove", "jon", "--own", "--json"))
-    assert told["known"] == ["shared/net.common", "jon/net.disk", "jon/net.own"]
-    assert told["kept"] == {"jon/net.disk": "the disk is encrypted with it"}
+def test_removing_a_machine_names_the_secrets_that_it_received(mesh: Project) -> None:
+    output = json.loads(call(mesh, "machines", "remove", "jon", "--own", "--json"))
+    assert output["known"] == ["shared/net.common", "jon/net.disk", "jon/net.own"]
+    assert output["kept"] == {"jon/net.disk": "the disk is encrypted with it"}
     edit(mesh, "", "")
     assert LEFT in call(mesh, "plan")
-    told = call(mesh, "vars", "prune", "--yes")
-    assert told.startswith("removed jon/net.own\nkept jon/net.disk: the disk is encrypted with it\n")
+    output = call(mesh, "vars", "prune", "--yes")
+    assert output.startswith("removed jon/net.own\nkept jon/net.disk: the disk is encrypted with it\n")
 
 
-def test_a_name_that_is_new_has_seen_the_same(mesh: Project) -> None:
+def test_a_renamed_machine_is_noted_by_its_new_name(mesh: Project) -> None:
     call(mesh, "machines", "rename", "jon", "bob")
     assert known(mesh)["shared/net.common/passphrase"] == ["bob", "sara"]
     assert known(mesh)["bob/net.own/passphrase"] == ["bob"]
 
 
-def test_what_would_lose_something_is_named_and_stays(mesh: Project) -> None:
-    told = call(mesh, "vars", "rotate", "--known-to", "sara")
-    assert "warning: sara/net.disk is not replaced: the disk is encrypted with it" in told
+def test_bound_vars_are_named_and_not_rotated(mesh: Project) -> None:
+    output = call(mesh, "vars", "rotate", "--known-to", "sara")
+    assert "warning: sara/net.disk is not replaced: the disk is encrypted with it" in output
     assert {str(key) for key in v.pending(mesh)} == {"sara/net.own", "shared/net.common"}
     call(mesh, "vars", "rotate", "--known-to", "sara", "--force")
     assert {str(key) for key in v.pending(mesh)} == {"sara/net.disk", "sara/net.own", "shared/net.common"}
@@ -140,13 +140,13 @@ def test_what_would_lose_something_is_named_and_stays(mesh: Project) -> None:
     ]
 
 
-def test_who_was_an_admin_has_read_it(mesh: Project) -> None:
+def test_a_former_admin_may_know_the_secrets(mesh: Project) -> None:
     key = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
     call(mesh, "keys", "add", "sam", key)
     assert pipeline.known_to(pipeline.Workspace(mesh), key) == ([], [])  # not encrypted to it yet
     call(mesh, "vars", "fix")
-    told = call(mesh, "keys", "remove", "sam")
-    assert f"`rolecall vars rotate --known-to '{key}'`" in told
+    output = call(mesh, "keys", "remove", "sam")
+    assert f"`rolecall vars rotate --known-to '{key}'`" in output
     call(mesh, "vars", "fix")
     call(mesh, "vars", "rotate", "shared/net.common")
     call(mesh, "update", "--yes")
@@ -155,6 +155,6 @@ def test_who_was_an_admin_has_read_it(mesh: Project) -> None:
     assert others == []
 
 
-def test_rotate_wants_to_be_told_what(mesh: Project) -> None:
+def test_rotate_requires_vars_or_known_to(mesh: Project) -> None:
     assert "name the vars, or use --known-to WHO" in call(mesh, "vars", "rotate", status=2)
     assert call(mesh, "vars", "rotate", "--known-to", "nobody") == ""

@@ -1,4 +1,4 @@
-"""A secret stands where it belongs, and nowhere else: not in what is printed, in files, arguments or environments."""
+"""Secrets do not leak: not into output, files, arguments or environments."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def run(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def holding(*folders: Path) -> set[Path]:
-    """The files below folders that hold the secret."""
+    """Return the files below folders that contain the secret."""
     files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     return {path for path in files if MARKER.encode() in path.read_bytes()}
 
@@ -104,7 +104,7 @@ def belongs(project: Project) -> Iterator[Path]:
 
 
 class Watch(threading.Thread):
-    """Looks for the secret in the arguments and environments of all processes until it is ended."""
+    """Searches the arguments and environments of all processes for the secret until it is stopped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,12 +140,12 @@ COMMANDS = [
 ]
 
 
-def test_no_command_and_no_file_tells_it(mail: Project, tmp_path: Path) -> None:
+def test_no_command_and_no_file_leaks_the_secret(mail: Project, tmp_path: Path) -> None:
     _run_all(mail, tmp_path)
     assert holding(mail.root, tmp_path / "scratch") == set(belongs(mail))
 
 
-def test_nor_where_a_password_store_keeps_it(mail: Project, tmp_path: Path, password_store: Path) -> None:
+def test_nothing_leaks_with_a_password_store(mail: Project, tmp_path: Path, password_store: Path) -> None:
     (mail.root / "pyproject.toml").write_text('[tool.rolecall]\nsecrets = "pass"\n')
     _run_all(mail, tmp_path)
     assert list(password_store.rglob("*.gpg"))
@@ -153,7 +153,7 @@ def test_nor_where_a_password_store_keeps_it(mail: Project, tmp_path: Path, pass
 
 
 def _run_all(mail: Project, tmp_path: Path) -> None:
-    said = ""
+    output = ""
     watch = Watch()
     watch.start()
     try:
@@ -167,20 +167,20 @@ def _run_all(mail: Project, tmp_path: Path) -> None:
                 check=False,
             )
             assert done.returncode == int(words[:2] == ["vars", "get"]), (words, done.stderr)
-            said += done.stdout + done.stderr
+            output += done.stdout + done.stderr
     finally:
         watch.ended.set()
         watch.join()
-    assert MARKER not in said
+    assert MARKER not in output
     assert watch.looks > 10
     assert watch.found == set()
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_no_fault_tells_it(mail: Project) -> None:
+def test_no_fault_leaks_the_secret(mail: Project) -> None:
     subprocess.run(argv(mail, "vars", "generate"), check=True, capture_output=True)
     inventory = mail.root / "inventory.toml"
-    for change, told in (
+    for change, message in (
         (INVENTORY + "roles.relay.settings.fail = true\n", "failed with ValueError"),
         (INVENTORY.replace("password.var = ", f'password = "{MARKER}"\nx = '), "must be a reference to a secret"),
         (INVENTORY.replace("mail.smtp/password", "mail.smtp/passwor"), "there is no secret"),
@@ -189,11 +189,11 @@ def test_no_fault_tells_it(mail: Project) -> None:
         shutil.rmtree(mail.vars / "per-machine/jon/mail.double", ignore_errors=True)
         done = run(mail, "plan")
         assert done.returncode == 1
-        assert told in done.stderr
+        assert message in done.stderr
         assert MARKER not in done.stdout + done.stderr
 
 
-def test_who_is_killed_leaves_it_nowhere(mail: Project, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_the_secret_nowhere(mail: Project, tmp_path: Path) -> None:
     for round_ in range(8):
         with subprocess.Popen(
             argv(mail, "plan"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -222,9 +222,9 @@ def test_modes_do_not_depend_on_the_umask(mail: Project, umask: int, monkeypatch
         os.umask(before)
     modes = {path: path.stat().st_mode & 0o777 for path in mail.root.rglob("*") if not path.is_symlink()}
     assert {path for path, mode in modes.items() if mode & 0o022} == set()
-    kept = {path: mode for path, mode in modes.items() if path.is_relative_to(mail.vars)}
-    assert {mode for path, mode in kept.items() if path.name == "secret"} == {0o600}
-    others = {path: mode for path, mode in kept.items() if path.is_file() and path.name != "secret"}
+    stored = {path: mode for path, mode in modes.items() if path.is_relative_to(mail.vars)}
+    assert {mode for path, mode in stored.items() if path.name == "secret"} == {0o600}
+    others = {path: mode for path, mode in stored.items() if path.is_file() and path.name != "secret"}
     assert {path.name for path in others} == {"version", "recipients", "formerly", "machines", ".made", ".binds"}
     assert set(others.values()) == {0o644 & ~umask}
     assert modes[mail.root / "vars.age"] == 0o600

@@ -24,7 +24,7 @@ A, B, C = (VarKey("jon", f"backup.{name}") for name in "abc")
 
 @dataclass(frozen=True)
 class Gives:
-    """Makes what it is told, whatever it promised."""
+    """Returns the given values, whatever files it declares."""
 
     values: tuple[tuple[str, bytes], ...] = (("text", b"x"),)
     files: tuple[VarFile, ...] = (VarFile("text", secret=False),)
@@ -38,7 +38,7 @@ class Gives:
 
 @dataclass(frozen=True)
 class Joins(Gives):
-    """Makes one text of all its inputs."""
+    """Joins all its inputs to one text."""
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
         return {"text": b"+".join(data for files in context.inputs.values() for data in files.values())}
@@ -54,7 +54,7 @@ def recipe(key: VarKey, generator: object, *inputs: VarKey, origin: str = "backu
     return Recipe(key, generator, origin, inputs=tuple((need.name, need) for need in inputs))  # type: ignore[arg-type]
 
 
-def told(project: Project, *recipes: Recipe) -> str:
+def faults_of(project: Project, *recipes: Recipe) -> str:
     with pytest.raises(Faults) as caught:
         v.make(project, recipes)
     assert v.pending(project) == {}
@@ -119,24 +119,24 @@ def test_an_equal_definition_is_shared(project: Project) -> None:
             [recipe(B, Gives()), recipe(A, Breaks())],
             ["jon/backup.a (for backup.client)", "ValueError", "test_make.py:"],
         ),
-        ([recipe(A, Gives((("../x", b""),), (VarFile("../x"),)))], ["'../x' cannot name a file"]),
-        ([recipe(VarKey("..", "a"), Gives())], ["cannot name a var"]),
-        ([recipe(VarKey("jon", "a/../b"), Gives())], ["cannot name a var"]),
-        ([recipe(VarKey("jon\n", "a"), Gives())], ["cannot name a var"]),
-        ([recipe(VarKey("jon", "a" * 300), Gives())], ["cannot name a var"]),
+        ([recipe(A, Gives((("../x", b""),), (VarFile("../x"),)))], ["'../x' is not a valid file name"]),
+        ([recipe(VarKey("..", "a"), Gives())], ["not a valid name of a var"]),
+        ([recipe(VarKey("jon", "a/../b"), Gives())], ["not a valid name of a var"]),
+        ([recipe(VarKey("jon\n", "a"), Gives())], ["not a valid name of a var"]),
+        ([recipe(VarKey("jon", "a" * 300), Gives())], ["not a valid name of a var"]),
     ],
 )
-def test_what_is_wrong_is_told_and_nothing_is_stored(project: Project, recipes: list[Recipe], words: list[str]) -> None:
-    message = told(project, *recipes)
+def test_a_fault_is_reported_and_nothing_is_stored(project: Project, recipes: list[Recipe], words: list[str]) -> None:
+    message = faults_of(project, *recipes)
     assert [word for word in words if word not in message] == []
     assert "MARKER" not in message
 
 
 def test_without_an_admin_public_vars_are_made_and_secret_ones_refused(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    message = told(project, recipe(A, Gives()), recipe(B, Passphrase()))
+    message = faults_of(project, recipe(A, Gives()), recipe(B, Passphrase()))
     assert "no admin key" in message
-    assert "hint: make yours with `rolecall keys create`" in message
+    assert "hint: create yours: `rolecall keys create`" in message
     assert A in v.make(project, [recipe(A, Gives())])
 
 
@@ -149,17 +149,17 @@ def test_without_an_admin_public_vars_are_made_and_secret_ones_refused(tmp_path:
         ("public/value", "public has no value"),
     ],
 )
-def test_a_stored_var_that_lost_a_file_is_not_made_anew_silently(project: Project, lost: str, what: str) -> None:
+def test_a_stored_var_that_lost_a_file_is_not_regenerated_silently(project: Project, lost: str, what: str) -> None:
     v.promote(project, v.make(project, [recipe(A, SSHKeyPair())]))
     folder = project.vars / "per-machine/jon/backup.a"
     victim = folder / lost
     shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
-    message = told(project, recipe(A, SSHKeyPair()))
+    message = faults_of(project, recipe(A, SSHKeyPair()))
     assert f"jon/backup.a/{what}\n  at {folder}/{lost.partition('/')[0]}\n" in message
     assert "or delete it, and `rolecall vars generate` makes a new value" in message
 
 
-def test_a_pending_var_of_an_older_definition_is_made_anew_with_what_came_of_it(project: Project) -> None:
+def test_a_pending_var_of_an_older_definition_is_regenerated_with_its_readers(project: Project) -> None:
     old = v.make(project, [recipe(A, Gives()), recipe(B, Joins(), A), recipe(C, Gives())])
     wider = Gives((("text", b"y"), ("more", b"z")), (VarFile("text", secret=False), VarFile("more", secret=False)))
     new = v.make(project, [recipe(A, wider), recipe(B, Joins(), A), recipe(C, Gives())])

@@ -1,4 +1,4 @@
-"""Two branches make the same var, and git merges them: what was not made together is a fault."""
+"""Two branches generate the same var, and git merges them: files that were not made together are a fault."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def git(project: Project, *words: str, status: int | None = 0) -> str:
 
 def call(project: Project, *words: str, status: int = 0) -> str:
     done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
-    said = str(done.exception) if isinstance(done.exception, Faults) else done.output
-    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, said
-    return said
+    output = str(done.exception) if isinstance(done.exception, Faults) else done.output
+    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, output
+    return output
 
 
 @pytest.fixture
 def merged(project: Project) -> Project:
-    """A project in which both branches have made all vars, in the middle of the merge."""
+    """A project in the middle of a merge of two branches that both generated all vars."""
     (project.root / "inventory.toml").write_text(INVENTORY)
     git(project, "init", "-q", "-b", "ours")
     git(project, "add", "-A")
@@ -85,11 +85,11 @@ READERS = (["check"], ["vars", "check"], ["plan"], ["update", "--yes"], ["vars",
 
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
 def test_conflict_markers_are_a_fault_of_the_var(merged: Project, words: list[str]) -> None:
-    told = call(merged, *words, status=1)
+    output = call(merged, *words, status=1)
     for name in ("private", "public"):
-        assert f"jon/backup.ssh/{name} holds a merge conflict: both branches generated it\n" in told
-        assert f"at {merged.root / SSH / name}\n" in told
-    assert f"hint: take the whole folder from one commit: `git checkout COMMIT -- {SSH}`" in told
+        assert f"jon/backup.ssh/{name} has a merge conflict: both branches generated it\n" in output
+        assert f"at {merged.root / SSH / name}\n" in output
+    assert f"hint: take the whole folder from one commit: `git checkout COMMIT -- {SSH}`" in output
     assert not list(merged.root.glob("targets/*/root"))
 
 
@@ -97,17 +97,17 @@ def test_conflict_markers_are_a_fault_of_the_var(merged: Project, words: list[st
 def test_a_private_key_beside_the_public_key_of_the_other_side(merged: Project, words: list[str]) -> None:
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", f"{SSH}/public")
-    told = call(merged, *words, status=1)
+    output = call(merged, *words, status=1)
     wrong = "jon/backup.ssh/public does not match the other files of the var (mixed up by a merge?)"
-    assert f"{wrong}\n  at {merged.root / SSH}/public" in told
+    assert f"{wrong}\n  at {merged.root / SSH}/public" in output
 
 
 @pytest.mark.parametrize(
     "mixed",
     [f"{SSH}/private/secret", f"{SSH}/public/value", f"{SSH}/private/version", f"{SSH}/.made"],
 )
-def test_what_only_looks_resolved(merged: Project, mixed: str) -> None:
-    """As when the text of one side is accepted everywhere, and the binary file stays that of the other."""
+def test_a_merge_of_both_sides_without_markers_is_a_fault(merged: Project, mixed: str) -> None:
+    """The text files are taken from one side, the binary file from the other."""
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", mixed)
     assert "does not match the other files of the var (mixed up by a merge?)" in call(merged, "check", status=1)
@@ -141,13 +141,13 @@ def test_both_sides_may_note_machines_and_fix_keeps_all(project: Project) -> Non
 
 
 @pytest.mark.parametrize("note", [".binds", ".validation", ".made"])
-def test_a_conflict_in_a_note_is_told(project: Project, note: str) -> None:
+def test_a_merge_conflict_in_a_note_is_a_fault(project: Project, note: str) -> None:
     (_stored(project, SSHKeyPair()) / note).write_text("<<<<<<< HEAD\nx\n=======\ny\n>>>>>>> theirs\n")
     assert note in "".join(map(str, v.unsound(project)))
 
 
 @pytest.mark.parametrize("version", ["", "two words", "../x", "x" * 129])
-def test_a_version_that_is_not_one(project: Project, version: str) -> None:
+def test_an_invalid_version_is_a_fault(project: Project, version: str) -> None:
     folder = _stored(project, SSHKeyPair())
     (folder / "public/version").write_text(version)
     [fault] = v.unsound(project)
@@ -156,7 +156,7 @@ def test_a_version_that_is_not_one(project: Project, version: str) -> None:
     assert fault.where.file == folder / "public"
 
 
-def test_names_that_differ_only_in_case_are_told(project: Project) -> None:
+def test_names_that_differ_only_in_case_are_a_fault(project: Project) -> None:
     folder = _stored(project, SSHKeyPair())
     shutil.copytree(folder, project.vars / "per-machine/Jon/x.a")
     [fault] = v.unsound(project)
@@ -164,7 +164,7 @@ def test_names_that_differ_only_in_case_are_told(project: Project) -> None:
 
 
 @pytest.mark.parametrize("ends", [b"\r\n", b"\n"])
-def test_how_git_writes_the_ends_of_lines_changes_nothing(project: Project, ends: bytes) -> None:
+def test_line_ends_do_not_matter(project: Project, ends: bytes) -> None:
     folder = _stored(project, SSHKeyPair())
     before = v.stored_all(project)
     for path in folder.rglob("*"):
@@ -210,7 +210,7 @@ def _as_of_an_earlier_version(project: Project) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_pairs_are_compared_where_secrets_are_decrypted(
+def test_pairs_are_compared_if_secrets_are_decrypted(
     project: Project,
     generator: Generator[object],
     file: str,
@@ -235,7 +235,7 @@ def test_pairs_are_compared_where_secrets_are_decrypted(
 
 
 def signing() -> tuple[list[VarKey], list[Recipe]]:
-    """Two authorities and what they sign: the keys of the vars in the order of their recipes."""
+    """Return two authorities and what they sign: the keys of the vars in the order of their recipes."""
     keys = [VarKey("jon", f"x.{name}") for name in ("ca", "tls", "sign", "host", "cert")]
     ca, tls, sign, host, cert = keys
     recipes = [
@@ -248,7 +248,7 @@ def signing() -> tuple[list[VarKey], list[Recipe]]:
     return keys, recipes
 
 
-def test_what_is_signed_is_compared_without_a_secret(project: Project) -> None:
+def test_certificates_are_checked_without_decrypting(project: Project) -> None:
     (ca, _tls, sign, host, _cert), recipes = signing()
     v.promote(project, _make(project, *recipes))
     assert v.misfits(project, recipes, decrypt=False) == []
@@ -270,12 +270,12 @@ def test_what_is_signed_is_compared_without_a_secret(project: Project) -> None:
     }
 
 
-def test_a_person_brings_a_pair_that_fits(project: Project) -> None:
+def test_a_given_pair_must_match(project: Project) -> None:
     recipe = Recipe(KEY, SSHKeyPair(), "x.y")
     one, two = (SSHKeyPair().generate(Context(KEY, None, {})) for _ in range(2))
     with (
         pytest.raises(
-            Faults, match=r"what is given of jon/x\.a does not fit: its public key does not match its private"
+            Faults, match=r"the given value of jon/x\.a does not fit: its public key does not match its private"
         ),
         making(project, [recipe], Replacement(given={KEY: {**one, "public": two["public"]}})) as work,
     ):
@@ -286,22 +286,22 @@ def test_a_person_brings_a_pair_that_fits(project: Project) -> None:
     assert KEY in v.pending(project)
 
 
-def test_vars_of_earlier_versions_go_on_and_are_noted_down(project: Project) -> None:
+def test_vars_of_earlier_versions_work_and_get_notes(project: Project) -> None:
     (project.root / "inventory.toml").write_text(INVENTORY)
     call(project, "update", "--yes")
     _as_of_an_earlier_version(project)
     before = v.stored_all(project)
     assert "nothing changes" in call(project, "plan")
     assert not list(project.vars.rglob(".made"))
-    told = call(project, "update", "--yes")
-    assert "nothing changed" in told
+    output = call(project, "update", "--yes")
+    assert "nothing changed" in output
     assert v.stored_all(project) == before
     notes = {path.name: path.read_text() for path in (project.root / "vars/per-machine/jon/backup.repokey").glob(".*")}
     assert notes[".binds"] == "the repositories are encrypted with it\n"
     assert notes[".made"].startswith(f"passphrase {before[VarKey('jon', 'backup.repokey')]['passphrase'].version} ")
 
 
-def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -> None:
+def test_each_value_of_a_rotation_has_its_own_list_of_files(project: Project) -> None:
     recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
     folder = _stored(project, SSHKeyPair())
     with making(project, [recipe], Replacement(advance={KEY})) as work:
@@ -320,7 +320,7 @@ def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -
     assert fault.message == "jon/x.a: in .next, its public key does not match its private key"
 
 
-def test_two_steps_of_one_rotation_at_once(project: Project) -> None:
+def test_two_steps_of_a_rotation_at_once_are_a_fault(project: Project) -> None:
     recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
     folder = _stored(project, SSHKeyPair())
     with making(project, [recipe], Replacement(advance={KEY})) as work:
@@ -331,7 +331,7 @@ def test_two_steps_of_one_rotation_at_once(project: Project) -> None:
     assert [fault.message for fault in v.unsound(project)] == [message]
 
 
-def test_a_secret_that_is_encrypted_anew_belongs_to_the_rest_still(project: Project) -> None:
+def test_a_re_encrypted_secret_still_belongs_to_its_var(project: Project) -> None:
     _stored(project, Password())
     v.add_admin(project, "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
     assert len(v.fix(project)[0]) == 2
@@ -340,7 +340,7 @@ def test_a_secret_that_is_encrypted_anew_belongs_to_the_rest_still(project: Proj
     assert len(made.splitlines()) == 2
 
 
-def test_a_file_that_comes_from_the_other_side_alone(project: Project) -> None:
+def test_a_file_of_the_other_side_alone_is_a_fault(project: Project) -> None:
     folder = _stored(project, Passphrase())
     shutil.copytree(folder / "passphrase", folder / "more")
     assert [fault.message for fault in v.unsound(project)] == [
@@ -350,7 +350,9 @@ def test_a_file_that_comes_from_the_other_side_alone(project: Project) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "plan"])
-def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_path: Path, command: str) -> None:
+def test_a_key_that_two_machines_share_is_a_fault_that_names_both(
+    project: Project, tmp_path: Path, command: str
+) -> None:
     (project.root / "inventory.toml").write_text(
         INVENTORY.replace("client.machines.jon = {}", 'client.tags = ["all"]').replace(
             "[machines.store]", '[machines.sara]\ndeploy.targetHost = "dir:targets/sara"\n[machines.store]'
@@ -362,10 +364,10 @@ def test_one_key_for_two_machines_is_told_by_their_names(project: Project, tmp_p
     for machine in ("jon", "sara"):
         files = (f"{name}={tmp_path / name}" for name in pair)
         call(project, "vars", "set", f"{machine}/backup.ssh", *files)
-    told = call(project, command, status=1)
+    output = call(project, command, status=1)
     folder = project.pending / "per-machine/sara/backup.ssh"
-    assert f"error: sara/backup.ssh has the same public key as jon/backup.ssh\n  at {folder}\n" in told
-    assert "`rolecall vars rotate sara/backup.ssh`" in told
+    assert f"error: sara/backup.ssh has the same public key as jon/backup.ssh\n  at {folder}\n" in output
+    assert "`rolecall vars rotate sara/backup.ssh`" in output
 
 
 @pytest.mark.parametrize("rotated", [False, True])
@@ -388,7 +390,7 @@ def test_fix_never_hides_a_mixed_up_pair_behind_a_pending_value(project: Project
 
 
 class Raising:
-    """A generator whose `verify` fails, with a secret in its words."""
+    """A generator whose `verify` fails, with a secret in its message."""
 
     files = (VarFile("secret"),)
 
@@ -418,7 +420,7 @@ def test_a_verify_that_raises_is_a_fault_at_its_line(project: Project) -> None:
 
 
 @pytest.mark.parametrize("broken", ["garbage", "missing"])
-def test_an_authority_that_is_broken_is_told(project: Project, broken: str) -> None:
+def test_a_broken_authority_is_a_fault(project: Project, broken: str) -> None:
     (ca, _tls, sign, _host, _cert), recipes = signing()
     v.promote(project, _make(project, *recipes))
     _as_of_an_earlier_version(project)
@@ -428,14 +430,14 @@ def test_an_authority_that_is_broken_is_told(project: Project, broken: str) -> N
             shutil.rmtree(folder)
         else:
             (folder / "value").write_text("garbage\n")
-    told = {fault.message for fault in v.misfits(project, recipes, decrypt=False)}
+    messages = {fault.message for fault in v.misfits(project, recipes, decrypt=False)}
     if broken == "missing":
-        assert told == {
-            "jon/x.ca holds key (secret), where x.y wants certificate (public), key (secret)",
-            "jon/x.sign holds private (secret), where x.y wants private (secret), public (public)",
+        assert messages == {
+            "jon/x.ca has key (secret), but x.y wants certificate (public), key (secret)",
+            "jon/x.sign has private (secret), but x.y wants private (secret), public (public)",
         }
     else:
-        assert told == {
+        assert messages == {
             "jon/x.ca: its certificate cannot be read",
             "jon/x.tls: the certificate of its authority cannot be read",
             "jon/x.sign: one of its halves is not a key",
@@ -443,7 +445,7 @@ def test_an_authority_that_is_broken_is_told(project: Project, broken: str) -> N
         }
 
 
-def test_what_cannot_be_decrypted_is_told_for_each_that_needs_it(
+def test_an_undecryptable_secret_is_a_fault_of_each_var_that_needs_it(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipes = [
@@ -460,15 +462,15 @@ def test_an_unusable_admin_key_hides_no_other_fault(project: Project) -> None:
     (folder / "public/value").write_text("<<<<<<< HEAD\nx\n=======\ny\n>>>>>>> theirs\n")
     (project.root / "inventory.toml").write_text("[machines.jon]\n")
     (project.keys / "bad.pub").write_text("age1x\n")
-    conflict = "jon/x.a/public holds a merge conflict"
+    conflict = "jon/x.a/public has a merge conflict"
     for words in (["vars", "check"], ["vars", "fix"]):
-        told = call(project, *words, status=1)
-        assert conflict in told
-        assert "not a usable public key" in told
+        output = call(project, *words, status=1)
+        assert conflict in output
+        assert "not a usable public key" in output
 
 
 @pytest.mark.parametrize("command", ["check", "plan"])
-def test_one_key_for_two_machines_is_told_where_no_service_fails(project: Project, command: str) -> None:
+def test_a_key_that_two_machines_share_is_a_warning_if_no_service_fails(project: Project, command: str) -> None:
     project.modules.mkdir()
     (project.modules / "mesh.py").write_text("""
 from rolecall.service import Service, SSHKeyPair
@@ -488,28 +490,28 @@ key = peer.var("key", SSHKeyPair())
     folder = project.vars / "per-machine/sara/mesh.key"
     shutil.rmtree(folder)
     shutil.copytree(project.vars / "per-machine/jon/mesh.key", folder)
-    told = call(project, command)
-    assert f"warning: sara/mesh.key has the same public key as jon/mesh.key\n  at {folder}\n" in told
+    output = call(project, command)
+    assert f"warning: sara/mesh.key has the same public key as jon/mesh.key\n  at {folder}\n" in output
 
 
 BROKEN = {
-    "a folder in place of the notes": ("rm -f .made && mkdir .made", "a file is expected here\n  at {}/.made"),
+    "a folder in place of the notes": ("rm -f .made && mkdir .made", "not a regular file\n  at {}/.made"),
     "a folder in place of the version": (
         "rm public/version && mkdir public/version",
-        "a file is expected here\n  at {}/public/v",
+        "not a regular file\n  at {}/public/v",
     ),
     "a folder in place of a list": (
         "rm -f private/recipients && mkdir private/recipients",
-        "a file is expected here\n  at {}/pri",
+        "not a regular file\n  at {}/pri",
     ),
-    "a folder in place of what it binds": ("rm -f .binds && mkdir .binds", "a file is expected here\n  at {}/.binds"),
+    "a folder in place of what it binds": ("rm -f .binds && mkdir .binds", "not a regular file\n  at {}/.binds"),
     "a pipe in place of a value": (
         "rm public/value && mkfifo public/value",
-        "a file is expected here\n  at {}/public/value",
+        "not a regular file\n  at {}/public/value",
     ),
     "a link to itself": (
         "ln -sf value public/value",
-        "cannot be read: Too many levels of symbolic links\n  at {}/public/v",
+        "file cannot be read: Too many levels of symbolic links\n  at {}/public/v",
     ),
     "a value beside a secret": (
         "echo x > private/value",
@@ -519,7 +521,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_stands_in_place_of_a_file_is_told(project: Project, name: str) -> None:
+def test_anything_in_place_of_a_file_is_a_fault(project: Project, name: str) -> None:
     (project.root / "inventory.toml").write_text(INVENTORY)
     call(project, "vars", "generate")
     script, expected = BROKEN[name]
@@ -527,15 +529,15 @@ def test_what_stands_in_place_of_a_file_is_told(project: Project, name: str) -> 
     other = project.root / "vars/per-machine/jon/backup.repokey/passphrase/version"
     other.write_text("no version")
     for command in (["check"], ["vars", "check"]):
-        said = call(project, *command, status=1)
-        assert expected.format(project.root / SSH) in said
-        assert "backup.repokey/passphrase has an invalid version" in said
+        output = call(project, *command, status=1)
+        assert expected.format(project.root / SSH) in output
+        assert "backup.repokey/passphrase has an invalid version" in output
 
 
-def test_a_file_in_place_of_a_var_is_told(project: Project) -> None:
+def test_a_file_in_place_of_a_var_is_a_fault(project: Project) -> None:
     (project.root / "inventory.toml").write_text(INVENTORY)
     call(project, "vars", "generate")
     shutil.rmtree(project.root / SSH)
     (project.root / SSH).touch()
     for command in (["check"], ["plan"], ["vars", "generate"]):
-        assert "jon/backup.ssh is a file, where a folder is expected" in call(project, *command, status=1)
+        assert "jon/backup.ssh is a file, but must be a folder" in call(project, *command, status=1)

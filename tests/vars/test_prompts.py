@@ -1,4 +1,4 @@
-"""What a person is asked: once, together, before anything is made; from a file where nobody is there."""
+"""Prompts: shown once, together, before anything is made; answered from a file without a terminal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RECIPES = [
 
 
 class Person:
-    """Answers, and remembers what was asked."""
+    """Answers, and records the questions."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
@@ -52,7 +52,7 @@ class Person:
         return {question: self.answers.pop(0).encode() for question in questions}
 
 
-def test_all_is_asked_together_and_kept_where_there_is_a_file_for_it(project: Project) -> None:
+def test_all_prompts_are_shown_together_and_stored_if_a_file_has_their_name(project: Project) -> None:
     person = Person("s3cret", "seed")
     project = replace(project, asker=person)
     v.make(project, RECIPES)
@@ -68,7 +68,7 @@ def test_all_is_asked_together_and_kept_where_there_is_a_file_for_it(project: Pr
     assert b"s3cret" not in texts
 
 
-def test_where_nobody_answers_nothing_is_made_and_every_question_is_told(project: Project) -> None:
+def test_without_answers_nothing_is_made_and_every_prompt_is_named(project: Project) -> None:
     with pytest.raises(Faults) as caught:
         v.make(project, RECIPES)
     assert [fault.message for fault in caught.value.faults] == [
@@ -118,7 +118,7 @@ def rolecall(project: Project, *words: str, **environment: str) -> subprocess.Co
 
 
 @pytest.mark.slow
-def test_a_run_that_nobody_attends_takes_answers_from_a_file_or_the_environment(mail: Project, tmp_path: Path) -> None:
+def test_without_a_terminal_answers_come_from_a_file_or_the_environment(mail: Project, tmp_path: Path) -> None:
     done = rolecall(mail, "vars", "generate")
     assert done.returncode == 1
     assert "cannot prompt for jon/mail.smtp/password (The password of the mail account): not a terminal" in done.stderr
@@ -139,25 +139,25 @@ def test_a_run_that_nobody_attends_takes_answers_from_a_file_or_the_environment(
     assert next(root.glob("etc/rolecall/mail/mark")).read_text() == "ABC"
 
 
-def test_a_person_at_a_terminal_is_asked(mail: Project) -> None:
+def test_prompts_are_shown_at_a_terminal(mail: Project) -> None:
     argv = [sys.executable, "-m", "rolecall", "--no-sandbox", "-C", str(mail.root), "vars", "generate"]
     person, terminal = pty.openpty()
     with subprocess.Popen(argv, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True) as process:
         os.close(terminal)
-        said = b""
+        output = b""
         for waited, typed in ((b"account: ", b"s3cret"), (b"confirmation: ", b"s3cret"), (b"Its name: ", b"abc")):
-            while waited not in said:
-                said += os.read(person, 1000)
+            while waited not in output:
+                output += os.read(person, 1000)
             os.write(person, typed + b"\n")
-            said = said.replace(waited, b"")
+            output = output.replace(waited, b"")
         while True:
             try:
-                said += os.read(person, 1000)
+                output += os.read(person, 1000)
             except OSError:  # as Linux tells of the other end's close
                 break
-    assert process.returncode == 0, said
-    assert b"2 prompts to answer:" in said
-    assert b"s3cret" not in said
+    assert process.returncode == 0, output
+    assert b"2 prompts to answer:" in output
+    assert b"s3cret" not in output
     assert v.decrypt(mail, [(VarKey("jon", "mail.smtp"), "password")]) == {
         (VarKey("jon", "mail.smtp"), "password"): b"s3cret"
     }

@@ -1,4 +1,4 @@
-"""Who can read what: told without decrypting, mended without making values anew."""
+"""Who can read which secret: checked without decrypting, repaired without new values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def texts(project: Project) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for base in bases for path in base.rglob("*") if path.is_file()}
 
 
-def test_nothing_is_wrong_with_what_was_just_made(made: Project) -> None:
+def test_new_secrets_have_the_right_recipients(made: Project) -> None:
     assert [str(each) for each in sorted(v.sealed(made))] == [
         "shared/word/passphrase", "jon/backup.ssh/private", "sara/backup.ssh/private",
     ]  # fmt: skip
@@ -49,7 +49,7 @@ def test_nothing_is_wrong_with_what_was_just_made(made: Project) -> None:
     assert texts(made) == before
 
 
-def test_a_new_admin_reads_what_was_there_after_a_fix(made: Project, friend: pyrage.x25519.Identity) -> None:
+def test_a_new_admin_can_read_existing_secrets_after_a_fix(made: Project, friend: pyrage.x25519.Identity) -> None:
     v.add_admin(made, "friend", str(friend.to_public()))
     assert len(v.with_wrong_recipients(made)) == 3
     _, fault = v.with_wrong_recipients(made)[1]
@@ -69,23 +69,21 @@ def test_a_new_admin_reads_what_was_there_after_a_fix(made: Project, friend: pyr
     assert texts(made) == before
 
 
-def test_who_is_no_admin_any_more_reads_nothing_after_a_fix(made: Project, friend: pyrage.x25519.Identity) -> None:
+def test_a_former_admin_cannot_read_secrets_after_a_fix(made: Project, friend: pyrage.x25519.Identity) -> None:
     public = str(friend.to_public())
     v.add_admin(made, "friend", public)
     v.fix(made)
     assert len(v.readable_by(made, public)) == 3
     v.remove_admin(made, "friend")
     _, fault = v.with_wrong_recipients(made)[1]
-    assert (
-        fault.message == f"jon/backup.ssh/private can be read by {public[:12]}…{public[-6:]}, whose key is no admin's"
-    )
+    assert fault.message == f"jon/backup.ssh/private can be read by {public[:12]}…{public[-6:]}, not an admin's key"
     v.fix(made)
     assert v.readable_by(made, public) == []
     with pytest.raises(pyrage.DecryptError):
         pyrage.decrypt(layout.ciphertext(layout.file_folder(made.vars, KEYS[0], "private")), [friend])
 
 
-def test_what_does_not_say_who_can_read_it_is_wrong(made: Project) -> None:
+def test_a_secret_without_a_list_of_recipients_is_a_fault(made: Project) -> None:
     folder = Path(layout.file_folder(made.vars, KEYS[0], "private"))
     (folder / "recipients").unlink()
     [(_, fault)] = v.with_wrong_recipients(made)
@@ -112,7 +110,7 @@ def test_a_fix_repairs_what_it_can_and_names_the_rest(made: Project, friend: pyr
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_fix_that_was_killed_is_told_and_done_again(
+def test_an_interrupted_fix_is_reported_and_repeated(
     made: Project, friend: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     v.add_admin(made, "friend", str(friend.to_public()))

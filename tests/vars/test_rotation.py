@@ -1,4 +1,4 @@
-"""Values that are made anew: pending beside the old ones, put in their place whole, never lost on the way."""
+"""Rotated values: pending beside the stored ones, which they replace as a whole, never lost on the way."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def values(project: Project) -> dict[VarKey, StoredVar]:
     return v.stored_all(project)
 
 
-def test_what_is_made_anew_waits_with_all_that_reads_it(made: Project) -> None:
+def test_a_rotated_var_is_pending_with_all_that_reads_it(made: Project) -> None:
     before = values(made)
     after = run(made, rotate={ROOT})
     assert {key for key in after if after[key] != before[key]} == {ROOT, LEAF, PEER}
@@ -71,7 +71,7 @@ def test_what_is_made_anew_waits_with_all_that_reads_it(made: Project) -> None:
     assert v.pending(made) == {key: after[key] for key in (ROOT, LEAF, PEER)}
     assert v.stored(made, list(before)) == after
     old = v.decrypt(made, [(ROOT, "passphrase")])
-    new = v.decrypt(made, [(ROOT, "passphrase")], waiting={ROOT})
+    new = v.decrypt(made, [(ROOT, "passphrase")], pending={ROOT})
     assert old != new
     assert after[LEAF]["certificate"].public == f"signed by {new[ROOT, 'passphrase'][:3].decode()}"
     assert run(made) == after  # once is enough
@@ -83,7 +83,7 @@ def test_what_is_made_anew_waits_with_all_that_reads_it(made: Project) -> None:
     assert run(made) == after
 
 
-def test_it_can_be_made_anew_again_or_dropped(made: Project) -> None:
+def test_a_pending_rotation_can_be_repeated_or_dropped(made: Project) -> None:
     before = values(made)
     first, second = run(made, rotate={OTHER}), run(made, rotate={OTHER})
     assert first[OTHER] != second[OTHER]
@@ -92,7 +92,7 @@ def test_it_can_be_made_anew_again_or_dropped(made: Project) -> None:
     assert run(made) == values(made) == before
 
 
-def test_a_colleague_who_was_faster_counts(made: Project) -> None:
+def test_the_rotation_that_was_stored_first_counts(made: Project) -> None:
     mine = run(made, rotate={OTHER})
     theirs = replace(made, root=made.root.parent / "theirs")
     shutil.copytree(made.vars, theirs.vars)
@@ -108,16 +108,16 @@ def test_a_colleague_who_was_faster_counts(made: Project) -> None:
 
 
 @pytest.mark.parametrize("validation", ["", "x"])
-def test_what_is_made_for_something_else_is_made_anew(made: Project, validation: str) -> None:
-    def recipes(said: str) -> list[Recipe]:
-        return [replace(RECIPES[0], validation=said), *RECIPES[1:]]
+def test_a_var_is_regenerated_when_its_validation_changes(made: Project, validation: str) -> None:
+    def recipes(validation: str) -> list[Recipe]:
+        return [replace(RECIPES[0], validation=validation), *RECIPES[1:]]
 
     shutil.rmtree(made.vars)
     v.promote(made, run(made, recipes(validation)))
     before = values(made)
     assert run(made, recipes(validation)) == before
     after = run(made, recipes("y"))
-    changed = {ROOT, LEAF, PEER} if validation else set()  # for what an older one was made is not known
+    changed = {ROOT, LEAF, PEER} if validation else set()  # what a var without a note was made for is unknown
     assert {key for key in after if after[key] != before[key]} == changed
     assert run(made, recipes("y")) == after
     v.promote(made, after)
@@ -147,7 +147,7 @@ def test_a_promotion_that_is_killed_loses_nothing(made: Project, monkeypatch: py
             killed = False
         monkeypatch.setattr(os, "rename", real)
         with store.locked(made):
-            pass  # whoever comes next
+            pass  # the next writer recovers
         now = values(made)
         assert now.keys() == before.keys()
         assert all(now[key] in (before[key], after[key]) for key in now)
@@ -161,13 +161,13 @@ def test_a_promotion_that_is_killed_loses_nothing(made: Project, monkeypatch: py
     assert not (made.local / "replaced").exists()
 
 
-def test_what_the_inventory_does_not_ask_for_is_not_made_anew(made: Project) -> None:
+def test_a_var_that_the_inventory_does_not_ask_for_is_not_rotated(made: Project) -> None:
     (made.root / "inventory.toml").write_text("[machines.jon]\n")
     with pytest.raises(Faults, match=r"the inventory needs no var 'jon/web\.word'"):
         pipeline.rotate(pipeline.Workspace(made), ["jon/web.word"])
 
 
-def test_what_a_person_brings_takes_the_place_of_what_was_made(made: Project) -> None:
+def test_given_values_replace_generated_ones(made: Project) -> None:
     before = values(made)
     with making(made, RECIPES, Replacement(given={ROOT: {"passphrase": b"mine"}})) as work:
         after = work.make(RECIPES, lambda *_: ())
@@ -177,32 +177,32 @@ def test_what_a_person_brings_takes_the_place_of_what_was_made(made: Project) ->
     assert v.decrypt(made, [(ROOT, "passphrase")]) == {(ROOT, "passphrase"): b"mine"}
 
 
-def test_of_several_files_those_that_are_not_brought_stay(project: Project) -> None:
+def test_files_that_are_not_given_keep_their_values(project: Project) -> None:
     both = Function(lambda _: {"private": b"x", "public": b"y"}, (VarFile("private"), VarFile("public", secret=False)))
     recipe = Recipe(OTHER, both, "web.server")
     given = {OTHER: {"public": b"ssh-ed25519 AAAA"}}
-    with pytest.raises(Faults, match=r"what is given of jon/web\.word lacks private"):
-        _bring(project, recipe, given)
+    with pytest.raises(Faults, match=r"the given value of jon/web\.word lacks private"):
+        _give(project, recipe, given)
     v.promote(project, run(project, [recipe]))
     private = v.decrypt(project, [(OTHER, "private")])
-    _bring(project, recipe, given)
+    _give(project, recipe, given)
     v.promote(project, v.pending(project))
     assert v.stored_all(project)[OTHER]["public"].public == "ssh-ed25519 AAAA"
     assert v.decrypt(project, [(OTHER, "private")]) == private
 
 
-def _bring(project: Project, recipe: Recipe, given: Mapping[VarKey, Mapping[str, bytes]]) -> None:
+def _give(project: Project, recipe: Recipe, given: Mapping[VarKey, Mapping[str, bytes]]) -> None:
     with making(project, [recipe], Replacement(given=given)) as work:
         work.make([recipe], lambda *_: ())
 
 
-def test_what_binds_something_goes_along_only_when_that_is_said(made: Project) -> None:
+def test_a_bound_reader_is_regenerated_only_by_force(made: Project) -> None:
     recipes = [replace(recipe, binds="much is lost" if recipe.key == LEAF else "") for recipe in RECIPES]
-    told = (
+    message = (
         r"jon/web\.tls would be regenerated because what it is generated from has changed: much is lost\n"
         r"hint: .*rotate --force jon/web\.tls`"
     )
-    with pytest.raises(Faults, match=told):
+    with pytest.raises(Faults, match=message):
         run(made, recipes, rotate={ROOT})
     assert v.pending(made) == {}
     with making(made, recipes, Replacement({ROOT}, force=True)) as work:
@@ -210,23 +210,23 @@ def test_what_binds_something_goes_along_only_when_that_is_said(made: Project) -
     assert v.pending(made).keys() == {ROOT, LEAF, PEER}
 
 
-def test_nor_is_it_replaced_by_what_a_person_brings(project: Project) -> None:
+def test_given_values_replace_a_bound_var_only_by_force(project: Project) -> None:
     _backup(project)
     name, file = "jon/backup.repokey", Path("vars.json")
     text = json.dumps({"vars": {name: {"passphrase": {"text": "mine"}}}}).encode()
     assert pipeline.set_var(pipeline.Workspace(project), name, {"": b"mine"})[0] == VarKey(
         "jon", "backup.repokey"
-    )  # none is kept yet
+    )  # nothing is stored yet
     v.discard(project)
     pipeline.generate(pipeline.Workspace(project))
-    for bring in (
-        lambda **said: pipeline.set_var(pipeline.Workspace(project), name, {"": b"mine"}, **said),
-        lambda **said: pipeline.import_vars(pipeline.Workspace(project), text, file, **said),
+    for give in (
+        lambda **options: pipeline.set_var(pipeline.Workspace(project), name, {"": b"mine"}, **options),
+        lambda **options: pipeline.import_vars(pipeline.Workspace(project), text, file, **options),
     ):
         with pytest.raises(Faults, match="is not replaced: the repositories are encrypted with it"):
-            bring()
+            give()
         assert v.pending(project) == {}
-        bring(force=True)
+        give(force=True)
         assert len(v.discard(project)) == 1
 
 
@@ -237,7 +237,7 @@ def _backup(project: Project) -> None:
     )
 
 
-def test_generate_leaves_waiting_what_waits(project: Project) -> None:
+def test_generate_leaves_pending_rotations_alone(project: Project) -> None:
     _backup(project)
     assert len(pipeline.generate(pipeline.Workspace(project))) == 2
     before = values(project)
@@ -248,18 +248,18 @@ def test_generate_leaves_waiting_what_waits(project: Project) -> None:
     assert v.pending(project).keys() == {rotated.key}
 
 
-def test_nor_is_one_that_a_person_brought_and_that_still_waits(project: Project) -> None:
+def test_a_given_pending_value_is_replaced_only_by_force(project: Project) -> None:
     _backup(project)
     name, key = "jon/backup.repokey", VarKey("jon", "backup.repokey")
     pipeline.set_var(pipeline.Workspace(project), name, {"": b"mine"})
-    brought = v.pending(project)[key]
+    given = v.pending(project)[key]
     text = json.dumps({"vars": {name: {"passphrase": {"text": "other"}}}}).encode()
-    for bring in (
-        lambda **said: pipeline.rotate(pipeline.Workspace(project), [name], **said),
-        lambda **said: pipeline.import_vars(pipeline.Workspace(project), text, Path("vars.json"), **said),
+    for give in (
+        lambda **options: pipeline.rotate(pipeline.Workspace(project), [name], **options),
+        lambda **options: pipeline.import_vars(pipeline.Workspace(project), text, Path("vars.json"), **options),
     ):
         with pytest.raises(Faults, match="is not replaced: the repositories are encrypted with it"):
-            bring()
-        assert v.pending(project)[key] == brought
+            give()
+        assert v.pending(project)[key] == given
     pipeline.rotate(pipeline.Workspace(project), [name], force=True)
-    assert v.pending(project)[key] != brought
+    assert v.pending(project)[key] != given

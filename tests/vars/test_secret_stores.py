@@ -1,4 +1,4 @@
-"""Where secrets are kept: with age and its plugins, and in a real password store; and the way from one to the other."""
+"""Secret stores: age with its plugins, a real password store, and the move from one to the other."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def entries(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.gpg"))
 
 
-def test_values_stand_in_the_password_store(project: Project, password_store: Path) -> None:
+def test_values_are_in_the_password_store(project: Project, password_store: Path) -> None:
     use(project, "pass")
     made = make(project)
     version = made[RAW]["raw"].version
@@ -57,7 +57,7 @@ def test_values_stand_in_the_password_store(project: Project, password_store: Pa
     assert v.with_wrong_recipients(project) == []
 
 
-def test_what_is_replaced_dropped_or_unwanted_goes(project: Project, password_store: Path) -> None:
+def test_values_that_are_replaced_dropped_or_pruned_are_deleted(project: Project, password_store: Path) -> None:
     use(project, "pass")
     make(project)
     before = entries(password_store)
@@ -89,7 +89,7 @@ def test_fix_moves_secrets_from_one_store_to_the_other(project: Project, passwor
         assert len(entries(password_store)) == kept
         assert v.decrypt(project, [(RAW, "raw"), (PAIR, "private")]) == values
         assert v.stored_all(project) == made  # versions stay: no machine notices
-    assert all(HOLDER in each.formerly for each in v.sealed(project))  # who could read it before may have kept it
+    assert all(HOLDER in each.formerly for each in v.sealed(project))  # whoever could read it may have a copy
 
 
 def test_both_stores_side_by_side(project: Project, password_store: Path) -> None:
@@ -100,7 +100,9 @@ def test_both_stores_side_by_side(project: Project, password_store: Path) -> Non
     assert len(v.decrypt(project, [(RAW, "raw"), (PAIR, "private")])) == 2
 
 
-def test_what_can_go_wrong_is_told(project: Project, password_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_of_the_password_store_are_faults(
+    project: Project, password_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use(project, "pass")
     make(project)
     secret = project.vars / "shared/web.raw/raw/secret"
@@ -109,13 +111,13 @@ def test_what_can_go_wrong_is_told(project: Project, password_store: Path, monke
         v.decrypt(project, [(RAW, "raw")])
     for path in ("pass:bank/account\n", "pass:rolecall/../bank\n"):
         secret.write_text(path)
-        with pytest.raises(Faults, match="is no path of a secret"):
+        with pytest.raises(Faults, match="is not the path of a secret"):
             v.decrypt(project, [(RAW, "raw")])
     monkeypatch.setenv("PASSWORD_STORE_DIR", str(password_store / "none"))
-    with pytest.raises(Faults, match=r"there is no password store\n.*none\nhint: make yours with `pass init"):
+    with pytest.raises(Faults, match=r"password store not found\n.*none\nhint: create it: `pass init"):
         v.with_wrong_recipients(project)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(Faults, match=r"there is no pass\n.*\nhint: install it"):
+    with pytest.raises(Faults, match=r"pass is not installed\n.*\nhint: install it"):
         v.decrypt(project, [(PAIR, "private")])
 
 
@@ -129,7 +131,7 @@ def test_what_can_go_wrong_is_told(project: Project, password_store: Path, monke
         ("nix = ", "TOML: "),
     ],
 )
-def test_an_option_that_is_none(project: Project, text: str, message: str) -> None:
+def test_an_unknown_store_is_refused(project: Project, text: str, message: str) -> None:
     (project.root / "pyproject.toml").write_text(f"[tool.rolecall]\n{text}\n")
     with pytest.raises(Faults, match=message):
         make(project)
@@ -164,12 +166,12 @@ def test_a_key_of_a_plugin_is_an_admin_as_any_other(
         v.decrypt(project, [(RAW, "raw")])
     with pytest.raises(Faults, match="a key needs age-plugin-masked, which is not installed"):
         make(project, rotate=(RAW,))
-    with pytest.raises(Faults, match=r"not known here\n.*\nhint: age-plugin-masked tells it"):
+    with pytest.raises(Faults, match=r"is unknown\n.*\nhint: get it from age-plugin-masked"):
         v.create_identity(project, "other")
 
 
 def test_a_key_of_hardware_needs_no_plugin_to_encrypt_to(project: Project) -> None:
-    """A recipient of the kind that newer plugins give: one that age itself encrypts to."""
+    """The recipients of newer plugins are ones that age itself encrypts to."""
     key = "age1tag1qt8lw0ual6avlwmwatk888yqnmdamm7xfd0wak53ut6elz5c4swx2yqdj4e"
     v.add_admin(project, "key", key)
     made = v.make(project, [Recipe(RAW, Passphrase(), "web.server")])
@@ -177,7 +179,7 @@ def test_a_key_of_hardware_needs_no_plugin_to_encrypt_to(project: Project) -> No
     assert b"p256tag" in (project.vars / "shared/web.raw/passphrase/secret").read_bytes()
 
 
-def test_what_is_no_key_is_not_repeated(project: Project) -> None:
+def test_an_invalid_plugin_key_is_not_printed(project: Project) -> None:
     for text in ("age1nothing", "age1masked1qqqqqqqq", str(pyrage.x25519.Identity.generate())):
         with pytest.raises(Faults, match="not a usable public key") as caught:
             v.add_admin(project, "bad", text)

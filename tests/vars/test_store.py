@@ -33,7 +33,7 @@ MARKER = b"MARKER-OF-A-SECRET"
 
 @dataclass(frozen=True)
 class Marked:
-    """A public and a secret file."""
+    """Makes a public and a secret file."""
 
     pause: float = 0
     files: tuple[VarFile, ...] = (VarFile("private"), VarFile("public", secret=False))
@@ -51,7 +51,7 @@ RECIPES = [Recipe(key, Marked(), "b.client") for key in KEYS]
 
 
 def killed_at(step: int, work: Callable[[], object]) -> bool:
-    """Does the work in a process that ends without a word before its step-th change or read of the file system."""
+    """Do the work in a process that is killed before its step-th change or read of the file system."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking beside the test runner's threads
         child = os.fork()
@@ -77,7 +77,7 @@ def killed_at(step: int, work: Callable[[], object]) -> bool:
 
 @contextmanager
 def fresh() -> Iterator[Project]:
-    """A project for each example of a law."""
+    """A project for each example of a property test."""
     folder = Path(tempfile.mkdtemp())
     try:
         project = Project(folder)
@@ -88,7 +88,7 @@ def fresh() -> Iterator[Project]:
 
 
 def assert_whole(project: Project, found: Mapping[VarKey, object]) -> None:
-    """What stands there stands once, has all its files, and holds its own value."""
+    """Assert that each var exists once, with all its files and its own value."""
     for key in found:
         places = [base for base in (project.vars, project.pending) if Path(layout.var_folder(base, key)).exists()]
         assert len(places) == 1
@@ -133,7 +133,7 @@ def test_promoting_loses_and_doubles_nothing_whenever_it_is_killed(steps: list[i
 
 @settings(max_examples=8, deadline=None)
 @given(step=st.integers(0, 60), keep=st.sets(st.sampled_from(KEYS)))
-def test_what_is_removed_goes_whole_whenever_it_is_killed(step: int, keep: set[VarKey]) -> None:
+def test_removal_is_all_or_nothing_whenever_it_is_killed(step: int, keep: set[VarKey]) -> None:
     with fresh() as project:
         made = v.make(project, RECIPES)
         v.promote(project, {key: made[key] for key in KEYS[:2]})
@@ -166,7 +166,7 @@ def test_modes_and_no_secret_in_plain(project: Project, mask: int) -> None:
 def test_what_the_plan_showed_is_what_is_promoted(project: Project) -> None:
     shown = v.make(project, RECIPES)
     v.discard(project, keep=KEYS[1:])
-    message = r"jon/b.x is not there any more\n[^$]*hint: look at a new `rolecall plan`"
+    message = r"jon/b.x no longer exists\n[^$]*hint: look at a new `rolecall plan`"
     with pytest.raises(Faults, match=message):
         v.promote(project, shown)
     assert v.stored_all(project) == {}
@@ -191,7 +191,7 @@ def test_what_a_colleague_stored_counts_and_stays(project: Project) -> None:
     assert v.stored(project, KEYS) == mine | theirs
 
 
-def test_pruning_says_first_what_it_would_do(project: Project) -> None:
+def test_a_dry_run_of_prune_changes_nothing(project: Project) -> None:
     made = v.make(project, RECIPES)
     v.promote(project, made)
     assert v.prune(project, KEYS[1:], dry_run=True) == [KEYS[0]]
@@ -208,7 +208,7 @@ def _make_slowly(root: Path) -> None:
     v.make(Project(root), recipes)
 
 
-def test_two_at_once_do_not_mix(project: Project) -> None:
+def test_two_writers_at_once_do_not_mix(project: Project) -> None:
     fork = multiprocessing.get_context("fork")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # as in `killed_at`
@@ -234,13 +234,13 @@ def test_a_writer_does_not_wait_for_ever(project: Project, monkeypatch: pytest.M
         pass
 
 
-def test_a_disk_that_refuses_is_told(project: Project) -> None:
+def test_a_disk_error_is_a_fault(project: Project) -> None:
     project.local.write_text("no folder")
     with pytest.raises(Faults, match="vars cannot be written"):
         v.make(project, RECIPES)
 
 
-def test_empty_folders_and_strange_names_are_no_vars(project: Project) -> None:
+def test_empty_folders_and_other_names_are_not_vars(project: Project) -> None:
     (project.vars / "per-machine/jon/b.x").mkdir(parents=True)
     (project.vars / "per-machine/.git/b.x/f").mkdir(parents=True)
     (project.vars / "shared").write_text("")

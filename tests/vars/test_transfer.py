@@ -1,4 +1,4 @@
-"""Vars on their way from one project to another: the same values under the same versions, or none."""
+"""Vars that move from one project to another keep their values and versions, or do not move at all."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def values(project: Project) -> dict[Any, bytes]:
     )
 
 
-def test_another_project_gets_the_very_same(web: Project) -> None:
+def test_another_project_gets_the_same_values_and_versions(web: Project) -> None:
     pipeline.generate(pipeline.Workspace(web))
     data = pipeline.export_vars(pipeline.Workspace(web), [], [])
     other = fresh(web, "other")
@@ -79,7 +79,7 @@ def test_another_project_gets_the_very_same(web: Project) -> None:
     assert (again.pending, len(again.same), again.unwanted) == ((), 4, ())
 
 
-def test_some_of_them_for_somebody_else(web: Project) -> None:
+def test_some_vars_can_be_exported_for_another_key(web: Project) -> None:
     pipeline.generate(pipeline.Workspace(web))
     friend = pyrage.x25519.Identity.generate()
     data = pipeline.export_vars(pipeline.Workspace(web), ["jon/web.raw"], [str(friend.to_public())])
@@ -94,7 +94,7 @@ def test_some_of_them_for_somebody_else(web: Project) -> None:
         pipeline.export_vars(pipeline.Workspace(web), [], ["age1x"])
 
 
-def test_what_reads_an_imported_var_is_made_anew(web: Project) -> None:
+def test_readers_of_an_imported_var_are_regenerated(web: Project) -> None:
     pipeline.generate(pipeline.Workspace(web))
     text = json.dumps({"vars": {"shared/web.word": {"passphrase": {"text": "imported words"}}, "jon/web.gone": {}}})
     done = pipeline.import_vars(pipeline.Workspace(web), text.encode(), FILE)
@@ -112,14 +112,14 @@ BAD: list[tuple[Any, str]] = [
     ({"vars": {"jon/web.raw": {"raw": {"base64": "SECRET!"}}}}, "jon/web.raw/raw is not a valid value"),
     ({"vars": {"jon/web.raw": {"raw": {"text": "SECRET", "version": "a/b"}}}}, "jon/web.raw/raw is not a valid value"),
     ({"vars": {"jon/web.raw": {"raw": {"text": "SECRET", "version": 1}}}}, "jon/web.raw/raw is not a valid value"),
-    ({"vars": {"jon/web.raw": {"other": {"text": "SECRET"}}}}, "what is given of jon/web.raw lacks raw"),
+    ({"vars": {"jon/web.raw": {"other": {"text": "SECRET"}}}}, "the given value of jon/web.raw lacks raw"),
     ({"vars": {"jon/web.raw": {"raw": {"text": "x"}, "other": {"text": "SECRET"}}}}, "has undeclared files: other"),
     ({"vars": {"jon/web.made": {"text": {"base64": "/w=="}}}}, "a public text that is not UTF-8"),
 ]
 
 
 @pytest.mark.parametrize(("document", "message"), BAD, ids=range(len(BAD)))
-def test_a_bad_document_changes_nothing_and_is_not_repeated(web: Project, document: object, message: str) -> None:
+def test_a_bad_document_changes_nothing_and_is_not_printed(web: Project, document: object, message: str) -> None:
     data = document if isinstance(document, str) else json.dumps(document)
     with pytest.raises(Faults, match=message) as caught:
         pipeline.import_vars(pipeline.Workspace(web), data.encode(), FILE)
@@ -127,20 +127,20 @@ def test_a_bad_document_changes_nothing_and_is_not_repeated(web: Project, docume
     assert v.pending(web) == v.stored_all(web) == {}
 
 
-def test_the_commands(web: Project) -> None:
+def test_the_export_and_import_commands(web: Project) -> None:
     pipeline.generate(pipeline.Workspace(web))
     file = web.root.parent / "all.age"
     call(web, "vars", "export", "-o", str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_bytes().startswith(b"age-encryption.org/v1")
     assert "exists already" in call(web, "vars", "export", "-o", str(file), status=1)
-    told = json.loads(call(web, "vars", "import", str(file), "--json"))
-    assert told == {"pending": [], "same": sorted(map(str, v.stored_all(web))), "unwanted": [], "kept": []}
+    output = json.loads(call(web, "vars", "import", str(file), "--json"))
+    assert output == {"pending": [], "same": sorted(map(str, v.stored_all(web))), "unwanted": [], "kept": []}
     assert "unchanged: jon/web.raw\n" in call(web, "vars", "import", str(file))
 
 
 def call(project: Project, *words: str, status: int = 0) -> str:
-    """What a command prints, or the faults that it ends with."""
+    """Return what a command prints, or the faults that it ends with."""
     done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
     assert done.exit_code == status, done.output
     return str(done.exception) if isinstance(done.exception, Faults) else done.output

@@ -45,22 +45,23 @@ class VarMaker(Protocol):
 
     @property
     def made(self) -> Container[VarKey]:
-        """The vars generated in this run."""
+        """The vars that this run made so far."""
 
     @property
     def replaced(self) -> Container[VarKey]:
-        """Those of them that replace a stored value."""
+        """Those of them that brought another value into use."""
 
     def make(
-        self, recipes: Sequence[Recipe], published: Published, *, anew: bool, outdated: bool
+        self, recipes: Sequence[Recipe], published: Published, *, inputs_made: bool, exports_replaced: bool
     ) -> Mapping[VarKey, StoredVar]:
-        """Return the vars of recipes, after those that are missing are generated.
+        """Return the vars of recipes, after those that are missing or must be replaced are generated.
 
         Args:
-            recipes: Of one step.
+            recipes: The recipes of one step.
             published: Returns exports, for those that read some.
-            anew: Whether they read something generated in this run: pending values are then generated again.
-            outdated: Whether they read an export of a replaced value: stored values are then generated again, too.
+            inputs_made: Whether this run made something that they read: then pending values are generated again.
+            exports_replaced: Whether an export that they read is of a var that this run replaced: then stored values
+                are generated again, too.
         """
 
 
@@ -171,7 +172,7 @@ def run_steps(
     Raises:
         Faults: When a step fails.
     """
-    world.vars.update(making.make(standalone, world.published, anew=False, outdated=False))
+    world.vars.update(making.make(standalone, world.published, inputs_made=False, exports_replaced=False))
     declared = declared_state(inventory)
     new: set[Result] = set()  # generated in this run, or from that
     replaced: set[Result] = set()  # of these, what replaces stored values
@@ -179,9 +180,13 @@ def run_steps(
         if isinstance(result, tuple):
             [step] = group
             needs = set(step.needs(others=True))
-            outdated = any(isinstance(need, type) for need in needs & replaced)
-            anew = not needs.isdisjoint(new)
-            world.vars.update(making.make(step.recipes, world.published, anew=anew, outdated=outdated))
+            made = making.make(
+                step.recipes,
+                world.published,
+                inputs_made=not needs.isdisjoint(new),
+                exports_replaced=any(isinstance(need, type) for need in needs & replaced),
+            )
+            world.vars.update(made)
             keys = [recipe.key for recipe in step.recipes]
             made_now, replaced_now = (
                 any(key in making.made for key in keys),

@@ -1,4 +1,4 @@
-"""What makes the values of vars: generators, what they may read, and what a person is asked."""
+"""What makes the values of vars: generators, their inputs, and their prompts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a person is asked for a var.
+    """A value that a person types for a var.
 
     Attributes:
-        name: Unique in the var. Where the var has a file of that name, the answer is kept there; else it is forgotten.
-        description: What it is for, in words for who is asked.
+        name: Unique in the var. If the var has a file of that name, the answer is stored there; else it is forgotten.
+        description: What the value is for, in words for that person.
         kind: ``line``, shown while it is typed; ``hidden``, typed twice; ``multiline``, up to the end of input.
     """
 
@@ -42,10 +42,10 @@ class Question:
 
 
 Asker = Callable[["Sequence[Question]"], "Mapping[Question, bytes]"]
-"""Asks a person, or a file of answers, all questions of a run at once.
+"""Answers all questions of a run at once, from a person or a file of answers.
 
 Raises:
-    Faults: When one stays without an answer.
+    Faults: When a question stays without an answer.
 """
 
 
@@ -53,28 +53,31 @@ ValuesT_co = TypeVar("ValuesT_co", covariant=True)
 
 
 Published = Callable[..., "Sequence[Exported[Any]]"]
-"""Gives what is published of an interface by machine, instance, role and service, each None for any."""
+"""Returns the exports of an interface by machine, instance, role and service, each None for any."""
 
 
 Validity = tuple[dt.datetime, dt.datetime]
-"""From when and until when a value is valid."""
+"""The times from which and until which a value is valid."""
 
 
 class Generator(Protocol[ValuesT_co]):
-    """A recipe. Ready-made ones are in `rolecall.service.generators`; any frozen dataclass of this shape will do.
+    """Makes the values of a var.
 
-    One that asks a person has ``prompts`` too, a tuple of `Prompt`. One whose values expire has ``validity``, which
-    gives the `Validity` of them from the public ones by name. One whose files must fit one another has ``verify``: it
-    takes their `Values`, and by name those of each var that it needs, and returns what does not fit, or "". Secret
-    values are there only when they have been decrypted.
+    Ready-made generators are in `rolecall.service.generators`; any frozen dataclass of this shape will do. It may also
+    have:
+
+    - ``prompts``: a tuple of `Prompt`.
+    - ``validity``, if values expire: takes the public values by name, and returns their `Validity`.
+    - ``verify``, if files must match: takes their `Values`, and by name the `Values` of each var that it needs; returns
+      what does not match, or "". Secret values are included only if they have been decrypted.
     """
 
     @property
     def files(self) -> tuple[VarFile, ...]:
-        """What it makes, known without running it."""
+        """The files that it makes, known without running it."""
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
-        """Makes every file of `files`, but for those of a prompt's name, which are there without it.
+        """Make every file of `files`, except those named like a prompt, which take the answer.
 
         It runs on the controller and may use randomness, never the network.
 
@@ -83,24 +86,24 @@ class Generator(Protocol[ValuesT_co]):
         """
 
     def view(self, files: Mapping[str, str | Secret]) -> ValuesT_co:
-        """What service code sees: public values as text, secrets as references."""
+        """Return what service code sees: public values as text, secrets as references."""
 
 
 class NotDeclaredError(Exception):
-    """Service code asked for what its step did not declare or what no member has."""
+    """Raised when service code reads what its step does not declare or no member has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a generator may know while it runs: the member's settings, and what its var declares to need.
+    """What a generator can read while it runs: the member's settings, and what its var declares to need.
 
     Attributes:
-        key: The var being made.
+        key: The var that is generated.
         settings: The member's settings.
-        inputs: The vars of its own role that it needs, as this member has them, by name.
+        inputs: The vars of its own role that it needs, of the same member, by name.
         peers: The vars of other roles that it needs: by name, then by the machine of each member of that role.
-        prompts: What was answered to its prompts, by name.
-        sandbox: Whether what it starts has to be confined.
+        prompts: The answers to its prompts, by name.
+        sandbox: Whether the processes that it starts must be sandboxed.
     """
 
     key: VarKey
@@ -121,7 +124,7 @@ class Context:
         role: str | None = None,
         service: str | None = None,
     ) -> Sequence[Exported[InterfaceT]]:
-        """What is published of an interface, as for `Member.exports`.
+        """Return the exports of an interface, as `Member.exports` does.
 
         Raises:
             NotDeclaredError: When the var does not declare to need the interface.
@@ -133,16 +136,16 @@ class Context:
 
 
 def validity_of(generator: Generator[Any], var: StoredVar) -> Validity | None:
-    """From when and until when what a generator made is valid; None when it is so for ever, or cannot be known."""
+    """Return when the values of a var are valid; None if that is for ever or unknown."""
     if not (validity := getattr(generator, "validity", None)):
         return None
     try:
-        found: Validity = validity({name: file.public for name, file in var.items() if not file.secret})
-    except (ValueError, KeyError):  # a person may have brought anything
+        period: Validity = validity({name: file.public for name, file in var.items() if not file.secret})
+    except (ValueError, KeyError):  # a person may have given any value
         return None
-    return found
+    return period
 
 
 def prompts_of(generator: Generator[Any]) -> tuple[Prompt, ...]:
-    """What a person is asked for a generator; most ask nothing, and need not say so."""
+    """Return the prompts of a generator; most have none, and need not declare that."""
     return getattr(generator, "prompts", ())

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How a file of a var stands on the machines whose members have it, without the service yielding it.
+    """How a file of a var is delivered to the machines of the members that have it.
 
     Attributes:
         owner: User name.
         group: Group name.
         mode: Permission bits.
-        needed_for: ``services``, or ``packages``: then it is there before packages are installed and accounts made.
-        restarts: Names of units that are restarted when it changes, if they run: also of units of the distribution.
+        needed_for: ``services``; or ``packages``, to deliver it before packages are installed and accounts created.
+        restarts: Units that are restarted when it changes, if they run; units of the distribution, too.
     """
 
     owner: str = "root"
@@ -34,18 +34,18 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One var that members want, ready to run.
+    """One var that members want, with all that is needed to generate it.
 
     Attributes:
         key: The var.
         generator: How it is made.
-        origin: ``instance.role`` that wants it, for messages.
+        origin: The ``instance.role`` that wants it, for messages.
         settings: Final settings of the member.
-        inputs: Vars of the same member whose values the generator reads, by the names it knows them under.
+        inputs: Vars of the same member whose values the generator reads, by the names that it uses.
         peers: Vars of other roles likewise, by name and machine; one table, shared by all members of the role.
-        interfaces: What of the exports the generator reads.
-        validation: A digest of what it is made for: when that changes it is made anew, and so is what reads it.
-        binds: What would be lost with it, or "".
+        interfaces: The interfaces whose exports the generator reads.
+        validation: A digest of what it is made for; when that changes, it is regenerated with all that reads it.
+        binds: What would be lost with its value, or "".
         accepted: Whether peers can accept two values of it at once.
     """
 
@@ -72,10 +72,10 @@ class Replacement:
 
     Attributes:
         rotate: Vars that get a new value.
-        advance: Stored vars whose rotation goes on by one of its `STEPS`; it begins with the first one.
-        given: Values that a person provides, in place of what the generators would make.
-        versions: The versions of those values by var and file, where they are known.
-        force: Whether vars that bind something may be replaced because their inputs are.
+        advance: Stored vars whose rotation advances by one of its `STEPS`; the first one starts it.
+        given: Values that a person gives instead of the generators.
+        versions: The versions of given values by var and file, if they are known.
+        force: Whether vars that bind something may be regenerated because their inputs or settings changed.
     """
 
     rotate: Container[VarKey] = ()

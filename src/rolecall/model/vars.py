@@ -11,7 +11,7 @@ class VarKey:
     """Names one var of a project.
 
     Attributes:
-        machine: The machine it is made for, or "" for one that all machines share.
+        machine: The machine that it is generated for, or "" for one that all machines share.
         name: ``INSTANCE.NAME`` for a var of an instance, ``NAME`` for one of the machine or project.
     """
 
@@ -37,17 +37,17 @@ class VarFile:
 
 
 Values = Mapping[str, bytes]
-"""What a var holds, by file; secret values included: a generator is the one place where they may be seen."""
+"""The values of a var by file, decrypted: only generators see them."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One value as it stands in the project.
+    """One value as it is stored in the project.
 
     Attributes:
         secret: Whether it is encrypted.
         version: Random public id of the value (22 characters of URL-safe base64); survives re-encryption.
-        public: The value as text when it is public, else "".
+        public: The value as text if it is public, else "".
     """
 
     secret: bool
@@ -56,29 +56,29 @@ class StoredFile:
 
 
 StoredVar = dict[str, StoredFile]
-"""By the name of the file. While peers accept two values, those of the other one are here too, as ``.next/FILE`` (not
-used yet) or ``.old/FILE`` (used no longer)."""
+"""The files of a var by name. While peers accept two values, the files of the other one are among them, as
+``.next/FILE`` (not in use yet) or ``.old/FILE`` (no longer in use)."""
 
 
 NEXT, OLD = ".next/", ".old/"
 
 
 STEPS = 3
-"""Of a rotation without a gap: accept the new value beside the old one, use it, drop the old one."""
+"""The steps of a rotation without a gap: accept the new value beside the old one, use it, drop the old one."""
 
 
 def current(var: StoredVar) -> StoredVar:
-    """The value that is in use."""
+    """Return the files of the value in use."""
     return slot(var, "")
 
 
 def slot(var: StoredVar, prefix: str) -> StoredVar:
-    """The value under `NEXT` or `OLD`, {} when there is none; under "" the one in use."""
+    """Return the files of the value in the slot `NEXT` or `OLD`, {} if it is empty; for "" those in use."""
     cut = len(prefix)
     return {name[cut:]: file for name, file in var.items() if name.rpartition("/")[0] == prefix[:-1]}
 
 
 def step_of(var: StoredVar) -> int:
-    """How many of the `STEPS` of a rotation are done: 0 when none is under way."""
+    """Return how many of the `STEPS` of a rotation are done; 0 if none has started."""
     names = " ".join(var)
     return 1 if NEXT in names else 2 if OLD in names else 0

@@ -165,10 +165,10 @@ class _Stored:
             self._stored.pop(key, None)
 
     def make(
-        self, recipes: Sequence[Recipe], published: Published, *, anew: bool, outdated: bool
+        self, recipes: Sequence[Recipe], published: Published, *, inputs_made: bool, exports_replaced: bool
     ) -> Mapping[VarKey, StoredVar]:
         """Return the vars of recipes that are stored, or that consist of secrets alone."""
-        del published, anew, outdated
+        del published, inputs_made, exports_replaced
         found: dict[VarKey, StoredVar] = {}
         for recipe in recipes:
             files = recipe.generator.files

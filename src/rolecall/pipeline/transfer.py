@@ -149,7 +149,7 @@ def _keep(
         for name, key in new.items()
     }
     if values:
-        var_store.keep(project, values, {key: bound[name] for name, key in new.items()})
+        var_store.store_without_recipes(project, values, {key: bound[name] for name, key in new.items()})
     return set(new)
 
 

@@ -1,7 +1,7 @@
-"""Vars: values made once and kept.
+"""Generated values (keys, passwords, certificates), and the store that keeps them.
 
-`rolecall.vars.make` runs generators, `store` keeps what they made where `layout` says, `secret_stores` seal what is
-secret, `keys` and `recipients` say who can read that.
+`decide` says what a run does with each var, `maker` does it, and `rolecall.vars.make` writes the result; `layout` reads
+vars from disk, `store` moves them, and `secret_stores` encrypt them; `keys` and `recipients` manage who can read them.
 """
 
 from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, remove_admin
@@ -16,7 +16,7 @@ from rolecall.vars.layout import (
     unsettled,
     unsound,
 )
-from rolecall.vars.make import keep, make, making, missing
+from rolecall.vars.make import make, making, missing, store_without_recipes
 from rolecall.vars.recipients import (
     Sealed,
     fix,
@@ -46,7 +46,6 @@ __all__ = [
     "encrypt_to",
     "fix",
     "former_holders",
-    "keep",
     "known_to",
     "knows",
     "make",
@@ -66,6 +65,7 @@ __all__ = [
     "rename",
     "replaces",
     "sealed",
+    "store_without_recipes",
     "stored",
     "stored_all",
     "unsettled",

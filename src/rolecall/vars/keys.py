@@ -1,7 +1,7 @@
-"""Who can read secrets: the admins' public keys in the project, and one's own identity outside of it.
+"""Who can read secrets: the admins' public keys in the project, and the user's identity, a private key outside of it.
 
-Keys are those of age (https://age-encryption.org/v1), of SSH (Ed25519 and RSA), and of age's plugins, such as a
-YubiKey's (https://c2sp.org/age-plugin).
+Keys are of age (https://age-encryption.org/v1), of SSH (Ed25519 and RSA), or of plugins of age, such as for a YubiKey
+(https://c2sp.org/age-plugin).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SSH_KEY = b"-----BEGIN "  # PEM, in which ssh-keygen(1) writes private keys
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """One who can read all secrets of the project.
+    """A person who can read all secrets of the project.
 
     Attributes:
         name: The name of the file under ``keys/``, without ``.pub``.
@@ -44,72 +44,74 @@ class Admin:
 
 
 class Person:
-    """What a plugin asks of who runs this, such as a PIN, at the terminal. Where there is none, nobody answers."""
+    """Answers a plugin's questions, such as for a PIN, from the terminal; without one, every answer is None."""
 
     def display_message(self, message: str) -> None:
-        """Shows a message, e.g. to touch a key."""
+        """Show a message, e.g. to touch a key."""
         sys.stderr.write(f"{message}\n")
 
     def confirm(self, message: str, yes_string: str, no_string: str | None) -> bool | None:
-        """Has one of two answers chosen."""
+        """Let the user choose one of two answers."""
         answer = self.request_public_string(f"{message} [{yes_string}/{no_string or ''}]")
         return None if answer is None else answer == yes_string
 
     def request_public_string(self, description: str) -> str | None:
-        """Asks for a text."""
+        """Ask for a text."""
         if not sys.stdin.isatty():
             return None
         sys.stderr.write(f"{description}: ")
         return sys.stdin.readline().rstrip("\n")
 
     def request_passphrase(self, description: str) -> str | None:
-        """Asks for what nobody should see."""
+        """Ask for a text that is not shown while it is typed."""
         return getpass.getpass(f"{description}: ") if sys.stdin.isatty() else None
 
 
 def admins(project: Project) -> list[Admin]:
-    """The admins, by name.
+    """Return the admins, by name.
 
     Raises:
         Faults: When a file under ``keys/`` does not hold one usable key.
     """
-    found = []
+    all_admins = []
     for path in sorted(project.keys.glob("*.pub")):
         text = path.read_text(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
         if len(lines) != 1:
-            raise fault(f"{len(lines)} keys where one is expected", where=Where(path))
+            raise fault(f"the file has {len(lines)} keys, but must have one", where=Where(path))
         recipient(lines[0], Where(path))
-        found.append(Admin(path.stem, " ".join(lines[0].split()[:2])))  # of an SSH key without its comment
-    return found
+        all_admins.append(Admin(path.stem, " ".join(lines[0].split()[:2])))  # without the comment of an SSH key
+    return all_admins
 
 
 def add_admin(project: Project, name: str, public_key: str) -> Path:
-    """Writes ``keys/NAME.pub``; secrets made from now on are readable to that key, earlier ones are not.
+    """Write ``keys/NAME.pub``. The key can read secrets that are written from now on, not earlier ones.
 
     Returns:
-        The file; it stays as it is when it holds that key already.
+        The file; it is not changed if it has that key already.
 
     Raises:
-        Faults: When the name or the key is unusable, the name has another key, or the key another name.
+        Faults: When the name or the key is invalid, the name has another key, or the key another name.
     """
     if len(name) > NAME_LENGTH or not re.fullmatch(NAME_PATTERN, name):
-        raise fault(f"{name!r} cannot name a key", hint=f"use up to {NAME_LENGTH} letters, digits, `_` and `-`")
+        raise fault(
+            f"{name!r} is not a valid name of a key", hint=f"use up to {NAME_LENGTH} letters, digits, `_` and `-`"
+        )
     public_key = public_key.strip()
     key = " ".join(public_key.split()[:2])
     if len(public_key.splitlines()) != 1:
-        raise fault("a public key is one line of text")
+        raise fault("a public key must be one line of text")
     recipient(public_key, None)
     for admin in admins(project):
         if admin.name == name and admin.public_key != key:
             raise fault(
-                f"there is another key of the name {name!r}",
+                f"admin key {name!r} already exists with another value",
                 where=Where(project.keys / f"{name}.pub"),
-                hint=f"choose another name, or take the old one away with `rolecall keys remove {name}`",
+                hint=f"choose another name, or remove the old key: `rolecall keys remove {name}`",
             )
         if admin.name != name and admin.public_key == key:
             where = Where(project.keys / f"{admin.name}.pub")
-            raise fault(f"this key is there already, as that of {admin.name!r}", where=where)
+            raise fault(f"this public key already exists as {admin.name!r}", where=where)
     path = project.keys / f"{name}.pub"
     if not path.exists():
         _write_new(path, f"{public_key}\n", 0o644)
@@ -117,26 +119,26 @@ def add_admin(project: Project, name: str, public_key: str) -> Path:
 
 
 def remove_admin(project: Project, name: str) -> None:
-    """Takes ``keys/NAME.pub`` away. What that key could read so far it can read still: only rotation revokes.
+    """Remove ``keys/NAME.pub``. Its owner may still know the secrets: only rotation revokes.
 
     Raises:
-        Faults: When there is no such key.
+        Faults: When the key does not exist.
     """
     names = [admin.name for admin in admins(project)]
     if name not in names:
-        raise fault(f"no key of the name {name!r}", where=Where(project.keys), hint=nearest(name, names, what="keys"))
+        raise fault(f"no admin key named {name!r}", where=Where(project.keys), hint=nearest(name, names, what="keys"))
     (project.keys / f"{name}.pub").unlink()
 
 
 def identity_path() -> Path:
-    """One's own private key; it may not exist.
+    """Return the path of the user's identity; it may not exist.
 
-    ``$ROLECALL_IDENTITY`` if set; else the first that exists of ``rolecall/identity`` in the user's configuration
+    It is ``$ROLECALL_IDENTITY`` if set; else the first that exists of ``rolecall/identity`` in the user's configuration
     (XDG Base Directory Specification) and ``~/.ssh/id_ed25519``; else the former.
     """
     if named := os.environ.get("ROLECALL_IDENTITY"):
         return Path(named)
-    # A relative path there is to be ignored, says the specification.
+    # The specification says to ignore a relative path.
     config = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     own = (config if config.is_absolute() else Path.home() / ".config") / "rolecall" / "identity"
     ssh = Path.home() / ".ssh" / "id_ed25519"
@@ -144,13 +146,13 @@ def identity_path() -> Path:
 
 
 def create_identity(project: Project, name: str) -> Path:
-    """Makes one's own identity if there is none, and one an admin of the project; under this name, if under none yet.
+    """Create the user's identity if it does not exist, and make the user an admin under this name unless they are one.
 
     Returns:
-        The identity's path (mode 0600 when it was made); its public key is under ``keys/``.
+        The identity's path; its mode is 0600 if it was created.
 
     Raises:
-        Faults: When there is an identity that cannot be used, or the name is unusable or has another key.
+        Faults: When an existing identity cannot be used, or the name is invalid or has another key.
     """
     path = identity_path()
     if path.exists():
@@ -165,7 +167,7 @@ def create_identity(project: Project, name: str) -> Path:
 
 
 def admin_of(project: Project, identity: Path) -> str:
-    """The name under which an identity's public key is an admin's; "" where it is none.
+    """Return the admin's name that an identity's public key has; "" for none.
 
     Raises:
         Faults: When the identity cannot be used.
@@ -175,10 +177,10 @@ def admin_of(project: Project, identity: Path) -> str:
 
 
 def recipient(public_key: str, where: Where | None) -> Recipient | pyrage.plugin.Recipient:
-    """A public key, ready to encrypt to.
+    """Return a public key in the form that pyrage encrypts to.
 
     Raises:
-        Faults: When it is none.
+        Faults: When it is not a public key.
     """
     kind = public_key.rpartition("1")[0] if public_key.startswith("age1") else "ssh"
     known: dict[str, type[Recipient]] = {
@@ -194,15 +196,15 @@ def recipient(public_key: str, where: Where | None) -> Recipient | pyrage.plugin
         raise fault(
             "not a usable public key",
             where=where,
-            hint="`age1…` or the text of an id_ed25519.pub or id_rsa.pub is expected",
+            hint="give `age1…`, or the content of an id_ed25519.pub or id_rsa.pub",
         ) from None
 
 
 def identities(path: Path) -> list[Identity | pyrage.plugin.Identity]:
-    """The private keys in a file of age (one a line, `#` comments) or of OpenSSH.
+    """Return the private keys in a file of age (one a line, `#` comments) or of OpenSSH.
 
     Raises:
-        Faults: When it cannot be read, or holds none that can be used.
+        Faults: When it cannot be read, or has no key that can be used.
     """
     try:
         data = path.read_bytes()
@@ -218,10 +220,10 @@ def identities(path: Path) -> list[Identity | pyrage.plugin.Identity]:
         raise fault(
             f"the identity cannot be used: {why}",
             where=Where(path),
-            hint="name another with ROLECALL_IDENTITY; SSH keys must be Ed25519 or RSA, without a passphrase",
+            hint="set ROLECALL_IDENTITY to another one; SSH keys must be Ed25519 or RSA, without a passphrase",
         ) from None
     if not keys:
-        raise fault("the identity holds no key", where=Where(path))
+        raise fault("the identity has no key", where=Where(path))
     return keys
 
 
@@ -231,15 +233,15 @@ def _identity(line: str) -> Identity | pyrage.plugin.Identity:
 
 
 def _public_key(path: Path) -> str:
-    """The public half of an identity.
+    """Return the public key of an identity.
 
     Raises:
-        Faults: When only its plugin could tell.
+        Faults: When only its plugin knows it.
     """
     identity = identities(path)[0]
     if isinstance(identity, pyrage.plugin.Identity):
-        hint = f"age-plugin-{identity.plugin()} tells it; then `rolecall keys add NAME PUBLIC_KEY`"
-        raise fault("the public key of this identity is not known here", where=Where(path), hint=hint)
+        hint = f"get it from age-plugin-{identity.plugin()}, then run `rolecall keys add NAME PUBLIC_KEY`"
+        raise fault("the public key of this identity is unknown", where=Where(path), hint=hint)
     if isinstance(identity, pyrage.x25519.Identity):
         return str(identity.to_public())
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only for SSH keys
@@ -249,7 +251,7 @@ def _public_key(path: Path) -> str:
 
 
 def _write_new(path: Path, text: str, mode: int) -> None:
-    """Writes a file whole or not at all, and never over another one."""
+    """Write a file, whole or not at all, never over another one."""
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         for folder in reversed(path.parents):  # `parents=True` would leave their modes to the umask alone
@@ -260,6 +262,6 @@ def _write_new(path: Path, text: str, mode: int) -> None:
             os.fsync(file.fileno())
         os.link(scratch, path)
     except OSError as error:
-        raise fault(f"cannot be written: {error.strerror}", where=Where(path)) from None
+        raise fault(f"file cannot be written: {error.strerror}", where=Where(path)) from None
     finally:
         scratch.unlink(missing_ok=True)

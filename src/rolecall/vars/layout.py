@@ -1,4 +1,4 @@
-"""Vars on disk: where they stand, and how they are read.
+"""Vars on disk: the files of each, and how they are read.
 
 Below ``project.vars``, and the same below ``project.pending``::
 
@@ -7,15 +7,25 @@ Below ``project.vars``, and the same below ``project.pending``::
     shared/NAME/…
     …/NAME/.next/{FILE/…, .made}, …/NAME/.old/{FILE/…, .made}
 
-``value`` is public and plain, ``secret`` what a secret store has sealed (mode 0600); ``version`` is a random public id
-of that very value, ``recipients`` the public keys that can read the secret, one a line; ``formerly`` those that could
-before; ``machines`` the names of those that it was sent to. ``.next`` holds another value, which peers accept and
-nobody uses yet; ``.old`` one that was used before.
 A folder NAME is a var, written whole or not at all (see `store`).
 
-``.made`` lists the files that were made together, a line ``FILE VERSION DIGEST`` for each: a merge that takes one file
-from one side and one from the other does not go unnoticed. ``.binds`` says what is lost with the var; it is an empty
-line when nothing is. Vars of earlier versions have neither; `store.note_recipes` adds them.
+===============  =======================================================================================================
+``value``        a public value, as it is
+``secret``       a secret value, sealed by a secret store; mode 0600
+``version``      a random public id of that value
+``recipients``   the public keys that can read the secret, one a line
+``formerly``     the public keys that could read it before
+``machines``     the names of the machines that it was sent to
+``.next``        another value of the var, which peers accept and none uses yet
+``.old``         the value that was in use before
+``.made``        a line ``FILE VERSION DIGEST`` for each file that was made together, which shows when a merge mixes
+                 files of both sides
+``.binds``       what is lost with the var; an empty line for nothing
+``.validation``  the `Recipe.validation` that it was made for
+``.replaces``    the `version_stamp` of the stored value that a pending one is to replace
+===============  =======================================================================================================
+
+Vars of earlier versions of Rolecall have no ``.made`` and ``.binds``; `store.note_recipes` adds them.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
@@ -49,7 +59,7 @@ _CONFLICT = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)  # git-merge(1), "HOW 
 _LISTS = ("recipients", "machines", "formerly")
 
 _PIECE = 1 << 16
-_RESTORE = "bring it back from a commit: `git checkout COMMIT -- FILE`"
+_RESTORE = "restore it from a commit: `git checkout COMMIT -- FILE`"
 
 
 def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
@@ -59,48 +69,48 @@ def stored(project: Project, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
         Faults: When a key cannot be a path; for each var whose files do not belong together.
     """
     keys = list(keys)
-    waiting, kept = pending_and_stored(project, keys)
-    return waiting | kept
+    pending, stored = pending_and_stored(project, keys)
+    return pending | stored
 
 
 def stored_all(project: Project) -> dict[VarKey, StoredVar]:
-    """All vars of the project, by key, without pending ones."""
+    """Return all vars of the project, without pending ones."""
     return read(project.vars, keys_of(project.vars))
 
 
 def pending(project: Project) -> dict[VarKey, StoredVar]:
-    """The vars that were made for a plan and neither promoted nor stored otherwise (by a colleague's commit)."""
+    """Return the pending vars that count: neither promoted nor stored otherwise (by a colleague's commit)."""
     return pending_and_stored(project, keys_of(project.pending))[0]
 
 
 def pending_and_stored(
     project: Project, keys: Iterable[VarKey], *, lenient: bool = False
 ) -> tuple[dict[VarKey, StoredVar], dict[VarKey, StoredVar]]:
-    """Those of these vars that are pending, and those that are stored; each is in one of them, in the one that counts.
+    """Return which of these vars are pending and which are stored; of a var that is both, the value that counts.
 
-    What is stored counts, but for a pending var that was made to replace that very one.
+    The stored value counts, unless the pending one was made to replace it.
 
     Args:
         project: The project.
         keys: Vars.
-        lenient: Whether to leave out the vars whose files do not belong together, rather than to raise. A pending var
-            does not count in place of a stored one that is broken.
+        lenient: Whether to leave out vars whose files do not belong together, instead of raising. A pending value does
+            not count in place of a broken stored one.
 
     Raises:
         Faults: As `stored`.
     """
-    waiting, faults = examine(project.pending, keys)  # first: vars move from there to what is kept
-    kept, others = examine(project.vars, keys)
+    pending, faults = examine(project.pending, keys)  # first: vars move from pending to stored
+    stored, others = examine(project.vars, keys)
     if (faults := [*faults, *others]) and not lenient:
         raise Faults(faults)
     if others:
-        broken = [key for key in waiting.keys() - kept.keys() if os.path.isdir(var_folder(project.vars, key))]
+        broken = [key for key in pending.keys() - stored.keys() if os.path.isdir(var_folder(project.vars, key))]
         for key in broken:
-            waiting.pop(key)
-    for key in waiting.keys() & kept.keys():
-        replaced = note(project.pending, key, "replaces") == version_stamp(kept[key])
-        (kept if replaced else waiting).pop(key)
-    return waiting, kept
+            pending.pop(key)
+    for key in pending.keys() & stored.keys():
+        replaced = note(project.pending, key, "replaces") == version_stamp(stored[key])
+        (stored if replaced else pending).pop(key)
+    return pending, stored
 
 
 def version_stamp(var: StoredVar) -> str:
@@ -108,38 +118,38 @@ def version_stamp(var: StoredVar) -> str:
     return " ".join(f"{name}={file.version}" for name, file in sorted(var.items()))
 
 
-def validation(project: Project, key: VarKey, *, waiting: bool) -> str:
-    """For what a var was made, as its recipe said then; "" where that is not known."""
-    return note(project.pending if waiting else project.vars, key, "validation") or ""
+def validation(base: Path, key: VarKey) -> str:
+    """Return the `Recipe.validation` that a var was made for; "" where that is not known."""
+    return note(base, key, "validation") or ""
 
 
 def replaces(project: Project, key: VarKey) -> bool:
-    """Whether there is a pending var that was made to replace a stored one."""
+    """Return whether a var has a pending value that was made to replace a stored one."""
     return bool(note(project.pending, key, "replaces"))
 
 
 def binds(base: Path, key: VarKey) -> str | None:
-    """What is lost with a var, "" for nothing; None where no recipe has told yet."""
+    """Return what is lost with a var, "" for nothing; None if that was not noted yet."""
     return note(base, key, "binds")
 
 
 def read(base: Path, keys: Iterable[VarKey]) -> dict[VarKey, StoredVar]:
-    """Those of these vars that stand below ``base``.
+    """Return those of these vars that exist below ``base``.
 
     Raises:
         Faults: As `stored`.
     """
-    found, faults = examine(base, keys)
+    sound, faults = examine(base, keys)
     if faults:
         raise Faults(faults)
-    return found
+    return sound
 
 
 def examine(base: Path, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar], list[Fault]]:
-    """Those of these vars that stand below ``base`` and are sound, and what is wrong with others."""
+    """Return those of these vars that exist below ``base`` and are sound, and the faults of others."""
     if not base.is_dir():
         return {}, []
-    found: dict[VarKey, StoredVar] = {}
+    sound: dict[VarKey, StoredVar] = {}
     faults: list[Fault] = []
     for key in keys:
         folder = var_folder(base, key)
@@ -154,18 +164,18 @@ def examine(base: Path, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar]
             for name, what in wrong:
                 faults.append(Fault(f"{key}{name and '/'}{name} {what}", Where(Path(folder, name)), hint))
         elif var is not None:
-            found[key] = var
-    return found, faults
+            sound[key] = var
+    return sound, faults
 
 
 def unsound(project: Project) -> list[Fault]:
-    """What is wrong with vars, pending ones included: as `examine`, and as `unsettled`."""
+    """Return the faults of all vars, pending ones included: those of `examine` and of `unsettled`."""
     bases = (project.pending, project.vars)
     return [fault for base in bases for fault in examine(base, keys_of(base))[1]] + unsettled(project)
 
 
 def unsettled(project: Project) -> list[Fault]:
-    """What is wrong with what is noted beside vars, pending ones included, and with their names."""
+    """Return the merge conflicts in notes beside vars, pending ones included, and the names that clash."""
     faults: list[Fault] = []
 
     def is_conflicting(path: str) -> bool:
@@ -181,13 +191,13 @@ def unsettled(project: Project) -> list[Fault]:
             for name in _LISTS:
                 if is_conflicting(f"{folder}/{name}"):
                     where = Where(Path(folder, name))
-                    hint = "`rolecall vars fix` keeps the lines of both sides"
+                    hint = "run `rolecall vars fix`, which keeps the lines of both sides"
                     faults.append(Fault(f"{key}/{file}: merge conflict in its file {name!r}", where, hint))
         for key in keys:
             for name in (".binds", ".validation"):
                 if is_conflicting(path := f"{var_folder(base, key)}/{name}"):
                     hint = "keep one of the two texts"
-                    faults.append(Fault(f"{key}: {name} holds a merge conflict", Where(Path(path)), hint))
+                    faults.append(Fault(f"{key}: {name} has a merge conflict", Where(Path(path)), hint))
         faults += _differing_in_case(base, keys)
     return faults
 
@@ -196,32 +206,32 @@ def _differing_in_case(base: Path, keys: Iterable[VarKey]) -> Iterator[Fault]:
     same: dict[str, VarKey] = {}
     for key in keys:
         if (other := same.setdefault(str(key).casefold(), key)) != key:
-            hint = "some file systems take the two for one folder; remove the one that nothing needs"
+            hint = "remove the one that is not used: on some file systems both are the same folder"
             where = Where(Path(var_folder(base, key)))
             yield Fault(f"{key} and {other} differ only in upper and lower case", where, hint)
 
 
 def manifest(folder: str) -> bytes:
-    """What `.made` says of the files that stand in a folder."""
+    """Return the content of `.made` for the files in a folder."""
     return "".join(made_line(f"{folder}/{name}") for name in _folders(folder, _FILE)).encode()
 
 
 def made_line(folder: str, data: bytes | None = None) -> str:
-    """The line of `.made` for the file in a folder, or for what will be its secret."""
+    """Return the line of `.made` for a file, given its folder; with ``data``, for that secret instead of its own."""
     if data is None:
         data = read_bytes(f"{folder}/secret" if os.path.exists(f"{folder}/secret") else f"{folder}/value")
     return f"{Path(folder).name} {version(folder)} {_digest(data)}\n"
 
 
 def _digest(data: bytes) -> str:
-    """Of a value or a sealed secret, however git writes the ends of lines."""
+    """Return the digest of a value or a sealed secret, the same whatever line ends git writes."""
     return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()[:32]
 
 
 def _cure(base: Path, key: VarKey) -> str:
-    """What a person can do about a var whose files do not belong together."""
+    """Return the hint for a var whose files do not belong together."""
     if base.name == "pending":
-        stored = os.path.isdir(var_folder(base.parents[1] / "vars", key))  # then that value stays
+        stored = os.path.isdir(var_folder(base.parents[1] / "vars", key))  # then that value remains
         return f"drop it: `rolecall vars discard{'' if stored or binds(base, key) == '' else f' --force {key}'}`"
     folder = Path(var_folder(base, key)).relative_to(base.parent)
     hint = f"take the whole folder from one commit: `git checkout COMMIT -- {folder}`"
@@ -229,33 +239,33 @@ def _cure(base: Path, key: VarKey) -> str:
 
 
 def decrypt(
-    project: Project, wanted: Iterable[tuple[VarKey, str]], *, waiting: Container[VarKey] = ()
+    project: Project, wanted: Iterable[tuple[VarKey, str]], *, pending: Container[VarKey] = ()
 ) -> dict[tuple[VarKey, str], bytes]:
-    """The values of secrets, each given as a var and the name of its file.
+    """Return the values of secrets.
 
     Args:
         project: The project.
-        wanted: What is to be decrypted.
-        waiting: The vars of which the pending value is wanted where there are two.
+        wanted: The secrets, each a var and the name of its file.
+        pending: The vars of which the pending value is decrypted, if they have a stored one, too.
 
     Raises:
-        Faults: When one's own identity is missing or does not fit, or a secret is not there.
+        Faults: When the user's identity is missing or cannot read a secret, or a secret does not exist.
     """
     wanted = list(wanted)
     unseal = secret_stores.opener(project)
     values = {}
     for key, file in wanted:
-        bases = (project.pending, project.vars) if key in waiting else (project.vars, project.pending)
+        bases = (project.pending, project.vars) if key in pending else (project.vars, project.pending)
         paths = [f"{file_folder(base, key, file)}/secret" for base in bases]
         path = next(filter(os.path.exists, paths), None)
         if path is None:
-            raise fault(f"no secret {file!r} of {key}", where=Where(Path(paths[0])))
+            raise fault(f"{key} has no secret {file!r}", where=Where(Path(paths[0])))
         values[key, file] = unseal(read_bytes(path), Path(path))
     return values
 
 
 def secrets(base: Path) -> Iterator[tuple[VarKey, str, str]]:
-    """Every secret below ``base``: its var, the name of its file, and the folder that this stands in."""
+    """Yield every secret below ``base``: its var, the name of its file, and the folder of that file."""
     for key in keys_of(base):
         folder = var_folder(base, key)
         for file in _files(folder):
@@ -264,27 +274,27 @@ def secrets(base: Path) -> Iterator[tuple[VarKey, str, str]]:
 
 
 def recipients(folder: str) -> frozenset[str] | None:
-    """The public keys that the secret in a folder is encrypted to; None where that is not said."""
+    """Return the public keys that the secret in a folder is encrypted to; None if that is not noted."""
     return _listed(f"{folder}/recipients")
 
 
 def known_to(folder: str, whom: Literal["machines", "formerly"]) -> frozenset[str]:
-    """The machines that the secret in a folder was sent to, or the public keys that could read it formerly."""
+    """Return the machines that the secret in a folder was sent to, or the public keys that could read it before."""
     return _listed(f"{folder}/{whom}") or frozenset()
 
 
 def version(folder: str) -> str:
-    """The version of the value in a folder."""
+    """Return the version of the value in a folder."""
     return read_bytes(f"{folder}/version").decode(errors="replace").strip()
 
 
 def ciphertext(folder: str) -> bytes:
-    """The secret in a folder, as a secret store has sealed it."""
+    """Return the sealed secret in a folder."""
     return read_bytes(f"{folder}/secret")
 
 
 def conflicting(folder: str, name: str) -> bool:
-    """Whether a list beside a secret holds what git leaves of a merge that failed."""
+    """Return whether a list beside a secret has a merge conflict."""
     return _conflicting(f"{folder}/{name}")
 
 
@@ -296,7 +306,7 @@ def _conflicting(path: str) -> bool:
 
 
 def _listed(path: str) -> frozenset[str] | None:
-    """The lines of a list; of both sides where a merge has failed."""
+    """Return the lines of a list, of both sides if it has a merge conflict; None if it does not exist."""
     try:
         lines = read_bytes(path).decode(errors="replace").splitlines()
     except FileNotFoundError:
@@ -305,53 +315,53 @@ def _listed(path: str) -> frozenset[str] | None:
 
 
 def var_folder(base: Path, key: VarKey) -> str:
-    """The folder of one var.
+    """Return the folder of a var.
 
     Raises:
-        Faults: When a name is none; the project's folder is never left.
+        Faults: When a name is invalid; so the path never leaves the project.
     """
     if (key.machine and not _MACHINE.fullmatch(key.machine)) or not _VAR.fullmatch(key.name):
-        raise fault(f"{str(key)!r} cannot name a var", hint="names are letters, digits, `_` and `-`")
+        raise fault(f"{str(key)!r} is not a valid name of a var", hint="use letters, digits, `_` and `-`")
     return f"{base}/per-machine/{key.machine}/{key.name}" if key.machine else f"{base}/shared/{key.name}"
 
 
 def place(project: Project, key: VarKey) -> Where:
-    """Return where the value of a var that counts stands."""
+    """Return the place of the value of a var that counts."""
     pending, _ = pending_and_stored(project, [key])
     return Where(Path(var_folder(project.pending if key in pending else project.vars, key)))
 
 
 def file_folder(base: Path, key: VarKey, file: str) -> str:
-    """The folder of one value; see `var_folder`."""
+    """Return the folder of one file of a var; see `var_folder`."""
     if not _FILE.fullmatch(file.removeprefix(NEXT).removeprefix(OLD)):
-        raise fault(f"{file!r} cannot name a file of {key}", hint="names are letters, digits, `.`, `_` and `-`")
+        raise fault(f"{file!r} is not a valid file name in {key}", hint="use letters, digits, `.`, `_` and `-`")
     return f"{var_folder(base, key)}/{file}"
 
 
 def note(base: Path, key: VarKey, name: str) -> str | None:
-    """What is noted beside a var; None where nothing is."""
+    """Return what is noted beside a var; None for nothing."""
     try:
         data = read_bytes(f"{var_folder(base, key)}/.{name}")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return data.decode(errors="replace").strip() if data else None  # a file of no bytes was cut off, and says nothing
+    return data.decode(errors="replace").strip() if data else None  # an empty file was cut off
 
 
 def keys_of(base: Path) -> list[VarKey]:
-    """The vars below ``base``, in order; what is not named like one is none."""
-    found = [VarKey("", name) for name in _folders(f"{base}/shared", _VAR)]
+    """Return the vars below ``base``, in order; folders with other names are ignored."""
+    keys = [VarKey("", name) for name in _folders(f"{base}/shared", _VAR)]
     for machine in _folders(f"{base}/per-machine", _MACHINE):
-        found += of_machine(base, machine)
-    return found
+        keys += of_machine(base, machine)
+    return keys
 
 
 def of_machine(base: Path, machine: str) -> list[VarKey]:
-    """The vars of one machine below ``base``, in order."""
+    """Return the vars of one machine below ``base``, in order."""
     return [VarKey(machine, name) for name in _folders(f"{base}/per-machine/{machine}", _VAR)]
 
 
 def _files(folder: str) -> Iterator[str]:
-    """The names of the files of the var in a folder."""
+    """Yield the names of the files of the var in a folder."""
     for prefix in ("", NEXT, OLD):
         for name in _folders(f"{folder}/{prefix}", _FILE):
             yield prefix + name
@@ -366,18 +376,18 @@ def _folders(path: str, pattern: re.Pattern[str]) -> list[str]:
 
 
 def _read_var(folder: str, wrong: list[tuple[str, str]]) -> StoredVar | None:
-    """The var that stands here; an empty folder (git keeps none, but leaves some) is no var.
+    """Return the var in a folder; None if it is missing or empty (git leaves empty folders).
 
     Args:
-        folder: Where it stands.
-        wrong: Gets what does not belong together: the name of a file, or "", and what is wrong with it.
+        folder: The folder.
+        wrong: A list to which this appends what is wrong: the name of a file, or "" for the var, and the problem.
     """
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
         return None
     except NotADirectoryError:
-        wrong.append(("", "is a file, where a folder is expected"))
+        wrong.append(("", "is a file, but must be a folder"))
         return None
     var: StoredVar = {}
     if {NEXT[:-1], OLD[:-1]} <= {*names}:
@@ -385,13 +395,13 @@ def _read_var(folder: str, wrong: list[tuple[str, str]]) -> StoredVar | None:
     for prefix in ("", NEXT, OLD):
         if prefix and prefix[:-1] not in names:
             continue
-        there = sorted(os.listdir(f"{folder}/{prefix}") if prefix else names)
-        made = _made(f"{folder}/{prefix}", wrong) if ".made" in there else None
-        for name in there:
+        in_slot = sorted(os.listdir(f"{folder}/{prefix}") if prefix else names)
+        made = _made(f"{folder}/{prefix}", wrong) if ".made" in in_slot else None
+        for name in in_slot:
             if not name.startswith(".") and (file := _read_file(folder, prefix + name, made, wrong)):
                 var[prefix + name] = file
         if made is not None:
-            wrong += [(prefix + name, "is missing") for name in sorted(made.keys() - there)]
+            wrong += [(prefix + name, "is missing") for name in sorted(made.keys() - in_slot)]
     return var if names else None
 
 
@@ -399,7 +409,7 @@ Made = dict[str, set[tuple[str, str]]]  # by file: version and digest; two while
 
 
 def _made(folder: str, wrong: list[tuple[str, str]]) -> Made | None:
-    """What was made together; None where that cannot be told."""
+    """Return what `.made` lists; None if it has a merge conflict."""
     data = read_bytes(f"{folder}.made")
     if _CONFLICT.search(data):
         wrong.append(("", "merge conflict: both branches generated this var (in .made)"))
@@ -413,7 +423,7 @@ def _made(folder: str, wrong: list[tuple[str, str]]) -> Made | None:
 
 
 def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str, str]]) -> StoredFile | None:
-    """One file of a var; what is left of one that is no more is none, unless it was made with the others."""
+    """Return one file of a var; None if it is incomplete, which is wrong only for files that `.made` may list."""
     try:
         version, secret = _content(f"{folder}/{name}/version"), _content(f"{folder}/{name}/secret")
         value = _content(f"{folder}/{name}/value")
@@ -424,18 +434,18 @@ def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str,
         if made is not None or version or data:
             wrong.append((name, f"has no {'version' if version is None else 'value'}"))
         return None
-    said = version.decode(errors="replace").strip()
+    version_text = version.decode(errors="replace").strip()
     if _CONFLICT.search(version) or (secret is None and _CONFLICT.search(data)):
-        wrong.append((name, "holds a merge conflict: both branches generated it"))
+        wrong.append((name, "has a merge conflict: both branches generated it"))
     elif secret is not None and value is not None:
         wrong.append((name, "has both a public value and a secret"))
-    elif not _VERSION.fullmatch(said):
+    elif not _VERSION.fullmatch(version_text):
         wrong.append((name, "has an invalid version"))
-    elif made is not None and (said, _digest(data)) not in made.get(name.rpartition("/")[2], ()):
+    elif made is not None and (version_text, _digest(data)) not in made.get(name.rpartition("/")[2], ()):
         wrong.append((name, "does not match the other files of the var (mixed up by a merge?)"))
     else:
         try:
-            return StoredFile(secret is not None, said, "" if secret is not None else data.decode())
+            return StoredFile(secret is not None, version_text, "" if secret is not None else data.decode())
         except UnicodeDecodeError:
             wrong.append((name, "is not UTF-8 text"))
     return None
@@ -449,22 +459,22 @@ def _content(path: str) -> bytes | None:
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole file, in few system calls: open() makes seven, and there are thousands of files.
+    """Return the content of a file, in few system calls: open() makes seven, and there are thousands of files.
 
     Raises:
-        Faults: When something else than a file stands there.
-        FileNotFoundError: When nothing does.
-        NotADirectoryError: When a file stands in place of a folder above.
+        Faults: When the path is not a regular file, or cannot be read.
+        FileNotFoundError: When it does not exist.
+        NotADirectoryError: When one of its parents is not a folder.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would let us wait for ever
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else a pipe would block for ever
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        raise fault(f"cannot be read: {error.strerror}", where=Where(Path(path)), hint=_RESTORE) from None
+        raise fault(f"file cannot be read: {error.strerror}", where=Where(Path(path)), hint=_RESTORE) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise fault("a file is expected here", where=Where(Path(path)), hint=_RESTORE)
+            raise fault("not a regular file", where=Where(Path(path)), hint=_RESTORE)
         data = piece = os.read(descriptor, _PIECE)
         while len(piece) == _PIECE:
             data += (piece := os.read(descriptor, _PIECE))

@@ -1,6 +1,7 @@
-"""Who can read what, without decrypting anything.
+"""Who can read which secret, without decrypting any.
 
-Each secret says beside itself to whose keys it is encrypted, for age files do not: their X25519 stanzas are anonymous.
+The public keys that a secret is encrypted to are listed in a file beside it, since age files do not name them: their
+X25519 stanzas are anonymous.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ class Sealed:
 
     Attributes:
         key: Its var.
-        file: The name of the file in that.
-        base: Where its var stands: among the pending or the stored ones.
-        folder: Where it stands itself.
-        recipients: The public keys that can read it; None where that is not said.
-        formerly: Those that could before, and may have kept it.
+        file: The name of its file in the var.
+        base: The folder of all pending or all stored vars, whichever it is in.
+        folder: Its own folder.
+        recipients: The public keys that can read it; None if they are not listed.
+        formerly: The public keys that could read it before, whose owners may have a copy.
         machines: The machines that it was sent to.
     """
 
@@ -43,12 +44,12 @@ class Sealed:
     machines: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        """As `rolecall vars list` names it."""
+        """Return the name that `rolecall vars list` prints."""
         return f"{self.key}/{self.file}"
 
 
 def sealed(project: Project) -> list[Sealed]:
-    """All secrets, pending ones included; nothing is decrypted."""
+    """Return all secrets, pending ones included."""
     return [
         Sealed(key, file, base, folder, layout.recipients(folder), *_known(folder))
         for base in (project.pending, project.vars)
@@ -57,83 +58,85 @@ def sealed(project: Project) -> list[Sealed]:
 
 
 def with_wrong_recipients(project: Project) -> list[tuple[Sealed, Fault]]:
-    """The secrets that others can read than should, the admins, with what is wrong.
+    """Return the secrets whose recipients are not exactly the admins, each with its fault.
 
     Raises:
         Faults: When an admin's key is unusable.
     """
-    names = dict(chosen(project).readers())
+    admins = dict(chosen(project).recipients())
     return [
-        (each, _fault(each, names))
-        for each in sealed(project)
-        if each.recipients != names.keys() or layout.conflicting(each.folder, "recipients")
+        (secret, _fault(secret, admins))
+        for secret in sealed(project)
+        if secret.recipients != admins.keys() or layout.conflicting(secret.folder, "recipients")
     ]
 
 
 def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
-    """Re-encrypt the wrong secrets to the admins, and to no others; their versions stay.
+    """Re-encrypt the secrets with wrong recipients to the admins, keeping their versions.
 
-    Lists beside them in which a merge has failed get the lines of both sides.
+    Merge conflicts in the lists beside secrets are resolved by keeping the lines of both sides.
 
     Returns:
-        What was repaired, and what is left to a person.
+        The repaired secrets, and the faults that a person must repair.
 
     Raises:
         Faults: When there is no admin; nothing is written then.
     """
     with store.locked(project):
-        repaired = [each for each in sealed(project) if store.keep_both_sides(each.folder)]
+        repaired = [secret for secret in sealed(project) if store.keep_both_sides(secret.folder)]
         unreadable: list[Fault] = []
         try:
-            found = [each for each, _ in with_wrong_recipients(project)]
+            wrong = [secret for secret, _ in with_wrong_recipients(project)]
         except Faults as error:  # then there is nothing to encrypt to
             return repaired, [*error.faults, *layout.unsound(project)]
-        broken = _broken(project, found)
+        broken = _broken(project, wrong)
         unseal, secret_store = opener(project), chosen(project)
-        readers = secret_store.readers() if found else {}
-        for each in found:
-            if (each.base, each.key) in broken:  # re-encrypting a part of it would hide that
+        recipients = secret_store.recipients() if wrong else {}
+        for secret in wrong:
+            if (secret.base, secret.key) in broken:  # re-encrypting a part of the var would hide that
                 continue
-            before = layout.ciphertext(each.folder)
+            before = layout.ciphertext(secret.folder)
             try:
-                value = unseal(before, Path(each.folder) / "secret")
+                value = unseal(before, Path(secret.folder) / "secret")
             except Faults as error:
-                unreadable += [_unreadable(each, fault) for fault in error.faults]
+                unreadable += [_unreadable(secret, fault) for fault in error.faults]
                 continue
-            after = secret_store.seal(f"{each}/{layout.version(each.folder)}", value)
-            store.replace_secret(each.folder, after, readers)
+            after = secret_store.seal(f"{secret}/{layout.version(secret.folder)}", value)
+            store.replace_secret(secret.folder, after, recipients)
             if before != after:
                 drop(project, {before})
-            repaired.append(each)
+            repaired.append(secret)
     return list(dict.fromkeys(repaired)), [*unreadable, *layout.unsound(project)]
 
 
-def _broken(project: Project, found: Iterable[Sealed]) -> set[tuple[Path, VarKey]]:
-    """Return the vars whose files do not belong together, a pending and a stored copy each for itself."""
-    keys = {each.key for each in found}
+def _broken(project: Project, wrong: Iterable[Sealed]) -> set[tuple[Path, VarKey]]:
+    """Return the vars whose files do not belong together, pending and stored copies apart."""
+    keys = {secret.key for secret in wrong}
     return {
         (base, key) for base in (project.pending, project.vars) for key in keys - layout.examine(base, keys)[0].keys()
     }
 
 
 def _unreadable(secret: Sealed, fault: Fault) -> Fault:
-    who = ", ".join(map(_short, sorted(secret.recipients or ()))) or "who can read it"
+    who = ", ".join(map(_short, sorted(secret.recipients or ()))) or "a person who can read it"
     hint = f"run `rolecall vars fix` with the identity of {who}, or restore the file from an earlier commit"
     return Fault(f"{secret} cannot be re-encrypted: {fault.message}", fault.where, hint)
 
 
 def readable_by(project: Project, public_key: str) -> list[Sealed]:
-    """The secrets that a key can read."""
-    return [each for each in sealed(project) if each.recipients and public_key in each.recipients]
+    """Return the secrets that a public key can read."""
+    return [secret for secret in sealed(project) if secret.recipients and public_key in secret.recipients]
 
 
 def known_to(project: Project, who: str) -> list[Sealed]:
-    """The secrets that a machine, or who has a key, has seen."""
-    return [each for each in sealed(project) if who in {*each.machines, *each.formerly, *(each.recipients or ())}]
+    """Return the secrets that a machine received, or that a public key can or could read."""
+    return [
+        secret for secret in sealed(project) if who in {*secret.machines, *secret.formerly, *(secret.recipients or ())}
+    ]
 
 
 def note_machines(project: Project, sent: Mapping[tuple[VarKey, str], Iterable[str]]) -> None:
-    """Notes to which machines secrets are sent, each given as a var and the name of its file; before that is done."""
+    """Note the machines that secrets are about to be sent to, by var and name of the file."""
     new = {}
     for (key, file), machines in sent.items():
         folder = layout.file_folder(project.vars, key, file)
@@ -147,35 +150,35 @@ def note_machines(project: Project, sent: Mapping[tuple[VarKey, str], Iterable[s
 
 
 def former_holders(project: Project, sent: Mapping[tuple[VarKey, str], Collection[str]]) -> Mapping[str, list[VarKey]]:
-    """The machines that have had what they get no longer, and of which vars that was.
+    """Return the machines that once received secrets that they no longer get, with the vars of these.
 
     Args:
         project: The project.
-        sent: Every secret that is wanted, with the machines that get it.
+        sent: Every secret that the inventory wants, with the machines that get it.
     """
-    found: dict[str, dict[VarKey, None]] = {}
+    vars_of: dict[str, dict[VarKey, None]] = {}
     for (key, file), machines in sent.items():
         known = layout.known_to(layout.file_folder(project.vars, key, file), "machines")
         for machine in known.difference(machines):
-            found.setdefault(machine, {})[key] = None
-    return {machine: sorted(keys) for machine, keys in sorted(found.items())}
+            vars_of.setdefault(machine, {})[key] = None
+    return {machine: sorted(keys) for machine, keys in sorted(vars_of.items())}
 
 
 def _known(folder: str) -> tuple[frozenset[str], frozenset[str]]:
     return layout.known_to(folder, "formerly"), layout.known_to(folder, "machines")
 
 
-def _fault(secret: Sealed, names: Mapping[str, str]) -> Fault:
+def _fault(secret: Sealed, admins: Mapping[str, str]) -> Fault:
     where = Where(Path(secret.folder) / "secret")
     hint = "re-encrypt it: `rolecall vars fix`"
     if secret.recipients is None:
         return Fault(f"the list of recipients of {secret} is missing", where, hint)
-    said = []
-    if surplus := secret.recipients - names.keys():
-        said.append(f"can be read by {', '.join(map(_short, sorted(surplus)))}, whose key is no admin's")
-    if lacking := names.keys() - secret.recipients:
-        said.append(f"cannot be read by {_listed(names[key] for key in lacking)}")
-    return Fault(f"{secret} {' and '.join(said)}", where, hint)
+    problems = []
+    if surplus := secret.recipients - admins.keys():
+        problems.append(f"can be read by {', '.join(map(_short, sorted(surplus)))}, not an admin's key")
+    if lacking := admins.keys() - secret.recipients:
+        problems.append(f"cannot be read by {_listed(admins[key] for key in lacking)}")
+    return Fault(f"{secret} {' and '.join(problems)}", where, hint)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -183,4 +186,4 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _short(public_key: str) -> str:
-    return public_key if len(public_key) <= 20 else f"{public_key[:12]}…{public_key[-6:]}"  # noqa: PLR2004 - as long as what is shown
+    return public_key if len(public_key) <= 20 else f"{public_key[:12]}…{public_key[-6:]}"  # noqa: PLR2004 - as long as the short form

@@ -1,8 +1,37 @@
-"""Vars on disk: the moves by which they come and go.
+"""Vars on disk: the states of a var, and the functions that move it from one to another.
 
-A var's folder is written elsewhere, and comes, moves and goes by rename(2): whole or not at all.
-Every writer holds one lock. Readers need none: a var moves only from ``pending`` to ``vars``, so who reads in that
-order misses nothing.
+::
+
+    absent ── write_pending ──► making ──► made ──► pending ── promote ──► stored
+                                                       │                     │
+                                    discard, remove    ▼                     ▼   prune, remove
+                                                    removed ──► absent ◄── removed
+
+A state is a folder, ``LOCAL`` being `Project.local`. Every move is a rename(2), so a var is in a folder whole or not at
+all. Every writer holds one lock. If it is killed, the next one to take the lock recovers in `_recover`:
+
+========  ==================  =======================================================================================
+state     folder              what a killed writer leaves there
+========  ==================  =======================================================================================
+making    LOCAL/making        is dropped: no var of that run exists yet
+made      LOCAL/made          is moved to pending: all vars of that run exist since LOCAL/making was renamed to it
+pending   `Project.pending`   is complete
+stored    `Project.vars`      is complete
+replaced  LOCAL/replaced      is dropped if the var is stored; else the pending value takes its place, or it goes back
+removed   LOCAL/removed       is dropped
+========  ==================  =======================================================================================
+
+A var may be pending and stored at once. The stored value counts, unless the pending one was made to replace it: then it
+names the stored versions in its file ``.replaces``. When `write_pending` writes a var that is pending already, the
+earlier value is removed. When `promote` stores one that is stored already, the earlier value is in LOCAL/replaced until
+the new one is in place. Readers need no lock: a var moves only from pending to stored, so whoever reads in that order
+finds it.
+
+A rotation in steps fills the slots of a var (see `layout`) beside the value in use: step 1 ``.next``, step 2 ``.old``,
+step 3 none. Each step is a pending var that replaces the stored one, with its files carried over by `write_pending`.
+
+Single files change in place through a temporary ``.NAME`` (`_replace_file`): lists of recipients and machines, notes,
+re-encrypted secrets. The next writer of that file removes a temporary one that a killed writer left.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
@@ -15,7 +44,7 @@ import fcntl
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -50,22 +79,22 @@ if TYPE_CHECKING:
 
 
 LOCK_SECONDS = 30.0
-"""How long a writer waits for another one."""
+"""How long a writer waits for the lock."""
 
 
 @contextlib.contextmanager
 def locked(project: Project) -> Iterator[None]:
-    """Holds the lock of all writers, after clearing up behind one that was killed.
+    """Hold the lock of all writers, after recovering from one that was killed.
 
     Raises:
-        Faults: When another writer holds it for `LOCK_SECONDS`, or what is done under it meets an OSError.
+        Faults: When another writer holds it for `LOCK_SECONDS`; also in place of an OSError of the block.
     """
     try:
         make_local(project.local)
         descriptor = os.open(project.local / "vars.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _acquire(project, descriptor)
-            _settle(project)
+            _recover(project)
             yield
         finally:
             os.close(descriptor)  # and with it the lock
@@ -74,127 +103,137 @@ def locked(project: Project) -> Iterator[None]:
         raise fault(f"vars cannot be written: {error.strerror or error}", where=where) from error
 
 
-def write_pending(
-    project: Project,
-    made: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]],
-    recipients: Iterable[str],
-    notes: Mapping[VarKey, Mapping[str, str]] | None = None,
-    carried: Mapping[VarKey, Mapping[str, str]] | None = None,
-) -> None:
-    """Puts all of these into the pending set, or none; the caller holds the lock.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A var that is ready to be written.
+
+    Attributes:
+        files: By new file: its version and what is written; secrets are encrypted already.
+        carried: The files that are copies of stored ones of the same var, each with the name of the stored one.
+        notes: What is noted beside it: the `version_stamp` of the value that it ``replaces``, its ``validation``, what
+            it ``binds``.
+    """
+
+    files: Mapping[VarFile, tuple[str, bytes]]
+    carried: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_pending(project: Project, drafts: Mapping[VarKey, Draft], recipients: Iterable[str]) -> None:
+    """Write all of these vars as pending, or none; the caller holds the lock.
 
     Args:
         project: The project.
-        made: The version of each file, and what it shall hold; secrets are encrypted already.
-        recipients: The public keys that secrets are encrypted to.
-        carried: By var: the files that are those of the stored one, by what they are called there.
-        notes: By var: the `version_stamp` of what it ``replaces``, its ``validation``, what it ``binds``.
+        drafts: The vars.
+        recipients: The public keys that their secrets are encrypted to.
     """
     making = project.local / "making"
-    readers = _lines(recipients)
-    for key, files in made.items():
-        for file, (version, data) in files.items():
+    recipient_lines = _lines(recipients)
+    for key, draft in drafts.items():
+        for file, (version, data) in draft.files.items():
             folder = file_folder(making, key, file.name)
             _make_folder(folder)
             kind, mode = ("secret", 0o600) if file.secret else ("value", 0o644)
             _write(f"{folder}/{kind}", data, mode)
             _write(f"{folder}/version", f"{version}\n".encode(), 0o644)
             if file.secret:
-                _write(f"{folder}/recipients", readers, 0o644)
-        for name, source in (carried or {}).get(key, {}).items():
+                _write(f"{folder}/recipients", recipient_lines, 0o644)
+        for name, source in draft.carried.items():
             _make_folder(os.path.dirname(file_folder(making, key, name)))
             shutil.copytree(file_folder(project.vars, key, source), file_folder(making, key, name))
-        for name, text in (notes or {}).get(key, {}).items():
+        for name, text in draft.notes.items():
             _write(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
-        for prefix in ("", NEXT, OLD):  # each is a making of its own
+        for prefix in ("", NEXT, OLD):  # each has a list of its own
             if made_together := manifest(f"{var_folder(making, key)}/{prefix}"):
                 _write(f"{var_folder(making, key)}/{prefix}.made", made_together, 0o644)
-    if made:
+    if drafts:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
-        os.rename(making, project.local / "made")  # from here on they are made; who comes next completes it
-        _settle(project)
+        os.rename(making, project.local / "made")  # the commit: whoever holds the lock next completes it
+        _recover(project)
 
 
 def note_known(folder: str, whom: Literal["machines", "formerly"], names: Iterable[str]) -> None:
-    """Replaces what `known_to` says; the caller holds the lock."""
-    _replace(folder, whom, _lines(names), 0o644)
+    """Replace the list that `known_to` reads; the caller holds the lock."""
+    _replace_file(folder, whom, _lines(names), 0o644)
 
 
-def replace_secret(folder: str, data: bytes, readers: Iterable[str]) -> None:
-    """Puts the same secret, encrypted to others, in the place of one; the caller holds the lock.
+def replace_secret(folder: str, data: bytes, new_recipients: Iterable[str]) -> None:
+    """Replace a secret by the same one, encrypted to other recipients; the caller holds the lock.
 
-    The secret comes before its recipients: who is killed in between has one of which too much is said, which the next
-    check tells. Whose key goes is noted first. Meanwhile `.made` allows both.
+    Keys that lose access are listed in ``formerly`` first. If interrupted after the secret, ``recipients`` lists too
+    many keys; the next `vars check` reports it. Until the end, ``.made`` lists both.
     """
-    readers = set(readers)
-    if lost := (recipients(folder) or frozenset()) - readers:
+    new_recipients = set(new_recipients)
+    if lost := (recipients(folder) or frozenset()) - new_recipients:
         note_known(folder, "formerly", known_to(folder, "formerly") | lost)
     together, file = os.path.split(folder)
     made = read_bytes(f"{together}/.made").decode() if os.path.exists(f"{together}/.made") else ""
     others = "".join(line for line in made.splitlines(keepends=True) if not line.startswith(f"{file} "))
     if made:
-        _replace(together, ".made", (made + made_line(folder, data)).encode(), 0o644)
-    _replace(folder, "secret", data, 0o600)
-    _replace(folder, "recipients", _lines(readers), 0o644)
+        _replace_file(together, ".made", (made + made_line(folder, data)).encode(), 0o644)
+    _replace_file(folder, "secret", data, 0o600)
+    _replace_file(folder, "recipients", _lines(new_recipients), 0o644)
     if made:
-        _replace(together, ".made", (others + made_line(folder, data)).encode(), 0o644)
+        _replace_file(together, ".made", (others + made_line(folder, data)).encode(), 0o644)
 
 
 def keep_both_sides(folder: str) -> bool:
-    """Settles merges that failed in the lists beside a secret: who is on either side may have seen it.
+    """Resolve merge conflicts in the lists beside a secret by keeping both sides: both may have seen the secret.
+
+    The caller holds the lock.
 
     Returns:
-        Whether there was one; the caller holds the lock.
+        Whether there was a conflict.
     """
     lists: tuple[Literal["machines", "formerly"], ...] = ("machines", "formerly")
-    found = [name for name in lists if conflicting(folder, name)]
-    for name in found:
+    conflicts = [name for name in lists if conflicting(folder, name)]
+    for name in conflicts:
         note_known(folder, name, known_to(folder, name))
-    return bool(found)
+    return bool(conflicts)
 
 
 def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> None:
-    """Notes beside stored vars what is known of them now, for the time when no recipe tells it any more.
+    """Note beside stored vars what their recipes say, for the time when the inventory has no recipe for them.
 
-    What bound something once is not noted as free: another module may have the same names.
+    A var that is noted as binding something stays so: another module may use the same names.
 
     Args:
         project: The project.
-        recipes: All that the inventory asks for.
-        named: By the name of a var that no machine asks for now: what is lost with it, "" for nothing.
+        recipes: All recipes of the inventory.
+        named: By the name of a var that no machine has now: what is lost with it, "" for nothing.
     """
     recipes = list(recipes)
-    if any(_late(project, recipes, named)):
+    if any(_lacking_notes(project, recipes, named)):
         with locked(project):
-            late, unlisted = _late(project, recipes, named)  # again: another writer may have been first
-            for key, said in late.items():
-                _replace(var_folder(project.vars, key), ".binds", f"{said}\n".encode(), 0o644)
+            binding, unlisted = _lacking_notes(project, recipes, named)  # again: another writer may have been first
+            for key, text in binding.items():
+                _replace_file(var_folder(project.vars, key), ".binds", f"{text}\n".encode(), 0o644)
             for folder in (var_folder(project.vars, key) for key in unlisted):
                 for prefix in ("", NEXT, OLD):
                     if made := manifest(f"{folder}/{prefix}"):
-                        _replace(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
+                        _replace_file(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
 
 
-def _late(
+def _lacking_notes(
     project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]
 ) -> tuple[dict[VarKey, str], list[VarKey]]:
-    """Return what is still to be noted of stored vars: what each binds, and whose files are not listed."""
+    """Return the stored vars whose notes are missing: what each binds, and those without a list of their files."""
     wanted = {recipe.key: recipe for recipe in recipes}
     known = {key: wanted[key].binds if key in wanted else named.get(key.name) for key in keys_of(project.vars)}
     noted = {key: binds(project.vars, key) for key in known}
-    late = {
-        key: said
-        for key, said in known.items()
-        if said is not None and (noted[key] is None or (said not in {"", noted[key]} and key in wanted))
+    binding = {
+        key: text
+        for key, text in known.items()
+        if text is not None and (noted[key] is None or (text not in {"", noted[key]} and key in wanted))
     }
     unlisted = [key for key in known if key in wanted and not os.path.exists(f"{var_folder(project.vars, key)}/.made")]
     sound, _ = examine(project.vars, unlisted)
-    return late, [key for key, var in sound.items() if current(var).keys() == wanted[key].file_names]
+    return binding, [key for key, var in sound.items() if current(var).keys() == wanted[key].file_names]
 
 
-def _replace(folder: str, name: str, content: bytes, mode: int) -> None:
+def _replace_file(folder: str, name: str, content: bytes, mode: int) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{folder}/.{name}")  # left by one that was killed
+        os.unlink(f"{folder}/.{name}")  # left by a killed writer
     _write(f"{folder}/.{name}", content, mode)
     _flush(f"{folder}/.{name}")
     os.rename(f"{folder}/.{name}", f"{folder}/{name}")
@@ -213,24 +252,24 @@ def _flush(path: str) -> None:
 
 
 def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
-    """Moves exactly these vars from the pending set to the stored ones. Doing it again completes or changes nothing.
+    """Store exactly these pending vars. Calling it again completes an interrupted call, or changes nothing.
 
     Args:
         project: The project.
-        shown: The vars as the plan showed them; the versions tell whether it is still these.
+        shown: The vars as the plan showed them, with the versions of their values.
 
     Raises:
-        Faults: When one of them is not there any more or is another value now; nothing is moved then.
+        Faults: When one of them no longer exists or has another value now; nothing is moved then.
     """
     if not shown:
         return
     with locked(project):
-        waiting, kept = pending_and_stored(project, shown)
-        now = waiting | kept
+        pending, stored = pending_and_stored(project, shown)
+        now = pending | stored
         faults = [
             Fault(
-                f"{key} is not there any more" if key not in now else f"{key} is no longer what the plan showed",
-                Where(Path(var_folder(project.vars if key in kept else project.pending, key))),
+                f"{key} no longer exists" if key not in now else f"{key} is no longer what the plan showed",
+                Where(Path(var_folder(project.vars if key in stored else project.pending, key))),
                 "look at a new `rolecall plan`",
             )
             for key, var in shown.items()
@@ -238,26 +277,26 @@ def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
         ]
         if faults:
             raise Faults(faults)
-        for key in waiting:
+        for key in pending:
             target = var_folder(project.vars, key)
             if os.path.exists(f"{var_folder(project.pending, key)}/.replaces") and os.path.isdir(target):
-                _move(target, var_folder(project.local / "replaced", key))  # until the other one is there
+                _move(target, var_folder(project.local / "replaced", key))  # until the new value is in place
             _move(var_folder(project.pending, key), target)
             _forget_replaced(target)
-        if waiting:
+        if pending:
             os.sync()
-        _settle(project)
+        _recover(project)
 
 
 def discard(project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKey] = ()) -> list[VarKey]:
-    """Drops the pending vars that are not to be kept, and those that are stored by now (by a colleague's commit).
+    """Drop the pending vars that are not to be kept, and those that are stored by now (by a colleague's commit).
 
-    One that binds something stays, unless a stored value stays instead: somebody may have brought it.
+    A var that binds something stays, as a person may have given its value; but not if a stored value remains.
 
     Args:
         project: The project.
-        keep: Those to keep.
-        drop: Those to drop even if they bind something.
+        keep: The vars to keep.
+        drop: The vars to drop even if they bind something.
 
     Returns:
         The dropped vars.
@@ -268,7 +307,7 @@ def discard(project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKe
     with locked(project):
         keys = keys_of(project.pending)
         _, stored = pending_and_stored(project, keys, lenient=True)
-        kept |= {each.key for each in bound_in(project, project.pending) if each.key not in drop}
+        kept |= {var.key for var in bound_in(project, project.pending) if var.key not in drop}
         dropped = [key for key in keys if key not in kept or key in stored]
         _remove(project, project.pending, dropped)
     return dropped
@@ -280,7 +319,7 @@ class Bound:
 
     Attributes:
         key: The var.
-        binds: What would be lost with it; "" where that is not known.
+        binds: What would be lost with it; "" if unknown.
     """
 
     key: VarKey
@@ -293,28 +332,28 @@ class Bound:
 
 
 def bound_in(project: Project, base: Path, wanted: Container[VarKey] = ()) -> list[Bound]:
-    """The vars below ``base`` with which something would be lost, or may be; those that are wanted are left out.
+    """Return the vars below ``base`` with which something would, or may, be lost; without those that are wanted.
 
-    A pending var whose stored value would stay is none.
+    A pending var whose stored value would remain is not among them.
     """
-    found = [Bound(key, said or "") for key in keys_of(base) if key not in wanted and (said := binds(base, key)) != ""]
-    return [each for each in found if base == project.vars or not os.path.isdir(var_folder(project.vars, each.key))]
+    bound = [Bound(key, text or "") for key in keys_of(base) if key not in wanted and (text := binds(base, key)) != ""]
+    return [var for var in bound if base == project.vars or not os.path.isdir(var_folder(project.vars, var.key))]
 
 
 def bound_to(project: Project, key: VarKey) -> str:
-    """What is lost with a stored var, as far as that is known; "" for nothing."""
+    """Return what is known to be lost with a stored var; "" for nothing."""
     return binds(project.vars, key) or ""
 
 
 def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) -> list[VarKey]:
-    """Removes the stored vars that nothing wants and with which nothing is lost.
+    """Remove the stored vars that are not wanted and with which nothing is lost.
 
     Returns:
         The removed vars, or those that would be.
     """
     kept = set(wanted)
     with contextlib.nullcontext() if dry_run else locked(project):
-        kept |= {each.key for each in bound_in(project, project.vars)}
+        kept |= {var.key for var in bound_in(project, project.vars)}
         unwanted = [key for key in keys_of(project.vars) if key not in kept]
         if not dry_run:
             for base in (project.pending, project.vars):
@@ -323,7 +362,7 @@ def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) 
 
 
 def remove(project: Project, keys: Iterable[VarKey]) -> None:
-    """Removes exactly these vars, pending values included, whatever is lost with them."""
+    """Remove exactly these vars, pending values included, even those that bind something."""
     keys = set(keys)
     with locked(project):
         for base in (project.pending, project.vars):
@@ -331,20 +370,22 @@ def remove(project: Project, keys: Iterable[VarKey]) -> None:
 
 
 def knows(project: Project, machine: str) -> bool:
-    """Whether there are vars of a machine, pending ones included."""
+    """Return whether a machine has vars, pending ones included."""
     return any(of_machine(base, machine) for base in (project.vars, project.pending))
 
 
 def rename(project: Project, old: str, new: str) -> None:
-    """Gives the vars of a machine its new name, pending ones too. Doing it again completes or changes nothing.
+    """Move the vars of a machine to its new name, pending ones too.
+
+    Calling it again completes an interrupted call, or changes nothing.
 
     Raises:
-        Faults: When there are vars under both names; nothing is moved then.
+        Faults: When both names have vars; nothing is moved then.
     """
     with locked(project):
         bases = [base for base in (project.vars, project.pending) if os.path.isdir(f"{base}/per-machine/{old}")]
         if taken := [base / "per-machine" / new for base in bases if of_machine(base, new)]:
-            raise fault(f"there are vars of {new} already", where=Where(taken[0]), hint="move them away first")
+            raise fault(f"{new} already has vars", where=Where(taken[0]), hint="move them away first")
         for base in (project.vars, project.pending):
             for _, _, folder in secrets(base):
                 if old in (names := known_to(folder, "machines")):
@@ -366,7 +407,7 @@ def _write(path: str, data: bytes, mode: int) -> None:
 
 
 def _make_folder(path: str) -> None:
-    """Like makedirs, which would leave the folders above to the umask alone: here none is writable to others."""
+    """Make a folder and its parents, none of them writable to others; makedirs leaves parents to the umask."""
     with contextlib.suppress(FileExistsError):
         try:
             os.mkdir(path, 0o755)
@@ -377,7 +418,7 @@ def _make_folder(path: str) -> None:
 
 def _move(source: str, target: str) -> None:
     _make_folder(os.path.dirname(target))
-    os.rename(source, target)  # refuses to replace a var: only an empty folder gives way
+    os.rename(source, target)  # fails rather than replace a var: only an empty folder gives way
     _remove_empty(os.path.dirname(source))
 
 
@@ -385,20 +426,20 @@ def _remove(project: Project, base: Path, keys: Iterable[VarKey]) -> None:
     removed = f"{project.local}/removed"
     for number, key in enumerate(keys):
         _move(var_folder(base, key), f"{removed}/{number}")
-    _throw_away(project, removed)
+    _delete(project, removed)
 
 
-def _throw_away(project: Project, folder: str | Path) -> None:
-    """Removes what stands in a folder, and what is kept elsewhere for it and for nothing else in the project."""
+def _delete(project: Project, folder: str | Path) -> None:
+    """Delete a folder, and from other secret stores the values that nothing else in the project refers to."""
     sealed = {read_bytes(f"{at}/secret") for at, _, names in os.walk(folder) if "secret" in names}
     shutil.rmtree(folder, ignore_errors=True)
-    if gone := set(filter(secret_stores.kept_elsewhere, sealed)):
+    if elsewhere := set(filter(secret_stores.kept_elsewhere, sealed)):
         bases = (project.vars, project.pending, project.local / "made", project.local / "replaced")
-        secret_stores.drop(project, gone - {ciphertext(each) for base in bases for *_, each in secrets(base)})
+        secret_stores.drop(project, elsewhere - {ciphertext(folder) for base in bases for *_, folder in secrets(base)})
 
 
 def _remove_empty(folder: str) -> None:
-    with contextlib.suppress(OSError):  # it is not empty, then
+    with contextlib.suppress(OSError):  # it is not empty
         os.rmdir(folder)
 
 
@@ -410,28 +451,28 @@ def _acquire(project: Project, descriptor: int) -> None:
         except BlockingIOError:
             if time.monotonic() > patience:
                 raise fault(
-                    "another rolecall is making or moving vars of this project",
+                    "another rolecall is writing the vars of this project",
                     where=Where(project.local / "vars.lock"),
-                    hint="try again when it has ended",
+                    hint="wait until it ends, then try again",
                 ) from None
             time.sleep(0.02)
 
 
-def _settle(project: Project) -> None:
-    """Throws away what was not made or replaced to the end, and completes what was."""
+def _recover(project: Project) -> None:
+    """Recover after a killed writer: drop unfinished work, complete committed moves."""
     for unfinished in ("making", "removed"):
-        _throw_away(project, project.local / unfinished)
+        _delete(project, project.local / unfinished)
     replaced = project.local / "replaced"
     for key in keys_of(replaced):
         target = var_folder(project.vars, key)
         if not os.path.exists(target):
-            there = var_folder(project.pending, key)
-            _move(there if os.path.exists(there) else var_folder(replaced, key), target)
+            new = var_folder(project.pending, key)
+            _move(new if os.path.exists(new) else var_folder(replaced, key), target)
         _forget_replaced(target)
-    _throw_away(project, replaced)
+    _delete(project, replaced)
     made = project.local / "made"
     keys = keys_of(made)
-    # A pending var that is regenerated gives way: nobody has used it.
+    # The earlier value of a pending var that was regenerated: nothing has used it.
     _remove(project, project.pending, [key for key in keys if os.path.isdir(var_folder(project.pending, key))])
     for key in keys:
         _move(var_folder(made, key), var_folder(project.pending, key))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rolecall.errors import Fault, Faults, Where
 from rolecall.model.vars import NEXT, OLD, current, slot
 from rolecall.vars import layout
-from rolecall.vars.make import misfit, verified
+from rolecall.vars.fit import misfit
+from rolecall.vars.generate import mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,51 +20,56 @@ if TYPE_CHECKING:
 
 
 def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> list[Fault]:
-    """A fault for each var whose files do not fit one another, or what they were made from.
+    """Return a fault for each var whose files do not match one another, or the inputs that they were made from.
 
     Args:
         project: The project.
-        recipes: All that the inventory asks for.
-        decrypt: Whether to decrypt secrets for it; else only public values are compared.
+        recipes: All recipes of the inventory.
+        decrypt: Whether to decrypt secrets; if not, only public values are compared.
     """
-    able = {each.key: each for each in recipes if hasattr(each.generator, "verify")}
-    needed = {key: _inputs(recipe) for key, recipe in able.items()}
-    keys = [*able, *(key for inputs in needed.values() for those in inputs.values() for key in those)]
-    waiting, kept = layout.pending_and_stored(project, dict.fromkeys(keys), lenient=True)
-    names = {each.key: each.file_names for each in recipes}
-    whole = {key for key, var in (waiting | kept).items() if current(var).keys() == names.get(key)}
+    verifiable = {recipe.key: recipe for recipe in recipes if hasattr(recipe.generator, "verify")}
+    needed_by = {key: _inputs(recipe) for key, recipe in verifiable.items()}
+    keys = [
+        *verifiable,
+        *(key for inputs in needed_by.values() for input_keys in inputs.values() for key in input_keys),
+    ]
+    pending, stored = layout.pending_and_stored(project, dict.fromkeys(keys), lenient=True)
+    existing = pending | stored
+    names = {recipe.key: recipe.file_names for recipe in recipes}
+    whole = {key for key, var in existing.items() if current(var).keys() == names.get(key)}
     faults: list[Fault] = []
     known: dict[tuple[VarKey, str], dict[str, bytes]] = {}
 
     def values(key: VarKey, prefix: str = "") -> Values:
         if (key, prefix) not in known:
-            files = slot((waiting | kept)[key], prefix)
-            secret = [(key, prefix + name) for name, each in files.items() if each.secret] if decrypt else []
-            opened = layout.decrypt(project, secret, waiting=waiting)
-            public = {name: each.public.encode() for name, each in files.items() if not each.secret}
+            files = slot(existing[key], prefix)
+            secret = [(key, prefix + name) for name, file in files.items() if file.secret] if decrypt else []
+            opened = layout.decrypt(project, secret, pending=pending)
+            public = {name: file.public.encode() for name, file in files.items() if not file.secret}
             known[key, prefix] = public | {name.removeprefix(prefix): value for (_, name), value in opened.items()}
         return known[key, prefix]
 
-    for key, recipe in able.items():
-        if (found := (waiting | kept).get(key)) is None:
+    for key, recipe in verifiable.items():
+        if (var := existing.get(key)) is None:
             continue
         for prefix in ("", NEXT, OLD):
-            if not slot(found, prefix):
+            if not slot(var, prefix):
                 continue
-            if slot(found, prefix).keys() != recipe.file_names:
-                faults.append(misfit(project, recipe, slot(found, prefix)))
+            if slot(var, prefix).keys() != recipe.file_names:
+                faults.append(misfit(project, recipe, slot(var, prefix)))
                 continue
-            where = Where(Path(layout.var_folder(project.pending if key in waiting else project.vars, key)))
+            where = Where(Path(layout.var_folder(project.pending if key in pending else project.vars, key)))
             try:
                 inputs = {
-                    name: [values(each) for each in those if each in whole] for name, those in needed[key].items()
+                    name: [values(needed) for needed in input_keys if needed in whole]
+                    for name, input_keys in needed_by[key].items()
                 }
-                wrong = verified(recipe, values(key, prefix), {} if prefix else inputs)
+                wrong = mismatch(recipe, values(key, prefix), {} if prefix else inputs)
             except Faults as error:
                 faults += error.faults
                 continue
             if wrong:
-                hint = f"take all of the var from one commit; or rotate it: `rolecall vars rotate {key}`"
+                hint = f"restore the whole var from one commit, or rotate it: `rolecall vars rotate {key}`"
                 faults.append(Fault(f"{key}: {prefix and f'in {prefix[:-1]}, '}{wrong}", where, hint))
     return faults
 

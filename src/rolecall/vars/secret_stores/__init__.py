@@ -1,7 +1,7 @@
-"""Where secret values are kept: encrypted in the project with age, or in the person's password store.
+"""Where secret values are stored: encrypted with age in the project, or in the user's password store.
 
-What stands in the project for a secret is what its store gave for it when it was sealed, and says by its beginning
-which store that was: so secrets of several stores can stand side by side while they move from one to the other.
+A store seals a value: it returns the bytes that the project keeps for it. They begin with a mark of the store, so a
+project can have secrets of several stores while they move from one to another.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ _MODULES: Final = {"age": "age", "pass": "password_store"}  # by the option
 
 
 class SecretStore(Protocol):
-    """One store. Everything raises Faults when it cannot be done."""
+    """A store of secret values. Every method raises Faults when it fails."""
 
-    def readers(self) -> Mapping[str, str]:
-        """The public keys that can read what it seals, each with the name of who has it."""
+    def recipients(self) -> Mapping[str, str]:
+        """Return the public keys that can read what it seals, each with its owner's name."""
 
     def seal(self, place: str, value: bytes) -> bytes:
-        """Keeps a value; what stands in the project for it.
+        """Store a value, and return what the project keeps for it.
 
         Args:
-            place: A path that no other value has, for people to read.
+            place: A path for people to read, which no other value has.
             value: The value.
         """
 
     def open(self, sealed: bytes, file: Path) -> bytes:
-        """The value of what `seal` gave; ``file`` is where that stands, for faults."""
+        """Return the value of what `seal` returned; ``file`` is its place for faults."""
 
     def drop(self, sealed: Iterable[bytes]) -> None:
-        """Lets go of values that nothing in the project stands for any more."""
+        """Delete the values of what the project no longer keeps."""
 
 
 def chosen(project: Project) -> SecretStore:
-    """Where the project keeps new secrets.
+    """Return the store for new secrets of the project.
 
     Raises:
-        Faults: When its pyproject.toml says something else than a store.
+        Faults: When its pyproject.toml does not name a store.
     """
     return _store(project, _MODULES[options(project).secrets])
 
 
 def opener(project: Project) -> Callable[[bytes, Path], bytes]:
-    """A function that opens what any store has sealed; it takes the file's name for its faults."""
+    """Return a function that opens what any store sealed; its second argument is the place for faults."""
     stores: dict[str, SecretStore] = {}
 
     def unseal(sealed: bytes, file: Path) -> bytes:
-        name = _kept_by(sealed)
+        name = _store_of(sealed)
         if not name:
-            raise fault("this is no secret that any store has sealed", where=Where(file))
+            raise fault("not a secret that a known store sealed", where=Where(file))
         if name not in stores:
             stores[name] = _store(project, name)
         return stores[name].open(sealed, file)
@@ -68,24 +68,24 @@ def opener(project: Project) -> Callable[[bytes, Path], bytes]:
 
 
 def drop(project: Project, sealed: Iterable[bytes]) -> None:
-    """Lets go of values that nothing in the project stands for any more, each in its store."""
+    """Delete the values of what the project no longer keeps, each from its store."""
     by_store: dict[str, list[bytes]] = {}
     for each in sealed:
-        by_store.setdefault(_kept_by(each), []).append(each)
-    for name, those in by_store.items():
+        by_store.setdefault(_store_of(each), []).append(each)
+    for name, values in by_store.items():
         if name:
-            _store(project, name).drop(those)
+            _store(project, name).drop(values)
 
 
 def kept_elsewhere(sealed: bytes) -> bool:
-    """Whether the value does not go with the file that stands for it."""
-    return _kept_by(sealed) not in {"", "age"}
+    """Return whether the value is outside of the project, so that it must be deleted on its own."""
+    return _store_of(sealed) not in {"", "age"}
 
 
-def _kept_by(sealed: bytes) -> str:
+def _store_of(sealed: bytes) -> str:
     return next((name for mark, name in _MARKS.items() if sealed.startswith(mark)), "")
 
 
 def _store(project: Project, name: str) -> SecretStore:
-    """A store; of each only what is used is imported."""
+    """Return a store; only the stores that are used are imported."""
     return cast("SecretStore", import_module(f"{__name__}.{name}").Store(project))

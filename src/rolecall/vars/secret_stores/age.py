@@ -1,6 +1,6 @@
 """age files in the project, encrypted to all admins (https://age-encryption.org/v1), in age's binary form.
 
-Whatever reads age can read them: ``age --decrypt --identity IDENTITY vars/per-machine/jon/backup.ssh/private/secret``.
+Any age can read them: ``age --decrypt --identity IDENTITY vars/per-machine/jon/backup.ssh/private/secret``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """Encrypts to the admins of a project, decrypts with one's own identity.
+    """Encrypts to the admins of a project, decrypts with the user's identity.
 
     Args:
         project: The project.
@@ -31,19 +31,19 @@ class Store:
     def __init__(self, project: Project) -> None:
         self._project = project
 
-    def readers(self) -> Mapping[str, str]:
-        """The admins' keys."""
+    def recipients(self) -> Mapping[str, str]:
+        """Return the admins' keys."""
         return {admin.public_key: admin.name for admin in admins(self._project)}
 
     def seal(self, place: str, value: bytes) -> bytes:
-        """The age file of a value."""
+        """Encrypt a value as an age file."""
         try:
             return pyrage.encrypt(value, self._recipients)
         except pyrage.EncryptError as error:
             raise fault(f"{place} cannot be encrypted: {error}", where=Where(self._project.keys)) from None
 
     def open(self, sealed: bytes, file: Path) -> bytes:
-        """The value in an age file."""
+        """Decrypt an age file."""
         path, own = self._identities
         try:
             return pyrage.decrypt(sealed, own)
@@ -51,31 +51,31 @@ class Store:
             raise fault(
                 f"the identity {path} cannot read this secret ({error})",
                 where=Where(file),
-                hint="name the right one with ROLECALL_IDENTITY; `rolecall keys list` says whose keys count",
+                hint="set ROLECALL_IDENTITY to the right one; `rolecall keys list` shows the admins",
             ) from None
 
     def drop(self, sealed: Iterable[bytes]) -> None:
-        """Nothing: the value goes with its file."""
+        """Do nothing: the value is deleted with its file."""
 
     @cached_property
     def _recipients(self) -> list[Recipient | pyrage.plugin.RecipientPluginV1]:
-        readers = admins(self._project)
-        if not readers:
+        recipients = admins(self._project)
+        if not recipients:
             raise fault(
                 "no admin key, so secrets cannot be encrypted",
                 where=Where(self._project.keys),
-                hint="make yours with `rolecall keys create`",
+                hint="create yours: `rolecall keys create`",
             )
-        return _together((admin.public_key, self._project.keys / f"{admin.name}.pub") for admin in readers)
+        return _together((admin.public_key, self._project.keys / f"{admin.name}.pub") for admin in recipients)
 
     @cached_property
     def _identities(self) -> tuple[Path, list[Identity | pyrage.plugin.IdentityPluginV1]]:
         path = identity_path()
         if not path.exists():
             raise fault(
-                "no identity to read secrets with",
+                "no identity to decrypt secrets with",
                 where=Where(path),
-                hint="make one with `rolecall keys create`, or name yours with ROLECALL_IDENTITY",
+                hint="create one: `rolecall keys create`, or set ROLECALL_IDENTITY to yours",
             )
         plain: list[Identity | pyrage.plugin.IdentityPluginV1] = []
         by_plugin: dict[str, list[pyrage.plugin.Identity]] = {}
@@ -93,48 +93,48 @@ class Store:
 
 
 def encrypt_to(project: Project, public_keys: Sequence[str], value: bytes) -> bytes:
-    """The age file of what is for others to read; for the admins of the project where no keys are named.
+    """Encrypt a value as an age file to public keys; to the admins of the project if none are given.
 
     Raises:
-        Faults: When a key is unusable, or there is none.
+        Faults: When a key is invalid, or there is none.
     """
     if not public_keys:
-        return Store(project).seal("this", value)
+        return Store(project).seal("the value", value)
     try:
         return pyrage.encrypt(value, _together((key, None) for key in public_keys))
     except pyrage.EncryptError as error:
-        raise fault(f"this cannot be encrypted: {error}") from None
+        raise fault(f"the value cannot be encrypted: {error}") from None
 
 
 def decrypt_file(project: Project, data: bytes, file: Path) -> bytes:
-    """What an age file holds; what is none, as it is.
+    """Decrypt an age file; return other data as it is.
 
     Raises:
-        Faults: When one's own identity cannot read it.
+        Faults: When the user's identity cannot read it.
     """
     return Store(project).open(data, file) if data.startswith(b"age-encryption.org/") else data
 
 
 def _together(keys: Iterable[tuple[str, Path | None]]) -> list[Recipient | pyrage.plugin.RecipientPluginV1]:
-    """Public keys, each with the file that it is from, as pyrage takes them: those of one plugin together."""
-    found: list[Recipient | pyrage.plugin.RecipientPluginV1] = []
+    """Return public keys, each given with its file, in the form that pyrage takes: those of a plugin combined."""
+    recipients: list[Recipient | pyrage.plugin.RecipientPluginV1] = []
     by_plugin: dict[str, list[pyrage.plugin.Recipient]] = {}
     for text, file in keys:
         key = recipient(text, Where(file) if file else None)
         if isinstance(key, pyrage.plugin.Recipient):
             by_plugin.setdefault(key.plugin(), []).append(key)
         else:
-            found.append(key)
-    for name, those in by_plugin.items():
+            recipients.append(key)
+    for name, own in by_plugin.items():
         try:
-            found.append(pyrage.plugin.RecipientPluginV1(name, those, [], Person()))
+            recipients.append(pyrage.plugin.RecipientPluginV1(name, own, [], Person()))
         except pyrage.EncryptError:
             raise _no_plugin(name, None) from None
-    return found
+    return recipients
 
 
 def _no_plugin(name: str, where: Path | None) -> Exception:
-    hint = "install it, or name another identity with ROLECALL_IDENTITY"
+    hint = "install it, or set ROLECALL_IDENTITY to another identity"
     return fault(
         f"a key needs age-plugin-{name}, which is not installed", where=Where(where) if where else None, hint=hint
     )
