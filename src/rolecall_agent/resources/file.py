@@ -30,7 +30,7 @@ class File:
         needed_for: ``"services"``, or ``"packages"``: then it is there before packages are installed and accounts made.
         restarts: Names of units that are restarted when it changes, if they run: also of units that nobody declares.
         readable_by: A group whose members can read the secret in it too; it becomes the file's group. None: whoever
-            can is no concern, as in a configuration that was declared before.
+            can is no concern, as on the machine itself.
     """
 
     kind: ClassVar[str] = "file"
