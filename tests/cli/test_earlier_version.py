@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from conftest import Run
 
-# As an earlier version wrote it: decimal modes, lists of letters, timeouts of half a second and of none, a word with a NUL.
+# As an earlier version wrote it: decimal modes, lists of letters, timeouts of 30.5 and of 0 seconds, a word with a NUL.
 INSTALLED = (
     rb'{"checks":[{"argv":["true"],"name":"q.r: half","peers":false,"timeout":30.5},'
     rb'{"argv":["true","a\u0000b"],"name":"q.r: nul","peers":false,"timeout":30},'

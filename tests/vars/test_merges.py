@@ -295,10 +295,62 @@ def test_vars_of_earlier_versions_go_on_and_are_noted_down(project: Project) -> 
     assert not list(project.vars.rglob(".made"))
     told = call(project, "update", "--yes")
     assert "nothing changed" in told
+    assert "commit the new notes beside 2 vars (`vars/…/.binds`)" in told
+    assert "commit" not in call(project, "update", "--yes")
+    assert v.stored_all(project) == before
+    assert not list(project.vars.rglob(".made"))
+    told = call(project, "vars", "check", "--decrypt")
+    assert told.splitlines()[-1] == "commit the new marks beside 2 verified vars (`vars/…/.made`)"
+    assert "commit" not in call(project, "vars", "check", "--decrypt")
     assert v.stored_all(project) == before
     notes = {path.name: path.read_text() for path in (project.root / "vars/per-machine/jon/backup.repokey").glob(".*")}
     assert notes[".binds"] == "the repositories are encrypted with it\n"
     assert notes[".made"].startswith(f"passphrase {before[VarKey('jon', 'backup.repokey')]['passphrase'].version} ")
+
+
+UNVERIFIED = "warning: 2 vars were stored by an earlier version, and not verified since\n"
+
+
+def test_a_mixture_of_an_earlier_version_is_neither_installed_nor_marked(merged: Project) -> None:
+    git(merged, "checkout", "-q", "--ours", "--", "vars")
+    git(merged, "checkout", "-q", "--theirs", "--", f"{SSH}/public")
+    _as_of_an_earlier_version(merged)
+    wrong = "jon/backup.ssh: its public key is not that of its private key"
+    for words in (["check"], ["vars", "check"], ["plan"]):
+        assert call(merged, *words).count(UNVERIFIED) == 1
+    assert wrong in call(merged, "update", "--yes", status=1)
+    assert not list(merged.root.glob("targets/*/etc/systemd/system/*"))
+    assert wrong in call(merged, "vars", "check", "--decrypt", status=1)
+    call(merged, "vars", "generate")
+    call(merged, "vars", "fix")
+    assert UNVERIFIED in call(merged, "check")
+    assert not list(merged.vars.rglob(".made"))
+    git(merged, "checkout", "-q", "--ours", "--", "vars")
+    _as_of_an_earlier_version(merged)
+    assert "updated" in call(merged, "update", "--yes")
+    assert "2 verified vars" in call(merged, "vars", "check", "--decrypt")
+    for words in (["check"], ["vars", "check"], ["plan"]):
+        assert "earlier version" not in call(merged, *words)
+
+
+def test_a_rotation_does_not_mark_what_nobody_has_verified(project: Project) -> None:
+    recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
+    folder = _stored(project, SSHKeyPair())
+    (folder / ".made").unlink()
+    unmarked = []
+    for _ in range(3):
+        with making(project, [recipe], Replacement(advance={KEY})) as work:
+            work.make([recipe], lambda *_: ())
+        v.promote(project, v.pending(project))
+        unmarked.append(
+            [
+                name
+                for name in ("", ".next", ".old")
+                if (folder / name / "private").exists() and not (folder / name / ".made").exists()
+            ]
+        )
+        assert v.unmarked(project, [KEY]) == ([KEY] if unmarked[-1] else [])
+    assert unmarked == [[""], [".old"], []]
 
 
 def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -> None:

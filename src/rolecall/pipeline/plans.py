@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from rolecall.evaluate.configure import Configured
     from rolecall.model.vars import VarKey
     from rolecall.project import Project
-    from rolecall.service.member import World
     from rolecall_agent import protocol
     from rolecall_agent.content import Secret
 
@@ -70,9 +69,9 @@ class Planned:
             return self._fleet.report()
         meta = _meta(self._project)
         var_store.promote(self._project, self.plan.makes)
-        note_recipes(self._project, self._evaluation.members)
+        noted = note_recipes(self._project, self._evaluation.members)
         var_store.note_machines(self._project, sent(self._evaluation))
-        return self._fleet.apply(meta, _revealer(self._project, self._evaluation.world))
+        return replace(self._fleet.apply(meta, _revealer(self._project, self._evaluation)), noted=noted)
 
     def reasons(self) -> Mapping[str, str]:
         """Where in the inventory each role is that has members, by ``INSTANCE.ROLE``."""
@@ -233,12 +232,16 @@ def _wanted(project: Project, evaluation: Evaluation, lab: Lab | None) -> tuple[
     return wanted, [inventory.locate(warning, sources) for warning in warnings]
 
 
-def _revealer(project: Project, world: World) -> Callable[[Sequence[Secret]], Mapping[str, bytes]]:
-    """Gives secret values by version; decrypts only what is asked for."""
-    where = {file.version: (key, name) for key, files in world.vars.items() for name, file in files.items()}
+def _revealer(project: Project, evaluation: Evaluation) -> Callable[[Sequence[Secret]], Mapping[str, bytes]]:
+    """Gives secret values by version; decrypts only what is asked for, and compares what nobody has verified."""
+    stored = evaluation.world.vars
+    where = {file.version: (key, name) for key, files in stored.items() for name, file in files.items()}
+    unmarked = set(var_store.unmarked(project, stored))
+    recipes = {each.key: each for each in evaluation.members.recipes if each.key in unmarked} if unmarked else {}
 
     def reveal(needed: Sequence[Secret]) -> Mapping[str, bytes]:
         values = var_store.decrypt(project, [where[secret.version] for secret in needed])
+        var_store.refuse_mixed(recipes, stored, values)
         return {secret.version: values[where[secret.version]] for secret in needed}
 
     return reveal

@@ -9,7 +9,7 @@ from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.steps import gather
 from rolecall.model.recipes import Replacement
-from rolecall.model.vars import STEPS, step_of
+from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.evaluation import (
     Evaluation,
     Members,
@@ -21,6 +21,7 @@ from rolecall.pipeline.evaluation import (
     recipes,
     run_all_steps,
     sound,
+    unverified,
 )
 from rolecall.pipeline.plans import planning, sent
 from rolecall_agent.resources import File
@@ -353,15 +354,29 @@ def discard(project: Project, names: Sequence[str] = ()) -> tuple[list[VarKey], 
     return dropped, var_store.bound_in(project, project.pending)
 
 
-def check_vars(project: Project, *, decrypt: bool = False) -> int:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check of vars without a fault found.
+
+    Attributes:
+        secrets: How many secrets there are.
+        marked: The vars of an earlier version that were verified, and are marked from now on.
+        warnings: One for the vars that are not verified.
+    """
+
+    secrets: int
+    marked: tuple[VarKey, ...]
+    warnings: tuple[Fault, ...]
+
+
+def check_vars(project: Project, *, decrypt: bool = False) -> Checked:
     """Whether files of vars belong together, fit one another, and can be read by the admins and by nobody else.
+
+    Vars of an earlier version for which that was shown with ``decrypt`` are marked.
 
     Args:
         project: The project.
         decrypt: Whether to decrypt secrets too, for what cannot be told without.
-
-    Returns:
-        How many secrets there are.
 
     Raises:
         Faults: For each that is not so; and as `members`.
@@ -378,7 +393,10 @@ def check_vars(project: Project, *, decrypt: bool = False) -> int:
             faults += error.faults
     if faults:
         raise Faults(faults)
-    return len(var_store.sealed(project))
+    wanted = {recipe.key: recipe.file_names for recipe in recipes(project)}
+    whole = {key for key, var in var_store.stored_all(project).items() if current(var).keys() == wanted.get(key)}
+    marked = var_store.mark(project, sorted(whole)) if decrypt else []
+    return Checked(len(var_store.sealed(project)), tuple(marked), tuple(unverified(project, wanted)))
 
 
 def fix_vars(project: Project) -> tuple[list[Sealed], list[Fault]]:

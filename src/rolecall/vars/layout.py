@@ -15,7 +15,8 @@ A folder NAME is a var, written whole or not at all (see `store`).
 
 ``.made`` lists the files that were made together, a line ``FILE VERSION DIGEST`` for each: a merge that takes one file
 from one side and one from the other does not go unnoticed. ``.binds`` says what is lost with the var; it is an empty
-line when nothing is. Vars of earlier versions have neither; `store.note_recipes` adds them.
+line when nothing is. Vars of earlier versions have neither; `store.note_recipes` adds ``.binds``, and `store.mark`
+adds ``.made``, once the files have been compared.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
@@ -48,6 +49,7 @@ _VERSION = re.compile(r"[A-Za-z0-9_-]{1,128}")  # as the agent takes it for a fi
 _CONFLICT = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)  # git-merge(1), "HOW CONFLICTS ARE PRESENTED"
 _LISTS = ("recipients", "machines", "formerly")
 
+SLOTS = ("", NEXT, OLD)  # of a var; what stands in each was made together
 _PIECE = 1 << 16
 _RESTORE = "bring it back from a commit: `git checkout COMMIT -- FILE`"
 
@@ -199,6 +201,18 @@ def _differing_in_case(base: Path, keys: Iterable[VarKey]) -> Iterator[Fault]:
             hint = "some file systems take the two for one folder; remove the one that nothing needs"
             where = Where(Path(var_folder(base, key)))
             yield Fault(f"{key} and {other} differ only in upper and lower case", where, hint)
+
+
+def unmarked(project: Project, keys: Iterable[VarKey]) -> list[VarKey]:
+    """Return those of these stored vars of which no `.made` says which files were made together."""
+    found = []
+    for key in keys:
+        folder = var_folder(project.vars, key)
+        if any(
+            not os.path.exists(f"{folder}/{prefix}.made") and _folders(f"{folder}/{prefix}", _FILE) for prefix in SLOTS
+        ):
+            found.append(key)
+    return found
 
 
 def manifest(folder: str) -> bytes:

@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Literal
 
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.files import make_local
-from rolecall.model.vars import NEXT, OLD, current
 from rolecall.vars import secret_stores
 from rolecall.vars.layout import (
+    SLOTS,
     binds,
     ciphertext,
     conflicting,
-    examine,
     file_folder,
     keys_of,
     known_to,
@@ -38,6 +37,7 @@ from rolecall.vars.layout import (
     read_bytes,
     recipients,
     secrets,
+    unmarked,
     var_folder,
 )
 
@@ -106,13 +106,21 @@ def write_pending(
             shutil.copytree(file_folder(project.vars, key, source), file_folder(making, key, name))
         for name, text in (notes or {}).get(key, {}).items():
             _write(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
-        for prefix in ("", NEXT, OLD):  # each is a making of its own
+        for prefix in SLOTS:
+            same = [source for name, source in (carried or {}).get(key, {}).items() if _slot(name) == prefix]
+            if same and not os.path.exists(f"{var_folder(project.vars, key)}/{_slot(same[0])}.made"):
+                continue  # of an earlier version, and not compared yet
             if made_together := manifest(f"{var_folder(making, key)}/{prefix}"):
                 _write(f"{var_folder(making, key)}/{prefix}.made", made_together, 0o644)
     if made:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
         os.rename(making, project.local / "made")  # from here on they are made; who comes next completes it
         _settle(project)
+
+
+def _slot(name: str) -> str:
+    """Return which of a var's values a file belongs to, as `SLOTS` names it."""
+    return name[: name.rfind("/") + 1]
 
 
 def note_known(folder: str, whom: Literal["machines", "formerly"], names: Iterable[str]) -> None:
@@ -153,7 +161,7 @@ def keep_both_sides(folder: str) -> bool:
     return bool(found)
 
 
-def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> None:
+def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> int:
     """Notes beside stored vars what is known of them now, for the time when no recipe tells it any more.
 
     What bound something once is not noted as free: another module may have the same names.
@@ -162,34 +170,48 @@ def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str
         project: The project.
         recipes: All that the inventory asks for.
         named: By the name of a var that no machine asks for now: what is lost with it, "" for nothing.
+
+    Returns:
+        Of how many vars something was noted.
     """
     recipes = list(recipes)
-    if any(_late(project, recipes, named)):
-        with locked(project):
-            late, unlisted = _late(project, recipes, named)  # again: another writer may have been first
-            for key, said in late.items():
-                _replace(var_folder(project.vars, key), ".binds", f"{said}\n".encode(), 0o644)
-            for folder in (var_folder(project.vars, key) for key in unlisted):
-                for prefix in ("", NEXT, OLD):
-                    if made := manifest(f"{folder}/{prefix}"):
-                        _replace(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
+    if not _late(project, recipes, named):
+        return 0
+    with locked(project):
+        late = _late(project, recipes, named)  # again: another writer may have been first
+        for key, said in late.items():
+            _replace(var_folder(project.vars, key), ".binds", f"{said}\n".encode(), 0o644)
+    return len(late)
 
 
-def _late(
-    project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]
-) -> tuple[dict[VarKey, str], list[VarKey]]:
-    """Return what is still to be noted of stored vars: what each binds, and whose files are not listed."""
+def mark(project: Project, keys: Iterable[VarKey]) -> list[VarKey]:
+    """Write which files were made together, for stored vars of an earlier version whose files fit one another.
+
+    Returns:
+        Those that had no such mark.
+    """
+    keys = list(keys)
+    if not unmarked(project, keys):
+        return []
+    with locked(project):
+        found = unmarked(project, keys)  # again: another writer may have been first
+        for folder in (var_folder(project.vars, key) for key in found):
+            for prefix in SLOTS:
+                if made := manifest(f"{folder}/{prefix}"):
+                    _replace(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
+    return found
+
+
+def _late(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> dict[VarKey, str]:
+    """Return what is still to be noted of stored vars: what each binds."""
     wanted = {recipe.key: recipe for recipe in recipes}
     known = {key: wanted[key].binds if key in wanted else named.get(key.name) for key in keys_of(project.vars)}
     noted = {key: binds(project.vars, key) for key in known}
-    late = {
+    return {
         key: said
         for key, said in known.items()
         if said is not None and (noted[key] is None or (said not in {"", noted[key]} and key in wanted))
     }
-    unlisted = [key for key in known if key in wanted and not os.path.exists(f"{var_folder(project.vars, key)}/.made")]
-    sound, _ = examine(project.vars, unlisted)
-    return late, [key for key, var in sound.items() if current(var).keys() == wanted[key].file_names]
 
 
 def _replace(folder: str, name: str, content: bytes, mode: int) -> None:
