@@ -104,13 +104,58 @@ def test_a_private_key_beside_the_public_key_of_the_other_side(merged: Project, 
 
 @pytest.mark.parametrize(
     "mixed",
-    [f"{SSH}/private/secret", f"{SSH}/public/value", f"{SSH}/private/version", f"{SSH}/.made"],
+    [f"{SSH}/private/secret", f"{SSH}/public/value", f"{SSH}/private/version"],
 )
 def test_what_only_looks_resolved(merged: Project, mixed: str) -> None:
     """As when the text of one side is accepted everywhere, and the binary file stays that of the other."""
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", mixed)
     assert "does not match the other files of the var (mixed up by a merge?)" in call(merged, "check", status=1)
+
+
+@pytest.mark.parametrize("cure", ["remove the mark", "take the commit"])
+def test_a_mark_that_is_older_than_all_files(project: Project, cure: str) -> None:
+    """As when an earlier version rotates on one branch, and this one adds marks on another."""
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    git(project, "init", "-q", "-b", "marked")
+    for branch in ("marked", "rotated"):
+        shutil.rmtree(project.vars, ignore_errors=True)
+        call(project, "vars", "generate")
+        if branch == "rotated":
+            _as_of_an_earlier_version(project)
+        git(project, "add", "-A")
+        git(project, "commit", "-qm", branch)
+        git(project, "checkout", "-qB", "rotated")
+    git(
+        project,
+        "checkout",
+        "-q",
+        "marked",
+        "--",
+        *(f"{each.relative_to(project.root)}/.made" for each in _folders(project)),
+    )
+    before = (project.root / SSH / "public/value").read_text()
+    for words in READERS:
+        told = call(project, *words, status=1)
+        assert "mixed up by a merge" not in told
+        other = "jon/backup.ssh/.made is of another value than all files beside it (a merge with an earlier version?)"
+        assert f"{other}\n  at {project.root / SSH}/.made\n" in told
+        assert f"remove {SSH}/.made and run `rolecall vars check --decrypt`" in told
+        assert f"`git rm -rf {SSH} && git checkout COMMIT -- {SSH}`" in told
+    for folder in _folders(project):
+        if cure == "remove the mark":
+            (folder / ".made").unlink()
+        else:
+            name = str(folder.relative_to(project.root))
+            git(project, "rm", "-rqf", name)
+            git(project, "checkout", "-q", "rotated", "--", name)
+    assert "2 verified vars" in call(project, "vars", "check", "--decrypt")
+    call(project, "update", "--yes")
+    assert (project.root / SSH / "public/value").read_text() == before
+
+
+def _folders(project: Project) -> list[Path]:
+    return [Path(layout.var_folder(project.vars, key)) for key in layout.keys_of(project.vars)]
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])
@@ -370,6 +415,24 @@ def test_during_a_rotation_each_value_is_a_making_of_its_own(project: Project) -
     (folder / ".next/.made").unlink()
     [fault] = v.misfits(project, [recipe], decrypt=True)
     assert fault.message == "jon/x.a: in .next, its public key is not that of its private key"
+
+
+def test_a_mark_of_another_value_during_a_rotation(project: Project) -> None:
+    recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
+    folder = _stored(project, SSHKeyPair())
+    with making(project, [recipe], Replacement(advance={KEY})) as work:
+        work.make([recipe], lambda *_: ())
+    v.promote(project, v.pending(project))
+    shutil.copy(folder / ".made", folder / ".next/.made")
+    [fault] = v.unsound(project)
+    assert fault.message.startswith("jon/x.a/.next/.made is of another value than all files beside it")
+    assert fault.where
+    assert fault.where.file == folder / ".next/.made"
+    assert f"remove {folder.relative_to(project.root)}/.next/.made" in fault.hint
+    (folder / ".next/.made").unlink()
+    assert v.misfits(project, [recipe], decrypt=True) == []
+    assert v.mark(project, [KEY]) == [KEY]
+    assert v.unsound(project) == []
 
 
 def test_two_steps_of_one_rotation_at_once(project: Project) -> None:

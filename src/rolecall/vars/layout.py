@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.model.vars import NEXT, OLD, StoredFile, StoredVar, VarKey
+from rolecall.model.vars import NEXT, OLD, StoredFile, StoredVar, VarKey, slot
 from rolecall.vars import secret_stores
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ _LISTS = ("recipients", "machines", "formerly")
 
 SLOTS = ("", NEXT, OLD)  # of a var; what stands in each was made together
 _PIECE = 1 << 16
+_MIXED = "does not match the other files of the var (mixed up by a merge?)"
+_OTHER_MARK = "is of another value than all files beside it (a merge with an earlier version?)"
 _RESTORE = "bring it back from a commit: `git checkout COMMIT -- FILE`"
 
 
@@ -152,8 +154,8 @@ def examine(base: Path, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar]
             faults += error.faults
             continue
         if wrong:
-            hint = _cure(base, key)
             for name, what in wrong:
+                hint = _cure(base, key, Path(folder, name) if what == _OTHER_MARK else None)
                 faults.append(Fault(f"{key}{name and '/'}{name} {what}", Where(Path(folder, name)), hint))
         elif var is not None:
             found[key] = var
@@ -232,12 +234,17 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()[:32]
 
 
-def _cure(base: Path, key: VarKey) -> str:
-    """What a person can do about a var whose files do not belong together."""
+def _cure(base: Path, key: VarKey, mark: Path | None = None) -> str:
+    """What a person can do about a var whose files do not belong together, or whose `.made` is of another value."""
     if base.name == "pending":
         stored = os.path.isdir(var_folder(base.parents[1] / "vars", key))  # then that value stays
         return f"drop it: `rolecall vars discard{'' if stored or binds(base, key) == '' else f' --force {key}'}`"
     folder = Path(var_folder(base, key)).relative_to(base.parent)
+    if mark:
+        right = (
+            f"if its values are right, remove {mark.relative_to(base.parent)} and run `rolecall vars check --decrypt`"
+        )
+        return f"{right}; or take all of one commit: `git rm -rf {folder} && git checkout COMMIT -- {folder}`"
     hint = f"take the whole folder from one commit: `git checkout COMMIT -- {folder}`"
     return hint if binds(base, key) != "" else f"{hint}; or delete it, and `rolecall vars generate` makes a new value"
 
@@ -401,10 +408,14 @@ def _read_var(folder: str, wrong: list[tuple[str, str]]) -> StoredVar | None:
             continue
         there = sorted(os.listdir(f"{folder}/{prefix}") if prefix else names)
         made = _made(f"{folder}/{prefix}", wrong) if ".made" in there else None
+        before = len(wrong)
         for name in there:
             if not name.startswith(".") and (file := _read_file(folder, prefix + name, made, wrong)):
                 var[prefix + name] = file
-        if made is not None:
+        found = wrong[before:]
+        if made and found and not slot(var, prefix) and all(_is_of_another(folder, each, made) for each in found):
+            wrong[before:] = [(f"{prefix}.made", _OTHER_MARK)]
+        elif made is not None:
             wrong += [(prefix + name, "is missing") for name in sorted(made.keys() - there)]
     return var if names else None
 
@@ -424,6 +435,13 @@ def _made(folder: str, wrong: list[tuple[str, str]]) -> Made | None:
         version, _, digest = rest.partition(" ")
         made.setdefault(name, set()).add((version, digest))
     return made
+
+
+def _is_of_another(folder: str, found: tuple[str, str], made: Made) -> bool:
+    """Whether a file that does not match the others has no version that is listed under its name."""
+    name, what = found
+    listed = made.get(name.rpartition("/")[2], ())
+    return what == _MIXED and version(f"{folder}/{name}") not in {each for each, _ in listed}
 
 
 def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str, str]]) -> StoredFile | None:
@@ -446,7 +464,7 @@ def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str,
     elif not _VERSION.fullmatch(said):
         wrong.append((name, "has an invalid version"))
     elif made is not None and (said, _digest(data)) not in made.get(name.rpartition("/")[2], ()):
-        wrong.append((name, "does not match the other files of the var (mixed up by a merge?)"))
+        wrong.append((name, _MIXED))
     else:
         try:
             return StoredFile(secret is not None, said, "" if secret is not None else data.decode())
