@@ -86,6 +86,18 @@ def test_whoever_makes_the_folder_first(tmp_path: Path, first: list[str]) -> Non
     assert ".rolecall" not in run(folder, "git", "status", "--porcelain", "--untracked-files=all")
 
 
+@pytest.mark.parametrize("words", [["check"], ["plan"], ["vars", "list"]], ids=" ".join)
+def test_the_folder_of_an_earlier_version(tmp_path: Path, words: list[str]) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "inventory.toml").write_text(INVENTORY)
+    rolecall(folder, "keys", "create", "me")
+    rolecall(folder, "plan")
+    (folder / ".rolecall/.gitignore").unlink()
+    rolecall(folder, *words)
+    assert (folder / ".rolecall/.gitignore").read_text() == "*\n"
+
+
 def test_pins_and_the_lab_do_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with files.locked(tmp_path / "a/.rolecall/pins.lock"):
         assert (tmp_path / "a/.rolecall/.gitignore").read_text() == "*\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import click
 from rolecall.cli import output
 from rolecall.documents import as_text
 from rolecall.errors import fault
+from rolecall.files import make_local
 from rolecall.project import Project, find_root
 
 if TYPE_CHECKING:
@@ -45,7 +47,11 @@ class Invocation:
         """
         from rolecall.cli.answers import asker  # noqa: PLC0415 - only where there is a project
 
-        return Project(find_root(self.folder), self.nix, self.sandbox, asker(self.answers))
+        project = Project(find_root(self.folder), self.nix, self.sandbox, asker(self.answers))
+        if project.local.is_dir():  # by an earlier version, perhaps, which did not keep it from git
+            with suppress(OSError):
+                make_local(project.local)
+        return project
 
     @property
     def lab(self) -> Lab | None:
