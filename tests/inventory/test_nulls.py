@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rolecall.errors import Faults
 from rolecall.inventory import edit
-from rolecall.inventory.changes import Set
+from rolecall.inventory.changes import Set, Unset, has
 from rolecall.inventory.load import join, read
 from rolecall.inventory.notations import yaml
 from rolecall.model.inventory import Inventory, Source
@@ -144,12 +144,41 @@ def test_null_is_not_written_where_it_says_nothing(tmp_path: Path, keys: Keys, v
     (tmp_path / "inventory.toml").write_text("")
     with pytest.raises(Faults) as caught:
         edit.edit(project, lambda _: [Set(keys, value)])
-    assert str(caught.value) == (
-        f"error: null says nothing at {told}\nhint: write a value, or remove the key: `rolecall inventory unset {told}`"
-    )
+    assert str(caught.value) == f"error: null says nothing at {told}\nhint: write a value"
     settings = ("instances", "i", "roles", "client", "settings", "limit")
     edit.edit(project, lambda _: [Set(settings, None)])
     assert edit.get(project, settings)[0] is None
+
+
+STATE = ("machines", "jon", "state")
+
+
+@pytest.mark.parametrize(
+    ("json", "yaml_", "keys", "own"),
+    [
+        ('{"machines": {"jon": {"state": null}}, "instances": null}', "", STATE, False),
+        ('{"machines": {"jon": {"state": null}}, "instances": null}', "machines: {jon: }", ("instances",), False),
+        ('{"machines": {"jon": {"state": null}}}', "machines: {jon: {state: {a: {folders: [/srv]}}}}", STATE, False),
+        ('{"machines": {"jon": {}}}', "machines:\n  jon:\n    state:\n    description: x\n", STATE, True),
+        ('{"machines": {"jon": {}}, "tags": {"a": null}}', "", ("tags", "a"), False),
+    ],
+)
+def test_a_key_without_a_value_is_removed(tmp_path: Path, json: str, yaml_: str, keys: Keys, own: bool) -> None:  # noqa: FBT001 - a parameter
+    project = Project(tmp_path)
+    (tmp_path / "inventory.json").write_text(json)
+    (tmp_path / "inventory.yaml").write_text(yaml_)
+    before = join(read(project)[0].sources)[0].inventory
+    with pytest.raises(Faults) as caught:
+        edit.edit(project, lambda _: [Set(keys, None)], own=own)
+    wanted = f"remove the key: `rolecall inventory unset {'--own ' if own else ''}{'.'.join(map(str, keys))}`"
+    assert wanted in str(caught.value)
+    if own:
+        with pytest.raises(Faults, match=r"inventory\.yaml sets .*\n.*\n.*with `--own`"):
+            edit.edit(project, lambda _: [Unset(keys)])
+    edit.edit(project, lambda _: [Unset(keys)], own=own)
+    after = read(project)[0]
+    assert join(after.sources)[0].inventory == before
+    assert not has(after.sources[-1 if own else 0].data, keys)
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
