@@ -113,6 +113,20 @@ def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
     assert loaded.inventory.instances["b"].roles["r"].settings == {"port": 1}  # so that the service finds no null
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("null: 1\n~: 2", "the key `null` is not a text\n  at inventory.yaml:1:1"),
+        ("machines:\n  jon:\n    ~: 1", "the key `~` is not a text\n  at inventory.yaml:3:5"),
+        ("machines: {True: {}, true: {}}", "the key `True` is not a text\n  at inventory.yaml:1:12"),
+        ("a: 1\n: 1", "a key is missing here\n  at inventory.yaml:2:1"),
+    ],
+)
+def test_a_key_that_is_not_a_text_is_named_as_it_is_written(said: Said, text: str, told: str) -> None:
+    hint = "write a name before the `:`" if "missing" in told else "put it in quotes"
+    assert said(text, "inventory.yaml") == f"error: {told}\nhint: {hint}"
+
+
 def test_null_is_a_setting(loading: Load) -> None:
     text = "instances:\n  backup:\n    roles:\n      client:\n        settings: {startAt: null, other: ~}\n"
     found = loading(text, "inventory.yaml", json=JSON)
