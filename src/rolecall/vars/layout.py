@@ -210,9 +210,13 @@ def unmarked(project: Project, keys: Iterable[VarKey]) -> list[VarKey]:
     found = []
     for key in keys:
         folder = var_folder(project.vars, key)
-        if any(
-            not os.path.exists(f"{folder}/{prefix}.made") and _folders(f"{folder}/{prefix}", _FILE) for prefix in SLOTS
-        ):
+        try:
+            names = {*os.listdir(folder)}
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        slots = [f"{folder}/{name}" for name in (NEXT[:-1], OLD[:-1]) if name in names]
+        slots += [] if ".made" in names else [folder]
+        if any(not os.path.exists(f"{each}/.made") and _folders(each, _FILE) for each in slots):
             found.append(key)
     return found
 
