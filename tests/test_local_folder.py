@@ -51,11 +51,17 @@ def test_the_way_of_the_readme_leaves_nothing_for_git_that_should_not_be_there(t
     assert list((folder / ".rolecall/pending").rglob("secret"))
     run(folder, "git", "add", "-A")
     added = [Path(line) for line in run(folder, "git", "ls-files").splitlines()]
-    assert {path.parts[0] for path in added} == {"inventory.toml", "keys", "vars", "targets"}
-    assert not [path for path in added if ".rolecall" in path.parts[:1]]
+    assert {path.parts[0] for path in added} == {"inventory.toml", "keys", "vars"}
     assert {path.name for path in added if path.parts[0] == "keys"} == {"me.pub"}
-    ours = [folder / path for path in added if path.parts[0] != "targets"]
+    ours = [folder / path for path in added]
     assert not [path for path in ours if b"PRIVATE" in path.read_bytes() or b"AGE-SECRET-KEY" in path.read_bytes()]
+    assert list((folder / "targets/jon/run/rolecall/secrets").rglob("private"))
+    (folder / "targets/jon/.gitignore").unlink()  # as of an earlier version
+    assert "targets/jon" in run(folder, "git", "status", "--porcelain", "--untracked-files=all")
+    rolecall(folder, "vars", "discard")
+    assert rolecall(folder, "plan") == "nothing changes (2 machines)\n"
+    assert (folder / "targets/jon/.gitignore").read_text() == "*\n"
+    assert "targets" not in run(folder, "git", "status", "--porcelain", "--untracked-files=all")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +84,18 @@ def test_whoever_makes_the_folder_first(tmp_path: Path, first: list[str]) -> Non
     assert (folder / ".rolecall/.gitignore").read_text() == "*\n"
     run(folder, "git", "init", "-q")
     assert ".rolecall" not in run(folder, "git", "status", "--porcelain", "--untracked-files=all")
+
+
+@pytest.mark.parametrize("words", [["check"], ["plan"], ["vars", "list"]], ids=" ".join)
+def test_the_folder_of_an_earlier_version(tmp_path: Path, words: list[str]) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "inventory.toml").write_text(INVENTORY)
+    rolecall(folder, "keys", "create", "me")
+    rolecall(folder, "plan")
+    (folder / ".rolecall/.gitignore").unlink()
+    rolecall(folder, *words)
+    assert (folder / ".rolecall/.gitignore").read_text() == "*\n"
 
 
 def test_pins_and_the_lab_do_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def _complete(path: Path, content: str | bytes, mode: int) -> Iterator[Path]:
 
 
 def make_local(folder: Path) -> None:
-    """Makes the folder that belongs to this checkout alone, ``.rolecall``, if it is missing; git ignores all of it."""
+    """Makes a folder that belongs to this checkout alone, such as ``.rolecall``; git ignores all of it."""
     folder.mkdir(0o755, parents=True, exist_ok=True)
     if not (ignored := folder / ".gitignore").exists():
         with suppress(FileExistsError):  # another process was faster

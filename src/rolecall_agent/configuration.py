@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Tuple
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from rolecall_agent.content import Blob, Secret
 from rolecall_agent.resources import BY_NAME, KINDS, File, Resource, Unit
@@ -81,27 +81,23 @@ class Configuration:
 
     @staticmethod
     def decode(text: bytes) -> Configuration:
-        """Return the configuration that `encode` encoded.
+        """Return an installed configuration, as `encode` of this or an earlier version encoded it.
+
+        The rules of definitions do not apply: what an earlier version allowed must load, or nothing could change it.
 
         Raises:
-            ValueError: When it has another schema, or breaks a rule of a definition.
+            ValueError: When it has another schema, or a resource of an unknown kind.
         """
-        return Configuration.decode_json(json.loads(text))
+        return _decode_whole(json.loads(text), _as_installed)
 
     @staticmethod
     def decode_json(data: Dict[str, Any]) -> Configuration:
-        """Return the configuration that `as_json` returned as data.
+        """Return the configuration that a controller sent, as `as_json` returned it.
 
         Raises:
-            ValueError: As `decode`.
+            ValueError: As `decode`; also when it breaks a rule of a definition.
         """
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"unsupported schema {data['schema']} of the configuration: this agent supports {SCHEMA}")
-        return Configuration(
-            data["machine"],
-            tuple(decode_resource(item) for item in data["resources"]),
-            tuple(Check(**{**item, "argv": tuple(item["argv"])}) for item in data["checks"]),
-        )
+        return _decode_whole(data, _as_declared)
 
     @property
     def blobs(self) -> List[Blob]:
@@ -121,18 +117,35 @@ def is_early(resource: Resource) -> bool:
     return isinstance(resource, File) and resource.needed_for == "packages"
 
 
-def decode_resource(data: Dict[str, Any]) -> Resource:
-    """Return a resource from its data in `Configuration.as_json`.
+def _decode_whole(data: Dict[str, Any], make: Callable[[Any, Dict[str, Any]], Any]) -> Configuration:
+    """Return a configuration whose resources and checks `make` builds from a class and the values of its fields."""
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"unsupported schema {data['schema']} of the configuration: this agent supports {SCHEMA}")
+    resources = []
+    for item in data["resources"]:
+        if item.get("kind") not in BY_NAME:
+            raise ValueError(f"unknown kind of resource {item.get('kind')!r}")
+        values = {name: _decode(value) for name, value in item.items() if name != "kind"}
+        resources.append(make(BY_NAME[item["kind"]], values))
+    checks = [make(Check, {name: _decode(value) for name, value in item.items()}) for item in data["checks"]]
+    return Configuration(data["machine"], tuple(resources), tuple(checks))
 
-    Raises:
-        ValueError: When the kind is unknown or a field breaks its rule.
+
+def _as_declared(kind: Any, values: Dict[str, Any]) -> Any:  # noqa: ANN401 - any kind, or Check
+    """Return a resource or check under the rules of definitions."""
+    # Who can read a secret in a file is the concern of the author, whose controller has looked at it.
+    return kind(**values, readable_by=None) if kind is File else kind(**values)
+
+
+def _as_installed(kind: Any, values: Dict[str, Any]) -> Any:  # noqa: ANN401 - as above
+    """Return a resource or check without the rules of `__post_init__`, which may be newer.
+
+    A field that is missing has its default. One that is unknown here stays in the encoded text, and means nothing.
     """
-    fields: Dict[str, Any] = {name: _decode(value) for name, value in data.items() if name != "kind"}
-    if data.get("kind") == File.kind:
-        fields["readable_by"] = None  # installed configurations may follow older rules
-    if data.get("kind") not in BY_NAME:
-        raise ValueError(f"unknown kind of resource {data.get('kind')!r}")
-    return BY_NAME[data["kind"]](**fields)
+    made = object.__new__(kind)
+    defaults = {field.name: field.default_factory() for field in fields(kind) if field.default_factory is not MISSING}
+    vars(made).update({**defaults, **values})  # other defaults are attributes of the class
+    return made
 
 
 def _encode(value: object) -> object:

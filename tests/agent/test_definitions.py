@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rolecall.service import Action, AuthorizedKey, Check, File, Unit, exec_line, service_unit
+from rolecall_agent.configuration import Configuration
+from rolecall_agent.resources import KINDS
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -49,3 +55,38 @@ def test_a_mode_without_its_octal_prefix_is_refused(mode: int) -> None:
 @pytest.mark.parametrize("mode", [0o600, 0o1777, 0o2755, 0o4755, 0o7777, 0])
 def test_modes(mode: int) -> None:
     assert File("/x", "", mode=mode).mode == mode
+
+
+leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5))
+values = st.one_of(leaves, st.lists(leaves, max_size=3))
+
+
+@st.composite
+def written(draw: st.DrawFn) -> bytes:
+    """A configuration as some version may have written it: with other fields, and values of any kind."""
+
+    def item(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any kind, or Check
+        known = {field.name for field in fields(kind) if field.default is MISSING or draw(st.booleans())}
+        return {name: draw(values) for name in known | draw(st.sets(st.sampled_from(["once", "later"])))}
+
+    kinds = draw(st.lists(st.sampled_from(KINDS)))
+    resources = [{**item(kind), "kind": kind.kind} for kind in kinds]
+    checks = [item(Check) for _ in range(draw(st.integers(0, 2)))]
+    whole = {"schema": 1, "machine": draw(st.text()), "resources": resources, "checks": checks}
+    return json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
+
+
+@given(written())
+def test_what_is_installed_is_read_as_it_is(text: bytes) -> None:
+    found = Configuration.decode(text)
+    assert found.encode() == text
+    for each in (*found.resources, *found.checks):
+        assert all(hasattr(each, field.name) for field in fields(each))
+
+
+def test_what_a_controller_gives_keeps_the_rules() -> None:
+    given_ = Configuration.of("m", [File("/x", "")]).as_json()
+    given_["resources"][0]["mode"] = 644
+    with pytest.raises(DefinitionError, match="mode 644 is decimal"):
+        Configuration.decode_json(given_)
+    assert Configuration.decode(json.dumps(given_).encode()).as_json() == given_

@@ -807,6 +807,12 @@ def test_what_cannot_be_computed(told: Callable[[dict[str, str]], str], expressi
     assert told({**FILES, "clan.nix": f"{HEAD}{expression}; }}"}).startswith(f"error: {message}")
 
 
+@pytest.mark.parametrize("imports", ["self.foo", "self.foo ++ [ ]"])
+def test_imports_that_are_not_data(told: Callable[[dict[str, str]], str], imports: str) -> None:
+    clan = f"{{ self, ... }}: {{ imports = {imports}; inventory.machines.m2 = {{ }}; }}"
+    assert told({"clan.nix": clan}).startswith("error: `self.foo` is not data\n  at clan.nix:1:28\n")
+
+
 # What else reads the files
 
 

@@ -39,6 +39,8 @@ role = service.role("default", Kept, description="A role.")
 
 def test_the_table_is_read_whole() -> None:
     assert len(ROWS) >= 30
+    for word in ("zerotier", "destinations"):  # what a Clan is likely to have
+        assert any(word in row[0] and word in row[2] for row in ROWS)
     assert {len(row) for row in ROWS} == {4}
     assert len({row[0] for row in ROWS}) == len(ROWS)
 

@@ -145,6 +145,15 @@ def test_toml_without_keys_that_say_nothing(tmp_path: Path) -> None:
         converted(tmp_path, text, "json")
 
 
+def test_a_name_without_a_value_is_a_table_in_nix(tmp_path: Path) -> None:
+    text = "machines:\n  jon:\ninstances:\n  b:\n    roles: {client: {machines: {jon: }, settings: {x: null}}}\n"
+    nix, _ = converted(tmp_path, text, "nix")
+    assert "  machines.jon = {};\n" in nix
+    assert "    machines.jon = {};\n    settings.x = null;\n" in nix
+    (tmp_path / "inventory.nix").write_text(nix)
+    assert read(tmp_path / "inventory.nix").data["machines"] == {"jon": {}}
+
+
 def test_json_has_no_comments(tmp_path: Path) -> None:
     _, warnings = converted(tmp_path, "# a\n\n# b\nmachines: {} # c\n", "json")
     assert warnings.startswith("warning: JSON has no comments: 3 lines of them are left out\n  at inventory.yaml\n")

@@ -171,7 +171,7 @@ error: cannot change the inventory as a whole
 hint: name a path, such as `machines.jon.tags`"""),
     (set_("machines.jon.description", None), True, """\
 error: null says nothing at machines.jon.description
-hint: write a value, or remove the key: `rolecall inventory unset machines.jon.description`"""),
+hint: write a value"""),
     (set_("instances.i.roles.r.settings.limit", None), True, """\
 error: this change cannot be made automatically
   at inventory.toml

@@ -14,6 +14,7 @@ from test_clan import FILES, HEAD, SETTINGS
 
 from rolecall.errors import Faults
 from rolecall.inventory import load
+from rolecall.inventory.clan import note
 from rolecall.inventory.notations import nix, nix_program
 from rolecall.project import Project
 
@@ -78,6 +79,11 @@ def both(tmp_path: Path) -> Any:  # noqa: ANN401 - a function
     return read
 
 
+FLAKE = """{
+  inputs.clan-core.url = "https://git.clan.lol/clan/clan-core/archive/main.tar.gz";
+  outputs = { self, clan-core, ... }:
+    let clan = clan-core.lib.clan { inherit self; imports = [ ./clan.nix ]; }; in { clan = clan.config; };
+}"""
 SNIPPETS = [*snippets("instances.md"), *snippets("inventory.md")[1:], FLAKES[0]]  # the first one lacks a sign
 
 
@@ -397,6 +403,25 @@ def test_functions_of_lib_come_from_nix_path(
     monkeypatch.setenv("NIX_PATH", f"nixpkgs={tmp_path}/pkgs")
     loaded = load(project({"clan.nix": "{ lib, ... }: { inventory.machines = lib.only { }; }"}))
     assert list(loaded.inventory.machines) == ["m1"]
+
+
+def test_the_note_names_what_nix_is_known_to_have_read(project: Callable[[dict[str, str]], Project]) -> None:
+    files = {
+        "flake.nix": FLAKE.replace("./clan.nix", "./clan.nix ./sub"),
+        "clan.nix": "{ inventory.machines.jon = { }; imports = [ { inventory.machines.sara = { }; } ]; }",
+        "sub/default.nix": "{ meta.name = (import ../keys.nix).name; }",
+        "keys.nix": '{ name = "x"; }',
+    }
+    read = "note: this is a Clan; its inventory, meta and names of machines were read from "
+    read += "flake.nix, clan.nix, sub/default.nix, and what Nix imports there"
+    found = project(files)
+    assert note(found, load(found).sources) == read
+    for more in (
+        "machines.jon = { };",
+        'inventory.instances.i = { module.name = "x"; roles.r.extraModules = [ ./x.nix ]; };',
+    ):
+        found = project({**files, "sub/default.nix": f"{{ {more} }}"})
+        assert note(found, load(found).sources) == f"{read}; not read: NixOS modules"
 
 
 def test_a_flake_that_leads_nowhere_is_a_fault(project: Callable[[dict[str, str]], Project]) -> None:

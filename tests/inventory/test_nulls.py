@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rolecall.errors import Faults
 from rolecall.inventory import edit
-from rolecall.inventory.changes import Set
+from rolecall.inventory.changes import Set, Unset, has
 from rolecall.inventory.load import join, read
 from rolecall.inventory.notations import yaml
 from rolecall.model.inventory import Inventory, Source
@@ -113,6 +113,20 @@ def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
     assert loaded.inventory.instances["b"].roles["r"].settings == {"port": 1}  # so that the service finds no null
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("null: 1\n~: 2", "the key `null` is not a text\n  at inventory.yaml:1:1"),
+        ("machines:\n  jon:\n    ~: 1", "the key `~` is not a text\n  at inventory.yaml:3:5"),
+        ("machines: {True: {}, true: {}}", "the key `True` is not a text\n  at inventory.yaml:1:12"),
+        ("a: 1\n: 1", "a key is missing here\n  at inventory.yaml:2:1"),
+    ],
+)
+def test_a_key_that_is_not_a_text_is_named_as_it_is_written(said: Said, text: str, told: str) -> None:
+    hint = "write a name before the `:`" if "missing" in told else "put it in quotes"
+    assert said(text, "inventory.yaml") == f"error: {told}\nhint: {hint}"
+
+
 def test_null_is_a_setting(loading: Load) -> None:
     text = "instances:\n  backup:\n    roles:\n      client:\n        settings: {startAt: null, other: ~}\n"
     found = loading(text, "inventory.yaml", json=JSON)
@@ -144,12 +158,41 @@ def test_null_is_not_written_where_it_says_nothing(tmp_path: Path, keys: Keys, v
     (tmp_path / "inventory.toml").write_text("")
     with pytest.raises(Faults) as caught:
         edit.edit(project, lambda _: [Set(keys, value)])
-    assert str(caught.value) == (
-        f"error: null says nothing at {told}\nhint: write a value, or remove the key: `rolecall inventory unset {told}`"
-    )
+    assert str(caught.value) == f"error: null says nothing at {told}\nhint: write a value"
     settings = ("instances", "i", "roles", "client", "settings", "limit")
     edit.edit(project, lambda _: [Set(settings, None)])
     assert edit.get(project, settings)[0] is None
+
+
+STATE = ("machines", "jon", "state")
+
+
+@pytest.mark.parametrize(
+    ("json", "yaml_", "keys", "own"),
+    [
+        ('{"machines": {"jon": {"state": null}}, "instances": null}', "", STATE, False),
+        ('{"machines": {"jon": {"state": null}}, "instances": null}', "machines: {jon: }", ("instances",), False),
+        ('{"machines": {"jon": {"state": null}}}', "machines: {jon: {state: {a: {folders: [/srv]}}}}", STATE, False),
+        ('{"machines": {"jon": {}}}', "machines:\n  jon:\n    state:\n    description: x\n", STATE, True),
+        ('{"machines": {"jon": {}}, "tags": {"a": null}}', "", ("tags", "a"), False),
+    ],
+)
+def test_a_key_without_a_value_is_removed(tmp_path: Path, json: str, yaml_: str, keys: Keys, own: bool) -> None:  # noqa: FBT001 - a parameter
+    project = Project(tmp_path)
+    (tmp_path / "inventory.json").write_text(json)
+    (tmp_path / "inventory.yaml").write_text(yaml_)
+    before = join(read(project)[0].sources)[0].inventory
+    with pytest.raises(Faults) as caught:
+        edit.edit(project, lambda _: [Set(keys, None)], own=own)
+    wanted = f"remove the key: `rolecall inventory unset {'--own ' if own else ''}{'.'.join(map(str, keys))}`"
+    assert wanted in str(caught.value)
+    if own:
+        with pytest.raises(Faults, match=r"inventory\.yaml sets .*\n.*\n.*with `--own`"):
+            edit.edit(project, lambda _: [Unset(keys)])
+    edit.edit(project, lambda _: [Unset(keys)], own=own)
+    after = read(project)[0]
+    assert join(after.sources)[0].inventory == before
+    assert not has(after.sources[-1 if own else 0].data, keys)
 
 
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -104,13 +104,58 @@ def test_a_private_key_beside_the_public_key_of_the_other_side(merged: Project, 
 
 @pytest.mark.parametrize(
     "mixed",
-    [f"{SSH}/private/secret", f"{SSH}/public/value", f"{SSH}/private/version", f"{SSH}/.made"],
+    [f"{SSH}/private/secret", f"{SSH}/public/value", f"{SSH}/private/version"],
 )
 def test_a_merge_of_both_sides_without_markers_is_a_fault(merged: Project, mixed: str) -> None:
     """The text files are taken from one side, the binary file from the other."""
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", mixed)
     assert "does not match the other files of the var (mixed up by a merge?)" in call(merged, "check", status=1)
+
+
+@pytest.mark.parametrize("cure", ["remove the mark", "take the commit"])
+def test_a_mark_that_is_older_than_all_files(project: Project, cure: str) -> None:
+    """As when an earlier version rotates on one branch, and this one adds marks on another."""
+    (project.root / "inventory.toml").write_text(INVENTORY)
+    git(project, "init", "-q", "-b", "marked")
+    for branch in ("marked", "rotated"):
+        shutil.rmtree(project.vars, ignore_errors=True)
+        call(project, "vars", "generate")
+        if branch == "rotated":
+            _as_of_an_earlier_version(project)
+        git(project, "add", "-A")
+        git(project, "commit", "-qm", branch)
+        git(project, "checkout", "-qB", "rotated")
+    git(
+        project,
+        "checkout",
+        "-q",
+        "marked",
+        "--",
+        *(f"{each.relative_to(project.root)}/.made" for each in _folders(project)),
+    )
+    before = (project.root / SSH / "public/value").read_text()
+    for words in READERS:
+        told = call(project, *words, status=1)
+        assert "mixed up by a merge" not in told
+        other = "jon/backup.ssh/.made is of another value than all files beside it (a merge with an earlier version?)"
+        assert f"{other}\n  at {project.root / SSH}/.made\n" in told
+        assert f"remove {SSH}/.made and run `rolecall vars check --decrypt`" in told
+        assert f"`git rm -rf {SSH} && git checkout COMMIT -- {SSH}`" in told
+    for folder in _folders(project):
+        if cure == "remove the mark":
+            (folder / ".made").unlink()
+        else:
+            name = str(folder.relative_to(project.root))
+            git(project, "rm", "-rqf", name)
+            git(project, "checkout", "-q", "rotated", "--", name)
+    assert "2 verified vars" in call(project, "vars", "check", "--decrypt")
+    call(project, "update", "--yes")
+    assert (project.root / SSH / "public/value").read_text() == before
+
+
+def _folders(project: Project) -> list[Path]:
+    return [Path(layout.var_folder(project.vars, key)) for key in layout.keys_of(project.vars)]
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])
@@ -295,10 +340,62 @@ def test_vars_of_earlier_versions_work_and_get_notes(project: Project) -> None:
     assert not list(project.vars.rglob(".made"))
     output = call(project, "update", "--yes")
     assert "nothing changed" in output
+    assert "commit the new notes beside 2 vars (`vars/…/.binds`)" in output
+    assert "commit" not in call(project, "update", "--yes")
+    assert v.stored_all(project) == before
+    assert not list(project.vars.rglob(".made"))
+    output = call(project, "vars", "check", "--decrypt")
+    assert output.splitlines()[-1] == "commit the new marks beside 2 verified vars (`vars/…/.made`)"
+    assert "commit" not in call(project, "vars", "check", "--decrypt")
     assert v.stored_all(project) == before
     notes = {path.name: path.read_text() for path in (project.root / "vars/per-machine/jon/backup.repokey").glob(".*")}
     assert notes[".binds"] == "the repositories are encrypted with it\n"
     assert notes[".made"].startswith(f"passphrase {before[VarKey('jon', 'backup.repokey')]['passphrase'].version} ")
+
+
+UNVERIFIED = "warning: 2 vars were stored by an earlier version, and not verified since\n"
+
+
+def test_a_mixture_of_an_earlier_version_is_neither_installed_nor_marked(merged: Project) -> None:
+    git(merged, "checkout", "-q", "--ours", "--", "vars")
+    git(merged, "checkout", "-q", "--theirs", "--", f"{SSH}/public")
+    _as_of_an_earlier_version(merged)
+    wrong = "jon/backup.ssh: its public key does not match its private key"
+    for words in (["check"], ["vars", "check"], ["plan"]):
+        assert call(merged, *words).count(UNVERIFIED) == 1
+    assert wrong in call(merged, "update", "--yes", status=1)
+    assert not list(merged.root.glob("targets/*/etc/systemd/system/*"))
+    assert wrong in call(merged, "vars", "check", "--decrypt", status=1)
+    call(merged, "vars", "generate")
+    call(merged, "vars", "fix")
+    assert UNVERIFIED in call(merged, "check")
+    assert not list(merged.vars.rglob(".made"))
+    git(merged, "checkout", "-q", "--ours", "--", "vars")
+    _as_of_an_earlier_version(merged)
+    assert "updated" in call(merged, "update", "--yes")
+    assert "2 verified vars" in call(merged, "vars", "check", "--decrypt")
+    for words in (["check"], ["vars", "check"], ["plan"]):
+        assert "earlier version" not in call(merged, *words)
+
+
+def test_a_rotation_does_not_mark_what_nobody_has_verified(project: Project) -> None:
+    recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
+    folder = _stored(project, SSHKeyPair())
+    (folder / ".made").unlink()
+    unmarked = []
+    for _ in range(3):
+        with making(project, [recipe], Replacement(advance={KEY})) as work:
+            work.make([recipe], lambda *_: ())
+        v.promote(project, v.pending(project))
+        unmarked.append(
+            [
+                name
+                for name in ("", ".next", ".old")
+                if (folder / name / "private").exists() and not (folder / name / ".made").exists()
+            ]
+        )
+        assert v.unmarked(project, [KEY]) == ([KEY] if unmarked[-1] else [])
+    assert unmarked == [[""], [".old"], []]
 
 
 def test_each_value_of_a_rotation_has_its_own_list_of_files(project: Project) -> None:
@@ -318,6 +415,24 @@ def test_each_value_of_a_rotation_has_its_own_list_of_files(project: Project) ->
     (folder / ".next/.made").unlink()
     [fault] = v.misfits(project, [recipe], decrypt=True)
     assert fault.message == "jon/x.a: in .next, its public key does not match its private key"
+
+
+def test_a_mark_of_another_value_during_a_rotation(project: Project) -> None:
+    recipe = Recipe(KEY, SSHKeyPair(), "x.y", accepted=True)
+    folder = _stored(project, SSHKeyPair())
+    with making(project, [recipe], Replacement(advance={KEY})) as work:
+        work.make([recipe], lambda *_: ())
+    v.promote(project, v.pending(project))
+    shutil.copy(folder / ".made", folder / ".next/.made")
+    [fault] = v.unsound(project)
+    assert fault.message.startswith("jon/x.a/.next/.made is of another value than all files beside it")
+    assert fault.where
+    assert fault.where.file == folder / ".next/.made"
+    assert f"remove {folder.relative_to(project.root)}/.next/.made" in fault.hint
+    (folder / ".next/.made").unlink()
+    assert v.misfits(project, [recipe], decrypt=True) == []
+    assert v.mark(project, [KEY]) == [KEY]
+    assert v.unsound(project) == []
 
 
 def test_two_steps_of_a_rotation_at_once_are_a_fault(project: Project) -> None:

@@ -128,4 +128,6 @@ def report_text(report: Report) -> str:
     else:
         word = "failed; every machine is as it was before"
     lines.append(f"{word} ({report.seconds:.1f} s, {plural(report.execs, 'exec')})")
+    if report.noted:
+        lines.append(f"commit the new notes beside {plural(report.noted, 'var')} (`vars/…/.binds`)")
     return "\n".join(lines)

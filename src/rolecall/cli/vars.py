@@ -93,11 +93,18 @@ def check(invocation: Invocation, *, decrypt: bool) -> None:
     """Check that vars are intact, and private to the admins.
 
     The files of a var must have been made together, and fit one another. Without --decrypt nothing is decrypted.
+    With it, vars that an earlier version stored are marked as verified.
     """
     from rolecall import pipeline
 
-    count = pipeline.check_vars(invocation.workspace, decrypt=decrypt)
-    invocation.emit({"secrets": count}, f"{plural(count, 'secret')}: readable by the admins only")
+    found = pipeline.check_vars(invocation.workspace, decrypt=decrypt)
+    if not invocation.json:
+        tell(found.warnings, as_json=False)
+    text = f"{plural(found.secrets, 'secret')}: readable by the admins only"
+    if found.marked:
+        text += f"\ncommit the new marks beside {plural(len(found.marked), 'verified var')} (`vars/…/.made`)"
+    document = {"secrets": found.secrets, "marked": [str(key) for key in found.marked]}
+    invocation.emit({**document, "warnings": [each.as_json() for each in found.warnings]}, text)
 
 
 @vars_.command()

@@ -8,6 +8,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rolecall.errors import printable
+from rolecall.files import make_local
 from rolecall_agent import archive, protocol
 from rolecall_agent.content import Secret
 
@@ -47,6 +48,9 @@ class Session:
         self.machine = target.machine
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         pipe = subprocess.PIPE
+        if target.root is not None:
+            with contextlib.suppress(OSError):  # the agent says what is wrong there
+                make_local(target.root)  # it holds secrets, and may stand in the project
         try:
             self._process = subprocess.Popen(target.agent(), stdin=pipe, stdout=pipe, stderr=self._errors)
         except BaseException:

@@ -90,6 +90,7 @@ def _read(project: Project, own: Path) -> Source | None:
 def _told(project: Project, source: Source, clan: Clan, beside: list[str]) -> str:
     names = [file.relative_to(project.root).as_posix() for file in source.files]
     read = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more files" if len(names) > _NAMED else "")
+    read += ", and what Nix imports there" if clan.imported else ""
     left = [*(["NixOS modules"] if clan.modules else []), *(f"`{name}`" for name in clan.skipped), *beside]
     return f"note: this is a Clan; its inventory, meta and names of machines were read from {read}" + (
         f"; not read: {', '.join(left)}" if left else ""

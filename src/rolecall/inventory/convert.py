@@ -39,6 +39,8 @@ def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
     if faults := [locate(each, [source]) for each in wrong if not each.warning]:
         raise Faults(faults)
     data = settled if to == "toml" else dict(source.data)
+    if to == "nix":  # where Clan, too, reads a name only with its table
+        data = nulls.declared(data)
     bare = {keys: None for keys in (*said.above, *said.behind) if has(source.data, keys) and not has(data, keys)}
     if source.inputs:
         data = {"inputs": {name: {"url": url} for name, url in source.inputs.items()}, "inventory": data}

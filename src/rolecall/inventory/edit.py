@@ -104,8 +104,9 @@ def edit(
         loaded, faults = read(project)
         wanted = list(changes(loaded))
         target = _target(project, loaded, own=own)
-        refuse_nulls(wanted)
-        whole = reduce(apply, wanted, merged_data(loaded.sources))
+        refuse_nulls(wanted, [target, *reversed(loaded.sources)])
+        before = merged_data(loaded.sources)
+        whole = reduce(apply, (each for each in wanted if not _removes_nothing(each, loaded, target, before)), before)
         for change in wanted:
             if isinstance(change, Unset) and not has(target.data, change.keys):
                 raise fault_set_elsewhere(loaded, target.file, change.keys)
@@ -117,17 +118,30 @@ def edit(
         return write(project, [draft], warnings)
 
 
-def refuse_nulls(changes: Iterable[Change]) -> None:
+def _removes_nothing(change: Change, loaded: Loaded, target: Source, before: Data) -> bool:
+    """Return whether a key is to be removed that has no value, and so says nothing in the inventory as a whole."""
+    if not isinstance(change, Unset):
+        return False
+    sources = [target] if has(before, change.keys) else loaded.sources
+    return any(has(each.data, change.keys) and not has(nulls.settled(each)[0], change.keys) for each in sources)
+
+
+def refuse_nulls(changes: Iterable[Change], sources: Sequence[Source]) -> None:
     """Refuse to write a key that would say nothing.
 
     Raises:
         Faults: For each null outside of settings.
     """
+
+    def hint(keys: Keys) -> str:
+        source = next((each for each in sources if has(each.data, keys)), None)
+        if source is None:
+            return "write a value"
+        own = "" if source.file.name == TOOL_FILE else "--own "
+        return f"write a value, or remove the key: `rolecall inventory unset {own}{dotted(keys)}`"
+
     faults = [
-        Fault(
-            f"null says nothing at {dotted(keys)}",
-            hint=f"write a value, or remove the key: `rolecall inventory unset {dotted(keys)}`",
-        )
+        Fault(f"null says nothing at {dotted(keys)}", hint=hint(keys))
         for change in changes
         if isinstance(change, Set)
         for keys in nulls.unsaid(nested(change.keys, change.value))

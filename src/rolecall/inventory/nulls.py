@@ -6,10 +6,11 @@ inventory's own without a value counts as left out. Inside of settings null is a
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.errors import Fault, Where
-from rolecall.inventory.changes import Unset, apply
+from rolecall.inventory.changes import Set, Unset, apply
 from rolecall.inventory.data import shown
 from rolecall.inventory.forms import VALUE, Form, form_at, forms_of
 from rolecall.model.inventory import Inventory
@@ -60,6 +61,13 @@ def settled(source: Source) -> tuple[Data, list[Fault]]:
         if isinstance(keys[-1], str):  # its one fault is enough: what the service says of null would be another
             data = apply(data, Unset(keys))
     return data, [*faults, *(Fault(f"{_last(keys)} has no value", Where(source.file, keys), hint) for keys in empty)]
+
+
+def declared(data: Data) -> Data:
+    """Return the data with an empty table in place of each name without a value, which declares what it names."""
+    silent: list[_Silent] = []
+    _table(data, Inventory, (), silent)
+    return reduce(apply, (Set(each.keys, {}) for each in silent if each.declares), data)
 
 
 def unsaid(data: Data) -> Iterator[Keys]:

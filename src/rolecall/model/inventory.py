@@ -228,11 +228,13 @@ class Clan(NamedTuple):
         files: The files that were read.
         modules: Whether it has modules of NixOS, which Rolecall does not install.
         skipped: Modules of other flakes.
+        imported: Whether these may have imported others, as far as only Nix knows.
     """
 
     files: tuple[Path, ...]
     modules: bool
     skipped: tuple[str, ...]
+    imported: bool = False
 
 
 class Source:

@@ -154,11 +154,13 @@ class Report:
         outcomes: Sorted by machine.
         seconds: Duration.
         execs: Commands started on machines, over all of them.
+        noted: Of how many stored vars it is written down now what is lost with them; these files are to be committed.
     """
 
     outcomes: tuple[Outcome, ...]
     seconds: float
     execs: int
+    noted: int = 0
 
     @property
     def done(self) -> bool:
@@ -172,4 +174,5 @@ class Report:
             "machines": {outcome.machine: asdict(outcome) for outcome in self.outcomes},
             "seconds": round(self.seconds, 3),
             "execs": self.execs,
+            "noted": self.noted,
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rolecall import inventory
 from rolecall import vars as var_store
 from rolecall.deploy.target import Target, find_target, pinned_keys
-from rolecall.errors import Fault, Faults, nearest
+from rolecall.errors import Fault, Faults, Where, nearest
 from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import instances_publishing, instances_with, resolve
 from rolecall.evaluate.memory import Memory
@@ -47,6 +47,7 @@ class Members:
         incomplete: By machine, the roles whose configuration `check` could not evaluate to its end, since vars are
             still to be generated.
         shared: A warning for each key that two vars share, as far as vars were read.
+        unverified: A warning if vars were read that an earlier version stored.
     """
 
     loaded: Loaded
@@ -54,11 +55,12 @@ class Members:
     membership: Membership
     incomplete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shared: tuple[Fault, ...] = ()
+    unverified: tuple[Fault, ...] = ()
 
     @property
     def warnings(self) -> tuple[Fault, ...]:
         """All warnings, with places."""
-        warnings = [*self.loaded.warnings, *self.membership.warnings, *self.shared]
+        warnings = [*self.loaded.warnings, *self.membership.warnings, *self.shared, *self.unverified]
         if self.loaded.inventory.instances.keys() <= self.membership.role_members.keys():
             warnings += unused(self.loaded, self.membership)
         return tuple(inventory.locate(warning, self.loaded.sources) for warning in warnings)
@@ -277,7 +279,8 @@ def _configured(
     """
     shared = tuple(_shared_keys(project, world))
     try:
-        return replace(found, shared=shared), configure(found.membership, world, machines, memory)
+        looked = replace(found, shared=shared, unverified=tuple(unverified(project, world.vars)))
+        return looked, configure(found.membership, world, machines, memory)
     except Faults as error:
         raise Faults([*(replace(each, warning=False) for each in shared), *error.faults]) from error.__cause__
 
@@ -293,6 +296,15 @@ def _shared_keys(project: Project, world: World) -> Iterator[Fault]:
                 hint = f"if a machine was cloned, generate a new key: `rolecall vars rotate {key}`"
                 what = f"{key} has the same public key as {other}"
                 yield Fault(what, var_store.place(project, key), hint, warning=True)
+
+
+def unverified(project: Project, keys: Iterable[VarKey]) -> Iterator[Fault]:
+    """Warn of stored vars whose files are not marked as made together."""
+    if count := len(var_store.unmarked(project, keys)):
+        vars_are = "1 var was" if count == 1 else f"{count} vars were"
+        hint = "`rolecall vars check --decrypt` compares the files of each, and marks them"
+        message = f"{vars_are} stored by an earlier version, and not verified since"
+        yield Fault(message, Where(project.vars), hint, warning=True)
 
 
 def run_all_steps(
@@ -311,14 +323,18 @@ def run_all_steps(
         run_steps(steps, found.loaded.inventory, world, making, standalone)
 
 
-def note_recipes(project: Project, found: Members) -> None:
-    """Note beside the stored vars what their recipes say: after a machine has left, no recipe says it any more."""
+def note_recipes(project: Project, found: Members) -> int:
+    """Note beside the stored vars what their recipes say: after a machine has left, no recipe says it any more.
+
+    Returns:
+        The number of vars beside which something was noted.
+    """
     named = {}
     for instance, service in found.membership.services.items():
         for role in service.roles.values():
             for var in role.vars.values():
                 named[var.key(instance, "").name] = var.binds
-    var_store.note_recipes(project, found.recipes, named)
+    return var_store.note_recipes(project, found.recipes, named)
 
 
 def hosts_of(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]:

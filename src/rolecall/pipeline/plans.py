@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.configure import Configured
     from rolecall.model.vars import VarKey
-    from rolecall.model.world import World
     from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
     from rolecall_agent import protocol
@@ -62,9 +61,9 @@ class Planned:
             return self._fleet.report()
         meta = _meta(self._project)
         var_store.promote(self._project, self.plan.makes)
-        note_recipes(self._project, self._evaluation.members)
+        noted = note_recipes(self._project, self._evaluation.members)
         var_store.note_machines(self._project, sent(self._evaluation))
-        return self._fleet.apply(meta, _revealer(self._project, self._evaluation.world))
+        return replace(self._fleet.apply(meta, _revealer(self._project, self._evaluation)), noted=noted)
 
     def reasons(self) -> Mapping[str, str]:
         """Return where the inventory declares each role that has members, by ``INSTANCE.ROLE``."""
@@ -244,12 +243,19 @@ def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineU
     return wanted, [inventory.locate(warning, sources) for warning in warnings]
 
 
-def _revealer(project: Project, world: World) -> Callable[[Sequence[Secret]], Mapping[str, bytes]]:
-    """Return a function that decrypts secrets, and returns their values by version."""
-    where = {file.version: (key, name) for key, files in world.vars.items() for name, file in files.items()}
+def _revealer(project: Project, evaluation: Evaluation) -> Callable[[Sequence[Secret]], Mapping[str, bytes]]:
+    """Return a function that decrypts secrets and returns their values by version.
+
+    It also compares the files of each var that an earlier version stored and nobody has verified.
+    """
+    stored = evaluation.world.vars
+    where = {file.version: (key, name) for key, files in stored.items() for name, file in files.items()}
+    unmarked = set(var_store.unmarked(project, stored))
+    recipes = {each.key: each for each in evaluation.members.recipes if each.key in unmarked} if unmarked else {}
 
     def reveal(needed: Sequence[Secret]) -> Mapping[str, bytes]:
         values = var_store.decrypt(project, [where[secret.version] for secret in needed])
+        var_store.refuse_mixed(recipes, stored, values)
         return {secret.version: values[where[secret.version]] for secret in needed}
 
     return reveal

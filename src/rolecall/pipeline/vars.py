@@ -9,8 +9,8 @@ from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.steps import gather
 from rolecall.model.recipes import Replacement
-from rolecall.model.vars import VarKey
-from rolecall.pipeline.evaluation import faults_located_in, hosts_of, note_recipes, run_all_steps
+from rolecall.model.vars import VarKey, current
+from rolecall.pipeline.evaluation import faults_located_in, hosts_of, note_recipes, run_all_steps, unverified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -298,15 +298,29 @@ def discard(workspace: Workspace, names: Sequence[str] = ()) -> tuple[list[VarKe
     return dropped, var_store.bound_in(project, project.pending)
 
 
-def check_vars(workspace: Workspace, *, decrypt: bool = False) -> int:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The result of a check of vars that found no fault.
+
+    Attributes:
+        secrets: The number of secrets.
+        marked: The vars of an earlier version that were verified, and are marked from now on.
+        warnings: One for the vars that are not verified.
+    """
+
+    secrets: int
+    marked: tuple[VarKey, ...]
+    warnings: tuple[Fault, ...]
+
+
+def check_vars(workspace: Workspace, *, decrypt: bool = False) -> Checked:
     """Check that the files of vars belong together and match, and that the admins alone can read the secrets.
+
+    With ``decrypt``, vars that an earlier version stored are marked after that.
 
     Args:
         workspace: The project.
         decrypt: Whether to decrypt secrets, for what cannot be checked without.
-
-    Returns:
-        The number of secrets.
 
     Raises:
         Faults: Everything that is wrong; and as `Workspace.members`.
@@ -324,7 +338,10 @@ def check_vars(workspace: Workspace, *, decrypt: bool = False) -> int:
             faults += error.faults
     if faults:
         raise Faults(faults)
-    return len(var_store.sealed(project))
+    wanted = {recipe.key: recipe.file_names for recipe in workspace.members().recipes}
+    whole = {key for key, var in var_store.stored_all(project).items() if current(var).keys() == wanted.get(key)}
+    marked = var_store.mark(project, sorted(whole)) if decrypt else []
+    return Checked(len(var_store.sealed(project)), tuple(marked), tuple(unverified(project, wanted)))
 
 
 def fix_vars(workspace: Workspace) -> tuple[list[Sealed], list[Fault]]:

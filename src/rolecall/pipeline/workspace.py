@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from rolecall import inventory
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.memory import Memory
+from rolecall.files import make_local
 from rolecall.pipeline.evaluation import (
     check,
     evaluate,
@@ -185,6 +187,9 @@ def open(  # noqa: A001 - as `tarfile.open` and others: called with its package'
         Faults: When there is no project.
     """
     project = Project(find_root(folder), nix, sandbox, asker)
+    if project.local.is_dir():  # an earlier version, perhaps, did not keep it from git
+        with suppress(OSError):
+            make_local(project.local)
 
     def find_lab() -> Lab | None:
         from rolecall.deploy.target import Lab

@@ -13,6 +13,7 @@ from rolecall.vars.layout import (
     replaces,
     stored,
     stored_all,
+    unmarked,
     unsettled,
     unsound,
 )
@@ -28,8 +29,20 @@ from rolecall.vars.recipients import (
     with_wrong_recipients,
 )
 from rolecall.vars.secret_stores.age import decrypt_file, encrypt_to
-from rolecall.vars.store import Bound, bound_in, bound_to, discard, knows, note_recipes, promote, prune, remove, rename
-from rolecall.vars.verify import misfits
+from rolecall.vars.store import (
+    Bound,
+    bound_in,
+    bound_to,
+    discard,
+    knows,
+    mark,
+    note_recipes,
+    promote,
+    prune,
+    remove,
+    rename,
+)
+from rolecall.vars.verify import misfits, refuse_mixed
 
 __all__ = [
     "Bound",
@@ -50,6 +63,7 @@ __all__ = [
     "knows",
     "make",
     "making",
+    "mark",
     "misfits",
     "missing",
     "note_machines",
@@ -60,6 +74,7 @@ __all__ = [
     "promote",
     "prune",
     "readable_by",
+    "refuse_mixed",
     "remove",
     "remove_admin",
     "rename",
@@ -68,6 +83,7 @@ __all__ = [
     "store_without_recipes",
     "stored",
     "stored_all",
+    "unmarked",
     "unsettled",
     "unsound",
     "with_wrong_recipients",

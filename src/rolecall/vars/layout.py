@@ -25,7 +25,8 @@ A folder NAME is a var, written whole or not at all (see `store`).
 ``.replaces``    the `version_stamp` of the stored value that a pending one is to replace
 ===============  =======================================================================================================
 
-Vars of earlier versions of Rolecall have no ``.made`` and ``.binds``; `store.note_recipes` adds them.
+Vars of earlier versions of Rolecall have no ``.made`` and ``.binds``. `store.note_recipes` adds ``.binds``, and
+`store.mark` adds ``.made`` once the files have been compared.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
@@ -41,7 +42,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.model.vars import NEXT, OLD, StoredFile, StoredVar, VarKey
+from rolecall.model.vars import NEXT, OLD, StoredFile, StoredVar, VarKey, slot
 from rolecall.vars import secret_stores
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ _VERSION = re.compile(r"[A-Za-z0-9_-]{1,128}")  # as the agent takes it for a fi
 _CONFLICT = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)  # git-merge(1), "HOW CONFLICTS ARE PRESENTED"
 _LISTS = ("recipients", "machines", "formerly")
 
+SLOTS = ("", NEXT, OLD)  # of a var; the files in each were made together
 _PIECE = 1 << 16
+_MIXED = "does not match the other files of the var (mixed up by a merge?)"
+_OTHER_MARK = "is of another value than all files beside it (a merge with an earlier version?)"
 _RESTORE = "restore it from a commit: `git checkout COMMIT -- FILE`"
 
 
@@ -160,8 +164,8 @@ def examine(base: Path, keys: Iterable[VarKey]) -> tuple[dict[VarKey, StoredVar]
             faults += error.faults
             continue
         if wrong:
-            hint = _cure(base, key)
             for name, what in wrong:
+                hint = _cure(base, key, Path(folder, name) if what == _OTHER_MARK else None)
                 faults.append(Fault(f"{key}{name and '/'}{name} {what}", Where(Path(folder, name)), hint))
         elif var is not None:
             sound[key] = var
@@ -211,6 +215,22 @@ def _differing_in_case(base: Path, keys: Iterable[VarKey]) -> Iterator[Fault]:
             yield Fault(f"{key} and {other} differ only in upper and lower case", where, hint)
 
 
+def unmarked(project: Project, keys: Iterable[VarKey]) -> list[VarKey]:
+    """Return those of these stored vars that have no `.made`."""
+    found = []
+    for key in keys:
+        folder = var_folder(project.vars, key)
+        try:
+            names = {*os.listdir(folder)}
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        slots = [f"{folder}/{name}" for name in (NEXT[:-1], OLD[:-1]) if name in names]
+        slots += [] if ".made" in names else [folder]
+        if any(not os.path.exists(f"{each}/.made") and _folders(each, _FILE) for each in slots):
+            found.append(key)
+    return found
+
+
 def manifest(folder: str) -> bytes:
     """Return the content of `.made` for the files in a folder."""
     return "".join(made_line(f"{folder}/{name}") for name in _folders(folder, _FILE)).encode()
@@ -228,12 +248,17 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()[:32]
 
 
-def _cure(base: Path, key: VarKey) -> str:
-    """Return the hint for a var whose files do not belong together."""
+def _cure(base: Path, key: VarKey, mark: Path | None = None) -> str:
+    """Return the hint for a var whose files do not belong together, or whose `.made` is of another value."""
     if base.name == "pending":
         stored = os.path.isdir(var_folder(base.parents[1] / "vars", key))  # then that value remains
         return f"drop it: `rolecall vars discard{'' if stored or binds(base, key) == '' else f' --force {key}'}`"
     folder = Path(var_folder(base, key)).relative_to(base.parent)
+    if mark:
+        right = (
+            f"if its values are right, remove {mark.relative_to(base.parent)} and run `rolecall vars check --decrypt`"
+        )
+        return f"{right}; or take all of one commit: `git rm -rf {folder} && git checkout COMMIT -- {folder}`"
     hint = f"take the whole folder from one commit: `git checkout COMMIT -- {folder}`"
     return hint if binds(base, key) != "" else f"{hint}; or delete it, and `rolecall vars generate` makes a new value"
 
@@ -397,10 +422,14 @@ def _read_var(folder: str, wrong: list[tuple[str, str]]) -> StoredVar | None:
             continue
         in_slot = sorted(os.listdir(f"{folder}/{prefix}") if prefix else names)
         made = _made(f"{folder}/{prefix}", wrong) if ".made" in in_slot else None
+        before = len(wrong)
         for name in in_slot:
             if not name.startswith(".") and (file := _read_file(folder, prefix + name, made, wrong)):
                 var[prefix + name] = file
-        if made is not None:
+        found = wrong[before:]
+        if made and found and not slot(var, prefix) and all(_is_of_another(folder, each, made) for each in found):
+            wrong[before:] = [(f"{prefix}.made", _OTHER_MARK)]
+        elif made is not None:
             wrong += [(prefix + name, "is missing") for name in sorted(made.keys() - in_slot)]
     return var if names else None
 
@@ -420,6 +449,13 @@ def _made(folder: str, wrong: list[tuple[str, str]]) -> Made | None:
         version, _, digest = rest.partition(" ")
         made.setdefault(name, set()).add((version, digest))
     return made
+
+
+def _is_of_another(folder: str, found: tuple[str, str], made: Made) -> bool:
+    """Return whether `.made` lists no version of a file that does not match."""
+    name, what = found
+    listed = made.get(name.rpartition("/")[2], ())
+    return what == _MIXED and version(f"{folder}/{name}") not in {each for each, _ in listed}
 
 
 def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str, str]]) -> StoredFile | None:
@@ -442,7 +478,7 @@ def _read_file(folder: str, name: str, made: Made | None, wrong: list[tuple[str,
     elif not _VERSION.fullmatch(version_text):
         wrong.append((name, "has an invalid version"))
     elif made is not None and (version_text, _digest(data)) not in made.get(name.rpartition("/")[2], ()):
-        wrong.append((name, "does not match the other files of the var (mixed up by a merge?)"))
+        wrong.append((name, _MIXED))
     else:
         try:
             return StoredFile(secret is not None, version_text, "" if secret is not None else data.decode())

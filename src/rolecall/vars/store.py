@@ -50,13 +50,12 @@ from typing import TYPE_CHECKING, Literal
 
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.files import make_local
-from rolecall.model.vars import NEXT, OLD, current
 from rolecall.vars import secret_stores
 from rolecall.vars.layout import (
+    SLOTS,
     binds,
     ciphertext,
     conflicting,
-    examine,
     file_folder,
     keys_of,
     known_to,
@@ -67,6 +66,7 @@ from rolecall.vars.layout import (
     read_bytes,
     recipients,
     secrets,
+    unmarked,
     var_folder,
 )
 
@@ -143,13 +143,21 @@ def write_pending(project: Project, drafts: Mapping[VarKey, Draft], recipients: 
             shutil.copytree(file_folder(project.vars, key, source), file_folder(making, key, name))
         for name, text in draft.notes.items():
             _write(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
-        for prefix in ("", NEXT, OLD):  # each has a list of its own
+        for prefix in SLOTS:
+            same = [source for name, source in draft.carried.items() if _slot(name) == prefix]
+            if same and not os.path.exists(f"{var_folder(project.vars, key)}/{_slot(same[0])}.made"):
+                continue  # of an earlier version, and not compared yet
             if made_together := manifest(f"{var_folder(making, key)}/{prefix}"):
                 _write(f"{var_folder(making, key)}/{prefix}.made", made_together, 0o644)
     if drafts:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
         os.rename(making, project.local / "made")  # the commit: whoever holds the lock next completes it
         _recover(project)
+
+
+def _slot(name: str) -> str:
+    """Return which of a var's values a file belongs to, as `SLOTS` names it."""
+    return name[: name.rfind("/") + 1]
 
 
 def note_known(folder: str, whom: Literal["machines", "formerly"], names: Iterable[str]) -> None:
@@ -192,8 +200,8 @@ def keep_both_sides(folder: str) -> bool:
     return bool(conflicts)
 
 
-def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> None:
-    """Note beside stored vars what their recipes say, for the time when the inventory has no recipe for them.
+def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> int:
+    """Note beside stored vars what they bind, for the time when the inventory has no recipe for them.
 
     A var that is noted as binding something stays so: another module may use the same names.
 
@@ -201,34 +209,48 @@ def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str
         project: The project.
         recipes: All recipes of the inventory.
         named: By the name of a var that no machine has now: what is lost with it, "" for nothing.
+
+    Returns:
+        The number of vars beside which something was noted.
     """
     recipes = list(recipes)
-    if any(_lacking_notes(project, recipes, named)):
-        with locked(project):
-            binding, unlisted = _lacking_notes(project, recipes, named)  # again: another writer may have been first
-            for key, text in binding.items():
-                _replace_file(var_folder(project.vars, key), ".binds", f"{text}\n".encode(), 0o644)
-            for folder in (var_folder(project.vars, key) for key in unlisted):
-                for prefix in ("", NEXT, OLD):
-                    if made := manifest(f"{folder}/{prefix}"):
-                        _replace_file(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
+    if not _lacking_notes(project, recipes, named):
+        return 0
+    with locked(project):
+        lacking = _lacking_notes(project, recipes, named)  # again: another writer may have been first
+        for key, text in lacking.items():
+            _replace_file(var_folder(project.vars, key), ".binds", f"{text}\n".encode(), 0o644)
+    return len(lacking)
 
 
-def _lacking_notes(
-    project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]
-) -> tuple[dict[VarKey, str], list[VarKey]]:
-    """Return the stored vars whose notes are missing: what each binds, and those without a list of their files."""
+def mark(project: Project, keys: Iterable[VarKey]) -> list[VarKey]:
+    """Write `.made` for stored vars of an earlier version, whose files have been compared.
+
+    Returns:
+        Those that had none.
+    """
+    keys = list(keys)
+    if not unmarked(project, keys):
+        return []
+    with locked(project):
+        lacking = unmarked(project, keys)  # again: another writer may have been first
+        for folder in (var_folder(project.vars, key) for key in lacking):
+            for prefix in SLOTS:
+                if made := manifest(f"{folder}/{prefix}"):
+                    _replace_file(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
+    return lacking
+
+
+def _lacking_notes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> dict[VarKey, str]:
+    """Return what stored vars bind that is not noted beside them."""
     wanted = {recipe.key: recipe for recipe in recipes}
     known = {key: wanted[key].binds if key in wanted else named.get(key.name) for key in keys_of(project.vars)}
     noted = {key: binds(project.vars, key) for key in known}
-    binding = {
+    return {
         key: text
         for key, text in known.items()
         if text is not None and (noted[key] is None or (text not in {"", noted[key]} and key in wanted))
     }
-    unlisted = [key for key in known if key in wanted and not os.path.exists(f"{var_folder(project.vars, key)}/.made")]
-    sound, _ = examine(project.vars, unlisted)
-    return binding, [key for key, var in sound.items() if current(var).keys() == wanted[key].file_names]
 
 
 def _replace_file(folder: str, name: str, content: bytes, mode: int) -> None:

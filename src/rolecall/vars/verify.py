@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rolecall.model.recipes import Recipe
-    from rolecall.model.vars import Values, VarKey
+    from rolecall.model.vars import StoredVar, Values, VarKey
     from rolecall.project import Project
 
 
@@ -69,9 +69,37 @@ def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> li
                 faults += error.faults
                 continue
             if wrong:
-                hint = f"restore the whole var from one commit, or rotate it: `rolecall vars rotate {key}`"
-                faults.append(Fault(f"{key}: {prefix and f'in {prefix[:-1]}, '}{wrong}", where, hint))
+                faults.append(Fault(f"{key}: {prefix and f'in {prefix[:-1]}, '}{wrong}", where, _hint(key)))
     return faults
+
+
+def refuse_mixed(
+    recipes: Mapping[VarKey, Recipe], stored: Mapping[VarKey, StoredVar], opened: Mapping[tuple[VarKey, str], bytes]
+) -> None:
+    """Refuse to send secrets that do not match the other files of their vars, as far as the values are at hand.
+
+    Args:
+        recipes: Those of the vars that are to be compared.
+        stored: The vars.
+        opened: The secrets that are to be sent, each by its var and the name of its file.
+
+    Raises:
+        Faults: For each var of which that is so.
+    """
+    faults = []
+    for key in dict.fromkeys(key for key, _ in opened if key in recipes):
+        recipe, files = recipes[key], current(stored[key])
+        values = {name: each.public.encode() for name, each in files.items() if not each.secret}
+        values |= {name: value for (var, name), value in opened.items() if var == key and name in files}
+        able = hasattr(recipe.generator, "verify") and values.keys() == recipe.file_names
+        if able and (wrong := mismatch(recipe, values, {})):
+            faults.append(Fault(f"{key}: {wrong}", hint=_hint(key)))
+    if faults:
+        raise Faults(faults)
+
+
+def _hint(key: VarKey) -> str:
+    return f"restore the whole var from one commit, or rotate it: `rolecall vars rotate {key}`"
 
 
 def _inputs(recipe: Recipe) -> Mapping[str, list[VarKey]]:

@@ -31,7 +31,7 @@ class File:
         needed_for: ``"services"``, or ``"packages"``: written before packages are installed and accounts created.
         restarts: Names of units to restart when it changes, if they are running. They need not be declared.
         readable_by: A group whose members may read the secret too; it becomes the file's group. None disables the
-            check, for configurations that were declared under older rules.
+            check, as on the machine itself.
     """
 
     kind: ClassVar[str] = "file"

@@ -399,12 +399,10 @@ class Modules:
 
     def _imported(self, cell: Cell, level: _Level) -> Iterator[Table]:
         try:
-            value = self.reader.force(cell)
-            if not isinstance(value, Items):
-                self.reader.fault("expected a list here", cell.offset, "write `[ … ]`")
+            items = self.reader.items(cell)
         except ToldError:
             return
-        for each in value.cells:
+        for each in items:
             yield from self._flat(each, level)
 
     def _flat_file(self, path: PathText, offset: int, level: _Level) -> Iterator[Table]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.inventory import content
@@ -17,9 +18,10 @@ from rolecall.inventory.notations.nix_modules import joined
 from rolecall.model.inventory import Clan, Source
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from rolecall.errors import Faults
+    from rolecall.inventory.data import Data
 
 SECONDS: Final = 60
 
@@ -152,9 +154,10 @@ let
       ++ concatMap ({ value, ... }: if value ? meta then [ { inherit (value) meta; } ] else [ ]) entries;
     machines = concatMap ({ value, ... }:
       if value ? machines then [ (within (mapAttrs (_: _: { })) value.machines) ] else [ ]) entries;
+    modules = map (entry: entry.key) (entries ++ inside-of "inventory" entries);
   };
   values = entries: map (entry: entry.value) (once entries);
-  plainly = { prefix = [ ]; is-clan = false; parts = values (flat "" top); machines = [ ]; };
+  plainly = { prefix = [ ]; is-clan = false; parts = values (flat "" top); machines = [ ]; modules = [ ]; };
 
   picked =
     if top ? clan-module then of-clan (once (flat "" top)) // { is-clan = true; }
@@ -212,7 +215,11 @@ let
     else value;
   urls = mapAttrs (_: input: if isAttrs input then input.url or "" else input) (if isAttrs raw then named else { });
 in
-{ inherit (picked) prefix is-clan machines; parts = map (part: plain (cleaned part)) picked.parts; inherit urls; }
+{
+  inherit (picked) prefix is-clan machines modules;
+  inherit urls;
+  parts = map (part: plain (cleaned part)) picked.parts;
+}
 """
 _FRACTION: Final = "a fraction, which Nix may print as a whole number"
 _CUT: Final = "`builtins.substring` counts bytes: cut where a character ends"
@@ -248,11 +255,29 @@ def read(file: Path) -> Source:
         outcome = json.loads(done.stdout.decode(), object_hook=_fraction)
     except UnicodeDecodeError:
         raise syntax_fault("Nix: a text is not valid UTF-8", hint=_CUT) from None
-    clan = Clan((file,), modules=True, skipped=()) if outcome["is-clan"] else None
+    data = joined(outcome["parts"], outcome["machines"], file)
+    read_ = _modules(file, outcome["modules"])
+    has_modules = bool(outcome["machines"]) or _has_modules(data)
+    clan = Clan(read_, has_modules, skipped=(), imported=True) if outcome["is-clan"] else None
     inputs = {name: url for name, url in outcome["urls"].items() if url}
-    return Source(
-        file, joined(outcome["parts"], outcome["machines"], file), tuple(outcome["prefix"]), inputs, clan=clan
-    )
+    return Source(file, data, tuple(outcome["prefix"]), inputs, files=read_, clan=clan)
+
+
+def _modules(file: Path, keys: Iterable[str]) -> tuple[Path, ...]:
+    """Return the file, and those of its folder that are modules: what else they import, only Nix knows."""
+    paths = (Path(key.partition(":")[0]) for key in keys if key.startswith("/"))
+    named = dict.fromkeys(path / "default.nix" if path.is_dir() else path for path in paths)
+    root = file.resolve().parent
+    inside = [file.parent / path.relative_to(root) for path in named if path.is_relative_to(root) and path.is_file()]
+    return tuple(dict.fromkeys([file, *inside]))
+
+
+def _has_modules(data: Data) -> bool:
+    """Return whether a role has modules of NixOS."""
+    instances = data.get("instances")
+    tables = [each for each in instances.values() if isinstance(each, dict)] if isinstance(instances, dict) else []
+    roles = [each.get("roles") for each in tables]
+    return any("extraModules" in role for each in roles if isinstance(each, dict) for role in each.values() if role)
 
 
 def _fraction(data: dict[str, Any]) -> Any:  # noqa: ANN401 - any data

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from rolecall.errors import Faults
 from rolecall.inventory import wrapping
 from rolecall.inventory.data import DEPTH, once, shown, syntax_fault
 from rolecall.inventory.notations import trees
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ruamel.yaml import YAML
-    from ruamel.yaml.nodes import ScalarNode
+    from ruamel.yaml.nodes import MappingNode, ScalarNode
     from tree_sitter import Node
 
     from rolecall.inventory.data import Keys
@@ -60,7 +61,7 @@ def read(text: str, file: Path) -> Source:
         if twice := re.search(r'found duplicate key "(.*?)" with value', message):
             raise syntax_fault(f"{shown(twice[1])} is set twice", line, column, hint=once(twice[1])) from None
         raise syntax_fault(f"YAML: {message}", line, column, hint=_hint(message)) from None
-    except RecursionError:
+    except (RecursionError, Faults):
         raise
     except Exception as error:  # noqa: BLE001 - on odd input ruamel.yaml raises nearly anything
         message = re.sub(r"\s+", " ", str(error)) or type(error).__name__
@@ -82,8 +83,6 @@ def _emptied(whole: object) -> Iterator[Keys]:
         if not isinstance(value, dict | list) or id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, dict) and _EMPTY in value:
-            value[None] = value.pop(_EMPTY)
         inside = value if isinstance(value, dict) else range(len(value))
         todo.extend((value, key, (*keys, key)) for key in reversed([*inside]))
 
@@ -97,6 +96,14 @@ def _parser() -> YAML:
         """Leaves dates as they are written, and tells a key with nothing behind it from an explicit null."""
 
         found_empty = False
+
+        def construct_mapping(self, node: MappingNode, *more: Any, **options: Any) -> Any:  # noqa: ANN401 - theirs
+            for key, _ in node.value:
+                if key.tag in {"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"}:  # Python writes these differently
+                    told = f"the key {shown(key.value)} is not a text" if key.value else "a key is missing here"
+                    hint = "put it in quotes" if key.value else "write a name before the `:`"
+                    raise syntax_fault(told, key.start_mark.line + 1, key.start_mark.column + 1, hint=hint)
+            return super().construct_mapping(node, *more, **options)
 
         def construct_yaml_null(self, node: ScalarNode) -> object:
             self.construct_scalar(node)
