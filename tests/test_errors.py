@@ -49,7 +49,7 @@ def test_a_key_path_as_a_person_writes_it() -> None:
 
 @pytest.mark.parametrize("text", ["a..b", ".a", "a.", "a[", "a[x]", "a.[0]", 'a"b"', 'a."b', r'a."\x4"', "[0]a"])
 def test_what_is_no_key_path(text: str) -> None:
-    with pytest.raises(Faults, match="is no path"):
+    with pytest.raises(Faults, match="invalid path"):
         undotted(text)
 
 
@@ -81,7 +81,7 @@ def test_several_faults_are_told_together() -> None:
 
 def test_the_nearest_name() -> None:
     assert nearest("jno", ["jon", "sara"], what="machines") == "did you mean 'jon'?"
-    assert nearest("x", ["b", "a"], what="machines") == "machines there are: a, b"
+    assert nearest("x", ["b", "a"], what="machines") == "available machines: a, b"
     assert nearest("x", [], what="machines") == "no machines exist"
     many = nearest("x", [f"m{number:02}" for number in range(12)], what="tags")
     assert many.endswith("m09, … (12 in all)")

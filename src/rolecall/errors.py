@@ -131,15 +131,15 @@ def undotted(text: str) -> tuple[str | int, ...]:
     """
     keys: list[str | int] = []
     end = 0
-    no_path = fault(f"{text!r} is no path", hint="write it as `a.b[0].c`; put quotes around a key with dots")
+    invalid = fault(f"invalid path {text!r}", hint="write it as `a.b[0].c`; put quotes around a key with dots")
     while end < len(text):
         found = _KEY.match(text, end)
         if not found or bool(found["dot"]) != (bool(keys) and not found["index"]):
-            raise no_path
+            raise invalid
         try:
             quoted = (found["quoted"] or "").encode("latin-1", "backslashreplace").decode("unicode_escape")
         except UnicodeDecodeError:
-            raise no_path from None
+            raise invalid from None
         keys.append(int(found["index"]) if found["index"] else found["plain"] or quoted)
         end = found.end()
     return tuple(keys)
@@ -164,7 +164,7 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     shown = ", ".join(names[:10]) + (f", … ({len(names)} in all)" if len(names) > 10 else "")  # noqa: PLR2004
-    return f"{what} there are: {shown}"
+    return f"available {what}: {shown}"
 
 
 def listed(names: Sequence[str], *, most: int = 4) -> str:

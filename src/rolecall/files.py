@@ -37,7 +37,7 @@ def create(path: Path, content: str | bytes, mode: int = 0o644) -> None:
         with _complete(path, content, mode) as whole:
             path.hardlink_to(whole)  # which, unlike a rename, never takes the place of another file
     except FileExistsError:
-        raise fault(f"{path} exists already", hint="name another file, or move that one away") from None
+        raise fault(f"{path} already exists", hint="choose another name, or move the existing file") from None
     except OSError as error:
         raise fault(f"{path} cannot be written: {error.strerror}") from None
 

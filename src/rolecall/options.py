@@ -39,7 +39,7 @@ def options(project: Project) -> Options:
     except FileNotFoundError:
         return Options()
     except OSError as error:
-        raise fault(f"cannot be read: {error.strerror}", where=Where(file)) from None
+        raise fault(f"the file cannot be read: {error.strerror}", where=Where(file)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise fault(f"TOML: {error}", where=Where(file)) from None
     known = [field.name for field in fields(Options)]

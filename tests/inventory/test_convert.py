@@ -111,9 +111,9 @@ def test_places_of_comments(tmp_path: Path) -> None:
     assert converted(tmp_path, ALL, "nix") == (
         AS_NIX,
         (
-            "warning: what this file computes is written as its values\n"
+            "warning: computed values are written as plain values\n"
             "  at inventory.yaml\n"
-            "hint: names, references and functions of the file are not kept"
+            "hint: check the result: it has no names, references and functions"
         ),
     )
 
@@ -124,7 +124,7 @@ def test_toml_has_no_null(tmp_path: Path) -> None:
     assert str(caught.value).replace(f"{tmp_path}/", "") == (
         "error: TOML has no null\n"
         '  at inventory.yaml:22:11 instances.backup.roles.client.settings.""\n'
-        "hint: null takes back what a more general layer says; where none does, leave the key out"
+        "hint: remove the key; if null is to override another value, choose another notation"
     )
 
 
@@ -135,19 +135,19 @@ def test_toml_without_keys_that_say_nothing(tmp_path: Path) -> None:
     assert warnings == (
         "warning: the comment at machines.jon.tags is left out: TOML has no key without a value\n"
         "  at inventory.yaml\n"
-        "hint: remove the key first, and move its comment"
+        "hint: move the comment, then remove the key"
     )
     yaml, warnings = converted(tmp_path, text, "yaml")
     assert yaml.splitlines()[2:5] == ["  jon:  # he", "    # none", "    tags: null  # yet"]
     assert warnings == ""
     text = "instances: {b: {roles: {server: {machines: {store: }}, client: {settings: {exclude: }}}}}"
-    with pytest.raises(Faults, match="`exclude` has no value"):
+    with pytest.raises(Faults, match="'exclude' has no value"):
         converted(tmp_path, text, "json")
 
 
 def test_json_has_no_comments(tmp_path: Path) -> None:
     _, warnings = converted(tmp_path, "# a\n\n# b\nmachines: {} # c\n", "json")
-    assert warnings.startswith("warning: JSON has no comments: 3 lines of them are left out\n  at inventory.yaml\n")
+    assert warnings.startswith("warning: JSON has no comments: 3 comment lines left out\n  at inventory.yaml\n")
 
 
 @pytest.mark.parametrize("to", NOTATIONS)
@@ -165,7 +165,7 @@ def test_snippets_of_the_documents(text: str, to: str, tmp_path: Path) -> None:
 
 def test_what_cannot_be_said_is_a_fault(tmp_path: Path) -> None:
     least = '{"instances": {"i": {"roles": {"r": {"settings": {"x": -9223372036854775808}}}}}}'
-    with pytest.raises(Faults, match="nix cannot say what this inventory says: the number"):
+    with pytest.raises(Faults, match="this inventory cannot be written as nix: the number"):
         converted(tmp_path, least, "nix", "inventory.json")
 
 

@@ -25,9 +25,9 @@ def test_a_snippet_loads(text: str, loading: Load) -> None:
 
 def test_the_missing_equals_sign_is_reported_where_it_is_missing(said: Said) -> None:
     assert said(INVENTORY[0]) == (
-        'error: expected `=` after `roles.client.machines."jon"`, found `{`\n'
+        "error: expected `=` after 'roles.client.machines.\"jon\"', found `{`\n"
         "  at inventory.nix:9:37\n"
-        'hint: a `=` is missing between name and value: `roles.client.machines."jon" = …;`'
+        'hint: put `=` between a name and its value: `roles.client.machines."jon" = …;`'
     )
 
 
@@ -60,8 +60,8 @@ def test_flakes_as_people_have_them(flake: str, loading: Load) -> None:
 def test_an_imported_file_that_does_not_exist_is_a_fault(said: Said) -> None:
     flake = FLAKES[0].replace("inventory.machines.jon = { };", "imports = [ ./clan.nix ];")
     assert said(flake, "flake.nix") == (
-        "error: the file `./clan.nix` does not exist\n  at flake.nix:6:19\n"
-        "hint: paths count from the file that names them"
+        "error: the file './clan.nix' does not exist\n  at flake.nix:6:19\n"
+        "hint: write the path relative to the file that contains it"
     )
 
 

@@ -125,19 +125,19 @@ REFUSED: list[tuple[Change, bool, str]] = [
     (set_("machines.jon.tags", ["b"]), False, """\
 error: inventory.toml sets machines.jon.tags
   at inventory.toml:2:1 machines.jon.tags
-hint: change it there by hand, or let Rolecall do it with `--own`"""),
+hint: edit it there by hand, or let Rolecall do it: `--own`"""),
     (set_("machines.jon", {"description": "he"}), False, """\
 error: inventory.toml sets machines.jon
   at inventory.toml:1:11 machines.jon
-hint: change it there by hand, or let Rolecall do it with `--own`"""),
+hint: edit it there by hand, or let Rolecall do it: `--own`"""),
     (unset("machines.sara"), False, """\
 error: inventory.toml sets machines.sara
   at inventory.toml:4:11 machines.sara
-hint: change it there by hand, or let Rolecall do it with `--own`"""),
+hint: edit it there by hand, or let Rolecall do it: `--own`"""),
     (unset("machines.rob.tags"), True, """\
 error: inventory.json sets machines.rob.tags
   at inventory.json:1:23 machines.rob.tags
-hint: change it there, without `--own`"""),
+hint: omit `--own` to change it there"""),
     (unset("machines.bob"), True, """\
 error: machines.bob does not exist
   at machines.bob
@@ -145,18 +145,18 @@ hint: did you mean 'rob'?"""),
     (set_("machines.rob.tags[2]", "c"), False, """\
 error: machines.rob.tags[2] does not exist
   at machines.rob.tags[2]
-hint: machines.rob.tags is a list with the positions [0] to [0]"""),
+hint: machines.rob.tags is a list with the items [0] to [0]"""),
     (set_("machines.rob.tags.x", "c"), False, """\
 error: machines.rob.tags.x does not exist
   at machines.rob.tags.x
-hint: machines.rob.tags is a list with the positions [0] to [0]"""),
+hint: machines.rob.tags is a list with the items [0] to [0]"""),
     (set_("machines.jon.tags[0].x", "c"), True, """\
 error: machines.jon.tags[0] is the text "a", so it has no keys
   at machines.jon.tags[0]
-hint: set its value as a whole"""),
+hint: replace the whole value"""),
     (set_("machines.jon.tagz", ["b"]), False, """\
 error: nothing written: the change would cause these faults
-error: unknown key `tagz`
+error: unknown key 'tagz'
   at machines.jon.tagz
 hint: did you mean 'tags'?"""),
     (set_("machines.rob.tags", "b"), False, """\
@@ -165,17 +165,17 @@ error: expected a list of texts, found the text "b"
   at machines.rob.tags"""),
     (set_("", {}), True, """\
 error: cannot change the inventory as a whole
-hint: name a path, such as `machines.jon.tags`"""),
+hint: give a path, such as `machines.jon.tags`"""),
     (unset(""), False, """\
 error: cannot change the inventory as a whole
-hint: name a path, such as `machines.jon.tags`"""),
+hint: give a path, such as `machines.jon.tags`"""),
     (set_("machines.jon.description", None), True, """\
-error: null says nothing at machines.jon.description
+error: machines.jon.description cannot be null
 hint: write a value, or remove the key: `rolecall inventory unset machines.jon.description`"""),
     (set_("instances.i.roles.r.settings.limit", None), True, """\
 error: this change cannot be made automatically
   at inventory.toml
-hint: edit inventory.toml by hand: Rolecall cannot change the way in which this place is written"""),
+hint: edit inventory.toml by hand: Rolecall cannot change how this place is written"""),
 ]  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def test_an_edit_is_refused(change: Change, own: bool, message: str, tmp_path: P
 
 def test_a_program_is_written_by_people_alone(tmp_path: Path) -> None:
     (tmp_path / "inventory.nix").write_text("{ machines.jon = {}; }")
-    with pytest.raises(Faults, match="is a program, which Rolecall cannot change"):
+    with pytest.raises(Faults, match="is a program, so Rolecall cannot edit it"):
         edit(Project(tmp_path), lambda _: [set_("machines.jon.tags", ["a"])], own=True)
     edit(Project(tmp_path), lambda _: [set_("machines.jon.tags", ["a"])])
     assert get(Project(tmp_path), ("machines", "jon"))[0] == {"tags": ["a"]}

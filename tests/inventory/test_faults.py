@@ -29,7 +29,7 @@ def test_the_table_is_long() -> None:
 
 def test_two_inventories(said: Said) -> None:
     assert said("", "inventory.toml", yaml="") == (
-        "error: two inventories: inventory.toml and inventory.yaml\n  at inventory.yaml\nhint: keep one of them"
+        "error: two inventory files: inventory.toml and inventory.yaml\n  at inventory.yaml\nhint: keep one of them"
     )
 
 

@@ -134,7 +134,7 @@ def test_a_module_has_what_it_imports(tmp_path: Path) -> None:
 FAULTS = [
     (
         FLAKES[1],
-        "Nix: no output of this flake is an inventory; `clan = clan.config;` makes that of Clan one",
+        "Nix: no output of this flake is an inventory; add it with `clan = clan.config;`",
         "",
         "",
     ),
@@ -150,7 +150,7 @@ FAULTS = [
         '{ meta.name = builtins.substring 0 1 "é"; }',
         "Nix: a text is not valid UTF-8",
         "",
-        "`builtins.substring` counts bytes: cut where a character ends",
+        "cut at the end of a character: `builtins.substring` counts bytes",
     ),
     ("{ instances = x: x; }", "Nix: cannot convert a function to JSON", ":1:15", ""),
     ("let f = x: f (x + 1); in { instances = f 1; }", "Nix: stack overflow (possible infinite recursion)", "", ""),
@@ -162,7 +162,7 @@ FAULTS = [
         '{ inputs.x.url = "y"; outputs = { self, x }: { inventory.instances.i = x.foo; }; }',
         "Nix: attribute 'foo' missing",
         ":1:72",
-        "inputs of a flake are not fetched; what the inventory needs of them must stand in the project",
+        "copy what the inventory needs into the project: inputs of a flake are not fetched",
     ),
 ]
 
@@ -219,7 +219,7 @@ def test_a_wrong_setting_is_a_fault(text: str, said: str, tmp_path: Path) -> Non
 def test_without_nix_its_lack_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "inventory.nix").write_text("{ }")
-    with pytest.raises(Faults, match="there is no `nix-instantiate` here"):
+    with pytest.raises(Faults, match="`nix-instantiate` is not installed"):
         load(Project(tmp_path, nix=True))
 
 
@@ -362,7 +362,7 @@ OF_CLANS = [
     ),
     (
         '{ inventory.instances.i.roles.r.settings.x = "${./keys}/a.pub"; }',
-        "Nix: a path inside of a text would be copied into Nix's store, which is not used here",
+        "Nix: a path inside a text would be copied to the Nix store, which Rolecall does not use",
         'write the path without `${…}`: `./folder + "/file"`',
     ),
     (
@@ -401,5 +401,5 @@ def test_functions_of_lib_come_from_nix_path(
 
 def test_a_flake_that_leads_nowhere_is_a_fault(project: Callable[[dict[str, str]], Project]) -> None:
     flake = '{ inputs.clan-core.url = "x"; outputs = { self, clan-core }: { flake.x = 1; }; }'
-    with pytest.raises(Faults, match="this flake leads to no inventory"):
+    with pytest.raises(Faults, match="this flake has no inventory"):
         load(project({"flake.nix": flake, "inventory.json": '{"machines": {"m1": {}}}'}))

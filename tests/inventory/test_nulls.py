@@ -57,7 +57,7 @@ def test_a_key_without_a_value_says_nothing(loading: Load, own: str, silent: lis
     found = loading(own, "inventory.yaml", json=JSON)
     assert found.inventory == alone
     told = sorted(warning.message for warning in found.warnings)
-    assert told == [f"`{key}` has no value, so it says nothing" for key in silent]
+    assert told == [f"'{key}' has no value and is ignored" for key in silent]
 
 
 def test_a_folder_of_a_machine_and_a_name_alone(loading: Load, tmp_path: Path) -> None:
@@ -70,15 +70,15 @@ def test_a_folder_of_a_machine_and_a_name_alone(loading: Load, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("inventory.json", '{"machiens": null}', "`machiens`\n  at inventory.json:1:2 machiens"),
-        ("inventory.json", '{"machines": {"a": {"tgas": null}}}', "`tgas`\n  at inventory.json:1:21 machines.a.tgas"),
-        ("inventory.yaml", "instnaces:", "`instnaces`\n  at inventory.yaml:1:1 instnaces"),
+        ("inventory.json", '{"machiens": null}', "'machiens'\n  at inventory.json:1:2 machiens"),
+        ("inventory.json", '{"machines": {"a": {"tgas": null}}}', "'tgas'\n  at inventory.json:1:21 machines.a.tgas"),
+        ("inventory.yaml", "instnaces:", "'instnaces'\n  at inventory.yaml:1:1 instnaces"),
         (
             "inventory.nix",
             "{ machines.a.deploy.host = null; }",
-            "`host`\n  at inventory.nix:1:21 machines.a.deploy.host",
+            "'host'\n  at inventory.nix:1:21 machines.a.deploy.host",
         ),
-        ("inventory.py", "inventory = {'meta': {'nmae': None}}", "`nmae`\n  at inventory.py:1:23 meta.nmae"),
+        ("inventory.py", "inventory = {'meta': {'nmae': None}}", "'nmae'\n  at inventory.py:1:23 meta.nmae"),
     ],
 )
 def test_an_unknown_key_is_a_fault_whatever_its_value(said: Said, name: str, text: str, expected: str) -> None:
@@ -89,27 +89,27 @@ def test_a_setting_with_nothing_behind_it_is_a_fault(said: Said) -> None:
     roles = "instances:\n  backup:\n    roles:\n      client:\n"
     settings = "exclude:\n          keep: {daily: , more: [1, ]}\n          names:\n          -\n"
     text = f"{roles}        settings:\n          {settings}"
-    hint = "hint: write `null` to say that there is no value, or remove the key"
+    hint = "hint: write a value, which may be `null`, or remove the key"
     assert said(text, "inventory.yaml", json=JSON).split("\n") == [
-        "error: `exclude` has no value",
+        "error: 'exclude' has no value",
         "  at inventory.yaml:6:11 instances.backup.roles.client.settings.exclude",
         hint,
-        "error: `daily` has no value",
+        "error: 'daily' has no value",
         "  at inventory.yaml:7:18 instances.backup.roles.client.settings.keep.daily",
         hint,
-        "error: item [0] of `names` has no value",
+        "error: item [0] of 'names' has no value",
         "  at inventory.yaml:9:11 instances.backup.roles.client.settings.names[0]",
         hint,
     ]
     inside = "        tags: {backup: {settings: {port: }}}\n        machines: {jon: {settings: {port: }}}\n"
-    assert said(roles + inside, "inventory.yaml", json=JSON).count("error: `port` has no value") == 2
+    assert said(roles + inside, "inventory.yaml", json=JSON).count("error: 'port' has no value") == 2
 
 
 def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
     text = "instances: {b: {roles: {r: {settings: {exclude: , port: 1}}}}}"
     (tmp_path / "inventory.yaml").write_text(text)
     loaded, faults = read(Project(tmp_path))
-    assert [fault.message for fault in faults] == ["`exclude` has no value"]
+    assert [fault.message for fault in faults] == ["'exclude' has no value"]
     assert loaded.inventory.instances["b"].roles["r"].settings == {"port": 1}  # so that the service finds no null
 
 
@@ -145,7 +145,7 @@ def test_null_is_not_written_where_it_says_nothing(tmp_path: Path, keys: Keys, v
     with pytest.raises(Faults) as caught:
         edit.edit(project, lambda _: [Set(keys, value)])
     assert str(caught.value) == (
-        f"error: null says nothing at {told}\nhint: write a value, or remove the key: `rolecall inventory unset {told}`"
+        f"error: {told} cannot be null\nhint: write a value, or remove the key: `rolecall inventory unset {told}`"
     )
     settings = ("instances", "i", "roles", "client", "settings", "limit")
     edit.edit(project, lambda _: [Set(settings, None)])

@@ -68,7 +68,7 @@ def apply(data: Any, change: Change | Rename) -> Any:  # noqa: ANN401 - as above
         Faults: When the path does not exist, or leads through a value that is not a table or list.
     """
     if not change.keys:
-        raise fault("cannot change the inventory as a whole", hint="name a path, such as `machines.jon.tags`")
+        raise fault("cannot change the inventory as a whole", hint="give a path, such as `machines.jon.tags`")
     return _apply(data, change, 0)
 
 
@@ -93,7 +93,7 @@ def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN4
             raise _missing(data, path)
         else:
             message = f"{dotted(path[:-1])} is {named(data)}, so it has no keys"
-            raise fault(message, where=Where(keys=path[:-1]), hint="set its value as a whole")
+            raise fault(message, where=Where(keys=path[:-1]), hint="replace the whole value")
     elif not _has(data, key):
         raise _missing(data, path)
     elif not last:
@@ -119,7 +119,7 @@ def _missing(data: object, keys: Keys) -> Faults:
     """Return the fault for a path whose last key is not in this data."""
     where, above = Where(keys=keys), dotted(keys[:-1]) or "the inventory"
     if isinstance(data, list):
-        hint = f"{above} is a list with the positions [0] to [{len(data) - 1}]" if data else f"{above} is an empty list"
+        hint = f"{above} is a list with the items [0] to [{len(data) - 1}]" if data else f"{above} is an empty list"
     elif isinstance(data, dict):
         hint = nearest(str(keys[-1]), data, what=f"keys in {above}")
     else:

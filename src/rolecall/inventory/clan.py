@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LEFT_OUT: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
     ("meta", "icon"): ("Rolecall shows no icons", "remove it"),
     ("machines", "*", "icon"): ("Rolecall shows no icons", "remove it"),
-    ("machines", "*", "name"): ("a machine is called by its key", "give the machine's table another name instead"),
+    ("machines", "*", "name"): ("a machine's name is its key", "rename the machine's table instead"),
     ("machines", "*", "deploy", "buildHost"): ("Rolecall builds nothing", "remove it"),
     ("machines", "*", "deploy", "forwardAgent"): (
         "OpenSSH decides this",
@@ -55,9 +55,9 @@ def _with_domain(data: Data) -> tuple[Data, list[Fault]]:
     if not isinstance(meta, dict) or "tld" not in meta:
         return data, []
     domain = {} if meta["tld"] is None else {"domain": meta["tld"]}
-    where, hint = Where(keys=("meta", "tld")), "write `meta.domain`"
+    where, hint = Where(keys=("meta", "tld")), "use `meta.domain`"
     others = {key: value for key, value in meta.items() if key != "tld"}
-    warning = Fault("`meta.tld` is Clan's old name of `domain`", where, hint, warning=True)
+    warning = Fault("`meta.tld` is Clan's old name for `meta.domain`", where, hint, warning=True)
     return {**data, "meta": domain | others}, [warning]
 
 
@@ -91,7 +91,7 @@ def _told(project: Project, source: Source, clan: Clan, beside: list[str]) -> st
     names = [file.relative_to(project.root).as_posix() for file in source.files]
     read = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more files" if len(names) > _NAMED else "")
     left = [*(["NixOS modules"] if clan.modules else []), *(f"`{name}`" for name in clan.skipped), *beside]
-    return f"note: this is a Clan; its inventory, meta and names of machines were read from {read}" + (
+    return f"note: this project is a Clan; its inventory, meta and machine names come from {read}" + (
         f"; not read: {', '.join(left)}" if left else ""
     )
 

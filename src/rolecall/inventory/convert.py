@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Fault, Faults, Where, dotted, fault
+from rolecall.errors import Fault, Faults, Where, dotted, fault, plural
 from rolecall.inventory import clan, content, files, nulls
 from rolecall.inventory.changes import has
 from rolecall.inventory.comments import comments
@@ -44,7 +44,7 @@ def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
         data = {"inputs": {name: {"url": url} for name, url in source.inputs.items()}, "inventory": data}
         said = said.below("inventory")
     if to == "toml" and (unsayable := [*_nulls(data, ())]):
-        hint = "null takes back what a more general layer says; where none does, leave the key out"
+        hint = "remove the key; if null is to override another value, choose another notation"
         places = (keys[1:] if source.inputs else keys for keys in unsayable)
         raise Faults(locate(Fault("TOML has no null", Where(file, keys), hint), [source]) for keys in places)
     text = printed(to, data, said)
@@ -68,9 +68,9 @@ def _verify(text: str, to: str, source: Source) -> None:
     else:
         if same([nulls.settled(again)[0], again.inputs], [nulls.settled(source)[0], source.inputs]):
             return
-        reason = "it would not read the same"
+        reason = "the text would not have the same data"
     where = Where(source.file)
-    raise fault(f"{to} cannot say what this inventory says: {reason}", where=where, hint="choose another notation")
+    raise fault(f"this inventory cannot be written as {to}: {reason}", where=where, hint="choose another notation")
 
 
 def _nulls(value: object, keys: Keys) -> Iterator[Keys]:
@@ -83,12 +83,14 @@ def _nulls(value: object, keys: Keys) -> Iterator[Keys]:
 
 def _losses(file: Path, to: str, remarks: int, bare: Iterable[Keys]) -> Iterator[Fault]:
     if to == "json" and remarks:
-        hint = "TOML, YAML, Nix and Python keep them"
-        yield Fault(f"JSON has no comments: {remarks} lines of them are left out", Where(file), hint, warning=True)
+        hint = "choose TOML, YAML, Nix or Python to keep them"
+        yield Fault(
+            f"JSON has no comments: {plural(remarks, 'comment line')} left out", Where(file), hint, warning=True
+        )
     for keys in bare:
         message = f"the comment at {dotted(keys)} is left out: TOML has no key without a value"
-        yield Fault(message, Where(file), "remove the key first, and move its comment", warning=True)
+        yield Fault(message, Where(file), "move the comment, then remove the key", warning=True)
     notation = notation_of(file)
     if notation and notation.reader.computes(content.text(file)):
-        message = "what this file computes is written as its values"
-        yield Fault(message, Where(file), "names, references and functions of the file are not kept", warning=True)
+        message = "computed values are written as plain values"
+        yield Fault(message, Where(file), "check the result: it has no names, references and functions", warning=True)

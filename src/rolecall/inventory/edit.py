@@ -125,7 +125,7 @@ def refuse_nulls(changes: Iterable[Change]) -> None:
     """
     faults = [
         Fault(
-            f"null says nothing at {dotted(keys)}",
+            f"{dotted(keys)} cannot be null",
             hint=f"write a value, or remove the key: `rolecall inventory unset {dotted(keys)}`",
         )
         for change in changes
@@ -157,8 +157,8 @@ def drafted(source: Source, changes: Sequence[Change]) -> Draft:
     """
     notation = notation_of(source.file)
     if notation is None or not notation.written:
-        hint = "change it by hand, or let Rolecall write inventory.json (without `--own`)"
-        raise fault(f"{source.file.name} is a program, which Rolecall cannot change", hint=hint)
+        hint = "edit it by hand, or omit `--own` to write inventory.json"
+        raise fault(f"{source.file.name} is a program, so Rolecall cannot edit it", hint=hint)
     data = reduce(apply, changes, dict(source.data))
     return redrafted(source, lambda text: changed(source, text, changes), data)
 
@@ -194,7 +194,7 @@ def redrafted(source: Source, write: Callable[[str], str], data: Data) -> Draft:
     except (Faults, ArithmeticError, AssertionError, LookupError, StopIteration, ValueError):
         pass  # a writer may fail in any way on a text that it does not understand
     if again is None or again.prefix != source.prefix or not same(again.data, data):
-        hint = f"edit {source.file.name} by hand: Rolecall cannot change the way in which this place is written"
+        hint = f"edit {source.file.name} by hand: Rolecall cannot change how this place is written"
         raise fault("this change cannot be made automatically", where=Where(source.file), hint=hint)
     return Draft(again, mark + (text.replace("\n", "\r\n") if windows else text))
 
@@ -296,9 +296,9 @@ def fault_set_by(source: Source, keys: Keys) -> Faults:
         hint = "remove or move the folder by hand"
         return fault(f"the folder {folder} declares machine {keys[1]!r}", where=place(source, keys), hint=hint)
     if source.file.name == TOOL_FILE:
-        hint = "change it there, without `--own`"
+        hint = "omit `--own` to change it there"
     else:
-        hint = "change it there by hand, or let Rolecall do it with `--own`"
+        hint = "edit it there by hand, or let Rolecall do it: `--own`"
     where = place(source, keys)
     name = ((where and where.file) or source.file).name
     return fault(f"{name} sets {dotted(keys)}", where=where, hint=hint)

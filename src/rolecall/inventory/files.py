@@ -46,7 +46,7 @@ def find(project: Project) -> list[Path]:
         own = [each for each in (clan, None if layer else flake) if each][:1]
     if len(own) > 1:
         names = " and ".join(file.name for file in own)
-        raise Faults([Fault(f"two inventories: {names}", Where(own[-1]), "keep one of them")])
+        raise Faults([Fault(f"two inventory files: {names}", Where(own[-1]), "keep one of them")])
     if not layer and not own:
         hint = "create one: `rolecall init`"
         raise Faults([Fault(f"no inventory in {project.root}", None, hint)])

@@ -51,8 +51,8 @@ def read(project: Project, *, renaming: tuple[str, str] | None = None) -> tuple[
     if project.renaming.exists():
         old, new = json.loads(project.renaming.read_text())
         if (old, new) != renaming:
-            hint = f"if no other command is doing it now: `rolecall machines rename {old} {new}` completes it"
-            raise fault(f"the machine {old!r} has only half become {new!r}", hint=hint)
+            hint = f"complete it, unless another command is still running: `rolecall machines rename {old} {new}`"
+            raise fault(f"renaming machine {old!r} to {new!r} was interrupted", hint=hint)
     sources: list[Source] = []
     unread: list[Fault] = []
     found = files.find(project)
@@ -112,9 +112,9 @@ def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault])
         values = [(file, table[key]) for file, table in parts if key in table]
         for (_, one), (file, other) in pairwise(values):
             if isinstance(one, dict) != isinstance(other, dict):
-                hint = "write it in the same way in both files, so that they can be joined"
-                told = f"this is {named(other)}, and in another file {named(one)}"
-                faults.append(Fault(told, Where(file, (*keys, key)), hint))
+                hint = "use the same form in both files"
+                message = f"expected {named(one)}, as in another file, found {named(other)}"
+                faults.append(Fault(message, Where(file, (*keys, key)), hint))
         tables = [(file, value) for file, value in values if isinstance(value, dict)]
         last = values[-1][1]
         joined[key] = _joined(tables, form.below(key), (*keys, key), faults) if isinstance(last, dict) else last

@@ -13,6 +13,7 @@ from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.inventory import edit, files
 from rolecall.inventory.changes import Rename, Set, Unset, apply
 from rolecall.inventory.load import read
+from rolecall.inventory.shape import NAMES
 from rolecall.inventory.writers import tokens
 from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN, Source
 from rolecall.project import TOOL_FILE
@@ -154,7 +155,7 @@ def _renamed(project: Project, loaded: Loaded, old: str, new: str) -> list[Draft
             hint = f"change {old} to {new} there by hand, then run this command again"
             for where in (edit.place(source, keys) for keys in places):
                 name = ((where and where.file) or source.file).name
-                refused.append(Fault(f"{name} names {old} where Rolecall cannot write", where, hint))
+                refused.append(Fault(f"{name} names {old} in a place that Rolecall cannot edit", where, hint))
     if refused:
         raise Faults(refused)
     return drafts
@@ -190,8 +191,7 @@ def _positions(source: Source, text: str) -> Iterator[Position]:
 
 def _require_name(name: str) -> None:
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
-        hint = "names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
-        raise fault(f"invalid machine name {name[:80]!r}", hint=hint)
+        raise fault(f"invalid machine name {name[:80]!r}", hint=NAMES)
 
 
 def _unknown(loaded: Loaded, name: str) -> Faults:

@@ -22,7 +22,7 @@ def alike(inventory: Inventory) -> Iterator[Fault]:
         if other != name and (what, name) not in told:
             told.add((what, name))
             message = f"the {what} {other!r} and {name!r} differ only in case"
-            yield Fault(message, Where(keys=keys), "rename one of them, or write both alike if one is meant")
+            yield Fault(message, Where(keys=keys), "rename one of them; if they are the same, use one spelling")
 
 
 def _names(inventory: Inventory) -> Iterator[tuple[str, str, Keys]]:

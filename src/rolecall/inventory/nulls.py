@@ -48,13 +48,13 @@ def settled(source: Source) -> tuple[Data, list[Fault]]:
         return dict(source.data), []
     silent: list[_Silent] = []
     data = _table(source.data, Inventory, (), silent)
-    hint = "write its value, or remove the key"
+    hint = "write a value, or remove the key"
     faults = [
-        Fault(f"{_last(keys)} has no value, so it says nothing", Where(source.file, keys), hint, warning=True)
+        Fault(f"{_last(keys)} has no value and is ignored", Where(source.file, keys), hint, warning=True)
         for keys, form, declares in silent
         if form != VALUE and not declares
     ]
-    hint = "write `null` to say that there is no value, or remove the key"
+    hint = "write a value, which may be `null`, or remove the key"
     empty = [keys for keys in source.empty if _in_settings(keys)]
     for keys in empty:
         if isinstance(keys[-1], str):  # its one fault is enough: what the service says of null would be another

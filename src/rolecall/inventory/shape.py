@@ -38,8 +38,8 @@ _NAMED: Final = {
     "state": "state",
     "machineClass": "class",
 }
-_NAMES: Final = f"names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to {NAME_LENGTH} characters"
-_DOMAIN: Final = "a domain is labels of a to z, 0 to 9 and `-`, with dots between, such as home.example"
+NAMES: Final = f"use 1 to {NAME_LENGTH} letters, digits, `_` and `-`; the first character cannot be `-`"
+_DOMAIN: Final = "use labels of a to z, 0 to 9 and `-`, separated by dots, such as home.example"
 _BELOW: Final = {"machines": "MACHINE", "tags": "TAG", "instances": "INSTANCE", "roles": "ROLE"}  # free names
 _WORDS: Final = {"[key]", "[list]", "[table]"}  # what pydantic's paths hold besides keys; no name has brackets
 _TRIES: Final = 5  # what is left after removing the faulty can show new faults; in practice once
@@ -73,11 +73,11 @@ def _told(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
     key, found = shown(str(keys[-1])) if keys else "", detail["input"]
     match detail["type"]:
         case "string_pattern_mismatch" | "string_too_long" if keys == ("meta", "domain"):
-            told = f"{shown(found)} is not a domain name", _DOMAIN
+            told = f"invalid domain name {shown(found)}", _DOMAIN
         case "string_pattern_mismatch" | "string_too_long":
-            told = f"invalid {_kind(keys)} name {shown(str(found))}", _NAMES
+            told = f"invalid {_kind(keys)} name {shown(str(found))}", NAMES
         case "string_too_short":
-            told = f"{key} is empty", "write a name, or leave the key out"
+            told = f"{key} is empty", "write a name, or remove the key"
         case "extra_forbidden":
             told = f"unknown key {key}", _elsewhere(keys)
         case "missing":
@@ -86,7 +86,7 @@ def _told(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
             told = f"expected {detail['ctx']['expected']}, found {named(found)}", ""
         case kind if kind in _EXPECTED:
             by_name = isinstance(found, list) and form_at(keys).named
-            hint = "write each name as a key, with a table behind it that may be empty" if by_name else ""
+            hint = "write each name as a key; its value is a table, which may be empty" if by_name else ""
             told = f"expected {_EXPECTED[kind]}, found {named(found)}", hint
         case _:
             told = detail["msg"], ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rolecall.errors import Fault, Where, nearest
+from rolecall.errors import Fault, Where, nearest, plural
 from rolecall.inventory.data import shown
 from rolecall.model.inventory import Selection
 
@@ -107,8 +107,8 @@ def _misnamed(
         for index, name in enumerate(names):
             where = Where(keys=("tags", tag, key, index))
             if name in selecting:
-                hint = f"name the tags that {shown(name)} names, or the machines"
-                yield Fault(f"a selection cannot name {shown(name)}, which is a selection too", where, hint)
+                hint = f"name the tags of {shown(name)} instead, or its machines"
+                yield Fault(f"a selection cannot use {shown(name)}, because that is a selection too", where, hint)
             elif not plain.get(name):
                 hint = nearest(name, (each for each, machines in plain.items() if machines), what="tags")
                 yield Fault(f"no machine has the tag {name!r}", where, hint, warning=True)
@@ -129,18 +129,16 @@ def _redundant(listed: Sequence[tuple[str, Keys]]) -> Iterable[Fault]:
     """One warning for each computed tag that is listed all the same."""
     for tag in dict.fromkeys(tag for tag, _ in listed):
         places = [keys for each, keys in listed if each == tag]
-        more = f" (also in {len(places) - 1} other places)" if len(places) > 1 else ""
-        message = f"the tag {shown(tag)} is computed and need not be listed{more}"
-        yield Fault(message, Where(keys=places[0]), f"{_whose(tag)} anyway; remove it", warning=True)
+        more = f" (also in {plural(len(places) - 1, 'other place')})" if len(places) > 1 else ""
+        message = f"the tag {shown(tag)} is computed, so listing it has no effect{more}"
+        yield Fault(message, Where(keys=places[0]), f"remove it: {_holders(tag)} already", warning=True)
 
 
 def _computed(tag: str, keys: Keys) -> Fault:
-    return Fault(
-        f"the tag {shown(tag)} is computed", Where(keys=keys), f"{_whose(tag)} without being listed; remove it"
-    )
+    return Fault(f"the tag {shown(tag)} is computed and cannot be set", Where(keys=keys), f"remove it: {_holders(tag)}")
 
 
-def _whose(tag: str) -> str:
+def _holders(tag: str) -> str:
     if tag == _NIXOS:
         return f"every machine of the class {shown(_LINUX)} has it"
     return "every machine has it" if tag == ALL else f"every machine of the class {shown(tag)} has it"

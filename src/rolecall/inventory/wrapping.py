@@ -32,7 +32,7 @@ def unwrap(top: Mapping[str, T], enter: Callable[[T], Mapping[str, T]]) -> tuple
         if "clan" in top:
             top, prefix = enter(top["clan"]), ("clan",)
             if "inventory" not in top:
-                raise Faults([Fault("`clan` has no `inventory`", Where(), "write it as `clan.inventory`")])
+                raise Faults([Fault("`clan` has no `inventory`", Where(), "write the inventory as `clan.inventory`")])
         if "inventory" in top:
             top, prefix = enter(top["inventory"]), (*prefix, "inventory")
     return top, prefix
@@ -63,7 +63,11 @@ def source(file: Path, whole: object, empty: tuple[Keys, ...] = ()) -> Source:
     data, prefix = unwrap(top, _table)
     if prefix and (strays := top.keys() - {prefix[0]}):
         raise Faults(
-            Fault(f"{shown(key)} stands beside `{prefix[0]}`", Where(keys=(key,)), "move it into the inventory")
+            Fault(
+                f"key {shown(key)} is not allowed beside `{prefix[0]}`",
+                Where(keys=(key,)),
+                "move it into the inventory",
+            )
             for key in sorted(strays)
         )
     depth = len(prefix)

@@ -70,8 +70,8 @@ def value(text: str) -> object:
 
 def _hint(error: json.JSONDecodeError) -> str:
     if error.msg.startswith(("Illegal trailing comma", "Expecting property name")):
-        return "keys stand in double quotes, and no comma follows the last entry"
-    return "one comma stands between two entries" if error.msg == "Expecting ',' delimiter" else ""
+        return "put keys in double quotes, and no comma after the last entry"
+    return "put one comma between two entries" if error.msg == "Expecting ',' delimiter" else ""
 
 
 def _once(pairs: list[tuple[str, object]]) -> Data:

@@ -88,7 +88,7 @@ def _remove_suffix(reader: Reader, suffix: Cell, text: Cell) -> Value:
 def _replace_strings(reader: Reader, old: Cell, new: Cell, text: Cell) -> Value:
     replaced, by = _texts(reader, old), _texts(reader, new)
     if not all(replaced) or not replaced or len(replaced) != len(by):
-        reader.fault("`replaceStrings` needs texts to replace, and one for each to put there", old.offset)
+        reader.fault("`replaceStrings` needs texts that are not empty, and as many replacements", old.offset)
     ways = dict(reversed([*zip(replaced, by, strict=True)]))  # of several that fit, the first, as in Nix
     pattern = "|".join(map(re.escape, replaced))
     return reader.counted(re.sub(pattern, lambda found: ways[found[0]], _text(reader, text)), text.offset)
@@ -102,7 +102,7 @@ def _substring(reader: Reader, start: Cell, length: Cell, text: Cell) -> Value:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        hint = "`substring` counts bytes: cut where a character ends"
+        hint = "cut at the end of a character: `substring` counts bytes"
         return reader.fault("the text is cut inside a character", text.offset, hint)
 
 

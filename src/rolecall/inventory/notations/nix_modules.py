@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.inventory import content
-from rolecall.inventory.data import VALUES, check, shown
+from rolecall.inventory.data import VALUES, check, code, shown
 from rolecall.inventory.notations import nix_syntax as syntax
 from rolecall.inventory.notations.nix_functions import BUILTINS, LIB
 from rolecall.inventory.notations.nix_values import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _OWN: Final = frozenset({"machines", "instances", "tags", "meta"})  # where priorities outside of settings are resolved
 _LONG: Final = frozenset({"config", "imports", "options"})  # the keys of a module in its long form
-_INSIDE: Final = "write it around the values inside of the module"
+_INSIDE: Final = "put it around the values inside the module"
 _NAMES: Final = ("machines of the Clan",)  # a key path for these, beside those of the inventory
 _NOWHERE: Final = -1  # the offset of what Nix has evaluated
 _PLAIN: Final = 100  # the priority of what has none
@@ -163,9 +163,9 @@ class Modules:
     def notes(self) -> Iterator[Fault]:
         """What was left out, as warnings."""
         if names := list(dict.fromkeys(each.path for each in self._skipped)):
-            what = ", ".join(shown(name) for name in names)
+            what = ", ".join(code(name) for name in names)
             message = f"modules of other flakes are not read: {what}"
-            hint = "copy what they say of the inventory into this project"
+            hint = "copy their parts of the inventory into this project"
             yield Fault(message, self.reader.where(self._skipped[0].offset), hint, warning=True)
         yield from self._ignored
 
@@ -177,7 +177,7 @@ class Modules:
         """
         prefix = self._enter(self.reader.main)
         if prefix and not self._found and not self.reader.faults:
-            raise Faults([Fault("`clan` has no `inventory`", Where(), "write it as `clan.inventory`")])
+            raise Faults([Fault("`clan` has no `inventory`", Where(), "write the inventory as `clan.inventory`")])
         return self.whole(), prefix
 
     def whole(self) -> Table:
@@ -269,8 +269,8 @@ class Modules:
                 self._read_clan(found)
                 prefix = prefix or (*keys, "inventory")
         if not prefix:
-            hint = "write the inventory in inventory.nix or clan.nix, or name its file in `imports` of the flake"
-            self.reader.fault("this flake leads to no inventory", cell.offset, hint)
+            hint = "write the inventory in inventory.nix or clan.nix, or add its file to the `imports` of the flake"
+            self.reader.fault("this flake has no inventory", cell.offset, hint)
         return prefix
 
     def _clans(self, table: Table) -> Iterator[tuple[Cell, tuple[str, ...]]]:
@@ -314,9 +314,9 @@ class Modules:
             if "inventory" in table.cells:
                 self._parts += self._flat(table.cells["inventory"], "inventory")
             elif "instances" in table.cells:
-                at, hint = table.cells["instances"].offset, "write it as `inventory.instances`"
+                at, hint = table.cells["instances"].offset, "move it to `inventory.instances`"
                 with contextlib.suppress(ToldError):
-                    self.reader.fault("`instances` stands beside the inventory", at, hint)
+                    self.reader.fault("`instances` is not allowed beside the inventory", at, hint)
             if "meta" in table.cells:
                 self._parts.append(Table({"meta": table.cells["meta"]}))
             if "machines" in table.cells:
@@ -333,7 +333,7 @@ class Modules:
                 self._machines = self._both(self._machines, names, _NAMES) if self._machines else names
         except ToldError:
             hint = "declare each machine in the inventory: `inventory.machines.NAME = { };`"
-            self._ignore(before, "the names in the Clan's `machines` are not read", hint)
+            self._ignore(before, "the machine names in the Clan's `machines` are ignored", hint)
 
     def _ignore(self, before: int, what: str, hint: str) -> None:
         """Makes one warning of the faults since there were so many."""
@@ -351,7 +351,7 @@ class Modules:
             for each in self.reader.items(self._part(value, "contents", cell)):
                 yield from self._unwrapped(each)
         elif kind != "if":
-            self.reader.fault("a priority around a whole module is not read", cell.offset, _INSIDE)
+            self.reader.fault("a priority around a whole module is not supported", cell.offset, _INSIDE)
         elif self.reader.is_true(self._part(value, "condition", cell)):
             yield from self._unwrapped(self._part(value, "content", cell))
 
@@ -393,8 +393,8 @@ class Modules:
                 value = self.reader.call(value)
         finally:
             if level == "flake" and not (isinstance(value, Table) and {"clan", "flake"} & value.cells.keys()):
-                hint = "write what it says of `clan` as data"
-                self._ignore(before, "a module of the flake is not read completely", hint)
+                hint = "write its `clan` as plain data"
+                self._ignore(before, "a module of the flake is read only in part", hint)
         return value
 
     def _imported(self, cell: Cell, level: _Level) -> Iterator[Table]:
@@ -411,7 +411,7 @@ class Modules:
         try:
             file = self.reader.find(path, offset)
             if file in self._within or file == self.reader.files[0]:
-                self.reader.fault(f"the file {shown(path)} imports itself", offset, "break the circle of files")
+                self.reader.fault(f"the file {shown(path)} imports itself", offset, "remove the circular import")
             if (file, level) in self._seen:
                 return
             self._seen.add((file, level))
@@ -431,8 +431,8 @@ class Modules:
             path = (*keys, name)
             self._left -= 1
             if self._left < 0:
-                hint = "do repeated references multiply each other?"
-                raise Faults([Fault(f"more than {VALUES} values", Where(), hint)])
+                hint = "check for references that multiply each other"
+                raise Faults([Fault(f"more than {VALUES:,} values", Where(), hint)])
             if _is_role(keys) and name == "extraModules":
                 self._modules = True
                 found[name] = Cell(cell.offset, value=Items(()))
@@ -502,7 +502,7 @@ class Modules:
         """A field of what `mkForce` and the like give."""
         if name not in wrapper.cells:
             kind = str(self._constant(wrapper, "_type"))
-            self.reader.fault(f"{shown(kind)} lacks its {shown(name)}", cell.offset)
+            self.reader.fault(f"{code(kind)} has no {code(name)}", cell.offset)
         return wrapper.cells[name]
 
     def _merged(self, contents: Cell, path: Keys) -> Cell | None:
@@ -541,7 +541,7 @@ class Modules:
             return other if mine is None else one
         first = self.reader.where(one.offset)
         where = f"at {first.file.name}:{first.line}" if first.file and first.line else "in another module"
-        hint = f"it is also set {where}; remove one of the two"
+        hint = f"remove one of the two; the other is {where}"
         return self.reader.fault(f"conflicting values for `{dotted(keys)}`", other.offset, hint)
 
     def _combined(self, one: Cell, other: Cell, mine: Value, theirs: Value, keys: Keys) -> Value:

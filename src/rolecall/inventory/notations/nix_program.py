@@ -74,7 +74,7 @@ let
   given = { inherit lib inputs self; config = { }; };
   # What a function asks for and nobody has is missed only where it is used.
   missing = function: values: removeAttrs (mapAttrs
-    (name: _: throw "`${name}`, an argument of a function, is not there") (functionArgs function)) (attrNames values);
+    (name: _: throw "the function argument `${name}` is not available") (functionArgs function)) (attrNames values);
   give = values: function:
     let asked = functionArgs function; in
     function (if asked == { } then values else intersectAttrs asked values // needed function values);
@@ -113,7 +113,7 @@ let
   unwrapped = value:
     if !(wrapped value) then [ value ]
     else if value._type == "merge" then concatMap unwrapped value.contents
-    else if value._type != "if" then throw "a priority around a whole module is not read; write it around the values"
+    else if value._type != "if" then throw "a priority around a whole module is not supported; put it around the values"
     else if value.condition then unwrapped value.content
     else [ ];
   # A module and those that it imports, each by itself and with a key, so that a file counts once.
@@ -164,11 +164,11 @@ let
     else if top ? inventory || baseNameOf file == "clan.nix" then
       of-clan (once (flat "" top)) // { is-clan = removeAttrs top [ "inventory" ] != { }; }
     else if is-flake && !(top ? machines) then
-      throw "no output of this flake is an inventory; `clan = clan.config;` makes that of Clan one"
+      throw "no output of this flake is an inventory; add it with `clan = clan.config;`"
     else plainly;
   clan-parts = value:
     let found = of-clan (clans value); in
-    if found.parts == [ ] && found.machines == [ ] then throw "this flake leads to no inventory"
+    if found.parts == [ ] && found.machines == [ ] then throw "this flake has no inventory"
     else found // { prefix = [ "clan" "inventory" ]; is-clan = true; };
 
   # Clan's `tags` may be a function of all tags; machines can be declared by folders and in inventory.json too.
@@ -215,9 +215,9 @@ in
 { inherit (picked) prefix is-clan machines; parts = map (part: plain (cleaned part)) picked.parts; inherit urls; }
 """
 _FRACTION: Final = "a fraction, which Nix may print as a whole number"
-_CUT: Final = "`builtins.substring` counts bytes: cut where a character ends"
+_CUT: Final = "cut at the end of a character: `builtins.substring` counts bytes"
 _LIB: Final = "set NIX_PATH=nixpkgs=FOLDER, where FOLDER/lib is that of nixpkgs"
-_INPUTS: Final = "inputs of a flake are not fetched; what the inventory needs of them must stand in the project"
+_INPUTS: Final = "copy what the inventory needs into the project: inputs of a flake are not fetched"
 
 
 def read(file: Path) -> Source:
@@ -236,14 +236,14 @@ def read(file: Path) -> Source:
             [*command, "-E", _PICK], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
         )
     except FileNotFoundError:
-        hint = "install Nix (on Debian: apt-get install nix-bin), or go without `--nix` if the file is plain data"
-        raise syntax_fault("there is no `nix-instantiate` here", hint=hint) from None
+        hint = "install Nix (on Debian: apt-get install nix-bin), or omit `--nix` if the file is plain data"
+        raise syntax_fault("`nix-instantiate` is not installed", hint=hint) from None
     except subprocess.TimeoutExpired:
-        raise syntax_fault(f"Nix has not evaluated this in {SECONDS} seconds") from None
+        raise syntax_fault(f"Nix did not finish within {SECONDS} seconds") from None
     if done.returncode:
         raise _told(done.stderr.decode(errors="replace"), file)
     if len(done.stdout) > BYTES:
-        raise syntax_fault(f"evaluates to more than {BYTES // 1024**2} MiB")
+        raise syntax_fault(f"the inventory is larger than {BYTES // 1024**2} MiB")
     try:
         outcome = json.loads(done.stdout.decode(), object_hook=_fraction)
     except UnicodeDecodeError:
@@ -264,7 +264,7 @@ def _told(said: str, file: Path) -> Faults:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
     message = re.search(r"^error: (.*?)(?:\n\s*\n|\n\s+at |\n\s*[«(]|\Z)", plain, re.MULTILINE | re.DOTALL)
     place = re.search(rf"at {re.escape(str(file.resolve()))}:(\d+):(\d+)", plain)
-    words = " ".join(message[1].split()) if message else "it failed without a word"
+    words = " ".join(message[1].split()) if message else "failed without a message"
     line, column = (int(place[1]), int(place[2])) if place else (0, 0)
     hint = ""
     if missing := re.fullmatch(r"attribute '(.*)' missing", words):
@@ -272,6 +272,6 @@ def _told(said: str, file: Path) -> Faults:
         of_lib = any(re.search(rf"\blib\.{re.escape(missing[1])}", each) for each in written)
         hint = _LIB if of_lib else _INPUTS
     if "is not supported by store 'dummy'" in words:
-        words = "a path inside of a text would be copied into Nix's store, which is not used here"
+        words = "a path inside a text would be copied to the Nix store, which Rolecall does not use"
         hint = 'write the path without `${…}`: `./folder + "/file"`'
     return syntax_fault(f"Nix: {shown(words, quote='', limit=300)}", line, column, hint=hint)

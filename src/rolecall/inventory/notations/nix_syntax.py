@@ -12,7 +12,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
-from rolecall.inventory.data import DEPTH, LARGEST, shown, syntax_fault
+from rolecall.inventory.data import DEPTH, LARGEST, code, shown, syntax_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -301,10 +301,10 @@ class _Parser:
         whole = self.expression()
         if self.token.kind != "end":
             if self.token.text in {"}", "]", ")"}:
-                self._fault(f"`{self.token.text}` closes nothing", "remove it, or open its partner further up")
+                self._fault(f"unmatched `{self.token.text}`", "remove it, or add its opening bracket further up")
             self._fault(
-                f"{self._found()} after the end of the file's one value",
-                "a file is one value: put everything between one `{` and its `}`",
+                f"unexpected {self._found()} after the end of the value",
+                "put everything between one `{` and its `}`: a file is one value",
             )
         return whole
 
@@ -315,7 +315,7 @@ class _Parser:
         start = self.token.start
         self.depth += 1
         if self.depth > DEPTH:
-            self._fault(f"nested deeper than {DEPTH} levels", "an inventory needs a few levels only")
+            self._fault(f"nested deeper than {DEPTH} levels", "flatten it: an inventory needs only a few levels")
         try:
             match self.token.text if self.token.kind == "name" else "":
                 case "let":
@@ -465,7 +465,7 @@ class _Parser:
             end = self.previous_end
             argument = self._operand()
             if self.token.text == "=":  # what was read as an argument is the next entry's name
-                self._fault("`;` is missing after this value", "every entry ends with `;`: `name = value;`", at=end)
+                self._fault("missing `;` after this value", "end every entry with `;`: `name = value;`", at=end)
             result = Apply(start, result, argument)
         return result
 
@@ -519,9 +519,9 @@ class _Parser:
                 return Set(token.start, self._bindings(opener, "}"), recursive=True)
         hint = ""
         if token.text in {";", "}"}:
-            hint = "write a value before it; nothing is `null`, an empty table is `{}`"
+            hint = "write a value before it, such as `null` or `{}`"
         elif token.text == "=":
-            hint = "one `=` stands between a name and its value"
+            hint = "put one `=` between a name and its value"
         return self._fault(f"expected a value, found {self._found()}", hint)
 
     def _number(self) -> Constant:
@@ -529,7 +529,11 @@ class _Parser:
         if token.kind == "float":
             return Constant(token.start, float(token.text))
         if len(token.text) > len(str(LARGEST)) or int(token.text) >= LARGEST:
-            self._fault(f"the number {shown(token.text)} is too large", "Nix numbers have 64 bits", at=token.start)
+            self._fault(
+                f"the number {shown(token.text, quote='')} is too large",
+                "use a number that fits in 64 bits",
+                at=token.start,
+            )
         return Constant(token.start, int(token.text))
 
     def _file_path(self) -> Expression:
@@ -545,17 +549,17 @@ class _Parser:
         items: list[Expression] = []
         self.depth += 1
         if self.depth > DEPTH:
-            self._fault(f"nested deeper than {DEPTH} levels", "an inventory needs a few levels only")
+            self._fault(f"nested deeper than {DEPTH} levels", "flatten it: an inventory needs only a few levels")
         while self.token.text != "]" or self.token.kind != "sign":
             if self.token.kind == "end":
                 self._unclosed(opener)
             if self.token.text == ",":
-                self._fault("a `,` in a list", 'Nix separates list items by spaces: `[ "a" "b" ]`')
+                self._fault("unexpected `,` in a list", 'separate items with spaces: `[ "a" "b" ]`')
             if self.token.text == "-":
-                self._fault("a sign in a list", "put a negative number in parentheses: `[ (-1) ]`")
+                self._fault("unexpected `-` in a list", "put a negative number in parentheses: `[ (-1) ]`")
             if not self._at_operand():
                 self._fault(
-                    f"{self._found()} inside the list that opens on line {self._line(opener.start)}",
+                    f"unexpected {self._found()} in the list that starts on line {self._line(opener.start)}",
                     "close the list with `]`",
                 )
             items.append(self._operand())
@@ -575,15 +579,13 @@ class _Parser:
                 continue
             if not self._at_name():
                 if self.token.text in {"]", ")", "}", "in"}:
-                    self._fault(
-                        f"{self._found()} before the `{opener.text}` of line {self._line(opener.start)} is closed",
-                        f"close it with `{closer}` first",
-                    )
+                    still_open = f"the `{opener.text}` on line {self._line(opener.start)} is not closed"
+                    self._fault(f"unexpected {self._found()}: {still_open}", f"close it with `{closer}` first")
                 hint = ""
                 if self.token.text in {",", ";"}:
-                    hint = "remove it; one `;` ends each entry"
+                    hint = "remove it: one `;` ends each entry"
                 elif self.token.text in _KEYWORDS:
-                    hint = f'a name that is a word of the language stands in quotes: "{self.token.text}"'
+                    hint = f'put a name that is a Nix keyword in quotes: "{self.token.text}"'
                 self._fault(f"expected a name, found {self._found()}", hint)
             start = self.token.start
             path = self._path()
@@ -611,14 +613,14 @@ class _Parser:
         if self.token.text == "=":
             self._advance()
             return
-        name, example = shown(name), shown(f"{name} = …;")
+        name, example = shown(name), code(f"{name} = …;")
         if self.token.text == ":":
-            self._fault(f"`:` after {name}", f"Nix puts `=` between a name and its value: {example}")
+            self._fault(f"unexpected `:` after {name}", f"put `=` between a name and its value: {example}")
         if self.token.text in {";", "}"} or self.token.kind == "end":
             self._fault(f"{name} has no value", f"write {example}")
         self._fault(
             f"expected `=` after {name}, found {self._found()}",
-            f"a `=` is missing between name and value: {example}",
+            f"put `=` between a name and its value: {example}",
         )
 
     def _semicolon(self) -> None:
@@ -626,14 +628,12 @@ class _Parser:
             self._advance()
             return
         if self.token.text == ",":
-            self._fault("`,` after a value", "in Nix every entry ends with `;`, not `,`")
+            self._fault("unexpected `,` after a value", "end every entry with `;`, not `,`")
         if self.token.text in {"=", ":"}:
             self._fault(
                 f"a second `{self.token.text}` in one entry", "end the entry before it with `;`: `name = value;`"
             )
-        self._fault(
-            "`;` is missing after this value", "every entry ends with `;`: `name = value;`", at=self.previous_end
-        )
+        self._fault("missing `;` after this value", "end every entry with `;`: `name = value;`", at=self.previous_end)
 
     def _at_name(self) -> bool:
         token = self.token
@@ -644,14 +644,14 @@ class _Parser:
         while self.token.text == ".":
             self._advance()
             if len(names) > DEPTH:
-                self._fault(f"nested deeper than {DEPTH} levels", "an inventory needs a few levels only")
+                self._fault(f"nested deeper than {DEPTH} levels", "flatten it: an inventory needs only a few levels")
             names.append(self._name())
         return tuple(names)
 
     def _name(self) -> Text:
         token = self.token
         if not self._at_name():
-            self._fault(f"expected a name, found {self._found()}", "names stand between the dots: `a.b.c`")
+            self._fault(f"expected a name, found {self._found()}", "put a name between the dots: `a.b.c`")
         if token.kind == "name":
             self._advance()
             return Text(token.start, (token.text,))
@@ -672,7 +672,7 @@ class _Parser:
         while True:
             match = pattern.match(self.text, position - self.start)
             if match is None:
-                self._fault("this text is never closed", f"end it with `{opener.text}`", at=opener.start)
+                self._fault("this text is not closed", f"end it with `{opener.text}`", at=opener.start)
             position = self.start + match.end()
             piece = match[0]
             match match.lastgroup:
@@ -722,9 +722,9 @@ class _Parser:
         if local >= len(self.text):
             return _Token("end", "", position, position)
         if self.text.startswith("/*", local):
-            self._fault("this comment is never closed", "end it with `*/`", at=position)
-        hint = 'a text stands in double quotes: "text"' if self.text[local] == "'" else ""
-        return self._fault(f"{shown(self.text[local])} has no meaning here", hint, at=position)
+            self._fault("this comment is not closed", "end it with `*/`", at=position)
+        hint = 'put text in double quotes: "text"' if self.text[local] == "'" else ""
+        return self._fault(f"unexpected {code(self.text[local])}", hint, at=position)
 
     def _advance(self) -> _Token:
         token = self.token
@@ -736,7 +736,9 @@ class _Parser:
         if self.token.text == text:
             self._advance()
             return
-        self._fault(f"expected `{text}`, found {self._found()}", f"`{what}` on line {self._line(opener)} needs it")
+        self._fault(
+            f"expected `{text}`, found {self._found()}", f"add it: the `{what}` on line {self._line(opener)} needs it"
+        )
 
     def _adjoins(self, what: str) -> bool:
         return what in {self.token.text, self.token.kind} and self.token.start == self.previous_end
@@ -745,14 +747,14 @@ class _Parser:
         return self.token.kind == "name" and self.token.text not in _KEYWORDS
 
     def _found(self) -> str:
-        return "the end of the file" if self.token.kind == "end" else f"`{shown(self.token.text, quote='')}`"
+        return "the end of the file" if self.token.kind == "end" else code(self.token.text)
 
     def _line(self, offset: int) -> int:
         return self.text.count("\n", 0, offset - self.start) + 1
 
     def _unclosed(self, opener: _Token) -> NoReturn:
         closer = {"{": "}", "[": "]", "let": "in"}[opener.text]
-        self._fault(f"this `{opener.text}` is never closed", f"close it with `{closer}`", at=opener.start)
+        self._fault(f"this `{opener.text}` is not closed", f"close it with `{closer}`", at=opener.start)
 
     def _fault(self, message: str, hint: str = "", *, at: int | None = None) -> NoReturn:
         offset = (self.token.start if at is None else at) - self.start

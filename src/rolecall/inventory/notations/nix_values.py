@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rolecall.errors import Fault, Faults, Where, nearest
 from rolecall.inventory import content
-from rolecall.inventory.data import BYTES, DEPTH, VALUES, Data, shown, syntax_fault
+from rolecall.inventory.data import BYTES, DEPTH, VALUES, Data, code, shown, syntax_fault
 from rolecall.inventory.notations import nix_syntax as syntax
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ _WITH: Final = "with"  # no name can be this word
 _CALLS: Final = 10_000  # of functions in files of their own, which can double at every step
 _FILES: Final = 1_000
 _FAULTS: Final = 100  # more would not be read
-_NIX: Final = "have Nix evaluate the file: `rolecall --nix …`"
 # What `rolecall --nix` knows of nixpkgs' lib where NIX_PATH has none, and this reader does not: see nix_program.py.
 _KNOWN: Final = frozenset(
     {"flatten", "head", "length", "mapAttrs'", "optionalString", "range", "removeAttrs", "sort", "tail", "unique"}
@@ -244,7 +243,9 @@ class Reader:
         if not file.resolve().is_relative_to(self.root.resolve()):
             self.fault(f"the link {shown(path)} leads out of the project", offset, "copy the file into the project")
         if not file.exists():
-            self.fault(f"the file {shown(path)} does not exist", offset, "paths count from the file that names them")
+            self.fault(
+                f"the file {shown(path)} does not exist", offset, "write the path relative to the file that contains it"
+            )
         return file
 
     def content(self, path: PathText, offset: int) -> str:
@@ -274,7 +275,7 @@ class Reader:
         """The value of a Nix file of the project."""
         cell = self.parse(path, offset)
         if cell.busy:
-            self.fault(f"the file {shown(path)} needs itself", offset, "break the circle of files")
+            self.fault(f"the file {shown(path)} imports itself", offset, "remove the circular import")
         return self.force(cell)
 
     def where(self, offset: int) -> Where:
@@ -299,7 +300,7 @@ class Reader:
                 self.faults.append(cell.broken)
             raise ToldError(cell.broken)
         if cell.busy:
-            self.fault("this value needs itself", cell.offset, "break the circle of names")
+            self.fault("this value refers to itself", cell.offset, "remove the circular reference")
         if cell.expression is not None and cell.scope is not None:
             cell.busy, depth = True, self._depth
             try:
@@ -317,7 +318,7 @@ class Reader:
         if table.plain is None:
             if table.busy:
                 first = next(iter(table.cells.values()))
-                self.fault("this table contains itself", first.offset, "break the circle of names")
+                self.fault("this table contains itself", first.offset, "remove the circular reference")
             table.busy = True
             found = {}
             for name, cell in table.cells.items():
@@ -340,7 +341,7 @@ class Reader:
             case PathText():
                 result = str(value)
             case Priority(name):
-                self.fault(f"`lib.{name}` lacks its value", offset, f"write `lib.{name} (value)`")
+                self.fault(f"`lib.{name}` has no value", offset, f"add its value: `lib.{name} (value)`")
             case Lambda(tree):
                 self.beyond("a function", tree.offset)
             case Known(_, at):
@@ -348,7 +349,7 @@ class Reader:
             case Outside():
                 self.beyond_outside(value)
             case Module(maker):
-                self.beyond(f"what `{maker}` gives", offset)
+                self.beyond(f"the result of `{maker}`", offset)
         self._depth -= 1
         return result
 
@@ -381,7 +382,7 @@ class Reader:
                 result = self._evaluate(yes if self.is_true(Cell(offset, condition, scope)) else no, scope)
             case syntax.Assert(offset, condition, body):
                 if not self.is_true(Cell(offset, condition, scope)):
-                    self.fault("this assertion does not hold", offset)
+                    self.fault("this assertion failed", offset)
                 result = self._evaluate(body, scope)
             case syntax.Not(offset, operand):
                 result = not self.is_true(Cell(offset, operand, scope))
@@ -399,14 +400,14 @@ class Reader:
     def _path(self, text: str, offset: int) -> PathText:
         """A path as text: as it is when absolute, else from the project on; tidied up as Nix does."""
         if text[0] in "<~":
-            self.beyond(f"the path {shown(text)}, which is another on every computer,", offset)
+            self.beyond(f"the path {shown(text)}, which differs between computers,", offset)
         folder = self.where(offset).file.parent.relative_to(self.root).as_posix()  # type: ignore[union-attr]
         return self._tidied(posixpath.join(folder, text), text, offset)
 
     def _tidied(self, path: str, text: str, offset: int) -> PathText:
         path = posixpath.normpath(path)
         if path.split("/")[0] == "..":
-            self.beyond(f"the path {shown(text)}, which leaves the project,", offset)
+            self.beyond(f"the path {shown(text)}, which leads out of the project,", offset)
         return PathText(path if path[0] == "/" else "." if path == "." else f"./{path}")
 
     def _text_of(self, tree: syntax.Text, scope: Scope) -> str:
@@ -425,7 +426,7 @@ class Reader:
             if isinstance(value, Outside):
                 self.beyond_outside(value)
             if not isinstance(value, str):
-                self.fault("only a text can stand in `${…}`", offset, "put the value in quotes where it is set")
+                self.fault("the value in `${…}` must be a text", offset, "put the value in quotes where it is set")
             is_path |= isinstance(value, PathText) and not parts
             parts.append(self.counted(value, offset))
         text = "".join(parts)
@@ -435,7 +436,7 @@ class Reader:
         """A text that was put together, unless there are too many of these."""
         self._characters += len(text)
         if self._characters > BYTES:
-            raise Faults([Fault("the texts in this file multiply each other without end", self.where(offset))])
+            raise Faults([Fault("the texts in this file multiply each other without limit", self.where(offset))])
         return text
 
     def _variable(self, name: str, offset: int, scope: Scope) -> Value:
@@ -452,12 +453,10 @@ class Reader:
                 if isinstance(among, Outside) or (isinstance(among, Table) and name in among.cells):
                     return self._selected(among, [name], offset)
         if name in _PRIORITIES:
-            self.fault(f"`{name}` is not defined", offset, f"write `lib.{name}`")
+            self.fault(f"{name!r} is not defined", offset, f"write `lib.{name}`")
         if name in {"lib", "pkgs"}:
             return Outside(name, offset)
-        return self.fault(
-            f"`{shown(name, quote='')}` is not defined", offset, f'a text stands in quotes: "{shown(name, quote="")}"'
-        )
+        return self.fault(f"{shown(name)} is not defined", offset, f'put text in quotes: "{shown(name, quote="")}"')
 
     def is_true(self, condition: Cell) -> bool:
         """Whether a condition holds."""
@@ -489,7 +488,7 @@ class Reader:
                 case _ if default:
                     return self.force(default)
                 case _:
-                    self.fault(f"there is no {shown(name)} in this value", offset)
+                    self.fault(f"this value has no {shown(name)}", offset)
         return value
 
     def _apply(self, tree: syntax.Apply, scope: Scope) -> Value:
@@ -507,8 +506,8 @@ class Reader:
                 return self._apply_known(called, argument)
             case Priority():
                 return self._apply_priority(called, argument)
-        hint = "`;` ends an entry; lists stand in `[ ]`"
-        return self.fault("two values stand side by side", tree.argument.offset, hint)
+        hint = "end the entry with `;`, or write a list in `[ ]`"
+        return self.fault("two values next to each other", tree.argument.offset, hint)
 
     def _called(self, tree: syntax.Apply, scope: Scope) -> Value:
         """A function; one of the name of a wrapper can be that of an input, which is not there."""
@@ -547,17 +546,17 @@ class Reader:
         if isinstance(value, Items | Table):
             self._values += len(value.cells)
         if self._values > VALUES:
-            hint = "do repeated references multiply each other?"
-            raise Faults([Fault(f"more than {VALUES} values", self.where(offset), hint)])
+            hint = "check for references that multiply each other"
+            raise Faults([Fault(f"more than {VALUES:,} values", self.where(offset), hint)])
         return value
 
     def _apply_outside(self, called: Outside, argument: Cell) -> Value:
         if called.name != "import-tree" and not (called.name in _READERS and _is_nixs(called)):
-            what = shown(called.path)
+            what = code(called.path)
             self.beyond(f"a call of {what}" if "." not in called.path else what, called.offset, nix=_computes(called))
         path, offset = self.known(argument), argument.offset
         if not isinstance(path, PathText):
-            self.beyond(f"{shown(called.path)} of anything but a path", offset, nix=True)
+            self.beyond(f"{code(called.path)} of anything but a path", offset, nix=True)
         match called.name:
             case "import":
                 return self.load(path, offset)
@@ -599,9 +598,7 @@ class Reader:
         """What a function gives; without an argument it is Nix alone that knows it."""
         self._calls += 1
         if self._calls > _CALLS:
-            raise Faults(
-                [Fault(f"more than {_CALLS} calls of functions", self.where(0), "write the values themselves")]
-            )
+            raise Faults([Fault(f"more than {_CALLS:,} function calls", self.where(0), "write the values themselves")])
         return self._evaluate(function.tree.body, self.bound(function, argument))
 
     def bound(self, function: Lambda, argument: Cell | None = None) -> Scope:
@@ -720,7 +717,7 @@ class Reader:
 
     def _twice(self, name: str, cell: Cell, offset: int) -> NoReturn:
         line = self.where(cell.offset).line
-        self.fault(f"{shown(name)} is set twice", offset, f"it is set on line {line} already; remove one of the two")
+        self.fault(f"{shown(name)} is set twice", offset, f"remove one of the two; the other is on line {line}")
 
     def deeper(self, offset: int) -> None:
         """Goes down a level, unless there are too many.
@@ -730,7 +727,7 @@ class Reader:
         """
         self._depth += 1
         if self._depth > DEPTH:
-            hint = "an inventory needs a few levels only"
+            hint = "flatten it: an inventory needs only a few levels"
             raise Faults([Fault(f"nested deeper than {DEPTH} levels", self.where(offset), hint)])
 
     def higher(self) -> None:
@@ -740,16 +737,12 @@ class Reader:
     def beyond_outside(self, value: Outside) -> NoReturn:
         """Nix alone knows what is wanted here."""
         whole = ", an argument of a function," if value.argument else ""
-        self.beyond(f"{shown(value.path)}{whole}", value.offset, nix=_computes(value))
+        self.beyond(f"{code(value.path)}{whole}", value.offset, nix=_computes(value))
 
     def beyond(self, what: str, offset: int, *, nix: bool = False) -> NoReturn:
         """Something is not data; whether Nix itself would make data of it."""
-        instead = "write the value itself"
-        self.fault(
-            f"{what} is not data",
-            offset,
-            f"the inventory is read without Nix: {instead}{f', or {_NIX}' if nix else ''}",
-        )
+        instead = "let Nix evaluate the file: `rolecall --nix …`"
+        self.fault(f"{what} is not plain data", offset, f"write the value itself{f', or {instead}' if nix else ''}")
 
     def fault(self, message: str, offset: int, hint: str = "") -> NoReturn:
         """Records a fault.

@@ -50,10 +50,10 @@ def read(text: str, file: Path) -> Source:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the file's own
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise syntax_fault(f"this file failed: {message}", (lines and lines[-1]) or 0) from None
+        raise syntax_fault(f"the file raised {message}", (lines and lines[-1]) or 0) from None
     if "inventory" not in names:
         hint = "write `inventory = {…}` at the top level"
-        raise syntax_fault("this file sets no `inventory`", hint=hint)
+        raise syntax_fault("the file does not set `inventory`", hint=hint)
     return wrapping.source(file, names["inventory"])
 
 

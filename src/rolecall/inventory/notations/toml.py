@@ -51,14 +51,14 @@ def _in_words(message: str) -> tuple[str, str]:
     if below := re.fullmatch(r"cannot mutate immutable namespace (\(.*\))", message, re.IGNORECASE):
         keys = ast.literal_eval(below[1])
         hint = once("tags") if "tags" in keys else "write the whole value in one place"
-        return f"{shown(dotted(keys))} stands below a value that is complete already", hint
+        return f"{shown(dotted(keys))} is set inside a value that is already complete", hint
     hint = ""
     if message == "Cannot overwrite a value":
-        message, hint = "this key is set already", once(None)
+        message, hint = "this key is set twice", once(None)
     elif message == "Invalid value":
-        hint = 'a text stands in quotes: name = "value"'
+        hint = 'put text in quotes: name = "value"'
     elif message.startswith("Expected '=' after a key"):
-        hint = "write name = value; a name with other signs than letters, digits, `_` and `-` stands in quotes"
+        hint = "write name = value; quote a name that has other characters than letters, digits, `_` and `-`"
     return f"TOML: {message[:1].lower()}{message[1:]}", hint
 
 

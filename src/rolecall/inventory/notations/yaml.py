@@ -27,14 +27,14 @@ _EMPTY: Final = object()  # in place of a value that is not written
 
 # By a pattern of ruamel.yaml's messages; its group stands for `{}`.
 _HINTS: Final = {
-    r"'\\t' that cannot start any token": "YAML is indented with spaces, never with tabs",
+    r"'\\t' that cannot start any token": "indent with spaces: YAML allows no tabs",
     "could not determine a constructor": "remove the tag (`!…`); an inventory is plain data",
-    "found undefined alias '(.*)'": '`*` begins an alias; put a text that starts with it in quotes: "*{}"',
-    "while scanning an alias expected()": '`*` begins an alias; put a text that starts with it in quotes: "*{}"',
-    "found character '([@`%])' that cannot start any token": "put a text that starts with `{}` in quotes",
-    "expected <block end>": "indent this line like the others of its table; look at the lines above it too",
+    "found undefined alias '(.*)'": 'put text that starts with `*` in quotes: "*{}" (`*` starts an alias)',
+    "while scanning an alias expected()": 'put text that starts with `*` in quotes: "*{}" (`*` starts an alias)',
+    "found character '([@`%])' that cannot start any token": "put text that starts with `{}` in quotes",
+    "expected <block end>": "indent this line like the others of its table, and check the lines above it",
     "mapping values are not allowed here": (
-        "check the indentation of this line and of the one above; a text with `: ` stands in quotes"
+        "check the indentation of this line and of the one above; put text with `: ` in quotes"
     ),
 }
 

@@ -237,7 +237,7 @@ def written(value: Any) -> str:  # noqa: ANN401 - any data
         Faults: For null, which TOML does not have.
     """
     if value is None:
-        raise fault("TOML has no null", hint="unset the key, or write this file in another notation")
+        raise fault("TOML has no null", hint="unset the key, or use another notation for this file")
     if isinstance(value, dict):
         entries = ", ".join(f"{_key((name,))} = {written(each)}" for name, each in value.items())
         return f"{{ {entries} }}" if entries else "{}"

@@ -101,7 +101,7 @@ class _File:
             entry = _flow(value) if container.type == "flow_sequence" else _flow({key: value})[1:-1]
             return add_between(self.data, container, entry)
         if container.type not in _BLOCKS:
-            raise fault("what stands there is an alias, whose value others share, or a pair without braces")
+            raise fault("cannot add to an alias, whose value is shared, or to a pair without braces")
         last = trees.parts(container)[-1]
         place = line_end(self.data, _end(last) - 1)
         entry = f"- {_flow(value)}" if container.type == "block_sequence" else _block({key: value}, self.step)
