@@ -15,7 +15,7 @@ from rolecall.inventory import load, locate
 from rolecall.inventory.clan import note
 from rolecall.inventory.convert import convert
 from rolecall.inventory.edit import digest, get
-from rolecall.inventory.notations import nix_syntax as syntax
+from rolecall.inventory.notations import nix_parser
 from rolecall.project import Project
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.errors import Fault
+    from rolecall.inventory.notations.nix_syntax import Expression
     from rolecall.model.inventory import Loaded
 
     Write = Callable[[dict[str, str]], Project]
@@ -561,12 +562,12 @@ def test_faults_name_the_file_in_which_they_stand(told: Callable[[dict[str, str]
 def test_each_file_is_parsed_alone(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
 
-    def parse(text: str, start: int = 0) -> syntax.Expression:
+    def parse(text: str, start: int = 0) -> Expression:
         parsed.append(text)
         return original(text, start)
 
-    original = syntax.parse
-    monkeypatch.setattr(syntax, "parse", parse)
+    original = nix_parser.parse
+    monkeypatch.setattr(nix_parser, "parse", parse)
     value = """# é
       let x = "a"; in { inventory.instances.i.roles.r.settings = { n = -5; m = - 1.5; t = "${x}-${"b"}";
       l = ''

@@ -18,7 +18,7 @@ from rolecall.inventory import load
 from rolecall.inventory.files import read
 from rolecall.inventory.locate import written
 from rolecall.inventory.notations import trees
-from rolecall.inventory.notations.nix_syntax import parse
+from rolecall.inventory.notations.nix_parser import parse
 from rolecall.project import Project
 
 if TYPE_CHECKING:

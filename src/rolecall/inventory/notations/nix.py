@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from rolecall.errors import Faults
-from rolecall.inventory.notations import nix_modules
+from rolecall.inventory.notations import nix_modules, nix_parser, nix_tokens
 from rolecall.inventory.notations import nix_syntax as syntax
 from rolecall.inventory.notations.nix_values import CONSTANTS, Cell, Items, Table, ToldError, Value, unix
 
@@ -76,13 +76,13 @@ def places(text: str, file: Path) -> Iterator[Place]:
 def comments(text: str) -> Iterator[Comment]:
     """Every comment."""
     text = unix(text)
-    for offset, comment in syntax.comments(text):
-        yield *syntax.place(text, offset), comment[1:] if comment[0] == "#" else comment[2:-2].strip()
+    for offset, comment in nix_parser.comments(text):
+        yield *nix_tokens.place(text, offset), comment[1:] if comment[0] == "#" else comment[2:-2].strip()
 
 
 def computes(text: str) -> bool:
     """Whether the file is more than values under their keys."""
-    todo: list[object] = [syntax.parse(unix(text))]
+    todo: list[object] = [nix_parser.parse(unix(text))]
     while todo:
         match todo.pop():
             case tuple(parts):

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from rolecall.errors import Fault, Faults, Where, nearest
 from rolecall.inventory import content
 from rolecall.inventory.data import BYTES, DEPTH, VALUES, Data, code, shown, syntax_fault
+from rolecall.inventory.notations import nix_parser
 from rolecall.inventory.notations import nix_syntax as syntax
+from rolecall.inventory.notations.nix_tokens import line_starts, place_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -226,7 +228,7 @@ class Reader:
             self.files.append(file)
         if self._length > BYTES or len(self.files) > _FILES:
             raise syntax_fault(f"more than {_FILES} files, or more than {BYTES // 1024**2} MiB together")
-        self._imported[file] = Cell(start, syntax.parse(text, start), ChainMap())
+        self._imported[file] = Cell(start, nix_parser.parse(text, start), ChainMap())
         return self._imported[file]
 
     def find(self, path: str, offset: int) -> Path:
@@ -284,8 +286,8 @@ class Reader:
             return Where(self.files[0])
         start, file, text = self._sources[bisect_right(self._sources, offset, key=lambda each: each[0]) - 1]
         if start not in self._lines:
-            self._lines[start] = syntax.line_starts(text)
-        return Where(file, (), *syntax.place_in(self._lines[start], offset - start))
+            self._lines[start] = line_starts(text)
+        return Where(file, (), *place_in(self._lines[start], offset - start))
 
     # Values
 
