@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rolecall.model.generators import Asker, Question
 
 TOOL_FILE = "inventory.json"  # written by tools; the user's own file overrides it
+_MACHINES = "machines"
 INVENTORY_SUFFIXES = (".toml", ".yaml", ".json", ".nix", ".py")
 INVENTORY_NAMES = (*(f"inventory{suffix}" for suffix in INVENTORY_SUFFIXES), "inventory.yml", "clan.nix", "flake.nix")
 
@@ -78,14 +79,12 @@ class Project:
     @property
     def machines(self) -> Path:
         """One folder per machine that has files of its own."""
-        return self.root / "machines"
+        return self.root / _MACHINES
 
     @property
     def machine_folders(self) -> list[str]:
         """The machines that are declared by having a folder, sorted."""
-        if not self.machines.is_dir():
-            return []
-        return sorted(path.name for path in self.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
+        return machine_folders(self.root)
 
     @property
     def local(self) -> Path:
@@ -115,6 +114,14 @@ class Project:
     def inventory_files(self) -> list[Path]:
         """The inventory files that exist, in the order of `INVENTORY_NAMES`."""
         return [path for name in INVENTORY_NAMES if (path := self.root / name).is_file()]
+
+
+def machine_folders(root: Path) -> list[str]:
+    """Return the machines of a project that have a folder, sorted."""
+    folder = root / _MACHINES
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[:1] != ".")
 
 
 def find_root(start: Path) -> Path:

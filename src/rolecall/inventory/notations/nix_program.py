@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SECONDS: Final = 60
 
 # What is around the inventory can be anything, so Nix picks it out, module by module; how they become one is the
-# concern of `nix_modules.py`. Paths become texts, in the project counted from it: without a store they have no other
+# concern of `nix_joining.py`. Paths become texts, in the project counted from it: without a store they have no other
 # form, and a project is the same in every checkout. `lib` is that of nixpkgs where NIX_PATH has one, else what
 # inventories use of it.
 _PICK: Final = """
