@@ -23,50 +23,50 @@ if TYPE_CHECKING:
 
 
 def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
-    """The person's own inventory file in another notation, and warnings of what is lost.
+    """Return the user's inventory file in another notation, and warnings about what is lost.
 
     Args:
-        project: The project; what tools wrote beside the file stays where it is.
+        project: The project; its tool-written file stays as it is.
         to: A key of `NOTATIONS`.
 
     Raises:
-        Faults: When the file cannot be read, or says what the other notation cannot.
+        Faults: When the file cannot be read, or has data that the other notation cannot express.
     """
     file = files.find(project)[-1]
     source, left = _without_clan(files.read(file, nix=file.suffix == ".nix" and files.asks_for_nix(project)))
-    said = comments(file, source.prefix)
-    settled, wrong = nulls.settled(source)
+    remarks = comments(file, source.prefix)
+    with_values, wrong = nulls.without(source)
     if faults := [locate(each, [source]) for each in wrong if not each.warning]:
         raise Faults(faults)
-    data = settled if to == "toml" else dict(source.data)
-    bare = {keys: None for keys in (*said.above, *said.behind) if has(source.data, keys) and not has(data, keys)}
+    data = with_values if to == "toml" else dict(source.data)
+    bare = {keys: None for keys in (*remarks.above, *remarks.behind) if has(source.data, keys) and not has(data, keys)}
     if source.inputs:
         data = {"inputs": {name: {"url": url} for name, url in source.inputs.items()}, "inventory": data}
-        said = said.below("inventory")
-    if to == "toml" and (unsayable := [*_nulls(data, ())]):
+        remarks = remarks.below("inventory")
+    if to == "toml" and (null_paths := [*_nulls(data, ())]):
         hint = "remove the key; if null is to override another value, choose another notation"
-        places = (keys[1:] if source.inputs else keys for keys in unsayable)
+        places = (keys[1:] if source.inputs else keys for keys in null_paths)
         raise Faults(locate(Fault("TOML has no null", Where(file, keys), hint), [source]) for keys in places)
-    text = printed(to, data, said)
+    text = printed(to, data, remarks)
     _verify(text, to, source)
-    return text, (*left, *_losses(file, to, len(said), bare))
+    return text, (*left, *_losses(file, to, len(remarks), bare))
 
 
 def _without_clan(source: Source) -> tuple[Source, list[Fault]]:
-    """A source without what Rolecall ignores of a Clan, and the warnings that say so."""
+    """Return a source without the fields of a Clan that Rolecall ignores, and warnings about these."""
     data, ignored = clan.without(dict(source.data))
     left = [locate(each, [source]) for each in (*source.notes, *ignored)]
     return Source(source.file, data, source.prefix, source.inputs, source.empty), left
 
 
 def _verify(text: str, to: str, source: Source) -> None:
-    """What was printed is read again: a notation's reader, not its printer, says what a text means."""
+    """Read a printed text again, and raise Faults unless it has the data of the source."""
     try:
         again = NOTATIONS[to].reader.read(text, source.file)
     except Faults as error:
         reason = error.faults[0].message
     else:
-        if same([nulls.settled(again)[0], again.inputs], [nulls.settled(source)[0], source.inputs]):
+        if same([nulls.without(again)[0], again.inputs], [nulls.without(source)[0], source.inputs]):
             return
         reason = "the text would not have the same data"
     where = Where(source.file)

@@ -1,4 +1,4 @@
-"""What an inventory may hold: JSON-compatible data of bounded size; and how values are named in messages."""
+"""The data that an inventory may hold, JSON-compatible and bounded in size, and its names in messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VALUES: Final = 5_000_000  # 10,000 machines named in 100 instances have a fifth
 LARGEST: Final = 2**63  # what every notation and reader of JSON can hold
 BYTES: Final = 64 * 1024 * 1024
 
-_WRAPPERS: Final = ("override", "order", "if", "merge", "literal")  # what stands around values; see evaluate/merge.py
+_WRAPPERS: Final = ("override", "order", "if", "merge", "literal")  # see evaluate/merge.py
 
 Data = dict[str, Any]
 Keys = tuple[str | int, ...]
@@ -27,7 +27,7 @@ _DATA: Final = "use only texts, numbers, true, false, lists and tables; put date
 
 
 def syntax_fault(message: str, line: int = 0, column: int = 0, *, hint: str = "") -> Faults:
-    """A fault of a file's notation; whoever opened the file adds its name."""
+    """Return a fault of a file's notation, ready to raise; the caller that opened the file adds its name."""
     return Faults([Fault(message, Where(line=line, column=column), hint)])
 
 
@@ -72,7 +72,7 @@ def once(name: object) -> str:
 
 
 def check(data: object) -> list[Fault]:
-    """What in ``data`` could not stand in a JSON file: other types, keys that are no texts, endless or huge data."""
+    """Return faults for what JSON cannot hold (other types, keys that are not texts) and for endless or huge data."""
     faults: list[Fault] = []
     left = VALUES
     todo: list[tuple[object, Keys]] = [(data, ())]
@@ -100,7 +100,7 @@ def check(data: object) -> list[Fault]:
 
 
 def _problem(value: object) -> str:
-    """Why a value that is neither list nor table is no data, or ""."""
+    """Return why a value that is neither list nor table is not data, or ""."""
     if isinstance(value, str):
         if "\0" in value:
             return "the text contains a NUL character"
@@ -125,9 +125,9 @@ def _encodable(text: str) -> bool:
 
 
 def merge(general: Data, specific: Data) -> Data:
-    """Both tables as one: tables merge by key at every depth, of anything else the specific one is kept.
+    """Merge two tables by key at every depth; where one value is not a table, the specific value wins.
 
-    Of tables with a priority or condition around them each keeps its own: both become a `mkMerge` of Nix.
+    Tables with a priority or condition around them keep it: both become the contents of a `mkMerge` of Nix.
     """
     if _wrapped(general) or _wrapped(specific):
         return {"_type": "merge", "contents": [general, specific]}
@@ -145,7 +145,7 @@ def _wrapped(value: Data) -> bool:
 
 
 def _is_table(value: object) -> bool:
-    """Whether a value is a table, below whatever priorities and conditions stand around it."""
+    """Return whether a value is a table, below any priorities and conditions around it."""
     if not isinstance(value, dict) or not _wrapped(value):
         return isinstance(value, dict)
     if value["_type"] == "literal":
