@@ -169,7 +169,7 @@ INVENTORIES = tables(
             tags=st.lists(st.sampled_from(["t", "u"]), max_size=2),
             description=NAMES,
             deploy=tables(targetHost=NAMES),
-            state=st.dictionaries(NAMES, st.just({"folders": ["/srv"]}), max_size=1),
+            state=st.dictionaries(NAMES, st.builds(lambda: {"folders": ["/srv"]}), max_size=1),
         ),
         max_size=2,
     ),
@@ -193,14 +193,14 @@ INVENTORIES = tables(
 
 
 def places(data: object, keys: Keys = ()) -> list[Keys]:
-    """The key path of every table."""
+    """Return the key path of every table."""
     if not isinstance(data, dict):
         return []
     return [keys, *(found for key, value in data.items() for found in places(value, (*keys, key)))]
 
 
 def lost(before: object, after: object, keys: Keys = ()) -> list[Keys]:
-    """What is in one inventory and not in the other."""
+    """Return the key paths of what the second inventory lacks or changes."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [
             found
