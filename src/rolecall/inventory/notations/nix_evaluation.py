@@ -1,4 +1,4 @@
-"""Evaluate Nix as far as it needs no Nix; each value when it is first asked for."""
+"""Evaluate Nix without Nix, as far as that is possible; each value when it is first needed."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ def _filter(nix: Evaluator, function: Cell, items: Cell) -> Value:
 
 def _filter_attrs(nix: Evaluator, function: Cell, table: Cell) -> Value:
     cells = nix.cells(table)
-    asked = {name: _lazily(each.offset, function, Cell(each.offset, value=name), each) for name, each in cells.items()}
-    return Table({name: each for name, each in cells.items() if nix.is_true(asked[name])})
+    holds = {name: _lazily(each.offset, function, Cell(each.offset, value=name), each) for name, each in cells.items()}
+    return Table({name: each for name, each in cells.items() if nix.is_true(holds[name])})
 
 
 def _all(nix: Evaluator, function: Cell, items: Cell) -> Value:

@@ -1,7 +1,7 @@
-"""Nix, evaluated by Nix itself: only where the project or its user asks for it, since such a file is a program.
+"""Let Nix itself evaluate a Nix file, if the project or an option says so, since such a file is a program.
 
-`nix-instantiate(1)` evaluates it without a store to write to, so nothing is built and nothing fetched. The file may be
-all that `nix.py` reads, also with what lies beyond data, and a function of `lib` and the like.
+`nix-instantiate(1)` evaluates it without a store to write to, so nothing is built and nothing is fetched. The file may
+be anything that `nix.py` reads, with computed values too, or a function of `lib` and the like.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 60
 
-# What is around the inventory can be anything, so Nix picks it out, module by module; how they become one is the
-# concern of `nix_joining.py`. Paths become texts, in the project counted from it: without a store they have no other
-# form, and a project is the same in every checkout. `lib` is that of nixpkgs where NIX_PATH has one, else what
-# inventories use of it.
+# Anything can be around the inventory, so Nix picks out its parts, module by module; `nix_joining.py` joins them. Paths
+# become texts, relative to the project: without a store they have no other form, and a project is the same in every
+# checkout. `lib` is that of nixpkgs if NIX_PATH has one, else the functions that inventories use.
 _PICK: Final = """
 { file, fraction }:
 let
@@ -72,17 +71,17 @@ let
   folder = dirOf (/. + file);
   self = { inherit inputs; outPath = toString folder; };
   given = { inherit lib inputs self; config = { }; };
-  # What a function asks for and nobody has is missed only where it is used.
+  # An argument that a function takes and that is missing is an error only where it is used.
   missing = function: values: removeAttrs (mapAttrs
     (name: _: throw "the function argument `${name}` is not available") (functionArgs function)) (attrNames values);
   give = values: function:
-    let asked = functionArgs function; in
-    function (if asked == { } then values else intersectAttrs asked values // needed function values);
+    let takes = functionArgs function; in
+    function (if takes == { } then values else intersectAttrs takes values // needed function values);
   needed = function: values:
-    let asked = functionArgs function; in
-    removeAttrs (missing function values) (filter (name: asked.${name}) (attrNames asked));
+    let takes = functionArgs function; in
+    removeAttrs (missing function values) (filter (name: takes.${name}) (attrNames takes));
   called = value: if isFunction value then called (give given value) else value;
-  # Nothing is fetched: of any input there are the functions that an inventory stands in, and empty modules.
+  # Nothing is fetched: an input has the functions that can be around an inventory, and empty modules.
   empty = { default = { }; clan = { }; modules = { }; home-manager = { }; easyOverlay = { }; partitions = { }; };
   input = {
     lib = lib // { mkFlake = first:
@@ -90,7 +89,7 @@ let
       inherit clan; buildClan = clan; };
     flakeModules = empty; flakeModule = { }; nixosModules = empty; clanModules = empty;
   };
-  # What Clan makes of a module gives it back as `config`.
+  # The result of Clan's function has the module as `config`.
   clan = value: let whole = { clan-module = value; config = whole; }; in whole;
 
   raw = builtins.scopedImport { flake-parts = input; } (/. + file);
@@ -116,7 +115,7 @@ let
     else if value._type != "if" then throw "a priority around a whole module is not supported; put it around the values"
     else if value.condition then unwrapped value.content
     else [ ];
-  # A module and those that it imports, each by itself and with a key, so that a file counts once.
+  # A module and those that it imports, each with a key, so that a file counts once.
   flat = key: value:
     let
       is-file = isPath value || isString value;
@@ -172,7 +171,7 @@ let
     else found // { prefix = [ "clan" "inventory" ]; is-clan = true; };
 
   # Clan's `tags` may be a function of all tags; machines can be declared by folders and in inventory.json too.
-  layer = if pathExists (folder + "/inventory.json")
+  tool-written = if pathExists (folder + "/inventory.json")
     then (builtins.fromJSON (builtins.readFile (folder + "/inventory.json"))).machines or { } else { };
   folders = if pathExists (folder + "/machines") then readDir (folder + "/machines") else { };
   named-folders = listToAttrs (map (name: { inherit name; value = { }; })
@@ -183,7 +182,7 @@ let
     else if value._type == "if" && !value.condition then { }
     else opened value.content;
   machines = foldl' (all: part: all // mapAttrs (name: machine: (all.${name} or { }) // opened machine) (opened part))
-    { } ([ named-folders layer ] ++ map (part: part.machines or { }) picked.parts ++ picked.machines);
+    { } ([ named-folders tool-written ] ++ map (part: part.machines or { }) picked.parts ++ picked.machines);
   of-class = class: filter (name: (machines.${name}.machineClass or "nixos") == class) (attrNames machines);
   linux = of-class "nixos" ++ of-class "linux";
   computed = { all = attrNames machines; nixos = linux; inherit linux; darwin = of-class "darwin"; };
@@ -221,13 +220,13 @@ _INPUTS: Final = "copy what the inventory needs into the project: inputs of a fl
 
 
 def read(file: Path) -> Source:
-    """The inventory that a Nix file evaluates to.
+    """Return the inventory that a Nix file evaluates to.
 
     Raises:
-        Faults: What Nix says, with line and column; when there is no Nix, or it takes longer than `SECONDS`.
+        Faults: An error of Nix, with line and column; or Nix is not installed, or takes longer than `SECONDS`.
     """
     command = ["nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode", "--store", "dummy://"]
-    # Of files, Nix may read those of the project and of NIX_PATH.
+    # Nix may read files of the project and of NIX_PATH only.
     command += ["--option", "restrict-eval", "true", "-I", str(file.resolve().parent)]
     command += ["--option", "allow-import-from-derivation", "false", "--argstr", "file", str(file.resolve())]
     command += ["--argstr", "fraction", _FRACTION]
@@ -241,7 +240,7 @@ def read(file: Path) -> Source:
     except subprocess.TimeoutExpired:
         raise syntax_fault(f"Nix did not finish within {SECONDS} seconds") from None
     if done.returncode:
-        raise _told(done.stderr.decode(errors="replace"), file)
+        raise _nix_fault(done.stderr.decode(errors="replace"), file)
     if len(done.stdout) > BYTES:
         raise syntax_fault(f"the inventory is larger than {BYTES // 1024**2} MiB")
     try:
@@ -259,9 +258,9 @@ def _fraction(data: dict[str, Any]) -> Any:  # noqa: ANN401 - any data
     return float(data[_FRACTION]) if data.keys() == {_FRACTION} else data
 
 
-def _told(said: str, file: Path) -> Faults:
-    """What Nix says is wrong, with the line and column in the file that it names."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+def _nix_fault(output: str, file: Path) -> Faults:
+    """Return the error that Nix reports, with its line and column in the file."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     message = re.search(r"^error: (.*?)(?:\n\s*\n|\n\s+at |\n\s*[«(]|\Z)", plain, re.MULTILINE | re.DOTALL)
     place = re.search(rf"at {re.escape(str(file.resolve()))}:(\d+):(\d+)", plain)
     words = " ".join(message[1].split()) if message else "failed without a message"

@@ -106,9 +106,9 @@ class Function:
         offset: Where it stands.
         whole: The name of its whole argument, or "".
         names: Which parts of the argument it takes.
-        body: What it gives.
-        defaults: What parts are that the argument lacks.
-        exact: Whether the argument has no other parts: names without ``...``.
+        body: Its result.
+        defaults: Values of parts that the argument does not have.
+        exact: Whether the argument cannot have other parts: names without ``...``.
     """
 
     offset: int
@@ -166,7 +166,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Beyond:
-    """Correct Nix that is no data.
+    """Correct Nix that is not data.
 
     Attributes:
         offset: Where it stands.
