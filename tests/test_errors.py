@@ -48,7 +48,7 @@ def test_a_key_path_as_a_person_writes_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["a..b", ".a", "a.", "a[", "a[x]", "a.[0]", 'a"b"', 'a."b', r'a."\x4"', "[0]a"])
-def test_what_is_no_key_path(text: str) -> None:
+def test_invalid_key_paths(text: str) -> None:
     with pytest.raises(Faults, match="invalid path"):
         undotted(text)
 
@@ -60,8 +60,8 @@ def test_a_fault_is_up_to_three_lines() -> None:
 
 
 def test_nothing_in_a_fault_steers_the_terminal_or_adds_a_line() -> None:
-    told = Fault("a\x1b[2J\nerror: b", Where(Path("x\ny")), "one\ntwo\r")
-    assert str(told) == "error: a\\x1b[2J\\nerror: b\n  at x\\ny\nhint: one\ntwo\\r"
+    fault = Fault("a\x1b[2J\nerror: b", Where(Path("x\ny")), "one\ntwo\r")
+    assert str(fault) == "error: a\\x1b[2J\\nerror: b\n  at x\\ny\nhint: one\ntwo\\r"
 
 
 def test_as_json() -> None:
@@ -74,7 +74,7 @@ def test_as_json() -> None:
     }  # fmt: skip
 
 
-def test_several_faults_are_told_together() -> None:
+def test_several_faults_are_reported_together() -> None:
     assert str(Faults([Fault("a"), Fault("b", hint="c")])) == "error: a\nerror: b\nhint: c"
     assert fault("a", hint="b").faults == (Fault("a", hint="b"),)
 
@@ -92,7 +92,7 @@ def test_hints_are_joined_as_sentences() -> None:
     assert sentences("there are: a", "Or b") == "there are: a. Or b"
 
 
-def test_where_others_raised() -> None:
+def test_the_place_in_an_authors_code() -> None:
     def theirs() -> None:
         Path("/nonexistent/file").read_text()
 

@@ -22,7 +22,7 @@ from rolecall.project import Project
 WITH_COMMENTS = [notation for notation in NOTATIONS if notation != "json"]
 
 
-def said(found: Comments) -> list[str]:
+def as_lines(found: Comments) -> list[str]:
     lines = [line for group in (*found.above.values(), found.end) for line in group if line]
     return sorted([*lines, *(part for group in found.behind.values() for line in group for part in line.split("; "))])
 
@@ -34,13 +34,13 @@ def test_conversion_keeps_data_and_comments(case: tuple[Data, Comments], one: st
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"inventory{NOTATIONS[one].suffixes[0]}"
         file.write_text(printed(one, data, remarks), newline="")
-        assert said(comments(file, ())) == said(remarks)
+        assert as_lines(comments(file, ())) == as_lines(remarks)
         text, warnings = convert(Project(Path(folder)), other)
         file.unlink()
         file = Path(folder) / f"inventory{NOTATIONS[other].suffixes[0]}"
         file.write_text(text, newline="")
         assert read(file).data == data
-        assert said(comments(file, ())) == said(remarks)
+        assert as_lines(comments(file, ())) == as_lines(remarks)
         assert warnings == ()
         assert convert(Project(Path(folder)), other) == (text, ())  # there is nothing left to change
 
@@ -128,7 +128,7 @@ def test_toml_has_no_null(tmp_path: Path) -> None:
     )
 
 
-def test_toml_without_keys_that_say_nothing(tmp_path: Path) -> None:
+def test_toml_has_no_keys_without_a_value(tmp_path: Path) -> None:
     text = "machines:\n  store:\n  jon: # he\n    # none\n    tags: # yet\n    description: x\n    deploy: ~\n"
     toml, warnings = converted(tmp_path, text, "toml")
     assert toml == '[machines.store]\n\n[machines.jon]  # he\ndescription = "x"\n'
@@ -160,10 +160,10 @@ def test_snippets_of_the_documents(text: str, to: str, tmp_path: Path) -> None:
     file.write_text(written)
     after = read(file)
     assert (after.data, after.inputs) == (before.data, before.inputs)
-    assert to == "json" or said(comments(file, after.prefix)) == said(comments(tmp_path / name, before.prefix))
+    assert to == "json" or as_lines(comments(file, after.prefix)) == as_lines(comments(tmp_path / name, before.prefix))
 
 
-def test_what_cannot_be_said_is_a_fault(tmp_path: Path) -> None:
+def test_data_that_a_notation_cannot_express_is_a_fault(tmp_path: Path) -> None:
     least = '{"instances": {"i": {"roles": {"r": {"settings": {"x": -9223372036854775808}}}}}}'
     with pytest.raises(Faults, match="this inventory cannot be written as nix: the number"):
         converted(tmp_path, least, "nix", "inventory.json")
@@ -184,6 +184,6 @@ def test_what_cannot_be_said_is_a_fault(tmp_path: Path) -> None:
         ("inventory.toml", "machines = {}", False),
     ],
 )
-def test_what_computes_is_told(name: str, text: str, computes: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a case
+def test_computed_values_are_a_warning(name: str, text: str, computes: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a case
     _, warnings = converted(tmp_path, text, "json", name)
     assert bool(warnings) == computes

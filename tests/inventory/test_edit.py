@@ -120,7 +120,7 @@ tags = ["a"]
 """
 LAYER = '{"machines": {"rob": {"tags": ["b"]}}}'
 
-# A change, whether it is one of the person's own file, and what is said of it.
+# A change, whether it is one of the user's file, and the fault.
 REFUSED: list[tuple[Change, bool, str]] = [
     (set_("machines.jon.tags", ["b"]), False, """\
 error: inventory.toml sets machines.jon.tags
@@ -190,7 +190,7 @@ def test_an_edit_is_refused(change: Change, own: bool, message: str, tmp_path: P
     assert (tmp_path / "inventory.json").read_text() == LAYER
 
 
-def test_a_program_is_written_by_people_alone(tmp_path: Path) -> None:
+def test_a_program_is_not_edited(tmp_path: Path) -> None:
     (tmp_path / "inventory.nix").write_text("{ machines.jon = {}; }")
     with pytest.raises(Faults, match="is a program, so Rolecall cannot edit it"):
         edit(Project(tmp_path), lambda _: [set_("machines.jon.tags", ["a"])], own=True)
@@ -199,14 +199,14 @@ def test_a_program_is_written_by_people_alone(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "inventory.json").read_text()) == {"machines": {"jon": {"tags": ["a"]}}}
 
 
-def test_a_folder_is_no_file_that_is_written(tmp_path: Path) -> None:
+def test_a_folder_is_not_edited(tmp_path: Path) -> None:
     (tmp_path / "machines/jon").mkdir(parents=True)
     (tmp_path / "inventory.toml").touch()
     with pytest.raises(Faults, match=r"the folder machines/jon declares machine 'jon'"):
         edit(Project(tmp_path), lambda _: [unset("machines.jon")])
 
 
-def test_old_faults_stop_no_edit_and_one_can_be_mended_in_steps(tmp_path: Path) -> None:
+def test_old_faults_do_not_prevent_edits(tmp_path: Path) -> None:
     file = tmp_path / "inventory.toml"
     file.write_text('[machines.jon]\ntag = ["a"]\ntga = ["b"]\n')
     edit(Project(tmp_path), lambda _: [unset("machines.jon.tag")], own=True)
@@ -214,7 +214,7 @@ def test_old_faults_stop_no_edit_and_one_can_be_mended_in_steps(tmp_path: Path) 
     assert file.read_text() == "[machines.jon]\n"
 
 
-def test_a_warning_that_comes_is_told(tmp_path: Path) -> None:
+def test_new_warnings_are_reported(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
     edited = edit(Project(tmp_path), lambda _: [set_("tags.x", {"all": ["nobody"]})])
     assert [warning.message for warning in edited.warnings] == ["no machine has the tag 'nobody'"]
@@ -264,7 +264,7 @@ def test_a_value_is_json_or_a_text(text: str, value: object) -> None:
         '[{"a": 1, "a": 2}]',
     ],
 )
-def test_a_value_that_no_inventory_can_hold_is_a_fault(text: str) -> None:
+def test_an_invalid_value_is_a_fault(text: str) -> None:
     with pytest.raises(Faults):
         value_of(text)
 
@@ -287,7 +287,7 @@ def test_several_writers_lose_nothing(tmp_path: Path) -> None:
     assert get(Project(tmp_path), ("machines",))[0].keys() == {"jon", "sara"} | names
 
 
-def test_of_two_who_read_the_same_one_writes(tmp_path: Path) -> None:
+def test_only_one_of_two_writers_with_the_same_digest_writes(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text(OWN)
     project = Project(tmp_path)
     _, known = get(project, ())
@@ -318,7 +318,7 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
         edit(Project(tmp_path), lambda _, round_=round_: [set_("meta.name", f"{round_}")], own=True)  # type: ignore[misc] # no lock is left
 
 
-def test_what_another_file_says_around_a_place(tmp_path: Path) -> None:
+def test_a_table_of_another_file_around_a_key(tmp_path: Path) -> None:
     settings = "instances.i.roles.r.settings"
     (tmp_path / "inventory.nix").write_text(f"{{ lib, ... }}: {{ {settings} = lib.mkDefault {{ a = 1; }}; }}\n")
     with pytest.raises(Faults, match=f"^error: inventory.nix sets {settings}\n  at .*inventory.nix:1:37 {settings}\n"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Load, Said
+    from conftest import FaultsOf, Load
 
 TEXT = Path(__file__).with_name("faults.txt").read_text()
 TABLE = re.findall(r"^=== (\w+)\.(\w+)\n(.*?)^---\n(.*?)\n(?==== |\Z)", TEXT, re.DOTALL | re.MULTILINE)
@@ -19,27 +19,27 @@ TABLE = re.findall(r"^=== (\w+)\.(\w+)\n(.*?)^---\n(.*?)\n(?==== |\Z)", TEXT, re
     ("notation", "text", "faults"),
     [pytest.param(notation, text, faults, id=f"{name}.{notation}") for name, notation, text, faults in TABLE],
 )
-def test_faults(notation: str, text: str, faults: str, said: Said) -> None:
-    assert said(text, f"inventory.{notation}") == faults
+def test_faults(notation: str, text: str, faults: str, faults_of: FaultsOf) -> None:
+    assert faults_of(text, f"inventory.{notation}") == faults
 
 
 def test_the_table_is_long() -> None:
     assert len({(notation, text) for _, notation, text, _ in TABLE}) >= 70  # tests/evaluate/faults.txt has more
 
 
-def test_two_inventories(said: Said) -> None:
-    assert said("", "inventory.toml", yaml="") == (
+def test_two_inventories(faults_of: FaultsOf) -> None:
+    assert faults_of("", "inventory.toml", yaml="") == (
         "error: two inventory files: inventory.toml and inventory.yaml\n  at inventory.yaml\nhint: keep one of them"
     )
 
 
-def test_faults_of_all_files_come_together(said: Said) -> None:
-    message = said("[machines.jon]\ntagz = []\n", "inventory.toml", json="{")
+def test_faults_of_all_files_come_together(faults_of: FaultsOf) -> None:
+    message = faults_of("[machines.jon]\ntagz = []\n", "inventory.toml", json="{")
     assert "inventory.toml:2:1 machines.jon.tagz" in message
     assert "inventory.json:1:2" in message
 
 
-def test_the_persons_value_wins_and_is_the_place(loading: Load, said: Said, tmp_path: Path) -> None:
+def test_the_users_value_wins_and_gives_the_place(loading: Load, faults_of: FaultsOf, tmp_path: Path) -> None:
     tools = '{"machines": {"jon": {"description": "b", "tags": ["x"]}, "sara": {}}}'
     (tmp_path / "machines" / "erik").mkdir(parents=True)
     loaded = loading('[machines.jon]\ndescription = "a"\n', "inventory.toml", json=tools)
@@ -48,9 +48,9 @@ def test_the_persons_value_wins_and_is_the_place(loading: Load, said: Said, tmp_
         "sara": ("", []),
         "erik": ("", []),
     }
-    assert "inventory.toml:2:1" in said("[machines.jon]\ndescription = 1\n", "inventory.toml", json=tools)
+    assert "inventory.toml:2:1" in faults_of("[machines.jon]\ndescription = 1\n", "inventory.toml", json=tools)
     wrong = '{"machines": {"jon": {"platform": 1}}}'
-    assert "inventory.json:1:23" in said('[machines.jon]\ndescription = "a"\n', "inventory.toml", json=wrong)
+    assert "inventory.json:1:23" in faults_of('[machines.jon]\ndescription = "a"\n', "inventory.toml", json=wrong)
 
 
 def test_nix_values(loading: Load) -> None:

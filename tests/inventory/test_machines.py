@@ -134,7 +134,7 @@ def rename(project: Project, old: str, new: str, *, known: bool = False) -> None
 
 @pytest.mark.parametrize("new", ["bob", "5", "true", "jon-3"])
 @pytest.mark.parametrize("notation", TEXTS)
-def test_a_machine_gets_another_name_where_it_is_meant(notation: str, new: str, tmp_path: Path) -> None:
+def test_only_names_of_the_machine_are_renamed(notation: str, new: str, tmp_path: Path) -> None:
     file = tmp_path / f"inventory{NOTATIONS[notation].suffixes[0]}"
     file.write_text(TEXTS[notation])
     project = Project(tmp_path)
@@ -185,14 +185,14 @@ let first = "jon"; in {
 """
 
 
-def test_what_only_a_person_can_write_is_named(tmp_path: Path) -> None:
+def test_places_that_cannot_be_edited_are_reported(tmp_path: Path) -> None:
     file = tmp_path / "inventory.nix"
     file.write_text(COMPUTED)
     with pytest.raises(Faults) as caught:
         rename(Project(tmp_path), "jon", "bob")
-    told = str(caught.value).replace(f"{tmp_path}/", "")
+    message = str(caught.value).replace(f"{tmp_path}/", "")
     assert (
-        told
+        message
         == """\
 error: inventory.nix names jon in a place that Rolecall cannot edit
   at inventory.nix:2:12 machines.jon
@@ -229,7 +229,7 @@ def test_a_rename_is_refused(old: str, new: str, message: str, tmp_path: Path) -
     assert not (tmp_path / "inventory.json").exists()
 
 
-def test_while_a_machine_has_two_names_nothing_is_read(tmp_path: Path) -> None:
+def test_nothing_is_read_during_a_rename(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
     project = Project(tmp_path)
     with pytest.raises(OSError, match="power"), machines.renaming(project, "jon", "bob", judge, known=False):
@@ -242,7 +242,7 @@ def test_while_a_machine_has_two_names_nothing_is_read(tmp_path: Path) -> None:
     assert list(load(project).inventory.machines) == ["bob"]
 
 
-def test_a_machine_goes_from_everywhere(tmp_path: Path) -> None:
+def test_a_machine_is_removed_everywhere(tmp_path: Path) -> None:
     (tmp_path / "inventory.yaml").write_text(TEXTS["yaml"])
     (tmp_path / "inventory.json").write_text('{"machines": {"jon": {}}, "tags": {"y": ["jon", "sara", "jon"]}}')
     project = Project(tmp_path)
@@ -265,7 +265,7 @@ def test_a_machine_goes_from_everywhere(tmp_path: Path) -> None:
         machines.remove(project, "jon", own=True, judge=judge)
 
 
-def test_a_machine_with_a_folder_goes_with_that(tmp_path: Path) -> None:
+def test_a_machine_with_a_folder_is_not_removed(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
     (tmp_path / "machines/jon").mkdir(parents=True)
     with pytest.raises(Faults, match="the folder machines/jon declares machine 'jon'"):
@@ -273,7 +273,7 @@ def test_a_machine_with_a_folder_goes_with_that(tmp_path: Path) -> None:
     assert (tmp_path / "inventory.toml").read_text() == "[machines.jon]\n"
 
 
-def test_a_machine_comes_once(tmp_path: Path) -> None:
+def test_a_machine_is_added_once(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
     project = Project(tmp_path)
     machines.add(project, "sara", {"tags": ["a"]}, judge)

@@ -168,7 +168,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("text", "message", "place", "hint"), FAULTS)
-def test_what_nix_says_becomes_a_fault(text: str, message: str, place: str, hint: str, tmp_path: Path) -> None:
+def test_an_error_of_nix_is_a_fault(text: str, message: str, place: str, hint: str, tmp_path: Path) -> None:
     file = tmp_path / "inventory.nix"
     file.write_text(text)
     with pytest.raises(Faults) as caught:
@@ -188,7 +188,7 @@ let names = map (n: "web-${toString n}") [ 1 2 ]; in {
 }"""
 
 
-def test_programs_are_evaluated_where_the_project_asks_for_it(tmp_path: Path) -> None:
+def test_programs_are_evaluated_if_the_project_says_so(tmp_path: Path) -> None:
     (tmp_path / "inventory.nix").write_text(PROGRAM)
     with pytest.raises(Faults, match="rolecall --nix"):
         load(Project(tmp_path))
@@ -202,21 +202,21 @@ def test_programs_are_evaluated_where_the_project_asks_for_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[tool.rolecall]\nnix = 1\n", "expected true or false\n  at pyproject.toml tool.rolecall.nix"),
         ("[tool.rolecall\n", "TOML: "),
     ],
 )
-def test_a_wrong_setting_is_a_fault(text: str, said: str, tmp_path: Path) -> None:
+def test_a_wrong_setting_is_a_fault(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "inventory.nix").write_text("{ }")
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(Faults) as caught:
         load(Project(tmp_path))
-    assert said in str(caught.value).replace(f"{tmp_path}/", "")
+    assert message in str(caught.value).replace(f"{tmp_path}/", "")
 
 
-def test_without_nix_its_lack_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_nix_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "inventory.nix").write_text("{ }")
     with pytest.raises(Faults, match="`nix-instantiate` is not installed"):
@@ -248,7 +248,7 @@ def project(tmp_path: Path) -> Callable[[dict[str, str]], Project]:
 WITHOUT_STORE = ('"${./keys}/a.pub"', '"${self}/keys"')  # which Nix would copy, or knows by their whole path
 
 
-def test_what_is_computed_is_what_nix_computes(project: Callable[[dict[str, str]], Project]) -> None:
+def test_computed_values_are_those_of_nix(project: Callable[[dict[str, str]], Project]) -> None:
     kept = [(expression, value) for expression, value in SETTINGS if expression not in WITHOUT_STORE]
     assert len(kept) > 40
     settings = "".join(f"  x{number} = {expression};\n" for number, (expression, _) in enumerate(kept))
@@ -344,7 +344,7 @@ CLANS = {
 
 
 @pytest.mark.parametrize("name", CLANS)
-def test_clans_are_to_nix_what_they_are_to_the_reader(name: str, project: Callable[[dict[str, str]], Project]) -> None:
+def test_both_readers_agree_on_clans(name: str, project: Callable[[dict[str, str]], Project]) -> None:
     evaluated = project(CLANS[name])
     theirs, ours = load(evaluated), load(Project(evaluated.root))
     assert theirs.inventory.machines
@@ -379,7 +379,7 @@ OF_CLANS = [
 
 
 @pytest.mark.parametrize(("text", "message", "hint"), OF_CLANS)
-def test_what_nix_says_of_a_clan(
+def test_errors_of_nix_in_a_clan(
     text: str, message: str, hint: str | None, project: Callable[[dict[str, str]], Project]
 ) -> None:
     with pytest.raises(Faults) as caught:
@@ -399,7 +399,7 @@ def test_functions_of_lib_come_from_nix_path(
     assert list(loaded.inventory.machines) == ["m1"]
 
 
-def test_a_flake_that_leads_nowhere_is_a_fault(project: Callable[[dict[str, str]], Project]) -> None:
+def test_a_flake_without_an_inventory_is_a_fault(project: Callable[[dict[str, str]], Project]) -> None:
     flake = '{ inputs.clan-core.url = "x"; outputs = { self, clan-core }: { flake.x = 1; }; }'
     with pytest.raises(Faults, match="this flake has no inventory"):
         load(project({"flake.nix": flake, "inventory.json": '{"machines": {"m1": {}}}'}))

@@ -18,7 +18,7 @@ from rolecall.model.inventory import Inventory, Source
 from rolecall.project import Project
 
 if TYPE_CHECKING:
-    from conftest import Load, Said
+    from conftest import FaultsOf, Load
     from rolecall.inventory.data import Data, Keys
 
 JSON = """\
@@ -52,12 +52,12 @@ JSON = """\
         ),
     ],
 )
-def test_a_key_without_a_value_says_nothing(loading: Load, own: str, silent: list[str]) -> None:
+def test_a_key_without_a_value_is_ignored(loading: Load, own: str, silent: list[str]) -> None:
     alone = loading(JSON, "inventory.json").inventory
     found = loading(own, "inventory.yaml", json=JSON)
     assert found.inventory == alone
-    told = sorted(warning.message for warning in found.warnings)
-    assert told == [f"'{key}' has no value and is ignored" for key in silent]
+    messages = sorted(warning.message for warning in found.warnings)
+    assert messages == [f"'{key}' has no value and is ignored" for key in silent]
 
 
 def test_a_folder_of_a_machine_and_a_name_alone(loading: Load, tmp_path: Path) -> None:
@@ -81,16 +81,16 @@ def test_a_folder_of_a_machine_and_a_name_alone(loading: Load, tmp_path: Path) -
         ("inventory.py", "inventory = {'meta': {'nmae': None}}", "'nmae'\n  at inventory.py:1:23 meta.nmae"),
     ],
 )
-def test_an_unknown_key_is_a_fault_whatever_its_value(said: Said, name: str, text: str, expected: str) -> None:
-    assert said(text, name).startswith(f"error: unknown key {expected}")
+def test_an_unknown_key_is_a_fault_whatever_its_value(faults_of: FaultsOf, name: str, text: str, expected: str) -> None:
+    assert faults_of(text, name).startswith(f"error: unknown key {expected}")
 
 
-def test_a_setting_with_nothing_behind_it_is_a_fault(said: Said) -> None:
+def test_a_setting_with_nothing_behind_it_is_a_fault(faults_of: FaultsOf) -> None:
     roles = "instances:\n  backup:\n    roles:\n      client:\n"
     settings = "exclude:\n          keep: {daily: , more: [1, ]}\n          names:\n          -\n"
     text = f"{roles}        settings:\n          {settings}"
     hint = "hint: write a value, which may be `null`, or remove the key"
-    assert said(text, "inventory.yaml", json=JSON).split("\n") == [
+    assert faults_of(text, "inventory.yaml", json=JSON).split("\n") == [
         "error: 'exclude' has no value",
         "  at inventory.yaml:6:11 instances.backup.roles.client.settings.exclude",
         hint,
@@ -102,7 +102,7 @@ def test_a_setting_with_nothing_behind_it_is_a_fault(said: Said) -> None:
         hint,
     ]
     inside = "        tags: {backup: {settings: {port: }}}\n        machines: {jon: {settings: {port: }}}\n"
-    assert said(roles + inside, "inventory.yaml", json=JSON).count("error: 'port' has no value") == 2
+    assert faults_of(roles + inside, "inventory.yaml", json=JSON).count("error: 'port' has no value") == 2
 
 
 def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_what_is_empty_in_odd_yaml(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "told"),
+    ("keys", "value", "path"),
     [
         (("machines", "jon"), None, "machines.jon"),
         (("machines", "jon", "description"), None, "machines.jon.description"),
@@ -139,13 +139,13 @@ def test_what_is_empty_in_odd_yaml(text: str) -> None:
         (("tags",), {"servers": None}, "tags.servers"),
     ],
 )
-def test_null_is_not_written_where_it_says_nothing(tmp_path: Path, keys: Keys, value: object, told: str) -> None:
+def test_null_is_not_written_where_it_is_ignored(tmp_path: Path, keys: Keys, value: object, path: str) -> None:
     project = Project(tmp_path)
     (tmp_path / "inventory.toml").write_text("")
     with pytest.raises(Faults) as caught:
         edit.edit(project, lambda _: [Set(keys, value)])
     assert str(caught.value) == (
-        f"error: {told} cannot be null\nhint: write a value, or remove the key: `rolecall inventory unset {told}`"
+        f"error: {path} cannot be null\nhint: write a value, or remove the key: `rolecall inventory unset {path}`"
     )
     settings = ("instances", "i", "roles", "client", "settings", "limit")
     edit.edit(project, lambda _: [Set(settings, None)])
@@ -216,7 +216,7 @@ def test_a_key_without_a_value_removes_nothing(tools: Data, own: Data, data: st.
 
     def joined(empty: tuple[Keys, ...] = ()) -> tuple[Inventory, bool]:
         layers = [("inventory.json", tools), ("inventory.yaml", own)]
-        sources = [Source(Path(file), said, empty=empty if said is written else ()) for file, said in layers]
+        sources = [Source(Path(file), data, empty=empty if data is written else ()) for file, data in layers]
         loaded, faults = join(sources)
         return loaded.inventory, bool(faults)
 

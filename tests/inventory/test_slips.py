@@ -1,4 +1,4 @@
-"""What is said of the slips that people make most often."""
+"""The faults of the slips that people make most often."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Load, Said
+    from conftest import FaultsOf, Load
 
 CASES = """\
 machines = {a.tags = ['Web'], b.tags = ['web', 'Web', 'ALL']}
@@ -108,7 +108,7 @@ hint: indent this line like the others of its table, and check the lines above i
 error: expected a table, found a list
   at inventory.yaml:1:1 machines
 hint: write each name as a key; its value is a table, which may be empty"""),
-    # Names that are told apart by their case alone
+    # Names that differ only in case
     ("toml", "[machines.jon]\n[machines.Jon]\n[machines.JON]", """\
 error: the machines 'jon' and 'Jon' differ only in case
   at inventory.toml:2:11 machines.Jon
@@ -150,8 +150,8 @@ hint: use only texts, numbers, true, false, lists and tables; put dates in quote
 
 
 @pytest.mark.parametrize(("notation", "text", "expected"), SLIPS)
-def test_a_slip(said: Said, notation: str, text: str, expected: str) -> None:
-    assert said(text, f"inventory.{notation}") == expected
+def test_a_slip(faults_of: FaultsOf, notation: str, text: str, expected: str) -> None:
+    assert faults_of(text, f"inventory.{notation}") == expected
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_a_slip(said: Said, notation: str, text: str, expected: str) -> None:
         *("a b", "${x}", "a:1", "a.b-", "a\n", ".".join(["a" * 62] * 4)),
     ],
 )
-def test_what_is_not_a_domain(said: Said, domain: str) -> None:
-    lines = said(f"meta: {{domain: {json.dumps(domain, ensure_ascii=False)}}}", "inventory.yaml").split("\n")
+def test_what_is_not_a_domain(faults_of: FaultsOf, domain: str) -> None:
+    lines = faults_of(f"meta: {{domain: {json.dumps(domain, ensure_ascii=False)}}}", "inventory.yaml").split("\n")
     assert lines[0].startswith("error: invalid domain name ")
     assert lines[1:] == [
         "  at inventory.yaml:1:8 meta.domain",
@@ -185,13 +185,13 @@ UNLIKE = {
 
 
 @pytest.mark.parametrize("place", UNLIKE)
-def test_a_table_in_one_file_alone_is_a_fault(said: Said, place: str) -> None:
+def test_a_table_in_one_file_alone_is_a_fault(faults_of: FaultsOf, place: str) -> None:
     """Joined, what one of the files declares would be lost: members of a role, or tags of a machine."""
     tools, own, here, there = UNLIKE[place]
     for key in reversed(place.split(".")):
         tools = f'{{"{key}": {tools}}}'
     text = f"{place} = {own}\nunknown = 1\n"
-    told = said(text, "inventory.toml", json=tools)
+    faults = faults_of(text, "inventory.toml", json=tools)
     expected = f"error: expected {there}, as in another file, found {here}\n  at inventory.toml:1:"
-    assert (expected in told) == bool(here)
-    assert ("in another file" in told) == bool(here)
+    assert (expected in faults) == bool(here)
+    assert ("in another file" in faults) == bool(here)

@@ -59,7 +59,7 @@ NAMES = st.lists(st.sampled_from(PLAIN), max_size=3)
     NAMES,
     NAMES,
 )
-def test_selecting_is_asking_each_machine(
+def test_a_selection_has_the_machines_that_match(
     own: dict[str, list[str]], some: list[str], every: list[str], none: list[str]
 ) -> None:
     data: dict[str, Any] = {
@@ -76,7 +76,7 @@ def test_selecting_is_asking_each_machine(
     assert set(tags["web"]) == expected | {machine for machine, tags in own.items() if "web" in tags}
 
 
-def test_a_tag_that_nobody_has_is_a_warning_in_a_selection(loading: Callable[..., Loaded]) -> None:
+def test_a_tag_without_machines_is_a_warning_in_a_selection(loading: Callable[..., Loaded]) -> None:
     loaded = loading(MACHINES + '[tags.web]\nany = ["home", "lapdog"]\nnone = ["stage"]\n', "inventory.toml")
     assert [(str(each.where), each.message, each.hint, each.warning) for each in loaded.warnings] == [
         ("tags.web.any[1]", "no machine has the tag 'lapdog'", "did you mean 'laptop'?", True),
@@ -149,9 +149,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "told"), MISTAKES)
-def test_mistakes(said: Callable[..., str], line: str, told: str) -> None:
-    assert said(f'{MACHINES}[tags]\na = {{ any = ["laptop"] }}\n{line}\n', "inventory.toml") == told
+@pytest.mark.parametrize(("line", "faults"), MISTAKES)
+def test_mistakes(faults_of: Callable[..., str], line: str, faults: str) -> None:
+    assert faults_of(f'{MACHINES}[tags]\na = {{ any = ["laptop"] }}\n{line}\n', "inventory.toml") == faults
 
 
 @pytest.mark.parametrize(
