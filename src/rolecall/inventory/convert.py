@@ -33,7 +33,7 @@ def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
         Faults: When the file cannot be read, or has data that the other notation cannot express.
     """
     file = files.find(project)[-1]
-    source, left = _without_clan(files.read(file, nix=file.suffix == ".nix" and files.asks_for_nix(project)))
+    source, warnings = _without_clan(files.read(file, nix=file.suffix == ".nix" and files.asks_for_nix(project)))
     remarks = comments(file, source.prefix)
     with_values, wrong = nulls.without(source)
     if faults := [locate(each, [source]) for each in wrong if not each.warning]:
@@ -49,14 +49,14 @@ def convert(project: Project, to: str) -> tuple[str, tuple[Fault, ...]]:
         raise Faults(locate(Fault("TOML has no null", Where(file, keys), hint), [source]) for keys in places)
     text = printed(to, data, remarks)
     _verify(text, to, source)
-    return text, (*left, *_losses(file, to, len(remarks), bare))
+    return text, (*warnings, *_losses(file, to, len(remarks), bare))
 
 
 def _without_clan(source: Source) -> tuple[Source, list[Fault]]:
     """Return a source without the fields of a Clan that Rolecall ignores, and warnings about these."""
     data, ignored = clan.without(dict(source.data))
-    left = [locate(each, [source]) for each in (*source.notes, *ignored)]
-    return Source(source.file, data, source.prefix, source.inputs, source.empty), left
+    warnings = [locate(each, [source]) for each in (*source.notes, *ignored)]
+    return Source(source.file, data, source.prefix, source.inputs, source.empty), warnings
 
 
 def _verify(text: str, to: str, source: Source) -> None:

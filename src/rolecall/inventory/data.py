@@ -33,11 +33,11 @@ def syntax_fault(message: str, line: int = 0, column: int = 0, *, hint: str = ""
 
 def long_number(error: Exception, text: str) -> Faults | None:
     """Return our own fault, with its line, for Python's refusal to read a number of thousands of digits; else None."""
-    found = _DIGITS.search(text) if "int_max_str_digits" in str(error) else None
-    if found is None:
+    match = _DIGITS.search(text) if "int_max_str_digits" in str(error) else None
+    if match is None:
         return None
-    line, before = text.count("\n", 0, found.start()) + 1, text.rfind("\n", 0, found.start())
-    return syntax_fault(_TOO_LARGE, line, found.start() - before, hint="put it in quotes if it is a text")
+    line, before = text.count("\n", 0, match.start()) + 1, text.rfind("\n", 0, match.start())
+    return syntax_fault(_TOO_LARGE, line, match.start() - before, hint="put it in quotes if it is a text")
 
 
 def shown(text: str, *, quote: str = "'", limit: int = 60) -> str:

@@ -240,7 +240,7 @@ def digest(project: Project) -> str:
     Raises:
         Faults: When there is none.
     """
-    found = hashlib.sha256()
+    digests = hashlib.sha256()
     names = sorted(path.name for path in project.machines.iterdir()) if project.machines.is_dir() else []
     parts = [(name, b"") for name in names]
     parts += [
@@ -249,8 +249,8 @@ def digest(project: Project) -> str:
         for each in files.parts(file)
     ]
     for name, content in parts:
-        found.update(f"{name}\0{len(content)}\0".encode() + content)
-    return found.hexdigest()
+        digests.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digests.hexdigest()
 
 
 def merged_data(sources: Iterable[Source]) -> Data:

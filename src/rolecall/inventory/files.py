@@ -38,19 +38,19 @@ def find(project: Project) -> list[Path]:
     """
     present = {file.name: file for file in project.inventory_files()}
     tool_written, flake, clan = (present.pop(name, None) for name in (TOOL_FILE, "flake.nix", "clan.nix"))
-    users = [*present.values()]
+    user_files = [*present.values()]
     counts = flake and (is_clan(flake) or "inventory" in _code(flake))
-    if flake and counts and (not users or all(file.suffix == ".nix" and file in parts(flake) for file in users)):
-        users = [flake]
-    elif not users:
-        users = [each for each in (clan, None if tool_written else flake) if each][:1]
-    if len(users) > 1:
-        names = " and ".join(file.name for file in users)
-        raise Faults([Fault(f"two inventory files: {names}", Where(users[-1]), "keep one of them")])
-    if not tool_written and not users:
+    if flake and counts and all(file.suffix == ".nix" and file in parts(flake) for file in user_files):
+        user_files = [flake]
+    elif not user_files:
+        user_files = [each for each in (clan, None if tool_written else flake) if each][:1]
+    if len(user_files) > 1:
+        names = " and ".join(file.name for file in user_files)
+        raise Faults([Fault(f"two inventory files: {names}", Where(user_files[-1]), "keep one of them")])
+    if not tool_written and not user_files:
         hint = "create one: `rolecall init`"
         raise Faults([Fault(f"no inventory in {project.root}", None, hint)])
-    return [*([tool_written] if tool_written else []), *users]
+    return [*([tool_written] if tool_written else []), *user_files]
 
 
 def is_clan(file: Path) -> bool:

@@ -106,20 +106,20 @@ def _named(source: str | None, name: str, target: str) -> Schema:
 
 def _service(name: str, service: Service, loaded: Loaded) -> Schema:
     """Return schemas for the instances of one service, its roles and their settings."""
-    found: Schema = {}
+    definitions: Schema = {}
     for role in service.roles.values():
-        found |= _role(f"{name}.{role.name}", role, loaded)
+        definitions |= _role(f"{name}.{role.name}", role, loaded)
     roles = {role: {"$ref": f"#/$defs/{name}.{role}"} for role in service.roles}
     module = {"$ref": "#/$defs/Module"}
-    found[name] = _table({"module": module, "roles": _table(roles)}, service.description)
-    return found
+    definitions[name] = _table({"module": module, "roles": _table(roles)}, service.description)
+    return definitions
 
 
 def _role(name: str, role: Role[Any], loaded: Loaded) -> Schema:
     settings = _layer(_plain(describe.schema(role.settings)), name)
-    found = {f"{name}.{each}": table for each, table in settings.pop("$defs", {}).items()}
-    found[f"{name}.settings"] = {"anyOf": [settings, {"$ref": "#/$defs/wrapped"}]}
-    found[f"{name}.entry"] = _table({"settings": {"$ref": f"#/$defs/{name}.settings"}})
+    definitions = {f"{name}.{each}": table for each, table in settings.pop("$defs", {}).items()}
+    definitions[f"{name}.settings"] = {"anyOf": [settings, {"$ref": "#/$defs/wrapped"}]}
+    definitions[f"{name}.entry"] = _table({"settings": {"$ref": f"#/$defs/{name}.settings"}})
     entry = {"$ref": f"#/$defs/{name}.entry"}
     fields = {
         "machines": _by_name(loaded.inventory.machines, entry),
@@ -127,8 +127,8 @@ def _role(name: str, role: Role[Any], loaded: Loaded) -> Schema:
         "settings": {"$ref": f"#/$defs/{name}.settings"},
         "extraModules": {"$ref": "#/$defs/Role/properties/extraModules"},
     }
-    found[name] = _table(fields, role.description)
-    return found
+    definitions[name] = _table(fields, role.description)
+    return definitions
 
 
 def _table(fields: Schema, description: str = "") -> Schema:
@@ -225,8 +225,8 @@ def _allow_null(field: Schema) -> None:
 def _unique(names: Iterable[str]) -> list[str]:
     """Return the names, with a number where one is repeated."""
     seen: dict[str, int] = {}
-    found = []
+    unique = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        found.append(f"service.{name}" if seen[name] == 1 else f"service.{name}.{seen[name]}")
-    return found
+        unique.append(f"service.{name}" if seen[name] == 1 else f"service.{name}.{seen[name]}")
+    return unique

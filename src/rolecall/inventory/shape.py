@@ -70,12 +70,12 @@ def _fault(detail: ErrorDetails) -> Fault:
 
 def _message(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
     """Return what is wrong, and a hint."""
-    key, found = shown(str(keys[-1])) if keys else "", detail["input"]
+    key, value = shown(str(keys[-1])) if keys else "", detail["input"]
     match detail["type"]:
         case "string_pattern_mismatch" | "string_too_long" if keys == ("meta", "domain"):
-            result = f"invalid domain name {shown(found)}", _DOMAIN
+            result = f"invalid domain name {shown(value)}", _DOMAIN
         case "string_pattern_mismatch" | "string_too_long":
-            result = f"invalid {_kind(keys)} name {shown(str(found))}", NAMES
+            result = f"invalid {_kind(keys)} name {shown(str(value))}", NAMES
         case "string_too_short":
             result = f"{key} is empty", "write a name, or remove the key"
         case "extra_forbidden":
@@ -83,11 +83,11 @@ def _message(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
         case "missing":
             result = f"{key} is missing", ""
         case "literal_error":
-            result = f"expected {detail['ctx']['expected']}, found {named(found)}", ""
+            result = f"expected {detail['ctx']['expected']}, found {named(value)}", ""
         case kind if kind in _EXPECTED:
-            by_name = isinstance(found, list) and form_at(keys).named
+            by_name = isinstance(value, list) and form_at(keys).named
             hint = "write each name as a key; its value is a table, which may be empty" if by_name else ""
-            result = f"expected {_EXPECTED[kind]}, found {named(found)}", hint
+            result = f"expected {_EXPECTED[kind]}, found {named(value)}", hint
         case _:
             result = detail["msg"], ""
     return result

@@ -22,13 +22,12 @@ _NIXOS: Final = "nixos"  # what Clan calls that class
 def members(inventory: Inventory) -> tuple[Mapping[str, tuple[str, ...]], list[Fault]]:
     """Return every tag with its machines, sorted, and faults and warnings about the tags.
 
-    ``all`` is every machine, and each machine class is a tag of its machines. Clan's class
-    ``nixos`` is the class ``linux`` under another name: where an inventory names it, both are tags of all machines of
-    either class.
+    ``all`` is every machine, and each machine class is a tag of its machines. Clan's class ``nixos`` is another name
+    for ``linux``: if an inventory names it, both are tags of all machines of either class.
     """
     faults: list[Fault] = []
     computed = _classes(inventory)
-    listed: list[tuple[str, Keys]] = []  # computed tags that are listed although they need not be
+    listed: list[tuple[str, Keys]] = []  # computed tags that are listed without need
     declared: dict[str, set[str]] = {}
     selecting: dict[str, Selection] = {}
     for tag, value in inventory.tags.items():

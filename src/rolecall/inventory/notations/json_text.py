@@ -54,18 +54,18 @@ def value(text: str) -> object:
         Faults: When the value cannot be in an inventory.
     """
     try:
-        found = json.loads(text, object_pairs_hook=_once)
+        data = json.loads(text, object_pairs_hook=_once)
     except json.JSONDecodeError:
-        found = text
+        data = text
     except RecursionError:
         raise fault(f"nested deeper than {DEPTH} levels") from None
     except _TwiceError as error:
         raise fault(f"{shown(str(error))} is set twice", hint=once(str(error))) from None
     except ValueError as error:
         raise long_number(error, text) or fault(f"JSON: {error}") from None
-    if faults := check(found):
+    if faults := check(data):
         raise Faults(faults)
-    return found
+    return data
 
 
 def _hint(error: json.JSONDecodeError) -> str:

@@ -161,14 +161,14 @@ class Evaluator:
                 first = next(iter(table.cells.values()))
                 self.fault("this table contains itself", first.offset, "remove the circular reference")
             table.busy = True
-            found = {}
+            data = {}
             for name, cell in table.cells.items():
                 depth = self._depth
                 try:
-                    found[name] = self._plain(self.force(cell), cell.offset)
+                    data[name] = self._plain(self.force(cell), cell.offset)
                 except RecordedError:
                     self._depth = depth
-            table.busy, table.plain = False, found
+            table.busy, table.plain = False, data
         return table.plain
 
     def _plain(self, value: Value, offset: int) -> Any:  # noqa: ANN401 - data is what it is
@@ -419,16 +419,16 @@ class Evaluator:
 
     def _tree(self, path: PathText, offset: int) -> Items:
         """Return the Nix files in a folder, at any depth, without names in `_`, as `import-tree` does."""
-        found: list[Cell] = []
+        files: list[Cell] = []
         for name, kind in self.files.folder(path, offset).items():
             inside = PathText(f"{path}/{name}")
             if name.startswith("_"):
                 continue
             if kind == "directory":
-                found += self._tree(inside, offset).cells
+                files += self._tree(inside, offset).cells
             elif name.endswith(".nix"):
-                found.append(Cell(offset, value=inside))
-        return Items(tuple(found))
+                files.append(Cell(offset, value=inside))
+        return Items(tuple(files))
 
     def call(self, function: Lambda, argument: Cell | None = None) -> Value:
         """Return the result of a function; without an argument, only Nix knows what the argument holds."""

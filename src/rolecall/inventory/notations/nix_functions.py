@@ -116,12 +116,12 @@ def _concat_strings_sep(nix: Evaluator, separator: Cell, texts: Cell) -> Value:
 
 
 def _to_string(nix: Evaluator, value: Cell) -> Value:
-    found = nix.known(value)
-    if found is None or isinstance(found, bool):
-        return "1" if found else ""
-    if not isinstance(found, str | int) or isinstance(found, PathText):
+    content = nix.known(value)
+    if content is None or isinstance(content, bool):
+        return "1" if content else ""
+    if not isinstance(content, str | int) or isinstance(content, PathText):
         nix.beyond("`toString` of anything but a text or a whole number", value.offset, nix=True)
-    return str(found)
+    return str(content)
 
 
 def _has_attr(nix: Evaluator, name: Cell, table: Cell) -> Value:
@@ -138,12 +138,12 @@ def _gen_attrs(nix: Evaluator, names: Cell, function: Cell) -> Value:
 
 def _list_to_attrs(nix: Evaluator, items: Cell) -> Value:
     pairs = [nix.cells(each) for each in nix.items(items)]
-    found: dict[str, Cell] = {}
+    cells: dict[str, Cell] = {}
     for pair, item in zip(pairs, nix.items(items), strict=True):
         if not {"name", "value"} <= pair.keys():
             nix.fault("`listToAttrs` needs `name` and `value`", item.offset)
-        found.setdefault(_text(nix, pair["name"]), pair["value"])
-    return Table(found)
+        cells.setdefault(_text(nix, pair["name"]), pair["value"])
+    return Table(cells)
 
 
 def _concat_map(nix: Evaluator, function: Cell, items: Cell) -> Value:

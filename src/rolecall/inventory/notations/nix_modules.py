@@ -204,8 +204,8 @@ class Modules:
         prefix: tuple[str, ...] = ()
         self.is_clan = True
         for table in self._imports.modules(cell, "flake"):
-            for found, keys in self._clans(table):
-                self._read_clan(found)
+            for clan, keys in self._clans(table):
+                self._read_clan(clan)
                 prefix = prefix or (*keys, "inventory")
         if not prefix:
             hint = "write the inventory in inventory.nix or clan.nix, or add its file to the `imports` of the flake"

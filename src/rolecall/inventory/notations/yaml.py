@@ -121,8 +121,8 @@ def _parser() -> YAML:
 
 def _hint(message: str) -> str:
     """Return what to do about one of ruamel.yaml's messages, or ""."""
-    found = ((re.search(pattern, message), hint) for pattern, hint in _HINTS.items())
-    return next((hint.format(match.group(match.lastindex or 0)) for match, hint in found if match), "")
+    matches = ((re.search(pattern, message), hint) for pattern, hint in _HINTS.items())
+    return next((hint.format(match.group(match.lastindex or 0)) for match, hint in matches if match), "")
 
 
 def positions(text: str) -> Iterator[Position]:
