@@ -81,9 +81,10 @@ class _Parser:
 
     def __init__(self, lexer: Lexer) -> None:
         self.lexer = lexer
+        self._read = lexer.token
         self.depth = 0
         self.previous_end = lexer.start
-        self.token = lexer.token(lexer.start)
+        self.token = self._read(lexer.start)
 
     def file(self) -> Expression:
         whole = self.expression()
@@ -101,7 +102,9 @@ class _Parser:
     def expression(self) -> Expression:
         """Read what can stand right of a ``=``."""
         start = self.token.start
-        self._deeper()
+        self.depth += 1
+        if self.depth > DEPTH:
+            self._too_deep()
         try:
             match self.token.text if self.token.kind == "name" else "":
                 case "let":
@@ -135,7 +138,7 @@ class _Parser:
         names: dict[str, Expression | None] = {}
         exact = False
         if self._is_variable():
-            after = self.lexer.token(self.token.end)
+            after = self._read(self.token.end)
             if after.text not in {":", "@"}:
                 return None
             whole = self._advance().text
@@ -154,15 +157,15 @@ class _Parser:
         return Function(start, whole, tuple(names), self.expression(), defaults, exact)
 
     def _opens_formals(self) -> bool:
-        first = self.lexer.token(self.token.end)
+        first = self._read(self.token.end)
         if first.kind != "name" and first.text not in {"}", "..."}:
             return False  # and what follows may be the inside of a text, which has no tokens
-        second = self.lexer.token(first.end)
+        second = self._read(first.end)
         if first.text == "}":
             return second.text in {":", "@"}
         if first.text == "..." or second.text in {",", "?"}:
             return True
-        return second.text == "}" and self.lexer.token(second.end).text in {":", "@"}
+        return second.text == "}" and self._read(second.end).text in {":", "@"}
 
     def _formals(self) -> tuple[dict[str, Expression | None], bool]:
         opener, exact = self.token, True
@@ -242,7 +245,7 @@ class _Parser:
     def _starts_function(self) -> bool:
         if self.token.text == "{":
             return self._opens_formals()
-        return self.lexer.token(self.token.end).text in {":", "@"}
+        return self._read(self.token.end).text in {":", "@"}
 
     def _application(self) -> Expression:
         start = self.token.start
@@ -333,7 +336,9 @@ class _Parser:
     def _list(self) -> Expression:
         opener = self._advance()
         items: list[Expression] = []
-        self._deeper()
+        self.depth += 1
+        if self.depth > DEPTH:
+            self._too_deep()
         while self.token.text != "]" or self.token.kind != "sign":
             if self.token.kind == "end":
                 self._unclosed(opener)
@@ -447,6 +452,10 @@ class _Parser:
 
     def _string(self) -> Text:
         opener = self.token
+        if plain := self.lexer.plain_string(opener):
+            self.previous_end = plain.end
+            self.token = self._read(plain.end)
+            return Text(opener.start, (plain.text,) if plain.text else ())
         position = opener.end
         parts: list[tuple[str | Expression, bool]] = []  # a part, and whether its spaces can be indentation
         while (piece := self.lexer.piece(position, opener)).kind != "end":
@@ -458,7 +467,7 @@ class _Parser:
                 parts.append((piece.text, piece.kind != "escape"))
                 position = piece.end
         self.previous_end = piece.end
-        self.token = self.lexer.token(piece.end)
+        self.token = self._read(piece.end)
         pieces = unindented(parts) if opener.text == "''" else (part for part, _ in parts)
         return Text(opener.start, tuple(_joined(pieces)))
 
@@ -477,7 +486,7 @@ class _Parser:
     def _advance(self) -> Token:
         token = self.token
         self.previous_end = token.end
-        self.token = self.lexer.token(token.end)
+        self.token = self._read(token.end)
         return token
 
     def _expect(self, text: str, opener: int, what: str) -> None:
@@ -497,11 +506,6 @@ class _Parser:
 
     def _found(self) -> str:
         return "the end of the file" if self.token.kind == "end" else code(self.token.text)
-
-    def _deeper(self) -> None:
-        self.depth += 1
-        if self.depth > DEPTH:
-            self._too_deep()
 
     def _too_deep(self) -> NoReturn:
         self._fault(f"nested deeper than {DEPTH} levels", "flatten it: an inventory needs only a few levels")
