@@ -227,7 +227,7 @@ def test_an_evaluation_without_end_is_stopped(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(nix_program, "SECONDS", 2)
     loop = "builtins.genericClosure { startSet = [ { key = 0; } ]; operator = each: [ { key = each.key + 1; } ]; }"
     (tmp_path / "inventory.nix").write_text(f"{{ instances.i.roles.r.settings.x = builtins.length ({loop}); }}")
-    with pytest.raises(Faults, match="Nix has not evaluated this in 2 seconds"):
+    with pytest.raises(Faults, match="Nix did not finish within 2 seconds"):
         load(Project(tmp_path, nix=True))
 
 
@@ -367,13 +367,13 @@ OF_CLANS = [
     ),
     (
         "{ pkgs, ... }: { inventory.instances.i.roles.r.settings.x = pkgs.hello; }",
-        "Nix: `pkgs`, an argument of a function, is not there",
+        "Nix: the function argument `pkgs` is not available",
         "",
     ),
     (
         '{ meta.name = "a"; imports = [ { meta.name = "b"; } ]; inventory = { }; }',
         "conflicting values for `meta.name`",
-        "it is also set in another module; remove one of the two",
+        "remove one of the two; the other is in another module",
     ),
 ]
 

@@ -120,7 +120,7 @@ DOUBLE = {
 def test_what_doubles_itself_forty_times_ends_in_a_fault(name: str, faults_of: FaultsOf) -> None:
     doubled = "".join(DOUBLE[name].format(number, number + 1) for number in range(40))
     assert faults_of(BOMBS[name] % doubled, name) == (
-        f"error: more than 5,000,000 values\n  at {name}\nhint: check for references that repeat large values"
+        f"error: more than 5,000,000 values\n  at {name}\nhint: check for references that multiply each other"
     )
 
 
