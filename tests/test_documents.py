@@ -40,11 +40,11 @@ def test_a_document_is_valid_json_and_says_the_same(data: object) -> None:
     if finite(data):
         assert json.loads(as_text(data), parse_constant=refuse) == data
     else:
-        with pytest.raises(Faults, match="JSON does not have"):
+        with pytest.raises(Faults, match="JSON cannot represent"):
             as_text(data)
 
 
 @pytest.mark.parametrize(("number", "name"), [(math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan")])
 def test_a_number_that_json_does_not_have_is_told_with_its_path(number: float, name: str) -> None:
-    with pytest.raises(Faults, match=rf"members\.a\[1\]\.b is {name}, which JSON does not have"):
+    with pytest.raises(Faults, match=rf"members\.a\[1\]\.b is {name}, which JSON cannot represent"):
         as_text({"members": {"a": ["Infinity", {"b": number}]}})

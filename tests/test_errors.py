@@ -48,8 +48,8 @@ def test_a_key_path_as_a_person_writes_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["a..b", ".a", "a.", "a[", "a[x]", "a.[0]", 'a"b"', 'a."b', r'a."\x4"', "[0]a"])
-def test_what_is_no_key_path(text: str) -> None:
-    with pytest.raises(Faults, match="is no path"):
+def test_invalid_key_paths(text: str) -> None:
+    with pytest.raises(Faults, match="invalid path"):
         undotted(text)
 
 
@@ -60,8 +60,8 @@ def test_a_fault_is_up_to_three_lines() -> None:
 
 
 def test_nothing_in_a_fault_steers_the_terminal_or_adds_a_line() -> None:
-    told = Fault("a\x1b[2J\nerror: b", Where(Path("x\ny")), "one\ntwo\r")
-    assert str(told) == "error: a\\x1b[2J\\nerror: b\n  at x\\ny\nhint: one\ntwo\\r"
+    fault = Fault("a\x1b[2J\nerror: b", Where(Path("x\ny")), "one\ntwo\r")
+    assert str(fault) == "error: a\\x1b[2J\\nerror: b\n  at x\\ny\nhint: one\ntwo\\r"
 
 
 def test_as_json() -> None:
@@ -74,14 +74,14 @@ def test_as_json() -> None:
     }  # fmt: skip
 
 
-def test_several_faults_are_told_together() -> None:
+def test_several_faults_are_reported_together() -> None:
     assert str(Faults([Fault("a"), Fault("b", hint="c")])) == "error: a\nerror: b\nhint: c"
     assert fault("a", hint="b").faults == (Fault("a", hint="b"),)
 
 
 def test_the_nearest_name() -> None:
     assert nearest("jno", ["jon", "sara"], what="machines") == "did you mean 'jon'?"
-    assert nearest("x", ["b", "a"], what="machines") == "machines there are: a, b"
+    assert nearest("x", ["b", "a"], what="machines") == "available machines: a, b"
     assert nearest("x", [], what="machines") == "no machines exist"
     many = nearest("x", [f"m{number:02}" for number in range(12)], what="tags")
     assert many.endswith("m09, … (12 in all)")
@@ -92,7 +92,7 @@ def test_hints_are_joined_as_sentences() -> None:
     assert sentences("there are: a", "Or b") == "there are: a. Or b"
 
 
-def test_where_others_raised() -> None:
+def test_the_place_in_an_authors_code() -> None:
     def theirs() -> None:
         Path("/nonexistent/file").read_text()
 

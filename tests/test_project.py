@@ -41,7 +41,7 @@ def test_no_tracked_file_names_a_registry() -> None:
     assert [str(file) for file in files if file.is_file() and hosts.search(file.read_text(errors="replace"))] == []
 
 
-def test_the_lock_holds_what_the_project_asks_for() -> None:
+def test_the_lock_has_the_dependencies_of_the_project() -> None:
     asked = re.findall(r'^    "([\w.-]+)(?:\[\w+\])?>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert {name.lower().replace(".", "-") for name in asked} <= set(locked)

@@ -148,7 +148,7 @@ def test_other_services_are_found_as_usual() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[instances", "[instance", "unknown key `instance`"),
+        ("[instances", "[instance", "unknown key 'instance'"),
         ('"inn"', '"in"', "rolecall has no module 'in'"),
         ("motto", "moto", "has no setting 'moto'"),
         ("roles.host.machines.alice.settings.motto", "roles.guest.machines.alice.settings.motto", "has no setting"),

@@ -27,8 +27,8 @@ def as_text(document: object) -> str:
         text = json.dumps(to_jsonable_python(document), indent=2)
     if "Infinity" in text or "NaN" in text:
         for path, number in _not_finite(to_jsonable_python(document), ()):
-            hint = "give it a value that JSON has; where it comes from a service, use null for no limit"
-            raise fault(f"{dotted(path)} is {number}, which JSON does not have", hint=hint)
+            hint = "use a finite number; a service can use null for no limit"
+            raise fault(f"{dotted(path)} is {number}, which JSON cannot represent", hint=hint)
     return text
 
 

@@ -1,4 +1,4 @@
-"""What went wrong, where, and what to do: the one way in which Rolecall reports a mistake."""
+"""Faults: what is wrong, where, and what to do. Rolecall reports every mistake as one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _KEY = re.compile(r"""(?P<dot>\.)?(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^."\[\]]+))|\[(?P<index>\d{1,9})\]""")
-_NOT_THEIRS = ("rolecall", "rolecall_agent", "importlib", "pydantic")  # what stands between us and an author's code
+_NOT_THEIRS = ("rolecall", "rolecall_agent", "importlib", "pydantic")  # frames that are not an author's code
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A place in what a person wrote.
+    """A place in a user's text.
 
     Attributes:
         file: The file, or None where the input is no file (a machine, a command line).
         keys: Key path inside the file, e.g. ``("instances", "backup", "roles", "client")``; list positions are ints.
-        line: 1-based line; 0 while unknown. It is looked up only when a fault is shown (see inventory/locate.py).
+        line: 1-based line; 0 while unknown; looked up when a fault is shown (see inventory/locate.py).
         column: 1-based column in characters; 0 while unknown.
     """
 
@@ -34,7 +34,7 @@ class Where:
     column: int = 0
 
     def __str__(self) -> str:
-        """``inventory.toml:12:3 instances.backup.roles.client``, as far as it is known."""
+        """Return ``inventory.toml:12:3 instances.backup.roles.client``, as far as it is known."""
         position = "".join(f":{number}" for number in (self.line, self.column) if number)
         place = f"{self.file}{position}" if self.file else ""
         return " ".join(part for part in (place, dotted(self.keys)) if part)
@@ -42,13 +42,13 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One mistake, in words for the person who made it.
+    """One mistake, described for the person who made it.
 
     Attributes:
         message: What is wrong, without a full stop; never a secret.
-        where: Where it stands, or None when it has no place.
+        where: Its place, or None if it has none.
         hint: What to do about it, or "".
-        warning: True for what should be looked at but stops nothing.
+        warning: Whether it is only a warning, which stops nothing.
     """
 
     message: str
@@ -57,7 +57,7 @@ class Fault:
     warning: bool = False
 
     def __str__(self) -> str:
-        """The lines that a person sees."""
+        """Return the lines that a person sees."""
         lines = [f"{'warning' if self.warning else 'error'}: {printable(self.message)}"]
         if self.where and str(self.where):
             lines.append(f"  at {printable(str(self.where))}")
@@ -66,11 +66,11 @@ class Fault:
         return "\n".join(lines)
 
     def at(self, where: Where) -> Fault:
-        """This fault with its place filled in."""
+        """Return this fault at another place."""
         return replace(self, where=where)
 
     def as_json(self) -> dict[str, object]:
-        """The documented shape of a fault under ``--json`` (docs/reference/json.md)."""
+        """Return the fault as documented for ``--json`` (docs/reference/json.md)."""
         where = self.where or Where()
         return {
             "level": "warning" if self.warning else "error",
@@ -96,19 +96,19 @@ class Faults(Exception):  # noqa: N818 - the design's word for it
 
 
 def fault(message: str, *, where: Where | None = None, hint: str = "") -> Faults:
-    """A single fault, ready to raise."""
+    """Return a single fault, ready to raise."""
     return Faults([Fault(message, where, hint)])
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Control characters escaped: what a file or a machine says must not steer the terminal that it is shown on."""
+    """Escape control characters: text of a file or a machine must not control the terminal that shows it."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def dotted(keys: Sequence[str | int]) -> str:
-    """A key path as a person writes it: ``a.b[0].c``; keys that are not plain words are quoted."""
+    """Return a key path as a person writes it: ``a.b[0].c``; keys that are not plain words are quoted."""
     text = ""
     for key in keys:
         if isinstance(key, int):
@@ -124,34 +124,34 @@ def _escaped(key: str) -> str:
 
 
 def undotted(text: str) -> tuple[str | int, ...]:
-    """The key path that `dotted` writes so.
+    """Return the key path that `dotted` writes as this text.
 
     Raises:
-        Faults: When it is none.
+        Faults: When the text is not a key path.
     """
     keys: list[str | int] = []
     end = 0
-    no_path = fault(f"{text!r} is no path", hint="write it as `a.b[0].c`; put quotes around a key with dots")
+    invalid = fault(f"invalid path {text!r}", hint="write it as `a.b[0].c`; put quotes around a key with dots")
     while end < len(text):
-        found = _KEY.match(text, end)
-        if not found or bool(found["dot"]) != (bool(keys) and not found["index"]):
-            raise no_path
+        match = _KEY.match(text, end)
+        if not match or bool(match["dot"]) != (bool(keys) and not match["index"]):
+            raise invalid
         try:
-            quoted = (found["quoted"] or "").encode("latin-1", "backslashreplace").decode("unicode_escape")
+            quoted = (match["quoted"] or "").encode("latin-1", "backslashreplace").decode("unicode_escape")
         except UnicodeDecodeError:
-            raise no_path from None
-        keys.append(int(found["index"]) if found["index"] else found["plain"] or quoted)
-        end = found.end()
+            raise invalid from None
+        keys.append(int(match["index"]) if match["index"] else match["plain"] or quoted)
+        end = match.end()
     return tuple(keys)
 
 
 def nearest(name: str, known: Iterable[str], *, what: str) -> str:
-    """A hint with the nearest known name, or with the names there are.
+    """Return a hint with the nearest known name, or with all known names.
 
     Args:
-        name: What was written.
-        known: The names that would have been right.
-        what: What is named, in the plural, e.g. ``"machines"``.
+        name: The name that was written.
+        known: The names that are valid.
+        what: What the names name, in the plural, e.g. ``"machines"``.
     """
     names = sorted(known)
     if not names:
@@ -164,11 +164,11 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     shown = ", ".join(names[:10]) + (f", … ({len(names)} in all)" if len(names) > 10 else "")  # noqa: PLR2004
-    return f"{what} there are: {shown}"
+    return f"available {what}: {shown}"
 
 
 def listed(names: Sequence[str], *, most: int = 4) -> str:
-    """Return names as a person says them: ``a``, ``a and b``, ``a, b, c and 7 more``."""
+    """Return names as a phrase: ``a``, ``a and b``, ``a, b, c and 7 more``."""
     shown = list(names) if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"]
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
@@ -179,12 +179,12 @@ def plural(count: int, noun: str) -> str:
 
 
 def sentences(*hints: str) -> str:
-    """Several hints as one text: each but the last ends as a sentence does."""
+    """Join hints; each but the last one ends with a full stop or a question mark."""
     return " ".join(hint if hint.endswith(("?", ".")) else f"{hint}." for hint in hints[:-1]) + f" {hints[-1]}"
 
 
 def defined_at(function: object) -> str:
-    """``FILE:LINE`` of a function, or of the class of an object that can be called; "" where that cannot be known."""
+    """Return ``FILE:LINE`` of a function, or of the class of a callable object; "" if that is unknown."""
     while isinstance(function, functools.partial):
         function = function.func
     if not callable(function):
@@ -195,10 +195,10 @@ def defined_at(function: object) -> str:
 
 
 def raised_at(error: BaseException) -> str:
-    """``FILE:LINE`` in code that others wrote, where it raised or called what raised; "" when none of it ran.
+    """Return ``FILE:LINE`` of an author's code that raised an error or called what raised it; "" if none of it ran.
 
-    The first frame outside of Rolecall and the import system is theirs; so are those that follow beside or below it,
-    but not the library that they called.
+    The first frame outside of Rolecall and the import system is the author's. So are later ones in the same folder or
+    below it, but not the libraries that they called.
     """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"

@@ -1,4 +1,4 @@
-"""Writing files that several programs write: whole or not at all, and one writer at a time."""
+"""Write files atomically, and one writer at a time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rolecall.errors import fault
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ABANDONED = 60  # seconds; none writes for so long
+_ABANDONED = 60  # seconds; no writer takes so long
 
 
 def replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, with the mode that it had; where a link stands, what it leads to."""
+    """Write a file atomically, keeping its mode; a link is followed."""
     path = path.resolve()
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
     with _complete(path, text, mode) as whole:
@@ -28,27 +28,27 @@ def replace(path: Path, text: str) -> None:
 
 
 def create(path: Path, content: str | bytes, mode: int = 0o644) -> None:
-    """Writes a new file whole or not at all.
+    """Write a new file atomically.
 
     Raises:
-        Faults: When something stands there, or nothing can.
+        Faults: When the path already exists, or cannot be written.
     """
     try:
         with _complete(path, content, mode) as whole:
-            path.hardlink_to(whole)  # which, unlike a rename, never takes the place of another file
+            path.hardlink_to(whole)  # which, unlike a rename, never replaces another file
     except FileExistsError:
-        raise fault(f"{path} exists already", hint="name another file, or move that one away") from None
+        raise fault(f"{path} already exists", hint="choose another name, or move the existing file") from None
     except OSError as error:
         raise fault(f"{path} cannot be written: {error.strerror}") from None
 
 
 @contextmanager
 def _complete(path: Path, content: str | bytes, mode: int) -> Iterator[Path]:
-    """A file beside the one that is to be, with all of its content on disk; what is left of it at the end goes away."""
+    """Yield a temporary file beside a path, with all of its content on disk, and remove it in the end."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > _ABANDONED:
-                left.unlink()  # by a writer that was killed
+                left.unlink()  # its writer was killed
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".new", delete=False) as file:
         whole = Path(file.name)
         try:
@@ -62,7 +62,7 @@ def _complete(path: Path, content: str | bytes, mode: int) -> Iterator[Path]:
 
 
 def make_local(folder: Path) -> None:
-    """Makes a folder that belongs to this checkout alone, such as ``.rolecall``; git ignores all of it."""
+    """Create the folder of this checkout's state, ``.rolecall``, if it is missing; git ignores it."""
     folder.mkdir(0o755, parents=True, exist_ok=True)
     if not (ignored := folder / ".gitignore").exists():
         with suppress(FileExistsError):  # another process was faster
@@ -73,7 +73,7 @@ def make_local(folder: Path) -> None:
 
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
-    """One at a time holds this lock in a checkout's own folder; its file is made where there is none, and stays."""
+    """Hold a lock of this checkout inside of the `with` block; its file is created if needed, and stays."""
     make_local(lock.parent)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

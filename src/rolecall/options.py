@@ -1,4 +1,4 @@
-"""What a project says of itself under ``tool.rolecall`` of its pyproject.toml."""
+"""The options of a project: ``tool.rolecall`` in its pyproject.toml."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SECRETS = ("age", "pass")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options, by their names there.
+    """The options, by their names in the file.
 
     Attributes:
-        nix: Whether Nix itself evaluates what is written in Nix.
-        secrets: Where new secrets are kept: one of `SECRETS`.
+        nix: Whether Nix itself evaluates files in Nix.
+        secrets: The store of new secrets: one of `SECRETS`.
     """
 
     nix: bool = False
@@ -28,10 +28,10 @@ class Options:
 
 
 def options(project: Project) -> Options:
-    """The options of a project; the usual ones where nothing is said.
+    """Return the options of a project, with defaults for missing ones.
 
     Raises:
-        Faults: When the file cannot be read, or holds something else there.
+        Faults: When the file cannot be read, or an option is invalid.
     """
     file = project.root / "pyproject.toml"
     try:
@@ -39,7 +39,7 @@ def options(project: Project) -> Options:
     except FileNotFoundError:
         return Options()
     except OSError as error:
-        raise fault(f"cannot be read: {error.strerror}", where=Where(file)) from None
+        raise fault(f"the file cannot be read: {error.strerror}", where=Where(file)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise fault(f"TOML: {error}", where=Where(file)) from None
     known = [field.name for field in fields(Options)]

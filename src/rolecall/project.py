@@ -1,4 +1,4 @@
-"""The folder of one project: where things stand in it."""
+"""The folder of one project, and the paths in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from rolecall.model.generators import Asker, Question
 
-TOOL_FILE = "inventory.json"  # written by tools; the user's own file overrides it
+TOOL_FILE = "inventory.json"  # the tool-written file, which the user's file overrides
+_MACHINES = "machines"
 INVENTORY_SUFFIXES = (".toml", ".yaml", ".json", ".nix", ".py")
 INVENTORY_NAMES = (*(f"inventory{suffix}" for suffix in INVENTORY_SUFFIXES), "inventory.yml", "clan.nix", "flake.nix")
 
@@ -41,13 +42,13 @@ def _asking(question: Question) -> Where:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Paths of a project; nothing is read or made by asking for them.
+    """The paths of a project; none of them has to exist.
 
     Attributes:
         root: The folder with the inventory.
-        nix: Whether Nix itself is to evaluate what is written in Nix; otherwise it is read as data.
-        sandbox: Whether scripts of generators are confined.
-        asker: Who answers what generators ask.
+        nix: Whether Nix itself evaluates files in Nix; otherwise they are read as data.
+        sandbox: Whether generator scripts run in a sandbox.
+        asker: Answers the prompts of generators.
     """
 
     root: Path
@@ -57,49 +58,47 @@ class Project:
 
     @property
     def keys(self) -> Path:
-        """Public keys of the admins, one ``NAME.pub`` each; and the pinned host keys."""
+        """The public keys of the admins, one ``NAME.pub`` each, and the pinned host keys."""
         return self.root / "keys"
 
     @property
     def known_hosts(self) -> Path:
-        """Pinned host keys by machine name, in OpenSSH's known_hosts format (sshd(8))."""
+        """The pinned host keys by machine name, in OpenSSH's known_hosts format (sshd(8))."""
         return self.keys / "known_hosts"
 
     @property
     def vars(self) -> Path:
-        """What generators made; secrets encrypted."""
+        """The stored vars; secrets are encrypted."""
         return self.root / "vars"
 
     @property
     def modules(self) -> Path:
-        """The project's own services."""
+        """The project's services."""
         return self.root / "modules"
 
     @property
     def machines(self) -> Path:
-        """One folder per machine that has files of its own."""
-        return self.root / "machines"
+        """The folders of machines, one for each that has files."""
+        return self.root / _MACHINES
 
     @property
     def machine_folders(self) -> list[str]:
-        """The machines that are declared by having a folder, sorted."""
-        if not self.machines.is_dir():
-            return []
-        return sorted(path.name for path in self.machines.iterdir() if path.is_dir() and path.name[:1] != ".")
+        """The machines that have a folder, which declares them, sorted."""
+        return machine_folders(self.root)
 
     @property
     def local(self) -> Path:
-        """What concerns this checkout alone and is never committed."""
+        """The state of this checkout, which is never committed."""
         return self.root / ".rolecall"
 
     @property
     def pending(self) -> Path:
-        """Vars made for a plan and not yet promoted by an update."""
+        """The pending vars: generated for a plan, and not promoted by an update yet."""
         return self.local / "pending"
 
     @property
     def renaming(self) -> Path:
-        """The names of a machine, the old and the new one, while it is being renamed."""
+        """The record of a rename of a machine while it is not complete: the old and the new name."""
         return self.local / "renaming.json"
 
     @property
@@ -113,12 +112,20 @@ class Project:
         return self.local / "lab"
 
     def inventory_files(self) -> list[Path]:
-        """The inventory files that exist, in the order of `INVENTORY_NAMES`."""
+        """Return the inventory files that exist, in the order of `INVENTORY_NAMES`."""
         return [path for name in INVENTORY_NAMES if (path := self.root / name).is_file()]
 
 
+def machine_folders(root: Path) -> list[str]:
+    """Return the machines of a project that have a folder, sorted."""
+    folder = root / _MACHINES
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[:1] != ".")
+
+
 def find_root(start: Path) -> Path:
-    """The nearest folder at or above ``start`` that holds an inventory.
+    """Return the nearest folder at or above ``start`` that has an inventory.
 
     Raises:
         Faults: When there is none.

@@ -57,7 +57,7 @@ def test_no_command_takes_a_service_away(run: Run, clan: Path) -> None:
     status, out, err = run("check")
     assert (status, out) == (0, "the inventory is sound: 1 machine, 1 instance, 1 warning\n")
     assert err == (
-        "note: this is a Clan; its inventory, meta and names of machines were read from flake.nix, clan.nix; "
+        "note: this project is a Clan; its inventory, meta and machine names come from flake.nix, clan.nix; "
         "not read: NixOS modules\n"
         "warning: `extraModules` is ignored: these are NixOS modules, which Rolecall does not install\n"
         "  at clan.nix:7:19 instances.note.roles.default.extraModules\n"
@@ -114,7 +114,7 @@ def test_the_note_comes_with_faults_too(run: Run, clan: Path) -> None:
     (clan / "modules" / "me-note.py").unlink()
     status, _, err = run("check")
     assert status == 1
-    assert err.startswith("note: this is a Clan; ")
+    assert err.startswith("note: this project is a Clan; ")
     assert "hint: '@me/note' is the service 'me-note' of modules/me-note.py here; " in err
 
 
@@ -132,5 +132,5 @@ def test_a_machine_that_an_imported_file_names_is_renamed_by_hand(run: Run, clan
     before = {name: (clan / name).read_text() for name in ("flake.nix", "clan.nix", "inventory.json")}
     status, _, err = run("machines", "rename", "m1", "first")
     assert status == 1
-    assert "error: clan.nix names m1 where Rolecall cannot write\n  at clan.nix:3:22 machines.m1" in err
+    assert "error: clan.nix names m1 in a place that Rolecall cannot edit\n  at clan.nix:3:22 machines.m1" in err
     assert {name: (clan / name).read_text() for name in before} == before

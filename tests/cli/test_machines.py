@@ -48,7 +48,7 @@ def test_list(run: Run, project: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["web", "--tag", "a.b"], "invalid tag name `a.b`\n  at machines.web.tags[0]"),
+        (["web", "--tag", "a.b"], "invalid tag name 'a.b'\n  at machines.web.tags[0]"),
         (["web", "--tag", ""], "invalid tag name"),
         (["web", "--target-host", "a b"], "invalid target 'a b'\n  at machines.web.deploy.targetHost"),
         (["web", "--target-host", ""], "invalid target ''"),
@@ -202,8 +202,8 @@ def test_a_rename_that_was_killed_is_completed_when_done_again(
         if died and move:
             status, _, err = run("--project", str(project.root), "check")
             assert status == 1
-            assert "the machine 'jon' has only half become 'bob'" in err
-            assert "`rolecall machines rename jon bob` completes it" in err
+            assert "renaming machine 'jon' to 'bob' was interrupted" in err
+            assert "`rolecall machines rename jon bob`" in err
         if died:
             pipeline.rename_machine(pipeline.Workspace(project), "jon", "bob")
         assert {name: text for name, text in everything(project).items() if ".new" not in name} == wanted

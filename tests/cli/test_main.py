@@ -100,7 +100,7 @@ def test_a_file_that_is_no_inventory(run: Run, tmp_path: Path, content: bytes) -
 def test_a_file_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").symlink_to("/proc/self/mem")
     status, _, err = run("check")
-    assert (status, err.startswith("error: cannot be read: ")) == (1, True)
+    assert (status, err.startswith("error: the file cannot be read: ")) == (1, True)
 
 
 def test_check_and_show(run: Run, tmp_path: Path) -> None:

@@ -235,13 +235,13 @@ def test_why_a_machine_has_its_tags_and_roles(make_mail: Callable[..., Project])
         ),
         (
             "mail.relay.jon.names[7]",
-            "error: mail.relay.jon has no setting 'names[7]'\nhint: settings there are: 0, 1, 2",
+            "error: mail.relay.jon has no setting 'names[7]'\nhint: available settings: 0, 1, 2",
         ),
         ("machines.jn", "error: no machine named 'jn'\nhint: did you mean 'jon'?"),
-        ("", "error: no instance named ''\nhint: instances there are: mail"),
+        ("", "error: no instance named ''\nhint: available instances: mail"),
         (
             "mail..relay",
-            "error: 'mail..relay' is no path\nhint: write it as `a.b[0].c`; put quotes around a key with dots",
+            "error: invalid path 'mail..relay'\nhint: write it as `a.b[0].c`; put quotes around a key with dots",
         ),
     ],
 )

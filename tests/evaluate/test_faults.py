@@ -1,4 +1,4 @@
-"""What is wrong with an inventory is told with its place and the nearest name; faults.txt has the table."""
+"""Faults of inventories name their place and the nearest name; faults.txt has the table."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ input = "self"
 """
 
 
-@pytest.mark.parametrize(("row", "expected"), [pytest.param(row, told, id=name) for name, row, told in TABLE])
+@pytest.mark.parametrize(("row", "expected"), [pytest.param(row, faults, id=name) for name, row, faults in TABLE])
 def test_faults(make_project: MakeProject, row: str, expected: str) -> None:
     project = make_project(BASE + row, club=CLUB)
     with pytest.raises(Faults) as caught:
@@ -126,7 +126,7 @@ def test_faults(make_project: MakeProject, row: str, expected: str) -> None:
 
 
 def test_the_table_is_read() -> None:
-    assert len({(row, told) for _, row, told in TABLE}) >= 110
+    assert len({(row, faults) for _, row, faults in TABLE}) >= 110
 
 
 ALL = """
@@ -150,7 +150,7 @@ def test_an_instance_without_members_is_a_warning(make_project: MakeProject) -> 
     ]
 
 
-def test_a_tag_that_nobody_has_is_a_warning_with_the_nearest(make_project: MakeProject) -> None:
+def test_a_tag_without_machines_is_a_warning_with_the_nearest(make_project: MakeProject) -> None:
     assert warnings_of(make_project(BASE + ALL + "tags.quite = {}\n", club=CLUB)) == [
         (
             "warning: no machine has the tag 'quite'\n"
@@ -160,7 +160,7 @@ def test_a_tag_that_nobody_has_is_a_warning_with_the_nearest(make_project: MakeP
     ]
 
 
-def test_a_tag_that_nobody_has_is_a_warning_in_a_selection_too(make_project: MakeProject) -> None:
+def test_a_tag_without_machines_is_a_warning_in_a_selection_too(make_project: MakeProject) -> None:
     project = make_project(BASE + "[tags]\nweb = { any = ['quiet', 'quite'] }\n" + ALL + "tags.web = {}\n", club=CLUB)
     assert warnings_of(project) == [
         (

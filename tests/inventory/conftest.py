@@ -36,14 +36,14 @@ def loading(tmp_path: Path) -> Load:
     return run
 
 
-class Said(Protocol):
+class FaultsOf(Protocol):
     """The faults of an inventory as a person sees them, without the folder's name."""
 
     def __call__(self, text: str | bytes = "", name: str = "inventory.nix", **more: str) -> str: ...
 
 
 @pytest.fixture
-def said(loading: Load, tmp_path: Path) -> Said:
+def faults_of(loading: Load, tmp_path: Path) -> FaultsOf:
     def run(text: str | bytes = "", name: str = "inventory.nix", **more: str) -> str:
         with pytest.raises(Faults) as caught:
             loading(text, name, **more)

@@ -15,7 +15,7 @@ from rolecall.inventory import load, locate
 from rolecall.inventory.clan import note
 from rolecall.inventory.convert import convert
 from rolecall.inventory.edit import digest, get
-from rolecall.inventory.notations import nix_syntax as syntax
+from rolecall.inventory.notations import nix_parser
 from rolecall.project import Project
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.errors import Fault
+    from rolecall.inventory.notations.nix_syntax import Expression
     from rolecall.model.inventory import Loaded
 
     Write = Callable[[dict[str, str]], Project]
+    FaultsOf = Callable[[dict[str, str]], str]
 
 FLAKE = """{
   inputs.clan-core.url = "https://git.example.org/clan/clan-core/archive/main.tar.gz";
@@ -66,7 +68,7 @@ def read(write: Write) -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture
-def told(write: Write, tmp_path: Path) -> Callable[[dict[str, str]], str]:
+def faults_of(write: Write, tmp_path: Path) -> FaultsOf:
     """The faults of a project, without the folder's name."""
 
     def run(texts: dict[str, str]) -> str:
@@ -98,7 +100,7 @@ def places(loaded: Loaded) -> list[tuple[str, str, int]]:
     [FLAKE, PARTS % "clan.imports = [ ./clan.nix ];", PARTS % "flake.clan = { imports = [ ./clan.nix ]; };"],
     ids=["lib.clan", "flake-parts", "flake.clan"],
 )
-def test_the_layer_of_tools_never_hides_a_flake(write: Write, flake: str) -> None:
+def test_the_tool_written_file_never_hides_a_flake(write: Write, flake: str) -> None:
     layer = '{"machines": {"m1": {"installedAt": 1750000000}}}'
     loaded = load(write({"flake.nix": flake, "clan.nix": CLAN, "inventory.json": layer}))
     assert list(loaded.inventory.instances) == ["a"]
@@ -118,7 +120,7 @@ def test_a_flake_of_another_kind_does_not_count(write: Write) -> None:
 
 
 @pytest.mark.parametrize("comment", ["# the inventory is elsewhere\n", "/* not\n clan-core's inventory */"])
-def test_words_in_a_comment_make_no_clan_of_a_flake(write: Write, comment: str) -> None:
+def test_a_comment_does_not_make_a_flake_a_clan(write: Write, comment: str) -> None:
     other = (
         f'{{ {comment} inputs.x.url = "github:a/b?dir=x#y"; outputs = {{ self, x }}: {{ packages.x = x.hello; }}; }}'
     )
@@ -134,9 +136,9 @@ def test_an_inventory_file_that_the_flake_names_is_a_part_of_it(write: Write) ->
     assert [file.name for file in source.files] == ["flake.nix", "inventory.nix"]
 
 
-def test_a_flake_that_leads_to_no_inventory_is_a_fault(told: Callable[[dict[str, str]], str]) -> None:
-    assert told({"flake.nix": PARTS % "", "inventory.json": '{"machines": {"m1": {}}}'}).startswith(
-        "error: this flake leads to no inventory\n  at flake.nix:3:"
+def test_a_flake_without_an_inventory_is_a_fault(faults_of: FaultsOf) -> None:
+    assert faults_of({"flake.nix": PARTS % "", "inventory.json": '{"machines": {"m1": {}}}'}).startswith(
+        "error: this flake has no inventory\n  at flake.nix:3:"
     )
 
 
@@ -156,7 +158,7 @@ def test_computed_names_of_machines_are_a_warning(write: Write) -> None:
     text = "{ self, ... }: {\n  inventory.machines.m1 = { };\n  machines = self.lib.all;\n}"
     loaded = load(write({"clan.nix": text}))
     assert places(loaded) == [
-        ("the names in the Clan's `machines` are not read: `self.lib.all` is not data", "clan.nix", 3)
+        ("the machine names in the Clan's `machines` are ignored: `self.lib.all` is not plain data", "clan.nix", 3)
     ]
     assert list(loaded.inventory.machines) == ["m1"]
 
@@ -199,7 +201,7 @@ def test_import_tree(write: Write) -> None:
     assert (sorted(loaded.inventory.machines), loaded.inventory.meta.name) == (["m1", "m2", "m4"], "x")
 
 
-def test_every_module_of_a_flake_is_read_or_told(write: Write) -> None:
+def test_every_module_of_a_flake_is_read_or_reported(write: Write) -> None:
     flake = (
         PARTS.replace("other.flakeModule", "./backup.nix ./odd.nix ./named.nix") % "clan.inventory.machines.a = { };"
     )
@@ -212,10 +214,10 @@ def test_every_module_of_a_flake_is_read_or_told(write: Write) -> None:
     }
     loaded = load(write(texts))
     assert list(loaded.inventory.machines) == ["a", "b", "c"]
-    told = "a module of the flake is not read completely"
+    ignored = "a module of the flake is read only in part"
     assert places(loaded) == [
-        (f"{told}: `inputs.x.lib.make` is not data", "odd.nix", 2),
-        (f"{told}: `name`, an argument of a function, is not data", "named.nix", 1),
+        (f"{ignored}: `inputs.x.lib.make` is not plain data", "odd.nix", 2),
+        (f"{ignored}: `name`, an argument of a function, is not plain data", "named.nix", 1),
     ]
 
 
@@ -227,9 +229,9 @@ def test_modules_of_other_flakes_are_skipped_with_one_warning(write: Write) -> N
     ]
 
 
-def test_a_value_that_is_needed_elsewhere_is_a_fault_there(told: Callable[[dict[str, str]], str]) -> None:
+def test_a_value_that_is_needed_elsewhere_is_a_fault_there(faults_of: FaultsOf) -> None:
     text = "{ self, ... }: let all = self.x; in { machines = all; inventory.machines = all; }"
-    assert told({"clan.nix": text}).count("error: `self.x` is not data") == 1
+    assert faults_of({"clan.nix": text}).count("error: `self.x` is not plain data") == 1
 
 
 def test_a_module_in_its_long_form(read: Callable[[str], dict[str, Any]]) -> None:
@@ -237,12 +239,12 @@ def test_a_module_in_its_long_form(read: Callable[[str], dict[str, Any]]) -> Non
     assert read(text) == {"machines": {"m1": {}}, "meta": {"name": "x"}}
 
 
-def test_what_the_project_itself_computes_is_not_skipped(told: Callable[[dict[str, str]], str]) -> None:
+def test_what_the_project_itself_computes_is_not_skipped(faults_of: FaultsOf) -> None:
     text = "{ config, self, inputs, ... }: { imports = [ config.flake.x self.y inputs.self.z ]; inventory = { }; }"
-    assert re.findall("error: (.*)", told({"clan.nix": text})) == [
-        "`config.flake.x` is not data",
-        "`self.y` is not data",
-        "`inputs.self.z` is not data",
+    assert re.findall("error: (.*)", faults_of({"clan.nix": text})) == [
+        "`config.flake.x` is not plain data",
+        "`self.y` is not plain data",
+        "`inputs.self.z` is not plain data",
     ]
 
 
@@ -287,7 +289,7 @@ def test_fields_of_clan_are_left_out_with_a_warning_each(write: Write, name: str
     assert [(str(each.where).split(" ")[1], each.message) for each in found] == [
         ("meta.icon", "`icon` is ignored: Rolecall shows no icons"),
         ("machines.m1.icon", "`icon` is ignored: Rolecall shows no icons"),
-        ("machines.m2.name", "`name` is ignored: a machine is called by its key"),
+        ("machines.m2.name", "`name` is ignored: a machine's name is its key"),
         ("machines.m1.deploy.buildHost", "`buildHost` is ignored: Rolecall builds nothing"),
         ("machines.m1.deploy.forwardAgent", "`forwardAgent` is ignored: OpenSSH decides this"),
         ("instances.i.roles.r.extraModules", f"`extraModules` is ignored: {NOT_INSTALLED}"),
@@ -301,7 +303,7 @@ def test_fields_of_clan_are_left_out_with_a_warning_each(write: Write, name: str
 def test_the_old_name_of_the_domain(write: Write, meta: str, domain: str) -> None:
     loaded = load(write({"clan.nix": f"{{ meta = {{ {meta}; }}; inventory = {{ }}; }}"}))
     assert loaded.inventory.meta.domain == domain
-    assert [each.message for each in loaded.warnings] == ["`meta.tld` is Clan's old name of `domain`"]
+    assert [each.message for each in loaded.warnings] == ["`meta.tld` is Clan's old name for `meta.domain`"]
 
 
 def test_the_old_name_of_the_domain_in_the_file_that_wins(write: Write) -> None:
@@ -309,17 +311,17 @@ def test_the_old_name_of_the_domain_in_the_file_that_wins(write: Write) -> None:
     assert load(write(texts)).inventory.meta.domain == "specific"
 
 
-def test_the_old_name_of_the_domain_is_checked_too(told: Callable[[dict[str, str]], str]) -> None:
-    said = told({"clan.nix": "{ meta.tld = 5; inventory.machines.a = { }; }"})
-    assert "error: expected a text, found the number 5\n" in said
+def test_the_old_name_of_the_domain_is_checked_too(faults_of: FaultsOf) -> None:
+    faults = faults_of({"clan.nix": "{ meta.tld = 5; inventory.machines.a = { }; }"})
+    assert "error: expected a text, found the number 5\n" in faults
 
 
-def test_unknown_keys_stay_faults(told: Callable[[dict[str, str]], str]) -> None:
+def test_unknown_keys_stay_faults(faults_of: FaultsOf) -> None:
     text = '{ inventory = { machines.m1 = { nmae = "m1"; deploy.buildhost = "x"; }; services.x = { }; }; }'
-    assert re.findall("error: (.*)", told({"clan.nix": text})) == [
-        "unknown key `buildhost`",
-        "unknown key `nmae`",
-        "unknown key `services`",
+    assert re.findall("error: (.*)", faults_of({"clan.nix": text})) == [
+        "unknown key 'buildhost'",
+        "unknown key 'nmae'",
+        "unknown key 'services'",
     ]
 
 
@@ -350,9 +352,9 @@ def test_a_computed_tag_that_is_listed_is_one_warning(write: Write) -> None:
     text = '[machines]\na.tags = ["all", "linux"]\nb.tags = ["all", "nixos"]\n[tags]\nall = ["b", "a"]\n'
     loaded = load(write({"inventory.toml": text}))
     assert places(loaded) == [
-        ("the tag `all` is computed and need not be listed (also in 2 other places)", "inventory.toml", 5),
-        ("the tag `linux` is computed and need not be listed", "inventory.toml", 2),
-        ("the tag `nixos` is computed and need not be listed", "inventory.toml", 3),
+        ("the tag 'all' is computed, so listing it has no effect (also in 2 other places)", "inventory.toml", 5),
+        ("the tag 'linux' is computed, so listing it has no effect", "inventory.toml", 2),
+        ("the tag 'nixos' is computed, so listing it has no effect", "inventory.toml", 3),
     ]
     assert loaded.tags["all"] == ("a", "b")
 
@@ -505,54 +507,56 @@ def test_modules_inside_of_mkmerge_and_mkif(write: Write, module: str, *, nix: b
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ('{ _type = "order"; }', "`order` lacks its `content`"),
-        ('{ _type = "merge"; }', "`merge` lacks its `contents`"),
-        ('{ _type = "if"; content = [ ]; }', "`if` lacks its `condition`"),
+        ('{ _type = "order"; }', "`order` has no `content`"),
+        ('{ _type = "merge"; }', "`merge` has no `contents`"),
+        ('{ _type = "if"; content = [ ]; }', "`if` has no `condition`"),
         ('lib.mkIf "x" [ ]', "a condition must be `true` or `false`"),
         ("lib.mkOverride true [ ]", "a priority must be a whole number"),
-        ("[ ]; inventory.machines.m1._type = { }", "unknown key `_type`"),
+        ("[ ]; inventory.machines.m1._type = { }", "unknown key '_type'"),
         ("{ _type = { }; }", "expected a list of texts, found a table"),
     ],
 )
-def test_malformed_priorities(told: Callable[[dict[str, str]], str], value: str, message: str) -> None:
-    found = told({"clan.nix": f"{{ lib, ... }}: {{ inventory.machines.a.tags = {value}; }}"})
+def test_malformed_priorities(faults_of: FaultsOf, value: str, message: str) -> None:
+    found = faults_of({"clan.nix": f"{{ lib, ... }}: {{ inventory.machines.a.tags = {value}; }}"})
     assert found.startswith(f"error: {message}\n  at clan.nix:1:")
 
 
-def test_priorities_outside_of_settings_are_nixs_alone(write: Write, told: Callable[[dict[str, str]], str]) -> None:
+def test_priorities_outside_of_settings_are_nixs_alone(write: Write, faults_of: FaultsOf) -> None:
     assert (
         load(write({"clan.nix": '{ lib, ... }: { meta.name = lib.mkForce "x"; inventory = { }; }'})).inventory.meta.name
         == "x"
     )
     text = '[meta]\nname = { _type = "override", priority = 50, content = "x" }\n'
-    assert told({"inventory.toml": text}).startswith("error: expected a text, found a table\n  at inventory.toml:2:1")
-
-
-def test_a_priority_around_a_module_is_a_fault(told: Callable[[dict[str, str]], str]) -> None:
-    assert told({"clan.nix": "{ lib, ... }: { inventory = lib.mkForce { machines.a = { }; }; }"}) == (
-        "error: a priority around a whole module is not read\n  at clan.nix:1:17\n"
-        "hint: write it around the values inside of the module"
+    assert faults_of({"inventory.toml": text}).startswith(
+        "error: expected a text, found a table\n  at inventory.toml:2:1"
     )
 
 
-def test_two_files_that_contradict_each_other(told: Callable[[dict[str, str]], str]) -> None:
+def test_a_priority_around_a_module_is_a_fault(faults_of: FaultsOf) -> None:
+    assert faults_of({"clan.nix": "{ lib, ... }: { inventory = lib.mkForce { machines.a = { }; }; }"}) == (
+        "error: a priority around a whole module is not supported\n  at clan.nix:1:17\n"
+        "hint: put it around the values inside the module"
+    )
+
+
+def test_two_files_that_contradict_each_other(faults_of: FaultsOf) -> None:
     texts = {
         "clan.nix": '{ imports = [ ./b.nix ];\n meta.name = "a"; inventory = { }; }',
         "b.nix": '{\n\n  meta.name = "b"; }',
     }
-    assert told(texts) == (
+    assert faults_of(texts) == (
         "error: conflicting values for `meta.name`\n  at b.nix:3:8\n"
-        "hint: it is also set at clan.nix:2; remove one of the two"
+        "hint: remove one of the two; the other is at clan.nix:2"
     )
 
 
-def test_faults_name_the_file_in_which_they_stand(told: Callable[[dict[str, str]], str]) -> None:
+def test_faults_name_their_file(faults_of: FaultsOf) -> None:
     texts = {
         "clan.nix": '{ imports = [ ./sub/more.nix ];\n  inventory.machines.m1.tags = [ "a" ]; }',
         "sub/more.nix": '{\n  inventory.machines.m1 = { tags = [ "ok" 5 ];\n    description = import ./text.nix; };\n}',
         "sub/text.nix": "\n\n  7",
     }
-    assert re.findall(r"  at (\S+) (\S+)", told(texts)) == [
+    assert re.findall(r"  at (\S+) (\S+)", faults_of(texts)) == [
         ("sub/more.nix:2:43", "machines.m1.tags[2]"),
         ("sub/more.nix:3:5", "machines.m1.description"),
     ]
@@ -561,12 +565,12 @@ def test_faults_name_the_file_in_which_they_stand(told: Callable[[dict[str, str]
 def test_each_file_is_parsed_alone(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
 
-    def parse(text: str, start: int = 0) -> syntax.Expression:
+    def parse(text: str, start: int = 0) -> Expression:
         parsed.append(text)
         return original(text, start)
 
-    original = syntax.parse
-    monkeypatch.setattr(syntax, "parse", parse)
+    original = nix_parser.parse
+    monkeypatch.setattr(nix_parser, "parse", parse)
     value = """# é
       let x = "a"; in { inventory.instances.i.roles.r.settings = { n = -5; m = - 1.5; t = "${x}-${"b"}";
       l = ''
@@ -587,62 +591,60 @@ def test_each_file_is_parsed_alone(write: Write, monkeypatch: pytest.MonkeyPatch
         (
             "imports = [ ./b.nix ];",
             "{ imports = [ ./clan.nix ]; }",
-            "error: the file `./clan.nix` imports itself\n  at b.nix:1:15\n",
+            "error: the file './clan.nix' imports itself\n  at b.nix:1:15\n",
         ),
         (
             "imports = [ ./b.nix ];",
             "{ imports = [ ./b.nix ]; }",
-            "error: the file `./b.nix` imports itself\n  at b.nix:1:15\n",
+            "error: the file './b.nix' imports itself\n  at b.nix:1:15\n",
         ),
         (
             "inventory.tags = import ./b.nix;",
             "import ./b.nix",
-            "error: the file `./b.nix` needs itself\n  at b.nix:1:8\n",
+            "error: the file './b.nix' imports itself\n  at b.nix:1:8\n",
         ),
-        ("imports = [ ./c.nix ];", "", "error: the file `./c.nix` does not exist\n  at clan.nix:1:15\n"),
+        ("imports = [ ./c.nix ];", "", "error: the file './c.nix' does not exist\n  at clan.nix:1:15\n"),
         (
             "imports = [ ../c.nix ];",
             "",
-            "error: the path `../c.nix`, which leaves the project, is not data\n  at clan.nix:1:15\n",
+            "error: the path '../c.nix', which leads out of the project, is not plain data\n  at clan.nix:1:15\n",
         ),
         (
             "imports = [ /etc/x.nix ];",
             "",
-            "error: the file `/etc/x.nix` is outside of the project\n  at clan.nix:1:15\n",
+            "error: the file '/etc/x.nix' is outside of the project\n  at clan.nix:1:15\n",
         ),
         (
             "imports = [ <nixpkgs> ];",
             "",
-            "error: the path `<nixpkgs>`, which is another on every computer, is not data\n",
+            "error: the path '<nixpkgs>', which differs between computers, is not plain data\n",
         ),
         (
             "imports = [ ./link.nix ];",
             "",
-            "error: the link `./link.nix` leads out of the project\n  at clan.nix:1:15\n",
+            "error: the link './link.nix' leads out of the project\n  at clan.nix:1:15\n",
         ),
         (
             "inventory.meta.name = builtins.readFile ./link.nix;",
             "",
-            "error: the link `./link.nix` leads out of the project\n",
+            "error: the link './link.nix' leads out of the project\n",
         ),
-        ("inventory.tags = builtins.readDir ./up;", "", "error: `./up` is not a folder of the project\n"),
+        ("inventory.tags = builtins.readDir ./up;", "", "error: './up' is not a folder of the project\n"),
         ("imports = [ 5 ];", "", "error: expected a table here\n  at clan.nix:1:15\n"),
         ("imports = 5;", "", "error: expected a list here\n  at clan.nix:1:3\n"),
     ],
 )
-def test_files_that_cannot_be_followed(
-    told: Callable[[dict[str, str]], str], tmp_path: Path, clan: str, more: str, message: str
-) -> None:
+def test_files_that_cannot_be_followed(faults_of: FaultsOf, tmp_path: Path, clan: str, more: str, message: str) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (tmp_path / "secret.nix").write_text('{ inventory.meta.name = "secret"; }')
     (tmp_path / "link.nix").symlink_to(tmp_path.parent / "secret.nix")
     (tmp_path.parent / "secret.nix").write_text("{ }")
     (tmp_path / "up").symlink_to(tmp_path.parent)
-    assert told({"clan.nix": f"{{ {clan} }}", "b.nix": more}).startswith(message)
+    assert faults_of({"clan.nix": f"{{ {clan} }}", "b.nix": more}).startswith(message)
 
 
-def test_a_reader_goes_on_after_what_is_not_data(told: Callable[[dict[str, str]], str]) -> None:
+def test_reading_continues_after_a_value_that_is_not_data(faults_of: FaultsOf) -> None:
     text = """{ inputs, lib, ... }: { inventory = {
       machines.m1.description = inputs.x.y;
       machines.m2.tags = [ (x: x) ];
@@ -650,13 +652,13 @@ def test_a_reader_goes_on_after_what_is_not_data(told: Callable[[dict[str, str]]
       meta.name = 5;
       meta.name = 6;
     }; }"""
-    assert re.findall(r"error: (.*)\n  at clan.nix:(\d+)", told({"clan.nix": text})) == [
-        ("`name` is set twice", "6"),
-        ("`inputs.x.y` is not data", "2"),
-        ("a function is not data", "3"),
-        ("the operator `<` is not data", "4"),
-        ("`lib.version` is not data", "4"),
-        ("the path `../x`, which leaves the project, is not data", "4"),
+    assert re.findall(r"error: (.*)\n  at clan.nix:(\d+)", faults_of({"clan.nix": text})) == [
+        ("'name' is set twice", "6"),
+        ("`inputs.x.y` is not plain data", "2"),
+        ("a function is not plain data", "3"),
+        ("the operator `<` is not plain data", "4"),
+        ("`lib.version` is not plain data", "4"),
+        ("the path '../x', which leads out of the project, is not plain data", "4"),
     ]
 
 
@@ -674,9 +676,9 @@ def test_a_reader_goes_on_after_what_is_not_data(told: Callable[[dict[str, str]]
         ("builtins.fetchurl 1", False),
     ],
 )
-def test_nix_is_recommended_only_where_it_helps(told: Callable[[dict[str, str]], str], value: str, helps: bool) -> None:  # noqa: FBT001 - a case
+def test_nix_is_recommended_only_where_it_helps(faults_of: FaultsOf, value: str, helps: bool) -> None:  # noqa: FBT001 - parametrized
     text = f"{{ inputs, self, lib, ... }}: {{ inventory.instances.a.roles.r.settings.x = {value}; }}"
-    assert ("rolecall --nix" in told({"clan.nix": text})) == helps
+    assert ("rolecall --nix" in faults_of({"clan.nix": text})) == helps
 
 
 # What is computed
@@ -781,45 +783,45 @@ CONCATENATING = "".join(f"a{n + 1} = builtins.concatLists [ a{n} a{n} ]; " for n
         ("let f = x: f x; in f 1", "nested deeper than 100 levels"),
         ("let f = n: [ (g n) (g n) ]; g = n: [ (f n) (f n) ]; in f 1", "nested deeper than 100 levels"),
         (DOUBLED, "the texts in this file multiply"),
-        (MANY, "more than 10000 calls"),
-        (f"let a0 = [ 1 ]; {DOUBLING.format('++')} in a40", "more than 5000000 values"),
-        (f"let a0 = [ 1 ]; {CONCATENATING} in a40", "more than 5000000 values"),
-        ("1 == 1 == 1", "the operator `==` is not data"),
+        (MANY, "more than 10,000 function calls"),
+        (f"let a0 = [ 1 ]; {DOUBLING.format('++')} in a40", "more than 5,000,000 values"),
+        (f"let a0 = [ 1 ]; {CONCATENATING} in a40", "more than 5,000,000 values"),
+        ("1 == 1 == 1", "the operator `==` is not plain data"),
         ('"a" ++ [ ]', "expected a list here"),
         ("lib.genAttrs 5 (x: x)", "expected a list here"),
         ("if 1 then 2 else 3", "a condition must be `true` or `false`"),
-        ("assert false; 1", "this assertion does not hold"),
-        ("lib.mapAttrs", "a function is not data"),
-        ("self.lib.map (x: x) [ 1 ]", "`self.lib.map` is not data"),
-        ("inputs.mine.lib.genAttrs [ ] (x: x)", "`inputs.mine.lib.genAttrs` is not data"),
-        ("inputs.mine.lib.readFile ./key.pub", "`inputs.mine.lib.readFile` is not data"),
-        ("let f = { map, ... }: map (x: x) [ 1 ]; in f { }", "a call of `map` is not data"),
+        ("assert false; 1", "this assertion failed"),
+        ("lib.mapAttrs", "a function is not plain data"),
+        ("self.lib.map (x: x) [ 1 ]", "`self.lib.map` is not plain data"),
+        ("inputs.mine.lib.genAttrs [ ] (x: x)", "`inputs.mine.lib.genAttrs` is not plain data"),
+        ("inputs.mine.lib.readFile ./key.pub", "`inputs.mine.lib.readFile` is not plain data"),
+        ("let f = { map, ... }: map (x: x) [ 1 ]; in f { }", "a call of `map` is not plain data"),
         ("(x: x) // { }", "expected a table here"),
         ('builtins.substring true 1 "abc"', "`substring` needs two whole numbers"),
         ('builtins.substring 0 1 "é"', "the text is cut inside a character"),
-        ('builtins.replaceStrings [ "a" "b" ] [ "x" ] "ab"', "`replaceStrings` needs texts to replace"),
-        ("let f = { a, tags ? [ ] }: tags; in f { a = 1; tag = [ 2 ]; }", "the function takes no argument `tag`"),
-        ("let f = { }: 1; in f { a = 1; }", "the function takes no argument `a`"),
-        ("import ./function.nix { lib = 1; y = 2; }", "the function takes no argument `y`"),
+        ('builtins.replaceStrings [ "a" "b" ] [ "x" ] "ab"', "`replaceStrings` needs texts that are not empty"),
+        ("let f = { a, tags ? [ ] }: tags; in f { a = 1; tag = [ 2 ]; }", "the function takes no argument 'tag'"),
+        ("let f = { }: 1; in f { a = 1; }", "the function takes no argument 'a'"),
+        ("import ./function.nix { lib = 1; y = 2; }", "the function takes no argument 'y'"),
     ],
 )
-def test_what_cannot_be_computed(told: Callable[[dict[str, str]], str], expression: str, message: str) -> None:
-    assert told({**FILES, "clan.nix": f"{HEAD}{expression}; }}"}).startswith(f"error: {message}")
+def test_what_cannot_be_computed(faults_of: FaultsOf, expression: str, message: str) -> None:
+    assert faults_of({**FILES, "clan.nix": f"{HEAD}{expression}; }}"}).startswith(f"error: {message}")
 
 
 @pytest.mark.parametrize("imports", ["self.foo", "self.foo ++ [ ]"])
-def test_imports_that_are_not_data(told: Callable[[dict[str, str]], str], imports: str) -> None:
+def test_imports_that_are_not_data(faults_of: Callable[[dict[str, str]], str], imports: str) -> None:
     clan = f"{{ self, ... }}: {{ imports = {imports}; inventory.machines.m2 = {{ }}; }}"
-    assert told({"clan.nix": clan}).startswith("error: `self.foo` is not data\n  at clan.nix:1:28\n")
+    assert faults_of({"clan.nix": clan}).startswith("error: `self.foo` is not plain data\n  at clan.nix:1:28\n")
 
 
 # What else reads the files
 
 
-def test_one_sentence_tells_what_was_read(write: Write) -> None:
+def test_the_note_lists_the_files_that_were_read(write: Write) -> None:
     project = write({"flake.nix": PARTS % "clan.imports = [ ./clan.nix ];", "clan.nix": CLAN})
     assert note(project) == (
-        "note: this is a Clan; its inventory, meta and names of machines were read from flake.nix, clan.nix; "
+        "note: this project is a Clan; its inventory, meta and machine names come from flake.nix, clan.nix; "
         "not read: `inputs.other.flakeModule`"
     )
     write({"clan.nix": CLAN.replace("meta.", "machines.m1 = { }; meta.")})
@@ -838,18 +840,18 @@ def test_an_inventory_that_a_flake_only_mentions_counts(write: Write, name: str,
     assert note(project, loaded.sources) == f"note: flake.nix and clan.nix are not read, since the inventory is {name}"
 
 
-def test_a_clan_beside_a_flake_that_does_not_read_it_is_told(write: Write) -> None:
+def test_the_note_names_a_clan_that_the_flake_does_not_read(write: Write) -> None:
     flake = FLAKE.replace("imports = [ ./clan.nix ];", "inventory = { };")
-    assert note(write({"flake.nix": flake, "clan.nix": CLAN})).endswith(" read from flake.nix; not read: clan.nix")
+    assert note(write({"flake.nix": flake, "clan.nix": CLAN})).endswith(" come from flake.nix; not read: clan.nix")
 
 
-def test_a_clan_that_an_inventory_hides_is_told(write: Write) -> None:
+def test_the_note_names_a_clan_that_an_inventory_hides(write: Write) -> None:
     project = write({"flake.nix": FLAKE, "inventory.nix": "{ machines.m1 = { }; }"})
     assert note(project) == "note: flake.nix is not read, since the inventory is inventory.nix"
     assert note(project, load(project).sources) == note(project)
 
 
-def test_no_sentence_without_a_clan(write: Write) -> None:
+def test_no_note_without_a_clan(write: Write) -> None:
     assert note(write({"inventory.nix": "{ machines.m1 = { }; }"})) == ""
 
 
@@ -873,7 +875,7 @@ def test_a_clan_is_converted_with_all_its_files(write: Write) -> None:
     text, lost = convert(project, "toml")
     assert 'name = "home"' in text
     assert "a.roles.server.machines.m1 = {}" in text
-    assert [each.message for each in lost] == ["what this file computes is written as its values"]
+    assert [each.message for each in lost] == ["computed values are written as plain values"]
 
 
 def test_a_conversion_leaves_out_what_rolecall_ignores(write: Write) -> None:
@@ -891,6 +893,6 @@ def test_a_conversion_leaves_out_what_rolecall_ignores(write: Write) -> None:
         "modules of other flakes are not read",
         "`icon` is ignored",
         "`extraModules` is ignored",
-        "`meta.tld` is Clan's old name of `domain`",
-        "what this file computes is written as its values",
+        "`meta.tld` is Clan's old name for `meta.domain`",
+        "computed values are written as plain values",
     ]

@@ -47,12 +47,12 @@ def test_the_table_is_read_whole() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0][1:60] for row in ROWS])
 def test_rolecall_does_what_a_row_says(row: tuple[str, ...], tmp_path: Path) -> None:
-    text, _, said, _ = row
+    text, _, message, _ = row
     for name in ("svc", "me-svc"):
         (tmp_path / "modules").mkdir(exist_ok=True)
         (tmp_path / "modules" / f"{name}.py").write_text(SERVICE.replace("NAME", name))
     (tmp_path / "clan.nix").write_text(f"{{ self, inputs, lib, ... }}: {{ {text.strip('`')} }}")
-    expected = said.strip("`")
+    expected = message.strip("`")
     if expected.startswith(("error: ", "warning: ")):
         assert [expected] == outcome(Project(tmp_path))
         return

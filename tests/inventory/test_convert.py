@@ -22,7 +22,7 @@ from rolecall.project import Project
 WITH_COMMENTS = [notation for notation in NOTATIONS if notation != "json"]
 
 
-def said(found: Comments) -> list[str]:
+def as_lines(found: Comments) -> list[str]:
     lines = [line for group in (*found.above.values(), found.end) for line in group if line]
     return sorted([*lines, *(part for group in found.behind.values() for line in group for part in line.split("; "))])
 
@@ -34,13 +34,13 @@ def test_conversion_keeps_data_and_comments(case: tuple[Data, Comments], one: st
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"inventory{NOTATIONS[one].suffixes[0]}"
         file.write_text(printed(one, data, remarks), newline="")
-        assert said(comments(file, ())) == said(remarks)
+        assert as_lines(comments(file, ())) == as_lines(remarks)
         text, warnings = convert(Project(Path(folder)), other)
         file.unlink()
         file = Path(folder) / f"inventory{NOTATIONS[other].suffixes[0]}"
         file.write_text(text, newline="")
         assert read(file).data == data
-        assert said(comments(file, ())) == said(remarks)
+        assert as_lines(comments(file, ())) == as_lines(remarks)
         assert warnings == ()
         assert convert(Project(Path(folder)), other) == (text, ())  # there is nothing left to change
 
@@ -111,9 +111,9 @@ def test_places_of_comments(tmp_path: Path) -> None:
     assert converted(tmp_path, ALL, "nix") == (
         AS_NIX,
         (
-            "warning: what this file computes is written as its values\n"
+            "warning: computed values are written as plain values\n"
             "  at inventory.yaml\n"
-            "hint: names, references and functions of the file are not kept"
+            "hint: check the result: it has no names, references and functions"
         ),
     )
 
@@ -124,24 +124,24 @@ def test_toml_has_no_null(tmp_path: Path) -> None:
     assert str(caught.value).replace(f"{tmp_path}/", "") == (
         "error: TOML has no null\n"
         '  at inventory.yaml:22:11 instances.backup.roles.client.settings.""\n'
-        "hint: null takes back what a more general layer says; where none does, leave the key out"
+        "hint: remove the key; if null is to override another value, choose another notation"
     )
 
 
-def test_toml_without_keys_that_say_nothing(tmp_path: Path) -> None:
+def test_toml_has_no_keys_without_a_value(tmp_path: Path) -> None:
     text = "machines:\n  store:\n  jon: # he\n    # none\n    tags: # yet\n    description: x\n    deploy: ~\n"
     toml, warnings = converted(tmp_path, text, "toml")
     assert toml == '[machines.store]\n\n[machines.jon]  # he\ndescription = "x"\n'
     assert warnings == (
         "warning: the comment at machines.jon.tags is left out: TOML has no key without a value\n"
         "  at inventory.yaml\n"
-        "hint: remove the key first, and move its comment"
+        "hint: move the comment, then remove the key"
     )
     yaml, warnings = converted(tmp_path, text, "yaml")
     assert yaml.splitlines()[2:5] == ["  jon:  # he", "    # none", "    tags: null  # yet"]
     assert warnings == ""
     text = "instances: {b: {roles: {server: {machines: {store: }}, client: {settings: {exclude: }}}}}"
-    with pytest.raises(Faults, match="`exclude` has no value"):
+    with pytest.raises(Faults, match="'exclude' has no value"):
         converted(tmp_path, text, "json")
 
 
@@ -156,7 +156,7 @@ def test_a_name_without_a_value_is_a_table_in_nix(tmp_path: Path) -> None:
 
 def test_json_has_no_comments(tmp_path: Path) -> None:
     _, warnings = converted(tmp_path, "# a\n\n# b\nmachines: {} # c\n", "json")
-    assert warnings.startswith("warning: JSON has no comments: 3 lines of them are left out\n  at inventory.yaml\n")
+    assert warnings.startswith("warning: JSON has no comments: 3 comment lines left out\n  at inventory.yaml\n")
 
 
 @pytest.mark.parametrize("to", NOTATIONS)
@@ -169,12 +169,12 @@ def test_snippets_of_the_documents(text: str, to: str, tmp_path: Path) -> None:
     file.write_text(written)
     after = read(file)
     assert (after.data, after.inputs) == (before.data, before.inputs)
-    assert to == "json" or said(comments(file, after.prefix)) == said(comments(tmp_path / name, before.prefix))
+    assert to == "json" or as_lines(comments(file, after.prefix)) == as_lines(comments(tmp_path / name, before.prefix))
 
 
-def test_what_cannot_be_said_is_a_fault(tmp_path: Path) -> None:
+def test_data_that_a_notation_cannot_express_is_a_fault(tmp_path: Path) -> None:
     least = '{"instances": {"i": {"roles": {"r": {"settings": {"x": -9223372036854775808}}}}}}'
-    with pytest.raises(Faults, match="nix cannot say what this inventory says: the number"):
+    with pytest.raises(Faults, match="this inventory cannot be written as nix: the number"):
         converted(tmp_path, least, "nix", "inventory.json")
 
 
@@ -193,6 +193,6 @@ def test_what_cannot_be_said_is_a_fault(tmp_path: Path) -> None:
         ("inventory.toml", "machines = {}", False),
     ],
 )
-def test_what_computes_is_told(name: str, text: str, computes: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a case
+def test_computed_values_are_a_warning(name: str, text: str, computes: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a case
     _, warnings = converted(tmp_path, text, "json", name)
     assert bool(warnings) == computes

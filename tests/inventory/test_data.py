@@ -17,7 +17,7 @@ TABLES = st.recursive(
 
 
 @given(TABLES, TABLES)
-def test_of_two_files_each_key_is_kept(one: dict[str, Any], two: dict[str, Any]) -> None:
+def test_merging_keeps_each_key_of_both_tables(one: dict[str, Any], two: dict[str, Any]) -> None:
     both = merge(one, two)
     assert both.keys() == one.keys() | two.keys()
     assert merge(one, both) == merge(both, two) == both

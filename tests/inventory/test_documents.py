@@ -8,7 +8,7 @@ import pytest
 from notated import FLAKES, snippets
 
 if TYPE_CHECKING:
-    from conftest import Load, Said
+    from conftest import FaultsOf, Load
 
 INSTANCES = snippets("instances.md")
 INVENTORY = snippets("inventory.md")
@@ -23,11 +23,11 @@ def test_a_snippet_loads(text: str, loading: Load) -> None:
     assert loading(text).inventory.instances
 
 
-def test_the_missing_equals_sign_is_reported_where_it_is_missing(said: Said) -> None:
-    assert said(INVENTORY[0]) == (
-        'error: expected `=` after `roles.client.machines."jon"`, found `{`\n'
+def test_the_missing_equals_sign_is_reported_where_it_is_missing(faults_of: FaultsOf) -> None:
+    assert faults_of(INVENTORY[0]) == (
+        "error: expected `=` after 'roles.client.machines.\"jon\"', found `{`\n"
         "  at inventory.nix:9:37\n"
-        'hint: a `=` is missing between name and value: `roles.client.machines."jon" = …;`'
+        'hint: put `=` between a name and its value: `roles.client.machines."jon" = …;`'
     )
 
 
@@ -57,11 +57,11 @@ def test_flakes_as_people_have_them(flake: str, loading: Load) -> None:
     assert source.prefix == ("clan", "inventory")
 
 
-def test_an_imported_file_that_does_not_exist_is_a_fault(said: Said) -> None:
+def test_an_imported_file_that_does_not_exist_is_a_fault(faults_of: FaultsOf) -> None:
     flake = FLAKES[0].replace("inventory.machines.jon = { };", "imports = [ ./clan.nix ];")
-    assert said(flake, "flake.nix") == (
-        "error: the file `./clan.nix` does not exist\n  at flake.nix:6:19\n"
-        "hint: paths count from the file that names them"
+    assert faults_of(flake, "flake.nix") == (
+        "error: the file './clan.nix' does not exist\n  at flake.nix:6:19\n"
+        "hint: write the path relative to the file that contains it"
     )
 
 

@@ -120,24 +120,24 @@ tags = ["a"]
 """
 LAYER = '{"machines": {"rob": {"tags": ["b"]}}}'
 
-# A change, whether it is one of the person's own file, and what is said of it.
+# A change, whether it is one of the user's file, and the fault.
 REFUSED: list[tuple[Change, bool, str]] = [
     (set_("machines.jon.tags", ["b"]), False, """\
 error: inventory.toml sets machines.jon.tags
   at inventory.toml:2:1 machines.jon.tags
-hint: change it there by hand, or let Rolecall do it with `--own`"""),
+hint: edit it there by hand, or let Rolecall do it: `--own`"""),
     (set_("machines.jon", {"description": "he"}), False, """\
 error: inventory.toml sets machines.jon
   at inventory.toml:1:11 machines.jon
-hint: change it there by hand, or let Rolecall do it with `--own`"""),
+hint: edit it there by hand, or let Rolecall do it: `--own`"""),
     (unset("machines.sara"), False, """\
 error: inventory.toml sets machines.sara
   at inventory.toml:4:11 machines.sara
-hint: change it there by hand, or let Rolecall do it with `--own`"""),
+hint: edit it there by hand, or let Rolecall do it: `--own`"""),
     (unset("machines.rob.tags"), True, """\
 error: inventory.json sets machines.rob.tags
   at inventory.json:1:23 machines.rob.tags
-hint: change it there, without `--own`"""),
+hint: omit `--own` to change it there"""),
     (unset("machines.bob"), True, """\
 error: machines.bob does not exist
   at machines.bob
@@ -145,18 +145,18 @@ hint: did you mean 'rob'?"""),
     (set_("machines.rob.tags[2]", "c"), False, """\
 error: machines.rob.tags[2] does not exist
   at machines.rob.tags[2]
-hint: machines.rob.tags is a list with the positions [0] to [0]"""),
+hint: machines.rob.tags is a list with the items [0] to [0]"""),
     (set_("machines.rob.tags.x", "c"), False, """\
 error: machines.rob.tags.x does not exist
   at machines.rob.tags.x
-hint: machines.rob.tags is a list with the positions [0] to [0]"""),
+hint: machines.rob.tags is a list with the items [0] to [0]"""),
     (set_("machines.jon.tags[0].x", "c"), True, """\
 error: machines.jon.tags[0] is the text "a", so it has no keys
   at machines.jon.tags[0]
-hint: set its value as a whole"""),
+hint: replace the whole value"""),
     (set_("machines.jon.tagz", ["b"]), False, """\
 error: nothing written: the change would cause these faults
-error: unknown key `tagz`
+error: unknown key 'tagz'
   at machines.jon.tagz
 hint: did you mean 'tags'?"""),
     (set_("machines.rob.tags", "b"), False, """\
@@ -165,17 +165,17 @@ error: expected a list of texts, found the text "b"
   at machines.rob.tags"""),
     (set_("", {}), True, """\
 error: cannot change the inventory as a whole
-hint: name a path, such as `machines.jon.tags`"""),
+hint: give a path, such as `machines.jon.tags`"""),
     (unset(""), False, """\
 error: cannot change the inventory as a whole
-hint: name a path, such as `machines.jon.tags`"""),
+hint: give a path, such as `machines.jon.tags`"""),
     (set_("machines.jon.description", None), True, """\
-error: null says nothing at machines.jon.description
+error: machines.jon.description cannot be null
 hint: write a value"""),
     (set_("instances.i.roles.r.settings.limit", None), True, """\
 error: this change cannot be made automatically
   at inventory.toml
-hint: edit inventory.toml by hand: Rolecall cannot change the way in which this place is written"""),
+hint: edit inventory.toml by hand: Rolecall cannot change how this place is written"""),
 ]  # fmt: skip
 
 
@@ -190,23 +190,23 @@ def test_an_edit_is_refused(change: Change, own: bool, message: str, tmp_path: P
     assert (tmp_path / "inventory.json").read_text() == LAYER
 
 
-def test_a_program_is_written_by_people_alone(tmp_path: Path) -> None:
+def test_a_program_is_not_edited(tmp_path: Path) -> None:
     (tmp_path / "inventory.nix").write_text("{ machines.jon = {}; }")
-    with pytest.raises(Faults, match="is a program, which Rolecall cannot change"):
+    with pytest.raises(Faults, match="is a program, so Rolecall cannot edit it"):
         edit(Project(tmp_path), lambda _: [set_("machines.jon.tags", ["a"])], own=True)
     edit(Project(tmp_path), lambda _: [set_("machines.jon.tags", ["a"])])
     assert get(Project(tmp_path), ("machines", "jon"))[0] == {"tags": ["a"]}
     assert json.loads((tmp_path / "inventory.json").read_text()) == {"machines": {"jon": {"tags": ["a"]}}}
 
 
-def test_a_folder_is_no_file_that_is_written(tmp_path: Path) -> None:
+def test_a_folder_is_not_edited(tmp_path: Path) -> None:
     (tmp_path / "machines/jon").mkdir(parents=True)
     (tmp_path / "inventory.toml").touch()
     with pytest.raises(Faults, match=r"the folder machines/jon declares machine 'jon'"):
         edit(Project(tmp_path), lambda _: [unset("machines.jon")])
 
 
-def test_old_faults_stop_no_edit_and_one_can_be_mended_in_steps(tmp_path: Path) -> None:
+def test_old_faults_do_not_prevent_edits(tmp_path: Path) -> None:
     file = tmp_path / "inventory.toml"
     file.write_text('[machines.jon]\ntag = ["a"]\ntga = ["b"]\n')
     edit(Project(tmp_path), lambda _: [unset("machines.jon.tag")], own=True)
@@ -214,7 +214,7 @@ def test_old_faults_stop_no_edit_and_one_can_be_mended_in_steps(tmp_path: Path) 
     assert file.read_text() == "[machines.jon]\n"
 
 
-def test_a_warning_that_comes_is_told(tmp_path: Path) -> None:
+def test_new_warnings_are_reported(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
     edited = edit(Project(tmp_path), lambda _: [set_("tags.x", {"all": ["nobody"]})])
     assert [warning.message for warning in edited.warnings] == ["no machine has the tag 'nobody'"]
@@ -264,7 +264,7 @@ def test_a_value_is_json_or_a_text(text: str, value: object) -> None:
         '[{"a": 1, "a": 2}]',
     ],
 )
-def test_a_value_that_no_inventory_can_hold_is_a_fault(text: str) -> None:
+def test_an_invalid_value_is_a_fault(text: str) -> None:
     with pytest.raises(Faults):
         value_of(text)
 
@@ -287,7 +287,7 @@ def test_several_writers_lose_nothing(tmp_path: Path) -> None:
     assert get(Project(tmp_path), ("machines",))[0].keys() == {"jon", "sara"} | names
 
 
-def test_of_two_who_read_the_same_one_writes(tmp_path: Path) -> None:
+def test_only_one_of_two_writers_with_the_same_digest_writes(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text(OWN)
     project = Project(tmp_path)
     _, known = get(project, ())
@@ -318,7 +318,7 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
         edit(Project(tmp_path), lambda _, round_=round_: [set_("meta.name", f"{round_}")], own=True)  # type: ignore[misc] # no lock is left
 
 
-def test_what_another_file_says_around_a_place(tmp_path: Path) -> None:
+def test_a_table_of_another_file_around_a_key(tmp_path: Path) -> None:
     settings = "instances.i.roles.r.settings"
     (tmp_path / "inventory.nix").write_text(f"{{ lib, ... }}: {{ {settings} = lib.mkDefault {{ a = 1; }}; }}\n")
     with pytest.raises(Faults, match=f"^error: inventory.nix sets {settings}\n  at .*inventory.nix:1:37 {settings}\n"):

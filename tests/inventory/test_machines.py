@@ -134,7 +134,7 @@ def rename(project: Project, old: str, new: str, *, known: bool = False) -> None
 
 @pytest.mark.parametrize("new", ["bob", "5", "true", "jon-3"])
 @pytest.mark.parametrize("notation", TEXTS)
-def test_a_machine_gets_another_name_where_it_is_meant(notation: str, new: str, tmp_path: Path) -> None:
+def test_only_names_of_the_machine_are_renamed(notation: str, new: str, tmp_path: Path) -> None:
     file = tmp_path / f"inventory{NOTATIONS[notation].suffixes[0]}"
     file.write_text(TEXTS[notation])
     project = Project(tmp_path)
@@ -185,19 +185,19 @@ let first = "jon"; in {
 """
 
 
-def test_what_only_a_person_can_write_is_named(tmp_path: Path) -> None:
+def test_places_that_cannot_be_edited_are_reported(tmp_path: Path) -> None:
     file = tmp_path / "inventory.nix"
     file.write_text(COMPUTED)
     with pytest.raises(Faults) as caught:
         rename(Project(tmp_path), "jon", "bob")
-    told = str(caught.value).replace(f"{tmp_path}/", "")
+    message = str(caught.value).replace(f"{tmp_path}/", "")
     assert (
-        told
+        message
         == """\
-error: inventory.nix names jon where Rolecall cannot write
+error: inventory.nix names jon in a place that Rolecall cannot edit
   at inventory.nix:2:12 machines.jon
 hint: change jon to bob there by hand, then run this command again
-error: inventory.nix names jon where Rolecall cannot write
+error: inventory.nix names jon in a place that Rolecall cannot edit
   at inventory.nix:5:5 tags.web[1]
 hint: change jon to bob there by hand, then run this command again"""
     )
@@ -216,8 +216,8 @@ hint: change jon to bob there by hand, then run this command again"""
         ("jon", "sara", "error: machine 'sara' already exists"),
         ("jon", "rob", "error: machine 'rob' already exists"),
         ("jon", "jon", "error: machine 'jon' already exists"),
-        ("jon", "a.b", ("error: invalid machine name 'a.b'\nhint: names are letters, digits, `_` and `-`, "
-         "do not start with `-`, and have 1 to 63 characters")),
+        ("jon", "a.b", ("error: invalid machine name 'a.b'\nhint: use 1 to 63 letters, digits, `_` and `-`; "
+         "the first character cannot be `-`")),
     ],
 )  # fmt: skip
 def test_a_rename_is_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -229,20 +229,20 @@ def test_a_rename_is_refused(old: str, new: str, message: str, tmp_path: Path) -
     assert not (tmp_path / "inventory.json").exists()
 
 
-def test_while_a_machine_has_two_names_nothing_is_read(tmp_path: Path) -> None:
+def test_nothing_is_read_during_a_rename(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
     project = Project(tmp_path)
     with pytest.raises(OSError, match="power"), machines.renaming(project, "jon", "bob", judge, known=False):
         raise OSError("power")
-    with pytest.raises(Faults, match="the machine 'jon' has only half become 'bob'"):
+    with pytest.raises(Faults, match="renaming machine 'jon' to 'bob' was interrupted"):
         load(project)
-    with pytest.raises(Faults, match="the machine 'jon' has only half become 'bob'"):
+    with pytest.raises(Faults, match="renaming machine 'jon' to 'bob' was interrupted"):
         rename(project, "jon", "rob")
     rename(project, "jon", "bob")
     assert list(load(project).inventory.machines) == ["bob"]
 
 
-def test_a_machine_goes_from_everywhere(tmp_path: Path) -> None:
+def test_a_machine_is_removed_everywhere(tmp_path: Path) -> None:
     (tmp_path / "inventory.yaml").write_text(TEXTS["yaml"])
     (tmp_path / "inventory.json").write_text('{"machines": {"jon": {}}, "tags": {"y": ["jon", "sara", "jon"]}}')
     project = Project(tmp_path)
@@ -265,7 +265,7 @@ def test_a_machine_goes_from_everywhere(tmp_path: Path) -> None:
         machines.remove(project, "jon", own=True, judge=judge)
 
 
-def test_a_machine_with_a_folder_goes_with_that(tmp_path: Path) -> None:
+def test_a_machine_with_a_folder_is_not_removed(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
     (tmp_path / "machines/jon").mkdir(parents=True)
     with pytest.raises(Faults, match="the folder machines/jon declares machine 'jon'"):
@@ -273,7 +273,7 @@ def test_a_machine_with_a_folder_goes_with_that(tmp_path: Path) -> None:
     assert (tmp_path / "inventory.toml").read_text() == "[machines.jon]\n"
 
 
-def test_a_machine_comes_once(tmp_path: Path) -> None:
+def test_a_machine_is_added_once(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
     project = Project(tmp_path)
     machines.add(project, "sara", {"tags": ["a"]}, judge)

@@ -140,7 +140,7 @@ def test_a_module_has_what_it_imports(tmp_path: Path) -> None:
 FAULTS = [
     (
         FLAKES[1],
-        "Nix: no output of this flake is an inventory; `clan = clan.config;` makes that of Clan one",
+        "Nix: no output of this flake is an inventory; add it with `clan = clan.config;`",
         "",
         "",
     ),
@@ -156,7 +156,7 @@ FAULTS = [
         '{ meta.name = builtins.substring 0 1 "é"; }',
         "Nix: a text is not valid UTF-8",
         "",
-        "`builtins.substring` counts bytes: cut where a character ends",
+        "cut at the end of a character: `builtins.substring` counts bytes",
     ),
     ("{ instances = x: x; }", "Nix: cannot convert a function to JSON", ":1:15", ""),
     ("let f = x: f (x + 1); in { instances = f 1; }", "Nix: stack overflow (possible infinite recursion)", "", ""),
@@ -168,13 +168,13 @@ FAULTS = [
         '{ inputs.x.url = "y"; outputs = { self, x }: { inventory.instances.i = x.foo; }; }',
         "Nix: attribute 'foo' missing",
         ":1:72",
-        "inputs of a flake are not fetched; what the inventory needs of them must stand in the project",
+        "copy what the inventory needs into the project: inputs of a flake are not fetched",
     ),
 ]
 
 
 @pytest.mark.parametrize(("text", "message", "place", "hint"), FAULTS)
-def test_what_nix_says_becomes_a_fault(text: str, message: str, place: str, hint: str, tmp_path: Path) -> None:
+def test_an_error_of_nix_is_a_fault(text: str, message: str, place: str, hint: str, tmp_path: Path) -> None:
     file = tmp_path / "inventory.nix"
     file.write_text(text)
     with pytest.raises(Faults) as caught:
@@ -194,7 +194,7 @@ let names = map (n: "web-${toString n}") [ 1 2 ]; in {
 }"""
 
 
-def test_programs_are_evaluated_where_the_project_asks_for_it(tmp_path: Path) -> None:
+def test_programs_are_evaluated_if_the_project_says_so(tmp_path: Path) -> None:
     (tmp_path / "inventory.nix").write_text(PROGRAM)
     with pytest.raises(Faults, match="rolecall --nix"):
         load(Project(tmp_path))
@@ -208,24 +208,24 @@ def test_programs_are_evaluated_where_the_project_asks_for_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[tool.rolecall]\nnix = 1\n", "expected true or false\n  at pyproject.toml tool.rolecall.nix"),
         ("[tool.rolecall\n", "TOML: "),
     ],
 )
-def test_a_wrong_setting_is_a_fault(text: str, said: str, tmp_path: Path) -> None:
+def test_a_wrong_setting_is_a_fault(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "inventory.nix").write_text("{ }")
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(Faults) as caught:
         load(Project(tmp_path))
-    assert said in str(caught.value).replace(f"{tmp_path}/", "")
+    assert message in str(caught.value).replace(f"{tmp_path}/", "")
 
 
-def test_without_nix_its_lack_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_nix_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "inventory.nix").write_text("{ }")
-    with pytest.raises(Faults, match="there is no `nix-instantiate` here"):
+    with pytest.raises(Faults, match="`nix-instantiate` is not installed"):
         load(Project(tmp_path, nix=True))
 
 
@@ -233,7 +233,7 @@ def test_an_evaluation_without_end_is_stopped(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(nix_program, "SECONDS", 2)
     loop = "builtins.genericClosure { startSet = [ { key = 0; } ]; operator = each: [ { key = each.key + 1; } ]; }"
     (tmp_path / "inventory.nix").write_text(f"{{ instances.i.roles.r.settings.x = builtins.length ({loop}); }}")
-    with pytest.raises(Faults, match="Nix has not evaluated this in 2 seconds"):
+    with pytest.raises(Faults, match="Nix did not finish within 2 seconds"):
         load(Project(tmp_path, nix=True))
 
 
@@ -254,7 +254,7 @@ def project(tmp_path: Path) -> Callable[[dict[str, str]], Project]:
 WITHOUT_STORE = ('"${./keys}/a.pub"', '"${self}/keys"')  # which Nix would copy, or knows by their whole path
 
 
-def test_what_is_computed_is_what_nix_computes(project: Callable[[dict[str, str]], Project]) -> None:
+def test_computed_values_are_those_of_nix(project: Callable[[dict[str, str]], Project]) -> None:
     kept = [(expression, value) for expression, value in SETTINGS if expression not in WITHOUT_STORE]
     assert len(kept) > 40
     settings = "".join(f"  x{number} = {expression};\n" for number, (expression, _) in enumerate(kept))
@@ -350,7 +350,7 @@ CLANS = {
 
 
 @pytest.mark.parametrize("name", CLANS)
-def test_clans_are_to_nix_what_they_are_to_the_reader(name: str, project: Callable[[dict[str, str]], Project]) -> None:
+def test_both_readers_agree_on_clans(name: str, project: Callable[[dict[str, str]], Project]) -> None:
     evaluated = project(CLANS[name])
     theirs, ours = load(evaluated), load(Project(evaluated.root))
     assert theirs.inventory.machines
@@ -368,24 +368,24 @@ OF_CLANS = [
     ),
     (
         '{ inventory.instances.i.roles.r.settings.x = "${./keys}/a.pub"; }',
-        "Nix: a path inside of a text would be copied into Nix's store, which is not used here",
+        "Nix: a path inside a text would be copied to the Nix store, which Rolecall does not use",
         'write the path without `${…}`: `./folder + "/file"`',
     ),
     (
         "{ pkgs, ... }: { inventory.instances.i.roles.r.settings.x = pkgs.hello; }",
-        "Nix: `pkgs`, an argument of a function, is not there",
+        "Nix: the function argument `pkgs` is not available",
         "",
     ),
     (
         '{ meta.name = "a"; imports = [ { meta.name = "b"; } ]; inventory = { }; }',
         "conflicting values for `meta.name`",
-        "it is also set in another module; remove one of the two",
+        "remove one of the two; the other is in another module",
     ),
 ]
 
 
 @pytest.mark.parametrize(("text", "message", "hint"), OF_CLANS)
-def test_what_nix_says_of_a_clan(
+def test_errors_of_nix_in_a_clan(
     text: str, message: str, hint: str | None, project: Callable[[dict[str, str]], Project]
 ) -> None:
     with pytest.raises(Faults) as caught:
@@ -412,8 +412,8 @@ def test_the_note_names_what_nix_is_known_to_have_read(project: Callable[[dict[s
         "sub/default.nix": "{ meta.name = (import ../keys.nix).name; }",
         "keys.nix": '{ name = "x"; }',
     }
-    read = "note: this is a Clan; its inventory, meta and names of machines were read from "
-    read += "flake.nix, clan.nix, sub/default.nix, and what Nix imports there"
+    read = "note: this project is a Clan; its inventory, meta and machine names come from "
+    read += "flake.nix, clan.nix, sub/default.nix, and from what Nix imports there"
     found = project(files)
     assert note(found, load(found).sources) == read
     for more in (
@@ -424,7 +424,7 @@ def test_the_note_names_what_nix_is_known_to_have_read(project: Callable[[dict[s
         assert note(found, load(found).sources) == f"{read}; not read: NixOS modules"
 
 
-def test_a_flake_that_leads_nowhere_is_a_fault(project: Callable[[dict[str, str]], Project]) -> None:
+def test_a_flake_without_an_inventory_is_a_fault(project: Callable[[dict[str, str]], Project]) -> None:
     flake = '{ inputs.clan-core.url = "x"; outputs = { self, clan-core }: { flake.x = 1; }; }'
-    with pytest.raises(Faults, match="this flake leads to no inventory"):
+    with pytest.raises(Faults, match="this flake has no inventory"):
         load(project({"flake.nix": flake, "inventory.json": '{"machines": {"m1": {}}}'}))

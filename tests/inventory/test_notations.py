@@ -18,11 +18,11 @@ from rolecall.inventory import load
 from rolecall.inventory.files import read
 from rolecall.inventory.locate import written
 from rolecall.inventory.notations import trees
-from rolecall.inventory.notations.nix_syntax import parse
+from rolecall.inventory.notations.nix_parser import parse
 from rolecall.project import Project
 
 if TYPE_CHECKING:
-    from conftest import Said
+    from conftest import FaultsOf
 
 
 @given(inventories())
@@ -117,10 +117,10 @@ DOUBLE = {
 
 @pytest.mark.slow  # seconds go by until five million values are counted
 @pytest.mark.parametrize("name", BOMBS)
-def test_what_doubles_itself_forty_times_ends_in_a_fault(name: str, said: Said) -> None:
+def test_what_doubles_itself_forty_times_ends_in_a_fault(name: str, faults_of: FaultsOf) -> None:
     doubled = "".join(DOUBLE[name].format(number, number + 1) for number in range(40))
-    assert said(BOMBS[name] % doubled, name) == (
-        f"error: more than 5000000 values\n  at {name}\nhint: check for references that repeat large values"
+    assert faults_of(BOMBS[name] % doubled, name) == (
+        f"error: more than 5,000,000 values\n  at {name}\nhint: check for references that multiply each other"
     )
 
 
@@ -206,8 +206,8 @@ PATHS = ("machines.jon.description", "machines.jon.tags[1]", "instances.b.roles.
 
 
 @pytest.mark.parametrize("name", PLACED)
-def test_faults_have_line_and_column(name: str, said: Said) -> None:
-    found = re.findall(r"^  at (\S+?):(\d+:\d+) (\S+)$", said(PLACED[name], name), re.MULTILINE)
+def test_faults_have_line_and_column(name: str, faults_of: FaultsOf) -> None:
+    found = re.findall(r"^  at (\S+?):(\d+:\d+) (\S+)$", faults_of(PLACED[name], name), re.MULTILINE)
     assert {path: place for file, place, path in found if file == name} == dict(zip(PATHS, PLACES[name], strict=True))
 
 

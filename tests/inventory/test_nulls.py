@@ -18,7 +18,7 @@ from rolecall.model.inventory import Inventory, Source
 from rolecall.project import Project
 
 if TYPE_CHECKING:
-    from conftest import Load, Said
+    from conftest import FaultsOf, Load
     from rolecall.inventory.data import Data, Keys
 
 JSON = """\
@@ -52,12 +52,12 @@ JSON = """\
         ),
     ],
 )
-def test_a_key_without_a_value_says_nothing(loading: Load, own: str, silent: list[str]) -> None:
+def test_a_key_without_a_value_is_ignored(loading: Load, own: str, silent: list[str]) -> None:
     alone = loading(JSON, "inventory.json").inventory
     found = loading(own, "inventory.yaml", json=JSON)
     assert found.inventory == alone
-    told = sorted(warning.message for warning in found.warnings)
-    assert told == [f"`{key}` has no value, so it says nothing" for key in silent]
+    messages = sorted(warning.message for warning in found.warnings)
+    assert messages == [f"'{key}' has no value and is ignored" for key in silent]
 
 
 def test_a_folder_of_a_machine_and_a_name_alone(loading: Load, tmp_path: Path) -> None:
@@ -70,61 +70,61 @@ def test_a_folder_of_a_machine_and_a_name_alone(loading: Load, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("inventory.json", '{"machiens": null}', "`machiens`\n  at inventory.json:1:2 machiens"),
-        ("inventory.json", '{"machines": {"a": {"tgas": null}}}', "`tgas`\n  at inventory.json:1:21 machines.a.tgas"),
-        ("inventory.yaml", "instnaces:", "`instnaces`\n  at inventory.yaml:1:1 instnaces"),
+        ("inventory.json", '{"machiens": null}', "'machiens'\n  at inventory.json:1:2 machiens"),
+        ("inventory.json", '{"machines": {"a": {"tgas": null}}}', "'tgas'\n  at inventory.json:1:21 machines.a.tgas"),
+        ("inventory.yaml", "instnaces:", "'instnaces'\n  at inventory.yaml:1:1 instnaces"),
         (
             "inventory.nix",
             "{ machines.a.deploy.host = null; }",
-            "`host`\n  at inventory.nix:1:21 machines.a.deploy.host",
+            "'host'\n  at inventory.nix:1:21 machines.a.deploy.host",
         ),
-        ("inventory.py", "inventory = {'meta': {'nmae': None}}", "`nmae`\n  at inventory.py:1:23 meta.nmae"),
+        ("inventory.py", "inventory = {'meta': {'nmae': None}}", "'nmae'\n  at inventory.py:1:23 meta.nmae"),
     ],
 )
-def test_an_unknown_key_is_a_fault_whatever_its_value(said: Said, name: str, text: str, expected: str) -> None:
-    assert said(text, name).startswith(f"error: unknown key {expected}")
+def test_an_unknown_key_is_a_fault_whatever_its_value(faults_of: FaultsOf, name: str, text: str, expected: str) -> None:
+    assert faults_of(text, name).startswith(f"error: unknown key {expected}")
 
 
-def test_a_setting_with_nothing_behind_it_is_a_fault(said: Said) -> None:
+def test_a_setting_with_nothing_behind_it_is_a_fault(faults_of: FaultsOf) -> None:
     roles = "instances:\n  backup:\n    roles:\n      client:\n"
     settings = "exclude:\n          keep: {daily: , more: [1, ]}\n          names:\n          -\n"
     text = f"{roles}        settings:\n          {settings}"
-    hint = "hint: write `null` to say that there is no value, or remove the key"
-    assert said(text, "inventory.yaml", json=JSON).split("\n") == [
-        "error: `exclude` has no value",
+    hint = "hint: write a value, which may be `null`, or remove the key"
+    assert faults_of(text, "inventory.yaml", json=JSON).split("\n") == [
+        "error: 'exclude' has no value",
         "  at inventory.yaml:6:11 instances.backup.roles.client.settings.exclude",
         hint,
-        "error: `daily` has no value",
+        "error: 'daily' has no value",
         "  at inventory.yaml:7:18 instances.backup.roles.client.settings.keep.daily",
         hint,
-        "error: item [0] of `names` has no value",
+        "error: item [0] of 'names' has no value",
         "  at inventory.yaml:9:11 instances.backup.roles.client.settings.names[0]",
         hint,
     ]
     inside = "        tags: {backup: {settings: {port: }}}\n        machines: {jon: {settings: {port: }}}\n"
-    assert said(roles + inside, "inventory.yaml", json=JSON).count("error: `port` has no value") == 2
+    assert faults_of(roles + inside, "inventory.yaml", json=JSON).count("error: 'port' has no value") == 2
 
 
 def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
     text = "instances: {b: {roles: {r: {settings: {exclude: , port: 1}}}}}"
     (tmp_path / "inventory.yaml").write_text(text)
     loaded, faults = read(Project(tmp_path))
-    assert [fault.message for fault in faults] == ["`exclude` has no value"]
+    assert [fault.message for fault in faults] == ["'exclude' has no value"]
     assert loaded.inventory.instances["b"].roles["r"].settings == {"port": 1}  # so that the service finds no null
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("null: 1\n~: 2", "the key `null` is not a text\n  at inventory.yaml:1:1"),
-        ("machines:\n  jon:\n    ~: 1", "the key `~` is not a text\n  at inventory.yaml:3:5"),
-        ("machines: {True: {}, true: {}}", "the key `True` is not a text\n  at inventory.yaml:1:12"),
+        ("null: 1\n~: 2", "the key 'null' is not a text\n  at inventory.yaml:1:1"),
+        ("machines:\n  jon:\n    ~: 1", "the key '~' is not a text\n  at inventory.yaml:3:5"),
+        ("machines: {True: {}, true: {}}", "the key 'True' is not a text\n  at inventory.yaml:1:12"),
         ("a: 1\n: 1", "a key is missing here\n  at inventory.yaml:2:1"),
     ],
 )
-def test_a_key_that_is_not_a_text_is_named_as_it_is_written(said: Said, text: str, told: str) -> None:
+def test_a_key_that_is_not_a_text_is_named_as_it_is_written(faults_of: FaultsOf, text: str, told: str) -> None:
     hint = "write a name before the `:`" if "missing" in told else "put it in quotes"
-    assert said(text, "inventory.yaml") == f"error: {told}\nhint: {hint}"
+    assert faults_of(text, "inventory.yaml") == f"error: {told}\nhint: {hint}"
 
 
 def test_null_is_a_setting(loading: Load) -> None:
@@ -145,7 +145,7 @@ def test_what_is_empty_in_odd_yaml(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "told"),
+    ("keys", "value", "path"),
     [
         (("machines", "jon"), None, "machines.jon"),
         (("machines", "jon", "description"), None, "machines.jon.description"),
@@ -153,12 +153,12 @@ def test_what_is_empty_in_odd_yaml(text: str) -> None:
         (("tags",), {"servers": None}, "tags.servers"),
     ],
 )
-def test_null_is_not_written_where_it_says_nothing(tmp_path: Path, keys: Keys, value: object, told: str) -> None:
+def test_null_is_not_written_where_it_is_ignored(tmp_path: Path, keys: Keys, value: object, path: str) -> None:
     project = Project(tmp_path)
     (tmp_path / "inventory.toml").write_text("")
     with pytest.raises(Faults) as caught:
         edit.edit(project, lambda _: [Set(keys, value)])
-    assert str(caught.value) == f"error: null says nothing at {told}\nhint: write a value"
+    assert str(caught.value) == f"error: {path} cannot be null\nhint: write a value"
     settings = ("instances", "i", "roles", "client", "settings", "limit")
     edit.edit(project, lambda _: [Set(settings, None)])
     assert edit.get(project, settings)[0] is None
@@ -187,7 +187,7 @@ def test_a_key_without_a_value_is_removed(tmp_path: Path, json: str, yaml_: str,
     wanted = f"remove the key: `rolecall inventory unset {'--own ' if own else ''}{'.'.join(map(str, keys))}`"
     assert wanted in str(caught.value)
     if own:
-        with pytest.raises(Faults, match=r"inventory\.yaml sets .*\n.*\n.*with `--own`"):
+        with pytest.raises(Faults, match=r"inventory\.yaml sets .*\n.*\n.*: `--own`"):
             edit.edit(project, lambda _: [Unset(keys)])
     edit.edit(project, lambda _: [Unset(keys)], own=own)
     after = read(project)[0]
@@ -212,7 +212,7 @@ INVENTORIES = tables(
             tags=st.lists(st.sampled_from(["t", "u"]), max_size=2),
             description=NAMES,
             deploy=tables(targetHost=NAMES),
-            state=st.dictionaries(NAMES, st.just({"folders": ["/srv"]}), max_size=1),
+            state=st.dictionaries(NAMES, st.builds(lambda: {"folders": ["/srv"]}), max_size=1),
         ),
         max_size=2,
     ),
@@ -236,14 +236,14 @@ INVENTORIES = tables(
 
 
 def places(data: object, keys: Keys = ()) -> list[Keys]:
-    """The key path of every table."""
+    """Return the key path of every table."""
     if not isinstance(data, dict):
         return []
     return [keys, *(found for key, value in data.items() for found in places(value, (*keys, key)))]
 
 
 def lost(before: object, after: object, keys: Keys = ()) -> list[Keys]:
-    """What is in one inventory and not in the other."""
+    """Return the key paths of what the second inventory lacks or changes."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [
             found
@@ -259,7 +259,7 @@ def test_a_key_without_a_value_removes_nothing(tools: Data, own: Data, data: st.
 
     def joined(empty: tuple[Keys, ...] = ()) -> tuple[Inventory, bool]:
         layers = [("inventory.json", tools), ("inventory.yaml", own)]
-        sources = [Source(Path(file), said, empty=empty if said is written else ()) for file, said in layers]
+        sources = [Source(Path(file), data, empty=empty if data is written else ()) for file, data in layers]
         loaded, faults = join(sources)
         return loaded.inventory, bool(faults)
 

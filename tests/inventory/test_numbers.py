@@ -24,7 +24,7 @@ TEXTS = {
 HUGE = "9" * 5000
 
 
-def said(folder: Path, name: str, number: str) -> str:
+def fault_of(folder: Path, name: str, number: str) -> str:
     (folder / name).write_text(TEXTS[name].replace("NUMBER", number))
     with pytest.raises(Faults) as caught:
         load(Project(folder))
@@ -36,11 +36,11 @@ def said(folder: Path, name: str, number: str) -> str:
 def test_an_integer_beyond_64_bits(tmp_path: Path, name: str, number: str) -> None:
     if (name, number[0]) == ("inventory.nix", "-"):
         pytest.skip("the reader of Nix knows no negative numbers")
-    told = said(tmp_path, name, number)
-    assert told.startswith(("error: a number of more than 64 bits\n", "error: the number `99999"))
-    assert f"  at {name}:3:" in told
-    assert "hint: " in told
-    assert "sys." not in told
+    message = fault_of(tmp_path, name, number)
+    assert message.startswith(("error: the number does not fit in 64 bits\n", "error: the number 99999"))
+    assert f"  at {name}:3:" in message
+    assert "hint: " in message
+    assert "sys." not in message
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_an_integer_beyond_64_bits(tmp_path: Path, name: str, number: str) -> No
         *(("inventory.py", number) for number in ("1e999", "-1e999", "float('nan')", "[1, float('inf')]")),
     ],
 )
-def test_what_is_no_number_in_json(tmp_path: Path, name: str, number: str) -> None:
-    told = said(tmp_path, name, number)
-    assert " is not a number in JSON\n" in told
-    assert f"  at {name}:3:" in told
+def test_infinity_and_nan_are_faults(tmp_path: Path, name: str, number: str) -> None:
+    message = fault_of(tmp_path, name, number)
+    assert " is not a finite number\n" in message
+    assert f"  at {name}:3:" in message
 
 
 def test_a_long_text_of_digits_is_fine(tmp_path: Path) -> None:
@@ -74,5 +74,5 @@ def test_a_value_on_the_command_line(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["inf", ".inf", "Infinity1"])
-def test_what_is_no_json_is_a_text(text: str) -> None:
+def test_text_that_is_not_json_is_a_text(text: str) -> None:
     assert value(text) == text

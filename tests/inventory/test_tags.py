@@ -59,7 +59,7 @@ NAMES = st.lists(st.sampled_from(PLAIN), max_size=3)
     NAMES,
     NAMES,
 )
-def test_selecting_is_asking_each_machine(
+def test_a_selection_has_the_machines_that_match(
     own: dict[str, list[str]], some: list[str], every: list[str], none: list[str]
 ) -> None:
     data: dict[str, Any] = {
@@ -76,14 +76,14 @@ def test_selecting_is_asking_each_machine(
     assert set(tags["web"]) == expected | {machine for machine, tags in own.items() if "web" in tags}
 
 
-def test_a_tag_that_nobody_has_is_a_warning_in_a_selection(loading: Callable[..., Loaded]) -> None:
+def test_a_tag_without_machines_is_a_warning_in_a_selection(loading: Callable[..., Loaded]) -> None:
     loaded = loading(MACHINES + '[tags.web]\nany = ["home", "lapdog"]\nnone = ["stage"]\n', "inventory.toml")
     assert [(str(each.where), each.message, each.hint, each.warning) for each in loaded.warnings] == [
         ("tags.web.any[1]", "no machine has the tag 'lapdog'", "did you mean 'laptop'?", True),
         (
             "tags.web.none[0]",
             "no machine has the tag 'stage'",
-            "tags there are: all, darwin, home, laptop, linux",
+            "available tags: all, darwin, home, laptop, linux",
             True,
         ),
     ]
@@ -93,29 +93,29 @@ MISTAKES = [
     (
         'b = { all = ["a"] }',
         (
-            "error: a selection cannot name `a`, which is a selection too\n"
+            "error: a selection cannot use 'a', because that is a selection too\n"
             "  at inventory.toml:9:14 tags.b.all[0]\n"
-            "hint: name the tags that `a` names, or the machines"
+            "hint: name the tags of 'a' instead, or its machines"
         ),
     ),
     (
         'b = { none = ["home", "b"] }',
         (
-            "error: a selection cannot name `b`, which is a selection too\n"
+            "error: a selection cannot use 'b', because that is a selection too\n"
             "  at inventory.toml:9:23 tags.b.none[1]\n"
-            "hint: name the tags that `b` names, or the machines"
+            "hint: name the tags of 'b' instead, or its machines"
         ),
     ),
     (
         'b = { machines = ["jon", "sarah"] }',
         (
-            "error: machine `sarah` does not exist\n  at inventory.toml:9:26 tags.b.machines[1]\n"
+            "error: machine 'sarah' does not exist\n  at inventory.toml:9:26 tags.b.machines[1]\n"
             "hint: did you mean 'sara'?"
         ),
     ),
     (
         'b = { al = ["home"] }',
-        "error: unknown key `al`\n  at inventory.toml:9:7 tags.b.al\nhint: did you mean 'all'?",
+        "error: unknown key 'al'\n  at inventory.toml:9:7 tags.b.al\nhint: did you mean 'all'?",
     ),
     (
         'b = { any = "home" }',
@@ -124,15 +124,15 @@ MISTAKES = [
     (
         'b = { any = ["-x"] }',
         (
-            "error: invalid tag name `-x`\n  at inventory.toml:9:14 tags.b.any[0]\n"
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
+            "error: invalid tag name '-x'\n  at inventory.toml:9:14 tags.b.any[0]\n"
+            "hint: use 1 to 63 letters, digits, `_` and `-`; the first character cannot be `-`"
         ),
     ),
     (
         'b = { machines = ["-x"] }',
         (
-            "error: invalid machine name `-x`\n  at inventory.toml:9:19 tags.b.machines[0]\n"
-            "hint: names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
+            "error: invalid machine name '-x'\n  at inventory.toml:9:19 tags.b.machines[0]\n"
+            "hint: use 1 to 63 letters, digits, `_` and `-`; the first character cannot be `-`"
         ),
     ),
     (
@@ -142,16 +142,16 @@ MISTAKES = [
     (
         'linux = { any = ["home"] }',
         (
-            "error: the tag `linux` is computed\n  at inventory.toml:9:1 tags.linux\n"
-            "hint: every machine of the class `linux` has it without being listed; remove it"
+            "error: the tag 'linux' is computed and cannot be set\n  at inventory.toml:9:1 tags.linux\n"
+            "hint: remove it: every machine of the class 'linux' has it"
         ),
     ),
 ]
 
 
-@pytest.mark.parametrize(("line", "told"), MISTAKES)
-def test_mistakes(said: Callable[..., str], line: str, told: str) -> None:
-    assert said(f'{MACHINES}[tags]\na = {{ any = ["laptop"] }}\n{line}\n', "inventory.toml") == told
+@pytest.mark.parametrize(("line", "faults"), MISTAKES)
+def test_mistakes(faults_of: Callable[..., str], line: str, faults: str) -> None:
+    assert faults_of(f'{MACHINES}[tags]\na = {{ any = ["laptop"] }}\n{line}\n', "inventory.toml") == faults
 
 
 @pytest.mark.parametrize(

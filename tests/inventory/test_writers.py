@@ -74,7 +74,7 @@ def documents(draw: st.DrawFn) -> tuple[str, str, Data]:
 
 @given(documents(), st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
-def test_a_text_says_what_its_changes_make_of_its_data(document: tuple[str, str, Data], choice: st.DataObject) -> None:
+def test_changed_text_has_the_changed_data(document: tuple[str, str, Data], choice: st.DataObject) -> None:
     notation, text, data = document
     assert same(data_of(notation, text), data)
     for _ in range(choice.draw(st.integers(1, 3))):
@@ -113,7 +113,7 @@ def test_comments_stay_where_nothing_changes(document: tuple[str, str, Data], ch
 
 @given(documents(), st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
-def test_what_comes_and_goes_takes_nothing_with_it(document: tuple[str, str, Data], choice: st.DataObject) -> None:
+def test_adding_and_removing_keeps_the_rest(document: tuple[str, str, Data], choice: st.DataObject) -> None:
     notation, text, data = document
     above = choice.draw(st.sampled_from([(), *(path for path in paths(data) if isinstance(find(data, path), dict))]))
     key = (*above, choice.draw(names.filter(lambda name: name not in find(data, above))))

@@ -104,7 +104,7 @@ def test_what_is_wrong_is_reported_each_time(tmp_path: Path) -> None:
     workspace = project(tmp_path, "jon")
     (tmp_path / "inventory.toml").write_text("[machines]\njon.tgas = []\n")
     for _ in range(2):
-        with pytest.raises(Faults, match="unknown key `tgas`"):
+        with pytest.raises(Faults, match="unknown key 'tgas'"):
             workspace.members()
     (tmp_path / "inventory.toml").write_text("[machines]\njon.tags = []\n")
     workspace.refresh()

@@ -86,7 +86,7 @@ def lint(file: Path) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("was", "becomes", "told"),
+    ("was", "becomes", "message"),
     [
         ('word = "hi"', "word = 3", '3 is not of type "string"'),
         ("limits.soft = 3", "limits.soft = -3", "-3 is less than the minimum of 0"),
@@ -96,29 +96,29 @@ def lint(file: Path) -> tuple[int, str]:
         ('tags = ["backup"]', "tags = 1", "1 is not"),
     ],
 )
-def test_taplo_checks_toml(make_project: MakeProject, was: str, becomes: str, told: str) -> None:
+def test_taplo_checks_toml(make_project: MakeProject, was: str, becomes: str, message: str) -> None:
     project = make_project(TOML)
     pipeline.write_schema(pipeline.Workspace(project))
     file = project.root / "inventory.toml"
-    status, said = lint(file)
-    assert status == 0, said
+    status, output = lint(file)
+    assert status == 0, output
     assert TOML.count(was)
     file.write_text(TOML.replace(was, becomes, 1))
     line = TOML[: TOML.index(was)].count("\n") + 1
-    status, said = lint(file)
+    status, output = lint(file)
     assert status == 1
-    assert told in said or "anyOf" in said, said
-    assert f"inventory.toml:{line}:" in said, said
+    assert message in output or "anyOf" in output, output
+    assert f"inventory.toml:{line}:" in output, output
 
 
-def test_init_tells_taplo_of_the_schema(tmp_path: Path) -> None:
+def test_init_configures_taplo(tmp_path: Path) -> None:
     environment = {"ROLECALL_IDENTITY": str(tmp_path / "identity"), "PATH": str(VENV / "bin")}
     subprocess.run([VENV / "bin/rolecall", "init", tmp_path / "new"], env=environment, check=True, capture_output=True)
     file = tmp_path / "new/inventory.toml"
     assert lint(file)[0] == 0
     file.write_text(file.read_text().replace("[meta]\nname", "[meta]\nnaem"))
-    status, said = lint(file)
-    assert (status, "'naem' was unexpected" in said) == (1, True), said
+    status, output = lint(file)
+    assert (status, "'naem' was unexpected" in output) == (1, True), output
 
 
 @pytest.mark.skipif(not YAML_SERVER.exists() or not shutil.which("node"), reason="needs node and npm's registry")

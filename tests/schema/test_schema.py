@@ -1,4 +1,4 @@
-"""The schema of an inventory: what is right fits it, what is wrong in one place is told there."""
+"""The schema of an inventory: valid inventories fit it, and a mistake is reported at its place."""
 
 from __future__ import annotations
 
@@ -99,15 +99,21 @@ def _perhaps_wrapped(value: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(value, value, value, forced)
 
 
-TOLD = st.fixed_dictionaries({}, optional={name: _perhaps_wrapped(value) for name, value in BARE.items()})
+WRAPPED_SETTINGS = st.fixed_dictionaries({}, optional={name: _perhaps_wrapped(value) for name, value in BARE.items()})
 NAMES = st.sampled_from(["jon", "sara", "store"])
 ROLE = st.fixed_dictionaries(
     {},
     optional={
-        "settings": st.none() | TOLD,
-        "machines": st.dictionaries(NAMES, st.none() | st.builds(lambda told: {"settings": told}, TOLD), max_size=2),
+        "settings": st.none() | WRAPPED_SETTINGS,
+        "machines": st.dictionaries(
+            NAMES, st.none() | st.builds(lambda settings: {"settings": settings}, WRAPPED_SETTINGS), max_size=2
+        ),
         "tags": st.lists(st.sampled_from(["a", "b", "all"]), unique=True, max_size=2)
-        | st.dictionaries(st.sampled_from(["a", "b"]), st.builds(lambda told: {"settings": told}, TOLD), max_size=2),
+        | st.dictionaries(
+            st.sampled_from(["a", "b"]),
+            st.builds(lambda settings: {"settings": settings}, WRAPPED_SETTINGS),
+            max_size=2,
+        ),
     },
 )
 
@@ -119,7 +125,7 @@ ROLE = st.fixed_dictionaries(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
 @given(st.dictionaries(st.sampled_from(["talk", "lead"]), ROLE), st.sampled_from(["club", "other"]))
-def test_what_has_no_fault_fits(make_project: MakeProject, roles: dict[str, Any], name: str) -> None:
+def test_an_inventory_without_faults_fits(make_project: MakeProject, roles: dict[str, Any], name: str) -> None:
     data = {**BASE, "instances": {name: {"module": {"name": "club", "input": "self"}, "roles": roles}}}
     project = make_project(json.dumps(data), "inventory.json")
     try:
@@ -183,7 +189,7 @@ SETTINGS = "instances.club.roles.talk.settings"
         ("instances.borgbackup", {"roles": {"clinet": {}}}, "instances.borgbackup.roles additionalProperties"),
     ],
 )
-def test_what_is_wrong_is_told_at_its_place(make_project: MakeProject, path: str, value: object, expected: str) -> None:
+def test_a_mistake_is_reported_at_its_place(make_project: MakeProject, path: str, value: object, expected: str) -> None:
     project = make_project(json.dumps(BASE), "inventory.json")
     data = json.loads(json.dumps(BASE))
     table = data

@@ -113,7 +113,7 @@ def test_distributions(tmp_path: Path, bring: Bring) -> None:
         f"  at project/inventory.toml:10:22 instances.worse.module.name\n{hint}"
         "error: machine 'n' does not exist\n"
         "  at project/inventory.toml:10:73 instances.worse.roles.r.machines.n\n"
-        "hint: machines there are: m. Or declare it: `rolecall machines add n`\n"
+        "hint: available machines: m. Or declare it: `rolecall machines add n`\n"
         "error: the module 'none' of lib-std 2.1 (lib_std_none:service) is not a service\n"
         "  at project/inventory.toml:11:22 instances.worst.module.name\n"
         "hint: its module must define `service = Service(…)` (see docs/how-to/write-a-service.md)"

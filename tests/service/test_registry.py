@@ -67,7 +67,7 @@ def test_every_name_that_loads_is_known(modules: Path, name: str) -> None:
         assert registry.names("self") == [name]
         assert registry.find("self", name).service.name == name
         assert told(registry, "self", f"{name}{name}-other").endswith(
-            (f"modules in {modules} there are: {name}", f"did you mean '{name}'?")
+            (f"available modules in {modules}: {name}", f"did you mean '{name}'?")
         )
         file.unlink()
 

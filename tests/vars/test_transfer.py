@@ -133,7 +133,7 @@ def test_the_export_and_import_commands(web: Project) -> None:
     call(web, "vars", "export", "-o", str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_bytes().startswith(b"age-encryption.org/v1")
-    assert "exists already" in call(web, "vars", "export", "-o", str(file), status=1)
+    assert "already exists" in call(web, "vars", "export", "-o", str(file), status=1)
     output = json.loads(call(web, "vars", "import", str(file), "--json"))
     assert output == {"pending": [], "same": sorted(map(str, v.stored_all(web))), "unwanted": [], "kept": []}
     assert "unchanged: jon/web.raw\n" in call(web, "vars", "import", str(file))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rolecall.errors import Where, dotted, fault, nearest
+from rolecall.errors import Fault, Faults, Where, dotted, fault, nearest
 from rolecall.inventory.data import named
 
 if TYPE_CHECKING:
-    from rolecall.errors import Faults
     from rolecall.inventory.data import Keys
 
 
@@ -47,7 +46,7 @@ def find(data: Any, keys: Keys) -> Any:  # noqa: ANN401 - data is what it is
     """
     for depth, key in enumerate(keys):
         if not _has(data, key):
-            raise _missing(data, keys[: depth + 1])
+            raise Faults([_missing_fault(data, keys[: depth + 1])])
         data = data[key]
     return data
 
@@ -68,7 +67,7 @@ def apply(data: Any, change: Change | Rename) -> Any:  # noqa: ANN401 - as above
         Faults: When the path does not exist, or leads through a value that is not a table or list.
     """
     if not change.keys:
-        raise fault("cannot change the inventory as a whole", hint="name a path, such as `machines.jon.tags`")
+        raise fault("cannot change the inventory as a whole", hint="give a path, such as `machines.jon.tags`")
     return _apply(data, change, 0)
 
 
@@ -82,7 +81,7 @@ def nested(keys: Keys, value: Any) -> Any:  # noqa: ANN401 - as above
 def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN401 - as above
     key, path = change.keys[depth], change.keys[: depth + 1]
     last = path == change.keys
-    data = {} if data is None else data  # an empty table, as `jon:` in YAML
+    data = {} if data is None else data  # as `jon:` in YAML, which stands for an empty table
     new: Any = data.copy() if isinstance(data, dict | list) else data
     if isinstance(change, Set) and not _has(data, key):
         if isinstance(data, dict) and isinstance(key, str):
@@ -90,12 +89,12 @@ def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN4
         elif isinstance(data, list) and key == len(data):
             new.append(nested(change.keys[depth + 1 :], change.value))
         elif isinstance(data, dict | list):
-            raise _missing(data, path)
+            raise Faults([_missing_fault(data, path)])
         else:
             message = f"{dotted(path[:-1])} is {named(data)}, so it has no keys"
-            raise fault(message, where=Where(keys=path[:-1]), hint="set its value as a whole")
+            raise fault(message, where=Where(keys=path[:-1]), hint="replace the whole value")
     elif not _has(data, key):
-        raise _missing(data, path)
+        raise Faults([_missing_fault(data, path)])
     elif not last:
         new[key] = _apply(data[key], change, depth + 1)
     elif isinstance(change, Set):
@@ -115,13 +114,13 @@ def _has(data: object, key: str | int) -> bool:
     return isinstance(data, list) and isinstance(key, int) and key < len(data)
 
 
-def _missing(data: object, keys: Keys) -> Faults:
+def _missing_fault(data: object, keys: Keys) -> Fault:
     """Return the fault for a path whose last key is not in this data."""
     where, above = Where(keys=keys), dotted(keys[:-1]) or "the inventory"
     if isinstance(data, list):
-        hint = f"{above} is a list with the positions [0] to [{len(data) - 1}]" if data else f"{above} is an empty list"
+        hint = f"{above} is a list with the items [0] to [{len(data) - 1}]" if data else f"{above} is an empty list"
     elif isinstance(data, dict):
         hint = nearest(str(keys[-1]), data, what=f"keys in {above}")
     else:
         hint = f"{above} is {named(data)}"
-    return fault(f"{dotted(keys)} does not exist", where=where, hint=hint)
+    return Fault(f"{dotted(keys)} does not exist", where, hint)

@@ -45,7 +45,7 @@ class Comments:
 def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
     """Return the comments of a file, by key path from the inventory's top.
 
-    A comment behind something speaks of that; one on a line of its own of what follows it.
+    A comment behind a value belongs to it; a comment on a line of its own belongs to what follows.
 
     Args:
         file: One that was read without a fault.
@@ -59,7 +59,7 @@ def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
         same = [keys for at, keys in starts.get(line, ()) if at < column]
         words = [re.sub(r"^[#*!]* ?|\s+$", "", each) for each in comment.splitlines()]
         if same:
-            found.behind[_told(same)] += filter(None, words)
+            found.behind[_outermost(same)] += filter(None, words)
             continue
         following = min((start for start in starts if start > line), default=0)
         group = found.above[starts[following][0][1]] if following else found.end
@@ -79,9 +79,9 @@ def _starts(places: Mapping[Keys, tuple[int, int, Path]], prefix: tuple[str, ...
     return {line: sorted(found, key=lambda each: (each[0], len(each[1]))) for line, found in starts.items()}
 
 
-def _told(same: list[Keys]) -> Keys:
-    """Return the key path that a comment at a line's end belongs to: that which encloses all others on the line."""
-    told = same[0]
-    while len(below := [keys for keys in same if keys[:-1] == told]) == 1 and isinstance(below[0][-1], str):
-        told = below[0]
-    return told
+def _outermost(same: list[Keys]) -> Keys:
+    """Return the key path of a line to which a comment at its end belongs: the one that encloses all others."""
+    outermost = same[0]
+    while len(below := [keys for keys in same if keys[:-1] == outermost]) == 1 and isinstance(below[0][-1], str):
+        outermost = below[0]
+    return outermost

@@ -21,13 +21,15 @@ def text(file: Path) -> str:
         with file.open("rb") as stream:
             content = stream.read(BYTES + 1)
     except OSError as error:
-        raise Faults([Fault(f"cannot be read: {error.strerror}", Where(file))]) from None
+        raise Faults([Fault(f"the file cannot be read: {error.strerror}", Where(file))]) from None
     if len(content) > BYTES:
-        raise Faults([Fault(f"larger than {BYTES // 1024**2} MiB", Where(file))])
+        raise Faults([Fault(f"the file is larger than {BYTES // 1024**2} MiB", Where(file))])
     try:
         return content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line = before.count(b"\n") + 1
         column = len(before.rpartition(b"\n")[2].decode(errors="replace")) + 1
-        raise Faults([Fault("not UTF-8", Where(file, (), line, column), "save the file as UTF-8")]) from None
+        raise Faults(
+            [Fault("the file is not valid UTF-8", Where(file, (), line, column), "save the file as UTF-8")]
+        ) from None

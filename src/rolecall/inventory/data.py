@@ -1,4 +1,4 @@
-"""What an inventory may hold: JSON-compatible data of bounded size; and how values are named in messages."""
+"""The data that an inventory may hold, JSON-compatible and bounded in size, and its names in messages."""
 
 from __future__ import annotations
 
@@ -15,39 +15,44 @@ VALUES: Final = 5_000_000  # 10,000 machines named in 100 instances have a fifth
 LARGEST: Final = 2**63  # what every notation and reader of JSON can hold
 BYTES: Final = 64 * 1024 * 1024
 
-_WRAPPERS: Final = ("override", "order", "if", "merge", "literal")  # what stands around values; see evaluate/merge.py
+_WRAPPERS: Final = ("override", "order", "if", "merge", "literal")  # see evaluate/merge.py
 
 Data = dict[str, Any]
 Keys = tuple[str | int, ...]
 
-_TOO_LARGE: Final = "a number of more than 64 bits"
+_TOO_LARGE: Final = "the number does not fit in 64 bits"
 _DIGITS: Final = re.compile(r"(?<![\"'\w])\d[\d_]{4300,}")  # more than Python reads as a number
 
-_DATA: Final = "write texts, numbers, true, false, lists and tables; put a date in quotes"
+_DATA: Final = "use only texts, numbers, true, false, lists and tables; put dates in quotes"
 
 
 def syntax_fault(message: str, line: int = 0, column: int = 0, *, hint: str = "") -> Faults:
-    """A fault of a file's notation; whoever opened the file adds its name."""
+    """Return a fault of a file's notation, ready to raise; the caller that opened the file adds its name."""
     return Faults([Fault(message, Where(line=line, column=column), hint)])
 
 
 def long_number(error: Exception, text: str) -> Faults | None:
     """Return our own fault, with its line, for Python's refusal to read a number of thousands of digits; else None."""
-    found = _DIGITS.search(text) if "int_max_str_digits" in str(error) else None
-    if found is None:
+    match = _DIGITS.search(text) if "int_max_str_digits" in str(error) else None
+    if match is None:
         return None
-    line, before = text.count("\n", 0, found.start()) + 1, text.rfind("\n", 0, found.start())
-    return syntax_fault(_TOO_LARGE, line, found.start() - before, hint="put it in quotes if it is a text")
+    line, before = text.count("\n", 0, match.start()) + 1, text.rfind("\n", 0, match.start())
+    return syntax_fault(_TOO_LARGE, line, match.start() - before, hint="put it in quotes if it is a text")
 
 
-def shown(text: str, *, quote: str = "`", limit: int = 60) -> str:
-    """Text of a user's as it can stand in a message: one short line without control characters."""
+def shown(text: str, *, quote: str = "'", limit: int = 60) -> str:
+    """Return a user's text for a message: one short line in quotes, without control characters."""
     short = text if len(text) <= limit else text[: limit - 1] + "…"
     return quote + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short) + quote
 
 
+def code(text: str) -> str:
+    """Return a piece of a user's code for a message, as `shown` but in backticks."""
+    return shown(text, quote="`")
+
+
 def named(value: object) -> str:
-    """A value in words, for "expected …, found …"."""
+    """Return a value in words, for "expected …, found …"."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, bool):
@@ -62,12 +67,12 @@ def named(value: object) -> str:
 
 def once(name: object) -> str:
     """Return what to do about a key that is set twice."""
-    more = "; a tag with settings is an entry of a table: `tags.NAME.settings`" if name == "tags" else ""
+    more = "; to give a tag settings, write it as a table: `tags.NAME.settings`" if name == "tags" else ""
     return f"remove one of the two{more}"
 
 
 def check(data: object) -> list[Fault]:
-    """What in ``data`` could not stand in a JSON file: other types, keys that are no texts, endless or huge data."""
+    """Return faults for what JSON cannot hold (other types, keys that are not texts) and for endless or huge data."""
     faults: list[Fault] = []
     left = VALUES
     todo: list[tuple[object, Keys]] = [(data, ())]
@@ -75,38 +80,38 @@ def check(data: object) -> list[Fault]:
         value, keys = todo.pop()
         left -= 1
         if left < 0:
-            return [Fault(f"more than {VALUES} values", Where(), "check for references that repeat large values")]
+            return [Fault(f"more than {VALUES:,} values", Where(), "check for references that multiply each other")]
         if not isinstance(value, dict | list):
             if problem := _problem(value):
                 faults.append(Fault(problem, Where(keys=keys), _DATA))
             continue
         if len(keys) >= DEPTH:
             # Without a place: deep files crash the parser that would look for it (tree-sitter-yaml).
-            return [Fault(f"nested deeper than {DEPTH} levels", Where(), "does it contain itself?")]
+            return [Fault(f"nested deeper than {DEPTH} levels", Where(), "check whether it contains itself")]
         if isinstance(value, list):
             todo += [(item, (*keys, index)) for index, item in reversed(list(enumerate(value)))]
             continue
         for key in value:
             if not isinstance(key, str) or not _encodable(key):
                 where = Where(keys=(*keys, str(key)))
-                faults.append(Fault(f"the key {shown(str(key))} is not a text", where, "put it in quotes"))
+                faults.append(Fault(f"key {shown(str(key))} is not a text", where, "put it in quotes"))
         todo += [(item, (*keys, str(key))) for key, item in reversed(value.items())]
     return faults
 
 
 def _problem(value: object) -> str:
-    """Why a value that is neither list nor table is no data, or ""."""
+    """Return why a value that is neither list nor table is not data, or ""."""
     if isinstance(value, str):
         if "\0" in value:
-            return "a text with a NUL character"
-        return "" if _encodable(value) else "a text with an unpaired surrogate"
+            return "the text contains a NUL character"
+        return "" if _encodable(value) else "the text contains an unpaired surrogate"
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, int):
         return "" if -LARGEST <= value < LARGEST else _TOO_LARGE
     if isinstance(value, float):
-        return "" if math.isfinite(value) else f"{value} is not a number in JSON"
-    return f"{named(value)} is not data"
+        return "" if math.isfinite(value) else f"{value} is not a finite number"
+    return f"{named(value)} is not allowed here"
 
 
 def _encodable(text: str) -> bool:
@@ -120,9 +125,9 @@ def _encodable(text: str) -> bool:
 
 
 def merge(general: Data, specific: Data) -> Data:
-    """Both tables as one: tables merge by key at every depth, of anything else the specific one is kept.
+    """Merge two tables by key at every depth; where one value is not a table, the specific value wins.
 
-    Of tables with a priority or condition around them each keeps its own: both become a `mkMerge` of Nix.
+    Tables with a priority or condition around them keep it: both become the contents of a `mkMerge` of Nix.
     """
     if _wrapped(general) or _wrapped(specific):
         return {"_type": "merge", "contents": [general, specific]}
@@ -140,7 +145,7 @@ def _wrapped(value: Data) -> bool:
 
 
 def _is_table(value: object) -> bool:
-    """Whether a value is a table, below whatever priorities and conditions stand around it."""
+    """Return whether a value is a table, below any priorities and conditions around it."""
     if not isinstance(value, dict) or not _wrapped(value):
         return isinstance(value, dict)
     if value["_type"] == "literal":

@@ -1,7 +1,8 @@
-"""Edit the inventory: the smallest change of one file's text, written only if everything that follows is right.
+"""Edit the inventory: make the smallest change of one file's text, and write it only if the inventory stays valid.
 
-Tools write `inventory.json`, which the user's own file overrides; `own` writes that file itself. The change of a file
-must be the same change of the whole inventory: what another file sets cannot be changed here.
+Commands write the tool-written file, `inventory.json`, which the user's file overrides; with `own` they write the
+user's file. A change of one file must have the same effect on the whole inventory, so values of other files cannot be
+changed.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ def edit(
 
     Args:
         project: The project.
-        changes: Returns what to change, given the inventory, which is locked meanwhile.
-        own: Whether to write the person's own file rather than `inventory.json`.
+        changes: Returns the changes for an inventory, which is locked meanwhile.
+        own: Whether to write the user's file rather than the tool-written file.
         expect: The digest that the inventory must have; "" for any.
         judge: Returns what is wrong with an inventory.
 
@@ -109,25 +110,25 @@ def edit(
         whole = reduce(apply, (each for each in wanted if not _removes_nothing(each, loaded, target, before)), before)
         for change in wanted:
             if isinstance(change, Unset) and not has(target.data, change.keys):
-                raise fault_set_elsewhere(loaded, target.file, change.keys)
+                raise Faults([fault_set_elsewhere(loaded, target.file, change.keys)])
         draft = drafted(target, wanted)
         sources = replaced(project, loaded, [draft.source])
         if not same(merged_data(sources), whole):
-            raise fault_set_elsewhere(loaded, target.file, wanted[0].keys)
+            raise Faults([fault_set_elsewhere(loaded, target.file, wanted[0].keys)])
         _, warnings = judged(loaded, faults, sources, judge)
         return write(project, [draft], warnings)
 
 
 def _removes_nothing(change: Change, loaded: Loaded, target: Source, before: Data) -> bool:
-    """Return whether a key is to be removed that has no value, and so says nothing in the inventory as a whole."""
+    """Return whether a change removes a key without a value, which the inventory as a whole does not have."""
     if not isinstance(change, Unset):
         return False
     sources = [target] if has(before, change.keys) else loaded.sources
-    return any(has(each.data, change.keys) and not has(nulls.settled(each)[0], change.keys) for each in sources)
+    return any(has(each.data, change.keys) and not has(nulls.without(each)[0], change.keys) for each in sources)
 
 
 def refuse_nulls(changes: Iterable[Change], sources: Sequence[Source]) -> None:
-    """Refuse to write a key that would say nothing.
+    """Refuse to write a key that would be ignored.
 
     Raises:
         Faults: For each null outside of settings.
@@ -141,10 +142,10 @@ def refuse_nulls(changes: Iterable[Change], sources: Sequence[Source]) -> None:
         return f"write a value, or remove the key: `rolecall inventory unset {own}{dotted(keys)}`"
 
     faults = [
-        Fault(f"null says nothing at {dotted(keys)}", hint=hint(keys))
+        Fault(f"{dotted(keys)} cannot be null", hint=hint(keys))
         for change in changes
         if isinstance(change, Set)
-        for keys in nulls.unsaid(nested(change.keys, change.value))
+        for keys in nulls.ignored(nested(change.keys, change.value))
     ]
     if faults:
         raise Faults(faults)
@@ -171,8 +172,8 @@ def drafted(source: Source, changes: Sequence[Change]) -> Draft:
     """
     notation = notation_of(source.file)
     if notation is None or not notation.written:
-        hint = "change it by hand, or let Rolecall write inventory.json (without `--own`)"
-        raise fault(f"{source.file.name} is a program, which Rolecall cannot change", hint=hint)
+        hint = "edit it by hand, or omit `--own` to write inventory.json"
+        raise fault(f"{source.file.name} is a program, so Rolecall cannot edit it", hint=hint)
     data = reduce(apply, changes, dict(source.data))
     return redrafted(source, lambda text: changed(source, text, changes), data)
 
@@ -181,8 +182,8 @@ def changed(source: Source, text: str, changes: Iterable[Change]) -> str:
     """Return a source's text with changes made by the writer of its notation."""
     notation = notation_of(source.file)
     assert notation  # noqa: S101 - that of a file that was read
-    seen = (replace(change, keys=(*source.prefix, *change.keys)) for change in changes)
-    return reduce(notation.writer.change, seen, text)
+    below = (replace(change, keys=(*source.prefix, *change.keys)) for change in changes)
+    return reduce(notation.writer.change, below, text)
 
 
 def redrafted(source: Source, write: Callable[[str], str], data: Data) -> Draft:
@@ -208,7 +209,7 @@ def redrafted(source: Source, write: Callable[[str], str], data: Data) -> Draft:
     except (Faults, ArithmeticError, AssertionError, LookupError, StopIteration, ValueError):
         pass  # a writer may fail in any way on a text that it does not understand
     if again is None or again.prefix != source.prefix or not same(again.data, data):
-        hint = f"edit {source.file.name} by hand: Rolecall cannot change the way in which this place is written"
+        hint = f"edit {source.file.name} by hand: Rolecall cannot change how this place is written"
         raise fault("this change cannot be made automatically", where=Where(source.file), hint=hint)
     return Draft(again, mark + (text.replace("\n", "\r\n") if windows else text))
 
@@ -234,8 +235,8 @@ def judged(
         for each in _new(old, now)
     ]
     if any(not each.warning for each in new):
-        told = "nothing written: the change would cause these faults"
-        raise Faults([Fault(told), *(_unplaced(each, loaded) for each in new if not each.warning)])
+        summary = Fault("nothing written: the change would cause these faults")
+        raise Faults([summary, *(_unplaced(each, loaded) for each in new if not each.warning)])
     return after, [_unplaced(each, loaded) for each in new]
 
 
@@ -253,7 +254,7 @@ def digest(project: Project) -> str:
     Raises:
         Faults: When there is none.
     """
-    found = hashlib.sha256()
+    digests = hashlib.sha256()
     names = sorted(path.name for path in project.machines.iterdir()) if project.machines.is_dir() else []
     parts = [(name, b"") for name in names]
     parts += [
@@ -262,15 +263,15 @@ def digest(project: Project) -> str:
         for each in files.parts(file)
     ]
     for name, content in parts:
-        found.update(f"{name}\0{len(content)}\0".encode() + content)
-    return found.hexdigest()
+        digests.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digests.hexdigest()
 
 
 def merged_data(sources: Iterable[Source]) -> Data:
-    """Return the merged data of files, without keys that say nothing."""
+    """Return the merged data of files, without keys that have no value."""
     whole: Data = {}
     for source in sources:
-        whole = merge(whole, nulls.settled(source)[0])
+        whole = merge(whole, nulls.without(source)[0])
     return whole
 
 
@@ -278,7 +279,7 @@ def replaced(project: Project, loaded: Loaded, others: Iterable[Source]) -> list
     """Return an inventory's sources, with those of the given files replaced."""
     changed = {source.file: source for source in others}
     sources = [changed.pop(source.file, source) for source in loaded.sources]
-    folders = sum(source.file == project.machines for source in sources)  # more general than what tools write
+    folders = sum(source.file == project.machines for source in sources)  # more general than the tool-written file
     return [*sources[:folders], *changed.values(), *sources[folders:]]
 
 
@@ -286,16 +287,16 @@ def _target(project: Project, loaded: Loaded, *, own: bool) -> Source:
     """Return the source that is to be written."""
     if own:
         return loaded.sources[-1]
-    return tools(project, loaded)
+    return tool_written(project, loaded)
 
 
-def tools(project: Project, loaded: Loaded) -> Source:
-    """Return the source that tools write, an empty one if it does not exist yet."""
+def tool_written(project: Project, loaded: Loaded) -> Source:
+    """Return the source of the tool-written file, an empty one if it does not exist yet."""
     file = project.root / TOOL_FILE
     return next((source for source in loaded.sources if source.file == file), Source(file, {}))
 
 
-def fault_set_elsewhere(loaded: Loaded, target: Path, keys: Keys) -> Faults:
+def fault_set_elsewhere(loaded: Loaded, target: Path, keys: Keys) -> Fault:
     """Return the fault that another file sets a key path, or a table around it."""
     others = [source for source in loaded.sources if source.file != target]
     source = next((source for source in reversed(others) if has(source.data, keys)), others[-1])
@@ -303,19 +304,19 @@ def fault_set_elsewhere(loaded: Loaded, target: Path, keys: Keys) -> Faults:
     return fault_set_by(source, keys[:depth] or keys)
 
 
-def fault_set_by(source: Source, keys: Keys) -> Faults:
-    """Return the fault that a file which is not to be written sets a key path."""
+def fault_set_by(source: Source, keys: Keys) -> Fault:
+    """Return the fault that a file sets a key path, although it cannot be written now."""
     if source.file.is_dir() and keys[1:]:
         folder = f"{source.file.name}/{keys[1]}"
         hint = "remove or move the folder by hand"
-        return fault(f"the folder {folder} declares machine {keys[1]!r}", where=place(source, keys), hint=hint)
+        return Fault(f"the folder {folder} declares machine {keys[1]!r}", place(source, keys), hint)
     if source.file.name == TOOL_FILE:
-        hint = "change it there, without `--own`"
+        hint = "omit `--own` to change it there"
     else:
-        hint = "change it there by hand, or let Rolecall do it with `--own`"
+        hint = "edit it there by hand, or let Rolecall do it: `--own`"
     where = place(source, keys)
     name = ((where and where.file) or source.file).name
-    return fault(f"{name} sets {dotted(keys)}", where=where, hint=hint)
+    return Fault(f"{name} sets {dotted(keys)}", where, hint)
 
 
 def place(source: Source, keys: Keys) -> Where | None:

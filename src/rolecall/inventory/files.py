@@ -1,4 +1,4 @@
-"""The inventory's files: which there are, and reading one."""
+"""The inventory's files: find them, and read one."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ if TYPE_CHECKING:
     from rolecall.model.inventory import Source
     from rolecall.project import Project
 
-# What only the flake of a Clan says.
+# What only the flake of a Clan contains.
 _CLAN: Final = re.compile(r"clan-core|clan\.lol|lib\.clan\b|buildClan|clan\.nix|\bclan\s*=")
 _COMMENT: Final = re.compile(r"(?<!\S)#[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def find(project: Project) -> list[Path]:
-    """The project's inventory files, from general to specific: the tools' layer, then the person's.
+    """Return the project's inventory files, from general to specific: the tool-written file, then the user's.
 
-    The person's file is `inventory.*`, else a flake, else `clan.nix`. An `inventory.nix` that a flake reads is a part
-    of the flake. Beside the tools' layer, a flake that is no Clan's does not count: many projects have one for other
+    The user's file is `inventory.*`, else a flake, else `clan.nix`. An `inventory.nix` that a flake reads is a part of
+    the flake. Beside the tool-written file, only the flake of a Clan counts: many projects have a flake for other
     purposes.
 
     Raises:
-        Faults: When there is none, or the person has two.
+        Faults: When there is no file, or the user has two.
     """
     present = {file.name: file for file in project.inventory_files()}
-    layer, flake, clan = (present.pop(name, None) for name in (TOOL_FILE, "flake.nix", "clan.nix"))
-    own = [*present.values()]
+    tool_written, flake, clan = (present.pop(name, None) for name in (TOOL_FILE, "flake.nix", "clan.nix"))
+    user_files = [*present.values()]
     counts = flake and (is_clan(flake) or "inventory" in _code(flake))
-    if flake and counts and (not own or all(file.suffix == ".nix" and file in parts(flake) for file in own)):
-        own = [flake]
-    elif not own:
-        own = [each for each in (clan, None if layer else flake) if each][:1]
-    if len(own) > 1:
-        names = " and ".join(file.name for file in own)
-        raise Faults([Fault(f"two inventories: {names}", Where(own[-1]), "keep one of them")])
-    if not layer and not own:
+    if flake and counts and all(file.suffix == ".nix" and file in parts(flake) for file in user_files):
+        user_files = [flake]
+    elif not user_files:
+        user_files = [each for each in (clan, None if tool_written else flake) if each][:1]
+    if len(user_files) > 1:
+        names = " and ".join(file.name for file in user_files)
+        raise Faults([Fault(f"two inventory files: {names}", Where(user_files[-1]), "keep one of them")])
+    if not tool_written and not user_files:
         hint = "create one: `rolecall init`"
         raise Faults([Fault(f"no inventory in {project.root}", None, hint)])
-    return [*([layer] if layer else []), *own]
+    return [*([tool_written] if tool_written else []), *user_files]
 
 
 def is_clan(file: Path) -> bool:
-    """Whether a file is a Clan's."""
+    """Return whether a file belongs to a Clan."""
     return file.is_file() and (file.name == "clan.nix" or bool(_CLAN.search(_code(file))))
 
 
@@ -64,18 +64,18 @@ def _code(file: Path) -> str:
 
 
 def read(file: Path, *, nix: bool = False) -> Source:
-    """What one file says.
+    """Return the inventory in one file.
 
     Args:
         file: The file.
-        nix: Whether Nix itself is to evaluate one that is written in Nix.
+        nix: Whether Nix itself evaluates files in Nix.
 
     Raises:
         Faults: All that is wrong with its notation, each with the file, and line and column where known.
     """
     try:
         if nix and file.suffix == ".nix":
-            from rolecall.inventory.notations import nix_program  # noqa: PLC0415 - where it is asked for
+            from rolecall.inventory.notations import nix_program  # noqa: PLC0415 - rarely used
 
             return nix_program.read(file)
         notation = notation_of(file)
@@ -95,26 +95,26 @@ def read(file: Path, *, nix: bool = False) -> Source:
 
 
 def asks_for_nix(project: Project) -> bool:
-    """Whether Nix itself is to evaluate files in Nix: by the command, or ``tool.rolecall.nix`` of pyproject.toml.
+    """Return whether Nix itself evaluates files in Nix: by option, or ``tool.rolecall.nix`` of pyproject.toml.
 
     Raises:
-        Faults: When that file cannot be read, or holds something else there than true or false.
+        Faults: When that file cannot be read, or has invalid options.
     """
     return project.nix or options(project).nix
 
 
 def places(file: Path, content: str) -> Iterator[Place]:
-    """Where a file says what: line and column of each key path, and the file, for one in Nix can name others."""
-    found = notation_of(file)
+    """Yield line and column of each key path in a file, and the file, since one in Nix can name others."""
+    notation = notation_of(file)
     if file.suffix == ".nix":
         from rolecall.inventory.notations import nix  # noqa: PLC0415 - where there is one
 
         return nix.places(content, file)
-    return ((*position, file) for position in found.reader.positions(content)) if found else iter(())
+    return ((*position, file) for position in notation.reader.positions(content)) if notation else iter(())
 
 
 def parts(file: Path) -> list[Path]:
-    """A file and those that it names; one in Nix can be spread over many."""
+    """Return a file and those that it names; one in Nix can be split into many."""
     if file.suffix != ".nix":
         return [file]
     from rolecall.inventory.notations import nix  # noqa: PLC0415 - where there is one

@@ -1,4 +1,4 @@
-"""What may stand at each place of an inventory, as its model (`rolecall.model.inventory`) says."""
+"""The form of data at each key path of an inventory, taken from its model (`rolecall.model.inventory`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Form(NamedTuple):
-    """What may stand at one place; a single value where nothing here is set.
+    """The form of the data at one key path; a single value if no attribute is set.
 
     Attributes:
         model: A table with these fields.
@@ -32,7 +32,7 @@ class Form(NamedTuple):
     listed: bool = False
 
     def below(self, key: str) -> Form:
-        """Return the form of an entry; that of a single value where the inventory knows none of this name."""
+        """Return the form of an entry; that of a single value if the inventory has no such entry."""
         return self.named or (forms_of(self.model).get(key, VALUE) if self.model else VALUE)
 
 
@@ -46,7 +46,7 @@ def forms_of(model: type[BaseModel]) -> Mapping[str, Form]:
 
 
 def form_at(keys: Keys) -> Form:
-    """Return the form at a key path; that of a single value where the inventory knows no such place."""
+    """Return the form at a key path; that of a single value if the inventory has no such path."""
     form = Form(model=Inventory)
     for key in keys:
         form = form.below(str(key))
@@ -63,7 +63,7 @@ def _form(annotation: Any) -> Form:  # noqa: ANN401 - any annotation
 
 
 def _options(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 - any annotation
-    """The types that may stand at a place."""
+    """Yield the types that an annotation allows."""
     if get_origin(annotation) is Annotated:
         yield from _options(get_args(annotation)[0])
     elif get_origin(annotation) in {Union, types.UnionType}:

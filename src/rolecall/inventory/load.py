@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from rolecall.inventory.data import Data, Keys
     from rolecall.project import Project
 
-    _Part = tuple[Path, Data]  # a file and what it says
+    _Part = tuple[Path, Data]  # a file and its data
 
 
 def load(project: Project) -> Loaded:
-    """The project's inventory.
+    """Return the project's inventory.
 
     Raises:
         Faults: All that is wrong with its files, notation and shape, each with its place.
@@ -36,28 +36,27 @@ def load(project: Project) -> Loaded:
 
 
 def read(project: Project, *, renaming: tuple[str, str] | None = None) -> tuple[Loaded, tuple[Fault, ...]]:
-    """What of the project's inventory fits its model, and the faults of the rest.
+    """Return the valid parts of the project's inventory, and the faults of the others.
 
-    For a caller that reports them together with those of later stages; `load` is for everyone else.
+    It lets a caller report these faults together with those of later stages; `load` raises them.
 
     Args:
         project: The project.
-        renaming: The rename of a machine that is done, or completed, now: its old and its new name.
+        renaming: The rename of a machine that the caller does or completes: its old and its new name.
 
     Raises:
-        Faults: When a file cannot be read at all: what later stages said about the rest would mislead. So it would
-            while a machine has two names.
+        Faults: When a file cannot be read, or a rename was interrupted. Later stages would report misleading faults.
     """
     if project.renaming.exists():
         old, new = json.loads(project.renaming.read_text())
         if (old, new) != renaming:
-            hint = f"if no other command is doing it now: `rolecall machines rename {old} {new}` completes it"
-            raise fault(f"the machine {old!r} has only half become {new!r}", hint=hint)
+            hint = f"complete it, unless another command is still running: `rolecall machines rename {old} {new}`"
+            raise fault(f"renaming machine {old!r} to {new!r} was interrupted", hint=hint)
     sources: list[Source] = []
     unread: list[Fault] = []
-    found = files.find(project)
-    nix = any(file.suffix == ".nix" for file in found) and files.asks_for_nix(project)
-    for file in found:
+    present = files.find(project)
+    nix = any(file.suffix == ".nix" for file in present) and files.asks_for_nix(project)
+    for file in present:
         try:
             sources.append(files.read(file, nix=nix))
         except Faults as error:
@@ -70,41 +69,42 @@ def read(project: Project, *, renaming: tuple[str, str] | None = None) -> tuple[
 
 
 def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
-    """What several sources say together, from general to specific, and the faults of what does not fit."""
-    found: list[Fault] = []
+    """Join sources, from general to specific, and return the faults of all parts that are not valid."""
+    faults: list[Fault] = []  # and warnings
     parts: list[_Part] = []
     for source in sources:
-        settled, empty = nulls.settled(source)
-        own, ignored = clan.without(settled)
-        found += _located([*empty, *ignored], [source])
-        parts.append((source.file, own))
-    unlike: list[Fault] = []
-    data = _joined(parts, Form(model=Inventory), (), unlike)
-    found += _located(unlike, sources)
-    inventory, unfit = shape.inventory(data)
-    tagged, odd = tags.members(inventory)
-    found += [*unfit, *odd, *names.alike(inventory)]
-    faults = tuple(_located((fault for fault in found if not fault.warning), sources))
-    warnings = [note for source in sources for note in source.notes] + [fault for fault in found if fault.warning]
-    return Loaded(inventory, tuple(sources), tagged, tuple(warnings)), faults
+        data, of_nulls = nulls.without(source)
+        data, of_clan = clan.without(data)
+        faults += _located([*of_nulls, *of_clan], [source])
+        parts.append((source.file, data))
+    of_forms: list[Fault] = []
+    whole = _joined(parts, Form(model=Inventory), (), of_forms)
+    faults += _located(of_forms, sources)
+    inventory, of_shape = shape.inventory(whole)
+    tagged, of_tags = tags.members(inventory)
+    faults += [*of_shape, *of_tags, *names.alike(inventory)]
+    warnings = [note for source in sources for note in source.notes] + [each for each in faults if each.warning]
+    errors = tuple(_located((each for each in faults if not each.warning), sources))
+    return Loaded(inventory, tuple(sources), tagged, tuple(warnings)), errors
 
 
 def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault]) -> Data:
-    """Join what several files say at one place: tables by key, of anything else the most specific file's counts.
+    """Join the data of several files at one key path: tables by key; otherwise the most specific file wins.
 
-    Settings of several files are kept apart: how they join is for their service to say (`rolecall.evaluate.merge`).
+    Settings of several files are kept apart: their service decides how they merge (`rolecall.evaluate.merge`).
 
     Args:
         parts: The tables, from general to specific.
         form: What may stand at the place.
         keys: The place.
-        faults: Where faults are added: a table in one file and none in another, of which one would be lost in silence.
+        faults: The list to which a fault is added where only one of two files has a table, since the other value would
+            be lost.
     """
     if len(parts) == 1:
         return parts[0][1]
     if form.settings:
-        given = {str(file): settings for file, settings in parts if settings}
-        return PerFile(given) if len(given) > 1 else next(iter(given.values()), {})
+        by_file = {str(file): settings for file, settings in parts if settings}
+        return PerFile(by_file) if len(by_file) > 1 else next(iter(by_file.values()), {})
     if not (form.model or form.named):
         return parts[-1][1]
     joined = {}
@@ -112,9 +112,9 @@ def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault])
         values = [(file, table[key]) for file, table in parts if key in table]
         for (_, one), (file, other) in pairwise(values):
             if isinstance(one, dict) != isinstance(other, dict):
-                hint = "write it in the same way in both files, so that they can be joined"
-                told = f"this is {named(other)}, and in another file {named(one)}"
-                faults.append(Fault(told, Where(file, (*keys, key)), hint))
+                hint = "use the same form in both files"
+                message = f"expected {named(one)}, as in another file, found {named(other)}"
+                faults.append(Fault(message, Where(file, (*keys, key)), hint))
         tables = [(file, value) for file, value in values if isinstance(value, dict)]
         last = values[-1][1]
         joined[key] = _joined(tables, form.below(key), (*keys, key), faults) if isinstance(last, dict) else last
@@ -122,7 +122,7 @@ def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault])
 
 
 def _folders(project: Project) -> list[Source]:
-    """The machines that are declared by having a folder, as the most general source."""
+    """Return the machines that are declared by having a folder, as the most general source."""
     names = project.machine_folders
     return [Source(project.machines, {"machines": {name: {} for name in names}})] if names else []
 

@@ -1,4 +1,4 @@
-"""Where a fault stands: line and column are looked up by a second parse, and only when a fault is shown."""
+"""Find the place of a fault. Line and column come from a second parse, done only when a fault is shown."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
-    """The fault with file, line and column of the deepest key on its path that is written somewhere.
+    """Return a fault with file, line and column of the deepest key on its path that is written somewhere.
 
     Args:
         fault: Its ``where.keys`` are counted from the inventory's top; a line that is known already is kept.
-        sources: From general to specific: of two that have the path equally deep, the later one counts.
+        sources: From general to specific; of two with equally much of the path, the later one counts.
     """
     where = fault.where or Where()
     if where.line or (where.file and not where.keys):
@@ -46,7 +46,7 @@ def locate(fault: Fault, sources: Sequence[Source]) -> Fault:
 
 
 def _as_written(data: object, keys: Keys) -> Keys:
-    """The path as a source has it: what the model knows by name may be listed there, as in ``tags = ["backup"]``."""
+    """Return the path as a source has it: a key of the model may be a list item there, as in ``tags = ["backup"]``."""
     written = []
     for key in keys:
         if isinstance(data, list) and key in data and not isinstance(key, int):
@@ -58,39 +58,39 @@ def _as_written(data: object, keys: Keys) -> Keys:
 
 
 def written(file: Path) -> Mapping[Keys, tuple[int, int, Path]]:
-    """Line, column and file of every key path that a file writes; nothing for what cannot be read again."""
+    """Return line, column and file of every key path in a file; an empty table if it cannot be read again."""
     known = _WRITTEN.get(file)
     if known is None or _stamps(known[0]) != known[0]:
-        found = _written(file)
-        known = _stamps({file, *(each for _, _, each in found.values())}), found
-        if len(_WRITTEN) >= _KEPT:
+        places = _written(file)
+        known = _stamps({file, *(each for _, _, each in places.values())}), places
+        if len(_WRITTEN) >= _CACHED:
             _WRITTEN.clear()
         _WRITTEN[file] = known
     return known[1]
 
 
 def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
-    """What changes when a file does."""
-    found = {}
+    """Return the time and size of files, which change when a file does."""
+    stamps = {}
     for file in files:
         try:
-            stamp = file.stat()
+            status = file.stat()
         except OSError:
-            found[file] = (0, 0)
+            stamps[file] = (0, 0)
         else:
-            found[file] = (stamp.st_mtime_ns, stamp.st_size)
-    return found
+            stamps[file] = (status.st_mtime_ns, status.st_size)
+    return stamps
 
 
 def _written(file: Path) -> Mapping[Keys, tuple[int, int, Path]]:
-    found: dict[Keys, tuple[int, int, Path]] = {}
+    places: dict[Keys, tuple[int, int, Path]] = {}
     try:
         for keys, line, column, where in islice(files.places(file, content.text(file)), VALUES):
-            found.setdefault(keys, (line, column, where))  # a table opened in several places stands at the first
+            places.setdefault(keys, (line, column, where))  # a table opened in several places stands at the first
     except Faults:
         pass
-    return found
+    return places
 
 
-_KEPT: Final = 8
+_CACHED: Final = 8
 _WRITTEN: Final[dict[Path, tuple[dict[Path, tuple[int, int]], Mapping[Keys, tuple[int, int, Path]]]]] = {}

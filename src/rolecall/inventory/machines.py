@@ -13,6 +13,7 @@ from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.inventory import edit, files
 from rolecall.inventory.changes import Rename, Set, Unset, apply
 from rolecall.inventory.load import read
+from rolecall.inventory.shape import NAMES
 from rolecall.inventory.writers import tokens
 from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN, Source
 from rolecall.project import TOOL_FILE
@@ -55,7 +56,7 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
     Args:
         project: The project.
         name: The machine's name.
-        own: Whether the person's own file may be written too.
+        own: Whether the user's file may be written too.
         judge: As for `edit`.
 
     Raises:
@@ -66,15 +67,14 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
         loaded, faults = read(project)
         naming = [(source, places) for source in loaded.sources if (places := list(_places(source.data, name)))]
         if not naming:
-            raise _unknown(loaded, name)
-        tools = project.root / TOOL_FILE
-        may = {tools, loaded.sources[-1].file} if own else {tools}
+            raise Faults([_unknown_fault(loaded, name)])
+        tool_file = project.root / TOOL_FILE
+        writable = {tool_file, loaded.sources[-1].file} if own else {tool_file}
         if refused := [
-            each
+            edit.fault_set_by(source, keys)
             for source, places in naming
-            if source.file not in may
+            if source.file not in writable
             for keys in places
-            for each in edit.fault_set_by(source, keys).faults
         ]:
             raise Faults(refused)
         # The last place in a list first, so that the positions of the others stay valid.
@@ -88,13 +88,13 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
 def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool) -> Iterator[None]:
     """Rename a machine. The caller renames what else has its name inside of the `with` block.
 
-    Everything is checked first. Then a record of the rename is kept in the project until all is done. Meanwhile no
-    inventory is read, and the same rename completes what a crash interrupted.
+    Everything is checked first. Then a record of the rename stays in the project until it is complete. Until then no
+    inventory can be read, and the same rename completes what a crash interrupted.
 
     Args:
         project: The project.
-        old: The machine's name until now. If no file has it, because the user has changed it by hand, only the rest is
-            done.
+        old: The machine's name until now. If no file has it any more, because the user has changed it by hand, only the
+            rest is done.
         new: Its name from now on.
         judge: As for `edit`.
         known: Whether vars or pins have its old name.
@@ -110,16 +110,16 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
         folder, moved = project.machines / old, project.machines / new
         resumed = project.renaming.exists()
         if old not in machines and (new not in machines or not (known or resumed)):
-            raise _unknown(loaded, old)
+            raise Faults([_unknown_fault(loaded, old)])
         if old in machines and (new in machines or moved.exists()) and not resumed:
             raise fault(f"machine {new!r} already exists")
-        drafts = _renamed(project, loaded, old, new)
+        drafts = _rename_drafts(project, loaded, old, new)
         sources = [draft.source for draft in drafts]
         if folder.is_dir():
-            sources.insert(0, Source(project.machines, _named_anew(loaded.sources[0].data, old, new)))
+            sources.insert(0, Source(project.machines, _renamed_data(loaded.sources[0].data, old, new)))
         after, _ = edit.judged(loaded, faults, edit.replaced(project, loaded, sources), judge)
         if old not in after.inventory.machines[new].formerly:
-            raise edit.fault_set_elsewhere(loaded, project.root / TOOL_FILE, ("machines", new, "formerly"))
+            raise Faults([edit.fault_set_elsewhere(loaded, project.root / TOOL_FILE, ("machines", new, "formerly"))])
         writing.replace(project.renaming, json.dumps([old, new]) + "\n")
         yield
         if folder.is_dir():
@@ -128,33 +128,33 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
         project.renaming.unlink()
 
 
-def _renamed(project: Project, loaded: Loaded, old: str, new: str) -> list[Draft]:
+def _rename_drafts(project: Project, loaded: Loaded, old: str, new: str) -> list[Draft]:
     """Return drafts of the files that name a machine, with its new name; the tool-written file gets `formerly`.
 
     Raises:
         Faults: All places that name it in files that cannot be written.
     """
-    tools = edit.tools(project, loaded)
+    tool_file = edit.tool_written(project, loaded)
     before = loaded.inventory.machines.get(old) or loaded.inventory.machines[new]
     formerly = Set(("machines", new, "formerly"), [old, *(name for name in before.formerly if name not in {old, new})])
     drafts, refused = [], []
-    for source in dict.fromkeys((*loaded.sources, tools)):
+    for source in dict.fromkeys((*loaded.sources, tool_file)):
         places = list(_places(source.data, old))
-        if source.file == project.machines or not (places or source is tools):
+        if source.file == project.machines or not (places or source is tool_file):
             continue
 
         def write(text: str, source: Source = source, places: list[Keys] = places) -> str:
             text = tokens.rename(text, _positions(source, text), {(*source.prefix, *keys) for keys in places}, old, new)
-            return edit.changed(source, text, [formerly]) if source is tools else text
+            return edit.changed(source, text, [formerly]) if source is tool_file else text
 
-        data = _named_anew(source.data, old, new)
+        data = _renamed_data(source.data, old, new)
         try:
-            drafts.append(edit.redrafted(source, write, apply(data, formerly) if source is tools else data))
+            drafts.append(edit.redrafted(source, write, apply(data, formerly) if source is tool_file else data))
         except Faults:
             hint = f"change {old} to {new} there by hand, then run this command again"
             for where in (edit.place(source, keys) for keys in places):
                 name = ((where and where.file) or source.file).name
-                refused.append(Fault(f"{name} names {old} where Rolecall cannot write", where, hint))
+                refused.append(Fault(f"{name} names {old} in a place that Rolecall cannot edit", where, hint))
     if refused:
         raise Faults(refused)
     return drafts
@@ -164,13 +164,13 @@ def _places(data: Mapping[str, Any], name: str) -> Iterator[Keys]:
     """Yield the key paths at which a source names a machine, in order."""
     if name in _table(data.get("machines")):
         yield "machines", name
-    for tag, said in _table(data.get("tags")).items():
-        listed, above = (said.get("machines"), ("machines",)) if isinstance(said, dict) else (said, ())
+    for tag, value in _table(data.get("tags")).items():
+        listed, above = (value.get("machines"), ("machines",)) if isinstance(value, dict) else (value, ())
         for index, each in enumerate(listed if isinstance(listed, list) else ()):
             if each == name:
                 yield "tags", tag, *above, index
-    for instance, said in _table(data.get("instances")).items():
-        for role, parts in _table(_table(said).get("roles")).items():
+    for instance, value in _table(data.get("instances")).items():
+        for role, parts in _table(_table(value).get("roles")).items():
             if name in _table(_table(parts).get("machines")):
                 yield "instances", instance, "roles", role, "machines", name
 
@@ -179,20 +179,20 @@ def _table(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _named_anew(data: Mapping[str, Any], old: str, new: str) -> Data:
+def _renamed_data(data: Mapping[str, Any], old: str, new: str) -> Data:
     return reduce(apply, (Rename(keys, new) for keys in _places(data, old)), dict(data))
 
 
 def _positions(source: Source, text: str) -> Iterator[Position]:
-    """Where a source's own file says what."""
+    """Yield the positions in the source's first file."""
     return ((keys, line, column) for keys, line, column, file in files.places(source.file, text) if file == source.file)
 
 
 def _require_name(name: str) -> None:
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
-        hint = "names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to 63 characters"
-        raise fault(f"invalid machine name {name[:80]!r}", hint=hint)
+        raise fault(f"invalid machine name {name[:80]!r}", hint=NAMES)
 
 
-def _unknown(loaded: Loaded, name: str) -> Faults:
-    return fault(f"machine {name!r} does not exist", hint=nearest(name, loaded.inventory.machines, what="machines"))
+def _unknown_fault(loaded: Loaded, name: str) -> Fault:
+    hint = nearest(name, loaded.inventory.machines, what="machines")
+    return Fault(f"machine {name!r} does not exist", hint=hint)

@@ -1,4 +1,4 @@
-"""Names that differ only in case: host names, OpenSSH's known hosts and some file systems take them for one."""
+"""Names that differ only in case; host names, OpenSSH's known hosts and some file systems do not tell them apart."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def alike(inventory: Inventory) -> Iterator[Fault]:
-    """Yield a fault for each name of which there is another spelling."""
+    """Yield a fault for each name that also exists in another spelling."""
     first: dict[tuple[str, str], str] = {}
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for what, name, keys in _names(inventory):
         other = first.setdefault((what, name.lower()), name)
-        if other != name and (what, name) not in told:
-            told.add((what, name))
+        if other != name and (what, name) not in reported:
+            reported.add((what, name))
             message = f"the {what} {other!r} and {name!r} differ only in case"
-            yield Fault(message, Where(keys=keys), "rename one of them, or write both alike if one is meant")
+            yield Fault(message, Where(keys=keys), "rename one of them; if they are the same, use one spelling")
 
 
 def _names(inventory: Inventory) -> Iterator[tuple[str, str, Keys]]:

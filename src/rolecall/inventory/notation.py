@@ -1,4 +1,4 @@
-"""The notations of an inventory: one table, and what a reader of each offers."""
+"""The notations of an inventory: one table, and the functions of their readers and writers."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Comment = tuple[int, int, str]  # the line and column of its sign, and the text 
 
 
 class Reader(Protocol):
-    """What each module of `rolecall.inventory.notations` offers."""
+    """The functions of each module of `rolecall.inventory.notations`."""
 
     def read(self, text: str, file: Path) -> Source:
-        """Return what a file says."""
+        """Return the inventory in a file."""
 
     def positions(self, text: str) -> Iterator[Position]:
-        """Yield where it says it; Nix has `places` instead, since a file in Nix can name others."""
+        """Yield the position of each key and item; Nix has `places` instead, since its files can name others."""
 
     def comments(self, text: str) -> Iterator[Comment]:
         """Yield its comments, in any order."""
 
     def computes(self, text: str) -> bool:
-        """Return whether it is more than plain values under their keys."""
+        """Return whether a file is more than plain values under their keys."""
 
 
 class Writer(Protocol):
-    """What each module of `rolecall.inventory.writers` offers."""
+    """The functions of each module of `rolecall.inventory.writers`."""
 
     def change(self, text: str, change: Change) -> str:
         """Return a file's text with the smallest change that makes a change of its data."""

@@ -1,7 +1,7 @@
-"""What a key without a value means: in the inventory's own tables it says nothing (docs/decisions/037-null.md).
+"""Keys without a value (docs/decisions/037-null.md).
 
-A name without a value (``jon:`` below `machines`) declares what it names, with nothing more said; any other key of the
-inventory's own without a value counts as left out. Inside of settings null is a value, and belongs to the service.
+A name without a value, as ``jon:`` below `machines`, declares what it names, as an empty table does. Any other key of
+the inventory is ignored without a value. Inside settings, null is a value like any other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rolecall.model.inventory import Source
 
 
-class _Silent(NamedTuple):
+class _Null(NamedTuple):
     """A key without a value.
 
     Attributes:
@@ -38,77 +38,77 @@ class _Silent(NamedTuple):
     declares: bool = False
 
 
-def settled(source: Source) -> tuple[Data, list[Fault]]:
-    """Return what a source says, without the keys that say nothing.
+def without(source: Source) -> tuple[Data, list[Fault]]:
+    """Return the data of a source without keys that have no value.
 
     Returns:
-        The data, in which null stands in settings only; a warning for each table or list without a value, since such a
-        key is often what is left of one; and a fault for each setting with nothing behind it.
+        The data, which has null in settings only; a warning for each table or list without a value, since its lines
+        may have been lost; and a fault for each setting without a value.
     """
     if source.file.suffix == ".toml":  # which has no null
         return dict(source.data), []
-    silent: list[_Silent] = []
-    data = _table(source.data, Inventory, (), silent)
-    hint = "write its value, or remove the key"
+    nulls: list[_Null] = []
+    data = _table(source.data, Inventory, (), nulls)
+    hint = "write a value, or remove the key"
     faults = [
-        Fault(f"{_last(keys)} has no value, so it says nothing", Where(source.file, keys), hint, warning=True)
-        for keys, form, declares in silent
+        Fault(f"{_last(keys)} has no value and is ignored", Where(source.file, keys), hint, warning=True)
+        for keys, form, declares in nulls
         if form != VALUE and not declares
     ]
-    hint = "write `null` to say that there is no value, or remove the key"
+    hint = "write a value, which may be `null`, or remove the key"
     empty = [keys for keys in source.empty if _in_settings(keys)]
     for keys in empty:
-        if isinstance(keys[-1], str):  # its one fault is enough: what the service says of null would be another
+        if isinstance(keys[-1], str):  # one fault is enough; null could cause another
             data = apply(data, Unset(keys))
     return data, [*faults, *(Fault(f"{_last(keys)} has no value", Where(source.file, keys), hint) for keys in empty)]
 
 
 def declared(data: Data) -> Data:
     """Return the data with an empty table in place of each name without a value, which declares what it names."""
-    silent: list[_Silent] = []
-    _table(data, Inventory, (), silent)
-    return reduce(apply, (Set(each.keys, {}) for each in silent if each.declares), data)
+    nulls: list[_Null] = []
+    _table(data, Inventory, (), nulls)
+    return reduce(apply, (Set(each.keys, {}) for each in nulls if each.declares), data)
 
 
-def unsaid(data: Data) -> Iterator[Keys]:
+def ignored(data: Data) -> Iterator[Keys]:
     """Yield the key path of each null outside of settings."""
-    silent: list[_Silent] = []
-    _table(data, Inventory, (), silent)
-    return (each.keys for each in silent)
+    nulls: list[_Null] = []
+    _table(data, Inventory, (), nulls)
+    return (each.keys for each in nulls)
 
 
-def _table(data: Mapping[str, Any], model: type[BaseModel], keys: Keys, silent: list[_Silent]) -> Data:
-    """Return a table without the keys that say nothing, which are added to `silent`."""
+def _table(data: Mapping[str, Any], model: type[BaseModel], keys: Keys, nulls: list[_Null]) -> Data:
+    """Return a table without the keys that have no value, which are added to `nulls`."""
     forms = forms_of(model)
-    found = {}
+    kept = {}
     for key, value in data.items():
         form = forms.get(key)
         if value is None and form:
-            silent.append(_Silent((*keys, key), form))
+            nulls.append(_Null((*keys, key), form))
         else:
-            found[key] = _value(value, form or VALUE, (*keys, key), silent)
-    return found
+            kept[key] = _value(value, form or VALUE, (*keys, key), nulls)
+    return kept
 
 
-def _value(value: Any, form: Form, keys: Keys, silent: list[_Silent]) -> Any:  # noqa: ANN401 - any data
+def _value(value: Any, form: Form, keys: Keys, nulls: list[_Null]) -> Any:  # noqa: ANN401 - any data
     if not isinstance(value, dict):
         return value
     if form.model:
-        return _table(value, form.model, keys, silent)
-    return _names(value, form.named, keys, silent) if form.named else value
+        return _table(value, form.model, keys, nulls)
+    return _names(value, form.named, keys, nulls) if form.named else value
 
 
-def _names(data: Mapping[str, Any], form: Form, keys: Keys, silent: list[_Silent]) -> Data:
-    found = {}
+def _names(data: Mapping[str, Any], form: Form, keys: Keys, nulls: list[_Null]) -> Data:
+    kept = {}
     for name, value in data.items():
         if value is not None:
-            found[name] = _value(value, form, (*keys, name), silent)
+            kept[name] = _value(value, form, (*keys, name), nulls)
             continue
         declares = form.model is not None and not form.listed
         if declares:
-            found[name] = {}
-        silent.append(_Silent((*keys, name), form, declares))
-    return found
+            kept[name] = {}
+        nulls.append(_Null((*keys, name), form, declares))
+    return kept
 
 
 def _last(keys: Keys) -> str:
@@ -117,5 +117,5 @@ def _last(keys: Keys) -> str:
 
 
 def _in_settings(keys: Keys) -> bool:
-    """Whether a key path leads into settings."""
+    """Return whether a key path leads into settings."""
     return any(form_at(keys[:depth]).settings for depth in range(len(keys)))

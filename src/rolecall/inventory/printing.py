@@ -1,4 +1,4 @@
-"""Print data and comments in each notation: tables in brackets or by indentation, or as TOML's sections."""
+"""Print data and comments in each notation: tables in brackets, by indentation, or as TOML's sections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def printed(notation: str, data: Data, comments: Comments) -> str:
     Args:
         notation: A key of `STYLES`.
         data: The inventory; TOML has no null.
-        comments: What stands where; JSON leaves it out.
+        comments: Its comments; JSON leaves them out.
     """
     if notation == "json":
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
@@ -48,12 +48,12 @@ class Style:
         scalar: A value that is neither table nor list.
         dotted: Whether tables of one entry are written as key paths.
         entry: Key and value of an entry on one line, to be filled in.
-        table: What opens and closes a table; nothing where indentation does.
-        items: The same of a list on lines of its own.
-        list: One on a single line.
-        item: What stands before and behind each item on a line of its own.
-        between: What separates entries of a table, and items of a list, on one line.
-        end: What ends an entry.
+        table: The signs that open and close a table; empty where indentation does.
+        items: The same for a list with its items on separate lines.
+        list: The list on a single line, to be filled in.
+        item: The signs before and after an item on a separate line.
+        between: The separators of a table's entries, and of a list's items, on one line.
+        end: The sign after an entry.
         around: Lines before and behind everything.
         margin: One level of indentation.
     """
@@ -73,7 +73,7 @@ class Style:
 
     @property
     def margin_at_top(self) -> str:
-        """The indentation of entries: none where nothing encloses them all."""
+        """The indentation of entries: none unless the file has a line around them all."""
         return self.margin if self.around[0] else ""
 
 
@@ -198,7 +198,7 @@ def _nix_key(path: tuple[str, ...]) -> str:
 
 
 def _toml(value: Any) -> str:  # noqa: ANN401 - any data
-    from tomlkit import item  # noqa: PLC0415 - only who writes TOML pays for it
+    from tomlkit import item  # noqa: PLC0415 - only needed to write TOML
 
     return item(value).as_string() if isinstance(value, str) else _word(value)
 

@@ -1,8 +1,8 @@
-"""One JSON Schema for the inventory of one project, from which editors complete and check what is typed.
+"""A JSON Schema for the inventory of one project, with which editors complete and validate what is typed.
 
-Draft 7 (json-schema.org), the newest that both taplo and yaml-language-server follow. It is made for files, of which
-each may say a part: what is missing is no mistake in it, null says nothing, and a setting may stand in one of the forms
-of the Nix module system. What a file alone cannot tell (whether a machine is declared elsewhere) is left to `check`.
+Draft 7 (json-schema.org) is the newest that both taplo and yaml-language-server support. It describes files that may
+each hold a part of the inventory: a missing key is valid, null is ignored, and a setting may have one of the forms of
+the Nix module system. What one file alone cannot show (whether a machine is declared) is left to `rolecall check`.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _WRAPPED: Final[Mapping[str, Any]] = {
     "properties": {"_type": {"enum": ["override", "order", "if", "merge", "literal"]}},
     "required": ["_type"],
 }
-_WHOLE: Final = frozenset({"required", "minItems", "minProperties"})  # true of all layers together, not of each
-_DATA: Final = frozenset({"default", "const", "enum", "examples"})  # what is no schema in a schema
+_WHOLE: Final = frozenset({"required", "minItems", "minProperties"})  # valid for all sources together, not for each
+_DATA: Final = frozenset({"default", "const", "enum", "examples"})  # keys whose values are not schemas
 
 
 def schema(
     loaded: Loaded, services: Mapping[str, Service], modules: Mapping[tuple[str | None, str], Service]
 ) -> Schema:
-    """The schema of a project's inventory files; the same bytes for the same project.
+    """Return the schema of a project's inventory files; it is the same for the same project.
 
     Args:
         loaded: The inventory.
-        services: The service of each instance, where it was found.
-        modules: What other instances could use: services by ``module.input`` (None for shipped ones) and name.
+        services: The service of each instance, if it was found.
+        modules: The services that other instances could use, by ``module.input`` (None for shipped ones) and name.
     """
     whole = _plain(describe.schema(Inventory))
     definitions: Schema = {**whole.pop("$defs"), "wrapped": _WRAPPED}
@@ -90,7 +90,7 @@ def schema(
 
 
 def _named(source: str | None, name: str, target: str) -> Schema:
-    """An instance that names this module is one of its service."""
+    """Return the condition that an instance which names this module is one of its service."""
     if source is None:
         module = {"properties": {"name": {"const": name}, "input": {"enum": list(SHIPPED)}}, "required": ["name"]}
     else:
@@ -105,40 +105,40 @@ def _named(source: str | None, name: str, target: str) -> Schema:
 
 
 def _service(name: str, service: Service, loaded: Loaded) -> Schema:
-    """An instance of one service, under its name; and what its roles need, under names that begin with it."""
-    found: Schema = {}
+    """Return schemas for the instances of one service, its roles and their settings."""
+    definitions: Schema = {}
     for role in service.roles.values():
-        found |= _role(f"{name}.{role.name}", role, loaded)
+        definitions |= _role(f"{name}.{role.name}", role, loaded)
     roles = {role: {"$ref": f"#/$defs/{name}.{role}"} for role in service.roles}
     module = {"$ref": "#/$defs/Module"}
-    found[name] = _table({"module": module, "roles": _table(roles)}, service.description)
-    return found
+    definitions[name] = _table({"module": module, "roles": _table(roles)}, service.description)
+    return definitions
 
 
 def _role(name: str, role: Role[Any], loaded: Loaded) -> Schema:
     settings = _layer(_plain(describe.schema(role.settings)), name)
-    found = {f"{name}.{each}": table for each, table in settings.pop("$defs", {}).items()}
-    found[f"{name}.settings"] = {"anyOf": [settings, {"$ref": "#/$defs/wrapped"}]}
-    found[f"{name}.told"] = _table({"settings": {"$ref": f"#/$defs/{name}.settings"}})
-    told = {"$ref": f"#/$defs/{name}.told"}
+    definitions = {f"{name}.{each}": table for each, table in settings.pop("$defs", {}).items()}
+    definitions[f"{name}.settings"] = {"anyOf": [settings, {"$ref": "#/$defs/wrapped"}]}
+    definitions[f"{name}.entry"] = _table({"settings": {"$ref": f"#/$defs/{name}.settings"}})
+    entry = {"$ref": f"#/$defs/{name}.entry"}
     fields = {
-        "machines": _by_name(loaded.inventory.machines, told),
-        "tags": _tags(loaded, told),
+        "machines": _by_name(loaded.inventory.machines, entry),
+        "tags": _tags(loaded, entry),
         "settings": {"$ref": f"#/$defs/{name}.settings"},
         "extraModules": {"$ref": "#/$defs/Role/properties/extraModules"},
     }
-    found[name] = _table(fields, role.description)
-    return found
+    definitions[name] = _table(fields, role.description)
+    return definitions
 
 
 def _table(fields: Schema, description: str = "") -> Schema:
-    """A table of these fields alone."""
+    """Return the schema of a table that has these fields only."""
     about = {"description": description} if description else {}
     return {**about, "type": _TABLE, "properties": fields, "additionalProperties": False}
 
 
 def _by_name(names: Iterable[str], value: Schema) -> Schema:
-    """A table by name; those that there are, are offered, and others may follow."""
+    """Return the schema of a table by name; editors offer the existing names, and others are valid too."""
     return {
         "type": _TABLE,
         "properties": dict.fromkeys(sorted(names), value),
@@ -147,20 +147,20 @@ def _by_name(names: Iterable[str], value: Schema) -> Schema:
     }
 
 
-def _tags(loaded: Loaded, told: Schema) -> Schema:
-    """The tags of a role: a table with settings, or a list."""
-    return {"anyOf": [_by_name(loaded.tags, told), {"type": "array", "items": _one_of(loaded.tags)}]}
+def _tags(loaded: Loaded, entry: Schema) -> Schema:
+    """Return the schema of a role's tags: a table with settings, or a list."""
+    return {"anyOf": [_by_name(loaded.tags, entry), {"type": "array", "items": _one_of(loaded.tags)}]}
 
 
 def _one_of(names: Iterable[str]) -> Schema:
-    """A name; those that there are, are offered."""
+    """Return the schema of a name; editors offer the existing ones."""
     known = sorted(names)
     name = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
     return {"anyOf": [{"enum": known}, name]} if known else name
 
 
 def _layer(schema: Any, prefix: str) -> Any:  # noqa: ANN401 - any part of a schema
-    """A schema of settings as one of several layers may say them; what it refers to gets names of its own."""
+    """Return a schema of settings that one of several sources sets; its definitions get a prefix."""
     if isinstance(schema, list):
         return [_layer(each, prefix) for each in schema]
     if not isinstance(schema, dict):
@@ -177,18 +177,18 @@ def _layer(schema: Any, prefix: str) -> Any:  # noqa: ANN401 - any part of a sch
 
 
 def _or_wrapped(value: Schema) -> Schema:
-    """The value; or one of the module system's forms of it."""
+    """Return the schema of a value, or of one of the module system's forms of it."""
     about: Schema = {key: value[key] for key in ("description", "default") if key in value}
     bare = {key: each for key, each in value.items() if key != "default"}
     return {**about, "anyOf": [bare, {"$ref": "#/$defs/wrapped"}]}
 
 
 def _plain(schema: Any, *, named: bool = False) -> Any:  # noqa: ANN401 - any part of a schema
-    """A schema of pydantic's as draft 7 has it, for one layer: without titles, and a table may be null.
+    """Return a schema of pydantic's as draft 7 for one source: without titles, and a table may be null.
 
     Args:
         schema: The schema, or a part of it.
-        named: Whether its keys are names of the user's rather than words of JSON Schema.
+        named: Whether its keys are the user's names rather than keywords of JSON Schema.
     """
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
@@ -215,7 +215,7 @@ def _plain(schema: Any, *, named: bool = False) -> Any:  # noqa: ANN401 - any pa
 
 
 def _allow_null(field: Schema) -> None:
-    """In the inventory's own tables null says nothing."""
+    """Allow null, which is ignored in tables of the inventory."""
     if isinstance(field.get("type"), str):
         field["type"] = [field["type"], "null"]
     elif "anyOf" in field:
@@ -223,10 +223,10 @@ def _allow_null(field: Schema) -> None:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """The names, with a number where one was there before."""
+    """Return the names, with a number where one is repeated."""
     seen: dict[str, int] = {}
-    found = []
+    unique = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        found.append(f"service.{name}" if seen[name] == 1 else f"service.{name}.{seen[name]}")
-    return found
+        unique.append(f"service.{name}" if seen[name] == 1 else f"service.{name}.{seen[name]}")
+    return unique

@@ -1,4 +1,4 @@
-"""Plain data to the inventory's model, with a fault in the inventory's own words for each part that does not fit."""
+"""Validate plain data against the inventory's model, with a fault in its users' terms for each invalid part."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _NAMED: Final = {
     "state": "state",
     "machineClass": "class",
 }
-_NAMES: Final = f"names are letters, digits, `_` and `-`, do not start with `-`, and have 1 to {NAME_LENGTH} characters"
-_DOMAIN: Final = "a domain is labels of a to z, 0 to 9 and `-`, with dots between, such as home.example"
+NAMES: Final = f"use 1 to {NAME_LENGTH} letters, digits, `_` and `-`; the first character cannot be `-`"
+_DOMAIN: Final = "use labels of a to z, 0 to 9 and `-`, separated by dots, such as home.example"
 _BELOW: Final = {"machines": "MACHINE", "tags": "TAG", "instances": "INSTANCE", "roles": "ROLE"}  # free names
-_WORDS: Final = {"[key]", "[list]", "[table]"}  # what pydantic's paths hold besides keys; no name has brackets
-_TRIES: Final = 5  # what is left after removing the faulty can show new faults; in practice once
+_WORDS: Final = {"[key]", "[list]", "[table]"}  # parts of pydantic's paths that are not keys; no name has brackets
+_TRIES: Final = 5  # after removing faulty parts, the rest can show new faults; in practice once
 
 
 def inventory(data: Data) -> tuple[Inventory, list[Fault]]:
-    """The inventory that ``data`` describes, as far as it fits, and a fault for each part that does not.
+    """Return the valid parts of ``data`` as an inventory, and a fault for each invalid part.
 
-    The rest is given too so that faults of later stages can be reported in the same run.
+    So faults of later stages can be reported in the same run.
     """
     faults: list[Fault] = []
     for _ in range(_TRIES):
@@ -64,33 +64,33 @@ def inventory(data: Data) -> tuple[Inventory, list[Fault]]:
 
 def _fault(detail: ErrorDetails) -> Fault:
     keys = _keys(detail)
-    message, hint = _told(keys, detail)
+    message, hint = _message(keys, detail)
     return Fault(message, Where(keys=keys), hint)
 
 
-def _told(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
-    """What is wrong, and what to do."""
-    key, found = shown(str(keys[-1])) if keys else "", detail["input"]
+def _message(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
+    """Return what is wrong, and a hint."""
+    key, value = shown(str(keys[-1])) if keys else "", detail["input"]
     match detail["type"]:
         case "string_pattern_mismatch" | "string_too_long" if keys == ("meta", "domain"):
-            told = f"{shown(found)} is not a domain name", _DOMAIN
+            result = f"invalid domain name {shown(value)}", _DOMAIN
         case "string_pattern_mismatch" | "string_too_long":
-            told = f"invalid {_kind(keys)} name {shown(str(found))}", _NAMES
+            result = f"invalid {_kind(keys)} name {shown(str(value))}", NAMES
         case "string_too_short":
-            told = f"{key} is empty", "write a name, or leave the key out"
+            result = f"{key} is empty", "write a name, or remove the key"
         case "extra_forbidden":
-            told = f"unknown key {key}", _elsewhere(keys)
+            result = f"unknown key {key}", _elsewhere(keys)
         case "missing":
-            told = f"{key} is missing", ""
+            result = f"{key} is missing", ""
         case "literal_error":
-            told = f"expected {detail['ctx']['expected']}, found {named(found)}", ""
+            result = f"expected {detail['ctx']['expected']}, found {named(value)}", ""
         case kind if kind in _EXPECTED:
-            by_name = isinstance(found, list) and form_at(keys).named
-            hint = "write each name as a key, with a table behind it that may be empty" if by_name else ""
-            told = f"expected {_EXPECTED[kind]}, found {named(found)}", hint
+            by_name = isinstance(value, list) and form_at(keys).named
+            hint = "write each name as a key; its value is a table, which may be empty" if by_name else ""
+            result = f"expected {_EXPECTED[kind]}, found {named(value)}", hint
         case _:
-            told = detail["msg"], ""
-    return told
+            result = detail["msg"], ""
+    return result
 
 
 def _elsewhere(keys: Keys) -> str:
@@ -109,7 +109,7 @@ def _elsewhere(keys: Keys) -> str:
 
 
 def _names(keys: Keys) -> Iterable[str]:
-    """The keys that may stand in a table."""
+    """Return the keys that a table may have."""
     model = form_at(keys).model
     return forms_of(model) if model else ()
 
@@ -125,7 +125,7 @@ def _kind(keys: Keys) -> str:
 
 
 def _remove(data: Data, detail: ErrorDetails) -> None:
-    """Takes the smallest faulty entry out of a table; a list goes as a whole, so that its positions stay true."""
+    """Remove the smallest faulty entry of a table; a list is removed as a whole, so that its positions stay valid."""
     path: list[tuple[Data, str]] = []
     value: Any = data
     for key in _keys(detail):

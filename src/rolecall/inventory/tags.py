@@ -1,10 +1,10 @@
-"""Which machines have a tag: by their own `tags`, by `tags.T` lists, computed, and by what a `tags.T` table selects."""
+"""The machines of each tag: by their `tags`, by `tags.T` lists, computed, or selected by a `tags.T` table."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rolecall.errors import Fault, Where, nearest
+from rolecall.errors import Fault, Where, nearest, plural
 from rolecall.inventory.data import shown
 from rolecall.model.inventory import Selection
 
@@ -20,46 +20,45 @@ _NIXOS: Final = "nixos"  # what Clan calls that class
 
 
 def members(inventory: Inventory) -> tuple[Mapping[str, tuple[str, ...]], list[Fault]]:
-    """Every tag with its machines, sorted, and what is wrong or (as warnings) odd about how they are named.
+    """Return every tag with its machines, sorted, and faults and warnings about the tags.
 
-    ``all`` is every machine, and each machine class that some machine has is a tag of those machines. Clan's class
-    ``nixos`` is the class ``linux`` under another name: where an inventory names it, both are tags of all machines of
-    either class.
+    ``all`` is every machine, and each machine class is a tag of its machines. Clan's class ``nixos`` is another name
+    for ``linux``: if an inventory names it, both are tags of all machines of either class.
     """
     faults: list[Fault] = []
     computed = _classes(inventory)
-    listed: list[tuple[str, Keys]] = []  # computed tags that are listed although they need not be
-    own: dict[str, set[str]] = {}
+    listed: list[tuple[str, Keys]] = []  # computed tags that are listed without need
+    declared: dict[str, set[str]] = {}
     selecting: dict[str, Selection] = {}
-    for tag, said in inventory.tags.items():
+    for tag, value in inventory.tags.items():
         if tag in computed:
-            if isinstance(said, list) and computed[tag] == set(said):
+            if isinstance(value, list) and computed[tag] == set(value):
                 listed.append((tag, ("tags", tag)))
             else:
-                faults.append(_computed(tag, ("tags", tag)))
+                faults.append(_computed_fault(tag, ("tags", tag)))
             continue
-        if isinstance(said, Selection):
-            selecting[tag] = said
-            own[tag] = _declared(inventory, said.machines, ("tags", tag, "machines"), faults)
+        if isinstance(value, Selection):
+            selecting[tag] = value
+            declared[tag] = _existing(inventory, value.machines, ("tags", tag, "machines"), faults)
         else:
-            own[tag] = _declared(inventory, said, ("tags", tag), faults)
-    for name, tag, keys in _own(inventory):
+            declared[tag] = _existing(inventory, value, ("tags", tag), faults)
+    for name, tag, keys in _listed(inventory):
         if tag not in computed:
-            own.setdefault(tag, set()).add(name)
+            declared.setdefault(tag, set()).add(name)
         elif name in computed[tag]:
             listed.append((tag, keys))
         else:
-            faults.append(_computed(tag, keys))
+            faults.append(_computed_fault(tag, keys))
     faults += _redundant(listed)
-    plain = {tag: names for tag, names in (computed | own).items() if tag not in selecting}
+    plain = {tag: names for tag, names in (computed | declared).items() if tag not in selecting}
     for tag, selection in selecting.items():
         faults += _misnamed(tag, selection, plain, selecting)
-        own[tag] |= _selected(selection, plain)
-    return {tag: tuple(sorted(names)) for tag, names in (computed | own).items()}, faults
+        declared[tag] |= _selected(selection, plain)
+    return {tag: tuple(sorted(names)) for tag, names in (computed | declared).items()}, faults
 
 
 def _classes(inventory: Inventory) -> dict[str, set[str]]:
-    """The computed tags with their machines."""
+    """Return the computed tags with their machines."""
     computed: dict[str, set[str]] = {ALL: set(inventory.machines)}
     for name, machine in inventory.machines.items():
         computed.setdefault(machine.machine_class, set()).add(name)
@@ -68,15 +67,15 @@ def _classes(inventory: Inventory) -> dict[str, set[str]]:
     return computed
 
 
-def _own(inventory: Inventory) -> Iterable[tuple[str, str, Keys]]:
-    """Each tag that a machine lists itself: the machine, the tag, and where."""
+def _listed(inventory: Inventory) -> Iterable[tuple[str, str, Keys]]:
+    """Yield each tag in the `tags` of a machine: the machine, the tag, and its key path."""
     for name, machine in inventory.machines.items():
         for index, tag in enumerate(machine.tags):
             yield name, tag, ("machines", name, "tags", index)
 
 
-def _declared(inventory: Inventory, names: Iterable[str], keys: Keys, faults: list[Fault]) -> set[str]:
-    """Those of the machines at a key path that there are."""
+def _existing(inventory: Inventory, names: Iterable[str], keys: Keys, faults: list[Fault]) -> set[str]:
+    """Return those of the machines at a key path that exist."""
     for index, name in enumerate(names):
         if name not in inventory.machines:
             hint = nearest(name, inventory.machines, what="machines")
@@ -87,60 +86,58 @@ def _declared(inventory: Inventory, names: Iterable[str], keys: Keys, faults: li
 def _selected(selection: Selection, plain: Mapping[str, set[str]]) -> set[str]:
     if not (selection.any or selection.all or selection.none):
         return set()
-    nobody: set[str] = set()
-    found = set(plain[ALL])
+    no_machines: set[str] = set()
+    selected = set(plain[ALL])
     if selection.any:
-        found &= nobody.union(*(plain.get(tag, nobody) for tag in selection.any))
+        selected &= no_machines.union(*(plain.get(tag, no_machines) for tag in selection.any))
     for tag in selection.all:
-        found &= plain.get(tag, nobody)
+        selected &= plain.get(tag, no_machines)
     for tag in selection.none:
-        found -= plain.get(tag, nobody)
-    return found
+        selected -= plain.get(tag, no_machines)
+    return selected
 
 
 def _misnamed(
     tag: str, selection: Selection, plain: Mapping[str, set[str]], selecting: Mapping[str, Selection]
 ) -> Iterable[Fault]:
-    """Tags that a selection cannot name, for they select themselves; and, as warnings, those that nobody has."""
+    """Yield a fault for each selection that a selection uses, and a warning for each tag without machines."""
     for key in ("any", "all", "none"):
         names: list[str] = getattr(selection, key)
         for index, name in enumerate(names):
             where = Where(keys=("tags", tag, key, index))
             if name in selecting:
-                hint = f"name the tags that {shown(name)} names, or the machines"
-                yield Fault(f"a selection cannot name {shown(name)}, which is a selection too", where, hint)
+                hint = f"name the tags of {shown(name)} instead, or its machines"
+                yield Fault(f"a selection cannot use {shown(name)}, because that is a selection too", where, hint)
             elif not plain.get(name):
                 hint = nearest(name, (each for each, machines in plain.items() if machines), what="tags")
                 yield Fault(f"no machine has the tag {name!r}", where, hint, warning=True)
 
 
 def _named(inventory: Inventory) -> set[str]:
-    """All tags and machine classes that an inventory names."""
-    found = set(inventory.tags)
+    """Return all tags and machine classes that an inventory names."""
+    names = set(inventory.tags)
     for machine in inventory.machines.values():
-        found |= {machine.machine_class, *machine.tags}
-    for said in inventory.tags.values():
-        if isinstance(said, Selection):
-            found |= {*said.any, *said.all, *said.none}
-    return found.union(*(role.tags for instance in inventory.instances.values() for role in instance.roles.values()))
+        names |= {machine.machine_class, *machine.tags}
+    for value in inventory.tags.values():
+        if isinstance(value, Selection):
+            names |= {*value.any, *value.all, *value.none}
+    return names.union(*(role.tags for instance in inventory.instances.values() for role in instance.roles.values()))
 
 
 def _redundant(listed: Sequence[tuple[str, Keys]]) -> Iterable[Fault]:
-    """One warning for each computed tag that is listed all the same."""
+    """Yield one warning for each computed tag that is also listed."""
     for tag in dict.fromkeys(tag for tag, _ in listed):
         places = [keys for each, keys in listed if each == tag]
-        more = f" (also in {len(places) - 1} other places)" if len(places) > 1 else ""
-        message = f"the tag {shown(tag)} is computed and need not be listed{more}"
-        yield Fault(message, Where(keys=places[0]), f"{_whose(tag)} anyway; remove it", warning=True)
+        more = f" (also in {plural(len(places) - 1, 'other place')})" if len(places) > 1 else ""
+        message = f"the tag {shown(tag)} is computed, so listing it has no effect{more}"
+        yield Fault(message, Where(keys=places[0]), f"remove it: {_holders(tag)} already", warning=True)
 
 
-def _computed(tag: str, keys: Keys) -> Fault:
-    return Fault(
-        f"the tag {shown(tag)} is computed", Where(keys=keys), f"{_whose(tag)} without being listed; remove it"
-    )
+def _computed_fault(tag: str, keys: Keys) -> Fault:
+    return Fault(f"the tag {shown(tag)} is computed and cannot be set", Where(keys=keys), f"remove it: {_holders(tag)}")
 
 
-def _whose(tag: str) -> str:
+def _holders(tag: str) -> str:
     if tag == _NIXOS:
         return f"every machine of the class {shown(_LINUX)} has it"
     return "every machine has it" if tag == ALL else f"every machine of the class {shown(tag)} has it"

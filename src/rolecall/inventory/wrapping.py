@@ -1,4 +1,4 @@
-"""What may stand around an inventory in its file: `{ inventory = …; }`, `{ clan = { inventory = …; }; }`."""
+"""The tables that can be around an inventory in its file: `{ inventory = …; }`, `{ clan = { inventory = …; }; }`."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ T = TypeVar("T")
 
 
 def unwrap(top: Mapping[str, T], enter: Callable[[T], Mapping[str, T]]) -> tuple[Mapping[str, T], tuple[str, ...]]:
-    """The inventory's own table and the keys under which it stands.
+    """Return the inventory's table and the keys under which it stands.
 
     Args:
-        top: What the file holds.
-        enter: Gives the table that a value is.
+        top: The file's table.
+        enter: Returns a value as a table.
 
     Raises:
-        Faults: When `enter` does, or `clan` holds no inventory.
+        Faults: When `enter` does, or `clan` has no inventory.
     """
     prefix: tuple[str, ...] = ()
     if not {"instances", "tags"} & top.keys():
         if "clan" in top:
             top, prefix = enter(top["clan"]), ("clan",)
             if "inventory" not in top:
-                raise Faults([Fault("`clan` has no `inventory`", Where(), "write it as `clan.inventory`")])
+                raise Faults([Fault("`clan` has no `inventory`", Where(), "write the inventory as `clan.inventory`")])
         if "inventory" in top:
             top, prefix = enter(top["inventory"]), (*prefix, "inventory")
     return top, prefix
 
 
 def source(file: Path, whole: object, empty: tuple[Keys, ...] = ()) -> Source:
-    """The source that a file's plain data is.
+    """Return the source that a file's plain data is.
 
     Args:
         file: The file.
-        whole: What it holds.
-        empty: Key paths of what has nothing behind it.
+        whole: Its data.
+        empty: Key paths of keys with nothing behind them.
 
     Raises:
-        Faults: What is no data, or stands beside the inventory.
+        Faults: When the data is invalid, or has keys beside the inventory.
     """
     if whole is None:
         whole = {}
@@ -63,7 +63,11 @@ def source(file: Path, whole: object, empty: tuple[Keys, ...] = ()) -> Source:
     data, prefix = unwrap(top, _table)
     if prefix and (strays := top.keys() - {prefix[0]}):
         raise Faults(
-            Fault(f"{shown(key)} stands beside `{prefix[0]}`", Where(keys=(key,)), "move it into the inventory")
+            Fault(
+                f"key {shown(key)} is not allowed beside `{prefix[0]}`",
+                Where(keys=(key,)),
+                "move it into the inventory",
+            )
             for key in sorted(strays)
         )
     depth = len(prefix)

@@ -1,4 +1,4 @@
-"""JSON (RFC 8259), by the standard library; a key that stands twice in an object is a fault."""
+"""Read JSON (RFC 8259) with the standard library; a key that an object has twice is a fault."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _NOT_IN_GRAMMAR = re.compile(r'"(?:[^"\\]|\\.)*"|([eE])\+|(-?Infinity|NaN)')
 
 
 class _TwiceError(ValueError):
-    """A key that stands twice in one object."""
+    """Raised for a key that one object has twice."""
 
 
 def read(text: str, file: Path) -> Source:
-    """The inventory in a JSON file.
+    """Return the inventory in a JSON file.
 
     Raises:
-        Faults: A syntax error, a key set twice, or what is no data.
+        Faults: A syntax error, a key set twice, or invalid data.
     """
     try:
         return wrapping.source(file, json.loads(text, object_pairs_hook=_once))
@@ -48,30 +48,30 @@ def read(text: str, file: Path) -> Source:
 
 
 def value(text: str) -> object:
-    """What a text says as JSON, or where it is none, the text itself.
+    """Return the value of a JSON text, or the text itself if it is not JSON.
 
     Raises:
-        Faults: When it is JSON that no inventory can hold.
+        Faults: When the value cannot be in an inventory.
     """
     try:
-        found = json.loads(text, object_pairs_hook=_once)
+        data = json.loads(text, object_pairs_hook=_once)
     except json.JSONDecodeError:
-        found = text
+        data = text
     except RecursionError:
         raise fault(f"nested deeper than {DEPTH} levels") from None
     except _TwiceError as error:
         raise fault(f"{shown(str(error))} is set twice", hint=once(str(error))) from None
     except ValueError as error:
         raise long_number(error, text) or fault(f"JSON: {error}") from None
-    if faults := check(found):
+    if faults := check(data):
         raise Faults(faults)
-    return found
+    return data
 
 
 def _hint(error: json.JSONDecodeError) -> str:
     if error.msg.startswith(("Illegal trailing comma", "Expecting property name")):
-        return "keys stand in double quotes, and no comma follows the last entry"
-    return "one comma stands between two entries" if error.msg == "Expecting ',' delimiter" else ""
+        return "put keys in double quotes, and no comma after the last entry"
+    return "put one comma between two entries" if error.msg == "Expecting ',' delimiter" else ""
 
 
 def _once(pairs: list[tuple[str, object]]) -> Data:
@@ -86,7 +86,7 @@ def _once(pairs: list[tuple[str, object]]) -> Data:
 
 
 def _second(text: str, key: str) -> tuple[int, int]:
-    """Where a key that some object has twice stands for the second time."""
+    """Return the line and column of the second occurrence of a key that some object has twice."""
     seen: set[Keys] = set()
     for keys, line, column in positions(text):
         if keys in seen and keys[-1] == key:
@@ -96,12 +96,12 @@ def _second(text: str, key: str) -> tuple[int, int]:
 
 
 def positions(text: str) -> Iterator[Position]:
-    """Where each key and each item of a list stands."""
+    """Yield where each key and each item of a list stands."""
     return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(tree(text))))
 
 
 def tree(text: str) -> Node:
-    """The tree of a text. What the grammar does not know, ``e+5`` and ``NaN``, is another number of that length."""
+    """Return the tree of a text. Numbers that the grammar does not know (``e+5``, ``NaN``) become others as long."""
 
     def known(found: re.Match[str]) -> str:
         return f"{found[1]}0" if found[1] else "1" * len(found[2]) if found[2] else found[0]
@@ -110,13 +110,13 @@ def tree(text: str) -> Node:
 
 
 def comments(text: str) -> Iterator[Comment]:
-    """None: JSON has none."""
+    """Yield nothing: JSON has no comments."""
     del text
     return iter(())
 
 
 def computes(text: str) -> bool:
-    """Never: this notation has no names for values."""
+    """Return False: this notation has no names for values."""
     del text
     return False
 

@@ -2,8 +2,8 @@
 
 Sets, strings, numbers, lists, paths (as texts), `let`, `inherit`, `rec`, `with`, `++`, `//`, the priorities of
 nixpkgs' lib/modules.nix, and files of the project (`import ./x.nix`, `builtins.readFile ./x`) are data; functions and
-other operators are not. As in Nix, only what is asked for is evaluated: a flake may hold anything beside its inventory.
-What a Clan's modules are made of, and how they become one inventory, is in `nix_modules.py`.
+other operators are not. As in Nix, only values that are used are evaluated: a flake may hold anything beside its
+inventory. How the file leads to an inventory is in `nix_modules.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from rolecall.errors import Faults
-from rolecall.inventory.notations import nix_modules
+from rolecall.inventory.notations import nix_modules, nix_parser, nix_tokens
 from rolecall.inventory.notations import nix_syntax as syntax
-from rolecall.inventory.notations.nix_values import CONSTANTS, Cell, Items, Table, ToldError, Value, unix
+from rolecall.inventory.notations.nix_evaluation import CONSTANTS
+from rolecall.inventory.notations.nix_files import RecordedError, unix
+from rolecall.inventory.notations.nix_values import Cell, Items, Table, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,31 +32,31 @@ _NAMES_FILES: Final = re.compile("import|read(File|Dir)|pathExists|fileContents"
 
 
 def read(text: str, file: Path) -> Source:
-    """The inventory in a Nix file and in those of the project that it names.
+    """Return the inventory in a Nix file and in those of the project that it names.
 
     Raises:
-        Faults: With file, line and column, all of them: a syntax error, what is no data, a name set twice or never.
+        Faults: All of them, each with file, line and column.
     """
-    return nix_modules.source(nix_modules.reader(text, file))
+    return nix_modules.source(nix_modules.evaluator(text, file))
 
 
 def parts(text: str, file: Path) -> list[Path]:
-    """A file and those of the project that it names, as far as it can be read."""
+    """Return a file and those of the project that it names, as far as it can be read."""
     if not _NAMES_FILES.search(text):
         return [file]
-    values = None
-    with contextlib.suppress(Faults, ToldError):
-        values = nix_modules.reader(text, file)
-        values.plain(nix_modules.Modules(values).inventory()[0])
-    return values.files if values else [file]
+    nix = None
+    with contextlib.suppress(Faults, RecordedError):
+        nix = nix_modules.evaluator(text, file)
+        nix.plain(nix_modules.Modules(nix).inventory()[0])
+    return nix.files.read if nix else [file]
 
 
 def places(text: str, file: Path) -> Iterator[Place]:
-    """Where each key of the inventory and each item of its lists stands, in which of the files."""
-    values = nix_modules.reader(text, file)
+    """Yield where each key of the inventory and each item of its lists stands, and in which file."""
+    nix = nix_modules.evaluator(text, file)
     try:
-        table, prefix = nix_modules.Modules(values).inventory()
-    except ToldError:
+        table, prefix = nix_modules.Modules(nix).inventory()
+    except RecordedError:
         return
     todo: list[tuple[Value, Keys]] = [(table, prefix)]
     while todo:
@@ -65,24 +67,24 @@ def places(text: str, file: Path) -> Iterator[Place]:
         elif isinstance(value, Items):
             inside = zip(count(), value.cells)
         for key, cell in inside:
-            where = values.where(cell.offset)
+            where = nix.files.where(cell.offset)
             yield (*keys, key), where.line, where.column, where.file or file
             try:
-                todo.append((values.force(cell), (*keys, key)))
-            except ToldError:
+                todo.append((nix.force(cell), (*keys, key)))
+            except RecordedError:
                 continue
 
 
 def comments(text: str) -> Iterator[Comment]:
-    """Every comment."""
+    """Yield every comment."""
     text = unix(text)
-    for offset, comment in syntax.comments(text):
-        yield *syntax.place(text, offset), comment[1:] if comment[0] == "#" else comment[2:-2].strip()
+    for offset, comment in nix_parser.comments(text):
+        yield *nix_tokens.place(text, offset), comment[1:] if comment[0] == "#" else comment[2:-2].strip()
 
 
 def computes(text: str) -> bool:
-    """Whether the file is more than values under their keys."""
-    todo: list[object] = [syntax.parse(unix(text))]
+    """Return whether the file is more than values under their keys."""
+    todo: list[object] = [nix_parser.parse(unix(text))]
     while todo:
         match todo.pop():
             case tuple(parts):

@@ -1,6 +1,6 @@
-"""The functions of Nix and of nixpkgs' lib that inventories use and that always come to an end.
+"""The functions of Nix and of nixpkgs' lib that inventories use and that always terminate.
 
-They take what is said and put it in another order; nothing is looked up, and what they call is counted (`Reader.call`).
+They only rearrange their arguments; calls of functions are counted (`Evaluator.call`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from rolecall.inventory.notations import nix_syntax as syntax
 from rolecall.inventory.notations.nix_values import Cell, Items, Known, Lambda, PathText, Priority, Table
 
 if TYPE_CHECKING:
-    from rolecall.inventory.notations.nix_values import Functions, Reader, Value
+    from rolecall.inventory.notations.nix_evaluation import Evaluator
+    from rolecall.inventory.notations.nix_values import Functions, Value
 
 
 def _lazily(offset: int, function: Cell, *arguments: Cell) -> Cell:
-    """The value of a function, which is called when somebody asks for it."""
+    """Return the result of a function, which is called when it is needed."""
     tree: syntax.Expression = syntax.Variable(offset, "f")
     names = {"f": function}
     for number, argument in enumerate(arguments):
@@ -26,183 +27,183 @@ def _lazily(offset: int, function: Cell, *arguments: Cell) -> Cell:
     return Cell(offset, tree, ChainMap(names))
 
 
-def _text(reader: Reader, cell: Cell) -> str:
-    value = reader.force(cell)
+def _text(nix: Evaluator, cell: Cell) -> str:
+    value = nix.force(cell)
     if not isinstance(value, str):
-        reader.fault("expected a text here", cell.offset)
+        nix.fault("expected a text here", cell.offset)
     return value
 
 
-def _texts(reader: Reader, items: Cell) -> list[str]:
-    return [_text(reader, each) for each in reader.items(items)]
+def _texts(nix: Evaluator, items: Cell) -> list[str]:
+    return [_text(nix, each) for each in nix.items(items)]
 
 
-def _map(reader: Reader, function: Cell, items: Cell) -> Value:
-    return Items(tuple(_lazily(each.offset, function, each) for each in reader.items(items)))
+def _map(nix: Evaluator, function: Cell, items: Cell) -> Value:
+    return Items(tuple(_lazily(each.offset, function, each) for each in nix.items(items)))
 
 
-def _map_attrs(reader: Reader, function: Cell, table: Cell) -> Value:
-    cells = reader.cells(table).items()
+def _map_attrs(nix: Evaluator, function: Cell, table: Cell) -> Value:
+    cells = nix.cells(table).items()
     return Table({name: _lazily(each.offset, function, Cell(each.offset, value=name), each) for name, each in cells})
 
 
-def _map_attrs_to_list(reader: Reader, function: Cell, table: Cell) -> Value:
-    cells = sorted(reader.cells(table).items())
+def _map_attrs_to_list(nix: Evaluator, function: Cell, table: Cell) -> Value:
+    cells = sorted(nix.cells(table).items())
     return Items(tuple(_lazily(each.offset, function, Cell(each.offset, value=name), each) for name, each in cells))
 
 
-def _filter(reader: Reader, function: Cell, items: Cell) -> Value:
-    return Items(tuple(each for each in reader.items(items) if reader.is_true(_lazily(each.offset, function, each))))
+def _filter(nix: Evaluator, function: Cell, items: Cell) -> Value:
+    return Items(tuple(each for each in nix.items(items) if nix.is_true(_lazily(each.offset, function, each))))
 
 
-def _filter_attrs(reader: Reader, function: Cell, table: Cell) -> Value:
-    cells = reader.cells(table)
-    asked = {name: _lazily(each.offset, function, Cell(each.offset, value=name), each) for name, each in cells.items()}
-    return Table({name: each for name, each in cells.items() if reader.is_true(asked[name])})
+def _filter_attrs(nix: Evaluator, function: Cell, table: Cell) -> Value:
+    cells = nix.cells(table)
+    holds = {name: _lazily(each.offset, function, Cell(each.offset, value=name), each) for name, each in cells.items()}
+    return Table({name: each for name, each in cells.items() if nix.is_true(holds[name])})
 
 
-def _all(reader: Reader, function: Cell, items: Cell) -> Value:
-    return all(reader.is_true(_lazily(each.offset, function, each)) for each in reader.items(items))
+def _all(nix: Evaluator, function: Cell, items: Cell) -> Value:
+    return all(nix.is_true(_lazily(each.offset, function, each)) for each in nix.items(items))
 
 
-def _any(reader: Reader, function: Cell, items: Cell) -> Value:
-    return any(reader.is_true(_lazily(each.offset, function, each)) for each in reader.items(items))
+def _any(nix: Evaluator, function: Cell, items: Cell) -> Value:
+    return any(nix.is_true(_lazily(each.offset, function, each)) for each in nix.items(items))
 
 
-def _elem(reader: Reader, value: Cell, items: Cell) -> Value:
-    return any(reader.same(value, each) for each in reader.items(items))
+def _elem(nix: Evaluator, value: Cell, items: Cell) -> Value:
+    return any(nix.same(value, each) for each in nix.items(items))
 
 
-def _has_suffix(reader: Reader, suffix: Cell, text: Cell) -> Value:
-    return _text(reader, text).endswith(_text(reader, suffix))
+def _has_suffix(nix: Evaluator, suffix: Cell, text: Cell) -> Value:
+    return _text(nix, text).endswith(_text(nix, suffix))
 
 
-def _has_prefix(reader: Reader, prefix: Cell, text: Cell) -> Value:
-    return _text(reader, text).startswith(_text(reader, prefix))
+def _has_prefix(nix: Evaluator, prefix: Cell, text: Cell) -> Value:
+    return _text(nix, text).startswith(_text(nix, prefix))
 
 
-def _remove_suffix(reader: Reader, suffix: Cell, text: Cell) -> Value:
-    return _text(reader, text).removesuffix(_text(reader, suffix))
+def _remove_suffix(nix: Evaluator, suffix: Cell, text: Cell) -> Value:
+    return _text(nix, text).removesuffix(_text(nix, suffix))
 
 
-def _replace_strings(reader: Reader, old: Cell, new: Cell, text: Cell) -> Value:
-    replaced, by = _texts(reader, old), _texts(reader, new)
+def _replace_strings(nix: Evaluator, old: Cell, new: Cell, text: Cell) -> Value:
+    replaced, by = _texts(nix, old), _texts(nix, new)
     if not all(replaced) or not replaced or len(replaced) != len(by):
-        reader.fault("`replaceStrings` needs texts to replace, and one for each to put there", old.offset)
+        nix.fault("`replaceStrings` needs texts that are not empty, and as many replacements", old.offset)
     ways = dict(reversed([*zip(replaced, by, strict=True)]))  # of several that fit, the first, as in Nix
     pattern = "|".join(map(re.escape, replaced))
-    return reader.counted(re.sub(pattern, lambda found: ways[found[0]], _text(reader, text)), text.offset)
+    return nix.counted(re.sub(pattern, lambda found: ways[found[0]], _text(nix, text)), text.offset)
 
 
-def _substring(reader: Reader, start: Cell, length: Cell, text: Cell) -> Value:
-    first, number = reader.known(start), reader.known(length)
+def _substring(nix: Evaluator, start: Cell, length: Cell, text: Cell) -> Value:
+    first, number = nix.known(start), nix.known(length)
     if type(first) is not int or type(number) is not int or first < 0:
-        reader.fault("`substring` needs two whole numbers", start.offset)
-    content = _text(reader, text).encode()[first : first + number if number >= 0 else None]  # Nix counts bytes
+        nix.fault("`substring` needs two whole numbers", start.offset)
+    content = _text(nix, text).encode()[first : first + number if number >= 0 else None]  # Nix counts bytes
     try:
         return content.decode()
     except UnicodeDecodeError:
-        hint = "`substring` counts bytes: cut where a character ends"
-        return reader.fault("the text is cut inside a character", text.offset, hint)
+        hint = "cut at the end of a character: `substring` counts bytes"
+        return nix.fault("the text is cut inside a character", text.offset, hint)
 
 
-def _concat_lists(reader: Reader, lists: Cell) -> Value:
-    return Items(tuple(each for items in reader.items(lists) for each in reader.items(items)))
+def _concat_lists(nix: Evaluator, lists: Cell) -> Value:
+    return Items(tuple(each for items in nix.items(lists) for each in nix.items(items)))
 
 
-def _concat_strings_sep(reader: Reader, separator: Cell, texts: Cell) -> Value:
-    return reader.counted(_text(reader, separator).join(_texts(reader, texts)), texts.offset)
+def _concat_strings_sep(nix: Evaluator, separator: Cell, texts: Cell) -> Value:
+    return nix.counted(_text(nix, separator).join(_texts(nix, texts)), texts.offset)
 
 
-def _to_string(reader: Reader, value: Cell) -> Value:
-    found = reader.known(value)
-    if found is None or isinstance(found, bool):
-        return "1" if found else ""
-    if not isinstance(found, str | int) or isinstance(found, PathText):
-        reader.beyond("`toString` of anything but a text or a whole number", value.offset, nix=True)
-    return str(found)
+def _to_string(nix: Evaluator, value: Cell) -> Value:
+    content = nix.known(value)
+    if content is None or isinstance(content, bool):
+        return "1" if content else ""
+    if not isinstance(content, str | int) or isinstance(content, PathText):
+        nix.beyond("`toString` of anything but a text or a whole number", value.offset, nix=True)
+    return str(content)
 
 
-def _has_attr(reader: Reader, name: Cell, table: Cell) -> Value:
-    return _text(reader, name) in reader.cells(table)
+def _has_attr(nix: Evaluator, name: Cell, table: Cell) -> Value:
+    return _text(nix, name) in nix.cells(table)
 
 
-def _is_function(reader: Reader, value: Cell) -> Value:
-    return isinstance(reader.known(value), Lambda | Known | Priority)
+def _is_function(nix: Evaluator, value: Cell) -> Value:
+    return isinstance(nix.known(value), Lambda | Known | Priority)
 
 
-def _gen_attrs(reader: Reader, names: Cell, function: Cell) -> Value:
-    return Table({_text(reader, each): _lazily(each.offset, function, each) for each in reader.items(names)})
+def _gen_attrs(nix: Evaluator, names: Cell, function: Cell) -> Value:
+    return Table({_text(nix, each): _lazily(each.offset, function, each) for each in nix.items(names)})
 
 
-def _list_to_attrs(reader: Reader, items: Cell) -> Value:
-    pairs = [reader.cells(each) for each in reader.items(items)]
-    found: dict[str, Cell] = {}
-    for pair, item in zip(pairs, reader.items(items), strict=True):
+def _list_to_attrs(nix: Evaluator, items: Cell) -> Value:
+    pairs = [nix.cells(each) for each in nix.items(items)]
+    cells: dict[str, Cell] = {}
+    for pair, item in zip(pairs, nix.items(items), strict=True):
         if not {"name", "value"} <= pair.keys():
-            reader.fault("`listToAttrs` needs `name` and `value`", item.offset)
-        found.setdefault(_text(reader, pair["name"]), pair["value"])
-    return Table(found)
-
-
-def _concat_map(reader: Reader, function: Cell, items: Cell) -> Value:
-    lists = [reader.items(_lazily(each.offset, function, each)) for each in reader.items(items)]
-    return Items(tuple(each for cells in lists for each in cells))
-
-
-def _foldl(reader: Reader, function: Cell, start: Cell, items: Cell) -> Value:
-    whole = start
-    for each in reader.items(items):
-        whole = _lazily(each.offset, function, whole, each)
-        reader.force(whole)
-    return reader.force(whole)
-
-
-def _foldr(reader: Reader, function: Cell, start: Cell, items: Cell) -> Value:
-    whole = start
-    for each in reversed(reader.items(items)):
-        whole = _lazily(each.offset, function, each, whole)
-        reader.force(whole)
-    return reader.force(whole)
-
-
-def _update(reader: Reader, below: Cell, above: Cell) -> Value:
-    """Two tables as one, at every depth; what stands above wins."""
-    reader.deeper(above.offset)
-    cells = {**reader.cells(below), **reader.cells(above)}
-    for name in reader.cells(below).keys() & reader.cells(above).keys():
-        one, two = reader.cells(below)[name], cells[name]
-        if isinstance(reader.force(one), Table) and isinstance(reader.force(two), Table):
-            cells[name] = Cell(two.offset, value=_update(reader, one, two))
-    reader.higher()
+            nix.fault("`listToAttrs` needs `name` and `value`", item.offset)
+        cells.setdefault(_text(nix, pair["name"]), pair["value"])
     return Table(cells)
 
 
-def _optional(reader: Reader, condition: Cell, value: Cell) -> Value:
-    return Items((value,) if reader.is_true(condition) else ())
+def _concat_map(nix: Evaluator, function: Cell, items: Cell) -> Value:
+    lists = [nix.items(_lazily(each.offset, function, each)) for each in nix.items(items)]
+    return Items(tuple(each for cells in lists for each in cells))
 
 
-def _optionals(reader: Reader, condition: Cell, items: Cell) -> Value:
-    return Items(reader.items(items) if reader.is_true(condition) else ())
+def _foldl(nix: Evaluator, function: Cell, start: Cell, items: Cell) -> Value:
+    whole = start
+    for each in nix.items(items):
+        whole = _lazily(each.offset, function, whole, each)
+        nix.force(whole)
+    return nix.force(whole)
 
 
-def _optional_attrs(reader: Reader, condition: Cell, table: Cell) -> Value:
-    return Table(dict(reader.cells(table)) if reader.is_true(condition) else {})
+def _foldr(nix: Evaluator, function: Cell, start: Cell, items: Cell) -> Value:
+    whole = start
+    for each in reversed(nix.items(items)):
+        whole = _lazily(each.offset, function, each, whole)
+        nix.force(whole)
+    return nix.force(whole)
 
 
-def _pair(_: Reader, name: Cell, value: Cell) -> Value:
+def _update(nix: Evaluator, below: Cell, above: Cell) -> Value:
+    """Merge two tables at every depth; values of `above` win."""
+    nix.deeper(above.offset)
+    cells = {**nix.cells(below), **nix.cells(above)}
+    for name in nix.cells(below).keys() & nix.cells(above).keys():
+        one, two = nix.cells(below)[name], cells[name]
+        if isinstance(nix.force(one), Table) and isinstance(nix.force(two), Table):
+            cells[name] = Cell(two.offset, value=_update(nix, one, two))
+    nix.higher()
+    return Table(cells)
+
+
+def _optional(nix: Evaluator, condition: Cell, value: Cell) -> Value:
+    return Items((value,) if nix.is_true(condition) else ())
+
+
+def _optionals(nix: Evaluator, condition: Cell, items: Cell) -> Value:
+    return Items(nix.items(items) if nix.is_true(condition) else ())
+
+
+def _optional_attrs(nix: Evaluator, condition: Cell, table: Cell) -> Value:
+    return Table(dict(nix.cells(table)) if nix.is_true(condition) else {})
+
+
+def _pair(_: Evaluator, name: Cell, value: Cell) -> Value:
     return Table({"name": name, "value": value})
 
 
-def _names(reader: Reader, table: Cell) -> Value:
-    return Items(tuple(Cell(table.offset, value=name) for name in sorted(reader.cells(table))))
+def _names(nix: Evaluator, table: Cell) -> Value:
+    return Items(tuple(Cell(table.offset, value=name) for name in sorted(nix.cells(table))))
 
 
-def _values(reader: Reader, table: Cell) -> Value:
-    return Items(tuple(cell for _, cell in sorted(reader.cells(table).items())))
+def _values(nix: Evaluator, table: Cell) -> Value:
+    return Items(tuple(cell for _, cell in sorted(nix.cells(table).items())))
 
 
-# By name: how many arguments it takes, and what it gives. Nix's own stand in `builtins`, most of them in `lib` too.
+# By name: how many arguments it takes, and the function. Nix's own are in `builtins`, most of them in `lib` too.
 BUILTINS: Final[Functions] = {
     "map": (2, _map),
     "mapAttrs": (2, _map_attrs),

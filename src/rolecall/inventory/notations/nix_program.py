@@ -1,7 +1,7 @@
-"""Nix, evaluated by Nix itself: only where the project or its user asks for it, since such a file is a program.
+"""Let Nix itself evaluate a Nix file, if the project or an option says so, since such a file is a program.
 
-`nix-instantiate(1)` evaluates it without a store to write to, so nothing is built and nothing fetched. The file may be
-all that `nix.py` reads, also with what lies beyond data, and a function of `lib` and the like.
+`nix-instantiate(1)` evaluates it without a store to write to, so nothing is built and nothing is fetched. The file may
+be anything that `nix.py` reads, with computed values too, or a function of `lib` and the like.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 60
 
-# What is around the inventory can be anything, so Nix picks it out, module by module; how they become one is the
-# concern of `nix_modules.py`. Paths become texts, in the project counted from it: without a store they have no other
-# form, and a project is the same in every checkout. `lib` is that of nixpkgs where NIX_PATH has one, else what
-# inventories use of it.
+# Anything can be around the inventory, so Nix picks out its parts, module by module; `nix_joining.py` joins them. Paths
+# become texts, relative to the project: without a store they have no other form, and a project is the same in every
+# checkout. `lib` is that of nixpkgs if NIX_PATH has one, else the functions that inventories use.
 _PICK: Final = """
 { file, fraction }:
 let
@@ -74,17 +73,17 @@ let
   folder = dirOf (/. + file);
   self = { inherit inputs; outPath = toString folder; };
   given = { inherit lib inputs self; config = { }; };
-  # What a function asks for and nobody has is missed only where it is used.
+  # An argument that a function takes and that is missing is an error only where it is used.
   missing = function: values: removeAttrs (mapAttrs
-    (name: _: throw "`${name}`, an argument of a function, is not there") (functionArgs function)) (attrNames values);
+    (name: _: throw "the function argument `${name}` is not available") (functionArgs function)) (attrNames values);
   give = values: function:
-    let asked = functionArgs function; in
-    function (if asked == { } then values else intersectAttrs asked values // needed function values);
+    let takes = functionArgs function; in
+    function (if takes == { } then values else intersectAttrs takes values // needed function values);
   needed = function: values:
-    let asked = functionArgs function; in
-    removeAttrs (missing function values) (filter (name: asked.${name}) (attrNames asked));
+    let takes = functionArgs function; in
+    removeAttrs (missing function values) (filter (name: takes.${name}) (attrNames takes));
   called = value: if isFunction value then called (give given value) else value;
-  # Nothing is fetched: of any input there are the functions that an inventory stands in, and empty modules.
+  # Nothing is fetched: an input has the functions that can be around an inventory, and empty modules.
   empty = { default = { }; clan = { }; modules = { }; home-manager = { }; easyOverlay = { }; partitions = { }; };
   input = {
     lib = lib // { mkFlake = first:
@@ -92,7 +91,7 @@ let
       inherit clan; buildClan = clan; };
     flakeModules = empty; flakeModule = { }; nixosModules = empty; clanModules = empty;
   };
-  # What Clan makes of a module gives it back as `config`.
+  # The result of Clan's function has the module as `config`.
   clan = value: let whole = { clan-module = value; config = whole; }; in whole;
 
   raw = builtins.scopedImport { flake-parts = input; } (/. + file);
@@ -115,10 +114,10 @@ let
   unwrapped = value:
     if !(wrapped value) then [ value ]
     else if value._type == "merge" then concatMap unwrapped value.contents
-    else if value._type != "if" then throw "a priority around a whole module is not read; write it around the values"
+    else if value._type != "if" then throw "a priority around a whole module is not supported; put it around the values"
     else if value.condition then unwrapped value.content
     else [ ];
-  # A module and those that it imports, each by itself and with a key, so that a file counts once.
+  # A module and those that it imports, each with a key, so that a file counts once.
   flat = key: value:
     let
       is-file = isPath value || isString value;
@@ -167,15 +166,15 @@ let
     else if top ? inventory || baseNameOf file == "clan.nix" then
       of-clan (once (flat "" top)) // { is-clan = removeAttrs top [ "inventory" ] != { }; }
     else if is-flake && !(top ? machines) then
-      throw "no output of this flake is an inventory; `clan = clan.config;` makes that of Clan one"
+      throw "no output of this flake is an inventory; add it with `clan = clan.config;`"
     else plainly;
   clan-parts = value:
     let found = of-clan (clans value); in
-    if found.parts == [ ] && found.machines == [ ] then throw "this flake leads to no inventory"
+    if found.parts == [ ] && found.machines == [ ] then throw "this flake has no inventory"
     else found // { prefix = [ "clan" "inventory" ]; is-clan = true; };
 
   # Clan's `tags` may be a function of all tags; machines can be declared by folders and in inventory.json too.
-  layer = if pathExists (folder + "/inventory.json")
+  tool-written = if pathExists (folder + "/inventory.json")
     then (builtins.fromJSON (builtins.readFile (folder + "/inventory.json"))).machines or { } else { };
   folders = if pathExists (folder + "/machines") then readDir (folder + "/machines") else { };
   named-folders = listToAttrs (map (name: { inherit name; value = { }; })
@@ -186,7 +185,7 @@ let
     else if value._type == "if" && !value.condition then { }
     else opened value.content;
   machines = foldl' (all: part: all // mapAttrs (name: machine: (all.${name} or { }) // opened machine) (opened part))
-    { } ([ named-folders layer ] ++ map (part: part.machines or { }) picked.parts ++ picked.machines);
+    { } ([ named-folders tool-written ] ++ map (part: part.machines or { }) picked.parts ++ picked.machines);
   of-class = class: filter (name: (machines.${name}.machineClass or "nixos") == class) (attrNames machines);
   linux = of-class "nixos" ++ of-class "linux";
   computed = { all = attrNames machines; nixos = linux; inherit linux; darwin = of-class "darwin"; };
@@ -222,19 +221,19 @@ in
 }
 """
 _FRACTION: Final = "a fraction, which Nix may print as a whole number"
-_CUT: Final = "`builtins.substring` counts bytes: cut where a character ends"
+_CUT: Final = "cut at the end of a character: `builtins.substring` counts bytes"
 _LIB: Final = "set NIX_PATH=nixpkgs=FOLDER, where FOLDER/lib is that of nixpkgs"
-_INPUTS: Final = "inputs of a flake are not fetched; what the inventory needs of them must stand in the project"
+_INPUTS: Final = "copy what the inventory needs into the project: inputs of a flake are not fetched"
 
 
 def read(file: Path) -> Source:
-    """The inventory that a Nix file evaluates to.
+    """Return the inventory that a Nix file evaluates to.
 
     Raises:
-        Faults: What Nix says, with line and column; when there is no Nix, or it takes longer than `SECONDS`.
+        Faults: An error of Nix, with line and column; or Nix is not installed, or takes longer than `SECONDS`.
     """
     command = ["nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode", "--store", "dummy://"]
-    # Of files, Nix may read those of the project and of NIX_PATH.
+    # Nix may read files of the project and of NIX_PATH only.
     command += ["--option", "restrict-eval", "true", "-I", str(file.resolve().parent)]
     command += ["--option", "allow-import-from-derivation", "false", "--argstr", "file", str(file.resolve())]
     command += ["--argstr", "fraction", _FRACTION]
@@ -243,14 +242,14 @@ def read(file: Path) -> Source:
             [*command, "-E", _PICK], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
         )
     except FileNotFoundError:
-        hint = "install Nix (on Debian: apt-get install nix-bin), or go without `--nix` if the file is plain data"
-        raise syntax_fault("there is no `nix-instantiate` here", hint=hint) from None
+        hint = "install Nix (on Debian: apt-get install nix-bin), or omit `--nix` if the file is plain data"
+        raise syntax_fault("`nix-instantiate` is not installed", hint=hint) from None
     except subprocess.TimeoutExpired:
-        raise syntax_fault(f"Nix has not evaluated this in {SECONDS} seconds") from None
+        raise syntax_fault(f"Nix did not finish within {SECONDS} seconds") from None
     if done.returncode:
-        raise _told(done.stderr.decode(errors="replace"), file)
+        raise _nix_fault(done.stderr.decode(errors="replace"), file)
     if len(done.stdout) > BYTES:
-        raise syntax_fault(f"evaluates to more than {BYTES // 1024**2} MiB")
+        raise syntax_fault(f"the inventory is larger than {BYTES // 1024**2} MiB")
     try:
         outcome = json.loads(done.stdout.decode(), object_hook=_fraction)
     except UnicodeDecodeError:
@@ -284,12 +283,12 @@ def _fraction(data: dict[str, Any]) -> Any:  # noqa: ANN401 - any data
     return float(data[_FRACTION]) if data.keys() == {_FRACTION} else data
 
 
-def _told(said: str, file: Path) -> Faults:
-    """What Nix says is wrong, with the line and column in the file that it names."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+def _nix_fault(output: str, file: Path) -> Faults:
+    """Return the error that Nix reports, with its line and column in the file."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     message = re.search(r"^error: (.*?)(?:\n\s*\n|\n\s+at |\n\s*[«(]|\Z)", plain, re.MULTILINE | re.DOTALL)
     place = re.search(rf"at {re.escape(str(file.resolve()))}:(\d+):(\d+)", plain)
-    words = " ".join(message[1].split()) if message else "it failed without a word"
+    words = " ".join(message[1].split()) if message else "failed without a message"
     line, column = (int(place[1]), int(place[2])) if place else (0, 0)
     hint = ""
     if missing := re.fullmatch(r"attribute '(.*)' missing", words):
@@ -297,6 +296,6 @@ def _told(said: str, file: Path) -> Faults:
         of_lib = any(re.search(rf"\blib\.{re.escape(missing[1])}", each) for each in written)
         hint = _LIB if of_lib else _INPUTS
     if "is not supported by store 'dummy'" in words:
-        words = "a path inside of a text would be copied into Nix's store, which is not used here"
+        words = "a path inside a text would be copied to the Nix store, which Rolecall does not use"
         hint = 'write the path without `${…}`: `./folder + "/file"`'
     return syntax_fault(f"Nix: {shown(words, quote='', limit=300)}", line, column, hint=hint)

@@ -1,92 +1,32 @@
-"""The values of Nix files: evaluating them as far as it needs no Nix, each when it is first asked for."""
+"""The values of Nix files: data, functions, and what only Nix knows."""
 
 from __future__ import annotations
 
-import posixpath
 import re
-from bisect import bisect_right
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
-from rolecall.errors import Fault, Faults, Where, nearest
-from rolecall.inventory import content
-from rolecall.inventory.data import BYTES, DEPTH, VALUES, Data, shown, syntax_fault
 from rolecall.inventory.notations import nix_syntax as syntax
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from rolecall.errors import Fault
+    from rolecall.inventory.data import Data
 
-
-# nixpkgs lib/modules.nix: a name, the fields of its result that are fixed, and those that its arguments fill.
-_PRIORITIES: Final[Mapping[str, tuple[Mapping[str, str | int], tuple[str, ...]]]] = {
-    "mkVMOverride": ({"_type": "override", "priority": 10}, ("content",)),
-    "mkForce": ({"_type": "override", "priority": 50}, ("content",)),
-    "mkImageMediaOverride": ({"_type": "override", "priority": 60}, ("content",)),
-    "mkDefault": ({"_type": "override", "priority": 1000}, ("content",)),
-    "mkOptionDefault": ({"_type": "override", "priority": 1500}, ("content",)),
-    "mkOverride": ({"_type": "override"}, ("priority", "content")),
-    "mkBefore": ({"_type": "order", "priority": 500}, ("content",)),
-    "mkAfter": ({"_type": "order", "priority": 1500}, ("content",)),
-    "mkOrder": ({"_type": "order"}, ("priority", "content")),
-    "mkIf": ({"_type": "if"}, ("condition", "content")),
-    "mkMerge": ({"_type": "merge"}, ("contents",)),
-}
-CONSTANTS: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "null": None}
+NOWHERE: Final = -1  # the offset of data that Nix itself has evaluated
 WRAPPERS: Final = frozenset({"mkFlake", "clan", "buildClan"})  # functions of flakes whose last argument is a module
 # Names of Nix's own functions, and of those of nixpkgs' lib: another flake's `lib` is another.
-_NIXS: Final = re.compile(r"(builtins\.)?[\w']+|((.+\.)?(nixpkgs[\w-]*|pkgs)\.)?lib\.(\w+\.)?[\w']+")
-_READERS: Final = frozenset({"import", "pathExists", "readDir", "readFile", "fileContents"})  # of files in the project
-_GLOBAL: Final = frozenset(  # what Nix defines everywhere
-    [
-        "builtins",
-        "import",
-        "map",
-        "toString",
-        "removeAttrs",
-        "throw",
-        "abort",
-        "baseNameOf",
-        "dirOf",
-        "isNull",
-        "scopedImport",
-        "fetchTarball",
-        "fetchGit",
-        "fetchTree",
-        "fetchMercurial",
-        "derivation",
-        "placeholder",
-        "fromTOML",
-    ]
-)
-_WITH: Final = "with"  # no name can be this word
-_CALLS: Final = 10_000  # of functions in files of their own, which can double at every step
-_FILES: Final = 1_000
-_FAULTS: Final = 100  # more would not be read
-_NIX: Final = "have Nix evaluate the file: `rolecall --nix …`"
-# What `rolecall --nix` knows of nixpkgs' lib where NIX_PATH has none, and this reader does not: see nix_program.py.
+_OF_NIX: Final = re.compile(r"(builtins\.)?[\w']+|((.+\.)?(nixpkgs[\w-]*|pkgs)\.)?lib\.(\w+\.)?[\w']+")
+# What nix_program.py defines of nixpkgs' lib where NIX_PATH has none, and nix_functions.py does not.
 _KNOWN: Final = frozenset(
     {"flatten", "head", "length", "mapAttrs'", "optionalString", "range", "removeAttrs", "sort", "tail", "unique"}
 )
 
 
-class ToldError(Exception):
-    """A fault is recorded; what needs the value has to do without it.
-
-    Attributes:
-        fault: The fault.
-    """
-
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        super().__init__(fault.message)
-
-
 @dataclass(slots=True)
 class Cell:
-    """A name of a set or of a `let`, or an item of a list, evaluated when first asked for."""
+    """A name of a set or of a `let`, or an item of a list, evaluated when its value is first needed."""
 
     offset: int
     expression: syntax.Expression | None = None
@@ -122,7 +62,7 @@ class PathText(str):
 
 @dataclass(frozen=True, slots=True)
 class Priority:
-    """A function of `_PRIORITIES` with the arguments given so far."""
+    """A function such as `mkForce`, with the arguments given so far."""
 
     name: str
     arguments: tuple[Cell, ...] = ()
@@ -130,7 +70,7 @@ class Priority:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A function of `nix_functions.py` with the arguments given so far."""
+    """A function of nix_functions.py, with the arguments given so far."""
 
     name: str
     offset: int
@@ -147,12 +87,12 @@ class Lambda:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What only Nix knows: an argument of the file's function, an input of a flake, a function of Nix or of its lib.
+    """A value that only Nix knows: a function's argument, an input of a flake, a function of Nix or its lib.
 
     Attributes:
         path: Its name, e.g. `inputs.nixpkgs.lib`.
         offset: Where it is named.
-        argument: Whether it is the argument itself.
+        argument: Whether it is an argument itself.
     """
 
     path: str
@@ -167,7 +107,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """What `lib.clan` or `mkFlake` makes of a module.
+    """The result of `lib.clan` or `mkFlake`, given a module.
 
     Attributes:
         maker: The function.
@@ -180,599 +120,12 @@ class Module:
 
 Value = str | bool | int | float | Items | Table | Priority | Known | Lambda | Outside | Module | None
 Scope = ChainMap[str, Cell]
-# By name: how many arguments a function takes, and what it gives.
+# By name: how many arguments a function takes, and the function.
 Functions = Mapping[str, tuple[int, Callable[..., Value]]]
 
 
-class Reader:
-    """A file under evaluation, with the files of the project that it names.
-
-    Offsets count through the texts of all Nix files, one behind the other.
-
-    Args:
-        text: The file's content.
-        file: The file; the project is its folder.
-        builtins: The functions of Nix that are known.
-        lib: Those of nixpkgs' lib.
-
-    Attributes:
-        root: The project's folder.
-        files: The files that were read.
-        faults: What is wrong, so far.
-        main: The file's value.
-    """
-
-    def __init__(self, text: str, file: Path, builtins: Functions, lib: Functions) -> None:
-        self._builtins, self._lib = builtins, lib
-        self.root = file.parent
-        self.files: list[Path] = []
-        self.faults: list[Fault] = []
-        self._length = 0
-        self._sources: list[tuple[int, Path, str]] = []  # where each starts, and its text
-        self._lines: dict[int, list[int]] = {}  # by where a file starts
-        self._imported: dict[Path, Cell] = {}
-        self._calls = 0
-        self._depth = 0
-        self._values = 0  # in lists and tables that are put together, which can double at every step
-        self._characters = 0  # in texts that are
-        self.main = self._parsed(file, text)
-
-    # Files
-
-    def _parsed(self, file: Path, text: str) -> Cell:
-        start, text = self._length, unix(text)
-        self._sources.append((start, file, text))
-        self._length += len(text) + 1
-        if file not in self.files:
-            self.files.append(file)
-        if self._length > BYTES or len(self.files) > _FILES:
-            raise syntax_fault(f"more than {_FILES} files, or more than {BYTES // 1024**2} MiB together")
-        self._imported[file] = Cell(start, syntax.parse(text, start), ChainMap())
-        return self._imported[file]
-
-    def find(self, path: str, offset: int) -> Path:
-        """The file of the project that a path names; of a folder, its `default.nix`.
-
-        Raises:
-            ToldError: When it is outside of the project, or does not exist.
-        """
-        if path.startswith("/"):
-            self.fault(f"the file {shown(path)} is outside of the project", offset, "copy it into the project")
-        file = self.root / posixpath.normpath(path)
-        if (file / "default.nix").is_file():
-            file /= "default.nix"
-        if not file.resolve().is_relative_to(self.root.resolve()):
-            self.fault(f"the link {shown(path)} leads out of the project", offset, "copy the file into the project")
-        if not file.exists():
-            self.fault(f"the file {shown(path)} does not exist", offset, "paths count from the file that names them")
-        return file
-
-    def content(self, path: PathText, offset: int) -> str:
-        """The text of a file of the project."""
-        file = self.find(path, offset)
-        try:
-            text = content.text(file)
-        except Faults as error:
-            self._told(error, file)
-        if file not in self.files:
-            self.files.append(file)
-        return text
-
-    def parse(self, path: PathText, offset: int) -> Cell:
-        """The value of a Nix file of the project, not evaluated yet."""
-        file = self.find(path, offset)
-        if file not in self._imported:
-            try:
-                self._parsed(file, content.text(file))
-            except Faults as error:
-                where = replace(error.faults[0].where or Where(), file=file)
-                self._imported[file] = Cell(offset, broken=error.faults[0].at(where))
-                self._told(error, file)
-        return self._imported[file]
-
-    def load(self, path: PathText, offset: int) -> Value:
-        """The value of a Nix file of the project."""
-        cell = self.parse(path, offset)
-        if cell.busy:
-            self.fault(f"the file {shown(path)} needs itself", offset, "break the circle of files")
-        return self.force(cell)
-
-    def where(self, offset: int) -> Where:
-        """File, line and column, as far as they are known."""
-        if offset < 0:
-            return Where(self.files[0])
-        start, file, text = self._sources[bisect_right(self._sources, offset, key=lambda each: each[0]) - 1]
-        if start not in self._lines:
-            self._lines[start] = syntax.line_starts(text)
-        return Where(file, (), *syntax.place_in(self._lines[start], offset - start))
-
-    # Values
-
-    def force(self, cell: Cell) -> Value:
-        """The value of a name.
-
-        Raises:
-            ToldError: When it has none.
-        """
-        if cell.broken:
-            if cell.broken not in self.faults:  # it was only a warning where the value was not needed
-                self.faults.append(cell.broken)
-            raise ToldError(cell.broken)
-        if cell.busy:
-            self.fault("this value needs itself", cell.offset, "break the circle of names")
-        if cell.expression is not None and cell.scope is not None:
-            cell.busy, depth = True, self._depth
-            try:
-                cell.value = self._evaluate(cell.expression, cell.scope)
-            except ToldError as told:
-                cell.broken, self._depth = told.fault, depth
-                raise
-            finally:
-                cell.busy = False
-            cell.expression = None
-        return cell.value
-
-    def plain(self, table: Table) -> Data:
-        """A table and all that is in it as plain data, each shared part made once; without what is faulty."""
-        if table.plain is None:
-            if table.busy:
-                first = next(iter(table.cells.values()))
-                self.fault("this table contains itself", first.offset, "break the circle of names")
-            table.busy = True
-            found = {}
-            for name, cell in table.cells.items():
-                depth = self._depth
-                try:
-                    found[name] = self._plain(self.force(cell), cell.offset)
-                except ToldError:
-                    self._depth = depth
-            table.busy, table.plain = False, found
-        return table.plain
-
-    def _plain(self, value: Value, offset: int) -> Any:  # noqa: ANN401 - data is what it is
-        self.deeper(offset)
-        result: object = value
-        match value:
-            case Table():
-                result = self.plain(value)
-            case Items(cells):
-                result = [self._plain(self.force(cell), cell.offset) for cell in cells]
-            case PathText():
-                result = str(value)
-            case Priority(name):
-                self.fault(f"`lib.{name}` lacks its value", offset, f"write `lib.{name} (value)`")
-            case Lambda(tree):
-                self.beyond("a function", tree.offset)
-            case Known(_, at):
-                self.beyond("a function", at)
-            case Outside():
-                self.beyond_outside(value)
-            case Module(maker):
-                self.beyond(f"what `{maker}` gives", offset)
-        self._depth -= 1
-        return result
-
-    def _evaluate(self, tree: syntax.Expression, scope: Scope) -> Value:  # noqa: C901, PLR0912 - a case per kind of tree
-        self.deeper(tree.offset)
-        result: Value
-        match tree:
-            case syntax.Constant(_, value):
-                result = value
-            case syntax.Path(offset, text):
-                result = self._path(text, offset)
-            case syntax.Text():
-                result = self._text_of(tree, scope)
-            case syntax.Items(_, items):
-                result = Items(tuple(Cell(item.offset, item, scope) for item in items))
-            case syntax.Set():
-                result = self._table(tree, scope)
-            case syntax.Let(_, bindings, body):
-                result = self._evaluate(body, self._let(bindings, scope))
-            case syntax.With(offset, among, body):
-                result = self._evaluate(body, scope.new_child({_WITH: Cell(offset, among, scope)}))
-            case syntax.Variable(offset, name):
-                result = self._variable(name, offset, scope)
-            case syntax.Select(offset, base, path, default):
-                names = [self._text_of(name, scope) for name in path]
-                result = self._selected(
-                    self._evaluate(base, scope), names, offset, Cell(0, default, scope) if default else None
-                )
-            case syntax.If(offset, condition, yes, no):
-                result = self._evaluate(yes if self.is_true(Cell(offset, condition, scope)) else no, scope)
-            case syntax.Assert(offset, condition, body):
-                if not self.is_true(Cell(offset, condition, scope)):
-                    self.fault("this assertion does not hold", offset)
-                result = self._evaluate(body, scope)
-            case syntax.Not(offset, operand):
-                result = not self.is_true(Cell(offset, operand, scope))
-            case syntax.Apply():
-                result = self._apply(tree, scope)
-            case syntax.Function():
-                result = Lambda(tree, scope)
-            case syntax.Join():
-                result = self._join(tree, scope)
-            case syntax.Beyond(offset, what):
-                self.beyond(what, offset, nix="the path" not in what)
-        self._depth -= 1
-        return result
-
-    def _path(self, text: str, offset: int) -> PathText:
-        """A path as text: as it is when absolute, else from the project on; tidied up as Nix does."""
-        if text[0] in "<~":
-            self.beyond(f"the path {shown(text)}, which is another on every computer,", offset)
-        folder = self.where(offset).file.parent.relative_to(self.root).as_posix()  # type: ignore[union-attr]
-        return self._tidied(posixpath.join(folder, text), text, offset)
-
-    def _tidied(self, path: str, text: str, offset: int) -> PathText:
-        path = posixpath.normpath(path)
-        if path.split("/")[0] == "..":
-            self.beyond(f"the path {shown(text)}, which leaves the project,", offset)
-        return PathText(path if path[0] == "/" else "." if path == "." else f"./{path}")
-
-    def _text_of(self, tree: syntax.Text, scope: Scope) -> str:
-        if len(tree.parts) == 1 and isinstance(tree.parts[0], str):
-            return tree.parts[0]
-        values = [part if isinstance(part, str) else self._evaluate(part, scope) for part in tree.parts]
-        return self._concatenated(values, tree.offset)
-
-    def _concatenated(self, values: list[Value], offset: int) -> str:
-        """Texts as one; where a path stands first, a path: also `"${self}/x"`, which is the project's `./x`."""
-        parts: list[str] = []
-        is_path = False
-        for value in values:
-            if isinstance(value, Outside) and value.name in {"self", "outPath"} and not parts:
-                value = PathText(".")  # noqa: PLW2901 - the folder of the flake
-            if isinstance(value, Outside):
-                self.beyond_outside(value)
-            if not isinstance(value, str):
-                self.fault("only a text can stand in `${…}`", offset, "put the value in quotes where it is set")
-            is_path |= isinstance(value, PathText) and not parts
-            parts.append(self.counted(value, offset))
-        text = "".join(parts)
-        return self._tidied(text, text, offset) if is_path else text
-
-    def counted(self, text: str, offset: int) -> str:
-        """A text that was put together, unless there are too many of these."""
-        self._characters += len(text)
-        if self._characters > BYTES:
-            raise Faults([Fault("the texts in this file multiply each other without end", self.where(offset))])
-        return text
-
-    def _variable(self, name: str, offset: int, scope: Scope) -> Value:
-        if cell := scope.get(name):
-            value = self.force(cell)
-            return Outside(value.path, offset, value.argument) if isinstance(value, Outside) else value
-        if name in CONSTANTS:
-            return CONSTANTS[name]
-        if name in _GLOBAL:
-            return self._known(Outside(name, offset))
-        for names in scope.maps:
-            if _WITH in names:
-                among = self.force(names[_WITH])
-                if isinstance(among, Outside) or (isinstance(among, Table) and name in among.cells):
-                    return self._selected(among, [name], offset)
-        if name in _PRIORITIES:
-            self.fault(f"`{name}` is not defined", offset, f"write `lib.{name}`")
-        if name in {"lib", "pkgs"}:
-            return Outside(name, offset)
-        return self.fault(
-            f"`{shown(name, quote='')}` is not defined", offset, f'a text stands in quotes: "{shown(name, quote="")}"'
-        )
-
-    def is_true(self, condition: Cell) -> bool:
-        """Whether a condition holds."""
-        value = self.known(condition)
-        if not isinstance(value, bool):
-            self.fault("a condition must be `true` or `false`", condition.offset)
-        return value
-
-    def known(self, cell: Cell) -> Value:
-        """A value that Nix alone does not know."""
-        value = self.force(cell)
-        if isinstance(value, Outside):
-            self.beyond_outside(value)
-        return value
-
-    def _selected(self, value: Value, path: Iterable[str], offset: int, default: Cell | None = None) -> Value:
-        for name in path:
-            match value:
-                case Outside(above):
-                    whole = f"{above}.{name}"
-                    inside_lib = "lib" in above.split(".") and name in _PRIORITIES
-                    value = Priority(name) if inside_lib else self._known(Outside(whole, offset))
-                case Module() if name == "config":
-                    pass
-                case Module(maker):
-                    value = Outside(f"{maker}.{name}", offset)
-                case Table(cells) if name in cells:
-                    value = self.force(cells[name])
-                case _ if default:
-                    return self.force(default)
-                case _:
-                    self.fault(f"there is no {shown(name)} in this value", offset)
-        return value
-
-    def _apply(self, tree: syntax.Apply, scope: Scope) -> Value:
-        argument = Cell(tree.argument.offset, tree.argument, scope)
-        called = self._called(tree, scope)
-        maker = called.name if isinstance(called, Outside) else called.maker if isinstance(called, Module) else ""
-        if maker in WRAPPERS:  # whose it is does not matter
-            return Module(maker, argument)
-        match called:
-            case Lambda():
-                return self.call(called, argument)
-            case Outside():
-                return self._apply_outside(called, argument)
-            case Known():
-                return self._apply_known(called, argument)
-            case Priority():
-                return self._apply_priority(called, argument)
-        hint = "`;` ends an entry; lists stand in `[ ]`"
-        return self.fault("two values stand side by side", tree.argument.offset, hint)
-
-    def _called(self, tree: syntax.Apply, scope: Scope) -> Value:
-        """A function; one of the name of a wrapper can be that of an input, which is not there."""
-        before, depth = len(self.faults), self._depth
-        try:
-            return self._evaluate(tree.function, scope)
-        except ToldError:
-            if (name := called_name(tree)) not in WRAPPERS:
-                raise
-            del self.faults[before:]
-            self._depth = depth
-            return Outside(name, tree.offset)
-
-    def _apply_priority(self, called: Priority, argument: Cell) -> Value:
-        constants, names = _PRIORITIES[called.name]
-        arguments = (*called.arguments, argument)
-        if len(arguments) < len(names):
-            return Priority(called.name, arguments)
-        fixed = {key: Cell(argument.offset, value=value) for key, value in constants.items()}
-        return Table(fixed | dict(zip(names, arguments, strict=True)))
-
-    def _known(self, function: Outside) -> Value:
-        """A function of Nix or its lib that is known here."""
-        known = self._lib if "lib" in function.path.split(".")[:-1] else self._builtins
-        return Known(function.name, function.offset) if function.name in known and _is_nixs(function) else function
-
-    def _apply_known(self, called: Known, argument: Cell) -> Value:
-        arguments = (*called.arguments, argument)
-        number, function = self._lib[called.name]
-        if len(arguments) < number:
-            return Known(called.name, called.offset, arguments)
-        return self._made(function(self, *arguments), argument.offset)
-
-    def _made(self, value: Value, offset: int) -> Value:
-        """A list or table that was put together, unless there are too many of these."""
-        if isinstance(value, Items | Table):
-            self._values += len(value.cells)
-        if self._values > VALUES:
-            hint = "do repeated references multiply each other?"
-            raise Faults([Fault(f"more than {VALUES} values", self.where(offset), hint)])
-        return value
-
-    def _apply_outside(self, called: Outside, argument: Cell) -> Value:
-        if called.name != "import-tree" and not (called.name in _READERS and _is_nixs(called)):
-            what = shown(called.path)
-            self.beyond(f"a call of {what}" if "." not in called.path else what, called.offset, nix=_computes(called))
-        path, offset = self.known(argument), argument.offset
-        if not isinstance(path, PathText):
-            self.beyond(f"{shown(called.path)} of anything but a path", offset, nix=True)
-        match called.name:
-            case "import":
-                return self.load(path, offset)
-            case "import-tree":
-                return Table({"imports": Cell(offset, value=self._tree(path, offset))})
-            case "pathExists":
-                file = self.root / posixpath.normpath(path)
-                return file.exists() and file.resolve().is_relative_to(self.root.resolve())
-            case "readDir":
-                return self._folder(path, offset)
-        text = self.content(path, offset)
-        return text.removesuffix("\n") if called.name == "fileContents" else text
-
-    def _folder(self, path: PathText, offset: int) -> Table:
-        """What is in a folder of the project, as Nix tells it."""
-        folder = self.root / posixpath.normpath(path)
-        if not folder.resolve().is_relative_to(self.root.resolve()) or not folder.is_dir():
-            self.fault(f"{shown(path)} is not a folder of the project", offset)
-        kinds = {
-            each.name: "symlink" if each.is_symlink() else "directory" if each.is_dir() else "regular"
-            for each in sorted(folder.iterdir())
-        }
-        return Table({name: Cell(offset, value=kind) for name, kind in kinds.items()})
-
-    def _tree(self, path: PathText, offset: int) -> Items:
-        """All Nix files in a folder, as `import-tree` finds them: at any depth, without those below a name in `_`."""
-        found: list[Cell] = []
-        for name, kind in self._folder(path, offset).cells.items():
-            inside = PathText(f"{path}/{name}")
-            if name.startswith("_"):
-                continue
-            if kind.value == "directory":
-                found += self._tree(inside, offset).cells
-            elif name.endswith(".nix"):
-                found.append(Cell(offset, value=inside))
-        return Items(tuple(found))
-
-    def call(self, function: Lambda, argument: Cell | None = None) -> Value:
-        """What a function gives; without an argument it is Nix alone that knows it."""
-        self._calls += 1
-        if self._calls > _CALLS:
-            raise Faults(
-                [Fault(f"more than {_CALLS} calls of functions", self.where(0), "write the values themselves")]
-            )
-        return self._evaluate(function.tree.body, self.bound(function, argument))
-
-    def bound(self, function: Lambda, argument: Cell | None = None) -> Scope:
-        """The scope of a function's body."""
-        tree = function.tree
-        offset = tree.offset
-        names = {name: Cell(offset, value=Outside(name, offset, argument=True)) for name in (*tree.names, tree.whole)}
-        if argument is not None:
-            names[tree.whole] = argument
-            given = self.force(argument) if tree.names or tree.exact else None
-            if isinstance(given, Table):
-                for name in sorted(given.cells.keys() - tree.names) if tree.exact else ():
-                    hint = nearest(name, tree.names, what="arguments")
-                    self.fault(f"the function takes no argument {shown(name)}", given.cells[name].offset, hint)
-                names |= {name: given.cells[name] for name in tree.names if name in given.cells}
-                missing = {name: each for name, each in tree.defaults if name not in given.cells}
-                scope = function.scope.new_child(names)
-                names |= {name: Cell(each.offset, each, scope) for name, each in missing.items()}
-        return function.scope.new_child(names)
-
-    def _join(self, tree: syntax.Join, scope: Scope) -> Value:
-        cells = [Cell(operand.offset, operand, scope) for operand in tree.operands]
-        match tree.operator:
-            case "&&":
-                return all(self.is_true(cell) for cell in cells)
-            case "||":
-                return any(self.is_true(cell) for cell in cells)
-            case "==" | "!=":
-                return self.same(*cells) == (tree.operator == "==")
-            case "+":
-                values = [self.force(cell) for cell in cells]
-                if not all(isinstance(each, str | Outside) for each in values):
-                    self.beyond("the operator `+`", tree.offset, nix=True)
-                return self._concatenated(values, tree.offset)
-            case "++":
-                return self._made(Items(tuple(item for cell in cells for item in self.items(cell))), tree.offset)
-        return self._made(Table({name: each for cell in cells for name, each in self.cells(cell).items()}), tree.offset)
-
-    def same(self, one: Cell, other: Cell) -> bool:
-        """Whether two values are equal to Nix."""
-        return _same(*(self._plain(self.known(cell), cell.offset) for cell in (one, other)))
-
-    def items(self, cell: Cell) -> tuple[Cell, ...]:
-        """The items of a list."""
-        value = self.known(cell)
-        if not isinstance(value, Items):
-            self.fault("expected a list here", cell.offset, "write `[ … ]`")
-        return value.cells
-
-    def cells(self, cell: Cell) -> dict[str, Cell]:
-        """The cells of a table."""
-        value = self.known(cell)
-        if not isinstance(value, Table):
-            self.fault("expected a table here", cell.offset, "write `{ … }`")
-        return value.cells
-
-    # Tables
-
-    def _let(self, bindings: syntax.Set, scope: Scope) -> Scope:
-        table = self._table(bindings, scope)
-        return scope.new_child(table.cells)
-
-    def let(self, tree: syntax.Let, scope: Scope) -> Scope:
-        """The scope of a `let`'s body."""
-        return self._let(tree.bindings, scope)
-
-    def _table(self, tree: syntax.Set, scope: Scope) -> Table:
-        table = Table()
-        self._fill(table, tree, scope)
-        return table
-
-    def _fill(self, table: Table, tree: syntax.Set, scope: Scope) -> None:
-        inner = scope.new_child(table.cells) if tree.recursive else scope
-        for binding in tree.bindings:
-            try:
-                if isinstance(binding, syntax.Inherit):
-                    self._inherit(table, binding, scope, inner)
-                else:
-                    path = [(self._text_of(name, scope), name.offset) for name in binding.path]
-                    self._set(table, path, binding.value, inner)
-            except ToldError:
-                continue
-
-    def _inherit(self, table: Table, binding: syntax.Inherit, scope: Scope, inner: Scope) -> None:
-        for text in binding.names:
-            name = self._text_of(text, scope)
-            if binding.source:
-                expression: syntax.Expression = syntax.Select(text.offset, binding.source, (text,))
-                self._set(table, [(name, text.offset)], expression, inner)
-            else:
-                self._set(table, [(name, text.offset)], syntax.Variable(text.offset, name), scope)
-
-    def _set(self, table: Table, path: list[tuple[str, int]], expression: syntax.Expression, scope: Scope) -> None:
-        """Enters one binding; sets written in several places become one, as in Nix."""
-        *parents, (last, offset) = path
-        for name, place in parents:
-            cell = table.cells.setdefault(name, Cell(place, value=Table()))
-            table = self._opened(cell, name, place)
-        if last not in table.cells:
-            table.cells[last] = Cell(offset, expression, scope)
-            return
-        if not isinstance(expression, syntax.Set):
-            self._twice(last, table.cells[last], offset)
-        self.deeper(offset)
-        self._fill(self._opened(table.cells[last], last, offset), expression, scope)
-        self._depth -= 1
-
-    def _opened(self, cell: Cell, name: str, offset: int) -> Table:
-        if isinstance(cell.expression, syntax.Set) and cell.scope is not None:
-            cell.value, cell.expression = self._table(cell.expression, cell.scope), None
-        if cell.expression is not None or not isinstance(cell.value, Table):
-            self._twice(name, cell, offset)
-        return cell.value
-
-    # Faults
-
-    def _twice(self, name: str, cell: Cell, offset: int) -> NoReturn:
-        line = self.where(cell.offset).line
-        self.fault(f"{shown(name)} is set twice", offset, f"it is set on line {line} already; remove one of the two")
-
-    def deeper(self, offset: int) -> None:
-        """Goes down a level, unless there are too many.
-
-        Raises:
-            Faults: When there are.
-        """
-        self._depth += 1
-        if self._depth > DEPTH:
-            hint = "an inventory needs a few levels only"
-            raise Faults([Fault(f"nested deeper than {DEPTH} levels", self.where(offset), hint)])
-
-    def higher(self) -> None:
-        """Goes up a level again."""
-        self._depth -= 1
-
-    def beyond_outside(self, value: Outside) -> NoReturn:
-        """Nix alone knows what is wanted here."""
-        whole = ", an argument of a function," if value.argument else ""
-        self.beyond(f"{shown(value.path)}{whole}", value.offset, nix=_computes(value))
-
-    def beyond(self, what: str, offset: int, *, nix: bool = False) -> NoReturn:
-        """Something is not data; whether Nix itself would make data of it."""
-        instead = "write the value itself"
-        self.fault(
-            f"{what} is not data",
-            offset,
-            f"the inventory is read without Nix: {instead}{f', or {_NIX}' if nix else ''}",
-        )
-
-    def fault(self, message: str, offset: int, hint: str = "") -> NoReturn:
-        """Records a fault.
-
-        Raises:
-            ToldError: Always.
-            Faults: When there are too many.
-        """
-        fault = Fault(message, self.where(offset), hint)
-        self.faults.append(fault)
-        if len(self.faults) > _FAULTS:
-            raise Faults(self.faults)
-        raise ToldError(fault)
-
-    def _told(self, error: Faults, file: Path) -> NoReturn:
-        """Records the faults of another file."""
-        found = [each.at(replace(each.where or Where(), file=file)) for each in error.faults]
-        self.faults += found
-        raise ToldError(found[0]) from None
-
-
 def called_name(tree: syntax.Expression | None) -> str:
-    """The last name of what is called: `mkFlake` of `flake-parts.lib.mkFlake { … }`."""
+    """Return the last name of what is called: `mkFlake` of `flake-parts.lib.mkFlake { … }`."""
     if not isinstance(tree, syntax.Apply):
         return ""
     function: syntax.Expression = tree
@@ -783,29 +136,39 @@ def called_name(tree: syntax.Expression | None) -> str:
     return function.name if isinstance(function, syntax.Variable) else ""
 
 
-def _is_nixs(function: Outside) -> bool:
-    """Whether a function is one of Nix itself or of nixpkgs' lib."""
-    return not function.argument and bool(_NIXS.fullmatch(function.path))
+def of_nix(function: Outside) -> bool:
+    """Return whether a function is one of Nix itself or of nixpkgs' lib."""
+    return not function.argument and bool(_OF_NIX.fullmatch(function.path))
 
 
-def _computes(outside: Outside) -> bool:
-    """Whether Nix itself would have a value for this: a function of its own, or one of `lib` that is written out."""
+def computed_by_nix(outside: Outside) -> bool:
+    """Return whether Nix itself has a value for this: a function of its own, or one of `lib` that `_KNOWN` lists."""
     in_lib = "lib" in outside.path.split(".")[:-1]
     known = outside.name in _KNOWN if in_lib else not outside.name.startswith(("fetch", "lib", "pkgs"))
-    return known and _is_nixs(outside)
+    return known and of_nix(outside)
 
 
-def _same(one: object, other: object) -> bool:
-    """Whether two values are equal to Nix, to which `1` is `1.0`, but not `true`."""
+def same(one: object, other: object) -> bool:
+    """Return whether two values are equal in Nix, where `1` equals `1.0`, but not `true`."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(same, one, other))
     return one == other
 
 
-def unix(text: str) -> str:
-    """The text with lines as Nix sees them."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def table_from(data: Data) -> Table:
+    """Return plain data as a table."""
+    return Table({name: Cell(NOWHERE, value=value_of(each)) for name, each in data.items()})
+
+
+def value_of(data: Any) -> Value:  # noqa: ANN401 - any data
+    """Return plain data as a value."""
+    if isinstance(data, dict):
+        return table_from(data)
+    if isinstance(data, list):
+        return Items(tuple(Cell(NOWHERE, value=value_of(each)) for each in data))
+    value: Value = data
+    return value

@@ -1,4 +1,4 @@
-"""Python: a file that sets ``inventory`` to plain data. It is executed, with the rights of who runs Rolecall."""
+"""Read Python: a file that sets ``inventory`` to plain data. It is executed with the rights of Rolecall's user."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def read(text: str, file: Path) -> Source:
-    """What the file's ``inventory`` is after the file was executed.
+    """Execute a file and return its ``inventory``.
 
     Raises:
         Faults: A syntax error, a key twice in one ``{…}``, an exception of the file's own code, no ``inventory``, or
-            what is no data.
+            invalid data.
     """
     names: dict[str, Any] = {"__name__": "inventory", "__file__": str(file)}
     try:
@@ -38,27 +38,27 @@ def read(text: str, file: Path) -> Source:
     except (ValueError, MemoryError) as error:
         raise syntax_fault(f"Python: {error}") from None
     if twice := [*_twice(tree)]:
-        found = trees.in_characters(text, (((str(key.value),), key.lineno - 1, key.col_offset) for key in twice))
+        places = trees.in_characters(text, (((str(key.value),), key.lineno - 1, key.col_offset) for key in twice))
         raise Faults(
             Fault(f"{shown(str(*name))} is set twice", Where(line=line, column=column), once(*name))
-            for name, line, column in found
+            for name, line, column in places
         )
     try:
-        exec(code, names)  # noqa: S102 - the person's own program; the module's docstring says so
+        exec(code, names)  # noqa: S102 - the user's program; see the module's docstring
     except RecursionError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the file's own
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the file can raise anything
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise syntax_fault(f"this file failed: {message}", (lines and lines[-1]) or 0) from None
+        raise syntax_fault(f"the file raised {message}", (lines and lines[-1]) or 0) from None
     if "inventory" not in names:
         hint = "write `inventory = {…}` at the top level"
-        raise syntax_fault("this file sets no `inventory`", hint=hint)
+        raise syntax_fault("the file does not set `inventory`", hint=hint)
     return wrapping.source(file, names["inventory"])
 
 
 def _twice(tree: ast.Module) -> Iterator[ast.Constant]:
-    """Keys that stand in a table before already; Python itself would take the last one without a word."""
+    """Yield each key that its table has already; Python itself would silently use the last one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             seen: set[object] = set()
@@ -70,19 +70,19 @@ def _twice(tree: ast.Module) -> Iterator[ast.Constant]:
 
 
 def positions(text: str) -> Iterator[Position]:
-    """Where each key and each list item stands, as far as it is written as a literal, also behind a name set once."""
+    """Yield where each key and item stands, in literals and in names that are set once to a literal."""
     return trees.in_characters(text, ((keys, node.lineno - 1, node.col_offset) for keys, node in _walk(text)))
 
 
 def comments(text: str) -> Iterator[Comment]:
-    """Every comment."""
+    """Yield every comment."""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.start[1] + 1, token.string[1:]
 
 
 def computes(text: str) -> bool:
-    """Whether the file is more than a literal."""
+    """Return whether the file is more than a literal."""
     match ast.parse(text).body:
         case [ast.Assign(targets=[ast.Name("inventory")], value=value)]:
             try:

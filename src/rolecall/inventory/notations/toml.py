@@ -1,4 +1,4 @@
-"""TOML, version 1.0, by the standard library."""
+"""Read TOML 1.0 with the standard library."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 def read(text: str, file: Path) -> Source:
-    """The inventory in a TOML file.
+    """Return the inventory in a TOML file.
 
     Raises:
-        Faults: A syntax error, a key set twice, or what is no data.
+        Faults: A syntax error, a key set twice, or invalid data.
     """
     try:
         return wrapping.source(file, tomllib.loads(text))
@@ -41,7 +41,7 @@ def read(text: str, file: Path) -> Source:
 
 
 def _in_words(message: str) -> tuple[str, str]:
-    """What tomllib says, said so that it helps, and a hint."""
+    """Return one of tomllib's messages in plainer words, and a hint."""
     if twice := re.fullmatch(r"Cannot declare (\(.*\)) twice", message):
         keys = ast.literal_eval(twice[1])
         return f"{shown(dotted(keys))} is set twice", once(keys[-2:][0])
@@ -51,29 +51,29 @@ def _in_words(message: str) -> tuple[str, str]:
     if below := re.fullmatch(r"cannot mutate immutable namespace (\(.*\))", message, re.IGNORECASE):
         keys = ast.literal_eval(below[1])
         hint = once("tags") if "tags" in keys else "write the whole value in one place"
-        return f"{shown(dotted(keys))} stands below a value that is complete already", hint
+        return f"{shown(dotted(keys))} is set inside a value that is already complete", hint
     hint = ""
     if message == "Cannot overwrite a value":
-        message, hint = "this key is set already", once(None)
+        message, hint = "this key is set twice", once(None)
     elif message == "Invalid value":
-        hint = 'a text stands in quotes: name = "value"'
+        hint = 'put text in quotes: name = "value"'
     elif message.startswith("Expected '=' after a key"):
-        hint = "write name = value; a name with other signs than letters, digits, `_` and `-` stands in quotes"
+        hint = "write name = value; quote a name that has other characters than letters, digits, `_` and `-`"
     return f"TOML: {message[:1].lower()}{message[1:]}", hint
 
 
 def positions(text: str) -> Iterator[Position]:
-    """Where each key and each item of a list stands."""
+    """Yield where each key and each item of a list stands."""
     return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("toml", text))))
 
 
 def comments(text: str) -> Iterator[Comment]:
-    """Every comment."""
+    """Yield every comment."""
     return trees.comments("toml", text)
 
 
 def computes(text: str) -> bool:
-    """Never: this notation has no names for values."""
+    """Return False: this notation has no names for values."""
     del text
     return False
 
@@ -116,7 +116,7 @@ def _values(pair: Node, keys: Keys) -> Iterator[tuple[Keys, Node]]:
 
 
 def names(key: Node) -> Iterator[tuple[str, Node]]:
-    """The parts of a dotted key, which the grammar nests to the left."""
+    """Yield the parts of a dotted key, which the grammar nests to the left."""
     todo = [key]
     while todo:
         node = todo.pop()

@@ -1,4 +1,4 @@
-"""Trees that know where everything stands (tree-sitter): built only when a fault asks for a line."""
+"""Trees with the position of every part of a text (tree-sitter), built only when a position is needed."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
 
 
 def parse(notation: str, text: str) -> Node:
-    """The root of the tree of ``text``.
+    """Return the root of the tree of ``text``.
 
     Args:
         notation: A grammar that is installed as ``tree_sitter_NOTATION``.
         text: A file's content.
     """
-    from tree_sitter import Language, Parser  # noqa: PLC0415 - not loaded while nothing is wrong
+    from tree_sitter import Language, Parser  # noqa: PLC0415 - rarely needed
 
     language = Language(import_module(f"tree_sitter_{notation}").language())
     return Parser(language).parse(text.encode()).root_node
 
 
 def text(node: Node) -> str:
-    """What stands at a node."""
+    """Return the text of a node."""
     return (node.text or b"").decode()
 
 
 def parts(node: Node) -> list[Node]:
-    """A node's named children without comments."""
+    """Return a node's named children without comments."""
     return [child for child in node.named_children if child.type != "comment"]
 
 
-def in_characters(content: str, found: Iterator[tuple[Keys, int, int]]) -> Iterator[Position]:
-    """Rows from 0 and columns in UTF-8 bytes, as parsers count them, to lines and columns from 1 in characters."""
+def in_characters(content: str, places: Iterator[tuple[Keys, int, int]]) -> Iterator[Position]:
+    """Convert rows from 0 and columns in UTF-8 bytes, as parsers count, to lines and columns from 1 in characters."""
     lines = None if content.isascii() else content.encode().split(b"\n")
-    for keys, row, column in found:
+    for keys, row, column in places:
         if lines is not None:
             column = len(lines[row][:column].decode(errors="replace"))  # noqa: PLW2901 - the same thing, in characters
         yield keys, row + 1, column + 1
 
 
 def walk(tree: Node) -> Iterator[Node]:
-    """A node and all below it, in the order of the text."""
+    """Yield a node and all nodes below it, in the order of the text."""
     todo = [tree]
     while todo:
         yield (node := todo.pop())
@@ -55,7 +55,7 @@ def walk(tree: Node) -> Iterator[Node]:
 
 
 def comments(notation: str, text: str) -> Iterator[Comment]:
-    """Every comment, without its sign."""
+    """Yield every comment, without its sign."""
     lines = text.encode().split(b"\n")
     for node in walk(parse(notation, text)):
         if node.type == "comment":
@@ -64,5 +64,5 @@ def comments(notation: str, text: str) -> Iterator[Comment]:
 
 
 def end(content: str) -> tuple[int, int]:
-    """Line and column, from 1, of the end of a text."""
+    """Return line and column, from 1, of the end of a text."""
     return content.count("\n") + 1, len(content) - content.rfind("\n")

@@ -1,4 +1,4 @@
-"""YAML 1.2 without tags, by ruamel.yaml; dates stay texts, as in the core schema (yaml.org/spec/1.2.2, 10.3)."""
+"""Read YAML 1.2 without tags with ruamel.yaml; dates stay texts, as in the core schema (yaml.org/spec/1.2.2, 10.3)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 _EMPTY: Final = object()  # in place of a value that is not written
 
-# By a pattern of ruamel.yaml's messages; its group stands for `{}`.
+# By a pattern of ruamel.yaml's messages; its group replaces `{}`.
 _HINTS: Final = {
-    r"'\\t' that cannot start any token": "YAML is indented with spaces, never with tabs",
+    r"'\\t' that cannot start any token": "indent with spaces: YAML allows no tabs",
     "could not determine a constructor": "remove the tag (`!…`); an inventory is plain data",
-    "found undefined alias '(.*)'": '`*` begins an alias; put a text that starts with it in quotes: "*{}"',
-    "while scanning an alias expected()": '`*` begins an alias; put a text that starts with it in quotes: "*{}"',
-    "found character '([@`%])' that cannot start any token": "put a text that starts with `{}` in quotes",
-    "expected <block end>": "indent this line like the others of its table; look at the lines above it too",
+    "found undefined alias '(.*)'": 'put text that starts with `*` in quotes: "*{}" (`*` starts an alias)',
+    "while scanning an alias expected()": 'put text that starts with `*` in quotes: "*{}" (`*` starts an alias)',
+    "found character '([@`%])' that cannot start any token": "put text that starts with `{}` in quotes",
+    "expected <block end>": "indent this line like the others of its table, and check the lines above it",
     "mapping values are not allowed here": (
-        "check the indentation of this line and of the one above; a text with `: ` stands in quotes"
+        "check the indentation of this line and of the one above; put text with `: ` in quotes"
     ),
 }
 
@@ -44,10 +44,10 @@ _DEEP = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
 
 
 def read(text: str, file: Path) -> Source:
-    """The inventory in a YAML file.
+    """Return the inventory in a YAML file.
 
     Raises:
-        Faults: A syntax error, a key set twice, a tag, or what is no data.
+        Faults: A syntax error, a key set twice, a tag, or invalid data.
     """
     from ruamel.yaml.error import MarkedYAMLError  # noqa: PLC0415 - slow to load
 
@@ -71,7 +71,7 @@ def read(text: str, file: Path) -> Source:
 
 
 def _emptied(whole: object) -> Iterator[Keys]:
-    """Put null where nothing stands, in place, and yield the key paths of that; of what aliases share, the first."""
+    """Put null in place of missing values, and yield the key path of each; of a value with aliases, the first one."""
     seen: set[int] = set()
     todo: list[tuple[Any, Any, Keys]] = [([whole], 0, ())]
     while todo:
@@ -93,7 +93,7 @@ def _parser() -> YAML:
     from ruamel.yaml.scanner import Scanner  # noqa: PLC0415 - slow to load
 
     class Constructor(SafeConstructor):  # type: ignore[misc, unused-ignore]
-        """Leaves dates as they are written, and tells a key with nothing behind it from an explicit null."""
+        """Leaves dates as they are written, and distinguishes a missing value from an explicit null."""
 
         found_empty = False
 
@@ -111,7 +111,7 @@ def _parser() -> YAML:
             return None if node.value else _EMPTY
 
     class Bounded(Scanner):
-        """Stops at a depth at which scanning, quadratic in it, is still quick."""
+        """Limits the depth, in which the time to scan is quadratic."""
 
         def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:  # noqa: N803, ANN401 - theirs
             if len(self.flow_context) >= DEPTH:
@@ -128,29 +128,29 @@ def _parser() -> YAML:
 
 def _hint(message: str) -> str:
     """Return what to do about one of ruamel.yaml's messages, or ""."""
-    found = ((re.search(pattern, message), hint) for pattern, hint in _HINTS.items())
-    return next((hint.format(match.group(match.lastindex or 0)) for match, hint in found if match), "")
+    matches = ((re.search(pattern, message), hint) for pattern, hint in _HINTS.items())
+    return next((hint.format(match.group(match.lastindex or 0)) for match, hint in matches if match), "")
 
 
 def positions(text: str) -> Iterator[Position]:
-    """Where each key and each item of a list stands; none in a file nested so deeply that its grammar would crash."""
+    """Yield where each key and item stands; nothing for a file nested so deeply that the grammar would crash."""
     if _DEEP.search(text):
         return iter(())
     return trees.in_characters(text, ((keys, *node.start_point) for keys, node in _walk(trees.parse("yaml", text))))
 
 
 def comments(text: str) -> Iterator[Comment]:
-    """Every comment."""
+    """Yield every comment."""
     return iter(()) if _DEEP.search(text) else trees.comments("yaml", text)
 
 
 def computes(text: str) -> bool:
-    """Whether the file has aliases."""
+    """Return whether the file has aliases."""
     return not _DEEP.search(text) and any(node.type == "alias" for node in trees.walk(trees.parse("yaml", text)))
 
 
 def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:  # noqa: C901 - a case per kind of node
-    """Each place, first where it is written itself, then where an alias or a merge key (`<<`) brings it from."""
+    """Yield each key path with its node: first the node itself, then the nodes that aliases and merge keys name."""
     anchors = dict(_anchored(tree))
     todo: deque[tuple[Node, Keys]] = deque((node, ()) for node in trees.parts(tree) if node.type == "document")
     while todo:
@@ -180,21 +180,21 @@ def _walk(tree: Node) -> Iterator[tuple[Keys, Node]]:  # noqa: C901 - a case per
 
 
 def _anchored(tree: Node) -> Iterator[tuple[str, Node]]:
-    """Every node with an anchor, by its name."""
+    """Yield every node with an anchor, and the anchor's name."""
     for node in trees.walk(tree):
         if node.type == "anchor" and node.parent:
             yield trees.text(node)[1:], node.parent
 
 
 def _merged(value: Node) -> list[Node]:
-    """What a merge key names: one table, or several in a list, of which the first counts."""
+    """Return the tables that a merge key (`<<`) names: one, or several in a list, of which the first wins."""
     while value.type in {"block_node", "flow_node", "block_sequence_item"} and trees.parts(value):
         value = trees.parts(value)[-1]
     return trees.parts(value) if value.type in {"block_sequence", "flow_sequence"} else [value]
 
 
 def name_of(key: Node) -> str:
-    """The name that the node of a key writes, in quotes or plainly."""
+    """Return the name in the node of a key, without its quotes."""
     written = trees.text(key).strip(" \t\r\n")  # YAML's white space, no more
     if written[:1] in {'"', "'"}:
         value = _parser().load(written)

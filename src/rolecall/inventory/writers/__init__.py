@@ -1,5 +1,5 @@
-"""Writers of the notations, one module each: `change(text, change)` gives the text with the smallest change.
+"""Writers of the notations, one module each: `change(text, change)` returns the text with the smallest change.
 
-They cut and insert at the places that a parse tree tells, so that all else stays as it was to the byte: comments,
-order, indentation, quotes. None of them is trusted: `rolecall.inventory.edit` reads what they wrote before it keeps it.
+They cut and insert at the places that a parse tree gives, so that the rest of the text keeps its bytes: comments,
+order, indentation, quotes. None of them is trusted: `rolecall.inventory.edit` reads their text before it is written.
 """

@@ -33,8 +33,8 @@ class _Writer:
 
     def __init__(self, text: str) -> None:
         self.data = text.encode()
-        found = _INDENTED.search(text)
-        self.step = found[1] if found else "  "
+        match = _INDENTED.search(text)
+        self.step = match[1] if match else "  "
         self.long = "\n" in text.strip() or text.strip() == "{}"
 
     def change(self, root: Node, change: Change) -> list[Splice]:

@@ -69,7 +69,7 @@ def add_between(data: bytes, container: Node, entry: str, *, empty: tuple[str, s
     trailing = "," if comma >= 0 else ""
     separate = [] if trailing else [(last.end_byte, last.end_byte, ",")]
     if first_on_line(data, last.start_byte) and line_end(data, end) < closing:
-        place = line_end(data, end)  # behind a comment that speaks of the last entry
+        place = line_end(data, end)  # after a comment about the last entry
         return [*separate, (place, place, f"\n{indentation(data, last.start_byte)}{entry}{trailing}")]
     return [(end, end, f"{'' if trailing else ','} {entry}")]
 
@@ -90,7 +90,7 @@ def cut_between(data: bytes, container: Node, entry: Node) -> list[Splice]:
     own_lines = first_on_line(data, entry.start_byte) and line_end(data, entry.end_byte) < container.end_byte
     following = entries[index + 1 :]
     if commented and own_lines and (not following or following[0].start_byte > line_end(data, entry.end_byte)):
-        return [without_lines(data, entry.start_byte, entry.end_byte)]  # a comma is left at the end, which may be
+        return [without_lines(data, entry.start_byte, entry.end_byte)]  # the comma before it stays, which is allowed
     if following:
         return [(entry.start_byte, following[0].start_byte, "")]
     return [(entries[index - 1].end_byte, entry.end_byte, "")]

@@ -1,4 +1,4 @@
-"""Rename keys and texts in any notation, where a name is written literally, plain or in quotes."""
+"""Rename keys and texts in any notation, where a name is written literally, plain or quoted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rolecall.inventory.data import Keys
     from rolecall.inventory.notation import Position
 
-# What every notation takes without quotes, and the words that some notation reads as something other than a text.
+# Names that every notation allows without quotes, and words that some notation does not read as a text.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORDS = re.compile(r"(?i)assert|else|false|if|in|inherit|let|n|no|null|off|on|or|rec|then|true|with|y|yes")
 
@@ -22,7 +22,7 @@ def rename(text: str, positions: Iterable[Position], paths: Collection[Keys], ol
     Args:
         text: A file's content.
         positions: Where its keys and items stand.
-        paths: Where the name is to be replaced. A place in which it is not written as it is stays.
+        paths: Where the name is to be replaced. A place where it is not written literally stays.
         old: Letters, digits, ``_`` and ``-``, as `new`.
         new: The other name.
     """

@@ -1,7 +1,7 @@
-"""Change TOML text. tomlkit writes the values; the parse tree says where they go.
+"""Change TOML text. tomlkit writes the values; the parse tree gives their places.
 
-A table of TOML is written in several ways: under a header, by dotted keys, between braces, or only as a part of longer
-headers. A new key goes where its nearest table is written already; a table of its own gets a header.
+A table of TOML can be written under a header, by dotted keys, in braces, or only as a part of longer headers. A new key
+is added where its nearest table is written; a new table gets a header.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def change(text: str, change: Change) -> str:
     """Return the text of a TOML file with a change that fits its data."""
     if isinstance(change, Set):
         file = _File(text)
-        if change.keys in file.tables():  # written anew as a whole
+        if change.keys in file.tables():  # replaced as a whole
             return _File(_without(text, change.keys)).set(change.keys, change.value)
         return file.set(change.keys, change.value)
     above = change.keys[:-1]
@@ -237,7 +237,7 @@ def written(value: Any) -> str:  # noqa: ANN401 - any data
         Faults: For null, which TOML does not have.
     """
     if value is None:
-        raise fault("TOML has no null", hint="unset the key, or write this file in another notation")
+        raise fault("TOML has no null", hint="unset the key, or use another notation for this file")
     if isinstance(value, dict):
         entries = ", ".join(f"{_key((name,))} = {written(each)}" for name, each in value.items())
         return f"{{ {entries} }}" if entries else "{}"

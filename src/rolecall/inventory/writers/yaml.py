@@ -1,6 +1,6 @@
-"""Change YAML text. ruamel.yaml writes the values; the parse tree says where they go.
+"""Change YAML text. ruamel.yaml writes the values; the parse tree gives their places.
 
-What is added to a block stands on lines of its own with the block's indentation, what is added between brackets there.
+A new entry of a block is on separate lines with the block's indentation; a new entry between brackets is there.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def change(text: str, change: Change) -> str:
         return spliced(text, file.cut(*way[-1], above=way[-2] if way[1:] else None))
     if rest:
         container = _content(way[-1][1]) if way else file.root
-        if way and (container is None or container.type == "plain_scalar"):  # null, which stands for {}
+        if way and (container is None or container.type == "plain_scalar"):  # null, an empty table
             return spliced(text, file.replace(*way[-1], nested(rest, change.value)))
         return spliced(text, file.add(container, rest[0], nested(rest[1:], change.value)))
     return spliced(text, file.replace(*way[-1], change.value))
@@ -101,7 +101,7 @@ class _File:
             entry = _flow(value) if container.type == "flow_sequence" else _flow({key: value})[1:-1]
             return add_between(self.data, container, entry)
         if container.type not in _BLOCKS:
-            raise fault("what stands there is an alias, whose value others share, or a pair without braces")
+            raise fault("cannot add to an alias, whose value is shared, or to a pair without braces")
         last = trees.parts(container)[-1]
         place = line_end(self.data, _end(last) - 1)
         entry = f"- {_flow(value)}" if container.type == "block_sequence" else _block({key: value}, self.step)
