@@ -31,15 +31,6 @@ FORBIDDEN = {
     r" .*[^.]\.$": "messages and hints have no full stop",
 }
 
-# Packages and modules that still have such messages. Remove a line once its messages are reworded.
-TO_DO = {
-    "rolecall/evaluate",
-    "rolecall/pipeline",
-    "rolecall/service",
-    "rolecall/vars",
-    "rolecall_agent",
-}
-
 CALLS = re.compile(r"(\w*[fF]aults?|\w+Error|SystemExit|beyond|nearest|sentences|ignore_faults)")
 NAMES = re.compile(r"_*(hint|hints|message|messages|reason)", re.IGNORECASE)
 
@@ -78,7 +69,7 @@ def texts(node: ast.AST) -> Iterator[tuple[int, str]]:
             yield from texts(child)
 
 
-@pytest.mark.parametrize("unit", [unit for unit in units() if unit not in TO_DO])
+@pytest.mark.parametrize("unit", units())
 def test_messages_are_plain_english(unit: str) -> None:
     path = SRC / unit
     wrong = [
@@ -90,10 +81,6 @@ def test_messages_are_plain_english(unit: str) -> None:
         if (found := re.search(pattern, text, re.IGNORECASE))
     ]
     assert not wrong, "\n".join(wrong)
-
-
-def test_the_list_of_what_is_left_names_packages() -> None:
-    assert set(units()) >= TO_DO
 
 
 def test_the_messages_of_faults_errors_and_hints_are_found() -> None:

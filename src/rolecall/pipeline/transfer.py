@@ -69,7 +69,7 @@ def export_vars(workspace: Workspace, names: Sequence[str], to: Sequence[str], f
     stored = {str(key): (key, current(var)) for key, var in var_store.stored_all(project).items()}
     if unknown := [name for name in names if name not in stored]:
         hints = {name: nearest(name, stored, what="vars") for name in unknown}
-        raise Faults(Fault(f"there is no var {name!r}", hint=hint) for name, hint in hints.items())
+        raise Faults(Fault(f"no var {name!r}", hint=hint) for name, hint in hints.items())
     chosen = {name: stored[name] for name in names or stored}
     secrets = [(key, name) for key, var in chosen.values() for name, file in var.items() if file.secret]
     opened = var_store.decrypt(project, secrets)
