@@ -122,12 +122,9 @@ def test_the_next_notation(copy: Copy) -> None:
     stage = "src/rolecall/inventory"
     copy.add(f"{stage}/notations/toy.py", NOTATION)
     copy.add(f"{stage}/writers/toy.py", WRITER)
-    copy.insert(
-        f"{stage}/notation.py", '\n        Notation("toy", (".toy",), "toy", written=True),', after=r'"python"\),'
-    )
+    table = "src/rolecall/model/notation.py"
+    copy.insert(table, '\n    Notation("toy", (".toy",), "toy", written=True),', after=r'"python"\),')
     copy.insert(f"{stage}/printing.py", STYLE, after=r"STYLES: .* = \{")
-    copy.insert("src/rolecall/project.py", '".toy", ', after=r"INVENTORY_SUFFIXES = \(")
-    copy.insert("src/rolecall/cli/inventory.py", '"toy", ', after=r"click\.Choice\(\(")
     assert_touched(copy, "notation")
     copy.install()
     (copy.project / "inventory.toml").write_text("# a comment\n[machines.jon]\n")
@@ -237,16 +234,14 @@ def toy(invocation):
     from rolecall.errors import plural
     from rolecall.pipeline.toy import count
 
-    machines = count(invocation.project)
+    machines = count(invocation.workspace)
     invocation.emit({"machines": machines}, plural(machines, "machine"))
 '''
 
 PIPELINE = '''
 """Counts machines."""
 
-from rolecall import pipeline
 
-
-def count(project):
-    return len(pipeline.as_json(pipeline.check(project))["machines"])
+def count(workspace):
+    return len(workspace.machine_names())
 '''

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, fault
+from rolecall.model.notation import NOTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
 TOOL_FILE = "inventory.json"  # the tool-written file, which the user's file overrides
 _MACHINES = "machines"
-INVENTORY_SUFFIXES = (".toml", ".yaml", ".json", ".nix", ".py")
-INVENTORY_NAMES = (*(f"inventory{suffix}" for suffix in INVENTORY_SUFFIXES), "inventory.yml", "clan.nix", "flake.nix")
+INVENTORY_NAMES = (
+    *(f"inventory{suffix}" for notation in NOTATIONS for suffix in notation.suffixes),
+    *("clan.nix", "flake.nix"),
+)
 
 
 def unanswered(questions: Sequence[Question]) -> Mapping[Question, bytes]:

@@ -10,6 +10,7 @@ import click
 
 from rolecall.cli.output import tell
 from rolecall.cli.output import write as print_result
+from rolecall.model.notation import NOTATIONS
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -112,7 +113,7 @@ def _emit(invocation: Invocation, edited: Edited) -> None:
 @click.option(
     "--to",
     "notation",
-    type=click.Choice(("toml", "yaml", "json", "nix", "python")),
+    type=click.Choice([notation.name for notation in NOTATIONS]),
     required=True,
     help="Notation to write.",
 )

@@ -1,11 +1,12 @@
-"""The notations of an inventory: one table, and the functions of their readers and writers."""
+"""The notations of an inventory, with the functions of their readers and writers."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from rolecall.inventory.data import Keys
+from rolecall.model import notation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,20 +43,10 @@ class Writer(Protocol):
         """Return a file's text with the smallest change that makes a change of its data."""
 
 
-class Notation(NamedTuple):
-    """One notation.
+class Notation(notation.Notation):
+    """One notation, with the modules that read and write it."""
 
-    Attributes:
-        name: Its name on the command line; `rolecall.inventory.printing.STYLES` has its style.
-        suffixes: The suffixes of its files; the first one is that of new files.
-        module: The module that reads it.
-        written: Whether a module of the same name writes it; only people change other notations.
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    module: str
-    written: bool = False
+    __slots__ = ()
 
     @property
     def reader(self) -> Reader:
@@ -68,16 +59,7 @@ class Notation(NamedTuple):
         return cast("Writer", import_module(f"rolecall.inventory.writers.{self.module}"))
 
 
-NOTATIONS: Final = {
-    each.name: each
-    for each in (
-        Notation("toml", (".toml",), "toml", written=True),
-        Notation("yaml", (".yaml", ".yml"), "yaml", written=True),
-        Notation("json", (".json",), "json_text", written=True),
-        Notation("nix", (".nix",), "nix"),
-        Notation("python", (".py",), "python"),
-    )
-}
+NOTATIONS: Final = {each.name: Notation(*each) for each in notation.NOTATIONS}
 _BY_SUFFIX: Final = {suffix: each for each in NOTATIONS.values() for suffix in each.suffixes}
 
 
