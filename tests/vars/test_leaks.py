@@ -183,7 +183,7 @@ def test_no_fault_leaks_the_secret(mail: Project) -> None:
     for change, message in (
         (INVENTORY + "roles.relay.settings.fail = true\n", "failed with ValueError"),
         (INVENTORY.replace("password.var = ", f'password = "{MARKER}"\nx = '), "must be a reference to a secret"),
-        (INVENTORY.replace("mail.smtp/password", "mail.smtp/passwor"), "there is no secret"),
+        (INVENTORY.replace("mail.smtp/password", "mail.smtp/passwor"), "no secret 'mail.smtp/passwor'"),
     ):
         inventory.write_text(change)
         shutil.rmtree(mail.vars / "per-machine/jon/mail.double", ignore_errors=True)
