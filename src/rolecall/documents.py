@@ -19,7 +19,7 @@ def as_text(document: object) -> str:
         Faults: When a number in it has no form in JSON, with its key path.
     """
     # Imported when used: it indents ten times as fast as json does, but takes long to load.
-    from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python  # noqa: PLC0415
+    from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
     try:
         text = to_json(document, indent=2).decode()

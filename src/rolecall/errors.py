@@ -158,7 +158,7 @@ def nearest(name: str, known: Iterable[str], *, what: str) -> str:
         return f"no {what} exist"
     close = [each for each in names if each.lower() == name.lower()]
     if not close:
-        from difflib import get_close_matches  # noqa: PLC0415 - loaded only for a fault
+        from difflib import get_close_matches
 
         close = get_close_matches(name, names, n=1)
     if close:
@@ -204,7 +204,7 @@ def raised_at(error: BaseException) -> str:
         return f"{error.filename}:{error.lineno}"
     modules = [sys.modules[name] for name in _NOT_THEIRS if name in sys.modules]
     ours = ("<frozen", *(f"{Path(str(module.__file__)).parent}/" for module in modules))
-    from traceback import extract_tb  # noqa: PLC0415 - loaded only for a fault
+    from traceback import extract_tb
 
     frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
     theirs = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(frames[0].filename).parent)]

@@ -58,7 +58,7 @@ def main() -> None:
     except OSError as error:
         fail("cannot store the agent in " + agents + ": " + str(error))
     sys.path.insert(0, home)
-    from rolecall_agent.conversation import serve  # noqa: PLC0415 - importable only now
+    from rolecall_agent.conversation import serve
 
     sys.exit(serve(first, source, sink, root))
 

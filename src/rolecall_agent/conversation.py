@@ -105,11 +105,11 @@ class Conversation:
 
     def _prepare(self, first: Message) -> None:
         if self._recorded:
-            from rolecall_agent.recorded import RecordedSystem  # noqa: PLC0415 - only one of them is needed
+            from rolecall_agent.recorded import RecordedSystem
 
             system: System = RecordedSystem(self._root)
         else:
-            from rolecall_agent.system import RealSystem  # noqa: PLC0415 - as above
+            from rolecall_agent.system import RealSystem
 
             system = RealSystem()
         self._machine = Machine(system, Store(system, first["agent"]), self._report)

@@ -201,8 +201,8 @@ class RealSystem(Tree):
     # Owners
 
     def _owner(self, path: str, status: os.stat_result) -> Tuple[str, str]:  # noqa: ARG002
-        import grp  # noqa: PLC0415 - imports delay the first answer
-        import pwd  # noqa: PLC0415
+        import grp
+        import pwd
 
         owner, group = str(status.st_uid), str(status.st_gid)
         if status.st_uid == 0 == status.st_gid:
@@ -225,7 +225,7 @@ class RealSystem(Tree):
     # Accounts, by shadow's programs
 
     def group(self, name: str) -> bool:
-        import grp  # noqa: PLC0415
+        import grp
 
         try:
             grp.getgrnam(name)
@@ -237,8 +237,8 @@ class RealSystem(Tree):
         self._run_or_fail(["groupadd", "--system", name], f"cannot create group {name}")
 
     def user(self, name: str) -> Optional[Account]:
-        import grp  # noqa: PLC0415
-        import pwd  # noqa: PLC0415
+        import grp
+        import pwd
 
         try:
             user = pwd.getpwnam(name)
@@ -377,7 +377,7 @@ class RealSystem(Tree):
 
     @staticmethod
     def _execute(argv: Sequence[str], timeout: float = 60, *, errors: bool = False) -> Tuple[int, str]:
-        import subprocess  # noqa: PLC0415 - imports delay the first answer
+        import subprocess
 
         try:
             done = subprocess.run(
@@ -425,7 +425,7 @@ class RealSystem(Tree):
 
     @property
     def _creds(self) -> Creds:
-        from rolecall_agent.creds import Creds  # noqa: PLC0415 - imports delay the first answer
+        from rolecall_agent.creds import Creds
 
         self._sealing = self._sealing or Creds()
         return self._sealing
@@ -456,8 +456,8 @@ def _ids(owner: str, group: str) -> Tuple[int, int]:
     Raises:
         Failure: When the user or group does not exist.
     """
-    import grp  # noqa: PLC0415
-    import pwd  # noqa: PLC0415
+    import grp
+    import pwd
 
     try:
         uid = int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
@@ -487,7 +487,7 @@ def _unit_state(shown: Dict[str, str]) -> UnitState:
 @contextlib.contextmanager
 def _scratch(files: Mapping[str, bytes]) -> Iterator[List[str]]:
     """Write files into a temporary private folder, and yield their paths."""
-    import tempfile  # noqa: PLC0415
+    import tempfile
 
     with tempfile.TemporaryDirectory(prefix="rolecall-") as folder:
         paths = [os.path.join(folder, name) for name in files]

@@ -162,7 +162,7 @@ def test_service_code_that_fails(make_project: MakeProject) -> None:
 
 def test_an_update_runs_each_configure_once(make_project: MakeProject) -> None:
     """What only `check` evaluates is no part of other commands."""
-    import sys  # noqa: PLC0415 - where the module counts
+    import sys
 
     project = make_project(inventory(), mine=MODULE)
     vars(sys).pop("seen", None)

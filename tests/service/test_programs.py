@@ -27,14 +27,14 @@ BOTH = pytest.mark.parametrize("sandbox", [True, False])
 
 @pytest.fixture(autouse=True)
 def _only_where_there_is_one(request: pytest.FixtureRequest) -> None:
-    import shutil  # noqa: PLC0415 - for the marker alone
+    import shutil
 
     if "sandbox" in request.fixturenames and request.getfixturevalue("sandbox") and not shutil.which("bwrap"):
         pytest.skip("no bwrap here")
 
 
 def run(script: str, *, sandbox: bool) -> dict[str, bytes]:
-    from dataclasses import replace  # noqa: PLC0415 - as above
+    from dataclasses import replace
 
     return dict(Script(script, FILES).generate(replace(CONTEXT, sandbox=sandbox)))
 

@@ -213,7 +213,7 @@ def _role_members(
     for layers in _settings_without_members(loaded, declared, settings):
         _settings(role, layers, where, {}, found)
     if found:
-        from rolecall.evaluate.validation import lacks_together  # noqa: PLC0415 - loaded only for a fault
+        from rolecall.evaluate.validation import lacks_together
 
         faults += lacks_together(found, where)
     return RoleMembers(
@@ -266,7 +266,7 @@ def _settings(
                 # As JSON, in which a list is also fit for a set or a tuple (pydantic, "Strict Mode").
                 value = role.settings.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
             except ValidationError as error:
-                from rolecall.evaluate.validation import setting_faults  # noqa: PLC0415 - as above
+                from rolecall.evaluate.validation import setting_faults
 
                 found += setting_faults(error, role, layers, where, members)
     except Faults as error:

@@ -75,7 +75,7 @@ def read(file: Path, *, nix: bool = False) -> Source:
     """
     try:
         if nix and file.suffix == ".nix":
-            from rolecall.inventory.notations import nix_program  # noqa: PLC0415 - rarely used
+            from rolecall.inventory.notations import nix_program
 
             return nix_program.read(file)
         notation = notation_of(file)
@@ -107,7 +107,7 @@ def places(file: Path, content: str) -> Iterator[Place]:
     """Yield line and column of each key path in a file, and the file, since one in Nix can name others."""
     notation = notation_of(file)
     if file.suffix == ".nix":
-        from rolecall.inventory.notations import nix  # noqa: PLC0415 - where there is one
+        from rolecall.inventory.notations import nix
 
         return nix.places(content, file)
     return ((*position, file) for position in notation.reader.positions(content)) if notation else iter(())
@@ -117,6 +117,6 @@ def parts(file: Path) -> list[Path]:
     """Return a file and those that it names; one in Nix can be split into many."""
     if file.suffix != ".nix":
         return [file]
-    from rolecall.inventory.notations import nix  # noqa: PLC0415 - where there is one
+    from rolecall.inventory.notations import nix
 
     return nix.parts(text(file), file)

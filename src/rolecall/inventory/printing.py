@@ -198,13 +198,13 @@ def _nix_key(path: tuple[str, ...]) -> str:
 
 
 def _toml(value: Any) -> str:  # noqa: ANN401 - any data
-    from tomlkit import item  # noqa: PLC0415 - only needed to write TOML
+    from tomlkit import item
 
     return item(value).as_string() if isinstance(value, str) else _word(value)
 
 
 def _toml_key(path: tuple[str, ...]) -> str:
-    from tomlkit import key  # noqa: PLC0415 - as above
+    from tomlkit import key
 
     return ".".join(key(name).as_string() for name in path)
 

@@ -221,7 +221,7 @@ class Lab:
         Raises:
             Faults: One did not come up in time, or the lab has no such machine.
         """
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - find() must be quick to import
+        from concurrent.futures import ThreadPoolExecutor
 
         began = time.monotonic()
         records = access.read(self.directory)
@@ -261,8 +261,8 @@ class Lab:
 
     def _boot(self, *, tied: bool, progress: Callable[[str], None]) -> None:
         """Start the boss, without machines yet."""
-        from rolecall.lab import base  # noqa: PLC0415 - find() must be quick to import
-        from rolecall.lab.boss import Options  # noqa: PLC0415
+        from rolecall.lab import base
+        from rolecall.lab.boss import Options
 
         root = base.build(progress)
         self.directory.mkdir(mode=0o700, exist_ok=True)
@@ -325,7 +325,7 @@ class Lab:
             self.directory.rmdir()
         mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
         if top := next((Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"), None):
-            from rolecall.lab.boss import sweep  # noqa: PLC0415
+            from rolecall.lab.boss import sweep
 
             sweep(top / self._group)
 

@@ -244,7 +244,7 @@ def _public_key(path: Path) -> str:
         raise fault("the public key of this identity is unknown", where=Where(path), hint=hint)
     if isinstance(identity, pyrage.x25519.Identity):
         return str(identity.to_public())
-    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only for SSH keys
+    from cryptography.hazmat.primitives import serialization as form
 
     public = form.load_ssh_private_key(path.read_bytes(), None).public_key()
     return public.public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH).decode()

@@ -21,7 +21,7 @@ def parse(notation: str, text: str) -> Node:
         notation: A grammar that is installed as ``tree_sitter_NOTATION``.
         text: A file's content.
     """
-    from tree_sitter import Language, Parser  # noqa: PLC0415 - rarely needed
+    from tree_sitter import Language, Parser
 
     language = Language(import_module(f"tree_sitter_{notation}").language())
     return Parser(language).parse(text.encode()).root_node

@@ -49,7 +49,7 @@ def read(text: str, file: Path) -> Source:
     Raises:
         Faults: A syntax error, a key set twice, a tag, or invalid data.
     """
-    from ruamel.yaml.error import MarkedYAMLError  # noqa: PLC0415 - slow to load
+    from ruamel.yaml.error import MarkedYAMLError
 
     parser = _parser()
     try:
@@ -88,9 +88,9 @@ def _emptied(whole: object) -> Iterator[Keys]:
 
 
 def _parser() -> YAML:
-    from ruamel.yaml import YAML  # noqa: PLC0415 - slow to load
-    from ruamel.yaml.constructor import SafeConstructor  # noqa: PLC0415 - slow to load
-    from ruamel.yaml.scanner import Scanner  # noqa: PLC0415 - slow to load
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import SafeConstructor
+    from ruamel.yaml.scanner import Scanner
 
     class Constructor(SafeConstructor):  # type: ignore[misc, unused-ignore]
         """Leaves dates as they are written, and distinguishes a missing value from an explicit null."""

@@ -173,7 +173,7 @@ def _block(value: Any, step: int) -> str:  # noqa: ANN401 - any data
 
 
 def _dumped(value: Any, step: int, *, flow: bool) -> str:  # noqa: ANN401 - any data
-    from ruamel.yaml import YAML  # noqa: PLC0415 - slow to load
+    from ruamel.yaml import YAML
 
     writer = YAML()
     writer.width = _ONE_LINE
@@ -185,8 +185,8 @@ def _dumped(value: Any, step: int, *, flow: bool) -> str:  # noqa: ANN401 - any 
 
 
 def _styled(value: Any, *, flow: bool) -> Any:  # noqa: ANN401 - any data
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq  # noqa: PLC0415 - as above
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString  # noqa: PLC0415 - as above
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     if isinstance(value, str) and value.startswith("?"):
         return DoubleQuotedScalarString(value)  # plainly written between brackets it would be read as a key

@@ -64,9 +64,9 @@ class CertificateAuthority:
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
         """Generate both; the var's name is the subject."""
-        from cryptography import x509  # noqa: PLC0415 - only when a certificate is generated
-        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - as above
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
 
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, str(context.key)[:64])])
@@ -118,11 +118,11 @@ class TLSCertificate:
         Raises:
             Faults: When it has no names, or there is not exactly one authority.
         """
-        from cryptography import x509  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
-        from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: PLC0415 - as above
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        from cryptography.x509.oid import ExtendedKeyUsageOID
 
         signer = _authority(context, self.authority)
         issuer = x509.load_pem_x509_certificate(signer["certificate"])
@@ -179,8 +179,8 @@ class SSHHostCertificate:
         Raises:
             Faults: When it has no names, or there is not exactly one authority.
         """
-        from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives import serialization as form
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
         signer = form.load_ssh_private_key(_authority(context, self.authority)["private"], None)
         host = form.load_ssh_public_key(context.inputs[self.key]["public"])
@@ -207,8 +207,8 @@ class SSHHostCertificate:
 
     def validity(self, public: Mapping[str, str]) -> Validity:
         """Return the validity of the certificate."""
-        from cryptography.hazmat.primitives.serialization import SSHCertificate as Parsed  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives.serialization import load_ssh_public_identity  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.serialization import SSHCertificate as Parsed
+        from cryptography.hazmat.primitives.serialization import load_ssh_public_identity
 
         parsed = load_ssh_public_identity(public["certificate"].strip().encode())
         assert isinstance(parsed, Parsed)  # noqa: S101 - `generate` makes these
@@ -218,8 +218,8 @@ class SSHHostCertificate:
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:
         """Check that it certifies the host's key and is signed by the authority's key."""
-        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import serialization as form
 
         try:
             parsed = form.load_ssh_public_identity(values["certificate"].strip())
@@ -245,7 +245,7 @@ class SSHHostCertificate:
 
 
 def _validity(public: Mapping[str, str]) -> Validity:
-    from cryptography import x509  # noqa: PLC0415 - as above
+    from cryptography import x509
 
     certificate = x509.load_pem_x509_certificate(public["certificate"].encode())
     return certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -253,9 +253,9 @@ def _validity(public: Mapping[str, str]) -> Validity:
 
 def _misfit(values: Values, authorities: Sequence[Values] = ()) -> str:
     """Return why a key and its certificate do not match; "" if they do."""
-    from cryptography import x509  # noqa: PLC0415 - as above
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         certificate = x509.load_pem_x509_certificate(values["certificate"])
@@ -301,7 +301,7 @@ def _names(context: Context, names: Names) -> list[str]:
 
 
 def _general(name: str) -> x509.GeneralName:
-    from cryptography import x509  # noqa: PLC0415 - as above
+    from cryptography import x509
 
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
@@ -310,7 +310,7 @@ def _general(name: str) -> x509.GeneralName:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, public: object, days: int) -> x509.CertificateBuilder:
-    from cryptography import x509  # noqa: PLC0415 - as above
+    from cryptography import x509
 
     now = dt.datetime.now(dt.UTC)
     return (
@@ -325,12 +325,12 @@ def _builder(subject: x509.Name, issuer: x509.Name, public: object, days: int) -
 
 
 def _pem(key: object) -> bytes:
-    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives import serialization as form
 
     return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())  # type: ignore[attr-defined, no-any-return]
 
 
 def _text(certificate: x509.Certificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.PEM)

@@ -46,8 +46,8 @@ class SSHKeyPair:
 
     def generate(self, context: Context) -> Mapping[str, bytes]:
         """Generate both halves; the public one carries the var's name as comment."""
-        from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only when a key is generated
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives import serialization as form
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         key = Ed25519PrivateKey.generate()
         private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
@@ -60,8 +60,8 @@ class SSHKeyPair:
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
         """Check that both halves are of one key, which can be of any kind that OpenSSH supports."""
-        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives.serialization import load_ssh_public_key  # noqa: PLC0415 - as above
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
         try:
             public = load_ssh_public_key(values["public"].strip())
@@ -83,7 +83,7 @@ class WireGuardKeyPair:
 
     def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
         """Generate both halves."""
-        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
         key = X25519PrivateKey.generate()
         private = bytearray(key.private_bytes_raw())
@@ -98,7 +98,7 @@ class WireGuardKeyPair:
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
         """Check that both halves are of one key."""
-        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
         try:
             public = X25519PublicKey.from_public_bytes(b64decode(values["public"].strip(), validate=True))
@@ -117,7 +117,7 @@ class AgeKeyPair:
 
     def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
         """Generate both halves."""
-        from pyrage import x25519  # noqa: PLC0415 - as above
+        from pyrage import x25519
 
         identity = x25519.Identity.generate()
         return {"private": f"{identity}\n".encode(), "public": f"{identity.to_public()}\n".encode()}
@@ -128,7 +128,7 @@ class AgeKeyPair:
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
         """Check that the recipient is that of the identity."""
-        from pyrage import IdentityError, RecipientError, x25519  # noqa: PLC0415 - as above
+        from pyrage import IdentityError, RecipientError, x25519
 
         try:
             public = str(x25519.Recipient.from_str(values["public"].decode().strip()))
@@ -147,7 +147,7 @@ def _private(data: bytes) -> PrivateKeyTypes:
         TypeError: When it is protected by a passphrase.
         UnsupportedAlgorithm: When its kind is not supported.
     """
-    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives import serialization as form
 
     if b"BEGIN OPENSSH PRIVATE KEY" in data:
         return form.load_ssh_private_key(data, None)

@@ -80,7 +80,7 @@ class Password:
 
     def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
         """Generate the password and its bcrypt hash, which every libxcrypt can check."""
-        import bcrypt  # noqa: PLC0415 - only when a password is generated
+        import bcrypt
 
         password = "".join(secrets.choice(_SIGNS) for _ in range(self.length)).encode()
         return {"password": password, "hash": bcrypt.hashpw(password, bcrypt.gensalt(_ROUNDS))}
@@ -91,7 +91,7 @@ class Password:
 
     def verify(self, values: Values, inputs: Mapping[str, Sequence[Values]]) -> str:  # noqa: ARG002 - the contract's form
         """Check that a bcrypt hash is that of the password; hashes of other kinds are accepted."""
-        import bcrypt  # noqa: PLC0415 - as above
+        import bcrypt
 
         if not values.get("hash", b"").startswith(b"$2"):
             return ""

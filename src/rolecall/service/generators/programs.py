@@ -167,7 +167,7 @@ def _run(argv: Sequence[str], given: Values) -> tuple[int, Values]:
             if isinstance(error, subprocess.TimeoutExpired):
                 raise fault(f"the script did not end within {SECONDS} seconds") from None
             raise
-    from tarfile import TarError  # noqa: PLC0415 - few commands run a script
+    from tarfile import TarError
 
     try:
         return process.returncode, _unpacked(packed)
@@ -176,7 +176,7 @@ def _run(argv: Sequence[str], given: Values) -> tuple[int, Values]:
 
 
 def _packed(files: Values) -> bytes:
-    import tarfile  # noqa: PLC0415 - as above
+    import tarfile
 
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
@@ -189,7 +189,7 @@ def _packed(files: Values) -> bytes:
 
 def _unpacked(data: bytes) -> Values:
     """Return the plain files of a tar file."""
-    import tarfile  # noqa: PLC0415 - as above
+    import tarfile
 
     found = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
