@@ -12,6 +12,8 @@ import pytest
 from rolecall import files
 from rolecall.lab import Lab
 
+pytestmark = pytest.mark.slow  # each case starts several programs
+
 INVENTORY = """
 [machines.jon]
 tags = ["backup"]
@@ -37,7 +39,6 @@ def rolecall(folder: Path, *words: str) -> str:
     return run(folder, sys.executable, "-m", "rolecall", *words)
 
 
-@pytest.mark.slow
 def test_the_way_of_the_readme_leaves_nothing_for_git_that_should_not_be_there(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
