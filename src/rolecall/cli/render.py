@@ -108,6 +108,20 @@ def _names(names: list[str]) -> str:
     return f"{plural(len(names), 'machine')} ({shown}, …)" if len(names) > 5 else shown  # noqa: PLR2004 - a line's worth
 
 
+def _summary(report: Report) -> str:
+    """Return what became of a run as a whole; it says no more than the outcomes of the machines show."""
+    updated = [outcome.machine for outcome in report.outcomes if outcome.result == "updated"]
+    if report.done:
+        return f"{plural(len(updated), 'machine')} updated" if updated else "nothing changed"
+    unknown = [outcome.machine for outcome in report.outcomes if outcome.result == "unknown"]
+    words = ["failed"]
+    words += [f"{_names(updated)} updated, the others not"] if updated else []
+    words += [f"the state of {', '.join(unknown)} is unknown"] if unknown else []
+    if updated or unknown:
+        return "; ".join(words) + ": run `rolecall update` again to recover"
+    return "failed; every machine is as it was before"
+
+
 def report_text(report: Report) -> str:
     """Return the report of a run as text."""
     lines = []
@@ -119,15 +133,7 @@ def report_text(report: Report) -> str:
         lines.append(click.style(f"{outcome.machine} {outcome.result}{number}", fg=SUMMARY[outcome.result]) + message)
         if outcome.result != "updated":
             lines += [f"    {line}" for line in outcome.detail.splitlines()]
-    updated = sum(outcome.result == "updated" for outcome in report.outcomes)
-    if report.done:
-        word = f"{plural(updated, 'machine')} updated" if updated else "nothing changed"
-    elif any(outcome.result == "unknown" for outcome in report.outcomes):
-        unknown = ", ".join(outcome.machine for outcome in report.outcomes if outcome.result == "unknown")
-        word = f"failed; the state of {unknown} is unknown: run `rolecall update` again to recover"
-    else:
-        word = "failed; every machine is as it was before"
-    lines.append(f"{word} ({report.seconds:.1f} s, {plural(report.execs, 'exec')})")
+    lines.append(f"{_summary(report)} ({report.seconds:.1f} s, {plural(report.execs, 'exec')})")
     if report.noted:
         lines.append(f"commit the new notes beside {plural(report.noted, 'var')} (`vars/…/.binds`)")
     return "\n".join(lines)
