@@ -77,16 +77,19 @@ class RecordedSystem(Tree):
         return Account(user["home"], user["shell"], frozenset(user["groups"]), user["locked"]) if user else None
 
     def add_user(self, name: str, account: Account) -> None:
-        self.change_user(name, account)
-        self.add_group(name)
+        self._set_user(name, account)
+        self.add_group(name)  # which writes both at once
 
     def change_user(self, name: str, account: Account) -> None:
+        self._set_user(name, account)
+        self._save()
+
+    def _set_user(self, name: str, account: Account) -> None:
         missing = sorted(group for group in account.groups if not self.group(group))
         if missing:
             raise Failure(f"user {name}: group {missing[0]} does not exist")
         fields = {"home": account.home, "shell": account.shell, "groups": sorted(account.groups)}
         self._record["users"][name] = {**fields, "locked": account.locked}
-        self._save()
 
     # Packages
 

@@ -146,7 +146,12 @@ class Store(ContentStore):
         return list(blobs.values()), list(secrets.values())
 
     def prune(self) -> None:
-        """Remove all but the last ten generations, and everything that none of these needs."""
+        """Remove all but the last ten generations, and everything that none of these needs.
+
+        Nothing while there is a journal: whoever settles it may need any of them.
+        """
+        if self.journal is not None:
+            return
         numbers = sorted(number for number in self._numbers() if number <= self.current)
         kept = numbers[-KEPT_GENERATIONS:]
         for number in self._numbers():

@@ -88,9 +88,7 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         "units": [],
         "actions": [],
     }
-    for blob in machine.with_boot_unit(target).blobs:
-        if blob.data is not None:  # the boot unit's
-            store.add_blob(blob.sha256, blob.data)
+    _add_boot_unit(machine, machine.with_boot_unit(target))
     store.set_boot_agent()
     store.write_journal(journal)
     try:
@@ -100,6 +98,13 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
     except Exception as error:
         raise _undo_after(machine, error) from error
     return [change["key"] for change in work.changes if change["action"] != "adopt"]
+
+
+def _add_boot_unit(machine: Machine, configuration: Configuration) -> None:
+    """Store the text of the boot unit, which no generation names and `Store.prune` removes."""
+    for blob in configuration.blobs:
+        if blob.data is not None:
+            machine.store.add_blob(blob.sha256, blob.data)
 
 
 def _move(
@@ -200,11 +205,12 @@ def undo(machine: Machine) -> None:
     if journal is None:
         return
     old, new = machine.configuration(journal["to"]), machine.configuration(journal["from"])
-    for resource in (*old.resources, *new.resources):
-        for path in _written_paths(machine, resource):
-            machine.system.remove_temporary(path)
     to_undo = ToUndo(frozenset(journal["units"]), frozenset(journal["actions"]), frozenset(journal["ran"]))
     try:
+        for resource in (*old.resources, *new.resources):
+            for path in _written_paths(machine, resource):
+                machine.system.remove_temporary(path)
+        _add_boot_unit(machine, new)
         _move(machine, journal, old, new, to_undo)
         _settle(machine)
     except Exception as error:

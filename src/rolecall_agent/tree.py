@@ -141,7 +141,7 @@ class Tree(ABC):
             OSError: When it cannot be written; nothing has changed then.
         """
         with self._parent(path) as (folder, name):
-            temporary = _temporary_name(name)
+            temporary = temporary_name(name)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)  # left by a killed agent
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -171,7 +171,7 @@ class Tree(ABC):
             OSError: When it cannot be created.
         """
         with self._parent(path) as (folder, name):
-            temporary = _temporary_name(name)
+            temporary = temporary_name(name)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)
             os.symlink(target, temporary, dir_fd=folder)
@@ -216,7 +216,7 @@ class Tree(ABC):
     def remove_temporary(self, path: str) -> None:
         """Remove the temporary file that a killed `write` or `symlink` left beside a path."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), self._parent(path) as (folder, name):
-            os.unlink(_temporary_name(name), dir_fd=folder)
+            os.unlink(temporary_name(name), dir_fd=folder)
 
     # A recorded system does these differently.
 
@@ -300,7 +300,7 @@ def _go_up(opened: List[int], steps: int) -> None:
         os.close(opened.pop())
 
 
-def _temporary_name(name: str) -> str:
+def temporary_name(name: str) -> str:
     """Return the temporary name for a name: short, and the same again after a kill."""
     return ".rolecall-new-" + hashlib.sha256(name.encode()).hexdigest()[:16]
 

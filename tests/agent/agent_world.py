@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import stat
@@ -99,6 +100,21 @@ class Mortal(RecordedSystem):
             self.lives -= 1
             if self.lives < 0:
                 raise Killed
+        return super().__getattribute__(name)
+
+
+class Broken(RecordedSystem):
+    """A system on which every change fails from the n-th on, as on a full or failing disk."""
+
+    def __init__(self, root: str, good: int) -> None:
+        super().__init__(root)
+        self.good = good
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - as object's
+        if name in CHANGING:
+            self.good -= 1
+            if self.good < 0:
+                raise OSError(errno.EIO, "Input/output error")
         return super().__getattribute__(name)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from agent_world import (
@@ -14,24 +13,27 @@ from agent_world import (
     OTHER,
     RICH,
     STATE,
+    Broken,
     Killed,
     configurations,
     copy,
     machine,
     make,
     snapshot,
+    stage,
     update,
 )
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from rolecall_agent import comparison
-from rolecall_agent.switch import recover, switch, undo
+from rolecall_agent.configuration import Configuration
+from rolecall_agent.resources import File
+from rolecall_agent.store import Store
+from rolecall_agent.switch import Machine, recover, switch, undo
+from rolecall_agent.tree import Failure, temporary_name
 
 pytestmark = pytest.mark.slow
-
-if TYPE_CHECKING:
-    from rolecall_agent.configuration import Configuration
 
 QUICK = settings(
     max_examples=15,
@@ -105,6 +107,61 @@ def test_a_machine_killed_at_any_step_is_old_or_new(old: Configuration, new: Con
         else:
             break
     assert {None, "undone", "committed"} == set(ends)
+
+
+@pytest.mark.parametrize(("old", "new"), [(NOTHING, RICH), (RICH, OTHER), (RICH, NOTHING)])
+def test_a_machine_whose_undo_fails_recovers_once_the_cause_is_gone(
+    old: Configuration, new: Configuration, tmp_path: Path
+) -> None:
+    root = make(tmp_path / "m")
+    update(root, old)
+    was = snapshot(root)
+    update(copy(root, tmp_path / "new"), new)
+    will_be = snapshot(tmp_path / "new")
+    failed = 0
+    for good in range(1000):
+        broken = copy(root, tmp_path / "try")
+        it = Machine(system := Broken(str(broken), good), Store(system), lambda *_: None)
+        try:
+            stage(it, new)
+            switch(it, new, META, nonce="n", confirm=False)
+        except Exception as error:  # noqa: BLE001 - whatever the conversation would answer
+            failed += isinstance(error, Failure) and not error.machine_unchanged
+            with contextlib.suppress(OSError):
+                it.store.prune()  # as at the end of a conversation
+        else:
+            break
+        assert recover(machine(broken)) in {None, "undone"}
+        assert snapshot(broken) == was, f"failed at change {good}"
+        assert update(broken, new) is None
+        assert snapshot(broken) == will_be, f"failed at change {good}"
+    assert failed > 3
+
+
+def test_a_directory_in_place_of_a_temporary_file_does_not_block_the_machine(tmp_path: Path) -> None:
+    """As a local user can make one in a folder of their own."""
+    one = Configuration.of(
+        "m", [File("/etc/aa", "old\n"), File("/home/u2/conf", "old\n", "u2"), File("/etc/zz", "old\n")]
+    )
+    two = Configuration.of(
+        "m", [File("/etc/aa", "new\n"), File("/home/u2/conf", "new\n", "u2"), File("/etc/zz", "new\n")]
+    )
+    root = make(tmp_path)
+    update(root, one)
+    was = snapshot(root)
+    planted = root / "home/u2" / temporary_name("conf")
+    planted.mkdir()
+    with pytest.raises(Failure) as caught:
+        update(root, two)
+    assert not caught.value.machine_unchanged  # it does not pretend to be as before
+    for _ in range(2):
+        with pytest.raises(Failure, match="the undo failed"):
+            update(root, two)
+    planted.rmdir()
+    assert recover(machine(root)) == "undone"
+    assert snapshot(root) == was
+    update(root, two)
+    assert (root / "etc/aa").read_text() == "new\n"
 
 
 def test_an_agent_killed_before_its_journal_does_not_block_the_next(tmp_path: Path) -> None:
