@@ -288,6 +288,23 @@ def test_each_step_waits_for_the_machines(desk: Project) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_value_that_is_known_does_not_stay_because_its_rotation_was_begun(desk: Project, steps: int) -> None:
+    for _ in range(steps):
+        call(desk, "vars", "rotate", "jon/backup.ssh")
+        call(desk, "update", "--yes")
+    known = {state(desk)[0], *state(desk)[1]}
+    warned = call(desk, "vars", "rotate", "--known-to", "jon")
+    assert "the rotation of jon/backup.ssh was begun before, so its new value may be known too" in warned
+    call(desk, "vars", "discard")
+    output = json.loads(call(desk, "vars", "rotate", "--known-to", "jon", "--update", "--yes", "--json"))
+    assert [each["step"] for each in output["vars"]] == [*range(steps + 1, 4), 1, 2, 3]
+    private, public = state(desk)
+    assert known.isdisjoint({private, *public})
+    assert len(public) == 1
+
+
+@pytest.mark.slow
 def test_an_update_that_fails_ends_it(desk: Project) -> None:
     record = desk.root / "targets/jon/var/lib/rolecall/system.json"
     call(desk, "vars", "rotate", "jon/backup.ssh")

@@ -157,4 +157,10 @@ def test_a_former_admin_may_know_the_secrets(mesh: Project) -> None:
 
 def test_rotate_requires_vars_or_known_to(mesh: Project) -> None:
     assert "name the vars, or use --known-to WHO" in call(mesh, "vars", "rotate", status=2)
-    assert call(mesh, "vars", "rotate", "--known-to", "nobody") == ""
+    for who in ("nobody", "ssh-ed25519 AAAA me"):
+        assert "is neither a machine nor a public key that could read a secret" in call(
+            mesh, "vars", "rotate", "--known-to", who, status=1
+        )
+    edit(mesh, GONE)
+    call(mesh, "machines", "add", "new")
+    assert call(mesh, "vars", "rotate", "--known-to", "new") == ""

@@ -170,15 +170,21 @@ def rotate(
     from rolecall import pipeline
 
     workspace = invocation.workspace
+    begun: tuple[str, ...] = ()
     if known_to:
-        more, left_out = pipeline.rotatable(workspace, known_to, keys, force=force)
-        keys = (*keys, *more)
-        tell(left_out, as_json=False)
+        found = pipeline.rotatable(workspace, known_to, keys, force=force)
+        keys, begun = (*keys, *found.names), () if at_once else found.begun
+        tell(found.bound, as_json=False)
+        if begun and not updates:
+            hint = "when it is finished, run this command once more; or use `--update`, or `--at-once`"
+            what = f"the rotation of {', '.join(begun)} was begun before, so its new value may be known too"
+            tell([Fault(what, hint=hint, warning=True)], as_json=False)
     elif not keys:
         raise click.UsageError("name the vars, or use --known-to WHO")
     shown = _Shown(invocation, yes=yes)
     if updates:
-        pipeline.rotate_with_updates(workspace, keys, shown.rotated, shown.update, force=force, at_once=at_once)
+        steps = (shown.rotated, shown.update)
+        pipeline.rotate_with_updates(workspace, keys, *steps, again=begun, force=force, at_once=at_once)
     elif keys:
         shown.rotated(pipeline.rotate(workspace, keys, force=force, at_once=at_once))
     if invocation.json:

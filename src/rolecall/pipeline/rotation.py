@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rolecall import vars as var_store
-from rolecall.errors import Fault, Faults, fault
+from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.model.recipes import Replacement
 from rolecall.model.vars import STEPS, step_of
-from rolecall.pipeline.access import known_to
+from rolecall.pipeline.access import admins, known_to
 from rolecall.pipeline.plans import planning
 from rolecall.pipeline.vars import needs_force, recipes_named, refuse_to_replace_bound, regenerate
 
@@ -87,6 +87,7 @@ def rotate_with_updates(
     report: Callable[[list[Rotated]], None],
     update: Callable[[], bool],
     *,
+    again: Collection[str] = (),
     force: bool = False,
     at_once: bool = False,
 ) -> bool:
@@ -97,6 +98,7 @@ def rotate_with_updates(
         names: As for `rotate`.
         report: Called with what each step has generated, before its update.
         update: Runs an update; returns whether it is done.
+        again: Those of them that are rotated once more after that, as `Rotatable.begun` has them.
         force: As for `rotate`.
         at_once: As for `rotate`.
 
@@ -110,36 +112,59 @@ def rotate_with_updates(
     if (last or others) and not _done(workspace, update):
         return False
     left = [name for name in names if name not in last]
-    while left:
-        made = rotate(workspace, left, force=force, at_once=at_once)
-        report(made)
-        if not _done(workspace, update):
-            return False
-        left = [str(each.key) for each in made if 0 < each.step < STEPS]
+    for each_time in (left, [] if at_once else [name for name in names if name in again]):
+        left = each_time
+        while left:
+            made = rotate(workspace, left, force=force, at_once=at_once)
+            report(made)
+            if not _done(workspace, update):
+                return False
+            left = [str(each.key) for each in made if 0 < each.step < STEPS]
     return True
 
 
-def rotatable(
-    workspace: Workspace, who: str, names: Collection[str] = (), *, force: bool = False
-) -> tuple[list[str], list[Fault]]:
+@dataclass(frozen=True, slots=True)
+class Rotatable:
+    """The vars to rotate so that the secrets that someone could read become useless.
+
+    Attributes:
+        names: The vars.
+        begun: Those of them whose rotation was begun before: the value that it ends with may be known, too.
+        bound: A warning for each var that is left out since something would be lost with it.
+    """
+
+    names: tuple[str, ...]
+    begun: tuple[str, ...]
+    bound: tuple[Fault, ...]
+
+
+def rotatable(workspace: Workspace, who: str, names: Collection[str] = (), *, force: bool = False) -> Rotatable:
     """Return the vars to rotate so that the secrets that someone could read become useless.
 
     Args:
         workspace: The project.
-        who: A machine, or a public key.
+        who: A machine, or a public key, with or without a comment.
         names: Vars that are to be rotated even if something is lost with them.
         force: Whether all are.
 
-    Returns:
-        The names of the vars, and a warning for each that is left out since something would be lost with it.
-
     Raises:
-        Faults: As `Workspace.members`.
+        Faults: As `Workspace.members`; when `who` is neither a machine nor a key that could read anything.
     """
-    known, _ = known_to(workspace, who)
+    who = " ".join(who.split()[:2])
+    known, others = known_to(workspace, who)
+    machines = workspace.loaded().inventory.machines
+    if not known and not others and who not in {*machines, *(admin.public_key for admin in admins(workspace))}:
+        hint = nearest(who, machines, what="machines")
+        raise fault(f"{who!r} is neither a machine nor a public key that could read a secret", hint=hint)
     bound = [recipe for recipe in known if recipe.binds and not force and str(recipe.key) not in names]
-    chosen = [str(recipe.key) for recipe in known if recipe not in bound]
-    return chosen, [replace(needs_force(recipe), warning=True) for recipe in bound]
+    chosen = {str(recipe.key): recipe.key for recipe in known if recipe not in bound}
+    stored = var_store.stored_all(workspace.project)
+    begun = tuple(
+        name
+        for name, key in chosen.items()
+        if step_of(stored.get(key, {})) or var_store.replaces(workspace.project, key)
+    )
+    return Rotatable(tuple(chosen), begun, tuple(replace(needs_force(recipe), warning=True) for recipe in bound))
 
 
 def _pending_rotations(workspace: Workspace, names: Collection[str]) -> tuple[set[str], set[str]]:
