@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall.errors import Faults, undotted
+from rolecall.evaluate.merge import combined
 from rolecall.inventory.changes import Change, Set, Unset
 from rolecall.inventory.edit import digest, edit, get
 from rolecall.inventory.notations.json_text import value as value_of
@@ -20,6 +21,8 @@ from rolecall.project import Project
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rolecall.inventory.data import Data
 
 TOML = """\
 # Ours
@@ -321,6 +324,45 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
 def test_a_table_of_another_file_around_a_key(tmp_path: Path) -> None:
     settings = "instances.i.roles.r.settings"
     (tmp_path / "inventory.nix").write_text(f"{{ lib, ... }}: {{ {settings} = lib.mkDefault {{ a = 1; }}; }}\n")
-    with pytest.raises(Faults, match=f"^error: inventory.nix sets {settings}\n  at .*inventory.nix:1:37 {settings}\n"):
-        edit(Project(tmp_path), lambda _: [set_(f"{settings}.b", 2)])
-    assert not (tmp_path / "inventory.json").exists()
+    edit(Project(tmp_path), lambda _: [set_(f"{settings}.b", 2)], combine=combined)
+    assert get(Project(tmp_path), undotted(settings), combined)[0] == {"a": 1, "b": 2}
+
+
+def override(priority: int, content: object) -> Data:
+    return {"_type": "override", "priority": priority, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("tools", "user", "own", "value", "result"),
+    [
+        ({"a": override(50, 1)}, {}, True, 2, None),  # it would not count
+        ({"a": 1}, {}, True, 2, 2),
+        ({"a": [1]}, {}, True, [2], [2]),
+        ({"a": 1}, {"a": override(50, 3)}, False, 2, None),
+        ({}, {"a": override(1000, 3)}, False, 2, 2),
+        ({}, {"a": 3}, False, 2, None),
+        ({"a": 1}, {"b": 1}, True, override(50, 4), 4),
+        ({"a": 1}, {"b": 1}, True, override(1000, 4), None),
+    ],
+)
+def test_a_setting_is_changed_where_the_change_counts(
+    tmp_path: Path,
+    tools: Data,
+    user: Data,
+    own: bool,  # noqa: FBT001 - a case
+    value: object,
+    result: object,
+) -> None:
+    def inventory(settings: Data) -> str:
+        return json.dumps({"instances": {"i": {"roles": {"r": {"settings": settings}}}}})
+
+    (tmp_path / "inventory.json").write_text(inventory(tools))
+    (tmp_path / "inventory.yaml").write_text(inventory(user))
+    path = "instances.i.roles.r.settings.a"
+    if result is None:
+        with pytest.raises(Faults, match="sets instances"):
+            edit(Project(tmp_path), lambda _: [set_(path, value)], own=own, combine=combined)
+        assert (tmp_path / "inventory.yaml").read_text() == inventory(user)
+    else:
+        edit(Project(tmp_path), lambda _: [set_(path, value)], own=own, combine=combined)
+        assert get(Project(tmp_path), undotted(path), combined)[0] == result

@@ -43,17 +43,18 @@ def layers_of(declared: Role, machine: str, tags: Iterable[str]) -> list[Layer]:
         machine: The member's machine.
         tags: All tags of the machine, sorted; those that the role does not name are ignored.
     """
-    layers = [*_layers(("settings",), _ROLE, declared.settings)]
+    layers = [*layers_at(("settings",), _ROLE, declared.settings)]
     for tag in tags:
         if tag in declared.tags and (settings := declared.tags[tag].settings):
-            layers += _layers(("tags", tag, "settings"), _TAG, settings)
+            layers += layers_at(("tags", tag, "settings"), _TAG, settings)
     own = declared.machines.get(machine)
     if own and own.settings:
-        layers += _layers(("machines", machine, "settings"), _MACHINE, own.settings)
+        layers += layers_at(("machines", machine, "settings"), _MACHINE, own.settings)
     return layers
 
 
-def _layers(at: tuple[str, ...], rank: int, settings: Mapping[str, Any]) -> Iterator[Layer]:
+def layers_at(at: tuple[str, ...], rank: int, settings: Mapping[str, Any]) -> Iterator[Layer]:
+    """Yield the layers that settings of one place are: one for each file that gives some."""
     if isinstance(settings, PerFile):
         for part, (file, values) in enumerate(settings.items()):
             yield Layer(at, rank, values, Path(file), part)

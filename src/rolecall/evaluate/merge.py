@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rolecall.evaluate.layers import layers_at
 from rolecall.model.equality import key_of, same
 from rolecall.service.settings import Merging
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.kinds import Kind
     from rolecall.evaluate.layers import Layer
+    from rolecall.model.inventory import PerFile
 
 DEFAULT_PRIORITY = 100
 DEFAULT_ORDER = 1000
@@ -110,6 +112,11 @@ def place(record: Record, keys: Keys) -> Keys | None:
             statement = resolution.decisive
             return (*statement.layer.at, *statement.keys)
     return None
+
+
+def combined(settings: PerFile) -> dict[str, Any]:
+    """Return what the settings that several files give at one place amount to, as far as no model is needed."""
+    return merge([*layers_at(("settings",), 0, settings)], [])
 
 
 class _Notes(NamedTuple):

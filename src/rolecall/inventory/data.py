@@ -15,7 +15,6 @@ VALUES: Final = 5_000_000  # 10,000 machines named in 100 instances have a fifth
 LARGEST: Final = 2**63  # what every notation and reader of JSON can hold
 BYTES: Final = 64 * 1024 * 1024
 
-_WRAPPERS: Final = ("override", "order", "if", "merge", "literal")  # see evaluate/merge.py
 
 Data = dict[str, Any]
 Keys = tuple[str | int, ...]
@@ -125,30 +124,11 @@ def _encodable(text: str) -> bool:
 
 
 def merge(general: Data, specific: Data) -> Data:
-    """Merge two tables by key at every depth; where one value is not a table, the specific value wins.
-
-    Tables with a priority or condition around them keep it: both become the contents of a `mkMerge` of Nix.
-    """
-    if _wrapped(general) or _wrapped(specific):
-        return {"_type": "merge", "contents": [general, specific]}
+    """Merge two tables by key at every depth; where one value is not a table, the specific value wins."""
     merged = dict(specific)
     for key, value in general.items():
         if key not in merged:
             merged[key] = value
-        elif _is_table(value) and _is_table(merged[key]):
+        elif isinstance(value, dict) and isinstance(merged[key], dict):
             merged[key] = merge(value, merged[key])
     return merged
-
-
-def _wrapped(value: Data) -> bool:
-    return "_type" in value and value["_type"] in _WRAPPERS
-
-
-def _is_table(value: object) -> bool:
-    """Return whether a value is a table, below any priorities and conditions around it."""
-    if not isinstance(value, dict) or not _wrapped(value):
-        return isinstance(value, dict)
-    if value["_type"] == "literal":
-        return isinstance(value.get("content"), dict)
-    parts = value.get("contents")
-    return any(map(_is_table, parts if isinstance(parts, list) else [value.get("content")]))

@@ -19,11 +19,12 @@ from rolecall.errors import Fault, Faults, Where, dotted, fault
 from rolecall.inventory import files, nulls
 from rolecall.inventory.changes import Set, Unset, apply, find, has, nested
 from rolecall.inventory.data import merge
-from rolecall.inventory.load import join, read
+from rolecall.inventory.forms import Form
+from rolecall.inventory.load import join, joined, read
 from rolecall.inventory.locate import locate
 from rolecall.inventory.notation import notation_of
 from rolecall.model.equality import same
-from rolecall.model.inventory import Source
+from rolecall.model.inventory import Inventory, PerFile, Source
 from rolecall.project import TOOL_FILE
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     Judge = Callable[[Loaded, Sequence[Fault]], Sequence[Sequence[Fault]]]
     """Return faults and warnings, one list per stage, stopping at the first stage with faults."""
+    Combine = Callable[[PerFile], Data]
+    """Return what the settings that several files give at one place amount to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,18 @@ class Edited:
     warnings: tuple[Fault, ...]
 
 
-def get(project: Project, keys: Keys) -> tuple[Any, str]:
-    """Return the merged value at a key path, and the digest of the inventory.
+def plainly(settings: PerFile) -> Data:
+    """Combine settings of several files as plain data, without priorities."""
+    return reduce(merge, settings.values())
+
+
+def get(project: Project, keys: Keys, combine: Combine = plainly) -> tuple[Any, str]:
+    """Return the value at a key path, of all files together, and the digest of the inventory.
+
+    Args:
+        project: The project.
+        keys: The key path.
+        combine: As for `edit`.
 
     Raises:
         Faults: When a file cannot be read, or the path does not exist.
@@ -77,7 +90,7 @@ def get(project: Project, keys: Keys) -> tuple[Any, str]:
         before = digest(project)
         loaded, _ = read(project)
         if digest(project) == before:
-            return find(merged_data(loaded.sources), keys), before
+            return find(merged_data(loaded.sources, combine), keys), before
 
 
 def edit(
@@ -87,6 +100,7 @@ def edit(
     own: bool = False,
     expect: str = "",
     judge: Judge = lambda loaded, faults: [[*faults, *loaded.warnings]],
+    combine: Combine = plainly,
 ) -> Edited:
     """Change the inventory.
 
@@ -96,6 +110,7 @@ def edit(
         own: Whether to write the user's file rather than the tool-written file.
         expect: The digest that the inventory must have; "" for any.
         judge: Returns what is wrong with an inventory.
+        combine: Returns what settings that several files give amount to.
 
     Raises:
         Faults: When it has another digest, the change cannot be made there, or it would cause new faults. Nothing is
@@ -106,14 +121,16 @@ def edit(
         wanted = list(changes(loaded))
         target = _target(project, loaded, own=own)
         refuse_nulls(wanted, [target, *reversed(loaded.sources)])
-        before = merged_data(loaded.sources)
-        whole = reduce(apply, (each for each in wanted if not _removes_nothing(each, loaded, target, before)), before)
+        before = merged_data(loaded.sources, combine)
+        effective = [each for each in wanted if not _removes_nothing(each, loaded, target, before)]
+        reduce(apply, effective, before)  # raises what is wrong with a path
         for change in wanted:
             if isinstance(change, Unset) and not has(target.data, change.keys):
                 raise Faults([fault_set_elsewhere(loaded, target.file, change.keys)])
         draft = drafted(target, wanted)
         sources = replaced(project, loaded, [draft.source])
-        if not same(merged_data(sources), whole):
+        whole = reduce(apply, effective, _unwrapped(before, sources, combine))
+        if not same(merged_data(sources, combine), _unwrapped(whole, sources, combine)):
             raise Faults([fault_set_elsewhere(loaded, target.file, wanted[0].keys)])
         _, warnings = judged(loaded, faults, sources, judge)
         return write(project, [draft], warnings)
@@ -267,12 +284,36 @@ def digest(project: Project) -> str:
     return digests.hexdigest()
 
 
-def merged_data(sources: Iterable[Source]) -> Data:
-    """Return the merged data of files, without keys that have no value."""
-    whole: Data = {}
-    for source in sources:
-        whole = merge(whole, nulls.without(source)[0])
-    return whole
+def merged_data(sources: Iterable[Source], combine: Combine) -> Data:
+    """Return the data of all sources together, without keys that have no value."""
+    whole, _ = joined([(source.file, nulls.without(source)[0]) for source in sources])
+    return _combined(whole, Form(model=Inventory), combine)
+
+
+def _unwrapped(whole: Data, sources: Iterable[Source], combine: Combine) -> Data:
+    """Return data with the priorities resolved of settings that several of these sources give."""
+
+    def unwrapped(data: Data, by_file: Data) -> Data:
+        if isinstance(by_file, PerFile):
+            return combine(PerFile({"": data}))
+        return {
+            key: unwrapped(value, at) if isinstance(value, dict) and isinstance(at := by_file.get(key), dict) else value
+            for key, value in data.items()
+        }
+
+    return unwrapped(whole, joined([(source.file, nulls.without(source)[0]) for source in sources])[0])
+
+
+def _combined(data: Data, form: Form, combine: Combine) -> Data:
+    """Return data in which settings that several files give are combined."""
+    if isinstance(data, PerFile):
+        return combine(data)
+    if not (form.model or form.named):
+        return data
+    return {
+        key: _combined(value, form.below(key), combine) if isinstance(value, dict) else value
+        for key, value in data.items()
+    }
 
 
 def replaced(project: Project, loaded: Loaded, others: Iterable[Source]) -> list[Source]:

@@ -77,8 +77,7 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
         data, of_clan = clan.without(data)
         faults += _located([*of_nulls, *of_clan], [source])
         parts.append((source.file, data))
-    of_forms: list[Fault] = []
-    whole = _joined(parts, Form(model=Inventory), (), of_forms)
+    whole, of_forms = joined(parts)
     faults += _located(of_forms, sources)
     inventory, of_shape = shape.inventory(whole)
     tagged, of_tags = tags.members(inventory)
@@ -88,18 +87,21 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     return Loaded(inventory, tuple(sources), tagged, tuple(warnings)), errors
 
 
-def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault]) -> Data:
-    """Join the data of several files at one key path: tables by key; otherwise the most specific file wins.
+def joined(parts: Sequence[_Part]) -> tuple[Data, list[Fault]]:
+    """Join the data of several files, and return the faults where only one of two files has a table.
 
-    Settings of several files are kept apart: their service decides how they merge (`rolecall.evaluate.merge`).
+    Settings that several files give at one place are kept apart, as `PerFile`: their service decides how they merge
+    (`rolecall.evaluate.merge`).
 
     Args:
-        parts: The tables, from general to specific.
-        form: What may stand at the place.
-        keys: The place.
-        faults: The list to which a fault is added where only one of two files has a table, since the other value would
-            be lost.
+        parts: Files with their data, from general to specific.
     """
+    faults: list[Fault] = []
+    return _joined(parts, Form(model=Inventory), (), faults), faults
+
+
+def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault]) -> Data:
+    """Join the data of several files at one key path: tables by key; otherwise the most specific file wins."""
     if len(parts) == 1:
         return parts[0][1]
     if form.settings:
@@ -107,7 +109,7 @@ def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault])
         return PerFile(by_file) if len(by_file) > 1 else next(iter(by_file.values()), {})
     if not (form.model or form.named):
         return parts[-1][1]
-    joined = {}
+    whole = {}
     for key in dict.fromkeys(key for _, table in reversed(parts) for key in table):
         values = [(file, table[key]) for file, table in parts if key in table]
         for (_, one), (file, other) in pairwise(values):
@@ -117,8 +119,8 @@ def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault])
                 faults.append(Fault(message, Where(file, (*keys, key)), hint))
         tables = [(file, value) for file, value in values if isinstance(value, dict)]
         last = values[-1][1]
-        joined[key] = _joined(tables, form.below(key), (*keys, key), faults) if isinstance(last, dict) else last
-    return joined
+        whole[key] = _joined(tables, form.below(key), (*keys, key), faults) if isinstance(last, dict) else last
+    return whole
 
 
 def _folders(project: Project) -> list[Source]:

@@ -12,6 +12,7 @@ from rolecall.deploy.target import find_target, pinned_keys
 from rolecall.documents import as_text
 from rolecall.errors import Fault, Faults, Where, fault, undotted
 from rolecall.evaluate.memory import Memory
+from rolecall.evaluate.merge import combined
 from rolecall.pipeline.access import known_to
 from rolecall.pipeline.evaluation import further_faults, members_of, note_recipes, registry_of
 from rolecall.pipeline.vars import unwanted
@@ -53,7 +54,7 @@ def get(workspace: Workspace, path: str) -> Entry:
     from rolecall.inventory import edit
 
     keys = undotted(path)
-    return Entry(keys, *edit.get(workspace.project, keys))
+    return Entry(keys, *edit.get(workspace.project, keys, combined))
 
 
 def set_value(
@@ -105,7 +106,14 @@ def edit(workspace: Workspace, changes: Sequence[Change], *, own: bool = False, 
     from rolecall.inventory.edit import edit as edited
 
     _note_recipes(workspace)
-    done = edited(workspace.project, lambda _: changes, own=own, expect=expect, judge=_judge(workspace.project))
+    done = edited(
+        workspace.project,
+        lambda _: changes,
+        own=own,
+        expect=expect,
+        judge=_judge(workspace.project),
+        combine=combined,
+    )
     workspace.refresh()
     return done
 
