@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import List, Optional
 
-from rolecall_agent.conversation import locked
+from rolecall_agent.errors import Failure
+from rolecall_agent.lock import locked
 from rolecall_agent.store import Store
 from rolecall_agent.switch import Machine, recover
-from rolecall_agent.system import RealSystem
-from rolecall_agent.tree import Failure
+from rolecall_agent.systems.real import RealSystem
 
 
 def main(argv: Optional[List[str]] = None) -> int:

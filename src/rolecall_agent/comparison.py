@@ -139,7 +139,7 @@ def compare(
             if due or (not undoing and triggered(resource, "when_changed")):
                 work.run.append(resource)
     others = units_to_restart - {item.name for item in both if isinstance(item, Unit)}
-    work.refresh = [name for name in sorted(others) if _may_run(system.unit(name))]
+    work.refresh = [name for name in sorted(others) if _may_run(system.units.state(name))]
     _plan_removals(system, store, work, undoing)
     return work
 
@@ -180,7 +180,8 @@ def _prefetch(system: System, configuration: Configuration) -> None:
     packages = [item.name_on(system) for item in configuration.resources if isinstance(item, Package)]
     units = {item.name for item in configuration.resources if isinstance(item, Unit)}
     units |= {name for item in configuration.resources if isinstance(item, File) for name in item.restarts}
-    system.prefetch(packages, units)
+    system.packages.prefetch(packages)
+    system.units.prefetch(units)
 
 
 def _change_to(system: System, store: Store, before: Optional[Resource], resource: Resource) -> Optional[Change]:
@@ -221,7 +222,7 @@ def _plan_unit(
     triggered: Callable[[Resource, str], bool],
     undoing: Optional[ToUndo],
 ) -> None:
-    state = system.unit(unit.name)
+    state = system.units.state(unit.name)
     new_text = bool(unit.file_differences(system, store))
     work.units_changed = work.units_changed or new_text or state.enabled != unit.enabled or bool(undoing)
     if undoing and unit.name in undoing.units and state.failed:
@@ -248,7 +249,7 @@ def _plan_unit_removal(system: System, store: Store, work: Work, unit: Unit) -> 
     original = store.originals.get(unit.key)
     if original is None:
         return  # the switch never reached it
-    state = system.unit(unit.name)
+    state = system.units.state(unit.name)
     work.units_changed = True
     if state.failed:
         work.reset.append(unit.name)

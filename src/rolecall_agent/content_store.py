@@ -10,8 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Sequence
 
 from rolecall_agent.content import Blob, Part
+from rolecall_agent.errors import Failure
 from rolecall_agent.sealed import Sealed
-from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System

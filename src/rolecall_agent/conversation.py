@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import sys
-import time
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, Optional, Set
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set
 
 from rolecall_agent import comparison, protocol
 from rolecall_agent.configuration import Configuration
-from rolecall_agent.content_store import HOME
+from rolecall_agent.errors import Failure
+from rolecall_agent.lock import locked, note_holder
 from rolecall_agent.resources import File, Unit
 from rolecall_agent.store import Store
 from rolecall_agent.switch import Machine, check, commit, recover, switch
-from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
 
-PATIENCE = 5.0  # seconds to wait for another agent
 Message = Dict[str, Any]
 
 
@@ -105,11 +102,11 @@ class Conversation:
 
     def _prepare(self, first: Message) -> None:
         if self._recorded:
-            from rolecall_agent.recorded import RecordedSystem
+            from rolecall_agent.systems.recorded import RecordedSystem
 
             system: System = RecordedSystem(self._root)
         else:
-            from rolecall_agent.system import RealSystem
+            from rolecall_agent.systems.real import RealSystem
 
             system = RealSystem()
         self._machine = Machine(system, Store(system, first["agent"]), self._report)
@@ -214,7 +211,7 @@ class Conversation:
             elif isinstance(resource, File) and resource.key in changed and not resource.secrets:
                 system.validate(resource.path, store.content(resource.parts))
         if any(f"unit:{name}" in changed for name in units):
-            system.validate_units(units)
+            system.units.validate(units)
         self._verified = True
 
     def _switch(self, message: Message) -> None:
@@ -283,36 +280,3 @@ class Conversation:
         # A lost connection must not end a switch halfway. The next read sees the end of the stream.
         with contextlib.suppress(OSError):
             protocol.write_frame(self._sink, message)
-
-
-@contextlib.contextmanager
-def locked(root: str) -> Iterator[None]:
-    """Hold the machine's lock.
-
-    Raises:
-        Failure: When another agent holds it for longer than `PATIENCE`.
-    """
-    path = os.path.join(root, HOME[1:], "lock")
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    holder = os.pread(fd, 200, 0).decode(errors="replace") or "another agent"
-                    raise Failure(f"the machine is locked by {holder}") from None
-                time.sleep(0.05)
-        note_holder(root, "")
-        yield
-    finally:
-        os.close(fd)
-
-
-def note_holder(root: str, run: str) -> None:
-    """Write who holds the lock, for the messages of others that wait for it."""
-    with open(os.path.join(root, HOME[1:], "lock"), "r+", encoding="utf-8") as file:
-        file.truncate()
-        file.write(f"run {run} (pid {os.getpid()})" if run else f"pid {os.getpid()}")

@@ -6,7 +6,7 @@ import os
 import subprocess
 from typing import List, Optional, Sequence, Tuple
 
-from rolecall_agent.tree import Failure
+from rolecall_agent.errors import Failure
 
 PROGRAM = "systemd-creds"
 

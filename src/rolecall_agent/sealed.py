@@ -14,7 +14,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Container, Dict, Iterable, Set, Tuple
 
-from rolecall_agent.tree import Failure
+from rolecall_agent.errors import Failure
 
 if TYPE_CHECKING:
     from rolecall_agent.content import Secret

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tupl
 
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content_store import HOME, ContentStore, Json
-from rolecall_agent.tree import Failure
+from rolecall_agent.errors import Failure
 
 if TYPE_CHECKING:
     from rolecall_agent.content import Blob, Secret

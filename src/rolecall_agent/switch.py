@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 from rolecall_agent import boot
 from rolecall_agent.comparison import ToUndo, Work, compare
 from rolecall_agent.configuration import is_early
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Package, Resource, Unit
 from rolecall_agent.resources.authorized_key import authorized_keys
-from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Check, Configuration
@@ -57,7 +57,7 @@ class Machine:
         """Return the names of units in these configurations that are running."""
         resources = [resource for configuration in configurations for resource in configuration.resources]
         names = {resource.name for resource in resources if isinstance(resource, Unit)}
-        return sorted(name for name in names if self.system.unit(name).active)
+        return sorted(name for name in names if self.system.units.state(name).active)
 
 
 def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool) -> List[str]:
@@ -135,14 +135,14 @@ def _install(machine: Machine, new: Configuration) -> None:
     _capture(machine, packages)
     if missing:
         machine.report("install", " ".join(missing))
-        system.install(missing)
+        system.packages.install(missing)
 
 
 def _stop(machine: Machine, work: Work) -> None:
     if work.stop:
         machine.report("stop", " ".join(work.stop))
-        machine.system.systemctl("stop", work.stop)
-    machine.system.systemctl("reset-failed", work.reset)
+        machine.system.units.run("stop", work.stop)
+    machine.system.units.run("reset-failed", work.reset)
 
 
 def _apply(machine: Machine, work: Work, wanted: Sequence[Resource]) -> None:
@@ -164,7 +164,7 @@ def _remove(machine: Machine, work: Work, new: Configuration, *, required: bool)
     for action in work.undo:
         _run(machine, action, action.undo, required=required)
     # systemctl reads the [Install] section, so the unit file must still exist.
-    system.systemctl("disable", [name for name in work.disable if system.unit(name).known])
+    system.units.run("disable", [name for name in work.disable if system.units.state(name).known])
     for resource in work.remove:
         if resource.key in store.originals:
             machine.report("remove", resource.key)
@@ -175,20 +175,20 @@ def _remove(machine: Machine, work: Work, new: Configuration, *, required: bool)
 def _start(machine: Machine, work: Work) -> None:
     """Make systemd load the unit files, and enable, restart, reload and start units."""
     system, report = machine.system, machine.report
-    system.systemctl("enable", work.enable)
+    system.units.run("enable", work.enable)
     if work.units_changed:
         report("systemd", "reload")
-        system.systemctl("daemon-reload", ())
-    restart = [*work.restart, *(name for name in work.refresh if _is_running_or_failed(system.unit(name)))]
+        system.units.run("daemon-reload", ())
+    restart = [*work.restart, *(name for name in work.refresh if _is_running_or_failed(system.units.state(name)))]
     for last in (False, True):
         started = []
         for verb, names in (("restart", restart), ("reload-or-restart", work.reload), ("start", work.start)):
             batch = [name for name in names if (name in _LAST) is last]
             if batch:
                 report(verb, " ".join(batch))
-                system.systemctl(verb, batch)
+                system.units.run(verb, batch)
                 started += batch
-        system.require_running(started)
+        system.units.require_running(started)
 
 
 def _is_running_or_failed(state: UnitState) -> bool:
@@ -299,7 +299,7 @@ def _settle(machine: Machine) -> List[str]:
     # Packages are removed only now, so that an undo needs no network. Two resources may name the same package.
     needed = {value["name"] for key, value in originals if key.startswith("package:") and key in declared}
     ours = [value["name"] for key, value in ended.items() if key.startswith("package:") and not value["installed"]]
-    notes = system.uninstall([name for name in ours if name not in needed and system.installed(name)])
+    notes = system.packages.uninstall([name for name in ours if name not in needed and system.packages.installed(name)])
     # Only now: an undo may have created them again.
     store.drop_originals([*ended, *(f"made:{path}" for path in _created_paths(store) if system.stat(path) is None)])
     store.drop_journal()
@@ -345,7 +345,7 @@ def _run(machine: Machine, action: Action, argv: Sequence[str], *, required: boo
 def _written_paths(machine: Machine, resource: Resource) -> List[str]:
     """Return the paths beside which a killed write may have left a temporary file."""
     if isinstance(resource, AuthorizedKey):
-        account = machine.system.user(resource.user)
+        account = machine.system.accounts.user(resource.user)
         return [authorized_keys(account.home)] if account else []
     if isinstance(resource, (File, Unit)):
         return [resource.path]

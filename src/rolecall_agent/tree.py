@@ -11,24 +11,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
+from rolecall_agent.errors import Failure
+
 MAX_LINKS = 40  # as Linux does, path_resolution(7)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Failure(Exception):  # noqa: N818 - usually a problem of the machine, not an error of the program
-    """The agent could not do something.
-
-    Attributes:
-        message: For a person; never contains a secret.
-        detail: Longer text from a program, or "".
-        machine_unchanged: Whether the machine is as it was before the request.
-    """
-
-    def __init__(self, message: str, detail: str = "", *, machine_unchanged: bool = True) -> None:
-        self.message = message
-        self.detail = detail
-        self.machine_unchanged = machine_unchanged
-        super().__init__(message)
 
 
 @dataclass(frozen=True)

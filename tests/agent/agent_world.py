@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret, parts
-from rolecall_agent.recorded import RecordedSystem
 from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, Resource, Unit, User
 from rolecall_agent.resources.unit import unit_text
 from rolecall_agent.store import Store
 from rolecall_agent.switch import Machine, commit, recover, switch
+from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 META: Any = {"run": "r", "user": "u", "commit": "", "at": "2026-01-01T00:00:00Z"}
@@ -85,41 +86,55 @@ class Killed(BaseException):
 
 
 CHANGING = ("write", "symlink", "mkdir", "set_access", "remove", "add_group", "add_user", "change_user", "install",
-            "uninstall", "systemctl", "run")  # fmt: skip
+            "uninstall", "run")  # fmt: skip
 
 
-class Mortal(RecordedSystem):
-    """A system that dies before its n-th change."""
+class Limited(RecordedSystem):
+    """A system that ends with an exception before its n-th change, and before every change after that."""
 
-    def __init__(self, root: str, lives: int) -> None:
+    def __init__(self, root: str, changes: int, end: BaseException) -> None:
         super().__init__(root)
-        self.lives = lives
+        self._left = changes
+        self._end = end
+        for part in ("accounts", "packages", "units"):
+            setattr(self, part, Counted(getattr(self, part), self._count))
+
+    def _count(self, name: str) -> None:
+        if name in CHANGING:
+            self._left -= 1
+            if self._left < 0:
+                raise self._end
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - as object's
         if name in CHANGING:
-            self.lives -= 1
-            if self.lives < 0:
-                raise Killed
+            self._count(name)
         return super().__getattribute__(name)
 
 
-class Broken(RecordedSystem):
+class Counted:
+    """Part of a `Limited` system."""
+
+    def __init__(self, part: object, count: Callable[[str], None]) -> None:
+        self._part = part
+        self._count = count
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as object's
+        self._count(name)
+        return getattr(self._part, name)
+
+
+def mortal(root: Path, lives: int) -> RecordedSystem:
+    """A system whose agent is killed before its n-th change."""
+    return Limited(str(root), lives, Killed())
+
+
+def broken(root: Path, good: int) -> RecordedSystem:
     """A system on which every change fails from the n-th on, as on a full or failing disk."""
-
-    def __init__(self, root: str, good: int) -> None:
-        super().__init__(root)
-        self.good = good
-
-    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - as object's
-        if name in CHANGING:
-            self.good -= 1
-            if self.good < 0:
-                raise OSError(errno.EIO, "Input/output error")
-        return super().__getattribute__(name)
+    return Limited(str(root), good, OSError(errno.EIO, "Input/output error"))
 
 
 def machine(root: Path, lives: int | None = None) -> Machine:
-    system = RecordedSystem(str(root)) if lives is None else Mortal(str(root), lives)
+    system = RecordedSystem(str(root)) if lives is None else mortal(root, lives)
     return Machine(system, Store(system), lambda _step, _detail: None)
 
 

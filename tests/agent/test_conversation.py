@@ -17,13 +17,13 @@ import pytest
 from agent_client import META, Client, Refused, update
 from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, snapshot
 
-from rolecall_agent import archive, bootstrap, conversation, protocol
+from rolecall_agent import archive, bootstrap, conversation, lock, protocol
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Check, Configuration
-from rolecall_agent.recorded import RecordedSystem
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File, Package
 from rolecall_agent.switch import recover, switch
-from rolecall_agent.tree import Failure
+from rolecall_agent.systems.recorded import RecordedPackages
 
 ONE = Configuration.of("m", [File("/etc/one", "1\n")])
 
@@ -373,7 +373,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     talk._machine = it
     talk._provisional = True
     with monkeypatch.context() as context:
-        context.setattr(RecordedSystem, "uninstall", lambda *_: 1 / 0)
+        context.setattr(RecordedPackages, "uninstall", lambda *_: 1 / 0)
         talk._answer({"type": "commit"})
     assert not talk._provisional
     sent = BytesIO(talk._sink.getvalue())  # type: ignore[attr-defined]
@@ -383,7 +383,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     assert "cleanup is left to the next run" in committed[0]["notes"][0]
     after = agent_world.machine(root)
     assert recover(after) == "committed"
-    assert (after.store.journal, after.system.installed("p2")) == (None, False)
+    assert (after.store.journal, after.system.packages.installed("p2")) == (None, False)
 
 
 def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +408,7 @@ def _file(path: str) -> dict[str, Any]:
 
 
 def test_one_agent_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation, "PATIENCE", 0.05)
+    monkeypatch.setattr(lock, "PATIENCE", 0.05)
     with conversation.locked(str(root)):
         conversation.note_holder(str(root), "run-7")
         with pytest.raises(Failure, match=r"locked by run run-7 \(pid \d+\)"), conversation.locked(str(root)):

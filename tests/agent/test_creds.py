@@ -11,7 +11,7 @@ import pytest
 
 from rolecall_agent import creds
 from rolecall_agent.creds import Creds
-from rolecall_agent.tree import Failure
+from rolecall_agent.errors import Failure
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,11 +12,11 @@ from agent_world import META, NOTHING, STATE, machine, make, service, snapshot, 
 
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
-from rolecall_agent.recorded import RecordedSystem
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, User
 from rolecall_agent.switch import switch
 from rolecall_agent.system import read_os_release
-from rolecall_agent.tree import Failure
+from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,13 +53,13 @@ def test_a_created_user_is_locked_when_removed_and_unlocked_when_declared_again(
     user = Configuration.of("m", [User("u1", home="/home/u1", shell="/bin/sh")])
     update(root, user)
     update(root, NOTHING)
-    account = RecordedSystem(str(root)).user("u1")
+    account = RecordedSystem(str(root)).accounts.user("u1")
     assert account
     assert account.locked
     assert account.shell.endswith("nologin")
     assert (root / "home/u1").is_dir()
     update(root, user)
-    account = RecordedSystem(str(root)).user("u1")
+    account = RecordedSystem(str(root)).accounts.user("u1")
     assert account
     assert (account.locked, account.shell) == (False, "/bin/sh")
 
@@ -67,10 +67,10 @@ def test_a_created_user_is_locked_when_removed_and_unlocked_when_declared_again(
 def test_groups_that_a_user_had_are_kept(root: Path) -> None:
     system = RecordedSystem(str(root))
     for name in ("g1", "g3"):
-        system.add_group(name)
+        system.accounts.add_group(name)
     update(root, Configuration.of("m", [User("u2", home="/home/u2", shell="/bin/sh", groups=("g1", "g3"))]))
     update(root, Configuration.of("m", [User("u2", home="/home/u2", shell="/bin/sh", groups=("g1",))]))
-    account = RecordedSystem(str(root)).user("u2")
+    account = RecordedSystem(str(root)).accounts.user("u2")
     assert account
     assert account.groups == {"g1", "g2"}
 
@@ -102,11 +102,11 @@ def test_errors_name_the_obstacle(root: Path) -> None:
 def test_a_package_by_the_name_of_the_distribution(root: Path) -> None:
     (root / "etc/os-release").write_text("NAME=\"X Y\"\nID=manjaro\nID_LIKE='arch other'\n")
     update(root, Configuration.of("m", [Package("borgbackup", {"arch": "borg"}), Package("p1")]))
-    assert RecordedSystem(str(root)).installed("borg")
+    assert RecordedSystem(str(root)).packages.installed("borg")
     update(root, NOTHING)
     system = RecordedSystem(str(root))
-    assert not system.installed("borg")
-    assert system.installed("p1")
+    assert not system.packages.installed("borg")
+    assert system.packages.installed("p1")
 
 
 def test_os_release() -> None:
@@ -117,7 +117,7 @@ def test_a_unit_of_the_distribution_is_restored(root: Path) -> None:
     before = snapshot(root)
     unit = service("dist.service", "/bin/ours", started=True)
     update(root, Configuration.of("m", [unit]))
-    state = RecordedSystem(str(root)).unit("dist.service")
+    state = RecordedSystem(str(root)).units.state("dist.service")
     assert (state.enabled, state.active) == (False, True)
     update(root, NOTHING)
     assert snapshot(root) == before

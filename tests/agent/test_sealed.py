@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret, as_parts
-from rolecall_agent.recorded import RecordedSystem
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File
 from rolecall_agent.store import Store
-from rolecall_agent.tree import Failure
+from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from agent_world import make
 
-from rolecall_agent.recorded import RecordedSystem
-from rolecall_agent.tree import Failure
+from rolecall_agent.errors import Failure
+from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
     from pathlib import Path

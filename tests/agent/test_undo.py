@@ -13,8 +13,8 @@ from agent_world import (
     OTHER,
     RICH,
     STATE,
-    Broken,
     Killed,
+    broken,
     configurations,
     copy,
     machine,
@@ -28,10 +28,11 @@ from hypothesis import strategies as st
 
 from rolecall_agent import comparison
 from rolecall_agent.configuration import Configuration
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File
 from rolecall_agent.store import Store
 from rolecall_agent.switch import Machine, recover, switch, undo
-from rolecall_agent.tree import Failure, temporary_name
+from rolecall_agent.tree import temporary_name
 
 pytestmark = pytest.mark.slow
 
@@ -120,20 +121,20 @@ def test_a_machine_whose_undo_fails_recovers_once_the_cause_is_gone(
     will_be = snapshot(tmp_path / "new")
     failed = 0
     for good in range(1000):
-        broken = copy(root, tmp_path / "try")
-        it = Machine(system := Broken(str(broken), good), Store(system), lambda *_: None)
+        failing = copy(root, tmp_path / "try")
+        it = Machine(system := broken(failing, good), Store(system), lambda *_: None)
         try:
             stage(it, new)
             switch(it, new, META, nonce="n", confirm=False)
         except Exception as error:  # noqa: BLE001 - whatever the conversation would answer
             failed += isinstance(error, Failure) and not error.machine_unchanged
-            machine(broken).store.prune()  # as at the end of a conversation, on a disk that works again
+            machine(failing).store.prune()  # as at the end of a conversation, on a disk that works again
         else:
             break
-        assert recover(machine(broken)) in {None, "undone"}
-        assert snapshot(broken) == was, f"failed at change {good}"
-        assert update(broken, new) is None
-        assert snapshot(broken) == will_be, f"failed at change {good}"
+        assert recover(machine(failing)) in {None, "undone"}
+        assert snapshot(failing) == was, f"failed at change {good}"
+        assert update(failing, new) is None
+        assert snapshot(failing) == will_be, f"failed at change {good}"
     assert failed > 3
 
 

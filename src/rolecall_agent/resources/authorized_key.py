@@ -8,8 +8,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Sequence
 
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
-from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -55,7 +55,7 @@ class AuthorizedKey:
         return f'restrict,command="{quoted}" {self.public_key}'
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        account = system.user(self.user)
+        account = system.accounts.user(self.user)
         lines = _lines(system, authorized_keys(account.home)) if account else []
         mine = [line for line in lines if self._has_key(line)]
         return None if mine == [self.line] else f"other options: {mine[0]}" if mine else placing.ABSENT
@@ -70,7 +70,7 @@ class AuthorizedKey:
         self._replace(system, [self.line])
 
     def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
-        if system.user(self.user):
+        if system.accounts.user(self.user):
             self._replace(system, original["lines"])
 
     def _replace(self, system: System, wanted: List[str]) -> None:
@@ -91,7 +91,7 @@ class AuthorizedKey:
         system.write(path, "".join(f"{line}\n" for line in after).encode(errors="surrogateescape"), owner, group, mode)
 
     def _path(self, system: System) -> str:
-        account = system.user(self.user)
+        account = system.accounts.user(self.user)
         if account is None:
             raise Failure(f"authorized key: user {self.user} does not exist")
         if system.stat(account.home) is None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional
 
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
-from rolecall_agent.tree import Failure
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore

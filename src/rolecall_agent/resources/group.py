@@ -29,14 +29,14 @@ class Group:
         return f"group:{self.name}"
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        return None if system.group(self.name) else ABSENT
+        return None if system.accounts.has_group(self.name) else ABSENT
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         return {self.key: {}}
 
     def apply(self, system: System, store: ContentStore) -> None:
-        if not system.group(self.name):
-            system.add_group(self.name)
+        if not system.accounts.has_group(self.name):
+            system.accounts.add_group(self.name)
 
     def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
         pass  # kept, so that no other group gets its id and with it access to its files

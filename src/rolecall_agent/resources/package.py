@@ -45,11 +45,11 @@ class Package:
         return next((self.names[family] for family in families if family in self.names), self.name)
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        return None if system.installed(self.name_on(system)) else ABSENT
+        return None if system.packages.installed(self.name_on(system)) else ABSENT
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         name = self.name_on(system)
-        return {self.key: {"name": name, "installed": system.installed(name)}}
+        return {self.key: {"name": name, "installed": system.packages.installed(name)}}
 
     def apply(self, system: System, store: ContentStore) -> None:
         pass  # the switch installs all packages at once, before anything else

@@ -69,10 +69,10 @@ class Unit:
         return self.text  # type: ignore[return-value]  # __post_init__ made it so
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        if system.stat(self.path) is None and not system.unit(self.name).known:
+        if system.stat(self.path) is None and not system.units.state(self.name).known:
             return placing.ABSENT
         reasons = self.file_differences(system, store)
-        state = system.unit(self.name)
+        state = system.units.state(self.name)
         if state.enabled != self.enabled:
             reasons.append("not enabled" if self.enabled else "enabled")
         if self.started and not (state.active or state.done):
@@ -90,7 +90,7 @@ class Unit:
         return differences
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
-        state = system.unit(self.name)
+        state = system.units.state(self.name)
         original = {"file": store.capture(self.path), "enabled": state.enabled, "active": state.active}
         return {self.key: original, **placing.missing_parents(system, self.path)}
 

@@ -47,7 +47,7 @@ class User:
         return f"user:{self.name}"
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        account = system.user(self.name)
+        account = system.accounts.user(self.name)
         if account is None:
             return placing.ABSENT
         reasons = []
@@ -64,7 +64,7 @@ class User:
         return ", ".join(reasons) or None
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
-        account = system.user(self.name)
+        account = system.accounts.user(self.name)
         parents = placing.missing_parents(system, self.home) if self.home != NO_HOME else {}
         if account is None:
             return {self.key: {"type": "absent"}, **parents}
@@ -72,18 +72,18 @@ class User:
         return {self.key: {**fields, "groups": sorted(account.groups)}, **parents}
 
     def apply(self, system: System, store: ContentStore) -> None:
-        account = system.user(self.name)
+        account = system.accounts.user(self.name)
         wanted = Account(self.home, self.shell, self._groups(account, store))
         if account is None:
-            system.add_user(self.name, wanted)
+            system.accounts.add_user(self.name, wanted)
         elif account != wanted:
-            system.change_user(self.name, wanted)
+            system.accounts.change_user(self.name, wanted)
         if self.home != NO_HOME and system.stat(self.home) is None:
             placing.make_parents(system, self.home)
             system.mkdir(self.home, self.name, self.name, 0o750)
 
     def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
-        account = system.user(self.name)
+        account = system.accounts.user(self.name)
         if account is None:
             return
         before = Account(account.home, _NO_LOGIN, frozenset(), locked=True)  # not removed: its files stay
@@ -91,7 +91,7 @@ class User:
             groups = frozenset(original["groups"])
             before = Account(original["home"], original["shell"], groups, original["locked"])
         if account != before:
-            system.change_user(self.name, before)
+            system.accounts.change_user(self.name, before)
 
     def _groups(self, account: Optional[Account], store: ContentStore) -> FrozenSet[str]:
         """Return the declared groups, and those that the user was in before it was managed."""

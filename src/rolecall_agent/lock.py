@@ -1,0 +1,47 @@
+"""The lock of a machine: one agent at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from typing import Iterator
+
+from rolecall_agent.content_store import HOME
+from rolecall_agent.errors import Failure
+
+PATIENCE = 5.0  # seconds to wait for another agent
+
+
+@contextlib.contextmanager
+def locked(root: str) -> Iterator[None]:
+    """Hold the machine's lock.
+
+    Raises:
+        Failure: When another agent holds it for longer than `PATIENCE`.
+    """
+    path = os.path.join(root, HOME[1:], "lock")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    holder = os.pread(fd, 200, 0).decode(errors="replace") or "another agent"
+                    raise Failure(f"the machine is locked by {holder}") from None
+                time.sleep(0.05)
+        note_holder(root, "")
+        yield
+    finally:
+        os.close(fd)
+
+
+def note_holder(root: str, run: str) -> None:
+    """Write who holds the lock, for the messages of others that wait for it."""
+    with open(os.path.join(root, HOME[1:], "lock"), "r+", encoding="utf-8") as file:
+        file.truncate()
+        file.write(f"run {run} (pid {os.getpid()})" if run else f"pid {os.getpid()}")

@@ -1,0 +1,124 @@
+"""The machine that the agent runs on."""
+# ruff: noqa: D102 - `system.System` describes the methods
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple
+
+from rolecall_agent.errors import Failure
+from rolecall_agent.system import read_os_release
+from rolecall_agent.systems import commands
+from rolecall_agent.systems.accounts import ShadowAccounts
+from rolecall_agent.systems.packages import AptPackages
+from rolecall_agent.systems.units import SystemdUnits
+from rolecall_agent.tree import Tree
+
+if TYPE_CHECKING:
+    from rolecall_agent.creds import Creds
+
+_VALIDATORS = (
+    (r"/etc/ssh/sshd_config(\Z|\.d/[^/]+\.conf\Z)", ["sshd", "-t", "-f"]),
+    (r"/etc/sudoers(\Z|\.d/[^/]+\Z)", ["visudo", "-c", "-q", "-f"]),
+    (r"/etc/nftables\.conf\Z", ["nft", "-c", "-f"]),
+)
+
+
+class RealSystem(Tree):
+    """This machine, as root.
+
+    Attributes:
+        boots: True.
+
+    Args:
+        booting: Whether starting units must not wait for them: during a boot, they may wait for the boot unit.
+    """
+
+    boots = True
+
+    def __init__(self, *, booting: bool = False) -> None:
+        super().__init__("/")
+        os.environ.update(commands.ENVIRONMENT)
+        self.accounts = ShadowAccounts()
+        self.units = SystemdUnits(booting=booting)
+        self.packages = AptPackages(self.os_release, self.units.forget)
+        self._sealing: Optional[Creds] = None
+
+    # Owners
+
+    def _owner(self, path: str, status: os.stat_result) -> Tuple[str, str]:  # noqa: ARG002
+        import grp
+        import pwd
+
+        owner, group = str(status.st_uid), str(status.st_gid)
+        if status.st_uid == 0 == status.st_gid:
+            return "root", "root"
+        with contextlib.suppress(KeyError):
+            owner = pwd.getpwuid(status.st_uid).pw_name
+        with contextlib.suppress(KeyError):
+            group = grp.getgrgid(status.st_gid).gr_name
+        return owner, group
+
+    def _set_owner(self, fd: int, path: str, owner: str, group: str) -> None:  # noqa: ARG002
+        os.fchown(fd, *_ids(owner, group))
+
+    def _set_link_owner(self, folder: int, name: str, path: str, owner: str, group: str) -> None:  # noqa: ARG002
+        os.chown(name, *_ids(owner, group), dir_fd=folder, follow_symlinks=False)
+
+    def _owner_removed(self, path: str) -> None:
+        pass
+
+    # Commands
+
+    def run(self, argv: Sequence[str], timeout: float) -> Tuple[int, str]:
+        return commands.run(argv, timeout)
+
+    def validate(self, path: str, data: bytes) -> None:
+        for pattern, argv in _VALIDATORS:
+            if re.match(pattern, path) and commands.is_installed(argv[0]):
+                with commands.scratch({os.path.basename(path): data}) as (file,):
+                    status, output = commands.run([*argv, file], 30)
+                if status:
+                    raise Failure(f"{argv[0]} rejects {path}", output)
+
+    # Secrets
+
+    def seal(self, name: str, value: bytes) -> Optional[bytes]:
+        return self._creds.seal(name, value)
+
+    def unseal(self, name: str, credential: bytes) -> bytes:
+        return self._creds.unseal(name, credential)
+
+    @property
+    def _creds(self) -> Creds:
+        from rolecall_agent.creds import Creds
+
+        self._sealing = self._sealing or Creds()
+        return self._sealing
+
+    def os_release(self) -> Dict[str, str]:
+        for path in ("/etc/os-release", "/usr/lib/os-release"):
+            with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
+                return read_os_release(file.read())
+        return {}
+
+
+def _ids(owner: str, group: str) -> Tuple[int, int]:
+    """Return user and group id.
+
+    Raises:
+        Failure: When the user or group does not exist.
+    """
+    import grp
+    import pwd
+
+    try:
+        uid = int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
+    except KeyError:
+        raise Failure(f"user {owner} does not exist") from None
+    try:
+        return uid, int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise Failure(f"group {group} does not exist") from None

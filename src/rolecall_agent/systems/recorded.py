@@ -1,0 +1,223 @@
+"""A recorded system: files are real, below a directory; everything else is only recorded in a file."""
+# ruff: noqa: D102 - `system` describes the methods
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from rolecall_agent.errors import Failure
+from rolecall_agent.system import UNIT_FOLDERS, Account, UnitState, read_os_release
+from rolecall_agent.tree import Entry, Tree
+
+RECORD = "var/lib/rolecall/system.json"
+
+
+class Record:
+    """What is recorded, in a file.
+
+    Attributes:
+        data: Its content; `save` writes it.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._file = os.path.join(root, RECORD)
+        os.makedirs(os.path.dirname(self._file), 0o700, exist_ok=True)
+        empty: Dict[str, Any] = {"users": {}, "groups": [], "packages": [], "units": {}, "owners": {}}
+        self.data: Dict[str, Any] = {**empty, "commands": [], "fail": {}}
+        with contextlib.suppress(FileNotFoundError), open(self._file, encoding="utf-8") as file:
+            self.data.update(json.load(file))
+
+    def save(self) -> None:
+        """Write it; readers see all of it or what was there before."""
+        with open(self._file + ".new", "w", encoding="utf-8") as file:
+            json.dump(self.data, file, indent=1, sort_keys=True)
+        os.rename(self._file + ".new", self._file)
+
+    def fails(self, kind: str) -> List[str]:
+        """Return the names of a kind that must fail."""
+        names: List[str] = self.data["fail"].get(kind, [])
+        return names
+
+
+class RecordedAccounts:
+    """Accounts that exist only in the record."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def has_group(self, name: str) -> bool:
+        return name == "root" or name in self._record.data["groups"]
+
+    def add_group(self, name: str) -> None:
+        self._record.data["groups"] = sorted({*self._record.data["groups"], name})
+        self._record.save()
+
+    def user(self, name: str) -> Optional[Account]:
+        if name == "root":
+            return Account("/root", "/bin/bash", frozenset())
+        user = self._record.data["users"].get(name)
+        return Account(user["home"], user["shell"], frozenset(user["groups"]), user["locked"]) if user else None
+
+    def add_user(self, name: str, account: Account) -> None:
+        self._set_user(name, account)
+        self.add_group(name)  # which writes both at once
+
+    def change_user(self, name: str, account: Account) -> None:
+        self._set_user(name, account)
+        self._record.save()
+
+    def _set_user(self, name: str, account: Account) -> None:
+        missing = sorted(group for group in account.groups if not self.has_group(group))
+        if missing:
+            raise Failure(f"user {name}: group {missing[0]} does not exist")
+        fields = {"home": account.home, "shell": account.shell, "groups": sorted(account.groups)}
+        self._record.data["users"][name] = {**fields, "locked": account.locked}
+
+
+class RecordedPackages:
+    """Packages that exist only in the record."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        pass
+
+    def installed(self, name: str) -> bool:
+        return name in self._record.data["packages"]
+
+    def install(self, names: Sequence[str]) -> None:
+        failing = sorted(set(names) & set(self._record.fails("packages")))
+        if failing:
+            raise Failure(f"cannot install packages: {' '.join(failing)}")
+        self._record.data["packages"] = sorted({*self._record.data["packages"], *names})
+        self._record.save()
+
+    def uninstall(self, names: Sequence[str]) -> List[str]:
+        self._record.data["packages"] = sorted(set(self._record.data["packages"]) - set(names))
+        self._record.save()
+        return []
+
+
+class RecordedUnits:
+    """Units whose files are real, and whose state exists only in the record.
+
+    Args:
+        record: The record.
+        stat: `Tree.stat`, for unit files.
+    """
+
+    def __init__(self, record: Record, stat: Callable[[str], Optional[Entry]]) -> None:
+        self._record = record
+        self._stat = stat
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        pass
+
+    def state(self, name: str) -> UnitState:
+        if not self._unit_file(name):
+            return UnitState()
+        state = self._record.data["units"].get(name, {})
+        return UnitState(
+            known=True,
+            enabled=state.get("enabled", False),
+            active=state.get("active", False),
+            failed=state.get("failed", False),
+        )
+
+    def run(self, verb: str, names: Sequence[str]) -> None:
+        if not names and verb != "daemon-reload":
+            return
+        self._record.data["commands"].append(["systemctl", verb, *names])
+        for name in names:
+            if not self._unit_file(name) and verb not in {"stop", "disable"}:
+                raise Failure(f"systemctl {verb}: unit {name} does not exist")
+            state = self._record.data["units"].setdefault(name, {})
+            if verb in {"enable", "disable"}:
+                state["enabled"] = verb == "enable"
+            elif verb == "reset-failed":
+                state["failed"] = False
+            else:
+                state["failed"] = verb != "stop" and name in self._record.fails("units")
+                state["active"] = verb != "stop" and not state["failed"]
+            self._record.data["units"][name] = {key: True for key, value in sorted(state.items()) if value}
+            if not self._record.data["units"][name]:
+                del self._record.data["units"][name]
+        self._record.save()
+
+    def require_running(self, names: Sequence[str]) -> None:
+        failed = [name for name in names if self.state(name).failed]
+        if failed:
+            raise Failure(f"{', '.join(failed)} failed after starting", "recorded: listed in fail.units")
+
+    def _unit_file(self, name: str) -> bool:
+        return any(self._stat(f"{folder}/{name}") for folder in UNIT_FOLDERS)
+
+    def validate(self, texts: Mapping[str, bytes]) -> None:
+        pass
+
+
+class RecordedSystem(Tree):
+    """Users, groups, packages, owners of paths, units and commands in ``ROOT/var/lib/rolecall/system.json``.
+
+    Runs as any user. ``fail`` in that file lists what must fail: ``{"units": [NAME…], "commands": [PROGRAM…],
+    "packages": [NAME…]}``.
+    """
+
+    boots = False
+
+    def __init__(self, root: str) -> None:
+        self._record = Record(root)
+        super().__init__(root)
+        self.accounts = RecordedAccounts(self._record)
+        self.packages = RecordedPackages(self._record)
+        self.units = RecordedUnits(self._record, self.stat)
+
+    # Owners
+
+    def _owner(self, path: str, status: os.stat_result) -> Tuple[str, str]:  # noqa: ARG002
+        owner, group = self._record.data["owners"].get(path, ["root", "root"])
+        return owner, group
+
+    def _set_owner(self, fd: int, path: str, owner: str, group: str) -> None:
+        if owner != "root" and owner not in self._record.data["users"]:
+            raise Failure(f"user {owner} does not exist")
+        if group != "root" and not self.accounts.has_group(group):
+            raise Failure(f"group {group} does not exist")
+        if (owner, group) != self._owner(path, os.fstat(fd)):
+            self._record.data["owners"][path] = [owner, group]
+            if owner == group == "root":
+                del self._record.data["owners"][path]
+            self._record.save()
+
+    def _set_link_owner(self, folder: int, name: str, path: str, owner: str, group: str) -> None:  # noqa: ARG002
+        self._set_owner(folder, path, owner, group)
+
+    def _owner_removed(self, path: str) -> None:
+        if self._record.data["owners"].pop(path, None):
+            self._record.save()
+
+    # Commands
+
+    def run(self, argv: Sequence[str], timeout: float) -> Tuple[int, str]:  # noqa: ARG002
+        self._record.data["commands"].append(list(argv))
+        self._record.save()
+        return (1, "recorded: listed in fail.commands") if argv[0] in self._record.fails("commands") else (0, "")
+
+    def validate(self, path: str, data: bytes) -> None:
+        pass
+
+    def seal(self, name: str, value: bytes) -> Optional[bytes]:  # noqa: ARG002
+        return None
+
+    def unseal(self, name: str, credential: bytes) -> bytes:  # noqa: ARG002
+        raise Failure("a recorded system does not encrypt secrets")
+
+    def os_release(self) -> Dict[str, str]:
+        try:
+            return read_os_release(self.read("/etc/os-release").decode())
+        except OSError:
+            return {"ID": "recorded"}
