@@ -7,9 +7,10 @@ from typing import List, Optional
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.lock import locked
+from rolecall_agent.machine import Machine
 from rolecall_agent.store import Store
-from rolecall_agent.switch import Machine, recover
 from rolecall_agent.systems.real import RealSystem
+from rolecall_agent.undo import recover
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -42,9 +43,8 @@ def apply_volatile(machine: Machine) -> None:
     """
     failures = []
     for resource in machine.configuration(machine.store.current).resources:
-        volatile = resource.kind in {"directory", "file"} and resource.key.partition(":")[2].startswith("/run/")
         try:
-            if volatile and resource.reason_to_change(machine.system, machine.store):
+            if resource.volatile and resource.reason_to_change(machine.system, machine.store):
                 resource.apply(machine.system, machine.store)
         except (Failure, OSError) as error:
             failures.append(f"{resource.key}: {error}")

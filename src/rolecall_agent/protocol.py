@@ -239,6 +239,18 @@ class Confirm(TypedDict):
     nonce: str
 
 
+class Damage(TypedDict):
+    """Something that an undo could not put back.
+
+    ``key``: of the resource. ``path``: of its file, or "". ``reason``: why. ``hint``: what to do, or "".
+    """
+
+    key: str
+    path: str
+    reason: str
+    hint: str
+
+
 class Failed(TypedDict):
     """``failed``.
 
@@ -252,6 +264,7 @@ class Failed(TypedDict):
     message: str
     restored: bool
     detail: str
+    damaged: List[Damage]
 
 
 def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the above
