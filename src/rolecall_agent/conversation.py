@@ -8,16 +8,16 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set
 
-from rolecall_agent import comparison, protocol
+from rolecall_agent import comparison, protocol, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.lock import locked, note_holder
 from rolecall_agent.machine import Machine
+from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS
 from rolecall_agent.store import Store
 from rolecall_agent.switch import check, commit, switch
-from rolecall_agent.undo import recover
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
@@ -64,8 +64,11 @@ class Conversation:
                 if first["type"] == "confirm":
                     self._prepare(first)
                     return self._confirm(first)
+                recover_earlier(self._root if self._recorded else None, first)
                 stack.enter_context(locked(self._root))
                 self._prepare(first)
+                if first["type"] == "recover":
+                    return self._recover(first)
                 self._open(first)
             except Exception as error:  # noqa: BLE001 - the controller must get an answer
                 return self._fail(error)
@@ -246,6 +249,19 @@ class Conversation:
         self._require(not self._provisional and self._meta is None, "a run is in progress")
         self._machine.store.purge()
         self._send({"type": "purged"})
+
+    def _recover(self, message: Message) -> int:
+        journal = journals.load(self._machine.store)
+        settled = None
+        if journal and message["mode"] == "accept":
+            undo.accept(self._machine)
+            settled = "accepted"
+        elif journal and message["mode"] != "show":
+            undo.abandon(self._machine, message["keys"])
+            settled = recover(self._machine)
+        interrupted = journal.described() if journal else None
+        self._send({"type": "recovery", "interrupted": interrupted, "settled": settled or ""})
+        return 0
 
     def _confirm(self, message: Message) -> int:
         journal = journals.load(self._machine.store)

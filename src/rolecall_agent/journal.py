@@ -13,7 +13,7 @@ from rolecall_agent.content_store import HOME
 from rolecall_agent.errors import Failure
 
 if TYPE_CHECKING:
-    from rolecall_agent.protocol import Damage, Meta
+    from rolecall_agent.protocol import Damage, Interrupted, Meta
     from rolecall_agent.store import Store
 
 SCHEMA = 1
@@ -58,6 +58,18 @@ class Journal:
     damage: List[Damage] = field(default_factory=list)
     abandoned: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
+
+    def described(self) -> Interrupted:
+        """Return it for a person."""
+        return {
+            "meta": self.meta,
+            "source": self.source,
+            "target": self.target,
+            "decided": self.decided,
+            "resources": list(self.before),
+            "units": sorted(self.units),
+            "damage": self.damage,
+        }
 
     def save(self, store: Store) -> None:
         """Write it; durable afterwards."""

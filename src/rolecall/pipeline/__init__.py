@@ -50,7 +50,17 @@ if TYPE_CHECKING:
     )
     from rolecall.pipeline.evaluation import Evaluation, Members
     from rolecall.pipeline.plans import Planned, planning, purge_machine
-    from rolecall.pipeline.reaching import HostKeys, MachineBackups, backups, host_keys, login, pin, targets
+    from rolecall.pipeline.reaching import (
+        HostKeys,
+        MachineBackups,
+        RecoveredMachine,
+        backups,
+        host_keys,
+        login,
+        pin,
+        recover_machine,
+        targets,
+    )
     from rolecall.pipeline.rotation import Rotated, rotatable, rotate, rotate_with_updates
     from rolecall.pipeline.transfer import Imported, export_vars, import_vars
     from rolecall.pipeline.vars import (
@@ -93,6 +103,7 @@ __all__ = [
     "Planned",
     "Pruning",
     "Reason",
+    "RecoveredMachine",
     "Removal",
     "RemovedMachine",
     "Rotated",
@@ -131,6 +142,7 @@ __all__ = [
     "purge_machine",
     "read_answers",
     "read_value",
+    "recover_machine",
     "removal",
     "remove_admin",
     "remove_machine",
