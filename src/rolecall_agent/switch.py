@@ -242,8 +242,11 @@ class _Move:
         for resource in resources:
             captured = self._capture(resource) if self._needs_capture(resource) else {resource.key: {"type": DECLARED}}
             journal.before[resource.key] = captured[resource.key]
-            if resource.key not in store.originals:
+            original = store.originals.get(resource.key)
+            if original is None:
                 originals.update({key: value for key, value in captured.items() if key not in store.originals})
+            elif original.pop("abandoned", False):  # it is managed again
+                originals[resource.key] = original
         self._made.update(key for key in originals if key.startswith("made:"))
         store.add_originals(originals)
         journal.save(store)

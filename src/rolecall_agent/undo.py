@@ -77,7 +77,9 @@ def accept(machine: Machine) -> None:
     """
     journal = journals.load(machine.store)
     if journal:
-        journal.abandoned = sorted({*journal.abandoned, *journal.before})
+        steps = _Undo(machine, journal)
+        steps.look()
+        journal.abandoned = sorted({*journal.abandoned, *(steps.damage.keys() & journal.before.keys())})
         settle(machine, journal)
 
 
@@ -156,6 +158,7 @@ class _Undo:
             resource.announce(self._system)
 
     def run(self) -> None:
+        """Take all steps; what fails is in `damage`."""
         journal, units = self._journal, self._system.units
         for resource in self._resources.values():
             path = resource.path_on(self._system)
@@ -177,7 +180,7 @@ class _Undo:
                 units.run("daemon-reload", ())
         self._each_unit("restart", self._may_run_the_new)
         self._each_unit("start", self._is_missing)
-        self._look()
+        self.look()
 
     def _put_back(self, key: str) -> None:
         resource, captured = self._resources[key], self._journal.before[key]
@@ -224,7 +227,7 @@ class _Undo:
         state = self._system.units.state(name)
         return self._journal.units[name]["active"] and not (state.active or state.done)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Compare everything with what it was, and record what differs: nothing else shows that it is restored."""
         for key in self._journal.before:
             with self._attempt(key):
