@@ -115,7 +115,7 @@ def import_vars(workspace: Workspace, data: bytes, file: Path, *, force: bool = 
     refuse_to_replace_bound(workspace, new.values(), force=force, pending=True)
     values = {recipe.key: given[name] for name, recipe in new.items()}
     known = {recipe.key: versions[name] for name, recipe in new.items()}
-    pending = regenerate(workspace, found, Replacement(given=values, versions=known, force=force)) if new else []
+    pending = regenerate(workspace, found, Replacement(given=values, versions=known, force=force)) if new else ()
     kept = _keep(project, json.loads(opened), given.keys() - wanted.keys(), given, versions)
     unwanted = given.keys() - wanted.keys() - kept
     return Imported(tuple(map(str, pending)), tuple(sorted(same)), tuple(sorted(unwanted)), tuple(sorted(kept)))

@@ -148,10 +148,10 @@ def set_var(workspace: Workspace, name: str, values: Mapping[str, bytes], *, for
         what = f"has no file {unknown[0]!r}" if unknown[0] else "has several files"
         raise fault(f"the var {name} {what}", hint=f"write each as FILE=PATH; its files: {', '.join(files)}")
     refuse_to_replace_bound(workspace, [recipe], force=force)
-    return regenerate(workspace, found, Replacement(given={recipe.key: values}, force=force))
+    return list(regenerate(workspace, found, Replacement(given={recipe.key: values}, force=force)))
 
 
-def regenerate(workspace: Workspace, found: Members, replacement: Replacement) -> list[VarKey]:
+def regenerate(workspace: Workspace, found: Members, replacement: Replacement) -> dict[VarKey, StoredVar]:
     """Regenerate vars, and the vars that read them, into the pending set; return those that became pending.
 
     Raises:
@@ -163,7 +163,7 @@ def regenerate(workspace: Workspace, found: Members, replacement: Replacement) -
         world = gather(found.membership, hosts_of(project, found.loaded, workspace.lab))
         run_all_steps(project, found, world, replacement)
     workspace.refresh()
-    return [key for key, var in var_store.pending(project).items() if before.get(key) != var]
+    return {key: var for key, var in var_store.pending(project).items() if before.get(key) != var}
 
 
 def recipes_named(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]:
@@ -279,8 +279,15 @@ def prune(workspace: Workspace, chosen: Pruning) -> None:
     workspace.refresh()
 
 
-def discard(workspace: Workspace, names: Sequence[str] = ()) -> tuple[list[VarKey], list[Bound]]:
+def discard(
+    workspace: Workspace, names: Sequence[str] = (), *, generated: bool = False
+) -> tuple[list[VarKey], list[Bound]]:
     """Drop the pending vars; those that bind something only when they are named.
+
+    Args:
+        workspace: The project.
+        names: Vars that are dropped even if they bind something.
+        generated: Whether only generated ones are dropped, not those that a person gave.
 
     Returns:
         The vars that were dropped, and those that were kept.
@@ -293,7 +300,7 @@ def discard(workspace: Workspace, names: Sequence[str] = ()) -> tuple[list[VarKe
     if unknown := [name for name in names if name not in bound]:
         hints = {name: nearest(name, bound, what="vars to force") for name in unknown}
         raise Faults(Fault(f"no pending var {name!r} that binds anything", hint=hint) for name, hint in hints.items())
-    dropped = var_store.discard(project, drop={bound[name] for name in names})
+    dropped = var_store.discard(project, drop={bound[name] for name in names}, generated=generated)
     workspace.refresh()
     return dropped, var_store.bound_in(project, project.pending)
 

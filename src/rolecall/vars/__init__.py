@@ -7,6 +7,7 @@ vars from disk, `store` moves them, and `secret_stores` encrypt them; `keys` and
 from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, remove_admin
 from rolecall.vars.layout import (
     decrypt,
+    given,
     pending,
     pending_and_stored,
     place,
@@ -16,6 +17,7 @@ from rolecall.vars.layout import (
     unmarked,
     unsettled,
     unsound,
+    verb,
 )
 from rolecall.vars.make import make, making, missing, store_without_recipes
 from rolecall.vars.recipients import (
@@ -59,6 +61,7 @@ __all__ = [
     "encrypt_to",
     "fix",
     "former_holders",
+    "given",
     "known_to",
     "knows",
     "make",
@@ -86,5 +89,6 @@ __all__ = [
     "unmarked",
     "unsettled",
     "unsound",
+    "verb",
     "with_wrong_recipients",
 ]

@@ -3,7 +3,7 @@
 Below ``project.vars``, and the same below ``project.pending``::
 
     per-machine/MACHINE/NAME/FILE/{value, version} or {secret, version, recipients, machines, formerly}
-    per-machine/MACHINE/NAME/{.made, .binds, .validation, .replaces}
+    per-machine/MACHINE/NAME/{.made, .binds, .validation, .replaces, .given}
     shared/NAME/…
     …/NAME/.next/{FILE/…, .made}, …/NAME/.old/{FILE/…, .made}
 
@@ -23,6 +23,7 @@ A folder NAME is a var, written whole or not at all (see `store`).
 ``.binds``       what is lost with the var; an empty line for nothing
 ``.validation``  the `Recipe.validation` that it was made for
 ``.replaces``    the `version_stamp` of the stored value that a pending one is to replace
+``.given``       beside a pending value that a person gave: no run replaces it by a generated one unless forced
 ===============  =======================================================================================================
 
 Vars of earlier versions of Rolecall have no ``.made`` and ``.binds``. `store.note_recipes` adds ``.binds``, and
@@ -130,6 +131,19 @@ def validation(base: Path, key: VarKey) -> str:
 def replaces(project: Project, key: VarKey) -> bool:
     """Return whether a var has a pending value that was made to replace a stored one."""
     return bool(note(project.pending, key, "replaces"))
+
+
+def given(project: Project, key: VarKey) -> bool:
+    """Return whether a var has a pending value that a person gave."""
+    return bool(note(project.pending, key, "given"))
+
+
+def verb(project: Project, key: VarKey, var: StoredVar) -> Literal["generate", "set", "rotate"]:
+    """Return how the value of a pending var came: generated, set by a person, or from the value that it replaces."""
+    if given(project, key):
+        return "set"
+    replaced = {each.rpartition("=")[2] for each in (note(project.pending, key, "replaces") or "").split()}
+    return "rotate" if {file.version for file in var.values()} <= replaced else "generate"
 
 
 def binds(base: Path, key: VarKey) -> str | None:
