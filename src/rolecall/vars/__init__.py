@@ -8,6 +8,7 @@ from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, rem
 from rolecall.vars.layout import (
     decrypt,
     given,
+    invalid_names,
     pending,
     pending_and_stored,
     place,
@@ -19,7 +20,7 @@ from rolecall.vars.layout import (
     unsound,
     verb,
 )
-from rolecall.vars.make import make, making, missing, store_without_recipes
+from rolecall.vars.make import drafts, make, making, missing, store_drafts
 from rolecall.vars.recipients import (
     Sealed,
     fix,
@@ -58,10 +59,12 @@ __all__ = [
     "decrypt",
     "decrypt_file",
     "discard",
+    "drafts",
     "encrypt_to",
     "fix",
     "former_holders",
     "given",
+    "invalid_names",
     "known_to",
     "knows",
     "make",
@@ -83,7 +86,7 @@ __all__ = [
     "rename",
     "replaces",
     "sealed",
-    "store_without_recipes",
+    "store_drafts",
     "stored",
     "stored_all",
     "unmarked",

@@ -364,6 +364,15 @@ def var_folder(base: Path, key: VarKey) -> str:
     return f"{base}/per-machine/{key.machine}/{key.name}" if key.machine else f"{base}/shared/{key.name}"
 
 
+def invalid_names(key: VarKey, files: Iterable[str]) -> list[Fault]:
+    """Return a fault for each invalid name among those of a new var and its files."""
+    try:
+        var_folder(Path(), key)
+    except Faults as error:
+        return list(error.faults)
+    return [_invalid_file(key, file) for file in files if not _FILE.fullmatch(file)]
+
+
 def place(project: Project, key: VarKey) -> Where:
     """Return the place of the value of a var that counts."""
     pending, _ = pending_and_stored(project, [key])
@@ -373,8 +382,12 @@ def place(project: Project, key: VarKey) -> Where:
 def file_folder(base: Path, key: VarKey, file: str) -> str:
     """Return the folder of one file of a var; see `var_folder`."""
     if not _FILE.fullmatch(file.removeprefix(NEXT).removeprefix(OLD)):
-        raise fault(f"{file!r} is not a valid file name in {key}", hint="use letters, digits, `.`, `_` and `-`")
+        raise Faults([_invalid_file(key, file)])
     return f"{var_folder(base, key)}/{file}"
+
+
+def _invalid_file(key: VarKey, file: str) -> Fault:
+    return Fault(f"{file!r} is not a valid file name in {key}", hint="use letters, digits, `.`, `_` and `-`")
 
 
 def note(base: Path, key: VarKey, name: str) -> str | None:
