@@ -122,6 +122,7 @@ def test_keys(made: Project) -> None:
         "removed": "me",
         "known": ["shared/word/passphrase", "jon/backup.ssh/private"],
         "alone": ["shared/word/passphrase", "jon/backup.ssh/private"],  # nothing was encrypted to sara yet
+        "own": True,
     }
     with pytest.raises(Faults, match="cannot ask for confirmation"):
         run(made, "keys", "remove", "sara")

@@ -4,7 +4,7 @@
 vars from disk, `store` moves them, and `secret_stores` encrypt them; `keys` and `recipients` manage who can read them.
 """
 
-from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, remove_admin
+from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, own_key, remove_admin
 from rolecall.vars.layout import (
     decrypt,
     given,
@@ -74,6 +74,7 @@ __all__ = [
     "missing",
     "note_machines",
     "note_recipes",
+    "own_key",
     "pending",
     "pending_and_stored",
     "place",
