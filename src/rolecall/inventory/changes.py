@@ -84,6 +84,9 @@ def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN4
     data = {} if data is None else data  # as `jon:` in YAML, which stands for an empty table
     new: Any = data.copy() if isinstance(data, dict | list) else data
     if isinstance(change, Set) and not _has(data, key):
+        if item := next((at for at, each in enumerate(change.keys) if at > depth and isinstance(each, int)), 0):
+            around = change.keys[:item]
+            raise fault(f"{dotted(around)} does not exist", where=Where(keys=around), hint="set the whole list")
         if isinstance(data, dict) and isinstance(key, str):
             new[key] = nested(change.keys[depth + 1 :], change.value)
         elif isinstance(data, list) and key == len(data):
