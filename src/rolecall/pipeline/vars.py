@@ -74,17 +74,16 @@ def find_value(workspace: Workspace, name: str) -> StoredValue:
     Raises:
         Faults: When there is none.
     """
-    pending, stored = var_store.pending(workspace.project), var_store.stored_all(workspace.project)
-    values = _values(pending | stored, pending.keys() - stored.keys())
-    files: dict[VarKey, list[StoredValue]] = {}
-    for value in values:
-        files.setdefault(value.key, []).append(value)
+    values = [*stored_values(workspace), *_values(var_store.stored_all(workspace.project), ())]
     # Reversed: a shared var comes last, and so `shared/…` names it even if a machine is called `shared`.
     named = {str(value): value for value in sorted(values, key=lambda value: value.key, reverse=True)}
-    for key in sorted(files, reverse=True):
-        alone = [value for value in files[key] if "/" not in value.file]  # without the slots of a rotation
-        if len(alone) == 1:
-            named[str(key)] = alone[0]
+    files: dict[str, list[str]] = {}
+    for full, value in named.items():
+        if "/" not in value.file:  # without the slots of a rotation
+            files.setdefault(str(value.key), []).append(full)
+    if len(files.get(name, ())) > 1:
+        raise fault(f"{name} has several files", hint=f"name one: {', '.join(sorted(files[name]))}")
+    named |= {key: named[full] for key, [full, *others] in files.items() if not others}
     if name not in named:
         raise fault(f"no var {name!r}", hint=nearest(name, named, what="vars"))
     return named[name]
@@ -98,9 +97,9 @@ def read_value(workspace: Workspace, value: StoredValue) -> bytes:
     """
     project, place = workspace.project, (value.key, value.file)
     if value.secret:
-        return var_store.decrypt(project, [place])[place]
-    var = (var_store.pending(project) | var_store.stored_all(project))[value.key]
-    return var[value.file].public.encode()
+        return var_store.decrypt(project, [place], pending=[value.key] if value.pending else ())[place]
+    vars_ = var_store.pending(project) if value.pending else var_store.stored_all(project)
+    return vars_[value.key][value.file].public.encode()
 
 
 def generate(workspace: Workspace) -> list[VarKey]:
