@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         audiences,
         create_admin,
         known_to,
+        lost_to_user,
         removal,
         remove_admin,
     )
@@ -134,6 +135,7 @@ __all__ = [
     "import_vars",
     "known_to",
     "login",
+    "lost_to_user",
     "open",
     "pin",
     "planning",

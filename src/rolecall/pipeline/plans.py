@@ -103,7 +103,8 @@ def planning(
         if not only:
             told += tuple(_former_holders(project, evaluation))
         machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
-        plan = Plan(machines, evaluation.makes, modules, told)
+        verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
+        plan = Plan(machines, evaluation.makes, modules, told, verbs)
         yield Planned(plan, project, evaluation, fleet)
 
 
