@@ -15,7 +15,7 @@ from rolecall_agent import boot
 from rolecall_agent.comparison import ToUndo, Work, compare
 from rolecall_agent.configuration import is_early
 from rolecall_agent.errors import Failure
-from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Package, Resource, Unit
+from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Package, Resource, Unit, User
 from rolecall_agent.resources.authorized_key import authorized_keys
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         "ran": machine.running(machine.configuration(store.current), target),
         "units": [],
         "actions": [],
+        "token": machine.system.token,
     }
     _add_boot_unit(machine, machine.with_boot_unit(target))
     store.set_boot_agent()
@@ -207,9 +208,10 @@ def undo(machine: Machine) -> None:
     old, new = machine.configuration(journal["to"]), machine.configuration(journal["from"])
     to_undo = ToUndo(frozenset(journal["units"]), frozenset(journal["actions"]), frozenset(journal["ran"]))
     try:
-        for resource in (*old.resources, *new.resources):
-            for path in _written_paths(machine, resource):
-                machine.system.remove_temporary(path)
+        machine.system.token = journal["token"]
+        written = [path for resource in (*old.resources, *new.resources) for path in _written_paths(machine, resource)]
+        for path in (*written, *_created_paths(machine.store)):
+            machine.system.remove_temporary(path)
         _add_boot_unit(machine, new)
         _move(machine, journal, old, new, to_undo)
         _settle(machine)
@@ -343,7 +345,9 @@ def _run(machine: Machine, action: Action, argv: Sequence[str], *, required: boo
 
 
 def _written_paths(machine: Machine, resource: Resource) -> List[str]:
-    """Return the paths beside which a killed write may have left a temporary file."""
+    """Return the paths beside which a killed write may have left something temporary."""
+    if isinstance(resource, User):
+        return [resource.home]
     if isinstance(resource, AuthorizedKey):
         account = machine.system.accounts.user(resource.user)
         return [authorized_keys(account.home)] if account else []

@@ -53,9 +53,9 @@ class Directory:
         if system.stat(self.path) is None:
             system.mkdir(self.path, self.owner, self.group, self.mode)
         else:
-            system.set_access(self.path, self.owner, self.group, self.mode)
+            system.set_access(self.path, "directory", self.owner, self.group, self.mode)
 
     def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
         # The switch removes directories that Rolecall created, once they are empty.
         if "mode" in original and system.stat(self.path):
-            system.set_access(self.path, original["owner"], original["group"], original["mode"])
+            system.set_access(self.path, "directory", original["owner"], original["group"], original["mode"])

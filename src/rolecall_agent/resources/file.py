@@ -122,7 +122,7 @@ class File:
         placing.make_parents(system, self.path)
         entry = system.stat(self.path)
         if entry and entry.type == "file" and store.matches(self.parts, system.read(self.path)):
-            system.set_access(self.path, self.owner, self.group, self.mode)  # keeps its modification time
+            system.set_access(self.path, "file", self.owner, self.group, self.mode)  # keeps its modification time
         else:
             system.write(self.path, store.content(self.parts), self.owner, self.group, self.mode)
 
