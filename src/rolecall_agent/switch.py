@@ -52,7 +52,8 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
     store = machine.store
     old, new = machine.configuration(store.current), machine.with_boot_unit(target)
     work = compare(machine.system, store, old, new)
-    journal = Journal(store.agent, meta, store.current, store.add_generation(target, meta), nonce, confirm)
+    number = store.add_generation(target, meta)
+    journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}
     journal.units = {
         name: {"enabled": state.enabled, "active": state.active}

@@ -83,7 +83,6 @@ def test_killed_at_any_call(old: Configuration, new: Configuration, tmp_path: Pa
     assert settled == {None, "undone", "committed"}
 
 
-@pytest.mark.xfail(reason="a directory is made and then opened to others, in two calls")
 @UPDATES
 def test_killed_at_any_call_of_the_recovery(old: Configuration, new: Configuration, tmp_path: Path) -> None:
     was, will_be = ends(root := tmp_path / "m", old, new, tmp_path)
