@@ -60,7 +60,8 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         for name, state in states.items()
         if state.active or name not in work.refresh
     }
-    machine.keep_boot_text(new)
+    for configuration in (old, new):
+        machine.keep_boot_text(configuration)
     store.set_boot_agent()
     journal.save(store)
     try:
