@@ -47,6 +47,10 @@ class Directory(Resource):
     def folders(self) -> Tuple[str, ...]:
         return (self.path,)
 
+    def removal_note(self, original: Captured) -> str:
+        made = original.get("type") == ABSENT
+        return "removed once it is empty" if made else "it stays, with the owner and mode that it had"
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)
         return ", ".join(placing.differences(entry, "directory", self.owner, self.group, self.mode)) or None
