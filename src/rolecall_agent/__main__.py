@@ -1,4 +1,4 @@
-"""``python3 DIGEST boot``: what rolecall-boot.service runs."""
+"""What systemd runs: ``python3 DIGEST boot`` in rolecall-boot.service, ``python3 DIGEST recover`` after an agent."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import sys
 from typing import List, Optional
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.lock import locked
+from rolecall_agent.lock import RECOVERY, locked, note_holder
 from rolecall_agent.store import Store
 from rolecall_agent.switch import Machine, recover
+from rolecall_agent.systems import commands
 from rolecall_agent.systems.real import RealSystem
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Undo an interrupted switch, restore the files below /run, and return the exit status."""
-    if (sys.argv[1:] if argv is None else argv) != ["boot"]:
-        sys.stderr.write("usage: python3 -m rolecall_agent boot\n")
+    """Undo an interrupted switch, after a boot also restore the files below /run, and return the exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    if words not in (["boot"], ["recover"]):
+        sys.stderr.write("usage: python3 -m rolecall_agent boot|recover\n")
         return 2
+    booting = words == ["boot"]
+    if not booting and commands.execute(["systemctl", "is-system-running"])[1] == "stopping\n":
+        return 0  # systemd starts no units any more; the next boot recovers
     try:
         with locked("/"):
-            system = RealSystem(booting=True)
+            note_holder("/", RECOVERY)
+            system = RealSystem(booting=booting)
             store = Store(system)
             if store.current or store.journal:
                 store.prepare()
@@ -27,7 +33,8 @@ def main(argv: Optional[List[str]] = None) -> int:
             recovered = recover(machine)
             if recovered:
                 print("an interrupted switch was", recovered)  # noqa: T201 - systemd's journal
-            apply_volatile(machine)
+            if booting:
+                apply_volatile(machine)
     except (Failure, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -345,8 +345,6 @@ def test_the_machine_itself_cannot_be_a_recorded_system(tmp_path: Path, name: st
     # Asked in this process: a bootstrap that does not refuse would go on, on the machine that runs the tests.
     assert "is the machine itself" in bootstrap.obstacle(str(tmp_path / name))
     assert bootstrap.obstacle(str(tmp_path)) == bootstrap.obstacle(str(tmp_path / "not-yet")) == ""
-    assert archive.command("/")[-1] == "/"
-    assert archive.command(None) == archive.command("/")[:-1]
 
 
 def test_a_plan_is_never_empty_when_something_differs(root: Path) -> None:
@@ -421,7 +419,7 @@ def test_the_archive_is_reproducible_and_the_command_needs_no_quotes() -> None:
     digest, packed = archive.build()
     assert hashlib.sha256(packed).hexdigest() == digest
     assert set(json.loads(packed)) >= {"__main__.py", "rolecall_agent/switch.py", "rolecall_agent/resources/file.py"}
-    assert not set("'!\\\n`$") & set(" ".join(archive.command("/r")))
+    assert not set("'!\\\n`$") & set(" ".join(archive.relay_command()))
 
 
 def test_unchanged_files_are_not_touched(root: Path) -> None:
