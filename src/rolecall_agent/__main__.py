@@ -6,7 +6,7 @@ import sys
 from typing import List, Optional
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.lock import RECOVERY, locked, note_holder
+from rolecall_agent.lock import PATIENCE, RECOVERY, locked, note_holder
 from rolecall_agent.store import Store
 from rolecall_agent.switch import Machine, recover
 from rolecall_agent.systems import commands
@@ -23,7 +23,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     if not booting and commands.execute(["systemctl", "is-system-running"])[1] == "stopping\n":
         return 0  # systemd starts no units any more; the next boot recovers
     try:
-        with locked("/"):
+        # Another agent that holds the lock by then has recovered the machine.
+        with locked("/", PATIENCE if booting else 0):
             note_holder("/", RECOVERY)
             system = RealSystem(booting=booting)
             store = Store(system)

@@ -53,4 +53,5 @@ def _as_line(module: str) -> str:
     """Return a module of the agent as one line of Python."""
     packed = zlib.compress((_PACKAGE / f"{module}.py").read_bytes(), 9)
     source = binascii.b2a_base64(packed, newline=False).decode()
-    return f'import binascii,zlib;exec(zlib.decompress(binascii.a2b_base64("{source}")))'
+    # One expression: systemd warns of an escaped semicolon in a unit that it has written itself.
+    return f'exec(__import__("zlib").decompress(__import__("binascii").a2b_base64("{source}")))'

@@ -15,7 +15,7 @@ import os
 import sys
 from typing import Any, Dict, Optional, Tuple
 
-SILENCE = 20  # seconds without a byte of the controller, who sends one every five seconds, after which it is lost
+SILENCE = 15  # seconds without a byte from the controller, which sends one every five, after which the link is lost
 
 
 def main() -> None:

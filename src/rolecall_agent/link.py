@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
 AHEAD = 1 << 20  # bytes that are read before the agent wants them
-WATCHDOG = 20  # seconds without a sign of life of the agent after which systemd kills it
-TICK = 5  # seconds between two of them at most
+WATCHDOG = 20  # seconds without a sign of life of this thread after which systemd kills the agent
+TICK = 5  # seconds between two of them, once the link is lost
 
 
 class Link(io.RawIOBase):

@@ -17,7 +17,11 @@ import sys
 from typing import List, Tuple
 
 START = 30  # seconds for the agent to connect
-RECOVER = "test ! -e /var/lib/rolecall/journal.json || exec python3 -I -S /var/lib/rolecall/agent/boot recover"
+# An agent that ends well leaves nothing to undo; another one may be at work.
+RECOVER = """
+test $SERVICE_RESULT = success || test ! -e /var/lib/rolecall/journal.json ||
+exec python3 -I -S /var/lib/rolecall/agent/boot recover
+""".replace("\n", " ")
 
 
 def main() -> None:
@@ -39,7 +43,8 @@ def service(name: str, bootstrap: str) -> List[str]:
         "NotifyAccess": "main",  # for its watchdog, see `link`
         "KillMode": "control-group",  # also what it has started ends with it
         "KillSignal": "SIGKILL",  # at once: it undoes nothing then; this does
-        "ExecStopPost": '-/bin/sh -c "' + RECOVER + '"',
+        "WatchdogSignal": "SIGKILL",
+        "ExecStopPost": "-/bin/sh -c '" + RECOVER.replace("$", "$$") + "'",
         "TimeoutStopSec": "3600",  # for that
     }
     become_root = ["sudo", "-n", "--"] if os.geteuid() else []
