@@ -1,63 +1,112 @@
-"""What systemd runs: ``python3 DIGEST boot`` in rolecall-boot.service, ``python3 DIGEST recover`` after an agent."""
+"""``python3 DIGEST boot``, which rolecall-boot.service runs, and ``python3 DIGEST recover``."""
+# ruff: noqa: T201 - the output goes to the journal of systemd, or to the agent that started this one
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
-from typing import List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
+from rolecall_agent import recovery, undo
 from rolecall_agent.errors import Failure
 from rolecall_agent.lock import PATIENCE, RECOVERY, locked, note_holder
+from rolecall_agent.machine import Machine
 from rolecall_agent.store import Store
-from rolecall_agent.switch import Machine, recover
 from rolecall_agent.systems import commands
-from rolecall_agent.systems.real import RealSystem
+
+if TYPE_CHECKING:
+    from rolecall_agent.system import System
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Undo an interrupted switch, after a boot also restore the files below /run, and return the exit status."""
-    words = sys.argv[1:] if argv is None else argv
-    if words not in (["boot"], ["recover"]):
-        sys.stderr.write("usage: python3 -m rolecall_agent boot|recover\n")
-        return 2
-    booting = words == ["boot"]
-    if not booting and commands.execute(["systemctl", "is-system-running"])[1] == "stopping\n":
+    """Settle an interrupted switch; at boot, restore the files below /run as well. Return the exit status."""
+    parser = argparse.ArgumentParser(prog="rolecall_agent", description=main.__doc__)
+    parser.add_argument("command", choices=("boot", "recover"))
+    parser.add_argument("--root", help="the root directory of a recorded system")
+    parser.add_argument("--locked", action="store_true", help="the caller holds the lock")
+    given = parser.parse_args(argv)
+    if given.locked:
+        return recover(given.root)
+    booting = given.command == "boot"
+    if not booting and not given.root and _is_stopping():
         return 0  # systemd starts no units any more; the next boot recovers
+    root = given.root or "/"
     try:
-        # Another agent that holds the lock by then has recovered the machine.
-        with locked("/", PATIENCE if booting else 0):
-            note_holder("/", RECOVERY)
-            system = RealSystem(booting=booting)
-            store = Store(system)
-            if store.current or store.journal:
-                store.prepare()
-            machine = Machine(system, store, print)
-            recovered = recover(machine)
-            if recovered:
-                print("an interrupted switch was", recovered)  # noqa: T201 - systemd's journal
-            if booting:
-                apply_volatile(machine)
-    except (Failure, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        # After an agent has ended, another one that holds the lock has recovered the machine.
+        with locked(root, PATIENCE if booting else 0):
+            note_holder(root, RECOVERY)
+            return boot() if booting else recover(given.root)
+    except Failure as failure:
+        print(f"error: {failure.message}", file=sys.stderr)
         return 1
-    return 0
 
 
-def apply_volatile(machine: Machine) -> None:
-    """Apply the files and directories below /run again, which is empty after a boot.
+def _is_stopping() -> bool:
+    return commands.execute(["systemctl", "is-system-running"])[1].strip() == "stopping"
 
-    Raises:
-        Failure: When some of them failed, after all others were applied.
+
+def boot() -> int:
+    """Settle an interrupted switch, restore the files below /run, and return the exit status."""
+    from rolecall_agent.systems.real import RealSystem
+
+    failures = []
+    try:
+        system = RealSystem(booting=True)
+        store = Store(system)
+        if store.current or store.journal:
+            store.prepare()
+        machine = Machine(system, store, print)
+        try:
+            recovered = recovery.recover(machine)
+            if recovered:
+                print("an interrupted switch was", recovered)
+        except Failure as failure:
+            failures.append(f"{failure.message}\n{failure.detail}".strip())
+        failures += apply_volatile(machine)
+    except (Failure, OSError) as error:
+        failures.append(str(error))
+    for message in failures:
+        sys.stderr.write(f"error: {message}\n")
+    return int(bool(failures))
+
+
+def recover(root: Optional[str]) -> int:
+    """Settle an interrupted switch, print the result as a line of JSON, and return the exit status.
+
+    Args:
+        root: The root directory of a recorded system; None for this machine.
     """
+    system: System
+    if root is None:
+        from rolecall_agent.systems.real import RealSystem
+
+        system = RealSystem()
+    else:
+        from rolecall_agent.systems.recorded import RecordedSystem
+
+        system = RecordedSystem(root)
+    machine = Machine(system, Store(system), lambda step, detail: print(step, detail, file=sys.stderr))
+    result: Dict[str, Any]
+    try:
+        result = {"recovered": undo.recover(machine)}
+    except (Failure, OSError) as error:
+        failure = error if isinstance(error, Failure) else Failure(str(error))
+        result = {"message": failure.message, "detail": failure.detail, "damaged": failure.damage}
+    print(json.dumps(result))
+    return int("recovered" not in result)
+
+
+def apply_volatile(machine: Machine) -> List[str]:
+    """Apply the resources that a shutdown removes; return what failed."""
     failures = []
     for resource in machine.configuration(machine.store.current).resources:
-        volatile = resource.kind in {"directory", "file"} and resource.key.partition(":")[2].startswith("/run/")
         try:
-            if volatile and resource.reason_to_change(machine.system, machine.store):
+            if resource.volatile and resource.reason_to_change(machine.system, machine.store):
                 resource.apply(machine.system, machine.store)
         except (Failure, OSError) as error:
             failures.append(f"{resource.key}: {error}")
-    if failures:
-        raise Failure("; ".join(failures))
+    return failures
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from rolecall_agent.content import Blob, Secret
-from rolecall_agent.resources import BY_NAME, KINDS, File, Resource, Unit
+from rolecall_agent.resources import KINDS, File, Resource
 from rolecall_agent.resources.checks import require, single_line, words
 
 SCHEMA = 1
-_RANK = {kind.kind: rank for rank, kind in enumerate(KINDS)}
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,8 @@ class Configuration:
     @staticmethod
     def of(machine: str, resources: Iterable[Resource], checks: Iterable[Check] = ()) -> Configuration:
         """Return a configuration in canonical order."""
-        ordered = sorted(resources, key=lambda resource: (not is_early(resource), _RANK[resource.kind], resource.key))
+        ranks = {kind: rank for rank, kind in enumerate(KINDS)}
+        ordered = sorted(resources, key=lambda item: (not item.needed_early, ranks[item.kind], item.key))
         return Configuration(machine, tuple(ordered), tuple(sorted(checks, key=lambda check: check.name)))
 
     @property
@@ -101,20 +101,13 @@ class Configuration:
 
     @property
     def blobs(self) -> List[Blob]:
-        """Every blob that its files and units need, with its data if known here."""
-        needed = [part for item in self.resources if isinstance(item, File) for part in item.parts]
-        needed += [item.text for item in self.resources if isinstance(item, Unit) and isinstance(item.text, Blob)]
-        return [part for part in needed if isinstance(part, Blob)]
+        """Every blob that it needs, with its data if known here."""
+        return [part for resource in self.resources for part in resource.parts if isinstance(part, Blob)]
 
     @property
     def secrets(self) -> List[Secret]:
-        """Every secret that its files need."""
-        return [secret for item in self.resources if isinstance(item, File) for secret in item.secrets]
-
-
-def is_early(resource: Resource) -> bool:
-    """Return whether a resource is applied before packages are installed and accounts created."""
-    return isinstance(resource, File) and resource.needed_for == "packages"
+        """Every secret that it needs."""
+        return [secret for resource in self.resources for secret in resource.secrets]
 
 
 def _decode_whole(data: Dict[str, Any], make: Callable[[Any, Dict[str, Any]], Any]) -> Configuration:
@@ -123,10 +116,10 @@ def _decode_whole(data: Dict[str, Any], make: Callable[[Any, Dict[str, Any]], An
         raise ValueError(f"unsupported schema {data['schema']} of the configuration: this agent supports {SCHEMA}")
     resources = []
     for item in data["resources"]:
-        if item.get("kind") not in BY_NAME:
+        if item.get("kind") not in KINDS:
             raise ValueError(f"unknown kind of resource {item.get('kind')!r}")
         values = {name: _decode(value) for name, value in item.items() if name != "kind"}
-        resources.append(make(BY_NAME[item["kind"]], values))
+        resources.append(make(KINDS[item["kind"]], values))
     checks = [make(Check, {name: _decode(value) for name, value in item.items()}) for item in data["checks"]]
     return Configuration(data["machine"], tuple(resources), tuple(checks))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Sequence, Tuple
 
 from rolecall_agent.content import Blob, Part
 from rolecall_agent.errors import Failure
@@ -93,26 +93,45 @@ class ContentStore:
         if recorded:
             self._write_json("original/index.json", self.originals)
 
-    def capture(self, path: str) -> Json:
-        """Return the file or link at a path for `restore`, and store its content.
+    def mark_abandoned(self, keys: Iterable[str]) -> None:
+        """Keep the originals of resources that are not managed and were not restored, until they are managed again."""
+        kept = {key: {**self.originals[key], "abandoned": True} for key in keys if key in self.originals}
+        if kept:
+            self.add_originals(kept)
+
+    def look(self, path: str) -> Json:
+        """Return what is at a path, with the digest of its content.
 
         Raises:
-            Failure: When something else is there.
+            Failure: When it is neither a file nor a link.
         """
+        return self._look(path)[0]
+
+    def capture(self, path: str) -> Json:
+        """Return what is at a path, for `restore`, and store its content.
+
+        Raises:
+            Failure: As `look`.
+        """
+        captured, data = self._look(path)
+        content = captured.get("content")
+        if content and self._system.stat(f"{HOME}/original/{content}") is None:
+            self._system.write(f"{HOME}/original/{content}", data)
+        return captured
+
+    def _look(self, path: str) -> Tuple[Json, bytes]:
         entry = self._system.stat(path)
         if entry is None:
-            return {"type": "absent"}
+            return {"type": "absent"}, b""
         if entry.type not in {"file", "symlink"}:
             raise Failure(f"{path} is not a file; move it away first")
-        original: Json = {"type": entry.type, "owner": entry.owner, "group": entry.group}
+        captured: Json = {"type": entry.type, "owner": entry.owner, "group": entry.group}
         if entry.type == "symlink":
-            return {**original, "target": entry.target}
+            return {**captured, "target": entry.target}, b""
         data = self._system.read(path)
-        digest = hashlib.sha256(data).hexdigest()
-        if self._system.stat(f"{HOME}/original/{digest}") is None:
-            self._system.write(f"{HOME}/original/{digest}", data)
         attributes = self._system.attributes(path)
-        return {**original, "mode": entry.mode, "mtime_ns": entry.mtime_ns, "attributes": attributes, "content": digest}
+        captured.update(mode=entry.mode, mtime_ns=entry.mtime_ns, attributes=attributes)
+        return {**captured, "content": hashlib.sha256(data).hexdigest()}, data
 
     def restore(self, path: str, original: Json) -> None:
         """Put back what `capture` returned for a path."""

@@ -9,17 +9,21 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
 
-from rolecall_agent import comparison, protocol
+from rolecall_agent import comparison, protocol, undo
+from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.link import Link
 from rolecall_agent.lock import locked, note_holder
-from rolecall_agent.resources import File, Unit
+from rolecall_agent.machine import Machine
+from rolecall_agent.recovery import recover, recover_earlier
+from rolecall_agent.resources import KINDS
 from rolecall_agent.store import Store
-from rolecall_agent.switch import Machine, check, commit, recover, switch
+from rolecall_agent.switch import check, commit, switch
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
+    from rolecall_agent.work import Work
 
 Message = Dict[str, Any]
 
@@ -63,8 +67,11 @@ class Conversation:
                 if first["type"] == "confirm":
                     self._prepare(first)
                     return self._confirm(first)
+                recover_earlier(self._root if self._recorded else None, first)
                 stack.enter_context(locked(self._root))
                 self._prepare(first)
+                if first["type"] == "recover":
+                    return self._recover(first)
                 self._open(first)
             except Exception as error:  # noqa: BLE001 - the controller must get an answer
                 return self._fail(error)
@@ -158,14 +165,14 @@ class Conversation:
         work, digest = self._work()
         self._send({"type": "comparison", "changes": work.changes, "restarts": work.restarts, "digest": digest})
 
-    def _work(self) -> tuple[comparison.Work, str]:
+    def _work(self) -> tuple[Work, str]:
         machine = self._machine
         recover(machine)  # an earlier switch of this conversation may have failed
         self._require(self._target is not None, "no configuration was compared")
         assert self._target is not None  # noqa: S101 - as required
         old, new = machine.configuration(machine.store.current), machine.with_boot_unit(self._target)
         work = comparison.compare(machine.system, machine.store, old, new)
-        return work, work.digest(old, new)
+        return work, work.digest(old.digest, new.digest)
 
     def _stage(self, message: Message) -> None:
         self._require(not self._provisional, "a provisional switch must be committed or undone first")
@@ -176,8 +183,8 @@ class Conversation:
         self._meta = message["meta"]
         note_holder(self._root, message["meta"]["run"])
         changed = {change["key"] for change in work.changes}
-        files = [item for item in self._target.resources if isinstance(item, File) and item.key in changed]
-        store.sealed.drop_unreadable(secret for file in files for secret in file.secrets)
+        needed = [item for item in self._target.resources if item.key in changed]
+        store.sealed.drop_unreadable(secret for resource in needed for secret in resource.secrets)
         blobs, secrets = store.missing(self._target)
         self._send(
             {
@@ -220,14 +227,8 @@ class Conversation:
         system, store = self._machine.system, self._machine.store
         blobs, secrets = store.missing(self._target)
         self._require(not blobs and not secrets, "not all requested blobs and secrets arrived")
-        units = {}
-        for resource in self._target.resources:
-            if isinstance(resource, Unit):
-                units[resource.name] = store.content((resource.blob,))
-            elif isinstance(resource, File) and resource.key in changed and not resource.secrets:
-                system.validate(resource.path, store.content(resource.parts))
-        if any(f"unit:{name}" in changed for name in units):
-            system.units.validate(units)
+        for name, kind in KINDS.items():
+            kind.verify([item for item in self._target.resources if item.kind == name], changed, system, store)
         self._verified = True
 
     def _switch(self, message: Message) -> None:
@@ -241,8 +242,8 @@ class Conversation:
         self._send({"type": "provisional", "changed": changed})
 
     def _check(self, message: Message) -> None:
-        journal = self._machine.store.journal
-        self._require(self._provisional and journal and journal["provisional"], "no switch is provisional")
+        journal = journals.load(self._machine.store)
+        self._require(self._provisional and journal and journal.provisional, "no switch is provisional")
         assert self._target is not None  # noqa: S101 - it is provisional
         results = check(self._machine.system, self._target.checks, peers=message["peers"])
         self._send({"type": "checks", "checks": results})
@@ -265,10 +266,23 @@ class Conversation:
         self._machine.store.purge()
         self._send({"type": "purged"})
 
+    def _recover(self, message: Message) -> int:
+        journal = journals.load(self._machine.store)
+        settled = None
+        if journal and message["mode"] == "accept":
+            undo.accept(self._machine)
+            settled = "accepted"
+        elif journal and message["mode"] != "show":
+            undo.abandon(self._machine, message["keys"])
+            settled = recover(self._machine)
+        interrupted = journal.described() if journal else None
+        self._send({"type": "recovery", "interrupted": interrupted, "settled": settled or ""})
+        return 0
+
     def _confirm(self, message: Message) -> int:
-        journal = self._machine.store.journal or {}
-        expected = journal.get("provisional") and journal["run"] == message["run"]
-        if not expected or journal["nonce"] != message["nonce"]:
+        journal = journals.load(self._machine.store)
+        run = journal.meta["run"] if journal and journal.provisional else None
+        if journal is None or run != message["run"] or journal.nonce != message["nonce"]:
             raise Failure(f"no provisional switch of run {message['run']} expects this confirmation")
         self._machine.store.confirm(message["nonce"])
         self._send({"type": "confirmed"})
@@ -286,9 +300,10 @@ class Conversation:
         known = isinstance(error, (Failure, OSError, ValueError))
         message = str(error) if known else f"internal error of the agent: {type(error).__name__} {error}"
         unchanged = error.machine_unchanged if isinstance(error, Failure) else True
-        detail = error.detail if isinstance(error, Failure) else ""
+        detail, damage = (error.detail, error.damage) if isinstance(error, Failure) else ("", [])
         unchanged = unchanged and not self._provisional
-        self._send({"type": "failed", "message": message, "restored": unchanged, "detail": detail})
+        failed = {"message": message, "restored": unchanged, "detail": detail, "damaged": damage}
+        self._send({"type": "failed", **failed})
         self._failed = True
         return 1
 

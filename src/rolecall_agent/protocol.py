@@ -23,6 +23,8 @@ C sends                   A answers                                       meanin
 ``undo``                  `Progress`…, ``undone``                         while provisional: back to the state before
 ``purge``                 ``purged``                                      right after `Open`, if nothing is declared
                                                                           any more: removes what the agent stores
+`Recover`                 `Recovery`                                      instead of `Open`, as the only message: shows
+                                                                          or settles an interrupted switch
 `Confirm`                 ``confirmed``                                   instead of `Open`, as the only message of a
                                                                           second connection, while provisional
 ========================  ==============================================  ==========================================
@@ -242,19 +244,70 @@ class Confirm(TypedDict):
     nonce: str
 
 
+class Damage(TypedDict):
+    """Something that an undo could not put back.
+
+    ``key``: of the resource. ``path``: of its file, or "". ``reason``: why. ``hint``: what to do, or "".
+    """
+
+    key: str
+    path: str
+    reason: str
+    hint: str
+
+
+class Recover(TypedDict):
+    """``recover``, with ``agent`` as in `Open`.
+
+    ``mode``: ``"show"``, ``"retry"``, ``"accept"`` (leave everything as it is), or ``"abandon"`` (leave the resources
+    with these ``keys``, and retry the others).
+    """
+
+    type: str
+    agent: str
+    mode: str
+    keys: List[str]
+
+
+class Interrupted(TypedDict):
+    """A switch that is not settled.
+
+    ``source`` and ``target``: the generations before and after it. ``decided``: whether it will be committed.
+    ``resources``: keys of those that it may have touched. ``units``: names of those that it may have touched.
+    ``damage``: what the last undo could not put back.
+    """
+
+    meta: Meta
+    source: int
+    target: int
+    decided: bool
+    resources: List[str]
+    units: List[str]
+    damage: List[Damage]
+
+
+class Recovery(TypedDict):
+    """``recovery``. ``interrupted``: the switch as it was before, if any. ``settled``: how, or "" if it is not."""
+
+    type: str
+    interrupted: Optional[Interrupted]
+    settled: str
+
+
 class Failed(TypedDict):
     """``failed``.
 
     ``restored``: true when the machine is as it was before the switch of this conversation, or the switch had not
-    started; false when the undo failed, which the next open tries again. ``detail``: e.g. the last log lines of a
-    unit. The conversation continues: while provisional, ``undo`` is still possible, and a refused ``commit`` may be
-    sent again. Only a failed `Open`, or a frame that cannot be read, ends it.
+    started; false when the undo failed, which the next open tries again. ``damaged``: what the undo could not put back.
+    ``detail``: e.g. the last log lines of a unit. The conversation continues: while provisional, ``undo`` is still
+    possible, and a refused ``commit`` may be sent again. Only a failed `Open`, or a frame that cannot be read, ends it.
     """
 
     type: str
     message: str
     restored: bool
     detail: str
+    damaged: List[Damage]
 
 
 def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the above

@@ -20,7 +20,7 @@ START = 30  # seconds for the agent to connect
 # An agent that ends well leaves nothing to undo; another one may be at work.
 RECOVER = """
 test $SERVICE_RESULT = success || test ! -e /var/lib/rolecall/journal.json ||
-exec python3 -I -S /var/lib/rolecall/agent/boot recover
+exec python3 -I -S -X utf8 /var/lib/rolecall/agent/boot recover
 """.replace("\n", " ")
 
 
@@ -50,7 +50,7 @@ def service(name: str, bootstrap: str) -> List[str]:
     become_root = ["sudo", "-n", "--"] if os.geteuid() else []
     run = ["systemd-run", "--quiet", "--collect", "--unit=" + name, "--description=Rolecall: agent"]
     options = ["--property=" + key + "=" + value for key, value in properties.items()]
-    agent = ["python3", "-I", "-S", "-c", bootstrap, name, str(os.geteuid())]
+    agent = ["python3", "-I", "-S", "-X", "utf8", "-c", bootstrap, name, str(os.geteuid())]
     return become_root + run + options + ["--"] + agent
 
 

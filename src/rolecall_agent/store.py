@@ -40,11 +40,14 @@ class Store(ContentStore):
     Args:
         system: The machine.
         agent: Digest of the running agent, or "".
+
+    Attributes:
+        agent: As above.
     """
 
     def __init__(self, system: System, agent: str = "") -> None:
         super().__init__(system)
-        self._agent = agent
+        self.agent = agent
 
     def prepare(self) -> None:
         """Create what is missing of the layout, and convert an older one.
@@ -104,8 +107,8 @@ class Store(ContentStore):
     def set_boot_agent(self) -> None:
         """Make the running agent the one that runs at the next boot."""
         link = self._system.stat(f"{HOME}/agent/boot")
-        if self._agent and (link is None or link.target != self._agent):
-            self._system.symlink(f"{HOME}/agent/boot", self._agent)
+        if self.agent and (link is None or link.target != self.agent):
+            self._system.symlink(f"{HOME}/agent/boot", self.agent)
 
     # Journal
 
@@ -163,8 +166,8 @@ class Store(ContentStore):
         contents = {original.get("file", original).get("content") for original in self.originals.values()}
         self._retain("original", {"index.json", *contents})
         boot = self._system.stat(f"{HOME}/agent/boot")
-        if self._agent and boot:
-            self._retain("agent", {"boot", boot.target, self._agent})
+        if self.agent and boot:
+            self._retain("agent", {"boot", boot.target, self.agent})
 
     def purge(self) -> None:
         """Remove everything but the lock, which is held: the secrets first, the version of the layout last.

@@ -1,63 +1,36 @@
-"""The steps of a switch, in order.
+"""The steps of a switch, in order. `undo` takes back those that were begun.
 
-`switch` makes a new generation provisional, and `commit` makes it the current one. `undo` takes the same steps towards
-the old generation. Each step compares first and does only what is missing, so `undo` also works on a machine whose
-agent was killed at any point: `recover` calls it at the next open, or at boot.
+`switch` makes a new generation provisional, and `commit` makes it the current one. Before each step, the journal says
+what the step is about to touch, and what is there now.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Sequence, Set, Tuple
 
-from rolecall_agent import boot
-from rolecall_agent.comparison import ToUndo, Work, compare
-from rolecall_agent.configuration import is_early
+from rolecall_agent import journal as journals
+from rolecall_agent.comparison import compare
 from rolecall_agent.errors import Failure
-from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Package, Resource, Unit
-from rolecall_agent.resources.authorized_key import authorized_keys
+from rolecall_agent.journal import DECLARED, Journal
+from rolecall_agent.resources import KINDS
+from rolecall_agent.resources.base import ABSENT
+from rolecall_agent.undo import remove_empty_paths, settle, undo
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Check, Configuration
+    from rolecall_agent.machine import Machine
     from rolecall_agent.protocol import CheckResult, Meta
-    from rolecall_agent.store import Store
-    from rolecall_agent.system import System, UnitState
+    from rolecall_agent.resources import Resource
+    from rolecall_agent.resources.base import Captured
+    from rolecall_agent.system import System
+    from rolecall_agent.work import Command, Work
 
 # They carry the connection to the controller, so they come last, when everything else is known to work.
 _LAST = ("sshd.service", "ssh.service", "systemd-networkd.service")
 _TAIL = 2000  # characters of a check's output
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A machine, its state, and where progress goes.
-
-    Attributes:
-        system: The machine.
-        store: Its state directory.
-        report: Called with each step and its detail.
-    """
-
-    system: System
-    store: Store
-    report: Callable[[str, str], None]
-
-    def configuration(self, number: int) -> Configuration:
-        """Return the configuration of a generation, with the boot unit."""
-        return self.with_boot_unit(self.store.configuration(number))
-
-    def with_boot_unit(self, configuration: Configuration) -> Configuration:
-        """Return a configuration with the unit that the agent itself needs at boot."""
-        if not self.system.boots or not configuration.resources:
-            return configuration
-        return replace(configuration, resources=(*configuration.resources, boot.unit()))
-
-    def running(self, *configurations: Configuration) -> List[str]:
-        """Return the names of units in these configurations that are running."""
-        resources = [resource for configuration in configurations for resource in configuration.resources]
-        names = {resource.name for resource in resources if isinstance(resource, Unit)}
-        return sorted(name for name in names if self.system.units.state(name).active)
+COMMAND_SECONDS = 600
+"""How long the command of an action may take."""
 
 
 def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool) -> List[str]:
@@ -77,184 +50,56 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         Failure: When it failed; ``machine_unchanged`` tells whether it was undone.
     """
     store = machine.store
-    journal: Dict[str, Any] = {
-        "run": meta["run"],
-        "from": store.current,
-        "to": store.add_generation(target, meta),
-        "nonce": nonce,
-        "confirm": confirm,
-        "provisional": False,
-        "ran": machine.running(machine.configuration(store.current), target),
-        "units": [],
-        "actions": [],
+    old, new = machine.configuration(store.current), machine.with_boot_unit(target)
+    work = compare(machine.system, store, old, new)
+    journal = Journal(store.agent, meta, store.current, store.add_generation(target, meta), nonce, confirm)
+    states = {name: machine.system.units.state(name) for name in work.units}
+    journal.units = {
+        name: {"enabled": state.enabled, "active": state.active}
+        for name, state in states.items()
+        if state.active or name not in work.refresh
     }
-    _add_boot_unit(machine, machine.with_boot_unit(target))
+    machine.keep_boot_text(new)
     store.set_boot_agent()
-    store.write_journal(journal)
+    journal.save(store)
     try:
-        work = _move(machine, journal, machine.configuration(journal["from"]), machine.with_boot_unit(target))
+        _Move(machine, journal, work, old, new).run()
         _require_checks(machine, target)
-        store.write_journal({**journal, "provisional": True})
+        journal.provisional = True
+        journal.save(store)
     except Exception as error:
-        raise _undo_after(machine, error) from error
-    return [change["key"] for change in work.changes if change["action"] != "adopt"]
+        raise _undo_after(machine, journal, error) from error
+    return sorted(work.changed)
 
 
-def _add_boot_unit(machine: Machine, configuration: Configuration) -> None:
-    """Store the text of the boot unit, which no generation names and `Store.prune` removes."""
-    for blob in configuration.blobs:
-        if blob.data is not None:
-            machine.store.add_blob(blob.sha256, blob.data)
-
-
-def _move(
-    machine: Machine, journal: Dict[str, Any], old: Configuration, new: Configuration, undoing: Optional[ToUndo] = None
-) -> Work:
-    """Move the machine from `old` to `new`, from any state in between."""
-    work = compare(machine.system, machine.store, old, new, undoing)
-    _apply(machine, work, [resource for resource in new.resources if is_early(resource)])
-    _install(machine, new)
-    _stop(machine, work)
-    _apply(machine, work, [resource for resource in new.resources if not is_early(resource)])
-    _remove(machine, work, new, required=not undoing)
-    if not undoing:
-        # From here on an undo must restart these units and run these actions again.
-        journal["units"] = sorted({*work.restart, *work.reload, *work.start, *work.refresh})
-        journal["actions"] = sorted(action.key for action in work.run)
-        machine.store.write_journal(journal)
-    for action in work.run:
-        _run(machine, action, action.argv, required=not undoing)
-    _start(machine, work)
-    return work
-
-
-def _install(machine: Machine, new: Configuration) -> None:
-    packages = [item for item in new.resources if isinstance(item, Package)]
-    system, store = machine.system, machine.store
-    missing = [package.name_on(system) for package in packages if package.reason_to_change(system, store)]
-    _capture(machine, packages)
-    if missing:
-        machine.report("install", " ".join(missing))
-        system.packages.install(missing)
-
-
-def _stop(machine: Machine, work: Work) -> None:
-    if work.stop:
-        machine.report("stop", " ".join(work.stop))
-        machine.system.units.run("stop", work.stop)
-    machine.system.units.run("reset-failed", work.reset)
-
-
-def _apply(machine: Machine, work: Work, wanted: Sequence[Resource]) -> None:
-    """Apply groups, users, directories, files, keys and unit files, after capturing what they replace."""
-    system, store = machine.system, machine.store
-    changed = {change["key"] for change in work.changes}
-    for kind, group in groupby(wanted, key=lambda resource: resource.kind):
-        resources = [resource for resource in group if resource.key in changed]
-        _capture(machine, resources)
-        for resource in resources:
-            if resource.reason_to_change(system, store):
-                machine.report(kind, resource.key.partition(":")[2])
-                resource.apply(system, store)
-
-
-def _remove(machine: Machine, work: Work, new: Configuration, *, required: bool) -> None:
-    """Remove what is no longer declared, and restore the originals."""
-    system, store = machine.system, machine.store
-    for action in work.undo:
-        _run(machine, action, action.undo, required=required)
-    # systemctl reads the [Install] section, so the unit file must still exist.
-    system.units.run("disable", [name for name in work.disable if system.units.state(name).known])
-    for resource in work.remove:
-        if resource.key in store.originals:
-            machine.report("remove", resource.key)
-            resource.restore(system, store, store.originals[resource.key])
-    _remove_empty_paths(machine, new)
-
-
-def _start(machine: Machine, work: Work) -> None:
-    """Make systemd load the unit files, and enable, restart, reload and start units."""
-    system, report = machine.system, machine.report
-    system.units.run("enable", work.enable)
-    if work.units_changed:
-        report("systemd", "reload")
-        system.units.run("daemon-reload", ())
-    restart = [*work.restart, *(name for name in work.refresh if _is_running_or_failed(system.units.state(name)))]
-    for last in (False, True):
-        started = []
-        for verb, names in (("restart", restart), ("reload-or-restart", work.reload), ("start", work.start)):
-            batch = [name for name in names if (name in _LAST) is last]
-            if batch:
-                report(verb, " ".join(batch))
-                system.units.run(verb, batch)
-                started += batch
-        system.units.require_running(started)
-
-
-def _is_running_or_failed(state: UnitState) -> bool:
-    return state.active or state.failed
-
-
-def undo(machine: Machine) -> None:
-    """Go back to the generation from which the journal's switch started.
+def decide(machine: Machine) -> None:
+    """Record that all machines of the run can commit: from now on, recovery goes forward.
 
     Raises:
-        Failure: When that fails; the journal is kept, and the next open tries again.
+        Failure: When no switch is provisional, or its confirmation is missing.
     """
-    journal = machine.store.journal
-    if journal is None:
-        return
-    old, new = machine.configuration(journal["to"]), machine.configuration(journal["from"])
-    to_undo = ToUndo(frozenset(journal["units"]), frozenset(journal["actions"]), frozenset(journal["ran"]))
-    try:
-        for resource in (*old.resources, *new.resources):
-            for path in _written_paths(machine, resource):
-                machine.system.remove_temporary(path)
-        _add_boot_unit(machine, new)
-        _move(machine, journal, old, new, to_undo)
-        _settle(machine)
-    except Exception as error:
-        failure = _as_failure(error)
-        message = f"the undo failed: {failure.message}"
-        raise Failure(message, failure.detail, machine_unchanged=False) from error
+    journal = _confirmed(machine)
+    journal.decided = True
+    journal.save(machine.store)
 
 
 def commit(machine: Machine) -> Tuple[int, List[str]]:
-    """Make the provisional generation the current one; return its number, and notes on cleanup that failed.
+    """Make the provisional generation the current one; return its number, and notes on what is left to do.
 
     Raises:
         Failure: When no generation is provisional, or its confirmation is missing. After any exception, nothing is
             committed.
     """
-    journal = machine.store.journal
-    if journal is None or not journal["provisional"]:
-        raise Failure("no provisional switch to commit")
-    if journal["confirm"] and machine.store.confirmed != journal["nonce"]:
-        raise Failure("the switch has not been confirmed over a second connection", machine_unchanged=False)
+    journal = _confirmed(machine)
+    store = machine.store
     try:
-        machine.store.set_current(journal["to"])
-        return journal["to"], _settle(machine)
+        store.set_current(journal.target)
+        return journal.target, [*journal.notes, *settle(machine, journal)]
     except Exception as error:
-        if machine.store.current != journal["to"]:
+        if store.current != journal.target:
             raise
         # It is committed. The journal is still there, so the next open cleans up.
-        return journal["to"], [f"the cleanup is left to the next run: {error}"]
-
-
-def recover(machine: Machine) -> Optional[str]:
-    """Settle an interrupted switch; return how, ``"undone"`` or ``"committed"``, or None when there is none.
-
-    Raises:
-        Failure: When the undo fails.
-    """
-    journal = machine.store.journal
-    if journal is None:
-        return None
-    if machine.store.current == journal["to"]:
-        _settle(machine)
-        return "committed"
-    undo(machine)
-    return "undone"
+        return journal.target, [*journal.notes, f"the cleanup is left to the next run: {error}"]
 
 
 def check(system: System, checks: Sequence[Check], *, peers: bool) -> List[CheckResult]:
@@ -267,6 +112,15 @@ def check(system: System, checks: Sequence[Check], *, peers: bool) -> List[Check
     return results
 
 
+def _confirmed(machine: Machine) -> Journal:
+    journal = journals.load(machine.store)
+    if journal is None or not journal.provisional:
+        raise Failure("no provisional switch to commit")
+    if journal.confirm and machine.store.confirmed != journal.nonce:
+        raise Failure("the switch has not been confirmed over a second connection", machine_unchanged=False)
+    return journal
+
+
 def _require_checks(machine: Machine, target: Configuration) -> None:
     machine.report("check", "")
     for result in check(machine.system, target.checks, peers=False):
@@ -274,79 +128,139 @@ def _require_checks(machine: Machine, target: Configuration) -> None:
             raise Failure(f"the check {result['name']!r} failed", result["output"])
 
 
-def _as_failure(error: Exception) -> Failure:
-    return error if isinstance(error, Failure) else Failure(f"{type(error).__name__}: {error}")
-
-
-def _undo_after(machine: Machine, error: Exception) -> Failure:
+def _undo_after(machine: Machine, journal: Journal, error: Exception) -> Failure:
     """Undo a switch that failed, and return the failure to raise."""
-    failure = _as_failure(error)
+    failure = error if isinstance(error, Failure) else Failure(f"{type(error).__name__}: {error}")
     machine.report("undo", failure.message)
     try:
-        undo(machine)
+        undo(machine, journal)
     except Failure as second:
         detail = f"{failure.detail}\n{second.detail}".strip()
-        return Failure(f"{failure.message}; {second.message}", detail, machine_unchanged=False)
+        message = f"{failure.message}; {second.message}"
+        return Failure(message, detail, machine_unchanged=False, damage=second.damage)
     return failure
 
 
-def _settle(machine: Machine) -> List[str]:
-    """Clean up after a switch was committed or undone; return notes on what failed."""
-    system, store = machine.system, machine.store
-    declared = {resource.key for resource in machine.configuration(store.current).resources}
-    originals = store.originals.items()
-    ended = {key: value for key, value in originals if key not in declared and not key.startswith("made:")}
-    # Packages are removed only now, so that an undo needs no network. Two resources may name the same package.
-    needed = {value["name"] for key, value in originals if key.startswith("package:") and key in declared}
-    ours = [value["name"] for key, value in ended.items() if key.startswith("package:") and not value["installed"]]
-    notes = system.packages.uninstall([name for name in ours if name not in needed and system.packages.installed(name)])
-    # Only now: an undo may have created them again.
-    store.drop_originals([*ended, *(f"made:{path}" for path in _created_paths(store) if system.stat(path) is None)])
-    store.drop_journal()
-    store.prune()  # only without a journal: recovery needs both generations
-    return notes
+class _Move:
+    """The way from one configuration to another, with a journal of its steps."""
 
+    def __init__(self, machine: Machine, journal: Journal, work: Work, old: Configuration, new: Configuration) -> None:
+        self._machine = machine
+        self._system = machine.system
+        self._store = machine.store
+        self._journal = journal
+        self._work = work
+        self._old = {resource.key: resource for resource in old.resources}
+        self._new = new
+        self._made: Set[str] = set()  # the folders that this switch has made, as keys of originals
 
-def _capture(machine: Machine, resources: Sequence[Resource]) -> None:
-    """Record the originals of resources that are not managed yet."""
-    originals: Dict[str, Any] = {}
-    for resource in resources:
-        if resource.key not in machine.store.originals:
-            originals.update(resource.capture(machine.system, machine.store))
-    machine.store.add_originals({key: value for key, value in originals.items() if key not in machine.store.originals})
+    def run(self) -> None:
+        work = self._work
+        listed = {change["key"] for change in work.changes}
+        due = [resource for resource in self._new.resources if resource.key in listed]
+        self._apply(resource for resource in due if not resource.interrupts)
+        self._stop()
+        self._apply(resource for resource in due if resource.interrupts)
+        self._remove()
+        self._run(work.run)
+        self._start()
 
+    def _apply(self, due: Iterable[Resource]) -> None:
+        for kind, group in groupby(due, key=lambda resource: resource.kind):
+            resources = list(group)
+            self._touch(resources)
+            KINDS[kind].apply_all(resources, self._system, self._store, self._machine.report)
 
-def _remove_empty_paths(machine: Machine, new: Configuration) -> None:
-    """Remove parent folders and authorized_keys files that Rolecall created, once they are empty."""
-    system, store = machine.system, machine.store
-    declared = {resource.path for resource in new.resources if isinstance(resource, Directory)}
-    for path in sorted(_created_paths(store), reverse=True):
-        entry = system.stat(path)
-        empty_file = entry and entry.type == "file" and not entry.size
-        empty_folder = entry and entry.type == "directory" and path not in declared and not system.names(path)
-        if empty_file or empty_folder:
-            system.remove(path)
+    def _stop(self) -> None:
+        if self._work.stop:
+            self._machine.report("stop", " ".join(self._work.stop))
+            self._system.units.run("stop", self._work.stop)
+        self._system.units.run("reset-failed", self._work.reset)
 
+    def _remove(self) -> None:
+        """Remove what is no longer declared, and restore the originals."""
+        work, system, store = self._work, self._system, self._store
+        self._run(work.undo)
+        # systemctl reads the [Install] section, so the unit file must still exist.
+        system.units.run("disable", [name for name in work.disable if system.units.state(name).known])
+        resources = [self._old[key] for key in work.remove if key in store.originals]
+        self._touch(resources)
+        for resource in resources:
+            self._machine.report("remove", resource.key)
+            resource.restore(system, store, store.originals[resource.key])
+        remove_empty_paths(self._machine, self._new)
 
-def _created_paths(store: Store) -> List[str]:
-    """Return the paths that were created because resources needed them."""
-    return [key[len("made:") :] for key in store.originals if key.startswith("made:")]
+    def _run(self, commands: Sequence[Command]) -> None:
+        """Run commands, after recording how to take back their effects."""
+        if not commands:
+            return
+        reverse = [(command.key, list(command.reverse)) for command in commands if command.reverse]
+        self._journal.commands[:0] = reversed(reverse)
+        self._journal.save(self._store)
+        for command in commands:
+            name = command.key.partition(":")[2]
+            self._machine.report("action", name)
+            status, output = self._system.run(command.argv, COMMAND_SECONDS)
+            if status:
+                raise Failure(f"the action {name!r} failed with status {status}", output)
 
+    def _start(self) -> None:
+        """Make systemd load the unit files, and enable, restart, reload and start units."""
+        work, units, report = self._work, self._system.units, self._machine.report
+        if work.units:
+            self._journal.restarted = True
+            self._journal.save(self._store)
+        units.run("enable", work.enable)
+        if work.units_changed:
+            report("systemd", "reload")
+            units.run("daemon-reload", ())
+        refresh = (name for name in work.refresh if (state := units.state(name)).active or state.failed)
+        restart = [*work.restart, *refresh]
+        for last in (False, True):
+            started = []
+            for verb, names in (("restart", restart), ("reload-or-restart", work.reload), ("start", work.start)):
+                batch = [name for name in names if (name in _LAST) is last]
+                if batch:
+                    report(verb, " ".join(batch))
+                    units.run(verb, batch)
+                    started += batch
+            units.require_running(started)
+        for name in work.revive:
+            report("start", name)
+            try:
+                units.run("start", [name])
+                units.require_running([name])
+            except Failure as failure:
+                self._journal.notes.append(f"{name} was down before, and is still: {failure.message}")
 
-def _run(machine: Machine, action: Action, argv: Sequence[str], *, required: bool) -> None:
-    machine.report("action", action.name)
-    status, output = machine.system.run(argv, 600)
-    if status and not required:  # it must not keep the rest from being undone
-        machine.report("action", f"{action.name} failed with status {status}")
-    elif status:
-        raise Failure(f"the action {action.name!r} failed with status {status}", output)
+    def _touch(self, resources: Sequence[Resource]) -> None:
+        """Record what is in the place of resources before they change."""
+        if not resources:
+            return
+        store, journal = self._store, self._journal
+        originals: Dict[str, Captured] = {}
+        for resource in resources:
+            captured = self._capture(resource) if self._needs_capture(resource) else {resource.key: {"type": DECLARED}}
+            journal.before[resource.key] = captured[resource.key]
+            original = store.originals.get(resource.key)
+            if original is None:
+                originals.update({key: value for key, value in captured.items() if key not in store.originals})
+            elif original.pop("abandoned", False):  # it is managed again
+                originals[resource.key] = original
+        self._made.update(key for key in originals if key.startswith("made:"))
+        store.add_originals(originals)
+        journal.save(store)
 
+    def _needs_capture(self, resource: Resource) -> bool:
+        """Return whether the old configuration does not say what is in a resource's place."""
+        old = self._old.get(resource.key)
+        if old is None or resource.key not in self._store.originals:
+            return True
+        # The content of a file with secrets is never copied.
+        return not (old.secrets or old.in_place(self._system, self._store))
 
-def _written_paths(machine: Machine, resource: Resource) -> List[str]:
-    """Return the paths beside which a killed write may have left a temporary file."""
-    if isinstance(resource, AuthorizedKey):
-        account = machine.system.accounts.user(resource.user)
-        return [authorized_keys(account.home)] if account else []
-    if isinstance(resource, (File, Unit)):
-        return [resource.path]
-    return []
+    def _capture(self, resource: Resource) -> Dict[str, Captured]:
+        captured = resource.capture(self._system, self._store)
+        if any(f"made:{folder}" in self._made for folder in resource.folders):  # by an earlier step of this switch
+            captured[resource.key] = {"type": ABSENT}
+        return captured

@@ -118,12 +118,14 @@ class System(Protocol):
 
     Attributes:
         boots: Whether it boots, and so needs the boot unit.
+        root: The root directory of a recorded system; None for the machine itself.
         accounts: Its users and groups.
         packages: Its packages.
         units: Its systemd units.
     """
 
     boots: bool
+    root: Optional[str]
 
     @property
     def accounts(self) -> Accounts: ...

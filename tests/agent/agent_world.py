@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret, parts
+from rolecall_agent.machine import Machine
 from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, Resource, Unit, User
 from rolecall_agent.resources.unit import unit_text
 from rolecall_agent.store import Store
-from rolecall_agent.switch import Machine, commit, recover, switch
+from rolecall_agent.switch import commit, switch
 from rolecall_agent.systems.recorded import RecordedSystem
+from rolecall_agent.undo import recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,8 +22,9 @@ from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File, Package
-from rolecall_agent.switch import recover, switch
+from rolecall_agent.switch import switch
 from rolecall_agent.systems.recorded import RecordedPackages
+from rolecall_agent.undo import recover
 
 ONE = Configuration.of("m", [File("/etc/one", "1\n")])
 

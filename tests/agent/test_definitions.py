@@ -69,7 +69,7 @@ def written(draw: st.DrawFn) -> bytes:
         known = {field.name for field in fields(kind) if field.default is MISSING or draw(st.booleans())}
         return {name: draw(values) for name in known | draw(st.sets(st.sampled_from(["once", "later"])))}
 
-    kinds = draw(st.lists(st.sampled_from(KINDS)))
+    kinds = draw(st.lists(st.sampled_from(list(KINDS.values()))))
     resources = [{**item(kind), "kind": kind.kind} for kind in kinds]
     checks = [item(Check) for _ in range(draw(st.integers(0, 2)))]
     whole = {"schema": 1, "machine": draw(st.text()), "resources": resources, "checks": checks}

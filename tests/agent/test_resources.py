@@ -134,7 +134,7 @@ def test_removing_a_resource_restarts_its_followers(root: Path) -> None:
     for kept in (keys, keys[1:]):  # whether or not the new one still names it
         left = [followed[1], replace(unit, restart_on=kept), replace(action, when_changed=kept)]
         work = compare(it.system, it.store, old, Configuration.of("m", left))
-        assert (work.restart, [each.name for each in work.run]) == (["a.service"], ["refresh"])
+        assert (work.restart, [each.key for each in work.run]) == (["a.service"], ["action:refresh"])
 
 
 def test_a_file_restarts_undeclared_units_that_are_running(root: Path) -> None:

@@ -29,10 +29,12 @@ from hypothesis import strategies as st
 from rolecall_agent import comparison
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
+from rolecall_agent.machine import Machine
 from rolecall_agent.resources import File
 from rolecall_agent.store import Store
-from rolecall_agent.switch import Machine, recover, switch, undo
+from rolecall_agent.switch import switch
 from rolecall_agent.tree import temporary_name
+from rolecall_agent.undo import recover
 
 pytestmark = pytest.mark.slow
 
@@ -182,7 +184,7 @@ def test_resources_restored_by_an_undo_are_still_managed(tmp_path: Path) -> None
     it = machine(root)
     switch(it, NOTHING, META, nonce="n", confirm=False)
     assert snapshot(root) != was
-    undo(it)
+    recover(it)
     assert snapshot(root) == was
     update(root, NOTHING)
     assert snapshot(root) == before

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall_agent.configuration import Configuration
+from rolecall_agent.machine import Machine
 from rolecall_agent.store import Store
-from rolecall_agent.switch import Machine, commit, switch
+from rolecall_agent.switch import commit, switch
 from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:

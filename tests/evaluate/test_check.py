@@ -170,3 +170,29 @@ def test_an_update_runs_each_configure_once(make_project: MakeProject) -> None:
     assert vars(sys).pop("seen") == ["a", "a"]
     pipeline.Workspace(project).sound()
     assert "seen" not in vars(sys)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("dir:targets/a", "dir:./targets//b/../a", True),
+        ("dir:targets/a", "dir:targets/b", False),
+        ("root@a.example.org", "admin@A.example.org.:22", True),
+        ("a.example.org", "a.example.org:2222", False),
+        ("a.example.org:2222", "root@a.example.org:02222", True),
+        ("[2001:db8::1]", "root@[2001:DB8:0::1]:22", True),
+        ("[2001:db8::1]:23", "[2001:db8::1]", False),
+        ("192.0.2.1", "192.0.2.11", False),
+    ],
+)
+def test_two_machines_with_one_target_are_a_warning(
+    make_project: MakeProject, one: str, other: str, *, same: bool
+) -> None:
+    text = f'[machines.a]\ndeploy.targetHost = "{one}"\n[machines.b]\ndeploy.targetHost = "{other}"\n'
+    workspace = pipeline.Workspace(make_project(text))
+    found = [str(each).replace(f"{workspace.project.root}/", "") for each in workspace.check().warnings]
+    warning = (
+        "warning: machine 'b' has the same target as 'a' (at inventory.toml:2)\n"
+        "  at inventory.toml:4:8 machines.b.deploy.targetHost\nhint: give each machine a target of its own"
+    )
+    assert found == [warning] * same

@@ -159,6 +159,30 @@ def test_json_has_no_comments(tmp_path: Path) -> None:
     assert warnings.startswith("warning: JSON has no comments: 3 comment lines left out\n  at inventory.yaml\n")
 
 
+SCHEMAS = {
+    "toml": "#:schema ./inventory.schema.json\n# Mine\n[machines.jon]\n",
+    "yaml": "# yaml-language-server: $schema=./inventory.schema.json\n# Mine\nmachines:\n  jon: {}\n",
+    "json": '{"$schema": "./inventory.schema.json", "machines": {"jon": {}}}',
+}
+
+
+@pytest.mark.parametrize("to", NOTATIONS)
+@pytest.mark.parametrize("notation", SCHEMAS)
+def test_the_line_that_names_the_schema_is_written_for_editors_of_the_notation(
+    tmp_path: Path, notation: str, to: str
+) -> None:
+    text, warnings = converted(tmp_path, SCHEMAS[notation], to, f"inventory.{notation}")
+    lines = {
+        "toml": "#:schema ./inventory.schema.json\n",
+        "yaml": "# yaml-language-server: $schema=./inventory.schema.json\n",
+        "json": '{\n  "$schema": "./inventory.schema.json",\n',
+    }
+    assert text.startswith(lines.get(to, text))
+    assert text.count("schema") == lines.get(to, "").count("schema")
+    assert warnings.count("comment line") == (to == "json" != notation)
+    assert text.count("Mine") == ("json" not in {to, notation})
+
+
 @pytest.mark.parametrize("to", NOTATIONS)
 @pytest.mark.parametrize("text", [*snippets("instances.md"), *snippets("inventory.md")[1:]])
 def test_snippets_of_the_documents(text: str, to: str, tmp_path: Path) -> None:

@@ -133,6 +133,18 @@ hint: edit it there by hand, or let Rolecall do it: `--own`"""),
 error: inventory.toml sets machines.jon
   at inventory.toml:1:11 machines.jon
 hint: edit it there by hand, or let Rolecall do it: `--own`"""),
+    (set_("machines.jon.tags[1]", "b"), False, """\
+error: inventory.toml sets machines.jon.tags
+  at inventory.toml:2:1 machines.jon.tags
+hint: edit it there by hand, or let Rolecall do it: `--own`"""),
+    (set_("machines.rob.tags[0]", "c"), True, """\
+error: inventory.json sets machines.rob.tags
+  at inventory.json:1:23 machines.rob.tags
+hint: omit `--own` to change it there"""),
+    (set_("machines.sara.tags[0]", "b"), True, """\
+error: machines.sara.tags does not exist
+  at machines.sara.tags
+hint: set the whole list"""),
     (unset("machines.sara"), False, """\
 error: inventory.toml sets machines.sara
   at inventory.toml:4:11 machines.sara
@@ -191,6 +203,25 @@ def test_an_edit_is_refused(change: Change, own: bool, message: str, tmp_path: P
     assert str(caught.value).replace(f"{tmp_path}/", "") == message
     assert (tmp_path / "inventory.toml").read_text() == OWN
     assert (tmp_path / "inventory.json").read_text() == LAYER
+
+
+@pytest.mark.parametrize("text", ["machines: {jon: }", "machines: {jon: {tags: [a]}}"])
+@pytest.mark.parametrize("own", [False, True])
+def test_what_two_files_set_cannot_be_removed_from_one(tmp_path: Path, text: str, own: bool) -> None:  # noqa: FBT001 - a case
+    (tmp_path / "inventory.json").write_text('{"machines": {"jon": null}}')
+    (tmp_path / "inventory.yaml").write_text(text)
+    with pytest.raises(Faults) as caught:
+        edit(Project(tmp_path), lambda _: [unset("machines.jon")], own=own)
+    assert (
+        str(caught.value).replace(f"{tmp_path}/", "")
+        == """\
+error: inventory.json and inventory.yaml set machines.jon
+  at inventory.yaml:1:12 machines.jon
+hint: remove it from inventory.yaml by hand, then repeat the command without `--own`"""
+    )
+    (tmp_path / "inventory.yaml").write_text("machines: {}")
+    edit(Project(tmp_path), lambda _: [unset("machines.jon")])
+    assert get(Project(tmp_path), ("machines",))[0] == {}
 
 
 def test_a_program_is_not_edited(tmp_path: Path) -> None:

@@ -116,6 +116,9 @@ def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("machines: {}\n? [a]\n: {}", "this key is a list, not a text\n  at inventory.yaml:2:3"),
+        ("machines: {}\n? [a] : {}", "this key is a table, not a text\n  at inventory.yaml:2:3"),
+        ("machines:\n  ? {a: 1}\n  : {}", "this key is a table, not a text\n  at inventory.yaml:2:5"),
         ("null: 1\n~: 2", "the key 'null' is not a text\n  at inventory.yaml:1:1"),
         ("machines:\n  jon:\n    ~: 1", "the key '~' is not a text\n  at inventory.yaml:3:5"),
         ("machines: {True: {}, true: {}}", "the key 'True' is not a text\n  at inventory.yaml:1:12"),
@@ -123,7 +126,7 @@ def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
     ],
 )
 def test_a_key_that_is_not_a_text_is_named_as_it_is_written(faults_of: FaultsOf, text: str, told: str) -> None:
-    hint = "write a name before the `:`" if "missing" in told else "put it in quotes"
+    hint = "write a name before the `:`" if "the key '" not in told else "put it in quotes"
     assert faults_of(text, "inventory.yaml") == f"error: {told}\nhint: {hint}"
 
 

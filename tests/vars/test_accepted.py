@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
@@ -26,7 +27,7 @@ from rolecall.model.world import Host, View, World
 from rolecall.service import Function, Passphrase
 from rolecall.service.contract import Service
 from rolecall.service.member import Member
-from rolecall.vars import store
+from rolecall.vars import layout, store
 from rolecall.vars.make import making
 
 if TYPE_CHECKING:
@@ -152,6 +153,27 @@ def test_the_value_in_use_is_what_get_prints(project: Project) -> None:
     [value] = v.decrypt(project, [(WORD, "passphrase")]).values()
     assert call(project, "vars", "get", "--yes", "jon/web.word") == value.decode()
     assert call(project, "vars", "get", "--yes", "jon/web.word/.next/passphrase") != value.decode()
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_each_value_that_is_listed_can_be_read(project: Project, step: int) -> None:
+    (project.root / "inventory.toml").write_text("")
+    for _ in range(step):
+        promoted(project, {WORD})
+    run(project, {WORD})
+    workspace = pipeline.Workspace(project)
+    rows = pipeline.stored_values(workspace)
+    assert any(row.pending for row in rows)
+    for row in rows:
+        pending = [row.key] if row.pending else ()
+        folder = layout.file_folder(project.pending if row.pending else project.vars, row.key, row.file)
+        assert layout.version(folder) == row.version
+        if row.secret:
+            [value] = v.decrypt(project, [(row.key, row.file)], pending=pending).values()
+        else:
+            value = layout.read_bytes(f"{folder}/value")
+        assert pipeline.read_value(workspace, row) == value
+        assert pipeline.find_value(workspace, str(row)).file == row.file
 
 
 def test_secrets_of_a_rotation_are_listed_checked_and_re_encrypted(project: Project) -> None:

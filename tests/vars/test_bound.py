@@ -244,9 +244,23 @@ key = disk.var("key", Passphrase(), validation=lambda settings: settings.name, b
 def test_removing_a_key_names_the_secrets_only_it_can_read(installed: Project) -> None:
     call(installed, "keys", "add", "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
     output = call(installed, "keys", "remove", "me")
+    assert "this is your own key: after `vars fix` you can read no secret any more" in output
     assert "no other admin can read these: " in output
     assert "jon/backup.repokey/passphrase" in output
     assert "keep the identity of me until you have run `rolecall vars fix` with it; without it they are lost" in output
+    before = value(installed)
+    assert "cannot ask for confirmation" in call(installed, "vars", "fix", status=1)
+    assert value(installed) == before
+    assert "encrypted jon/backup.repokey/passphrase" in call(installed, "vars", "fix", "--yes")
+    with pytest.raises(Faults):
+        value(installed)
+    assert call(installed, "vars", "fix") == "nothing to repair\n"
+
+
+def test_removing_the_key_of_another_admin_asks_and_warns_of_nothing(installed: Project) -> None:
+    call(installed, "keys", "add", "sara", "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa")
+    call(installed, "vars", "fix")
+    assert "your own key" not in call(installed, "keys", "remove", "sara")
     assert "encrypted jon/backup.repokey/passphrase" in call(installed, "vars", "fix")
 
 

@@ -76,6 +76,14 @@ def test_get_prints_secrets_only_when_confirmed(made: Project) -> None:
         run(made, "vars", "get", "jon/backup.shs")
 
 
+def test_get_lists_the_files_of_a_var_that_has_several(made: Project) -> None:
+    with pytest.raises(Faults) as caught:
+        run(made, "vars", "get", "jon/backup.ssh")
+    assert str(caught.value) == (
+        "error: jon/backup.ssh has several files\nhint: name one: jon/backup.ssh/private, jon/backup.ssh/public"
+    )
+
+
 def test_get_prints_a_secret_to_a_terminal(made: Project) -> None:
     secret = decrypt(made, [(WORD, "passphrase")])[WORD, "passphrase"]
     with warnings.catch_warnings():
@@ -122,6 +130,7 @@ def test_keys(made: Project) -> None:
         "removed": "me",
         "known": ["shared/word/passphrase", "jon/backup.ssh/private"],
         "alone": ["shared/word/passphrase", "jon/backup.ssh/private"],  # nothing was encrypted to sara yet
+        "own": True,
     }
     with pytest.raises(Faults, match="cannot ask for confirmation"):
         run(made, "keys", "remove", "sara")

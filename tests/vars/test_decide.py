@@ -28,6 +28,8 @@ NONE = Existing()
 STORED, PENDING = Existing(stored=USED), Existing(pending=USED)
 STORED_MISFIT, PENDING_MISFIT = Existing(stored=OTHER_FILES), Existing(pending=OTHER_FILES)
 STORED_FOR_OLD, PENDING_FOR_OLD = replace(STORED, validation="old"), replace(PENDING, validation="old")
+GIVEN_PENDING, GIVEN_FOR_OLD = replace(PENDING, given=True), replace(PENDING_FOR_OLD, given=True)
+GIVEN_MISFIT = replace(PENDING_MISFIT, given=True)
 STEP_1, STEP_2 = Existing(stored=ACCEPTED), Existing(stored=IN_USE)
 
 GIVEN = Replacement(given={WORD: {"passphrase": b"mine"}})
@@ -55,6 +57,7 @@ UNCHANGED, MADE, REPLACED = Inputs
         (PLAIN, PENDING, NOTHING, REPLACED, Action.REGENERATE),
         (BOUND, STORED, NOTHING, REPLACED, Action.REFUSE_NEW_INPUTS),
         (BOUND, STORED, FORCE, REPLACED, Action.REGENERATE),
+        (BOUND, STORED_MISFIT, NOTHING, REPLACED, Action.REFUSE_MISFIT),
         (BOUND, PENDING, NOTHING, REPLACED, Action.REGENERATE),
         # Settings changed.
         (PLAIN, replace(STORED, validation="new"), NOTHING, UNCHANGED, Action.KEEP_STORED),
@@ -71,6 +74,7 @@ UNCHANGED, MADE, REPLACED = Inputs
         (PLAIN, PENDING, ROTATE, UNCHANGED, Action.REGENERATE),
         (PLAIN, STEP_1, ROTATE, UNCHANGED, Action.REGENERATE),
         (BOUND, STORED, ROTATE, REPLACED, Action.REGENERATE),
+        (BOUND, STORED_FOR_OLD, ROTATE, UNCHANGED, Action.REGENERATE),
         (PLAIN, STORED_MISFIT, ROTATE, UNCHANGED, Action.REGENERATE),
         # A person rotates it in steps.
         (PLAIN, NONE, ADVANCE, UNCHANGED, Action.GENERATE),
@@ -79,8 +83,24 @@ UNCHANGED, MADE, REPLACED = Inputs
         (PLAIN, STEP_1, ADVANCE, UNCHANGED, Action.USE_NEXT),
         (PLAIN, STEP_2, ADVANCE, UNCHANGED, Action.DROP_OLD),
         (BOUND, STEP_1, ADVANCE, REPLACED, Action.USE_NEXT),
-        (PLAIN, STORED_FOR_OLD, ADVANCE, UNCHANGED, Action.START_ROTATION),
+        (PLAIN, STORED_FOR_OLD, ADVANCE, UNCHANGED, Action.REGENERATE),
+        (PLAIN, replace(STEP_1, validation="old"), ADVANCE, UNCHANGED, Action.REGENERATE),
+        (PLAIN, replace(STEP_2, validation="old"), ADVANCE, UNCHANGED, Action.REGENERATE),
+        (BOUND, STORED_FOR_OLD, ADVANCE, UNCHANGED, Action.REGENERATE),
         (PLAIN, STORED_MISFIT, ADVANCE, UNCHANGED, Action.REFUSE_MISFIT),
+        # A person gave the values before, and they are pending.
+        (PLAIN, GIVEN_PENDING, NOTHING, UNCHANGED, Action.KEEP_PENDING),
+        (PLAIN, GIVEN_PENDING, NOTHING, MADE, Action.KEEP_PENDING),
+        (PLAIN, GIVEN_PENDING, NOTHING, REPLACED, Action.REFUSE_NEW_INPUTS),
+        (PLAIN, GIVEN_FOR_OLD, NOTHING, UNCHANGED, Action.REFUSE_NEW_SETTINGS),
+        (PLAIN, GIVEN_MISFIT, NOTHING, UNCHANGED, Action.REFUSE_MISFIT),
+        (BOUND, GIVEN_PENDING, NOTHING, REPLACED, Action.REFUSE_NEW_INPUTS),
+        (PLAIN, GIVEN_PENDING, FORCE, UNCHANGED, Action.KEEP_PENDING),
+        (PLAIN, GIVEN_PENDING, FORCE, REPLACED, Action.REGENERATE),
+        (PLAIN, GIVEN_FOR_OLD, FORCE, UNCHANGED, Action.REGENERATE),
+        (PLAIN, GIVEN_MISFIT, FORCE, UNCHANGED, Action.GENERATE),
+        (PLAIN, GIVEN_FOR_OLD, ROTATE, UNCHANGED, Action.REGENERATE),
+        (PLAIN, GIVEN_FOR_OLD, GIVEN, UNCHANGED, Action.REPLACE_WITH_GIVEN),
         # A person gives the values.
         (PLAIN, NONE, GIVEN, UNCHANGED, Action.TAKE_GIVEN),
         (PLAIN, STORED, GIVEN, UNCHANGED, Action.REPLACE_WITH_GIVEN),
@@ -101,4 +121,5 @@ def test_every_action_is_of_one_kind() -> None:
     assert {action for action in Action if action.keeps} == {Action.KEEP_STORED, Action.KEEP_PENDING}
     for action in Action:
         assert not (action.keeps and (action.generates or action.replaces))
+        assert not (action.gives and (action.generates or action.keeps))
         assert action not in refusals or not (action.keeps or action.generates or action.replaces)

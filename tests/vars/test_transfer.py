@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,65 @@ def test_a_bad_document_changes_nothing_and_is_not_printed(web: Project, documen
     with pytest.raises(Faults, match=message) as caught:
         pipeline.import_vars(pipeline.Workspace(web), data.encode(), FILE)
     assert "SECRET" not in str(caught.value)
+    assert v.pending(web) == v.stored_all(web) == {}
+
+
+def bound(**vars_: object) -> dict[str, object]:
+    return {"vars": vars_, "binds": dict.fromkeys(vars_, "much")}
+
+
+TEXT = {"text": "SECRET"}
+UNFIT: list[tuple[dict[str, object], list[str]]] = [
+    (
+        bound(**{"JON/old.key": {"f": TEXT}}),
+        ["JON and jon differ only in upper and lower case", 'at vars.json vars."JON/old.key"'],
+    ),
+    (bound(**{"jon/WEB.raw": {"f": TEXT}}), ["jon/WEB.raw and jon/web.raw differ only in upper and lower case"]),
+    (
+        bound(**{"old/a": {"f": TEXT}, "old/A": {"f": TEXT}}),
+        ["old/A and old/a differ only in upper and lower case"],
+    ),
+    (bound(**{"old/a": {"K": TEXT, "k": TEXT}}), ["old/a/k and old/a/K differ only in upper and lower case"]),
+    (bound(**{"old/a": {}}), ["old/a has no files"]),
+    (bound(**{"old/a": {".next/f": TEXT}}), ["'.next/f' is not a valid file name in old/a"]),
+    (bound(**{"old/a": {"../f": TEXT}}), ["'../f' is not a valid file name in old/a"]),
+    (bound(**{"../a": {"f": TEXT}}), ["'../a' is not a valid name of a var"]),
+    (bound(old={"f": TEXT}), ["'old/' is not a valid name of a var"]),
+    (
+        bound(**{"old/a": {"f": {"base64": "/w==", "public": True}}}),
+        ["old/a/f is public, but not UTF-8 text", "hint: leave out `public`"],
+    ),
+    (
+        bound(**{"old/a": {}, "old/b": {"-": TEXT}, "jon/web.raw": {"no": TEXT}, "jon/web.made": {}}),
+        [
+            "old/a has no files",
+            "'-' is not a valid file name in old/b",
+            "the given value of jon/web.raw lacks raw",
+            "the given value of jon/web.made lacks text",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "messages"), UNFIT, ids=range(len(UNFIT)))
+def test_vars_that_cannot_be_stored_are_all_reported_and_nothing_is_stored(
+    web: Project, document: dict[str, Any], messages: list[str]
+) -> None:
+    document["vars"].setdefault("jon/web.raw", {"raw": TEXT})  # which alone would be stored
+    with pytest.raises(Faults) as caught:
+        pipeline.import_vars(pipeline.Workspace(web), json.dumps(document).encode(), FILE)
+    for message in messages:
+        assert message in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+    assert v.pending(web) == v.stored_all(web) == {}
+    assert not list(web.vars.glob("**/*"))
+
+
+def test_nothing_is_stored_without_an_admin(web: Project) -> None:
+    shutil.rmtree(web.keys)
+    document = bound(**{"old/a": {"f": TEXT}, "jon/web.made": {"text": {"text": "x"}}})
+    with pytest.raises(Faults, match="admin"):
+        pipeline.import_vars(pipeline.Workspace(web), json.dumps(document).encode(), FILE)
     assert v.pending(web) == v.stored_all(web) == {}
 
 

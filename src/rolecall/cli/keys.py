@@ -9,7 +9,8 @@ import click
 
 from rolecall.cli import completion
 from rolecall.cli.common import ask
-from rolecall.errors import plural
+from rolecall.cli.output import tell
+from rolecall.errors import Fault, plural
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -100,4 +101,10 @@ def remove(invocation: Invocation, name: str, *, yes: bool) -> None:
             f"no other admin can read these: {', '.join(found.alone)}",
             f"keep the identity of {name} until you have run `rolecall vars fix` with it; without it they are lost",
         ]
-    invocation.emit({"removed": name, "known": found.known, "alone": found.alone}, "\n".join(lines))
+    if found.own and not found.last and not invocation.json:
+        hint = f"to stay an admin, add it again: `rolecall keys create {name}`"
+        tell(
+            [Fault("this is your own key: after `vars fix` you can read no secret any more", hint=hint, warning=True)],
+            as_json=False,
+        )
+    invocation.emit({"removed": name, "known": found.known, "alone": found.alone, "own": found.own}, "\n".join(lines))

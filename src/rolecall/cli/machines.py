@@ -12,8 +12,10 @@ from rolecall.cli.output import tell
 from rolecall.errors import plural
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from rolecall.cli.common import Invocation
-    from rolecall.pipeline import HostKeys
+    from rolecall.pipeline import HostKeys, RecoveredMachine
 
 
 @click.group()
@@ -93,6 +95,53 @@ def forget(invocation: Invocation, name: str) -> None:
 
     pipeline.forget_machine(invocation.workspace, name)
     invocation.emit({"machine": name}, f"forgot the host keys of {name}")
+
+
+@machines.command()
+@click.argument("name", shell_complete=completion.machines)
+@click.option("--retry", is_flag=True, help="Undo it now.")
+@click.option("--accept", is_flag=True, help="Leave everything as it is, and go on from there.")
+@click.option("--give-up", "keys", multiple=True, metavar="KEY", help="Leave one resource as it is, and undo the rest.")
+@click.pass_obj
+def recover(invocation: Invocation, name: str, *, retry: bool, accept: bool, keys: tuple[str, ...]) -> None:
+    """Show or settle an update that was interrupted.
+
+    Every command that reaches a machine first undoes an interrupted update, or completes it if it was decided. This is
+    for the case that the undo fails. Without options, nothing is changed.
+
+    Example: rolecall machines recover jon --give-up file:/etc/motd
+    """
+    from rolecall import pipeline
+
+    if accept and (retry or keys):
+        raise click.UsageError("--accept leaves everything as it is; it cannot be combined with --retry or --give-up")
+    mode: Literal["show", "retry", "accept"] = "accept" if accept else "retry" if retry or keys else "show"
+    answer = pipeline.recover_machine(invocation.workspace, name, mode, keys)
+    invocation.emit(answer.as_json(), _recovery(name, answer))
+
+
+def _recovery(name: str, answer: RecoveredMachine) -> str:
+    """Return an interrupted update, and what became of it, in words."""
+    found = answer.interrupted
+    if found is None:
+        return f"no update of {name} was interrupted"
+    settled = {
+        "undone": f"undone: {name} is as it was before",
+        "committed": f"completed: {name} has generation {found.target}",
+        "accepted": f"accepted: the next plan of {name} shows how it differs from generation {found.source}",
+    }
+    if answer.settled:
+        return settled[answer.settled]
+    touched = [*found.resources, *(f"unit:{unit}" for unit in found.units if f"unit:{unit}" not in found.resources)]
+    end = "will be completed" if found.decided else "is to be undone"
+    lines = [
+        f"run {found.run} of {found.user} ({found.at}) was interrupted, and {end}",
+        f"  from generation {found.source} to {found.target}",
+        *(f"  {key}: could not be put back: {found.damage[key]}" for key in found.damage),
+        *(f"  {key}" for key in touched if key not in found.damage),
+        f"to try again, run `rolecall machines recover {name} --retry`; see `rolecall machines recover --help`",
+    ]
+    return "\n".join(lines)
 
 
 @machines.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,9 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
     for key, files in plan.makes.items():
         now = current(files)
         kinds = ", ".join(f"{name} (secret)" if file.secret else name for name, file in sorted(now.items()))
-        lines.append(f"generate {key}: {kinds}{MOVES[step_of(files)]}")
+        verb = plan.verbs[key]
+        dropped = "; the old value is dropped" if verb == "rotate" and not step_of(files) else ""
+        lines.append(f"{verb} {key}: {kinds}{MOVES[step_of(files)]}{dropped}")
     if plan.makes:
         lines.append("")
     by_content = sorted(plan.changing, key=lambda machine: (machine.wave, str(_content(machine)), machine.machine))
@@ -63,9 +66,11 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
         lines.append(f"nothing changes ({plural(len(plan.machines), 'machine')})")
     else:
         count = sum(len(machine.changes) for machine in plan.changing)
+        by_verb = {"generate": 0} | Counter(plan.verbs.values())
+        made = ", ".join(f"{plural(number, 'var')} to {verb}" for verb, number in by_verb.items())
         lines.append(
             f"{plural(count, 'change')} on {len(plan.changing)} of {plural(len(plan.machines), 'machine')}, "
-            f"{plural(len(plan.makes), 'var')} to generate; services: {instances}"
+            f"{made}; services: {instances}"
         )
     return "\n".join(lines)
 

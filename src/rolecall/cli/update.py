@@ -38,7 +38,7 @@ def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, dis
     from rolecall.cli.render import plan_text
 
     if discard:
-        pipeline.discard(invocation.workspace)
+        pipeline.discard(invocation.workspace, generated=True)
     with pipeline.planning(invocation.workspace, machines) as planned:
         found = planned.plan
         if not invocation.json:

@@ -108,15 +108,20 @@ def check(invocation: Invocation, *, decrypt: bool) -> None:
 
 
 @vars_.command()
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
-def fix(invocation: Invocation) -> None:
+def fix(invocation: Invocation, *, yes: bool) -> None:
     """Repair what `vars check` reports, as far as possible.
 
     Re-encrypts secrets to the admins only; their values stay. Someone who could read a secret may still have it: rotate
-    it to make that copy useless. What cannot be repaired is listed, and the exit status is 1 then.
+    it to make that copy useless. Asks first if you lose access yourself. What cannot be repaired is listed, and the
+    exit status is 1 then.
     """
     from rolecall import pipeline
 
+    if not yes and (lost := pipeline.lost_to_user(invocation.workspace)):
+        secrets = f"{plural(len(lost), 'secret')} that your identity can read now"
+        ask(invocation, f"your key is not an admin's: this takes away {secrets}. Continue?")
     fixed, left = pipeline.fix_vars(invocation.workspace)
     named = [str(each) for each in fixed]
     text = "\n".join(f"re-encrypted {name}" for name in named) or ("" if left else "nothing to repair")

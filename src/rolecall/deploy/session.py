@@ -108,6 +108,20 @@ class Session:
         digest, _ = archive.build()
         self._begin(protocol.Confirm(type="confirm", agent=digest, run=run, nonce=nonce), "confirmed")
 
+    def recover(self, mode: str, keys: Sequence[str] = ()) -> protocol.Recovery:
+        """Instead of `open`: show or settle an interrupted switch.
+
+        Args:
+            mode: As in `protocol.Recover`.
+            keys: Keys of the resources to leave as they are.
+
+        Raises:
+            AgentFailedError: When the machine cannot be reached, or the undo fails.
+        """
+        digest, _ = archive.build()
+        message = protocol.Recover(type="recover", agent=digest, mode=mode, keys=list(keys))
+        return cast("protocol.Recovery", self._begin(message, "recovery"))
+
     def compare(self, configuration: Configuration) -> protocol.Comparison:
         """Return what the configuration would change."""
         self._send(protocol.Compare(type="compare", configuration=configuration.as_json()))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.errors import Faults, Where, defined_at, fault, raised_at
 from rolecall_agent.content import SecretTextError
+from rolecall_agent.resources import Resource
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -80,15 +81,15 @@ def _fault(service: Service, what: str, instance: str, problem: str, line: str, 
     return fault(f"{service.name}, {what}: {problem}{place}", where=Where(keys=("instances", instance)), hint=hint)
 
 
-def results(function: Callable[[Any], Iterable[T]], argument: object, kinds: tuple[type, ...]) -> Iterator[T]:
+def results(function: Callable[[Any], Iterable[T]], argument: object, kind: type) -> Iterator[T]:
     """Yield what an author's function gives."""
-    wanted = kinds[0].__name__ if len(kinds) == 1 else "resources such as File"
+    wanted = "resources such as File" if kind is Resource else kind.__name__
     found = function(argument)
     given: object = found
-    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, dict, *kinds)):
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, dict, kind)):
         raise WrongResultError(f"returns {_named(found)}; it must yield {wanted}, or return a list", function)
     for value in found:
-        if not isinstance(value, kinds):
+        if not isinstance(value, kind):
             line = ""
             if isinstance(found, GeneratorType) and found.gi_frame:
                 line = f"{found.gi_code.co_filename}:{found.gi_frame.f_lineno}"

@@ -12,7 +12,7 @@ from rolecall.evaluate.differences import difference
 from rolecall.model.world import NotMadeError
 from rolecall.service.member import member_of
 from rolecall_agent.configuration import Check, Configuration
-from rolecall_agent.resources import KINDS, Directory, File, Resource, Unit, User
+from rolecall_agent.resources import Directory, File, Resource, Unit, User
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -132,17 +132,17 @@ def _fill(part: _Part, call: _Call, members: list[Member[Any]]) -> None:
     """Fill a part one by one: what is yielded before a var that does not exist yet counts."""
     if not call.role:
         for function in call.service.machine_configurers:
-            for resource in results(function, tuple(members), KINDS):
+            for resource in results(function, tuple(members), Resource):
                 part.resources.append(resource)
         return
     role, member = call.service.roles[call.role], members[0]
     for function in role.configurers:
-        for resource in results(function, member, KINDS):
+        for resource in results(function, member, Resource):
             part.resources.append(resource)
     for resource in _delivered(role, member):
         part.resources.append(resource)
     for checker in role.checkers:
-        for check in results(checker.function, member, (Check,)):
+        for check in results(checker.function, member, Check):
             part.checks.append(replace(check, peers=True) if checker.peers else check)
 
 

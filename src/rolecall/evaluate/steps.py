@@ -299,7 +299,7 @@ def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
         for machine, member in zip(world.members[step.instance, role.name], members, strict=True):
             try:
                 with calling(role.service, f"{step.instance}.{role.name} on {machine}", step.instance):
-                    values = list(results(publisher.function, member, (publisher.interface,)))
+                    values = list(results(publisher.function, member, publisher.interface))
                     if any(map(_holds_secret, values)):
                         raise WrongResultError("publishes a secret; exports are public", publisher.function)
             except NotMadeError:

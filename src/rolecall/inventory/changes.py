@@ -85,9 +85,9 @@ def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN4
     new: Any = data.copy() if isinstance(data, dict | list) else data
     if isinstance(change, Set) and not _has(data, key):
         if isinstance(data, dict) and isinstance(key, str):
-            new[key] = nested(change.keys[depth + 1 :], change.value)
+            new[key] = _nested_below(path, change)
         elif isinstance(data, list) and key == len(data):
-            new.append(nested(change.keys[depth + 1 :], change.value))
+            new.append(_nested_below(path, change))
         elif isinstance(data, dict | list):
             raise Faults([_missing_fault(data, path)])
         else:
@@ -106,6 +106,18 @@ def _apply(data: Any, change: Change | Rename, depth: int) -> Any:  # noqa: ANN4
     else:
         return {change.name if name == key else name: value for name, value in data.items()}
     return new
+
+
+def _nested_below(path: Keys, change: Set) -> Any:  # noqa: ANN401 - as above
+    """Return the value that a change sets, below the missing tables on its path.
+
+    Raises:
+        Faults: When a list on the path is missing, too.
+    """
+    if item := next((at for at, key in enumerate(change.keys) if at >= len(path) and isinstance(key, int)), 0):
+        around = change.keys[:item]
+        raise fault(f"{dotted(around)} does not exist", where=Where(keys=around), hint="set the whole list")
+    return nested(change.keys[len(path) :], change.value)
 
 
 def _has(data: object, key: str | int) -> bool:

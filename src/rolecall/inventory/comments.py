@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rolecall.inventory import content
 from rolecall.inventory.locate import written
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from rolecall.inventory.data import Keys
 
+# As taplo and yaml-language-server read it, without the sign of a comment.
+_SCHEMA: Final = re.compile(r"(?::schema|yaml-language-server: *\$schema *=) *(\S+)")
+
 
 @dataclass(slots=True)
 class Comments:
@@ -26,11 +30,13 @@ class Comments:
         above: By key path: lines without their signs; "" stands for a blank line.
         behind: By key path: what stands on the same line.
         end: Lines below everything.
+        schema: The file or address of the schema that editors use for the file; "" for none.
     """
 
     above: dict[Keys, list[str]] = field(default_factory=lambda: defaultdict(list))
     behind: dict[Keys, list[str]] = field(default_factory=lambda: defaultdict(list))
     end: list[str] = field(default_factory=list)
+    schema: str = ""
 
     def __len__(self) -> int:
         groups = (*self.above.values(), *self.behind.values(), self.end)
@@ -39,7 +45,7 @@ class Comments:
     def below(self, key: str) -> Comments:
         """Return the same comments for an inventory that stands below a key."""
         above = {(key, *keys): lines for keys, lines in self.above.items()}
-        return Comments(above, {(key, *keys): lines for keys, lines in self.behind.items()}, self.end)
+        return Comments(above, {(key, *keys): lines for keys, lines in self.behind.items()}, self.end, self.schema)
 
 
 def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
@@ -55,9 +61,14 @@ def comments(file: Path, prefix: tuple[str, ...]) -> Comments:
     found, lines, places = Comments(), text.split("\n"), written(file)
     starts = _starts({keys: place for keys, place in places.items() if place[2] == file}, prefix)
     notation = notation_of(file)
+    if file.suffix == ".json":
+        found.schema = str(json.loads(text).get("$schema", ""))
     for line, column, comment in notation.reader.comments(text) if notation else ():
         same = [keys for at, keys in starts.get(line, ()) if at < column]
         words = [re.sub(r"^[#*!]* ?|\s+$", "", each) for each in comment.splitlines()]
+        if schema := _SCHEMA.fullmatch("\n".join(words)):
+            found.schema = schema[1]
+            continue
         if same:
             found.behind[_outermost(same)] += filter(None, words)
             continue

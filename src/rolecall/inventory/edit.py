@@ -127,13 +127,23 @@ def edit(
         for change in wanted:
             if isinstance(change, Unset) and not has(target.data, change.keys):
                 raise Faults([fault_set_elsewhere(loaded, target.file, change.keys)])
+            if around := _list_elsewhere(change, target):
+                raise Faults([fault_set_elsewhere(loaded, target.file, around)])
         draft = drafted(target, wanted)
         sources = replaced(project, loaded, [draft.source])
         whole = reduce(apply, effective, _unwrapped(before, sources, combine))
         if not same(merged_data(sources, combine), _unwrapped(whole, sources, combine)):
+            if several := [each.keys for each in wanted if isinstance(each, Unset) and has(target.data, each.keys)]:
+                raise Faults([_fault_set_in_several(loaded, several[0])])
             raise Faults([fault_set_elsewhere(loaded, target.file, wanted[0].keys)])
         _, warnings = judged(loaded, faults, sources, judge)
         return write(project, [draft], warnings)
+
+
+def _list_elsewhere(change: Change, target: Source) -> Keys:
+    """Return the key path of the first list on a change's path, if the file does not have it; else ()."""
+    lists = (change.keys[:depth] for depth, key in enumerate(change.keys) if isinstance(key, int))
+    return next((keys for keys in lists if not has(target.data, keys)), ())
 
 
 def _removes_nothing(change: Change, loaded: Loaded, target: Source, before: Data) -> bool:
@@ -343,6 +353,14 @@ def fault_set_elsewhere(loaded: Loaded, target: Path, keys: Keys) -> Fault:
     source = next((source for source in reversed(others) if has(source.data, keys)), others[-1])
     depth = next(depth for depth in range(len(keys), -1, -1) if has(source.data, keys[:depth]))
     return fault_set_by(source, keys[:depth] or keys)
+
+
+def _fault_set_in_several(loaded: Loaded, keys: Keys) -> Fault:
+    """Return the fault that a key path cannot be removed from one file, since another sets it, too."""
+    sources = [source for source in loaded.sources if has(source.data, keys)]
+    names = " and ".join(source.file.name for source in sources)
+    hint = f"remove it from {sources[-1].file.name} by hand, then repeat the command without `--own`"
+    return Fault(f"{names} set {dotted(keys)}", place(sources[-1], keys), hint)
 
 
 def fault_set_by(source: Source, keys: Keys) -> Fault:

@@ -27,16 +27,18 @@ def printed(notation: str, data: Data, comments: Comments) -> str:
     Args:
         notation: A key of `STYLES`.
         data: The inventory; TOML has no null.
-        comments: Its comments; JSON leaves them out.
+        comments: Its comments; JSON leaves them out. Editors know no schema for Nix and Python.
     """
     if notation == "json":
+        data = {"$schema": comments.schema, **data} if comments.schema else data
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     style = STYLES[notation]
     printer = _Printer(style, comments)
     entries = printer.sections(data, ()) if notation == "toml" else printer.entries(data, (), style.margin_at_top)
     top, bottom = style.around
     lines = [*top, *entries, *bottom, "", *printer.remarks(comments.end, "")]
-    return "\n".join(lines).strip("\n") + "\n"
+    schema = f"{style.schema.format(comments.schema)}\n" if style.schema and comments.schema else ""
+    return schema + "\n".join(lines).strip("\n") + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Style:
         end: The sign after an entry.
         around: Lines before and behind everything.
         margin: One level of indentation.
+        schema: The first line that names the schema for editors, to be filled in; "" if they read none.
     """
 
     key: Callable[[tuple[str, ...]], str]
@@ -70,6 +73,7 @@ class Style:
     end: str = ","
     around: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     margin: str = "    "
+    schema: str = ""
 
     @property
     def margin_at_top(self) -> str:
@@ -225,9 +229,10 @@ def _python(value: Any) -> str:  # noqa: ANN401 - any data
 
 
 STYLES: Final[Mapping[str, Style]] = {
-    "toml": Style(_toml_key, _toml, dotted=True, entry="{} = {}", end=""),
+    "toml": Style(_toml_key, _toml, dotted=True, entry="{} = {}", end="", schema="#:schema {}"),
     "yaml": Style(
-        lambda path: _yaml(path[0]), _yaml, table=("", ""), items=("", ""), item=("- ", ""), end="", margin="  "
+        lambda path: _yaml(path[0]), _yaml, table=("", ""), items=("", ""), item=("- ", ""), end="", margin="  ",
+        schema="# yaml-language-server: $schema={}",
     ),
     "nix": Style(
         _nix_key, _nix, dotted=True, entry="{} = {}", list="[ {} ]", item=("", ""), between=("; ", " "),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,12 +84,15 @@ class Plan:
         makes: Pending vars, which the update promotes.
         modules: By instance: the module and the distribution that brings it.
         warnings: Problems that do not stop an update.
+        verbs: Of each pending var: ``generate``; ``set`` when a person gave the value; ``rotate`` when an earlier step
+            of its rotation generated it.
     """
 
     machines: tuple[MachinePlan, ...]
     makes: Mapping[VarKey, StoredVar]
     modules: Mapping[str, str]
     warnings: tuple[Fault, ...] = ()
+    verbs: Mapping[VarKey, str] = field(default_factory=dict)
 
     @property
     def changing(self) -> tuple[MachinePlan, ...]:
@@ -118,7 +121,11 @@ class Plan:
         return {
             "machines": {plan.machine: {**asdict(plan), "same": plan.same} for plan in self.machines},
             "makes": [
-                {"var": str(key), "files": {name: file.version for name, file in files.items()}}
+                {
+                    "var": str(key),
+                    "verb": self.verbs[key],
+                    "files": {name: file.version for name, file in files.items()},
+                }
                 for key, files in self.makes.items()
             ],
             "modules": dict(self.modules),

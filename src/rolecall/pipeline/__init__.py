@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         audiences,
         create_admin,
         known_to,
+        lost_to_user,
         removal,
         remove_admin,
     )
@@ -50,7 +51,17 @@ if TYPE_CHECKING:
     )
     from rolecall.pipeline.evaluation import Evaluation, Members
     from rolecall.pipeline.plans import Planned, planning, purge_machine
-    from rolecall.pipeline.reaching import HostKeys, MachineBackups, backups, host_keys, login, pin, targets
+    from rolecall.pipeline.reaching import (
+        HostKeys,
+        MachineBackups,
+        RecoveredMachine,
+        backups,
+        host_keys,
+        login,
+        pin,
+        recover_machine,
+        targets,
+    )
     from rolecall.pipeline.rotation import Rotated, rotatable, rotate, rotate_with_updates
     from rolecall.pipeline.transfer import Imported, export_vars, import_vars
     from rolecall.pipeline.vars import (
@@ -93,6 +104,7 @@ __all__ = [
     "Planned",
     "Pruning",
     "Reason",
+    "RecoveredMachine",
     "Removal",
     "RemovedMachine",
     "Rotated",
@@ -123,6 +135,7 @@ __all__ = [
     "import_vars",
     "known_to",
     "login",
+    "lost_to_user",
     "open",
     "pin",
     "planning",
@@ -131,6 +144,7 @@ __all__ = [
     "purge_machine",
     "read_answers",
     "read_value",
+    "recover_machine",
     "removal",
     "remove_admin",
     "remove_machine",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rolecall import vars as var_store
+from rolecall.errors import Faults
+from rolecall.options import options
 from rolecall.pipeline.plans import sent
 from rolecall_agent.resources import File
 
@@ -78,6 +80,7 @@ class Removal:
         known: The secrets that the admin could read.
         alone: Those of them that no other admin can read.
         last: Whether no admin is left afterwards.
+        own: Whether one of the keys is that of the user's identity.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Removal:
     known: tuple[str, ...]
     alone: tuple[str, ...]
     last: bool
+    own: bool
 
 
 def removal(workspace: Workspace, name: str) -> Removal:
@@ -98,7 +102,8 @@ def removal(workspace: Workspace, name: str) -> Removal:
     others = {admin.public_key for admin in admins if admin.name != name}
     known = [each for key in keys for each in var_store.readable_by(workspace.project, key)]
     alone = tuple(str(each) for each in known if others.isdisjoint(each.recipients or ()))
-    return Removal(name, keys, tuple(map(str, known)), alone, bool(keys) and not others)
+    own = var_store.own_key() in keys
+    return Removal(name, keys, tuple(map(str, known)), alone, bool(keys) and not others, own)
 
 
 def remove_admin(workspace: Workspace, name: str) -> None:
@@ -108,6 +113,16 @@ def remove_admin(workspace: Workspace, name: str) -> None:
         Faults: When there is no such admin.
     """
     var_store.remove_admin(workspace.project, name)
+
+
+def lost_to_user(workspace: Workspace) -> list[str]:
+    """Return the secrets that the user's identity can read now, but not after `fix_vars`."""
+    project, own = workspace.project, var_store.own_key()
+    try:
+        stays = options(project).secrets != "age" or own in {admin.public_key for admin in var_store.admins(project)}
+    except Faults:  # `fix_vars` reports them, and re-encrypts nothing
+        return []
+    return [] if stays else [str(secret) for secret in var_store.readable_by(project, own)]
 
 
 @dataclass(frozen=True, slots=True)

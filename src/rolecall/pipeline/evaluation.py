@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from rolecall import inventory
@@ -62,13 +64,38 @@ class Members:
         """All warnings, with places."""
         warnings = [*self.loaded.warnings, *self.membership.warnings, *self.shared, *self.unverified]
         if self.loaded.inventory.instances.keys() <= self.membership.role_members.keys():
-            warnings += unused(self.loaded, self.membership)
+            warnings += [*unused(self.loaded, self.membership), *_shared_targets(self.loaded)]
         return tuple(inventory.locate(warning, self.loaded.sources) for warning in warnings)
 
     @property
     def recipes(self) -> list[Recipe]:
         """The recipe of each var that the inventory needs, whether it is stored or not."""
         return [*declared(self.loaded, self.membership), *recipes_of(steps_of(self.membership))]
+
+
+def _shared_targets(loaded: Loaded) -> Iterator[Fault]:
+    """Warn of each machine that has the target of another one: both would be installed on the same machine."""
+    first: dict[object, str] = {}
+    for name, machine in loaded.inventory.machines.items():
+        if machine.deploy.target_host is not None:
+            other = first.setdefault(_address(machine.deploy.target_host), name)
+            if other != name:
+                where, there = (Where(keys=("machines", each, "deploy", "targetHost")) for each in (name, other))
+                at = inventory.locate(Fault("", there), loaded.sources).where
+                place = f" (at {at.file.name}:{at.line})" if at and at.file else ""
+                hint = "give each machine a target of its own"
+                yield Fault(f"machine {name!r} has the same target as {other!r}{place}", where, hint, warning=True)
+
+
+def _address(target_host: str) -> object:
+    """Return what is equal for two targets if they reach the same directory, or the same port of the same host."""
+    if target_host.startswith("dir:"):
+        return os.path.normpath(target_host.removeprefix("dir:"))
+    host, _, port = target_host.rpartition("@")[2].partition("]:" if "[" in target_host else ":")
+    host = host.strip("[]").rstrip(".").casefold()
+    with suppress(ValueError):
+        host = str(ip_address(host))
+    return host, (port or "22").lstrip("0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from rolecall.model.generators import validity_of
 from rolecall.model.plan import MachinePlan, Plan, Report
 from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.evaluation import Evaluation, Members, faults_located_in, note_recipes
-from rolecall_agent.resources import BY_NAME, File
+from rolecall_agent.resources import KINDS, File
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -103,7 +103,8 @@ def planning(
         if not only:
             told += tuple(_former_holders(project, evaluation))
         machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
-        plan = Plan(machines, evaluation.makes, modules, told)
+        verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
+        plan = Plan(machines, evaluation.makes, modules, told, verbs)
         yield Planned(plan, project, evaluation, fleet)
 
 
@@ -111,7 +112,7 @@ def _steps_alone(progress: Progress) -> Progress:
     """Return a progress that leaves out resources."""
 
     def show(machine: str, text: str) -> None:
-        if text.split(" ", 1)[0] not in BY_NAME:
+        if text.split(" ", 1)[0] not in KINDS:
             progress(machine, text)
 
     return show

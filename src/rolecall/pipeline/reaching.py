@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from rolecall.deploy import backups as stage
 from rolecall.deploy import pins
+from rolecall.deploy.session import AgentFailedError, Session
 from rolecall.deploy.target import Target, find_target
 from rolecall.errors import Fault, Faults, fault
 from rolecall.service.interfaces import Backups
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
 
     from rolecall.deploy.backups import Archive, Offers
     from rolecall.pipeline.workspace import Workspace
@@ -98,6 +100,84 @@ def pin(workspace: Workspace, keys: HostKeys, *, replace: bool) -> None:
         Faults: When other keys are pinned and `replace` is false.
     """
     pins.pin(workspace.project, keys.machine, list(keys.presented), replace=replace)
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedSwitch:
+    """A switch of one machine that neither succeeded nor was undone.
+
+    Attributes:
+        machine: The machine.
+        run: The id of its run.
+        user: Who ran it.
+        at: When (RFC 3339).
+        source: The number of the generation before it; 0 for none.
+        target: The number of the generation to which it was to go.
+        decided: Whether all machines of the run could commit, so that it will be completed.
+        resources: Keys of the resources that it may have touched.
+        units: Names of the units that it may have touched.
+        damage: By key of a resource: why the last undo could not put it back.
+    """
+
+    machine: str
+    run: str
+    user: str
+    at: str
+    source: int
+    target: int
+    decided: bool
+    resources: tuple[str, ...]
+    units: tuple[str, ...]
+    damage: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredMachine:
+    """The answer of `recover_machine`.
+
+    Attributes:
+        interrupted: The interrupted switch as it was before; None when there was none.
+        settled: How it was settled: ``undone``, ``committed`` or ``accepted``; "" when it was not.
+    """
+
+    interrupted: InterruptedSwitch | None
+    settled: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the documented form of ``rolecall machines recover --json`` (docs/reference/json.md)."""
+        return asdict(self)
+
+
+def recover_machine(
+    workspace: Workspace, name: str, mode: Literal["show", "retry", "accept"] = "show", give_up: Sequence[str] = ()
+) -> RecoveredMachine:
+    """Show or settle an interrupted switch of a machine.
+
+    Args:
+        workspace: The project.
+        name: The machine.
+        mode: ``show`` changes nothing; ``retry`` undoes it; ``accept`` leaves everything as it is.
+        give_up: With ``retry``: keys of resources that are left as they are.
+
+    Raises:
+        Faults: When the machine cannot be reached, or the undo fails again.
+    """
+    try:
+        with Session(workspace.target(name)) as session:
+            answer = session.recover("abandon" if give_up else mode, give_up)
+    except (AgentFailedError, OSError) as error:
+        detail = f"\n{error.detail}" if isinstance(error, AgentFailedError) and error.detail else ""
+        raise fault(f"{name} is not recovered: {error}{detail}") from None
+    found = answer["interrupted"]
+    if found is None:
+        return RecoveredMachine(None, answer["settled"])
+    meta = found["meta"]
+    interrupted = InterruptedSwitch(
+        *(name, meta["run"], meta["user"], meta["at"], found["source"], found["target"], found["decided"]),
+        *(tuple(found["resources"]), tuple(found["units"])),
+        {each["key"]: each["reason"] for each in found["damage"]},
+    )
+    return RecoveredMachine(interrupted, answer["settled"])
 
 
 def backups(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.model.recipes import Replacement
-from rolecall.model.vars import STEPS, step_of
+from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.access import admins, known_to
 from rolecall.pipeline.plans import planning
 from rolecall.pipeline.vars import needs_force, recipes_named, refuse_to_replace_bound, regenerate
@@ -16,7 +16,7 @@ from rolecall.pipeline.vars import needs_force, recipes_named, refuse_to_replace
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from rolecall.model.vars import VarKey
+    from rolecall.model.vars import StoredVar, VarKey
     from rolecall.pipeline.workspace import Workspace
 
 
@@ -78,7 +78,12 @@ def rotate(workspace: Workspace, names: Sequence[str], *, force: bool = False, a
         _require_updated(workspace)
     made = regenerate(workspace, found, Replacement(wanted.keys() - advance, advance, force=force))
     binds = {recipe.key: recipe.binds for recipe in known.values()}
-    return [Rotated(key, (step_of(stored[key]) + 1) if key in advance else 0, binds.get(key, "")) for key in made]
+    return [Rotated(key, _step(stored.get(key, {}), var), binds.get(key, "")) for key, var in made.items()]
+
+
+def _step(before: StoredVar, after: StoredVar) -> int:
+    """Return the step of a rotation that leads from a stored var to a pending one; 0 for none."""
+    return step_of(after) or (STEPS if step_of(before) and after == current(before) else 0)
 
 
 def rotate_with_updates(

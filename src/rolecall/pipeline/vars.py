@@ -74,17 +74,16 @@ def find_value(workspace: Workspace, name: str) -> StoredValue:
     Raises:
         Faults: When there is none.
     """
-    pending, stored = var_store.pending(workspace.project), var_store.stored_all(workspace.project)
-    values = _values(pending | stored, pending.keys() - stored.keys())
-    files: dict[VarKey, list[StoredValue]] = {}
-    for value in values:
-        files.setdefault(value.key, []).append(value)
+    values = [*stored_values(workspace), *_values(var_store.stored_all(workspace.project), ())]
     # Reversed: a shared var comes last, and so `shared/…` names it even if a machine is called `shared`.
     named = {str(value): value for value in sorted(values, key=lambda value: value.key, reverse=True)}
-    for key in sorted(files, reverse=True):
-        alone = [value for value in files[key] if "/" not in value.file]  # without the slots of a rotation
-        if len(alone) == 1:
-            named[str(key)] = alone[0]
+    files: dict[str, list[str]] = {}
+    for full, value in named.items():
+        if "/" not in value.file:  # without the slots of a rotation
+            files.setdefault(str(value.key), []).append(full)
+    if len(files.get(name, ())) > 1:
+        raise fault(f"{name} has several files", hint=f"name one: {', '.join(sorted(files[name]))}")
+    named |= {key: named[full] for key, [full, *others] in files.items() if not others}
     if name not in named:
         raise fault(f"no var {name!r}", hint=nearest(name, named, what="vars"))
     return named[name]
@@ -98,9 +97,9 @@ def read_value(workspace: Workspace, value: StoredValue) -> bytes:
     """
     project, place = workspace.project, (value.key, value.file)
     if value.secret:
-        return var_store.decrypt(project, [place])[place]
-    var = (var_store.pending(project) | var_store.stored_all(project))[value.key]
-    return var[value.file].public.encode()
+        return var_store.decrypt(project, [place], pending=[value.key] if value.pending else ())[place]
+    vars_ = var_store.pending(project) if value.pending else var_store.stored_all(project)
+    return vars_[value.key][value.file].public.encode()
 
 
 def generate(workspace: Workspace) -> list[VarKey]:
@@ -148,10 +147,10 @@ def set_var(workspace: Workspace, name: str, values: Mapping[str, bytes], *, for
         what = f"has no file {unknown[0]!r}" if unknown[0] else "has several files"
         raise fault(f"the var {name} {what}", hint=f"write each as FILE=PATH; its files: {', '.join(files)}")
     refuse_to_replace_bound(workspace, [recipe], force=force)
-    return regenerate(workspace, found, Replacement(given={recipe.key: values}, force=force))
+    return list(regenerate(workspace, found, Replacement(given={recipe.key: values}, force=force)))
 
 
-def regenerate(workspace: Workspace, found: Members, replacement: Replacement) -> list[VarKey]:
+def regenerate(workspace: Workspace, found: Members, replacement: Replacement) -> dict[VarKey, StoredVar]:
     """Regenerate vars, and the vars that read them, into the pending set; return those that became pending.
 
     Raises:
@@ -163,7 +162,7 @@ def regenerate(workspace: Workspace, found: Members, replacement: Replacement) -
         world = gather(found.membership, hosts_of(project, found.loaded, workspace.lab))
         run_all_steps(project, found, world, replacement)
     workspace.refresh()
-    return [key for key, var in var_store.pending(project).items() if before.get(key) != var]
+    return {key: var for key, var in var_store.pending(project).items() if before.get(key) != var}
 
 
 def recipes_named(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]:
@@ -279,8 +278,15 @@ def prune(workspace: Workspace, chosen: Pruning) -> None:
     workspace.refresh()
 
 
-def discard(workspace: Workspace, names: Sequence[str] = ()) -> tuple[list[VarKey], list[Bound]]:
+def discard(
+    workspace: Workspace, names: Sequence[str] = (), *, generated: bool = False
+) -> tuple[list[VarKey], list[Bound]]:
     """Drop the pending vars; those that bind something only when they are named.
+
+    Args:
+        workspace: The project.
+        names: Vars that are dropped even if they bind something.
+        generated: Whether only generated ones are dropped, not those that a person gave.
 
     Returns:
         The vars that were dropped, and those that were kept.
@@ -293,7 +299,7 @@ def discard(workspace: Workspace, names: Sequence[str] = ()) -> tuple[list[VarKe
     if unknown := [name for name in names if name not in bound]:
         hints = {name: nearest(name, bound, what="vars to force") for name in unknown}
         raise Faults(Fault(f"no pending var {name!r} that binds anything", hint=hint) for name, hint in hints.items())
-    dropped = var_store.discard(project, drop={bound[name] for name in names})
+    dropped = var_store.discard(project, drop={bound[name] for name in names}, generated=generated)
     workspace.refresh()
     return dropped, var_store.bound_in(project, project.pending)
 

@@ -4,9 +4,11 @@
 vars from disk, `store` moves them, and `secret_stores` encrypt them; `keys` and `recipients` manage who can read them.
 """
 
-from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, remove_admin
+from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, own_key, remove_admin
 from rolecall.vars.layout import (
     decrypt,
+    given,
+    invalid_names,
     pending,
     pending_and_stored,
     place,
@@ -16,8 +18,9 @@ from rolecall.vars.layout import (
     unmarked,
     unsettled,
     unsound,
+    verb,
 )
-from rolecall.vars.make import make, making, missing, store_without_recipes
+from rolecall.vars.make import drafts, make, making, missing, store_drafts
 from rolecall.vars.recipients import (
     Sealed,
     fix,
@@ -56,9 +59,12 @@ __all__ = [
     "decrypt",
     "decrypt_file",
     "discard",
+    "drafts",
     "encrypt_to",
     "fix",
     "former_holders",
+    "given",
+    "invalid_names",
     "known_to",
     "knows",
     "make",
@@ -68,6 +74,7 @@ __all__ = [
     "missing",
     "note_machines",
     "note_recipes",
+    "own_key",
     "pending",
     "pending_and_stored",
     "place",
@@ -80,11 +87,12 @@ __all__ = [
     "rename",
     "replaces",
     "sealed",
-    "store_without_recipes",
+    "store_drafts",
     "stored",
     "stored_all",
     "unmarked",
     "unsettled",
     "unsound",
+    "verb",
     "with_wrong_recipients",
 ]

@@ -22,16 +22,16 @@ class Action(Enum):
 
     KEEP_STORED = auto()
     KEEP_PENDING = auto()
-    GENERATE = auto()  # there was no value
-    REGENERATE = auto()  # in place of the value that there is
+    GENERATE = auto()  # there is no value, or only a pending one that no longer fits
+    REGENERATE = auto()  # in place of a value; or since an input was replaced
     TAKE_GIVEN = auto()  # there was no value
     REPLACE_WITH_GIVEN = auto()
     START_ROTATION = auto()  # generate the next value; the one in use stays
     USE_NEXT = auto()  # the value in use becomes the old one
     DROP_OLD = auto()  # ends the rotation
-    REFUSE_MISFIT = auto()  # the stored files are others than the recipe wants
-    REFUSE_NEW_SETTINGS = auto()  # the var binds something, and its settings changed
-    REFUSE_NEW_INPUTS = auto()  # the var binds something, and an input was replaced
+    REFUSE_MISFIT = auto()  # the files that there are differ from those that the recipe wants
+    REFUSE_NEW_SETTINGS = auto()  # the value must not be lost, and the var's settings changed
+    REFUSE_NEW_INPUTS = auto()  # the value must not be lost, and an input was replaced
 
     @property
     def keeps(self) -> bool:
@@ -42,6 +42,11 @@ class Action(Enum):
     def generates(self) -> bool:
         """Whether the generator runs."""
         return self in {Action.GENERATE, Action.REGENERATE, Action.START_ROTATION}
+
+    @property
+    def gives(self) -> bool:
+        """Whether the value comes from a person instead of the generator."""
+        return self in {Action.TAKE_GIVEN, Action.REPLACE_WITH_GIVEN}
 
     @property
     def replaces(self) -> bool:
@@ -65,11 +70,13 @@ class Existing:
         stored: The stored value, if that counts.
         pending: The pending value, if that counts.
         validation: The `Recipe.validation` that it was made for; "" where that is not known.
+        given: Whether it is a pending value that a person gave.
     """
 
     stored: StoredVar | None = None
     pending: StoredVar | None = None
     validation: str = ""
+    given: bool = False
 
     @property
     def var(self) -> StoredVar | None:
@@ -94,24 +101,24 @@ def decide(
     rotate = (stored or pending) and recipe.key in replacement.rotate
     step = step_of(existing.stored or {})
     fit = fits(recipe, existing.var or {})
-    bound = stored and bool(recipe.binds) and not replacement.force
+    held = (existing.given or (stored and bool(recipe.binds))) and not replacement.force
     new_settings = bool(recipe.validation) and existing.validation not in {"", recipe.validation}
     replaced = inputs is Inputs.REPLACED
     table = (
         (given and (stored or pending), Action.REPLACE_WITH_GIVEN),
         (given, Action.TAKE_GIVEN),
+        (rotate or (advance and new_settings), Action.REGENERATE),  # the value in use no longer fits the settings
         (advance and not fit, Action.REFUSE_MISFIT),
         (advance and step == 0, Action.START_ROTATION),
         (advance and step == 1, Action.USE_NEXT),
         (advance, Action.DROP_OLD),
-        (rotate, Action.REGENERATE),
-        (new_settings and bound, Action.REFUSE_NEW_SETTINGS),
+        (new_settings and held, Action.REFUSE_NEW_SETTINGS),
         (new_settings, Action.REGENERATE),
-        (stored and not fit, Action.REFUSE_MISFIT),
-        (replaced and bound, Action.REFUSE_NEW_INPUTS),
+        ((stored or held) and not fit, Action.REFUSE_MISFIT),
+        (replaced and held, Action.REFUSE_NEW_INPUTS),
         (replaced, Action.REGENERATE),
         (stored, Action.KEEP_STORED),
-        (pending and fit and inputs is Inputs.UNCHANGED, Action.KEEP_PENDING),
+        (pending and fit and (existing.given or inputs is Inputs.UNCHANGED), Action.KEEP_PENDING),
         (True, Action.GENERATE),
     )
     return next(action for applies, action in table if applies)

@@ -22,11 +22,14 @@ def fits(recipe: Recipe, var: StoredVar) -> bool:
     return _files_of(var) == _files_wanted(recipe)
 
 
-def misfit(project: Project, recipe: Recipe, var: StoredVar) -> Fault:
-    """Return the fault for a stored var that has other files than its recipe wants."""
-    folder = Path(layout.var_folder(project.vars, recipe.key))
+def misfit(project: Project, recipe: Recipe, var: StoredVar, base: Path) -> Fault:
+    """Return the fault for a var below ``base`` that has other files than its recipe wants."""
+    folder = Path(layout.var_folder(base, recipe.key))
     hint = f"restore what was lost: `git checkout COMMIT -- {folder.relative_to(project.root)}`"
-    if not recipe.binds:
+    if base == project.pending:
+        hint = f"set each of its files: `rolecall vars set {recipe.key} FILE=PATH …`"
+        hint += f"; or, to lose this value, run `rolecall vars rotate --force {recipe.key}`"
+    elif not recipe.binds:
         hint += "; or delete the folder, and `rolecall vars generate` makes a new value"
     return Fault(
         f"{recipe.key} has {_listed(_files_of(var))}, but {recipe.origin} wants {_listed(_files_wanted(recipe))}",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pyrage
 
-from rolecall.errors import Where, fault, nearest
+from rolecall.errors import Faults, Where, fault, nearest
 from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -174,6 +174,14 @@ def admin_of(project: Project, identity: Path) -> str:
     """
     own = _public_key(identity)
     return next((admin.name for admin in admins(project) if admin.public_key == own), "")
+
+
+def own_key() -> str:
+    """Return the public key of the user's identity; "" if there is none, or its key is unknown."""
+    try:
+        return _public_key(identity_path())
+    except Faults:
+        return ""
 
 
 def recipient(public_key: str, where: Where | None) -> Recipient | pyrage.plugin.Recipient:

@@ -3,7 +3,7 @@
 Below ``project.vars``, and the same below ``project.pending``::
 
     per-machine/MACHINE/NAME/FILE/{value, version} or {secret, version, recipients, machines, formerly}
-    per-machine/MACHINE/NAME/{.made, .binds, .validation, .replaces}
+    per-machine/MACHINE/NAME/{.made, .binds, .validation, .replaces, .given}
     shared/NAME/…
     …/NAME/.next/{FILE/…, .made}, …/NAME/.old/{FILE/…, .made}
 
@@ -23,6 +23,7 @@ A folder NAME is a var, written whole or not at all (see `store`).
 ``.binds``       what is lost with the var; an empty line for nothing
 ``.validation``  the `Recipe.validation` that it was made for
 ``.replaces``    the `version_stamp` of the stored value that a pending one is to replace
+``.given``       beside a pending value that a person gave: no run replaces it by a generated one unless forced
 ===============  =======================================================================================================
 
 Vars of earlier versions of Rolecall have no ``.made`` and ``.binds``. `store.note_recipes` adds ``.binds``, and
@@ -130,6 +131,19 @@ def validation(base: Path, key: VarKey) -> str:
 def replaces(project: Project, key: VarKey) -> bool:
     """Return whether a var has a pending value that was made to replace a stored one."""
     return bool(note(project.pending, key, "replaces"))
+
+
+def given(project: Project, key: VarKey) -> bool:
+    """Return whether a var has a pending value that a person gave."""
+    return bool(note(project.pending, key, "given"))
+
+
+def verb(project: Project, key: VarKey, var: StoredVar) -> Literal["generate", "set", "rotate"]:
+    """Return how the value of a pending var came: generated, set by a person, or from the value that it replaces."""
+    if given(project, key):
+        return "set"
+    replaced = {each.rpartition("=")[2] for each in (note(project.pending, key, "replaces") or "").split()}
+    return "rotate" if {file.version for file in var.values()} <= replaced else "generate"
 
 
 def binds(base: Path, key: VarKey) -> str | None:
@@ -350,6 +364,15 @@ def var_folder(base: Path, key: VarKey) -> str:
     return f"{base}/per-machine/{key.machine}/{key.name}" if key.machine else f"{base}/shared/{key.name}"
 
 
+def invalid_names(key: VarKey, files: Iterable[str]) -> list[Fault]:
+    """Return a fault for each invalid name among those of a new var and its files."""
+    try:
+        var_folder(Path(), key)
+    except Faults as error:
+        return list(error.faults)
+    return [_invalid_file(key, file) for file in files if not _FILE.fullmatch(file)]
+
+
 def place(project: Project, key: VarKey) -> Where:
     """Return the place of the value of a var that counts."""
     pending, _ = pending_and_stored(project, [key])
@@ -359,8 +382,12 @@ def place(project: Project, key: VarKey) -> Where:
 def file_folder(base: Path, key: VarKey, file: str) -> str:
     """Return the folder of one file of a var; see `var_folder`."""
     if not _FILE.fullmatch(file.removeprefix(NEXT).removeprefix(OLD)):
-        raise fault(f"{file!r} is not a valid file name in {key}", hint="use letters, digits, `.`, `_` and `-`")
+        raise Faults([_invalid_file(key, file)])
     return f"{var_folder(base, key)}/{file}"
+
+
+def _invalid_file(key: VarKey, file: str) -> Fault:
+    return Fault(f"{file!r} is not a valid file name in {key}", hint="use letters, digits, `.`, `_` and `-`")
 
 
 def note(base: Path, key: VarKey, name: str) -> str | None:

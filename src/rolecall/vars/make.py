@@ -72,10 +72,10 @@ def making(project: Project, recipes: Iterable[Recipe], replacement: Replacement
         store.write_pending(project, maker.made, maker.recipients)
 
 
-def store_without_recipes(
+def drafts(
     project: Project, values: Mapping[VarKey, Mapping[VarFile, tuple[str, bytes]]], bound: Mapping[VarKey, str]
-) -> None:
-    """Store vars that no recipe asks for now.
+) -> dict[VarKey, store.Draft]:
+    """Return vars that no recipe asks for now, ready to be written.
 
     Args:
         project: The project.
@@ -83,16 +83,28 @@ def store_without_recipes(
         bound: What is lost with each var.
 
     Raises:
-        Faults: When a name is invalid, or there is no admin key.
+        Faults: When a secret is among them and there is no admin key.
     """
     secret_store = chosen(project)
-    drafts = {
+    return {
         key: store.Draft(
             {file: sealed_file(secret_store, key, file, value, version) for file, (version, value) in files.items()},
             notes={"binds": bound[key]},
         )
         for key, files in values.items()
     }
+
+
+def store_drafts(project: Project, drafts: Mapping[VarKey, store.Draft]) -> None:
+    """Store vars that no recipe asks for now, without waiting for an update: all of them or none.
+
+    Raises:
+        Faults: When a name is invalid, or there is no admin key.
+    """
+    if not drafts:
+        return
+    secret = any(file.secret for draft in drafts.values() for file in draft.files)
+    recipients = chosen(project).recipients() if secret else ()
     with store.locked(project):
-        store.write_pending(project, drafts, secret_store.recipients())
+        store.write_pending(project, drafts, recipients)
     store.promote(project, layout.read(project.pending, drafts))

@@ -122,10 +122,9 @@ class Maker:
     def _existing(self, recipe: Recipe) -> Existing:
         key = recipe.key
         stored, pending = self._stored.get(key), self._pending.get(key)
-        if not recipe.validation:
-            return Existing(stored, pending)
         base = self._project.vars if pending is None else self._project.pending
-        return Existing(stored, pending, layout.validation(base, key))
+        validation = layout.validation(base, key) if recipe.validation else ""
+        return Existing(stored, pending, validation, given=pending is not None and layout.given(self._project, key))
 
     def _inputs(self, recipe: Recipe, *, made: bool, exports_replaced: bool) -> Inputs:
         """Return what became of a var's inputs, as far as the run got."""
@@ -137,17 +136,27 @@ class Maker:
 
     def _refusal(self, recipe: Recipe, action: Action) -> list[Fault]:
         """Return the fault of an action that refuses; [] for others."""
+        key = recipe.key
         match action:
             case Action.REFUSE_MISFIT:
-                return [misfit(self._project, recipe, self._stored[recipe.key])]
+                base, var = next(
+                    (base, vars_[key])
+                    for base, vars_ in ((self._project.vars, self._stored), (self._project.pending, self._pending))
+                    if key in vars_
+                )
+                return [misfit(self._project, recipe, var, base)]
             case Action.REFUSE_NEW_SETTINGS:
                 why = "its settings have changed"
             case Action.REFUSE_NEW_INPUTS:
                 why = "what it is generated from has changed"
             case _:
                 return []
-        hint = f"undo that change; or, to accept the loss, run `rolecall vars rotate --force {recipe.key}`"
-        return [Fault(f"{recipe.key} would be regenerated because {why}: {recipe.binds}", hint=hint)]
+        lost, keep = recipe.binds, "undo that change"
+        if key in self._pending:
+            lost = "its value was set by hand and is not installed yet"
+            keep += f" and run `rolecall update` first; or set the value again: `rolecall vars set {key}`"
+        hint = f"{keep}; or, to accept the loss, run `rolecall vars rotate --force {key}`"
+        return [Fault(f"{key} would be regenerated because {why}: {lost}", hint=hint)]
 
     def _carry_out(
         self, action: Action, recipe: Recipe, peers: Mapping[str, Mapping[str, Values]], published: Published
@@ -158,7 +167,7 @@ class Maker:
         carried: dict[str, str] = {}  # by the name that a stored file will have, the one that it has
         prefix = ""
         match action:
-            case Action.TAKE_GIVEN | Action.REPLACE_WITH_GIVEN:
+            case _ if action.gives:
                 values = self._values[key] = self._given(recipe)
             case Action.START_ROTATION:
                 values, prefix = self._generated(recipe, peers, published), NEXT
@@ -177,7 +186,7 @@ class Maker:
             )
             for file in (recipe.generator.files if values else ())
         }
-        self.made[key] = Draft(files, carried, _notes(self._project, recipe))
+        self.made[key] = Draft(files, carried, _notes(self._project, recipe, given=action.gives))
         self._vars[key] = {name: stored[source] for name, source in carried.items()} | {
             file.name: StoredFile(file.secret, version, "" if file.secret else data.decode())
             for file, (version, data) in files.items()
@@ -244,8 +253,9 @@ def sealed_file(
     return version, secret_store.seal(f"{key}/{file.name}/{version}", value) if file.secret else value
 
 
-def _notes(project: Project, recipe: Recipe) -> dict[str, str]:
-    """Return what is noted beside a new var: what it binds, replaces and was made for."""
+def _notes(project: Project, recipe: Recipe, *, given: bool) -> dict[str, str]:
+    """Return what is noted beside a new var: what it binds, replaces and was made for, and whether it was given."""
     stored = layout.read(project.vars, [recipe.key]).get(recipe.key)
     notes = {"replaces": layout.version_stamp(stored) if stored else "", "validation": recipe.validation}
+    notes["given"] = "by a person" if given else ""
     return {"binds": recipe.binds} | {name: text for name, text in notes.items() if text}

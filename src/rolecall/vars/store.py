@@ -57,6 +57,7 @@ from rolecall.vars.layout import (
     ciphertext,
     conflicting,
     file_folder,
+    given,
     keys_of,
     known_to,
     made_line,
@@ -111,7 +112,7 @@ class Draft:
         files: By new file: its version and what is written; secrets are encrypted already.
         carried: The files that are copies of stored ones of the same var, each with the name of the stored one.
         notes: What is noted beside it: the `version_stamp` of the value that it ``replaces``, its ``validation``, what
-            it ``binds``.
+            it ``binds``, and whether it was ``given`` by a person.
     """
 
     files: Mapping[VarFile, tuple[str, bytes]]
@@ -304,13 +305,15 @@ def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
             if os.path.exists(f"{var_folder(project.pending, key)}/.replaces") and os.path.isdir(target):
                 _move(target, var_folder(project.local / "replaced", key))  # until the new value is in place
             _move(var_folder(project.pending, key), target)
-            _forget_replaced(target)
+            _forget_pending_notes(target)
         if pending:
             os.sync()
         _recover(project)
 
 
-def discard(project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKey] = ()) -> list[VarKey]:
+def discard(
+    project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKey] = (), *, generated: bool = False
+) -> list[VarKey]:
     """Drop the pending vars that are not to be kept, and those that are stored by now (by a colleague's commit).
 
     A var that binds something stays, as a person may have given its value; but not if a stored value remains.
@@ -319,6 +322,7 @@ def discard(project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKe
         project: The project.
         keep: The vars to keep.
         drop: The vars to drop even if they bind something.
+        generated: Whether to keep those that a person gave.
 
     Returns:
         The dropped vars.
@@ -330,6 +334,7 @@ def discard(project: Project, keep: Iterable[VarKey] = (), drop: Container[VarKe
         keys = keys_of(project.pending)
         _, stored = pending_and_stored(project, keys, lenient=True)
         kept |= {var.key for var in bound_in(project, project.pending) if var.key not in drop}
+        kept |= {key for key in keys if generated and given(project, key)}
         dropped = [key for key in keys if key not in kept or key in stored]
         _remove(project, project.pending, dropped)
     return dropped
@@ -418,9 +423,10 @@ def rename(project: Project, old: str, new: str) -> None:
             os.sync()
 
 
-def _forget_replaced(folder: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{folder}/.replaces")
+def _forget_pending_notes(folder: str) -> None:
+    for name in (".replaces", ".given"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{folder}/{name}")
 
 
 def _write(path: str, data: bytes, mode: int) -> None:
@@ -490,7 +496,7 @@ def _recover(project: Project) -> None:
         if not os.path.exists(target):
             new = var_folder(project.pending, key)
             _move(new if os.path.exists(new) else var_folder(replaced, key), target)
-        _forget_replaced(target)
+        _forget_pending_notes(target)
     _delete(project, replaced)
     made = project.local / "made"
     keys = keys_of(made)

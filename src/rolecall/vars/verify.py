@@ -52,13 +52,14 @@ def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> li
     for key, recipe in verifiable.items():
         if (var := existing.get(key)) is None:
             continue
+        base = project.pending if key in pending else project.vars
+        where = Where(Path(layout.var_folder(base, key)))
         for prefix in ("", NEXT, OLD):
             if not slot(var, prefix):
                 continue
             if slot(var, prefix).keys() != recipe.file_names:
-                faults.append(misfit(project, recipe, slot(var, prefix)))
+                faults.append(misfit(project, recipe, slot(var, prefix), base))
                 continue
-            where = Where(Path(layout.var_folder(project.pending if key in pending else project.vars, key)))
             try:
                 inputs = {
                     name: [values(needed) for needed in input_keys if needed in whole]

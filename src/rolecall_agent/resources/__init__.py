@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Tuple, Type
+from typing import Dict, Type
 
 from rolecall_agent.resources.action import Action
 from rolecall_agent.resources.authorized_key import AuthorizedKey
@@ -15,7 +15,6 @@ from rolecall_agent.resources.unit import Unit
 from rolecall_agent.resources.user import User
 
 __all__ = [
-    "BY_NAME",
     "KINDS",
     "Action",
     "AuthorizedKey",
@@ -28,6 +27,7 @@ __all__ = [
     "User",
 ]
 
-# In the order in which they are applied; also the canonical order of a configuration.
-KINDS: Tuple[Type[Resource], ...] = (Package, Group, User, Directory, File, AuthorizedKey, Unit, Action)
-BY_NAME: Dict[str, Callable[..., Resource]] = {kind.kind: kind for kind in KINDS}
+KINDS: Dict[str, Type[Resource]] = {
+    kind.kind: kind for kind in (Package, Group, User, Directory, File, AuthorizedKey, Unit, Action)
+}
+"""Every kind by its name, in the order in which they are applied; also the canonical order of a configuration."""

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple, Union
 
 from rolecall_agent.resources import checks
+from rolecall_agent.resources.base import Captured, Resource
+from rolecall_agent.work import Command
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
-    from rolecall_agent.resources.base import Resource
     from rolecall_agent.system import System
+    from rolecall_agent.work import Surroundings
 
 
 @dataclass(frozen=True)
-class Action:
+class Action(Resource):
     """A command that runs once when it is new, and whenever one of the named resources changes.
 
     Attributes:
@@ -45,11 +47,23 @@ class Action:
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         return None  # the effect of a command cannot be observed
 
+    def change_from(self, before: Optional[Resource], system: System, store: ContentStore) -> Optional[Tuple[str, str]]:
+        return None if before == self else ("change" if before else "create", " ".join(self.argv))
+
+    def plan(self, before: Optional[Resource], around: Surroundings) -> None:
+        followed = before.when_changed if isinstance(before, Action) else ()
+        if self.key in around.changed or around.triggered(self.when_changed, followed):
+            around.work.run.append(Command(self.key, self.argv, self.undo))
+
+    def plan_removal(self, around: Surroundings) -> None:
+        if self.undo:
+            around.work.undo.append(Command(self.key, self.undo, self.argv))
+
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         return {self.key: {}}
 
     def apply(self, system: System, store: ContentStore) -> None:
         pass  # the switch runs it, since it knows what has changed
 
-    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         pass  # as above: the switch runs `undo`

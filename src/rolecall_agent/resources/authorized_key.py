@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Sequence
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
+from rolecall_agent.resources.base import ABSENT, Captured, Resource
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -20,7 +21,7 @@ _KEY = re.compile(r"(ssh-[a-z0-9-]+|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9@.-]+) [A-Za
 
 
 @dataclass(frozen=True)
-class AuthorizedKey:
+class AuthorizedKey(Resource):
     """A key that may log in as a user, or may only run one command.
 
     Attributes:
@@ -46,6 +47,10 @@ class AuthorizedKey:
     def key(self) -> str:
         return f"authorized-key:{self.user}:{self.public_key.split()[1]}"
 
+    def path_on(self, system: System) -> str:
+        account = system.accounts.user(self.user)
+        return authorized_keys(account.home) if account else ""
+
     @property
     def line(self) -> str:
         """The line as sshd reads it, without a newline."""
@@ -58,7 +63,7 @@ class AuthorizedKey:
         account = system.accounts.user(self.user)
         lines = _lines(system, authorized_keys(account.home)) if account else []
         mine = [line for line in lines if self._has_key(line)]
-        return None if mine == [self.line] else f"other options: {mine[0]}" if mine else placing.ABSENT
+        return None if mine == [self.line] else f"other options: {mine[0]}" if mine else ABSENT
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         path = self._path(system)
@@ -69,9 +74,14 @@ class AuthorizedKey:
     def apply(self, system: System, store: ContentStore) -> None:
         self._replace(system, [self.line])
 
-    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         if system.accounts.user(self.user):
-            self._replace(system, original["lines"])
+            self._replace(system, captured["lines"])
+
+    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
+        path = self.path_on(system)
+        now = [line for line in _lines(system, path) if self._has_key(line)] if path else []
+        return "" if now == captured["lines"] else "other lines with this key"
 
     def _replace(self, system: System, wanted: List[str]) -> None:
         """Replace all lines with this key: the wanted lines go where its first one was, or to the end."""

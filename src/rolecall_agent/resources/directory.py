@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
+from rolecall_agent.resources.base import ABSENT, Captured, Resource
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Directory:
+class Directory(Resource):
     """A directory. When undeclared, it is removed only if Rolecall created it and it is empty."""
 
     kind: ClassVar[str] = "directory"
@@ -34,6 +35,14 @@ class Directory:
     @property
     def key(self) -> str:
         return f"directory:{self.path}"
+
+    @property
+    def volatile(self) -> bool:
+        return self.path.startswith("/run/")
+
+    @property
+    def folders(self) -> Tuple[str, ...]:
+        return (self.path,)
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)
@@ -55,7 +64,16 @@ class Directory:
         else:
             system.set_access(self.path, self.owner, self.group, self.mode)
 
-    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         # The switch removes directories that Rolecall created, once they are empty.
-        if "mode" in original and system.stat(self.path):
-            system.set_access(self.path, original["owner"], original["group"], original["mode"])
+        if "mode" not in captured:
+            return
+        if system.stat(self.path) is None:
+            system.mkdir(self.path, captured["owner"], captured["group"], captured["mode"])
+        else:
+            system.set_access(self.path, captured["owner"], captured["group"], captured["mode"])
+
+    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
+        if captured.get("type") == ABSENT:
+            return ""  # it stays while something that Rolecall did not put there is in it
+        return super().difference_from(captured, system, store)

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.content import Content, Part, Secret, as_parts
 from rolecall_agent.resources import checks, placing
+from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
 
 _SECRETS = "/run/rolecall/secrets/"  # a tmpfs
 _GROUP, _WORLD, _SPECIAL = 0o070, 0o007, 0o7000
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class File:
+class File(Resource):
     """A regular file with exactly this content. Missing parent folders are created.
 
     Attributes:
@@ -96,17 +97,39 @@ class File:
 
     @property
     def parts(self) -> Tuple[Part, ...]:
-        """The content as parts."""
         return self.content  # type: ignore[return-value]  # __post_init__ made it so
-
-    @property
-    def secrets(self) -> Tuple[Secret, ...]:
-        """The secrets that the content needs."""
-        return tuple(part for part in self.parts if isinstance(part, Secret))
 
     @property
     def key(self) -> str:
         return f"file:{self.path}"
+
+    @property
+    def needed_early(self) -> bool:
+        return self.needed_for == "packages"
+
+    @property
+    def interrupts(self) -> bool:
+        return not self.needed_early
+
+    @property
+    def volatile(self) -> bool:
+        return self.path.startswith("/run/")
+
+    @property
+    def units(self) -> Tuple[str, ...]:
+        return self.restarts
+
+    def path_on(self, system: System) -> str:
+        return self.path
+
+    def removal_note(self, original: Captured) -> str:
+        return "the original is restored" if original.get("type", ABSENT) != ABSENT else ""
+
+    @classmethod
+    def verify(cls, resources: Sequence[File], changed: Set[str], system: System, store: ContentStore) -> None:
+        for file in resources:
+            if file.key in changed and not file.secrets:
+                system.validate(file.path, store.content(file.parts))
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)
@@ -126,8 +149,11 @@ class File:
         else:
             system.write(self.path, store.content(self.parts), self.owner, self.group, self.mode)
 
-    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
-        store.restore(self.path, original)
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
+        store.restore(self.path, captured)
+
+    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
+        return difference(captured, store.look(self.path))  # without storing its content, which may be secret
 
 
 def secret_file(secret: Secret, owner: str = "root", group: str = "root", mode: int = 0o400) -> File:

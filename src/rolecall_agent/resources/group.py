@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional
 
 from rolecall_agent.resources import checks
-from rolecall_agent.resources.placing import ABSENT
+from rolecall_agent.resources.base import ABSENT, Captured, Resource
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Group:
+class Group(Resource):
     """A system group. It is kept when it is undeclared, since files may have its id."""
 
     kind: ClassVar[str] = "group"
@@ -28,6 +28,9 @@ class Group:
     def key(self) -> str:
         return f"group:{self.name}"
 
+    def removal_note(self, original: Captured) -> str:
+        return "no longer managed; it is kept"
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         return None if system.accounts.has_group(self.name) else ABSENT
 
@@ -38,5 +41,5 @@ class Group:
         if not system.accounts.has_group(self.name):
             system.accounts.add_group(self.name)
 
-    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         pass  # kept, so that no other group gets its id and with it access to its files

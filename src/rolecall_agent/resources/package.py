@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from rolecall_agent.resources import checks
-from rolecall_agent.resources.placing import ABSENT
+from rolecall_agent.resources.base import ABSENT, Captured, Report, Resource
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Package:
+class Package(Resource):
     """A package to install.
 
     Attributes:
@@ -36,6 +36,16 @@ class Package:
     def key(self) -> str:
         return f"package:{self.name}"
 
+    @property
+    def interrupts(self) -> bool:
+        return False
+
+    def announce(self, system: System) -> None:
+        system.packages.prefetch([self.name_on(system)])
+
+    def removal_note(self, original: Captured) -> str:
+        return "was installed before; it is kept" if original.get("installed") else ""
+
     def name_on(self, system: System) -> str:
         """Return its name on this machine's distribution."""
         if not self.names:
@@ -52,7 +62,25 @@ class Package:
         return {self.key: {"name": name, "installed": system.packages.installed(name)}}
 
     def apply(self, system: System, store: ContentStore) -> None:
-        pass  # the switch installs all packages at once, before anything else
+        system.packages.install([self.name_on(system)])
 
-    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
-        pass  # the switch removes packages when it is settled, so that an undo needs no network
+    @classmethod
+    def apply_all(cls, resources: Sequence[Package], system: System, store: ContentStore, report: Report) -> None:
+        missing = [item.name_on(system) for item in resources if item.reason_to_change(system, store)]
+        if missing:  # all at once, as the packages may depend on each other
+            report("install", " ".join(missing))
+            system.packages.install(missing)
+
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
+        pass  # `settle` removes it, so that an undo needs no network
+
+    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
+        return ""  # as above
+
+    @classmethod
+    def settle(cls, ended: Mapping[str, Captured], declared: Iterable[Captured], system: System) -> List[str]:
+        needed = {original["name"] for original in declared}  # two resources may name the same package
+        ours = [original["name"] for original in ended.values() if not original["installed"]]
+        return system.packages.uninstall(
+            [name for name in ours if name not in needed and system.packages.installed(name)]
+        )

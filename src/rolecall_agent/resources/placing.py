@@ -5,11 +5,11 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
+from rolecall_agent.resources.base import ABSENT
+
 if TYPE_CHECKING:
     from rolecall_agent.system import System
     from rolecall_agent.tree import Entry
-
-ABSENT = "absent"
 
 
 def differences(entry: Optional[Entry], kind: str, owner: str, group: str, mode: int) -> List[str]:

@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from rolecall_agent.content import Blob, plain
 from rolecall_agent.resources import checks, placing
+from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
 
 if TYPE_CHECKING:
+    from rolecall_agent.content import Part
     from rolecall_agent.content_store import ContentStore
-    from rolecall_agent.resources.base import Resource
-    from rolecall_agent.system import System
+    from rolecall_agent.system import System, UnitState
+    from rolecall_agent.work import Surroundings
 
 Sections = Mapping[str, Mapping[str, Union[str, Sequence[str]]]]
 
 
 @dataclass(frozen=True)
-class Unit:
+class Unit(Resource):
     """A unit file in /etc/systemd/system, and the state that the unit should be in.
 
     Attributes:
@@ -68,9 +70,24 @@ class Unit:
         """The text as a blob."""
         return self.text  # type: ignore[return-value]  # __post_init__ made it so
 
+    @property
+    def parts(self) -> Tuple[Part, ...]:
+        return (self.blob,)
+
+    def announce(self, system: System) -> None:
+        system.units.prefetch([self.name])
+
+    def path_on(self, system: System) -> str:
+        return self.path
+
+    @classmethod
+    def verify(cls, resources: Sequence[Unit], changed: Set[str], system: System, store: ContentStore) -> None:
+        if any(unit.key in changed for unit in resources):  # all of them, since they name each other
+            system.units.validate({unit.name: store.content(unit.parts) for unit in resources})
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         if system.stat(self.path) is None and not system.units.state(self.name).known:
-            return placing.ABSENT
+            return ABSENT
         reasons = self.file_differences(system, store)
         state = system.units.state(self.name)
         if state.enabled != self.enabled:
@@ -85,7 +102,7 @@ class Unit:
         if entry is None:
             return ["no unit file in /etc/systemd/system"]
         differences = placing.differences(entry, "file", "root", "root", 0o644)
-        if entry.type == "file" and not store.matches((self.blob,), system.read(self.path)):
+        if entry.type == "file" and not store.matches(self.parts, system.read(self.path)):
             differences.insert(0, "content")
         return differences
 
@@ -97,10 +114,61 @@ class Unit:
     def apply(self, system: System, store: ContentStore) -> None:
         if self.file_differences(system, store):
             placing.make_parents(system, self.path)
-            system.write(self.path, store.content((self.blob,)), "root", "root", 0o644)
+            system.write(self.path, store.content(self.parts), "root", "root", 0o644)
 
-    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
-        store.restore(self.path, original["file"])
+    def in_place(self, system: System, store: ContentStore) -> bool:
+        return not self.file_differences(system, store)
+
+    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
+        return difference(captured["file"], store.look(self.path))
+
+    def plan(self, before: Optional[Resource], around: Surroundings) -> None:
+        work = around.work
+        state = around.system.units.state(self.name)
+        new_text = bool(self.file_differences(around.system, around.store))
+        work.units_changed = work.units_changed or new_text or state.enabled != self.enabled
+        if state.enabled != self.enabled:
+            (work.enable if self.enabled else work.disable).append(self.name)
+        ran = isinstance(before, Unit) and before.started
+        due = new_text or self._follows_change(before, around)
+        if not self.started:
+            if ran and state.active:
+                work.stop.append(self.name)
+        elif not (state.active or state.done):
+            (work.revive if ran and not due else work.start).append(self.name)
+        elif due:
+            work.restart.append(self.name)
+        elif around.triggered(self.reload_on, before.reload_on if isinstance(before, Unit) else ()):
+            work.reload.append(self.name)
+
+    def _follows_change(self, before: Optional[Resource], around: Surroundings) -> bool:
+        followed = before.restart_on if isinstance(before, Unit) else ()
+        return self.name in around.restarted or around.triggered(self.restart_on, followed)
+
+    def plan_removal(self, around: Surroundings) -> None:
+        work, original = around.work, around.store.originals.get(self.key)
+        if original is None:
+            return  # an interrupted switch never reached it
+        state = around.system.units.state(self.name)
+        work.units_changed = True
+        if state.failed:
+            work.reset.append(self.name)
+        if state.enabled and not original["enabled"]:
+            work.disable.append(self.name)
+        elif original["enabled"] and not state.enabled:
+            work.enable.append(self.name)
+        if original["active"]:
+            (work.restart if state.active else work.start).append(self.name)
+        elif state.active:
+            work.stop.append(self.name)
+
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
+        store.restore(self.path, captured["file"])
+
+
+def may_run(state: UnitState) -> bool:
+    """Return whether a unit that is not declared may be running when the switch gets to it."""
+    return state.active or state.failed or not state.known
 
 
 def unit_text(sections: Sections) -> str:

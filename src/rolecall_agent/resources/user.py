@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, FrozenSet, Optional, Tuple
 
 from rolecall_agent.resources import checks, placing
+from rolecall_agent.resources.base import ABSENT, Captured, Resource
 from rolecall_agent.system import Account
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _NO_LOGIN = "/usr/sbin/nologin"
 
 
 @dataclass(frozen=True)
-class User:
+class User(Resource):
     """A system user without a password, and a group of the same name.
 
     Attributes:
@@ -46,10 +47,13 @@ class User:
     def key(self) -> str:
         return f"user:{self.name}"
 
+    def removal_note(self, original: Captured) -> str:
+        return "locked; its id and home are kept"
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         account = system.accounts.user(self.name)
         if account is None:
-            return placing.ABSENT
+            return ABSENT
         reasons = []
         if account.home != self.home:
             reasons.append(f"home {account.home}, not {self.home}")
@@ -82,16 +86,22 @@ class User:
             placing.make_parents(system, self.home)
             system.mkdir(self.home, self.name, self.name, 0o750)
 
-    def restore(self, system: System, store: ContentStore, original: Dict[str, Any]) -> None:
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         account = system.accounts.user(self.name)
         if account is None:
             return
         before = Account(account.home, _NO_LOGIN, frozenset(), locked=True)  # not removed: its files stay
-        if "home" in original:
-            groups = frozenset(original["groups"])
-            before = Account(original["home"], original["shell"], groups, original["locked"])
+        if "home" in captured:
+            groups = frozenset(captured["groups"])
+            before = Account(captured["home"], captured["shell"], groups, captured["locked"])
         if account != before:
             system.accounts.change_user(self.name, before)
+
+    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
+        account = system.accounts.user(self.name)
+        if captured.get("type") == ABSENT:
+            return "can still log in" if account and not account.locked else ""
+        return super().difference_from(captured, system, store)
 
     def _groups(self, account: Optional[Account], store: ContentStore) -> FrozenSet[str]:
         """Return the declared groups, and those that the user was in before it was managed."""

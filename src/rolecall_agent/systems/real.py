@@ -31,12 +31,14 @@ class RealSystem(Tree):
 
     Attributes:
         boots: True.
+        root: None.
 
     Args:
         booting: Whether starting units must not wait for them: during a boot, they may wait for the boot unit.
     """
 
     boots = True
+    root: Optional[str] = None
 
     def __init__(self, *, booting: bool = False) -> None:
         super().__init__("/")

@@ -170,6 +170,7 @@ class RecordedSystem(Tree):
     boots = False
 
     def __init__(self, root: str) -> None:
+        self.root: Optional[str] = root
         self._record = Record(root)
         super().__init__(root)
         self.accounts = RecordedAccounts(self._record)

@@ -446,13 +446,19 @@ class Evaluator:
         names = {name: Cell(offset, value=Outside(name, offset, argument=True)) for name in (*tree.names, tree.whole)}
         if argument is not None:
             names[tree.whole] = argument
-            given = self.force(argument) if tree.names or tree.exact else None
+            given = self.force(argument) if tree.names or tree.exact or not tree.whole else Table()
+            if given is None or isinstance(given, str | int | float | Items):
+                self.fault("this function needs a table", argument.offset, "write `{ … }`")
             if isinstance(given, Table):
                 for name in sorted(given.cells.keys() - tree.names) if tree.exact else ():
                     hint = nearest(name, tree.names, what="arguments")
                     self.fault(f"the function takes no argument {shown(name)}", given.cells[name].offset, hint)
                 names |= {name: given.cells[name] for name in tree.names if name in given.cells}
                 missing = {name: each for name, each in tree.defaults if name not in given.cells}
+                for name in (each for each in tree.names if each not in given.cells and each not in missing):
+                    hint = nearest(name, given.cells.keys() - tree.names, what="arguments")
+                    what = f"the function is called without its argument {shown(name)}"
+                    self.fault(what, argument.offset, hint or "add it, or give it a default: `NAME ? VALUE`")
                 scope = function.scope.new_child(names)
                 names |= {name: Cell(each.offset, each, scope) for name, each in missing.items()}
         return function.scope.new_child(names)

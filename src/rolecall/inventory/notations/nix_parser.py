@@ -34,7 +34,7 @@ from rolecall.inventory.notations.nix_syntax import (
 from rolecall.inventory.notations.nix_tokens import KEYWORDS, Lexer, Token, unindented
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 _LEVELS: Final = (  # operators between two values, from the loosest to the tightest (Nix: parser.y)
     {"<|", "|>"},
@@ -144,17 +144,23 @@ class _Parser:
             whole = self._advance().text
             if self.token.text == "@":
                 self._advance()
-                names, exact = self._formals()
+                names, exact = self._formals(whole)
         elif self.token.text == "{" and self._opens_formals():
             names, exact = self._formals()
             if self.token.text == "@":
                 self._advance()
+                self._refuse_twice(names)
                 whole = self._advance().text
         else:
             return None
         self._expect(":", start, "function")
         defaults = tuple((name, default) for name, default in names.items() if default)
         return Function(start, whole, tuple(names), self.expression(), defaults, exact)
+
+    def _refuse_twice(self, names: Collection[str]) -> None:
+        """Refuse the name of an argument that is among these already."""
+        if self.token.text in names:
+            self._fault(f"the argument {shown(self.token.text)} is named twice", "remove one of them")
 
     def _opens_formals(self) -> bool:
         first = self._read(self.token.end)
@@ -167,7 +173,7 @@ class _Parser:
             return True
         return second.text == "}" and self._read(second.end).text in {":", "@"}
 
-    def _formals(self) -> tuple[dict[str, Expression | None], bool]:
+    def _formals(self, whole: str = "") -> tuple[dict[str, Expression | None], bool]:
         opener, exact = self.token, True
         self._expect("{", opener.start, "function")
         names: dict[str, Expression | None] = {}
@@ -175,7 +181,10 @@ class _Parser:
             if self.token.text == "...":
                 self._advance()
                 exact = False
+                if self.token.text != "}":
+                    self._fault(f"`...` must be the last argument, found {self._found()}")
             elif self._is_variable():
+                self._refuse_twice([*names, whole])
                 name = self._advance().text
                 names[name] = None
                 if self.token.text == "?":

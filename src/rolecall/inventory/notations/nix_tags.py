@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rolecall.errors import Faults
 from rolecall.inventory import content
 from rolecall.inventory.notations.nix_joining import table_of
-from rolecall.inventory.notations.nix_values import Cell, Items, Table, value_of
+from rolecall.inventory.notations.nix_values import Cell, Items, Outside, Table, value_of
 from rolecall.project import TOOL_FILE, machine_folders
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ def computed_tags(nix: Evaluator, function: Lambda, inventory: Table) -> Value:
         for tag in ("all", *classes):
             names.setdefault(tag, []).append(Cell(offset, value=name))
     config = table_of(offset, {tag: Items(tuple(each)) for tag, each in names.items()})
-    argument = table_of(offset, {"config": config, "machines": table_of(offset, machines)})
+    known: dict[str, Value] = {"config": config, "machines": table_of(offset, machines)}
+    others = {*function.tree.names} - known.keys() - {name for name, _ in function.tree.defaults}
+    outside = {name: Outside(name, offset, argument=True) for name in others}
+    argument = table_of(offset, {**known, **outside})
     value = nix.call(function, Cell(offset, value=argument))
     config.cells.update(value.cells if isinstance(value, Table) else {})  # tags may name one another
     return value

@@ -90,6 +90,7 @@ def _emptied(whole: object) -> Iterator[Keys]:
 def _parser() -> YAML:
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import SafeConstructor
+    from ruamel.yaml.nodes import MappingNode
     from ruamel.yaml.scanner import Scanner
 
     class Constructor(SafeConstructor):  # type: ignore[misc, unused-ignore]
@@ -99,10 +100,14 @@ def _parser() -> YAML:
 
         def construct_mapping(self, node: MappingNode, *more: Any, **options: Any) -> Any:  # noqa: ANN401 - theirs
             for key, _ in node.value:
+                if not isinstance(key.value, str):
+                    kind = "table" if isinstance(key, MappingNode) else "list"
+                    place = (key.start_mark.line + 1, key.start_mark.column + 1)
+                    raise syntax_fault(f"this key is a {kind}, not a text", *place, hint="write a name before the `:`")
                 if key.tag in {"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"}:  # Python writes these differently
-                    told = f"the key {shown(key.value)} is not a text" if key.value else "a key is missing here"
+                    problem = f"the key {shown(key.value)} is not a text" if key.value else "a key is missing here"
                     hint = "put it in quotes" if key.value else "write a name before the `:`"
-                    raise syntax_fault(told, key.start_mark.line + 1, key.start_mark.column + 1, hint=hint)
+                    raise syntax_fault(problem, key.start_mark.line + 1, key.start_mark.column + 1, hint=hint)
             return super().construct_mapping(node, *more, **options)
 
         def construct_yaml_null(self, node: ScalarNode) -> object:

@@ -1,0 +1,95 @@
+"""The journal of a switch: what it is about to touch, and what was there before.
+
+It is written before each step, so that whoever finds it can undo exactly what may have been touched, with nothing but
+the journal and what the store has kept for it. `switch` writes it, `undo` reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
+from rolecall_agent.content_store import HOME
+from rolecall_agent.errors import Failure
+
+if TYPE_CHECKING:
+    from rolecall_agent.protocol import Damage, Interrupted, Meta
+    from rolecall_agent.store import Store
+
+SCHEMA = 1
+DECLARED = "declared"
+"""The type of what was captured where the machine was as the generation before the switch declares it."""
+
+
+@dataclass
+class Journal:
+    """A switch that is not settled.
+
+    Attributes:
+        agent: Digest of the agent that wrote it, and that recovers it; "" for a test.
+        meta: Who switches, and when.
+        source: The generation before the switch; 0 for none.
+        target: The generation to which it goes.
+        nonce: What a confirmation must contain.
+        confirm: Whether the commit needs a confirmation.
+        provisional: Whether everything is done, and only the commit is missing.
+        decided: Whether all machines of the run can commit, so that recovery goes forward.
+        before: What was in the place of each resource that the switch may have touched, by key, in that order.
+        units: Whether each unit that it has an effect on was ``enabled`` and ``active`` before.
+        restarted: Whether it may have started or restarted units.
+        commands: Commands to undo what actions may have done, last first: the key, and program with arguments.
+        damage: What the last undo could not put back.
+        abandoned: Keys of resources that a person has given up.
+        notes: What a person should know once it is committed.
+    """
+
+    agent: str
+    meta: Meta
+    source: int
+    target: int
+    nonce: str
+    confirm: bool
+    provisional: bool = False
+    decided: bool = False
+    before: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    units: Dict[str, Dict[str, bool]] = field(default_factory=dict)
+    restarted: bool = False
+    commands: List[Tuple[str, List[str]]] = field(default_factory=list)
+    damage: List[Damage] = field(default_factory=list)
+    abandoned: List[str] = field(default_factory=list)
+    notes: List[str] = field(default_factory=list)
+
+    def described(self) -> Interrupted:
+        """Return it for a person."""
+        return {
+            "meta": self.meta,
+            "source": self.source,
+            "target": self.target,
+            "decided": self.decided,
+            "resources": list(self.before),
+            "units": sorted(self.units),
+            "damage": self.damage,
+        }
+
+    def save(self, store: Store) -> None:
+        """Write it; durable afterwards."""
+        # As a list, since the order counts and the encoding sorts the keys of an object.
+        store.write_journal({"schema": SCHEMA, **asdict(self), "before": list(self.before.items())})
+
+
+def load(store: Store) -> Optional[Journal]:
+    """Return the journal of the switch that is not settled; None when there is none.
+
+    Raises:
+        Failure: When it cannot be understood.
+    """
+    data = store.journal
+    if data is None:
+        return None
+    try:
+        if data["schema"] != SCHEMA:
+            raise Failure(f"{HOME}/journal.json has schema {data['schema']}, and this agent supports {SCHEMA}")
+        values = {each.name: data[each.name] for each in fields(Journal)}
+        return Journal(**{**values, "before": dict(data["before"]), "commands": [tuple(it) for it in data["commands"]]})
+    except (KeyError, TypeError, ValueError) as error:
+        raise Failure(f"{HOME}/journal.json is damaged: {type(error).__name__} {error}") from error

@@ -1,0 +1,266 @@
+"""The way back: undo a switch from its journal, or settle it.
+
+Undoing needs nothing but the journal and what the store keeps for it, touches only what the switch may have touched,
+and asks of units only what they were before. What fails is recorded, and the rest goes on; the journal then stays, and
+the next open, boot or `recover` tries again. Every step looks first and does only what is missing, so an undo that was
+killed is simply done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional
+
+from rolecall_agent import journal as journals
+from rolecall_agent.errors import Failure
+from rolecall_agent.journal import DECLARED
+from rolecall_agent.resources import KINDS
+
+if TYPE_CHECKING:
+    from rolecall_agent.configuration import Configuration
+    from rolecall_agent.journal import Journal
+    from rolecall_agent.machine import Machine
+    from rolecall_agent.protocol import Damage
+    from rolecall_agent.resources import Resource
+    from rolecall_agent.store import Store
+
+COMMAND_SECONDS = 600
+
+
+def recover(machine: Machine) -> Optional[str]:
+    """Settle an interrupted switch; return how, ``"undone"`` or ``"committed"``, or None when there is none.
+
+    Raises:
+        Failure: As `undo`.
+    """
+    journal = journals.load(machine.store)
+    if journal is None:
+        return None
+    if journal.decided or machine.store.current == journal.target:
+        machine.store.set_current(journal.target)
+        settle(machine, journal)
+        return "committed"
+    undo(machine, journal)
+    return "undone"
+
+
+def undo(machine: Machine, journal: Journal) -> None:
+    """Put back what a switch has touched, and settle it.
+
+    Raises:
+        Failure: When something could not be put back; ``damage`` says what. The journal is kept.
+    """
+    journal.provisional = False  # from here on, nobody can commit it
+    with contextlib.suppress(OSError):  # a full disk must not prevent the undo
+        journal.save(machine.store)
+    steps = _Undo(machine, journal)
+    steps.run()
+    if not steps.damage:
+        settle(machine, journal)
+        return
+    journal.damage = list(steps.damage.values())
+    with contextlib.suppress(OSError):
+        journal.save(machine.store)
+    names = ", ".join(steps.damage)
+    raise Failure(
+        f"the undo failed for {names}",
+        "\n".join(f"{each['key']}: {each['reason']}" for each in journal.damage),
+        machine_unchanged=False,
+        damage=journal.damage,
+    )
+
+
+def accept(machine: Machine) -> None:
+    """Give up the undo of an interrupted switch: what is there now is what the next comparison starts from.
+
+    The current generation stays the one before the switch. What was in the place of resources is still known.
+    """
+    journal = journals.load(machine.store)
+    if journal:
+        steps = _Undo(machine, journal)
+        steps.look()
+        journal.abandoned = sorted({*journal.abandoned, *(steps.damage.keys() & journal.before.keys())})
+        settle(machine, journal)
+
+
+def abandon(machine: Machine, keys: Iterable[str]) -> None:
+    """Leave single resources of an interrupted switch as they are; `recover` undoes the others.
+
+    Raises:
+        Failure: When there is no interrupted switch, or it has not touched one of them.
+    """
+    journal = journals.load(machine.store)
+    if journal is None:
+        raise Failure("no switch was interrupted")
+    known = {*journal.before, *(f"unit:{name}" for name in journal.units), *(key for key, _ in journal.commands)}
+    for key in keys:
+        if key not in known:
+            raise Failure(f"the interrupted switch has not touched {key}")
+        journal.before.pop(key, None)
+        journal.units.pop(key.partition(":")[2] if key.startswith("unit:") else "", None)
+        journal.commands = [command for command in journal.commands if command[0] != key]
+        journal.abandoned = sorted({*journal.abandoned, key})
+    journal.damage = [each for each in journal.damage if each["key"] not in journal.abandoned]
+    journal.save(machine.store)
+
+
+def settle(machine: Machine, journal: Journal) -> List[str]:
+    """Clean up after a switch was committed or undone; return notes on what failed."""
+    system, store = machine.system, machine.store
+    store.mark_abandoned(journal.abandoned)
+    declared = {resource.key for resource in machine.configuration(store.current).resources}
+    originals = {key: value for key, value in store.originals.items() if not key.startswith("made:")}
+    ended = {key: value for key, value in originals.items() if key not in declared and not value.get("abandoned")}
+    notes: List[str] = []
+    for name, kind in KINDS.items():
+        of_kind = _of_kind(name, ended)
+        if of_kind:
+            still = _of_kind(name, {key: value for key, value in originals.items() if key in declared})
+            notes += kind.settle(of_kind, still.values(), system)
+    # Only now: an undo may have created them again.
+    store.drop_originals([*ended, *(f"made:{path}" for path in _created_paths(store) if system.stat(path) is None)])
+    store.drop_journal()
+    store.prune()  # only without a journal: recovery needs both generations
+    return notes
+
+
+def remove_empty_paths(machine: Machine, configuration: Configuration) -> None:
+    """Remove parent folders and authorized_keys files that Rolecall created, once they are empty."""
+    system, store = machine.system, machine.store
+    kept = {folder for resource in configuration.resources for folder in resource.folders}
+    for path in sorted(_created_paths(store), reverse=True):
+        entry = system.stat(path)
+        empty_file = entry and entry.type == "file" and not entry.size
+        empty_folder = entry and entry.type == "directory" and path not in kept and not system.names(path)
+        if empty_file or empty_folder:
+            system.remove(path)
+
+
+class _Undo:
+    """The steps of one undo.
+
+    Attributes:
+        damage: What could not be put back, by key.
+    """
+
+    def __init__(self, machine: Machine, journal: Journal) -> None:
+        self._machine = machine
+        self._system = machine.system
+        self._store = machine.store
+        self._journal = journal
+        self.damage: Dict[str, Damage] = {}
+        source = machine.configuration(journal.source)
+        self._source = source
+        self._old = {resource.key: resource for resource in source.resources}
+        target = machine.configuration(journal.target)
+        self._resources: Dict[str, Resource] = {item.key: item for item in (*target.resources, *source.resources)}
+        for resource in self._resources.values():
+            resource.announce(self._system)
+
+    def run(self) -> None:
+        """Take all steps; what fails is in `damage`."""
+        journal, units = self._journal, self._system.units
+        for resource in self._resources.values():
+            path = resource.path_on(self._system)
+            if path:
+                with self._attempt(resource.key):
+                    self._system.remove_temporary(path)
+        self._each_unit("stop", lambda name: not journal.units[name]["active"] and units.state(name).active)
+        self._each_unit("reset-failed", lambda name: units.state(name).failed)
+        self._run_commands()
+        self._each_unit("disable", lambda name: not journal.units[name]["enabled"] and units.state(name).enabled)
+        for key in reversed(list(journal.before)):
+            with self._attempt(key):
+                self._put_back(key)
+        with self._attempt("made"):
+            remove_empty_paths(self._machine, self._source)
+        self._each_unit("enable", lambda name: journal.units[name]["enabled"] and not units.state(name).enabled)
+        if journal.units:
+            with self._attempt("systemd"):
+                units.run("daemon-reload", ())
+        self._each_unit("restart", self._may_run_the_new)
+        self._each_unit("start", self._is_missing)
+        self.look()
+
+    def _put_back(self, key: str) -> None:
+        resource, captured = self._resources[key], self._journal.before[key]
+        if not self._difference(key):
+            return
+        self._machine.report("restore", key)
+        if captured.get("type") == DECLARED:
+            self._old[key].apply(self._system, self._store)
+        else:
+            resource.restore(self._system, self._store, captured)
+
+    def _difference(self, key: str) -> str:
+        """Return how a resource differs from what it was before the switch, or ""."""
+        captured = self._journal.before[key]
+        if captured.get("type") == DECLARED:
+            old = self._old[key]
+            if old.in_place(self._system, self._store):
+                return ""
+            return old.reason_to_change(self._system, self._store) or "not as before"
+        return self._resources[key].difference_from(captured, self._system, self._store)
+
+    def _run_commands(self) -> None:
+        for key, argv in list(self._journal.commands):
+            with self._attempt(key):
+                self._machine.report("action", key.partition(":")[2])
+                status, output = self._system.run(argv, COMMAND_SECONDS)
+                if status:
+                    raise Failure(f"its undo command failed with status {status}", output)
+                self._journal.commands.remove((key, argv))
+
+    def _each_unit(self, verb: str, applies: Callable[[str], bool]) -> None:
+        """Run a verb on units one by one, so that one that fails does not keep the others."""
+        for name in self._journal.units:
+            with self._attempt(f"unit:{name}"):
+                if applies(name):
+                    self._machine.report(verb, name)
+                    self._system.units.run(verb, [name])
+
+    def _may_run_the_new(self, name: str) -> bool:
+        before = self._journal.units[name]["active"]
+        return before and self._journal.restarted and self._system.units.state(name).active
+
+    def _is_missing(self, name: str) -> bool:
+        state = self._system.units.state(name)
+        return self._journal.units[name]["active"] and not (state.active or state.done)
+
+    def look(self) -> None:
+        """Compare everything with what it was, and record what differs: nothing else shows that it is restored."""
+        for key in self._journal.before:
+            with self._attempt(key):
+                if difference := self._difference(key):
+                    raise Failure(difference)
+        for name, before in self._journal.units.items():
+            with self._attempt(f"unit:{name}"):
+                if before["active"]:
+                    self._system.units.require_running([name])
+                state = self._system.units.state(name)
+                if before["active"] and not (state.active or state.done):
+                    raise Failure("it ran before, and does not run now")
+                if state.active and not before["active"]:
+                    raise Failure("it did not run before, and runs now")
+                if state.enabled != before["enabled"]:
+                    raise Failure("it was enabled before" if before["enabled"] else "it was not enabled before")
+
+    @contextlib.contextmanager
+    def _attempt(self, key: str) -> Iterator[None]:
+        """Record a failure of the block as damage of a resource; the first of each counts."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other steps must be taken
+            reason = str(error) if isinstance(error, (Failure, OSError)) else f"{type(error).__name__}: {error}"
+            resource = self._resources.get(key)
+            path = resource.path_on(self._system) if resource else ""
+            self.damage.setdefault(key, {"key": key, "path": path, "reason": reason, "hint": ""})
+
+
+def _of_kind(kind: str, originals: Mapping[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
+    return {key: value for key, value in originals.items() if key.partition(":")[0] == kind}
+
+
+def _created_paths(store: Store) -> List[str]:
+    """Return the paths that were created because resources needed them."""
+    return [key[len("made:") :] for key in store.originals if key.startswith("made:")]

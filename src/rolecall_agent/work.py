@@ -1,0 +1,118 @@
+"""What one switch does to a machine, as `comparison` collects it and `switch` carries it out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, AbstractSet, Iterable, List, Sequence, Set
+
+if TYPE_CHECKING:
+    from rolecall_agent.content_store import ContentStore
+    from rolecall_agent.protocol import Change, Restart
+    from rolecall_agent.system import System
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to run once.
+
+    Attributes:
+        key: The resource that it belongs to.
+        argv: Program and arguments.
+        reverse: The command that takes its effect back, or ().
+    """
+
+    key: str
+    argv: Sequence[str]
+    reverse: Sequence[str]
+
+
+@dataclass
+class Work:
+    """Everything that one switch does to a machine.
+
+    Attributes:
+        changes: By resource, in canonical order, removals last.
+        remove: Keys of resources to remove, in this order.
+        stop: Names of units to stop before anything changes.
+        reset: Names of failed units whose failure systemd must forget, so that they can start again or be removed.
+        disable: Names of units that no longer start at boot.
+        enable: Names of units that start at boot from now on.
+        restart: Names of units to restart.
+        reload: Names of units to reload.
+        start: Names of units to start.
+        revive: Names of units to start that were down before and did not change: the switch does not depend on them.
+        refresh: Names of undeclared units to restart if they are running by then; a package of this switch may
+            bring them.
+        units_changed: Whether systemd must reload unit files.
+        undo: Commands that take back the effect of undeclared actions.
+        run: Commands of actions that are due.
+    """
+
+    changes: List[Change] = field(default_factory=list)
+    remove: List[str] = field(default_factory=list)
+    stop: List[str] = field(default_factory=list)
+    reset: List[str] = field(default_factory=list)
+    disable: List[str] = field(default_factory=list)
+    enable: List[str] = field(default_factory=list)
+    restart: List[str] = field(default_factory=list)
+    reload: List[str] = field(default_factory=list)
+    start: List[str] = field(default_factory=list)
+    revive: List[str] = field(default_factory=list)
+    refresh: List[str] = field(default_factory=list)
+    units_changed: bool = False
+    undo: List[Command] = field(default_factory=list)
+    run: List[Command] = field(default_factory=list)
+
+    @property
+    def changed(self) -> Set[str]:
+        """The keys of all resources that change on the machine."""
+        return {change["key"] for change in self.changes if change["action"] != "adopt"}
+
+    @property
+    def units(self) -> List[str]:
+        """The names of all units that it has an effect on."""
+        verbs = (self.stop, self.reset, self.disable, self.enable, self.restart, self.reload, self.start)
+        return sorted({name for names in (*verbs, self.revive, self.refresh) for name in names})
+
+    @property
+    def restarts(self) -> List[Restart]:
+        """The effects on units, and the actions, in the order in which they happen; for a person."""
+        verbs = ("stop", "restart", "reload", "start")
+        units: List[Restart] = [{"name": name, "verb": verb} for verb in verbs for name in getattr(self, verb)]
+        units += [{"name": name, "verb": "start"} for name in self.revive]
+        units += [{"name": name, "verb": "restart"} for name in self.refresh]
+        actions: List[Restart] = [{"name": command.key, "verb": "run"} for command in self.run]
+        stops = len(self.stop)
+        return [*units[:stops], *actions, *units[stops:]]
+
+    def digest(self, *configurations: str) -> str:
+        """Return a digest of this work and of the configurations with these digests."""
+        text = json.dumps([*configurations, self.changes, self.restarts], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a resource can see of the switch that it is part of.
+
+    Attributes:
+        system: The machine.
+        store: Its state directory.
+        work: Where it adds what follows from it.
+        changed: Keys of all resources that change.
+        undeclared: Keys of all resources that are no longer declared.
+        restarted: Names of the units that changed files restart.
+    """
+
+    system: System
+    store: ContentStore
+    work: Work
+    changed: AbstractSet[str]
+    undeclared: AbstractSet[str]
+    restarted: AbstractSet[str]
+
+    def triggered(self, followed: Iterable[object], once_followed: Iterable[object]) -> bool:
+        """Return whether one of the keys that a resource follows has changed, or one it followed is undeclared."""
+        return not (self.changed.isdisjoint(followed) and self.undeclared.isdisjoint(once_followed))
