@@ -25,9 +25,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("command", choices=("boot", "recover"))
     parser.add_argument("--root", help="the root directory of a recorded system")
     parser.add_argument("--locked", action="store_true", help="the caller holds the lock")
+    parser.add_argument("--booting", action="store_true", help="do not wait for units, which may wait for the caller")
     given = parser.parse_args(argv)
     if given.locked:
-        return recover(given.root)
+        return recover(given.root, booting=given.booting)
     booting = given.command == "boot"
     if not booting and not given.root and _is_stopping():
         return 0  # systemd starts no units any more; the next boot recovers
@@ -58,7 +59,7 @@ def boot() -> int:
             store.prepare()
         machine = Machine(system, store, print)
         try:
-            recovered = recovery.recover(machine)
+            recovered = recovery.recover(machine, booting=True)
             if recovered:
                 print("an interrupted switch was", recovered)
         except Failure as failure:
@@ -71,17 +72,18 @@ def boot() -> int:
     return int(bool(failures))
 
 
-def recover(root: Optional[str]) -> int:
+def recover(root: Optional[str], *, booting: bool = False) -> int:
     """Settle an interrupted switch, print the result as a line of JSON, and return the exit status.
 
     Args:
         root: The root directory of a recorded system; None for this machine.
+        booting: Whether starting units must not wait for them.
     """
     system: System
     if root is None:
         from rolecall_agent.systems.real import RealSystem
 
-        system = RealSystem()
+        system = RealSystem(booting=booting)
     else:
         from rolecall_agent.systems.recorded import RecordedSystem
 
