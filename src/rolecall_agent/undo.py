@@ -117,6 +117,8 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
         if of_kind:
             still = _of_kind(name, {key: value for key, value in originals.items() if key in declared})
             notes += kind.settle(of_kind, still.values(), system)
+    if not declared:
+        machine.remove_boot_unit()
     # Only now: an undo may have created them again. During a boot, what is below /run is created later.
     gone = [path for path in _created_paths(store) if system.stat(path) is None]
     forgotten = [path for path in gone if system.units.settled or not path.startswith("/run/")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, AbstractSet, Iterable, List, Sequence, Set
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
     from rolecall_agent.protocol import Change, Restart
+    from rolecall_agent.resources import Unit
     from rolecall_agent.system import System
 
 
@@ -75,6 +76,14 @@ class Work:
         """The names of all units that it has an effect on."""
         verbs = (self.stop, self.reset, self.disable, self.enable, self.restart, self.reload, self.start)
         return sorted({name for names in (*verbs, self.revive, self.refresh) for name in names})
+
+    def leave_out(self, unit: Unit) -> None:
+        """Let the switch do nothing to a unit, which is still listed among the changes."""
+        for names in (self.stop, self.reset, self.disable, self.enable, self.restart, self.reload, self.start):
+            if unit.name in names:
+                names.remove(unit.name)
+        if unit.key in self.remove:
+            self.remove.remove(unit.key)
 
     @property
     def restarts(self) -> List[Restart]:

@@ -367,6 +367,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     new = Configuration.of("m", [Package("p2")])
     agent_world.update(root, new)
     it = agent_world.machine(root)
+    agent_world.stage(it, ONE)
     switch(it, ONE, agent_world.META, nonce="n", confirm=False)
     talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
     talk._machine = it
@@ -388,6 +389,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
 def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     it = agent_world.machine(root)
     it.store.prepare()
+    agent_world.stage(it, ONE)
     agent_world.stage(it, ONE)
     switch(it, ONE, agent_world.META, nonce="n", confirm=False)
     talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
