@@ -32,6 +32,7 @@ class Journal:
         target: The generation to which it goes.
         nonce: What a confirmation must contain.
         confirm: Whether the commit needs a confirmation.
+        token: What the names of temporary files are computed from; see `Tree`.
         provisional: Whether everything is done, and only the commit is missing.
         decided: Whether all machines of the run can commit, so that recovery goes forward.
         before: What was in the place of each resource that the switch may have touched, by key, in that order.
@@ -49,6 +50,7 @@ class Journal:
     target: int
     nonce: str
     confirm: bool
+    token: str
     provisional: bool = False
     decided: bool = False
     before: Dict[str, Dict[str, Any]] = field(default_factory=dict)

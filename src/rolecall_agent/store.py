@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tupl
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content_store import HOME, ContentStore, Json
 from rolecall_agent.errors import Failure
+from rolecall_agent.tree import TEMPORARY
 
 if TYPE_CHECKING:
     from rolecall_agent.content import Blob, Secret
@@ -64,11 +65,19 @@ class Store(ContentStore):
         for name in ("blobs", "sealed", "generations", "original"):
             if self._system.stat(f"{HOME}/{name}") is None:
                 self._system.mkdir(f"{HOME}/{name}", mode=0o700)
+        self._sweep()
         if schema is not None and schema < SCHEMA:
             self.set_boot_agent()  # the older agent cannot read the new layout
             self.sealed.convert()
         if schema != SCHEMA:
             self._write_json("schema", SCHEMA)
+
+    def _sweep(self) -> None:
+        """Remove what a killed agent left; `prune` does so in the other folders."""
+        for folder in (HOME, f"{HOME}/generations"):
+            for name in self._system.names(folder):
+                if name.startswith(TEMPORARY):
+                    self._remove(f"{folder}/{name}")
 
     # Generations
 

@@ -8,7 +8,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, FrozenSet, Iterable, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 if TYPE_CHECKING:
     from rolecall_agent.tree import Entry
@@ -125,6 +138,7 @@ class System(Protocol):
     Attributes:
         boots: Whether it boots, and so needs the boot unit.
         root: The root directory of a recorded system; None for the machine itself.
+        token: What temporary names are computed from; see `Tree`.
         accounts: Its users and groups.
         packages: Its packages.
         units: Its systemd units.
@@ -132,6 +146,7 @@ class System(Protocol):
 
     boots: bool
     root: Optional[str]
+    token: str
 
     @property
     def accounts(self) -> Accounts: ...
@@ -141,13 +156,17 @@ class System(Protocol):
     def units(self) -> Units: ...
 
     def stat(self, path: str) -> Optional[Entry]: ...  # described in `Tree`, up to `remove_temporary`
-    def read(self, path: str) -> bytes: ...
+    def resolve(self, path: str) -> str: ...
+    def is_mount_point(self, path: str) -> bool: ...
+    def pieces(self, path: str, limit: int = ...) -> Iterator[bytes]: ...
+    def read(self, path: str, limit: int = ...) -> bytes: ...
+    def digest(self, path: str, limit: int = ...) -> str: ...
     def names(self, path: str) -> List[str]: ...
     def attributes(self, path: str) -> Dict[str, str]: ...
     def write(
         self,
         path: str,
-        data: bytes,
+        data: Union[bytes, Iterable[bytes]],
         owner: str = "root",
         group: str = "root",
         mode: int = 0o600,
@@ -157,7 +176,7 @@ class System(Protocol):
     ) -> None: ...
     def symlink(self, path: str, target: str, owner: str = "root", group: str = "root") -> None: ...
     def mkdir(self, path: str, owner: str = "root", group: str = "root", mode: int = 0o755) -> None: ...
-    def set_access(self, path: str, owner: str, group: str, mode: int) -> None: ...
+    def set_access(self, path: str, type_: str, owner: str, group: str, mode: int) -> None: ...
     def remove(self, path: str) -> None: ...
     def remove_temporary(self, path: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Files below a root directory, safe against symbolic links of unprivileged users."""
+"""Files below a root directory, safe against the other users of the machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 
 from rolecall_agent.errors import Failure
+from rolecall_agent.walk import FOLDER, MAX_LINKS, Walk, look
 
-MAX_LINKS = 40  # as Linux does, path_resolution(7)
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+TEMPORARY = ".rolecall-"
+"""How all temporary names begin."""
+MAX_SIZE = 1 << 30  # bytes; no content that a controller sends is larger
+
+_PIECE = 1 << 20  # bytes
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Entry:
         mode: Permission bits.
         size: In bytes.
         mtime_ns: Modification time in nanoseconds since the epoch.
+        links: How many names it has.
         target: Target of a symlink, else "".
     """
 
@@ -37,18 +47,21 @@ class Entry:
     mode: int
     size: int
     mtime_ns: int
+    links: int = 1
     target: str = ""
 
 
 class Tree(ABC):
-    """Files by absolute path below a root.
+    """Files by absolute path below a root. `Walk` describes how a path is followed.
 
-    The folders of a path are opened one by one. A symbolic link is followed only if it belongs to root or to the user
-    that runs this, and never out of the root. Otherwise a user's link could redirect a write to any file.
+    Attributes:
+        token: What temporary names are computed from, so that no other user can guess one. A switch writes it to its
+            journal, so that its recovery finds what a killed agent left.
     """
 
     def __init__(self, root: str) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.token = os.urandom(16).hex()
 
     def close(self) -> None:
         """Close the root."""
@@ -57,43 +70,99 @@ class Tree(ABC):
     def stat(self, path: str) -> Optional[Entry]:
         """Return what is at a path; None for nothing."""
         try:
-            with self._parent(path) as (folder, name):
-                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                target = os.readlink(name, dir_fd=folder) if stat.S_ISLNK(status.st_mode) else ""
+            with self._walk(path) as (folder, name):
+                status, target = look(folder, name)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        types = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
         owner, group = self._owner(path, status)
-        kind = types.get(stat.S_IFMT(status.st_mode), "other")
+        kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
         mode = stat.S_IMODE(status.st_mode)
-        return Entry(kind, owner, group, mode, status.st_size, status.st_mtime_ns, target)
+        return Entry(kind, owner, group, mode, status.st_size, status.st_mtime_ns, status.st_nlink, target)
 
-    def read(self, path: str) -> bytes:
-        """Return the bytes of a regular file.
+    def resolve(self, path: str) -> str:
+        """Return the path to which links at a path lead: the path itself when there is no link.
+
+        Raises:
+            Failure: When a link must not be followed.
+        """
+        for _ in range(MAX_LINKS):
+            try:
+                walk = self._walk(path)
+                with walk as (_, name):
+                    target = walk.follow(name)
+            except (FileNotFoundError, NotADirectoryError):
+                return path
+            if not target:
+                return path
+            path = target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
+        raise Failure(f"{path}: too many symbolic links")
+
+    def is_mount_point(self, path: str) -> bool:
+        """Return whether something is mounted at a path, so that rename(2) cannot replace it."""
+        with self._walk(path) as (folder, name):
+            fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                return _mount_id(fd) != _mount_id(folder)
+            finally:
+                os.close(fd)
+
+    def pieces(self, path: str, limit: int = MAX_SIZE) -> Iterator[bytes]:
+        """Yield the bytes of a regular file, piece by piece.
+
+        Args:
+            path: Where it is.
+            limit: The number of bytes that it may have: a user can make a file of any size.
 
         Raises:
             OSError: When it does not exist or cannot be read.
-            Failure: When it is not a regular file.
+            Failure: When it is not a regular file, or too large.
         """
-        with self._parent(path) as (folder, name):
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-            with os.fdopen(fd, "rb") as file:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
+        with self._walk(path) as (folder, name):
+            fd = os.open(name, _READ, dir_fd=folder)
+            try:
+                status = os.fstat(fd)
+                if not stat.S_ISREG(status.st_mode):
                     raise Failure(f"{path} is not a regular file")
-                return file.read()
+                if status.st_size <= limit:
+                    size = min(max(status.st_size, 4095), _PIECE) + 1  # a small file is read at once
+                    while piece := os.read(fd, size):
+                        limit -= len(piece)
+                        if limit < 0:
+                            break
+                        yield piece
+                    else:
+                        return
+                raise Failure(f"{path} is too large")
+            finally:
+                os.close(fd)
+
+    def read(self, path: str, limit: int = MAX_SIZE) -> bytes:
+        """Return the bytes of a regular file, as `pieces` yields them."""
+        return b"".join(self.pieces(path, limit))
+
+    def digest(self, path: str, limit: int = MAX_SIZE) -> str:
+        """Return the lower-case hex SHA-256 of a regular file, as `pieces` yields it."""
+        digest = hashlib.sha256()
+        for piece in self.pieces(path, limit):
+            digest.update(piece)
+        return digest.hexdigest()
 
     def names(self, path: str) -> List[str]:
         """Return the names in a directory, sorted; [] when it does not exist."""
         try:
-            with self._parent(path) as (folder, name), self._opened(folder, name) as fd:
-                return sorted(os.listdir(fd))
+            with self._walk(path) as (folder, name):
+                fd = os.open(name, FOLDER, dir_fd=folder)
+                try:
+                    return sorted(os.listdir(fd))
+                finally:
+                    os.close(fd)
         except FileNotFoundError:
             return []
 
     def attributes(self, path: str) -> Dict[str, str]:
         """Return the extended attributes of a regular file, including ACL and label, as hex by name."""
-        with self._parent(path) as (folder, name):
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        with self._walk(path) as (folder, name):
+            fd = os.open(name, _READ, dir_fd=folder)
             try:
                 return {key: os.getxattr(fd, key).hex() for key in os.listxattr(fd)}
             except OSError:  # the file system does not support them
@@ -104,7 +173,7 @@ class Tree(ABC):
     def write(
         self,
         path: str,
-        data: bytes,
+        data: Union[bytes, Iterable[bytes]],
         owner: str = "root",
         group: str = "root",
         mode: int = 0o600,
@@ -116,7 +185,7 @@ class Tree(ABC):
 
         Args:
             path: Where; its folder must exist. Anything there but a directory is replaced.
-            data: The content.
+            data: The content, whole or in pieces. What raises while it is produced leaves the path as it is.
             owner: User name.
             group: Group name.
             mode: Permission bits.
@@ -126,15 +195,11 @@ class Tree(ABC):
         Raises:
             OSError: When it cannot be written; nothing has changed then.
         """
-        with self._parent(path) as (folder, name):
-            temporary = temporary_name(name)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=folder)  # left by a killed agent
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(temporary, flags, 0o600, dir_fd=folder)
+        with self._walk(path) as (folder, name):
+            temporary, fd = self._create(path, lambda free: os.open(free, _CREATE, 0o600, dir_fd=folder))
             try:
                 with os.fdopen(fd, "wb") as file:
-                    file.write(data)
+                    file.writelines((data,) if isinstance(data, bytes) else data)
                     file.flush()
                     self._set_owner(fd, path, owner, group)
                     os.fchmod(fd, mode)
@@ -156,34 +221,50 @@ class Tree(ABC):
         Raises:
             OSError: When it cannot be created.
         """
-        with self._parent(path) as (folder, name):
-            temporary = temporary_name(name)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=folder)
-            os.symlink(target, temporary, dir_fd=folder)
-            self._set_link_owner(folder, temporary, path, owner, group)
-            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        with self._walk(path) as (folder, name):
+            temporary, _ = self._create(path, lambda free: os.symlink(target, free, dir_fd=folder))
+            try:
+                self._set_link_owner(folder, temporary, path, owner, group)
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary, dir_fd=folder)
+                raise
             os.fsync(folder)
 
     def mkdir(self, path: str, owner: str = "root", group: str = "root", mode: int = 0o755) -> None:
-        """Create a directory in an existing parent. It is never more accessible than its mode allows.
+        """Create a directory in an existing parent. Whenever it exists, it has this owner and mode.
 
         Raises:
             OSError: When it cannot be created.
         """
-        with self._parent(path) as (folder, name):
-            os.mkdir(name, 0o700, dir_fd=folder)
-            self._set_access(folder, name, path, owner, group, mode)
+        with self._walk(path) as (folder, name):
+            temporary, _ = self._create(path, lambda free: os.mkdir(free, 0o700, dir_fd=folder))
+            try:
+                self._set_access(folder, temporary, path, "directory", owner, group, mode)
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.rmdir(temporary, dir_fd=folder)
+                raise
             os.fsync(folder)
 
-    def set_access(self, path: str, owner: str, group: str, mode: int) -> None:
+    def set_access(self, path: str, type_: str, owner: str, group: str, mode: int) -> None:
         """Set owner, group and permission bits of a file or directory.
 
+        Args:
+            path: Where it is.
+            type_: What it must be: ``file`` or ``directory``.
+            owner: User name.
+            group: Group name.
+            mode: Permission bits.
+
         Raises:
-            OSError: When it does not exist.
+            OSError: When it does not exist, or is no directory but should be one.
+            Failure: When it is no file, or also has another name: a user may have linked any file to this path.
         """
-        with self._parent(path) as (folder, name):
-            self._set_access(folder, name, path, owner, group, mode)
+        with self._walk(path) as (folder, name):
+            self._set_access(folder, name, path, type_, owner, group, mode)
 
     def remove(self, path: str) -> None:
         """Remove a file, a link or an empty directory, if it exists.
@@ -191,7 +272,7 @@ class Tree(ABC):
         Raises:
             OSError: When it cannot be removed; ENOTEMPTY for a directory that is not empty.
         """
-        with contextlib.suppress(FileNotFoundError), self._parent(path) as (folder, name):
+        with contextlib.suppress(FileNotFoundError), self._walk(path) as (folder, name):
             if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.rmdir(name, dir_fd=folder)
             else:
@@ -200,9 +281,24 @@ class Tree(ABC):
             os.fsync(folder)
 
     def remove_temporary(self, path: str) -> None:
-        """Remove the temporary file that a killed `write` or `symlink` left beside a path."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self._parent(path) as (folder, name):
-            os.unlink(temporary_name(name), dir_fd=folder)
+        """Remove what a killed agent left beside a path while it was creating something there.
+
+        Raises:
+            OSError: When it cannot be removed.
+        """
+        for find in (str, self.resolve):  # at the path itself, and where a link there leads
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, Failure):
+                found = find(path)
+                with self._walk(found) as (folder, _):
+                    temporary = self._temporary_name(found)
+                    try:
+                        os.unlink(temporary, dir_fd=folder)
+                    except IsADirectoryError:
+                        try:
+                            os.rmdir(temporary, dir_fd=folder)
+                        except OSError as error:
+                            if error.errno != errno.ENOTEMPTY:  # with something in it, it is not the agent's
+                                raise
 
     # A recorded system does these differently.
 
@@ -218,83 +314,48 @@ class Tree(ABC):
     @abstractmethod
     def _owner_removed(self, path: str) -> None: ...
 
-    # Opening the folders of a path.
+    # Steps that several methods share.
 
-    def _set_access(self, folder: int, name: str, path: str, owner: str, group: str, mode: int) -> None:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    def _walk(self, path: str) -> Walk:
+        return Walk(self._root, path)
+
+    def _create(self, path: str, create: Callable[[str], T]) -> Tuple[str, T]:
+        """Create something under a temporary name; return the name, and what `create` returned."""
+        name = self._temporary_name(path)
         try:
+            return name, create(name)
+        except FileExistsError:  # left by a killed agent
+            name = TEMPORARY + os.urandom(8).hex()
+            return name, create(name)
+
+    def _temporary_name(self, path: str) -> str:
+        """Return the temporary name for a path: short, and with the same token the same again."""
+        return TEMPORARY + hashlib.sha256(f"{self.token} {path}".encode()).hexdigest()[:16]
+
+    def _set_access(self, folder: int, name: str, path: str, type_: str, owner: str, group: str, mode: int) -> None:
+        fd = os.open(name, FOLDER if type_ == "directory" else _READ, dir_fd=folder)
+        try:
+            status = os.fstat(fd)
+            if type_ == "file" and (not stat.S_ISREG(status.st_mode) or status.st_nlink > 1):
+                raise Failure(f"{path} is not a regular file with a single name; move it away first")
             self._set_owner(fd, path, owner, group)
             os.fchmod(fd, mode)
             os.fsync(fd)
         finally:
             os.close(fd)
 
-    @contextlib.contextmanager
-    def _opened(self, folder: int, name: str) -> Iterator[int]:
-        fd = os.open(name, _FOLDER, dir_fd=folder)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
 
-    @contextlib.contextmanager
-    def _parent(self, path: str) -> Iterator[Tuple[int, str]]:
-        """Open the folder of a path, and yield it with the last name of the path."""
-        *pending, name = path.strip("/").split("/")
-        name = name or "."  # the root itself
-        pending.reverse()
-        opened = [os.dup(self._root)]
-        links = 0
-        try:
-            while pending:
-                part = pending.pop()
-                if part == "..":
-                    _go_up(opened, 1)
-                elif part not in {"", "."}:
-                    target = self._enter(opened, part, path)
-                    links += bool(target)
-                    if links > MAX_LINKS:
-                        raise Failure(f"{path}: too many symbolic links")
-                    if target.startswith("/"):
-                        _go_up(opened, len(opened))
-                    pending.extend(reversed(target.split("/")))
-            yield opened[-1], name
-        finally:
-            for fd in opened:
-                os.close(fd)
-
-    def _enter(self, opened: List[int], name: str, path: str) -> str:
-        """Open the next folder and return ""; for a link that may be followed, return its target instead."""
-        try:
-            opened.append(os.open(name, _FOLDER, dir_fd=opened[-1]))
-        except OSError as error:
-            if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
-                raise
-        else:
-            return ""
-        status = os.stat(name, dir_fd=opened[-1], follow_symlinks=False)
-        if not stat.S_ISLNK(status.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, f"{name} is not a directory", path)
-        if status.st_uid not in {0, os.geteuid()}:
-            raise Failure(f"{path}: {name} is a symbolic link of an unprivileged user, which is not followed")
-        return os.readlink(name, dir_fd=opened[-1])
-
-
-def _go_up(opened: List[int], steps: int) -> None:
-    """Close the last folders, but never the root."""
-    for _ in range(min(steps, len(opened) - 1)):
-        os.close(opened.pop())
-
-
-def temporary_name(name: str) -> str:
-    """Return the temporary name for a name: short, and the same again after a kill."""
-    return ".rolecall-new-" + hashlib.sha256(name.encode()).hexdigest()[:16]
+def _mount_id(fd: int) -> str:
+    """Return the id of the mount to which a descriptor belongs, "" if unknown. Source: proc(5), fdinfo."""
+    with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+        return next((line for line in file if line.startswith("mnt_id:")), "")
+    return ""
 
 
 def _selinux_label(folder: int, name: str) -> Dict[str, str]:
     """Return the SELinux label of a regular file, if it has one."""
     with contextlib.suppress(OSError):
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        fd = os.open(name, _READ, dir_fd=folder)
         try:
             return {"security.selinux": os.getxattr(fd, "security.selinux").hex()}
         finally:

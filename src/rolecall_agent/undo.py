@@ -56,7 +56,10 @@ def undo(machine: Machine, journal: Journal) -> None:
     steps = _Undo(machine, journal)
     steps.run()
     if not steps.damage:
-        settle(machine, journal)
+        try:
+            settle(machine, journal)
+        except (Failure, OSError) as error:  # it is undone, and the journal is still there: the next open cleans up
+            machine.report("undo", f"the cleanup is left to the next run: {error}")
         return
     journal.damage = list(steps.damage.values())
     with contextlib.suppress(OSError):
@@ -164,11 +167,7 @@ class _Undo:
     def run(self) -> None:
         """Take all steps; what fails is in `damage`."""
         journal, units = self._journal, self._system.units
-        for resource in self._resources.values():
-            path = resource.path_on(self._system)
-            if path:
-                with self._attempt(resource.key):
-                    self._system.remove_temporary(path)
+        self._remove_temporary_files()
         self._each_unit("stop", lambda name: not journal.units[name]["active"] and units.state(name).active)
         self._each_unit("reset-failed", lambda name: units.state(name).failed)
         self._run_commands()
@@ -185,6 +184,13 @@ class _Undo:
         self._each_unit("restart", self._may_run_the_new)
         self._each_unit("start", self._is_missing)
         self.look()
+
+    def _remove_temporary_files(self) -> None:
+        self._system.token = self._journal.token
+        written = [(item.key, path) for item in self._resources.values() for path in item.paths_on(self._system)]
+        for key, path in (*written, *(("made", path) for path in _created_paths(self._store))):
+            with self._attempt(key):
+                self._system.remove_temporary(path)
 
     def _put_back(self, key: str) -> None:
         resource, captured = self._resources[key], self._journal.before[key]
@@ -257,8 +263,9 @@ class _Undo:
         except Exception as error:  # noqa: BLE001 - whatever it is, the other steps must be taken
             reason = str(error) if isinstance(error, (Failure, OSError)) else f"{type(error).__name__}: {error}"
             resource = self._resources.get(key)
-            path = resource.path_on(self._system) if resource else ""
-            self.damage.setdefault(key, {"key": key, "path": path, "reason": reason, "hint": ""})
+            paths = resource.paths_on(self._system) if resource else ()
+            damage: Damage = {"key": key, "path": paths[0] if paths else "", "reason": reason, "hint": ""}
+            self.damage.setdefault(key, damage)
 
 
 def _of_kind(kind: str, originals: Mapping[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:

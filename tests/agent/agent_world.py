@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import stat
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,30 @@ def mortal(root: Path, lives: int) -> RecordedSystem:
 def broken(root: Path, good: int) -> RecordedSystem:
     """A system on which every change fails from the n-th on, as on a full or failing disk."""
     return Limited(str(root), good, OSError(errno.EIO, "Input/output error"))
+
+
+SYSTEM_CALLS = ("fchmod", "fsync", "mkdir", "rename", "rmdir", "setxattr", "symlink", "unlink", "utime")
+
+
+class MortalOs:
+    """The module `os` for an agent that is killed before its n-th changing call."""
+
+    def __init__(self, lives: int) -> None:
+        self._left = lives
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any function of os
+        real = getattr(os, name)
+        if name not in SYSTEM_CALLS and name != "open":
+            return real
+
+        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
+            if name in SYSTEM_CALLS or args[1] & os.O_CREAT:
+                self._left -= 1
+                if self._left < 0:
+                    raise Killed
+            return real(*args, **kwargs)
+
+        return call
 
 
 def machine(root: Path, lives: int | None = None) -> Machine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from agent_world import (
     RICH,
     STATE,
     Killed,
+    MortalOs,
     broken,
     configurations,
     copy,
@@ -26,18 +28,18 @@ from agent_world import (
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from rolecall_agent import comparison
+from rolecall_agent import comparison, tree
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.machine import Machine
-from rolecall_agent.resources import File
+from rolecall_agent.resources import AuthorizedKey, File, User
 from rolecall_agent.store import Store
 from rolecall_agent.switch import switch
-from rolecall_agent.tree import temporary_name
 from rolecall_agent.undo import recover
 
 pytestmark = pytest.mark.slow
 
+KEY = "ssh-ed25519 KEY2"
 QUICK = settings(
     max_examples=15,
     deadline=None,
@@ -105,7 +107,7 @@ def test_a_machine_killed_at_any_step_is_old_or_new(old: Configuration, new: Con
             committed = machine(tmp_path / "try").store.current == 2
             assert snapshot(tmp_path / "try") == (will_be if committed else was), f"killed before change {lives}"
             assert recovered in ({None, "committed"} if committed else {None, "undone"})
-            assert not list((tmp_path / "try").rglob(".rolecall-new-*"))
+            assert not list((tmp_path / "try").rglob(".rolecall-*"))
             ends.append(recovered)
         else:
             break
@@ -140,30 +142,31 @@ def test_a_machine_whose_undo_fails_recovers_once_the_cause_is_gone(
     assert failed > 3
 
 
-def test_a_directory_in_place_of_a_temporary_file_does_not_block_the_machine(tmp_path: Path) -> None:
-    """As a local user can make one in a folder of their own."""
-    one = Configuration.of(
-        "m", [File("/etc/aa", "old\n"), File("/home/u2/conf", "old\n", "u2"), File("/etc/zz", "old\n")]
-    )
-    two = Configuration.of(
-        "m", [File("/etc/aa", "new\n"), File("/home/u2/conf", "new\n", "u2"), File("/etc/zz", "new\n")]
-    )
-    root = make(tmp_path)
-    update(root, one)
+def test_a_kill_at_any_system_call_leaves_nothing_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a switch that creates parent folders, a home and links to files of root."""
+    new = Configuration.of("m", [User("u1", home="/home/u1"), File("/opt/x/y", "1\n"), AuthorizedKey("root", KEY)])
+    root = make(tmp_path / "m")
+    (root / "root/.ssh/authorized_keys").rename(root / "etc/keys")
+    (root / "root/.ssh/authorized_keys").symlink_to("../../etc/keys")
     was = snapshot(root)
-    planted = root / "home/u2" / temporary_name("conf")
-    planted.mkdir()
-    with pytest.raises(Failure) as caught:
-        update(root, two)
-    assert not caught.value.machine_unchanged  # it does not pretend to be as before
-    for _ in range(2):
-        with pytest.raises(Failure, match="the undo failed"):
-            update(root, two)
-    planted.rmdir()
-    assert recover(machine(root)) == "undone"
-    assert snapshot(root) == was
-    update(root, two)
-    assert (root / "etc/aa").read_text() == "new\n"
+    found = False
+    for lives in itertools.count():
+        copy(root, tmp_path / "try")
+        try:
+            with monkeypatch.context() as context:
+                context.setattr(tree, "os", MortalOs(lives))
+                update(tmp_path / "try", new)
+        except Killed:
+            it = machine(tmp_path / "try")
+            it.store.prepare()
+            found = found or bool(list((tmp_path / "try/home").rglob(".rolecall-*")))
+            assert recover(it) in {None, "undone", "committed"}
+            it.store.prune()  # as at the end of the next conversation
+            assert not list((tmp_path / "try").rglob(".rolecall-*")), f"killed before call {lives}"
+            assert it.store.current or snapshot(tmp_path / "try") == was, f"killed before call {lives}"
+        else:
+            break
+    assert found
 
 
 def test_an_agent_killed_before_its_journal_does_not_block_the_next(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rolecall_agent.system import System
 
 
+FILE = "/etc/sysctl.conf"
+
+
 @dataclass(frozen=True)
 class Parameter(Resource):
     """A kernel parameter, in a file of /etc/sysctl.d that any number of resources share; each owns one line."""
@@ -32,16 +35,15 @@ class Parameter(Resource):
     def parts(self) -> tuple[Part, ...]:
         return (self.value,)
 
-    def path_on(self, system: System) -> str:
-        return "/etc/sysctl.conf"
+    def paths_on(self, system: System) -> tuple[str, ...]:
+        return (FILE,)
 
     def reason_to_change(self, system: System, store: ContentStore) -> str | None:
         now = self._lines(system).get(self.name)
         return ABSENT if now is None else None if store.matches(self.parts, now) else "value"
 
     def capture(self, system: System, store: ContentStore) -> dict[str, Captured]:
-        path = self.path_on(system)
-        made = {} if system.stat(path) else {f"made:{path}": {"type": ABSENT}}
+        made = {} if system.stat(FILE) else {f"made:{FILE}": {"type": ABSENT}}
         return {self.key: self._captured(system), **made}
 
     def apply(self, system: System, store: ContentStore) -> None:
@@ -60,16 +62,14 @@ class Parameter(Resource):
         return {"type": ABSENT} if now is None else {"value": now.decode()}
 
     def _lines(self, system: System) -> dict[str, bytes]:
-        path = self.path_on(system)
-        lines = system.read(path).splitlines() if system.stat(path) else []
+        lines = system.read(FILE).splitlines() if system.stat(FILE) else []
         pairs = (line.partition(b" = ") for line in lines)
         return {name.decode(): value for name, _, value in pairs}
 
     def _write(self, system: System, lines: dict[str, bytes]) -> None:
-        path = self.path_on(system)
         if lines != self._lines(system):
             text = b"".join(name.encode() + b" = " + value + b"\n" for name, value in sorted(lines.items()))
-            system.write(path, text, mode=0o644)
+            system.write(FILE, text, mode=0o644)
 
 
 def _configured(**values: str) -> Configuration:

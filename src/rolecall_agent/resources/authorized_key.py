@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Sequence, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT: key type and base64 data; the comment is ours to set.
 _KEY = re.compile(r"(ssh-[a-z0-9-]+|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+={0,3}\Z")
+# As above: options, in which a quoted value may contain blanks and \", may come first.
+_LINE = re.compile(
+    rb"""[ \t]*(?:(?:\\"|"(?:\\"|\\(?!")|[^"\\])*"|\\(?!")|[^ \t"\\])+[ \t]+)??"""
+    rb"""(?:ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+[ \t]+([A-Za-z0-9+/]+={0,3})(?:[ \t\r\n]|\Z)"""
+)
+_LIMIT = 1 << 20  # bytes of the file, which is the user's
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,9 @@ class AuthorizedKey(Resource):
     def key(self) -> str:
         return f"authorized-key:{self.user}:{self.public_key.split()[1]}"
 
-    def path_on(self, system: System) -> str:
+    def paths_on(self, system: System) -> Tuple[str, ...]:
         account = system.accounts.user(self.user)
-        return authorized_keys(account.home) if account else ""
+        return (authorized_keys(account.home),) if account else ()
 
     @property
     def line(self) -> str:
@@ -60,65 +66,91 @@ class AuthorizedKey(Resource):
         return f'restrict,command="{quoted}" {self.public_key}'
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        account = system.accounts.user(self.user)
-        lines = _lines(system, authorized_keys(account.home)) if account else []
-        mine = [line for line in lines if self._has_key(line)]
-        return None if mine == [self.line] else f"other options: {mine[0]}" if mine else ABSENT
+        if system.accounts.user(self.user) is None:
+            return ABSENT
+        try:
+            mine = [line for line in self._lines(system) if self._is_mine(line)]
+        except (Failure, OSError) as error:  # whatever the user did to the file, the rest of the machine is compared
+            return str(error)
+        if not mine:
+            return ABSENT
+        return None if mine == [self._wanted] else f"other options: {mine[0].decode(errors='replace').strip()}"
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         path = self._path(system)
-        before = [line for line in _lines(system, path) if self._has_key(line)]
+        lines = self._lines(system)
+        at = [index for index, line in enumerate(lines) if self._is_mine(line)]
+        mine = [lines[index].decode(errors="surrogateescape") for index in at]
         created = {} if system.stat(path) else {f"made:{path}": {"type": "absent"}}
-        return {self.key: {"lines": before}, **created, **placing.missing_parents(system, path)}
+        return {self.key: {"lines": mine, "at": at}, **created, **placing.missing_parents(system, path)}
 
     def apply(self, system: System, store: ContentStore) -> None:
-        self._replace(system, [self.line])
+        self._replace(system, [self._wanted], [0])
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         if system.accounts.user(self.user):
-            self._replace(system, captured["lines"])
+            lines = [line.encode(errors="surrogateescape") for line in captured["lines"]]
+            at = captured.get("at") or range(len(lines))  # earlier versions recorded no places
+            self._replace(system, lines, at)
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
-        path = self.path_on(system)
-        now = [line for line in _lines(system, path) if self._has_key(line)] if path else []
-        return "" if now == captured["lines"] else "other lines with this key"
+        now = [line for line in self._lines(system) if self._is_mine(line)] if self.paths_on(system) else []
+        before = [line.encode(errors="surrogateescape") for line in captured["lines"]]
+        return "" if now == before else "other lines with this key"
 
-    def _replace(self, system: System, wanted: List[str]) -> None:
-        """Replace all lines with this key: the wanted lines go where its first one was, or to the end."""
-        path = self._path(system)
-        before = _lines(system, path)
-        mine = [index for index, line in enumerate(before) if self._has_key(line)]
-        others = [line for line in before if not self._has_key(line)]
-        at = mine[0] if mine else len(others)
-        after = [*others[:at], *wanted, *others[at:]]
+    def _replace(self, system: System, wanted: Sequence[bytes], at: Sequence[int]) -> None:
+        """Replace all lines with this key, and keep every byte of the others.
+
+        The first of the wanted lines goes where the first replaced one was, or to the end; the others follow at the
+        same distance as in ``at``.
+        """
+        before = self._lines(system)
+        after = [line for line in before if not self._is_mine(line)]
+        place = next((index for index, line in enumerate(before) if self._is_mine(line)), len(after))
+        if after and not after[-1].endswith(b"\n"):
+            place = min(place, len(after) - 1)  # what has no newline stays the last line
+        for index, line in zip(at, wanted):  # noqa: B905 - not in Python 3.9
+            after.insert(place + index - at[0], line)
         if after == before:
             return
+        path = self._path(system)
         entry = system.stat(path)
+        data = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in after[:-1]) + b"".join(after[-1:])
+        if entry:
+            system.write(path, data, entry.owner, entry.group, entry.mode, attributes=system.attributes(path))
+            return
         folder = path.rpartition("/")[0]
         if system.stat(folder) is None:
             system.mkdir(folder, self.user, self.user, 0o700)
-        owner, group, mode = (entry.owner, entry.group, entry.mode) if entry else (self.user, self.user, 0o600)
-        system.write(path, "".join(f"{line}\n" for line in after).encode(errors="surrogateescape"), owner, group, mode)
+        system.write(path, data, self.user, self.user)
+
+    def _lines(self, system: System) -> List[bytes]:
+        """Return the lines of the file, each with its newline; none when it does not exist."""
+        path = self._path(system)
+        if system.stat(path) is None:
+            return []
+        return [line for line in re.findall(rb"[^\n]*\n?", system.read(path, _LIMIT)) if line]
 
     def _path(self, system: System) -> str:
+        """Return the path of the file; root may have made it a link, as Proxmox does."""
         account = system.accounts.user(self.user)
         if account is None:
             raise Failure(f"authorized key: user {self.user} does not exist")
         if system.stat(account.home) is None:
             raise Failure(f"authorized key: the home {account.home} of user {self.user} does not exist")
-        return authorized_keys(account.home)
+        return system.resolve(authorized_keys(account.home))
 
-    def _has_key(self, line: str) -> bool:
-        return not line.lstrip().startswith("#") and self.public_key.split()[1] in line.split()
+    @property
+    def _wanted(self) -> bytes:
+        return self.line.encode() + b"\n"
+
+    def _is_mine(self, line: bytes) -> bool:
+        """Return whether a line is for this key, as sshd reads it."""
+        key = self.public_key.split()[1].encode()
+        found = _LINE.match(line) if key in line else None
+        return found is not None and found[1] == key
 
 
 def authorized_keys(home: str) -> str:
     """Return the path of the authorized_keys file in a home."""
     return f"{home}/.ssh/authorized_keys"
-
-
-def _lines(system: System, path: str) -> List[str]:
-    """Return the lines of a file; none when it does not exist. Writing adds a missing newline to the last one."""
-    if system.stat(path) is None:
-        return []
-    return system.read(path).decode(errors="surrogateescape").splitlines()

@@ -72,9 +72,9 @@ class Resource(ABC):
         """The names of the units that are restarted when it changes."""
         return ()
 
-    def path_on(self, system: System) -> str:  # noqa: ARG002 - some kinds need it
-        """Return the path of the file that it writes; "" for none."""
-        return ""
+    def paths_on(self, system: System) -> Tuple[str, ...]:  # noqa: ARG002 - some kinds need it
+        """Return the paths of what it creates."""
+        return ()
 
     def announce(self, system: System) -> None:
         """Announce the packages and units whose state will be needed."""

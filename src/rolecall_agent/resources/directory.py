@@ -40,6 +40,9 @@ class Directory(Resource):
     def volatile(self) -> bool:
         return self.path.startswith("/run/")
 
+    def paths_on(self, system: System) -> Tuple[str, ...]:
+        return (self.path,)
+
     @property
     def folders(self) -> Tuple[str, ...]:
         return (self.path,)
@@ -62,7 +65,7 @@ class Directory(Resource):
         if system.stat(self.path) is None:
             system.mkdir(self.path, self.owner, self.group, self.mode)
         else:
-            system.set_access(self.path, self.owner, self.group, self.mode)
+            system.set_access(self.path, "directory", self.owner, self.group, self.mode)
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         # The switch removes directories that Rolecall created, once they are empty.
@@ -71,7 +74,7 @@ class Directory(Resource):
         if system.stat(self.path) is None:
             system.mkdir(self.path, captured["owner"], captured["group"], captured["mode"])
         else:
-            system.set_access(self.path, captured["owner"], captured["group"], captured["mode"])
+            system.set_access(self.path, "directory", captured["owner"], captured["group"], captured["mode"])
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         if captured.get("type") == ABSENT:

@@ -119,8 +119,8 @@ class File(Resource):
     def units(self) -> Tuple[str, ...]:
         return self.restarts
 
-    def path_on(self, system: System) -> str:
-        return self.path
+    def paths_on(self, system: System) -> Tuple[str, ...]:
+        return (self.path,)
 
     def removal_note(self, original: Captured) -> str:
         return "the original is restored" if original.get("type", ABSENT) != ABSENT else ""
@@ -145,7 +145,7 @@ class File(Resource):
         placing.make_parents(system, self.path)
         entry = system.stat(self.path)
         if entry and entry.type == "file" and store.matches(self.parts, system.read(self.path)):
-            system.set_access(self.path, self.owner, self.group, self.mode)  # keeps its modification time
+            system.set_access(self.path, "file", self.owner, self.group, self.mode)  # keeps its modification time
         else:
             system.write(self.path, store.content(self.parts), self.owner, self.group, self.mode)
 

@@ -77,8 +77,8 @@ class Unit(Resource):
     def announce(self, system: System) -> None:
         system.units.prefetch([self.name])
 
-    def path_on(self, system: System) -> str:
-        return self.path
+    def paths_on(self, system: System) -> Tuple[str, ...]:
+        return (self.path,)
 
     @classmethod
     def verify(cls, resources: Sequence[Unit], changed: Set[str], system: System, store: ContentStore) -> None:

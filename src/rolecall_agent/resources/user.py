@@ -47,6 +47,9 @@ class User(Resource):
     def key(self) -> str:
         return f"user:{self.name}"
 
+    def paths_on(self, system: System) -> Tuple[str, ...]:
+        return (self.home,) if self.home != NO_HOME else ()
+
     def removal_note(self, original: Captured) -> str:
         return "locked; its id and home are kept"
 
