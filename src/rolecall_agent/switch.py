@@ -52,7 +52,7 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
     """
     store = machine.store
     work = compare(machine.system, store, machine.configuration(store.current), machine.with_boot_unit(target))
-    work.leave_out(boot.unit())  # it is installed before all else, and removed last
+    work.leave_out(boot.NAME)  # it is installed before all else, and removed last
     number = store.add_generation(target, meta)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}

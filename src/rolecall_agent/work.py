@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, AbstractSet, Iterable, List, Sequence, Set
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
     from rolecall_agent.protocol import Change, Restart
-    from rolecall_agent.resources import Unit
     from rolecall_agent.system import System
 
 
@@ -77,13 +76,13 @@ class Work:
         verbs = (self.stop, self.reset, self.disable, self.enable, self.restart, self.reload, self.start)
         return sorted({name for names in (*verbs, self.revive, self.refresh) for name in names})
 
-    def leave_out(self, unit: Unit) -> None:
+    def leave_out(self, unit: str) -> None:
         """Let the switch do nothing to a unit, which is still listed among the changes."""
         for names in (self.stop, self.reset, self.disable, self.enable, self.restart, self.reload, self.start):
-            if unit.name in names:
-                names.remove(unit.name)
-        if unit.key in self.remove:
-            self.remove.remove(unit.key)
+            if unit in names:
+                names.remove(unit)
+        if f"unit:{unit}" in self.remove:
+            self.remove.remove(f"unit:{unit}")
 
     @property
     def restarts(self) -> List[Restart]:
