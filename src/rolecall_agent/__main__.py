@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from rolecall_agent import recovery, undo
 from rolecall_agent.errors import Failure
-from rolecall_agent.lock import locked
+from rolecall_agent.lock import PATIENCE, RECOVERY, locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.store import Store
+from rolecall_agent.systems import commands
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
@@ -25,9 +25,26 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("command", choices=("boot", "recover"))
     parser.add_argument("--root", help="the root directory of a recorded system")
     parser.add_argument("--locked", action="store_true", help="the caller holds the lock")
+    parser.add_argument("--booting", action="store_true", help="do not wait for units, which may wait for the caller")
     given = parser.parse_args(argv)
-    with contextlib.nullcontext() if given.locked else locked(given.root or "/"):
-        return boot() if given.command == "boot" else recover(given.root)
+    if given.locked:
+        return recover(given.root, booting=given.booting)
+    booting = given.command == "boot"
+    if not booting and not given.root and _is_stopping():
+        return 0  # systemd starts no units any more; the next boot recovers
+    root = given.root or "/"
+    try:
+        # After an agent has ended, another one that holds the lock has recovered the machine.
+        with locked(root, PATIENCE if booting else 0):
+            note_holder(root, RECOVERY)
+            return boot() if booting else recover(given.root)
+    except Failure as failure:
+        print(f"error: {failure.message}", file=sys.stderr)
+        return 1
+
+
+def _is_stopping() -> bool:
+    return commands.execute(["systemctl", "is-system-running"])[1].strip() == "stopping"
 
 
 def boot() -> int:
@@ -42,7 +59,7 @@ def boot() -> int:
             store.prepare()
         machine = Machine(system, store, print)
         try:
-            recovered = recovery.recover(machine)
+            recovered = recovery.recover(machine, booting=True)
             if recovered:
                 print("an interrupted switch was", recovered)
         except Failure as failure:
@@ -55,17 +72,18 @@ def boot() -> int:
     return int(bool(failures))
 
 
-def recover(root: Optional[str]) -> int:
+def recover(root: Optional[str], *, booting: bool = False) -> int:
     """Settle an interrupted switch, print the result as a line of JSON, and return the exit status.
 
     Args:
         root: The root directory of a recorded system; None for this machine.
+        booting: Whether starting units must not wait for them.
     """
     system: System
     if root is None:
         from rolecall_agent.systems.real import RealSystem
 
-        system = RealSystem()
+        system = RealSystem(booting=booting)
     else:
         from rolecall_agent.systems.recorded import RecordedSystem
 

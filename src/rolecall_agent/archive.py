@@ -6,8 +6,9 @@ import binascii
 import functools
 import hashlib
 import json
+import zlib
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 _PACKAGE = Path(__file__).parent
 
@@ -28,21 +29,29 @@ def build() -> Tuple[str, bytes]:
     return hashlib.sha256(packed).hexdigest(), packed
 
 
-def command(root: Optional[str] = None, python: str = "python3") -> List[str]:
-    """Return the argument vector that starts a conversation (`protocol`) on a machine.
-
-    Its words contain no quote, backslash, exclamation mark or line break, so `shlex.join` works for sh, csh and fish.
+def command(root: str, python: str) -> List[str]:
+    """Return the argument vector that starts a conversation (`protocol`) with a recorded system.
 
     Args:
-        root: Root directory of a recorded system; None for the machine itself, as root.
-        python: The interpreter on the machine.
+        root: Its root directory.
+        python: The interpreter.
     """
     # -I and -S: nothing is imported from the user or the site, and it starts faster.
-    return [python, "-I", "-S", "-c", bootstrap(), *([] if root is None else [root])]
+    return [python, "-I", "-S", "-c", _as_line("bootstrap"), root]
 
 
-@functools.lru_cache(maxsize=1)
-def bootstrap() -> str:
-    """Return the `bootstrap` module as one line of Python."""
-    source = binascii.b2a_base64((_PACKAGE / "bootstrap.py").read_bytes(), newline=False).decode()
-    return f'import binascii;exec(binascii.a2b_base64("{source}"))'
+def relay_command() -> List[str]:
+    """Return the argument vector that starts a conversation (`protocol`) on a machine, as any user that may use sudo.
+
+    Its words contain no quote, backslash, exclamation mark or line break, so `shlex.join` works for sh, csh and fish.
+    """
+    return ["python3", "-I", "-S", "-c", _as_line("relay"), _as_line("bootstrap")]
+
+
+@functools.lru_cache(maxsize=2)
+def _as_line(module: str) -> str:
+    """Return a module of the agent as one line of Python."""
+    packed = zlib.compress((_PACKAGE / f"{module}.py").read_bytes(), 9)
+    source = binascii.b2a_base64(packed, newline=False).decode()
+    # One expression: systemd warns of an escaped semicolon in a unit that it has written itself.
+    return f'exec(__import__("zlib").decompress(__import__("binascii").a2b_base64("{source}")))'

@@ -3,7 +3,10 @@
 It reads one frame of `protocol` (open or confirm), requests the agent that the frame names if the machine does not have
 it, and passes the frame on to that agent. Agents are stored unpacked, as ``agent/DIGEST/`` in the state directory, so
 that Python can cache their byte code; the digest is that of the canonical JSON of all files. An old Python must be able
-to parse this file, to report that it is too old. Argument: the root of a recorded system; none for the machine itself.
+to parse this file, to report that it is too old.
+
+Arguments: the root of a recorded system, whose frames come over the standard streams. For the machine itself, the name
+of the `relay`'s socket and the id of the user who runs the relay.
 """
 
 import hashlib
@@ -12,24 +15,16 @@ import os
 import sys
 from typing import Any, Dict, Optional, Tuple
 
+SILENCE = 15  # seconds without a byte from the controller, which sends one every five, after which the link is lost
+
 
 def main() -> None:
     """Start the conversation."""
     os.umask(0o022)  # what packages expect, whatever the login has
-    # The frames get streams of their own, so that commands cannot print into them or read from them.
-    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(2, 1)
+    root = sys.argv[1] if len(sys.argv) == 2 else None  # noqa: PLR2004
+    source, sink = own_streams() if root else streams_to(sys.argv[1], int(sys.argv[2]))
     sink.write(b"ROLECALL-FRAMES-1" + bytes([10]))
     sink.flush()
-
-    def receive() -> Tuple[Dict[str, Any], bytes]:
-        head = source.read(4)
-        if len(head) < 4:  # noqa: PLR2004
-            sys.exit(0)
-        message = json.loads(source.read(int.from_bytes(head, "big")).decode())
-        return message, source.read(message.pop("payload", 0))
 
     def send(message: Dict[str, Any]) -> None:
         text = json.dumps(message).encode()
@@ -40,8 +35,7 @@ def main() -> None:
         send({"type": "failed", "message": message, "restored": True, "detail": ""})
         sys.exit(1)
 
-    first, _ = receive()
-    root = sys.argv[1] if len(sys.argv) > 1 else None
+    first, _ = receive(source)
     if obstacle(root):
         fail(obstacle(root))
     agents = os.path.join(root or "/", "var/lib/rolecall/agent")
@@ -51,7 +45,7 @@ def main() -> None:
         os.chmod(os.path.dirname(agents), 0o700)
         if digest_of(home) != first["agent"]:
             send({"type": "need-agent"})
-            _, packed = receive()
+            _, packed = receive(source)
             if hashlib.sha256(packed).hexdigest() != first["agent"]:
                 fail("the agent arrived damaged")
             unpack(json.loads(packed.decode()), home)
@@ -61,6 +55,41 @@ def main() -> None:
     from rolecall_agent.conversation import serve
 
     sys.exit(serve(first, source, sink, root))
+
+
+def receive(source: Any) -> Tuple[Dict[str, Any], bytes]:  # noqa: ANN401
+    """Return the next frame that is more than a sign of life, and its payload."""
+    while True:
+        head = source.read(4)
+        if len(head) < 4:  # noqa: PLR2004
+            sys.exit(0)
+        message = json.loads(source.read(int.from_bytes(head, "big")).decode())
+        payload = source.read(message.pop("payload", 0))
+        if message["type"] != "alive":
+            return message, payload
+
+
+def own_streams() -> Tuple[Any, Any]:
+    """Return the standard streams, in whose place commands get others, into which they can print."""
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    return source, sink
+
+
+def streams_to(name: str, user: int) -> Tuple[Any, Any]:
+    """Return the streams from and to the relay of a user."""
+    import socket
+    import struct
+
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(SILENCE)
+    connection.connect("\0" + name)
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    if struct.unpack("3i", credentials)[1] != user:
+        sys.exit("the socket " + name + " belongs to another user")
+    return connection.makefile("rb"), connection.makefile("wb")
 
 
 def obstacle(root: Optional[str]) -> str:

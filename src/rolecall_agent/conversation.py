@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
 
 from rolecall_agent import comparison, protocol, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
+from rolecall_agent.link import Link
 from rolecall_agent.lock import locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.recovery import recover, recover_earlier
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 Message = Dict[str, Any]
 
 
-def serve(first: Message, source: BinaryIO, sink: BinaryIO, root: Optional[str]) -> int:
+def serve(first: Message, source: io.BufferedReader, sink: BinaryIO, root: Optional[str]) -> int:
     """Answer until the controller ends the conversation.
 
     Args:
@@ -46,8 +48,9 @@ def serve(first: Message, source: BinaryIO, sink: BinaryIO, root: Optional[str])
 class Conversation:
     """One conversation and its state."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO, root: Optional[str]) -> None:
-        self._source = source
+    def __init__(self, source: io.BufferedReader, sink: BinaryIO, root: Optional[str]) -> None:
+        self._link = Link(source) if root is None else None
+        self._source = io.BufferedReader(self._link) if self._link else source
         self._sink = sink
         self._recorded = root is not None
         self._root = root or "/"
@@ -74,15 +77,28 @@ class Conversation:
                 return self._fail(error)
             with contextlib.suppress(protocol.ProtocolError, OSError):
                 while True:
-                    frame = protocol.read_frame(self._source)
+                    frame = self._read_frame()
                     if frame is None:
                         break
+                    self._end_when_lost(vital=frame[0]["type"] in {"switch", "check"})
                     self._answer(frame[0])
+                    self._end_when_lost(vital=False)
             if self._provisional:  # a lost connection undoes the switch
                 recover(self._machine)
             elif self._meta:
                 self._machine.store.prune()  # removes what was staged and not used
         return int(self._failed)
+
+    def _read_frame(self) -> Optional[Tuple[Message, bytes]]:
+        """Return the next frame that is more than a sign of life; None at the end."""
+        while True:
+            frame = protocol.read_frame(self._source)
+            if frame is None or frame[0]["type"] != "alive":
+                return frame
+
+    def _end_when_lost(self, *, vital: bool) -> None:
+        if self._link:
+            self._link.end_when_lost(vital=vital)
 
     def _answer(self, message: Message) -> None:
         if message["type"] in {"blob", "secret"}:
@@ -186,7 +202,7 @@ class Conversation:
         store = self._machine.store
         failure: Optional[Exception] = None
         while True:
-            frame = protocol.read_frame(self._source)
+            frame = self._read_frame()
             if frame is None:
                 raise protocol.ProtocolError("the stream ended while staging")
             message, payload = frame

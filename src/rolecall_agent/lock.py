@@ -12,26 +12,33 @@ from rolecall_agent.content_store import HOME
 from rolecall_agent.errors import Failure
 
 PATIENCE = 5.0  # seconds to wait for another agent
+PATIENCE_WITH_RECOVERY = 300.0  # the same for one that only recovers an interrupted switch
+RECOVERY = "recovery"  # the run of such an agent
 
 
 @contextlib.contextmanager
-def locked(root: str) -> Iterator[None]:
+def locked(root: str, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the machine's lock.
 
+    Args:
+        root: The root of the machine.
+        patience: Seconds to wait for another agent; for one that only recovers, `PATIENCE_WITH_RECOVERY`.
+
     Raises:
-        Failure: When another agent holds it for longer than `PATIENCE`.
+        Failure: When another agent holds it for longer.
     """
     path = os.path.join(root, HOME[1:], "lock")
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        deadline = time.monotonic() + PATIENCE
+        began = time.monotonic()
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() > deadline:
-                    holder = os.pread(fd, 200, 0).decode(errors="replace") or "another agent"
+                holder = os.pread(fd, 200, 0).decode(errors="replace") or "another agent"
+                recovers = holder.startswith(f"run {RECOVERY} ")
+                if time.monotonic() - began > (PATIENCE_WITH_RECOVERY if recovers and patience else patience):
                     raise Failure(f"the machine is locked by {holder}") from None
                 time.sleep(0.05)
         note_holder(root, "")

@@ -37,8 +37,28 @@ class Machine:
             return configuration
         return replace(configuration, resources=(*configuration.resources, boot.unit()))
 
-    def keep_boot_text(self, configuration: Configuration) -> None:
-        """Store the text of the boot unit, which no generation names and `Store.prune` removes."""
-        for blob in configuration.blobs:
-            if blob.data is not None:
-                self.store.add_blob(blob.sha256, blob.data)
+    def install_boot_unit(self) -> None:
+        """Install and enable the boot unit, so that a boot recovers an interrupted switch. No switch undoes this."""
+        unit, store = boot.unit(), self.store
+        if not self.system.boots or not unit.reason_to_change(self.system, store):
+            return
+        store.add_blob(unit.blob.sha256, unit.blob.data or b"")  # no generation names it, so `Store.prune` removes it
+        captured = unit.capture(self.system, store)
+        store.add_originals({key: value for key, value in captured.items() if key not in store.originals})
+        unit.apply(self.system, store)
+        self.system.units.run("enable", [unit.name])
+
+    def remove_boot_unit(self) -> None:
+        """Remove the boot unit once nothing is declared, and no switch is interrupted any more."""
+        unit = boot.unit()
+        original = self.store.originals.get(unit.key)
+        if original is None:
+            return
+        units = self.system.units
+        state = units.state(unit.name)
+        if state.active and units.settled:  # otherwise, this may be its own process
+            units.run("stop", [unit.name])
+        if state.enabled and not original["enabled"]:
+            units.run("disable", [unit.name])
+        unit.restore(self.system, self.store, original)
+        units.run("daemon-reload", ())

@@ -1,10 +1,9 @@
 """The messages between controller and agent.
 
-A conversation runs over the standard streams of one command, ``archive.command()``, on the machine (`bootstrap` is
-the first part of it). Output before the line `MARKER` is a login banner, and is skipped; the controller may write
-before it has read that line. From there on both sides write **frames**: four bytes with the big-endian length of a
-JSON object; the object, with its ``type``; and if the object has a ``payload`` (a length in bytes), as many raw
-bytes. `read_frame` and `write_frame` do this.
+A conversation runs over the standard streams of one command, ``archive.relay_command()``, on the machine. Output before
+the line `MARKER` is a login banner, and is skipped; the controller may write before it has read that line. From there
+on both sides write **frames**: four bytes with the big-endian length of a JSON object; the object, with its ``type``;
+and if the object has a ``payload`` (a length in bytes), as many raw bytes. `read_frame` and `write_frame` do this.
 
 C is the controller, A the agent; the names are the classes below. Every error is answered by `Failed`.
 
@@ -30,7 +29,10 @@ C sends                   A answers                                       meanin
                                                                           second connection, while provisional
 ========================  ==============================================  ==========================================
 
-The conversation ends with C's stream; a switch that is still provisional is undone then. If nothing changes, a
+C sends ``alive`` every `HEARTBEAT` seconds, before the first message too; it has no answer.
+
+The conversation ends with C's stream, or when nothing arrives for too long (`link`). A switch that is still provisional
+is undone then, and one that is not finished, too. If nothing changes, a
 conversation is one frame each way: `Open` with ``expect``, and `State` with ``same``.
 
 Before the first ``commit`` of a run C sends ``check`` with ``peers: true`` to every machine, also to those without such
@@ -50,6 +52,7 @@ PROTOCOL = 1
 MARKER = b"ROLECALL-FRAMES-1\n"
 MAX_MESSAGE = 64 << 20  # bytes of one JSON object
 MAX_PAYLOAD = 1 << 30  # bytes after it
+HEARTBEAT = 5.0  # seconds between two ``alive``
 
 
 class ProtocolError(Exception):

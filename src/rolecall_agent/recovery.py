@@ -20,10 +20,14 @@ SECONDS = 3600.0
 PYTHON = (sys.executable or "/usr/bin/python3", "-I", "-S", "-X", "utf8")
 
 
-def recover(machine: Machine) -> Optional[str]:
+def recover(machine: Machine, *, booting: bool = False) -> Optional[str]:
     """Settle an interrupted switch, as `undo.recover`; the agent that began it does so, if the machine has it.
 
     The caller holds the lock.
+
+    Args:
+        machine: The machine.
+        booting: Whether starting units must not wait for them, as in `SystemdUnits`.
 
     Raises:
         Failure: As `undo.recover`.
@@ -34,7 +38,8 @@ def recover(machine: Machine) -> Optional[str]:
     home = f"{root or ''}{HOME}/agent/{os.path.basename(str(writer))}"
     if not writer or writer == machine.store.agent or not os.path.exists(f"{home}/__main__.py"):
         return undo.recover(machine)
-    status, output = _run([*PYTHON, home, "recover", "--locked", *(["--root", root] if root else [])])
+    options = [*(["--root", root] if root else []), *(["--booting"] if booting else [])]
+    status, output = _run([*PYTHON, home, "recover", "--locked", *options])
     try:
         answer: Dict[str, Any] = json.loads(output.strip().rpartition("\n")[2])
         if status == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Dict, Iterable, List, Sequence, Set, Tuple
 
+from rolecall_agent import boot
 from rolecall_agent import journal as journals
 from rolecall_agent.comparison import compare
 from rolecall_agent.errors import Failure
@@ -50,8 +51,8 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         Failure: When it failed; ``machine_unchanged`` tells whether it was undone.
     """
     store = machine.store
-    old, new = machine.configuration(store.current), machine.with_boot_unit(target)
-    work = compare(machine.system, store, old, new)
+    work = compare(machine.system, store, machine.configuration(store.current), machine.with_boot_unit(target))
+    work.leave_out(boot.NAME)  # it is installed before all else, and removed last
     number = store.add_generation(target, meta)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}
@@ -60,12 +61,11 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         for name, state in states.items()
         if state.active or name not in work.refresh
     }
-    for configuration in (old, new):
-        machine.keep_boot_text(configuration)
     store.set_boot_agent()
     journal.save(store)
     try:
-        _Move(machine, journal, work, old, new).run()
+        machine.install_boot_unit()
+        _Move(machine, journal, work, store.configuration(journal.source), target).run()
         _require_checks(machine, target)
         journal.provisional = True
         journal.save(store)

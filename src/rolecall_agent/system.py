@@ -103,7 +103,13 @@ class Packages(Protocol):
 
 
 class Units(Protocol):
-    """Systemd units. Every method raises Failure when it fails."""
+    """Systemd units. Every method raises Failure when it fails.
+
+    Attributes:
+        settled: Whether a unit that was started or stopped is so; during a boot, this happens later.
+    """
+
+    settled: bool
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Announce units whose state will be needed, so that one call gets all of them."""

@@ -120,8 +120,12 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
         if of_kind:
             still = _of_kind(name, {key: value for key, value in originals.items() if key in declared})
             notes += kind.settle(of_kind, still.values(), system)
-    # Only now: an undo may have created them again.
-    store.drop_originals([*ended, *(f"made:{path}" for path in _created_paths(store) if system.stat(path) is None)])
+    if not declared:
+        machine.remove_boot_unit()
+    # Only now: an undo may have created them again. During a boot, what is below /run is created later.
+    gone = [path for path in _created_paths(store) if system.stat(path) is None]
+    forgotten = [path for path in gone if system.units.settled or not path.startswith("/run/")]
+    store.drop_originals([*ended, *(f"made:{path}" for path in forgotten)])
     store.drop_journal()
     store.prune()  # only without a journal: recovery needs both generations
     return notes
@@ -244,9 +248,9 @@ class _Undo:
                 if before["active"]:
                     self._system.units.require_running([name])
                 state = self._system.units.state(name)
-                if before["active"] and not (state.active or state.done):
+                if before["active"] and self._system.units.settled and not (state.active or state.done):
                     raise Failure("it ran before, and does not run now")
-                if state.active and not before["active"]:
+                if state.active and self._system.units.settled and not before["active"]:
                     raise Failure("it did not run before, and runs now")
                 if state.enabled != before["enabled"]:
                     raise Failure("it was enabled before" if before["enabled"] else "it was not enabled before")

@@ -76,6 +76,14 @@ class Work:
         verbs = (self.stop, self.reset, self.disable, self.enable, self.restart, self.reload, self.start)
         return sorted({name for names in (*verbs, self.revive, self.refresh) for name in names})
 
+    def leave_out(self, unit: str) -> None:
+        """Let the switch do nothing to a unit, which is still listed among the changes."""
+        for names in (self.stop, self.reset, self.disable, self.enable, self.restart, self.reload, self.start):
+            if unit in names:
+                names.remove(unit)
+        if f"unit:{unit}" in self.remove:
+            self.remove.remove(f"unit:{unit}")
+
     @property
     def restarts(self) -> List[Restart]:
         """The effects on units, and the actions, in the order in which they happen; for a person."""

@@ -346,8 +346,6 @@ def test_the_machine_itself_cannot_be_a_recorded_system(tmp_path: Path, name: st
     # Asked in this process: a bootstrap that does not refuse would go on, on the machine that runs the tests.
     assert "is the machine itself" in bootstrap.obstacle(str(tmp_path / name))
     assert bootstrap.obstacle(str(tmp_path)) == bootstrap.obstacle(str(tmp_path / "not-yet")) == ""
-    assert archive.command("/")[-1] == "/"
-    assert archive.command(None) == archive.command("/")[:-1]
 
 
 def test_a_plan_is_never_empty_when_something_differs(root: Path) -> None:
@@ -369,6 +367,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     new = Configuration.of("m", [Package("p2")])
     agent_world.update(root, new)
     it = agent_world.machine(root)
+    agent_world.stage(it, ONE)
     switch(it, ONE, agent_world.META, nonce="n", confirm=False)
     talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
     talk._machine = it
@@ -390,6 +389,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
 def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     it = agent_world.machine(root)
     it.store.prepare()
+    agent_world.stage(it, ONE)
     agent_world.stage(it, ONE)
     switch(it, ONE, agent_world.META, nonce="n", confirm=False)
     talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
@@ -422,7 +422,7 @@ def test_the_archive_is_reproducible_and_the_command_needs_no_quotes() -> None:
     digest, packed = archive.build()
     assert hashlib.sha256(packed).hexdigest() == digest
     assert set(json.loads(packed)) >= {"__main__.py", "rolecall_agent/switch.py", "rolecall_agent/resources/file.py"}
-    assert not set("'!\\\n`$") & set(" ".join(archive.command("/r")))
+    assert not set("'!\\\n`$") & set(" ".join(archive.relay_command()))
 
 
 def test_unchanged_files_are_not_touched(root: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import subprocess
 import tempfile
+import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rolecall.errors import printable
@@ -58,6 +60,9 @@ class Session:
             raise
         self._banner_skipped = False
         self._over: AgentFailedError | None = None
+        self._writing = threading.Lock()
+        self._ended = threading.Event()
+        threading.Thread(target=self._show_life, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -196,9 +201,20 @@ class Session:
         if self._over:
             raise self._over
         try:
-            protocol.write_frame(cast("BinaryIO", self._process.stdin), message, payload)
+            with self._writing:
+                protocol.write_frame(cast("BinaryIO", self._process.stdin), message, payload)
         except OSError:
             raise self._connection_error("the connection was lost") from None
+
+    def _show_life(self) -> None:
+        """Send ``alive`` until the session ends, unless so much is unread that this would block."""
+        stream = cast("BinaryIO", self._process.stdin)
+        poll = select.poll()
+        poll.register(stream, select.POLLOUT)
+        while not self._ended.wait(protocol.HEARTBEAT):
+            with self._writing, contextlib.suppress(OSError):
+                if not self._ended.is_set() and poll.poll(0):
+                    protocol.write_frame(stream, {"type": "alive"})
 
     def _receive(self, wanted: str, progress: Callable[[str], None] | None = None, *, also: str = "") -> dict[str, Any]:
         """Return the next frame of a kind, with texts that a terminal can show safely."""
@@ -241,6 +257,9 @@ class Session:
 
     def _end(self, patience: float) -> int:
         """Close the streams, kill the process after `patience` seconds, and return its exit status."""
+        self._ended.set()
+        with self._writing:
+            pass  # from here on, nothing is written
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):  # unsent bytes on a lost connection
                 cast("BinaryIO", stream).close()

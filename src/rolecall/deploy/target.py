@@ -67,8 +67,7 @@ class Target:
         """Return the argument vector that starts a session with the machine's agent."""
         if self.root is not None:
             return archive.command(str(self.root), sys.executable)
-        *python, source = archive.command()
-        return ["ssh", "-T", *self.ssh, shlex.join([*python, _BECOME_ROOT + source])]
+        return ["ssh", "-T", *self.ssh, shlex.join(archive.relay_command())]
 
     def command(self, argv: list[str], *, terminal: bool = False) -> list[str]:
         """Return the argument vector that runs a command on the machine as root.

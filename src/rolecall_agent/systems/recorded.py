@@ -110,6 +110,8 @@ class RecordedUnits:
         stat: `Tree.stat`, for unit files.
     """
 
+    settled = True
+
     def __init__(self, record: Record, stat: Callable[[str], Optional[Entry]]) -> None:
         self._record = record
         self._stat = stat

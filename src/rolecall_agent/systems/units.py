@@ -22,6 +22,7 @@ class SystemdUnits:
 
     def __init__(self, *, booting: bool) -> None:
         self._booting = booting
+        self.settled = not booting
         self._known: Dict[str, UnitState] = {}
         self._prefetched: Set[str] = set()
 

@@ -1,0 +1,274 @@
+"""The link to a machine is lost, or its agent ends, in the middle of an update: the old state is back in time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from conftest import Desk, DeskFactory
+
+LIMIT = 30  # seconds from the loss to the old state, with the lock free
+UNIT = "rolecall-node.daemon.service"
+
+# A switch takes as long as its daemon needs to start. A check with peers takes as long as /run/hold exists.
+MODULE = """
+from collections.abc import Iterator
+
+from rolecall.service import Check, File, Member, Passphrase, Resource, Service, Settings, Unit, secret_file
+
+service = Service("node", description="A file, a secret and a daemon.")
+
+
+class NodeSettings(Settings):
+    text: str = "one"
+    unit: str = "Type=simple\\nExecStart=/bin/sleep infinity"
+    sshd: str = ""
+    cut: str = ""
+
+
+node = service.role("node", NodeSettings, description="Has it.")
+words = node.var("words", Passphrase(words=4))
+
+
+@node.configure
+def have(me: Member[NodeSettings]) -> Iterator[Resource]:
+    text = File("/etc/text", me.settings.text)
+    yield text
+    yield secret_file(me[words].secret)
+    yield Unit(me.name("daemon.service"), f"[Service]\\n{me.settings.unit}\\n", started=True, restart_on=[text])
+    if me.settings.cut:
+        yield Unit(me.name("cut.service"), me.settings.cut, started=True)
+    if me.settings.sshd:
+        yield File("/etc/ssh/sshd_config.d/node.conf", me.settings.sshd, restarts=["ssh.service"])
+
+
+@node.check
+def peers_answer(me: Member[NodeSettings]) -> Iterator[Check]:
+    yield Check("peers answer", ("/bin/sh", "-c", "while [ -e /run/hold ]; do sleep 0.05; done"), peers=True)
+"""
+SLOW = "Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sleep infinity\nTimeoutStartSec=infinity"
+FIREWALL = 'nft "add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }"'
+ROUTE = "ip rule add from all prohibit pref 1; ip rule del pref 0"
+CUTS = {
+    "firewall": (FIREWALL, "nft delete table inet cut"),
+    "link": ("ip link set host0 down", "ip link set host0 up"),
+    "route": (ROUTE, "ip rule add from all lookup local pref 0; ip rule del pref 1"),
+}
+
+# Runs on the machine, which may not be reachable. Writes when there was a journal, and when none is left and no agent
+# holds the lock.
+WATCH = """
+cd /var/lib/rolecall; rm -f /run/gone
+until [ -e journal.json ]; do sleep 0.02; done
+while [ -e journal.json ] || ! flock -n lock true; do sleep 0.02; done
+date +%s.%N >/run/gone
+"""
+# Prints the process id of the agent that holds the lock.
+AGENT = """awk -v end=":$(stat -c %i /var/lib/rolecall/lock)$" '$2 == "FLOCK" && $6 ~ end {print $5}' /proc/locks"""
+
+
+def declare(desk: Desk, **settings: object) -> None:
+    role: dict[str, Any] = {"settings": settings, "machines": {"jon": {}}}
+    node = {"module": {"name": "node", "input": "self"}, "roles": {"node": role}}
+    desk.write(machines={"jon": {}}, instances={"node": node})
+
+
+def log_in_as(desk: Desk, user: str) -> None:
+    """Make the command log in to the machine as a user; the tests still log in as root."""
+    config = desk.root / ".rolecall/lab/ssh_config"
+    if desk.lab.ssh_config == config:
+        desk.lab.ssh_config = desk.root / ".rolecall/lab/ssh_config_of_root"
+        desk.lab.ssh_config.write_text(config.read_text())
+    config.write_text(desk.lab.ssh_config.read_text().replace("User root", f"User {user}"))
+
+
+@pytest.fixture(scope="module")
+def office(new_desk: DeskFactory) -> Desk:
+    desk = new_desk()
+    (desk.root / "modules").mkdir()
+    (desk.root / "modules/node.py").write_text(MODULE)
+    declare(desk)
+    desk.rolecall("keys", "create")
+    desk.rolecall("lab", "up")
+    log_in_as(desk, "admin")
+    desk.on("jon", "echo KillUserProcesses=yes >>/etc/systemd/logind.conf; systemctl restart systemd-logind")
+    desk.rolecall("update", "--yes")
+    return desk
+
+
+@pytest.fixture
+def desk(office: Desk) -> Iterator[Desk]:
+    """One machine, updated to "one", to which the command logs in as a user that is not root."""
+    declare(office)
+    office.rolecall("update", "--yes")
+    assert old(office)
+    yield office
+    office.on("jon", "rm -f /run/hold")
+
+
+def old(desk: Desk) -> bool:
+    shown = desk.on("jon", f"cat /etc/text; systemctl is-active {UNIT}; systemctl show -p ExecStart {UNIT}")
+    assert "sleep ; argv[]=/bin/sleep infinity" in shown
+    return shown.startswith("oneactive\n")
+
+
+def watch(desk: Desk) -> None:
+    desk.on("jon", 'systemd-run --quiet --collect -- bash -c "$1"', WATCH)
+
+
+def gone(desk: Desk) -> float:
+    """Wait until the switch that is watched is undone, and return when that was."""
+    return float(
+        desk.on("jon", f"timeout {2 * LIMIT} sh -c 'until [ -s /run/gone ]; do sleep 0.1; done'; cat /run/gone")
+    )
+
+
+def begin(desk: Desk, middle: str) -> subprocess.Popen[str]:
+    """Start an update, and return when it is in the middle of the switch, or provisional."""
+    watch(desk)
+    if middle == "provisional":
+        desk.on("jon", "touch /run/hold")
+    declare(desk, text="two", **({"unit": SLOW} if middle == "switching" else {}))
+    update = desk.begin("update", "--yes")
+    states = {
+        "switching": f"systemctl is-active {UNIT} | grep -q ^activating",
+        "provisional": "grep -qs '\"provisional\":true' /var/lib/rolecall/journal.json",
+    }
+    desk.on("jon", 'timeout 30 bash -c "$1"', f"until {states[middle]}; do sleep 0.05; done")
+    assert desk.on("jon", "cat /etc/text") == "two"
+    return update
+
+
+def finish(update: subprocess.Popen[str]) -> str:
+    output, _ = update.communicate(timeout=120)
+    assert update.returncode == 1, output
+    assert "jon restored" in output
+    assert "failed; every machine is as it was before" in output
+    return output
+
+
+both = pytest.mark.parametrize("middle", ["switching", "provisional"])
+
+
+@both
+def test_a_killed_controller(desk: Desk, middle: str) -> None:
+    update = begin(desk, middle)
+    lost = time.time()
+    update.kill()
+    update.communicate()
+    assert gone(desk) - lost < LIMIT / 3
+    assert old(desk)
+
+
+@both
+def test_a_login_session_that_ends(desk: Desk, middle: str) -> None:
+    update = begin(desk, middle)
+    lost = time.time()
+    desk.on("jon", "loginctl terminate-user admin")
+    assert gone(desk) - lost < LIMIT / 3
+    finish(update)
+    assert old(desk)
+
+
+@both
+def test_a_stopped_controller(desk: Desk, middle: str) -> None:
+    update = begin(desk, middle)
+    lost = time.time()
+    update.send_signal(19)
+    assert gone(desk) - lost < LIMIT
+    assert old(desk)
+    update.send_signal(18)
+    finish(update)
+
+
+@both
+def test_a_cable_that_is_cut(desk: Desk, middle: str) -> None:
+    update = begin(desk, middle)
+    lost = time.time()
+    desk.lab.cut("jon")
+    time.sleep(LIMIT)
+    desk.lab.plug("jon")
+    assert 1 < gone(desk) - lost < LIMIT
+    finish(update)
+    assert old(desk)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_an_update_that_cuts_the_machine_off(desk: Desk, cut: str) -> None:
+    watch(desk)
+    start, stop = CUTS[cut]
+    commands = f"ExecStart=/bin/sh -c 'date +%%s.%%N >/run/lost; {start}'\nExecStop=/bin/sh -c '{stop}'"
+    declare(desk, text="two", cut=f"[Service]\nType=oneshot\nRemainAfterExit=yes\n{commands}\n")
+    finish(desk.begin("update", "--yes"))
+    assert 1 < gone(desk) - float(desk.on("jon", "cat /run/lost")) < LIMIT
+    assert old(desk)
+
+
+def test_an_sshd_that_lets_nobody_in(desk: Desk) -> None:
+    watch(desk)
+    declare(desk, text="two", sshd="DenyUsers *\n")
+    finish(desk.begin("update", "--yes"))
+    assert gone(desk)
+    assert old(desk)
+
+
+@both
+def test_a_killed_agent(desk: Desk, middle: str) -> None:
+    update = begin(desk, middle)
+    lost = time.time()
+    desk.on("jon", f"kill -9 $({AGENT})")
+    assert gone(desk) - lost < LIMIT / 3
+    finish(update)
+    assert old(desk)
+
+
+@both
+def test_an_agent_that_is_stuck(desk: Desk, middle: str) -> None:
+    update = begin(desk, middle)
+    lost = time.time()
+    desk.on("jon", f"kill -STOP $({AGENT})")
+    assert 1 < gone(desk) - lost < LIMIT
+    finish(update)
+    assert old(desk)
+
+
+def test_what_a_switch_has_started_ends_with_its_agent(desk: Desk) -> None:
+    update = begin(desk, "provisional")
+    assert desk.on("jon", "pgrep -fc 'while .*run/hold'") == "1\n"
+    desk.on("jon", f"kill -9 $({AGENT})")
+    gone(desk)
+    assert desk.on("jon", "pgrep -fc 'while .*run/hold'", status=1) == "0\n"
+    finish(update)
+
+
+def test_sudo_records_no_secret(desk: Desk) -> None:
+    sudoers = "Defaults log_input, log_output, use_pty, secure_path=/usr/bin\\n"
+    desk.on("jon", f"printf '{sudoers}' >/etc/sudoers.d/zz; rm -rf /var/log/sudo-io")
+    desk.rolecall("vars", "rotate", "jon/node.words", "--force")
+    desk.rolecall("update", "--yes")
+    secret = desk.on("jon", "cat /run/rolecall/secrets/node.words/*")
+    assert len(secret.split("-")) == 4
+    found = "find /var/log/sudo-io -type f -exec zgrep -il {} {{}} + | head -1"
+    assert desk.on("jon", found.format("systemd-run")).startswith("/var/log/sudo-io/")
+    assert desk.on("jon", found.format(secret.strip())) == ""
+    assert desk.on("jon", f"journalctl --no-pager | grep -c {secret.strip()}", status=1) == "0\n"
+    desk.on("jon", "rm /etc/sudoers.d/zz")
+
+
+@pytest.mark.parametrize(
+    ("sudoers", "said"),
+    [
+        ("Defaults requiretty", "you must have a tty to run sudo; remove `requiretty` for this user in sudoers(5)"),
+        ("admin ALL=(ALL) PASSWD: ALL", "a password is required; allow this user to run commands without one"),
+    ],
+)
+def test_a_sudo_that_refuses_is_explained(desk: Desk, sudoers: str, said: str) -> None:
+    desk.on("jon", f"echo '{sudoers}' >/etc/sudoers.d/zz")
+    assert said in desk.rolecall("plan", status=1).stdout
+    desk.on("jon", "rm /etc/sudoers.d/zz")
