@@ -1,4 +1,7 @@
-"""An open project, with everything that follows from its files."""
+"""An open project, with everything that follows from its files.
+
+Stages are imported where they are needed, because many commands need none.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,8 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rolecall import inventory
-from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
-from rolecall.evaluate.memory import Memory
 from rolecall.files import make_local
-from rolecall.pipeline.evaluation import (
-    check,
-    evaluate,
-    evaluate_some,
-    faults_located_in,
-    further_faults,
-    members_of,
-)
 from rolecall.project import Project, find_root, unanswered
 
 if TYPE_CHECKING:
@@ -26,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.deploy.target import Lab, Target
+    from rolecall.evaluate.memory import Memory
     from rolecall.model.generators import Asker
     from rolecall.model.inventory import Loaded
     from rolecall.pipeline.evaluation import Evaluation, Members
@@ -41,14 +34,13 @@ class Workspace:
 
     Attributes:
         project: The project.
-        memory: What this and later evaluations remember.
     """
 
     def __init__(
         self, project: Project, lab: Callable[[], Lab | None] = lambda: None, memory: Memory | None = None
     ) -> None:
         self.project = project
-        self.memory = memory or Memory()
+        self._memory = memory
         self._find_lab = lab
         self.refresh()
 
@@ -57,6 +49,13 @@ class Workspace:
         self._read: tuple[Loaded, tuple[Fault, ...]] | None = None
         self._members: Members | None = None
         self._evaluation: Evaluation | None = None
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The memory of this and later evaluations."""
+        from rolecall.evaluate.memory import Memory
+
+        return self._memory or Memory()
 
     @cached_property
     def lab(self) -> Lab | None:
@@ -70,6 +69,8 @@ class Workspace:
             Faults: When a file cannot be read.
         """
         if self._read is None:
+            from rolecall import inventory
+
             self._read = inventory.read(self.project)
         return self._read
 
@@ -99,6 +100,8 @@ class Workspace:
             Faults: Everything that is wrong with the inventory, with places.
         """
         if self._members is None:
+            from rolecall.pipeline.evaluation import members_of
+
             self._members = members_of(self.project, *self.read(), self.memory)
         return self._members
 
@@ -112,6 +115,9 @@ class Workspace:
         Raises:
             Faults: As `members`, and what is wrong with limits, secrets in settings, the order of steps and targets.
         """
+        from rolecall import vars as var_store
+        from rolecall.pipeline.evaluation import further_faults
+
         found = self.members()
         unsound = var_store.unsound(self.project) if stored else ()
         if faults := [*further_faults(self.project, found), *unsound]:
@@ -124,6 +130,8 @@ class Workspace:
         Raises:
             Faults: As `evaluation`, but for what making vars shows.
         """
+        from rolecall.pipeline.evaluation import check
+
         return check(self.project, self.sound(), self.lab)
 
     def evaluation(self) -> Evaluation:
@@ -133,6 +141,8 @@ class Workspace:
             Faults: As `sound`; also when service code fails or definitions exclude each other.
         """
         if self._evaluation is None:
+            from rolecall.pipeline.evaluation import evaluate
+
             self._evaluation = evaluate(self.project, self.sound(stored=False), self.lab, self.memory)
         return self._evaluation
 
@@ -142,6 +152,8 @@ class Workspace:
         Raises:
             Faults: As `evaluation`, of what was evaluated; and for a machine that is not declared.
         """
+        from rolecall.pipeline.evaluation import evaluate_some
+
         return evaluate_some(self.project, self.loaded(), self.lab, machines, self.memory)
 
     def target(self, machine: str) -> Target:
@@ -151,6 +163,7 @@ class Workspace:
             Faults: When it is not declared, or has no target.
         """
         from rolecall.deploy.target import find_target
+        from rolecall.pipeline.evaluation import faults_located_in
 
         loaded = self.loaded()
         declared = loaded.inventory.machines.get(machine)

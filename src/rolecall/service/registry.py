@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from rolecall.errors import Fault, Faults, Where, fault, nearest, raised_at
-from rolecall.model.inventory import NAME_PATTERN
+from rolecall.model.names import NAME_PATTERN
 from rolecall.service.contract import ContractError, Service
 from rolecall.service.handles import Var
 from rolecall.service.inputs import entry_points, installed, is_shipped, offering, refer
