@@ -9,10 +9,10 @@ import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from rolecall_agent import recovery, undo
-from rolecall_agent.content_store import HOME
 from rolecall_agent.errors import Failure
 from rolecall_agent.lock import PATIENCE, RECOVERY, locked, note_holder
 from rolecall_agent.machine import Machine
+from rolecall_agent.state import HOME
 from rolecall_agent.store import Store
 from rolecall_agent.systems import commands
 

@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from rolecall_agent import undo
-from rolecall_agent.content_store import HOME
 from rolecall_agent.errors import Failure
+from rolecall_agent.state import HOME
 from rolecall_agent.systems import commands
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SECONDS = 3600.0
 """How long another agent may take."""
-PYTHON = (sys.executable or "/usr/bin/python3", "-I", "-S", "-X", "utf8")
+PYTHON = (sys.executable or "/usr/bin/python3", *commands.PYTHON_OPTIONS)
 
 
 def recover(machine: Machine, *, booting: bool = False) -> Optional[str]:

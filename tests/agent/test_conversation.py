@@ -490,3 +490,21 @@ def test_a_purge_during_a_run_is_refused(root: Path) -> None:
         client.stage(client.compare(ONE)["digest"], {})
         with pytest.raises(Refused, match="a run is in progress"):
             client.ask(type="purge")
+
+
+def test_a_path_has_the_same_bytes_in_every_locale(root: Path, tmp_path: Path) -> None:
+    locale = tmp_path / "locales/de_DE.ISO-8859-1"
+    locale.parent.mkdir()
+    made = subprocess.run(
+        ["localedef", "--inputfile=de_DE", "--charmap=ISO-8859-1", locale], capture_output=True, check=False
+    )
+    if not locale.is_dir():
+        pytest.skip(f"no Latin-1 locale: {made.stderr.decode()}")
+    before = f"unset PYTHONUTF8; export LOCPATH={locale.parent} LC_ALL={locale.name}"
+    with Client(root, before=before) as client:
+        client.open()
+        client.switch(Configuration.of("m", [File("/etc/größe-日本.conf", "x\n")]))
+        client.commit()
+    assert (os.fsencode(root) + "/etc/größe-日本.conf".encode()) in {
+        os.fsencode(path) for path in (root / "etc").iterdir()
+    }

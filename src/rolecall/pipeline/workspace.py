@@ -14,13 +14,14 @@ from rolecall.files import make_local
 from rolecall.project import Project, find_root, unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from rolecall.deploy.target import Lab, Target
     from rolecall.evaluate.memory import Memory
     from rolecall.model.generators import Asker
     from rolecall.model.inventory import Loaded
+    from rolecall.model.world import Host
     from rolecall.pipeline.evaluation import Evaluation, Members
 
 
@@ -93,6 +94,16 @@ class Workspace:
         """
         return sorted(self.loaded().inventory.machines)
 
+    def hosts(self) -> Mapping[str, Host]:
+        """Return how machines reach one another, by name.
+
+        Raises:
+            Faults: As `loaded`.
+        """
+        from rolecall.pipeline.evaluation import hosts_of
+
+        return hosts_of(self.project, self.loaded(), self.lab)
+
     def members(self) -> Members:
         """Return who plays what, with which settings.
 
@@ -132,7 +143,7 @@ class Workspace:
         """
         from rolecall.pipeline.evaluation import check
 
-        return check(self.project, self.sound(), self.lab)
+        return check(self.project, self.sound(), self.hosts())
 
     def evaluation(self) -> Evaluation:
         """Return the configurations of all machines. Missing vars are generated into the pending set.
@@ -143,7 +154,7 @@ class Workspace:
         if self._evaluation is None:
             from rolecall.pipeline.evaluation import evaluate
 
-            self._evaluation = evaluate(self.project, self.sound(stored=False), self.lab, self.memory)
+            self._evaluation = evaluate(self.project, self.sound(stored=False), self.hosts(), self.memory)
         return self._evaluation
 
     def evaluation_of(self, machines: Sequence[str]) -> Evaluation:
@@ -154,7 +165,7 @@ class Workspace:
         """
         from rolecall.pipeline.evaluation import evaluate_some
 
-        return evaluate_some(self.project, self.loaded(), self.lab, machines, self.memory)
+        return evaluate_some(self.project, self.loaded(), self.hosts(), machines, self.memory)
 
     def target(self, machine: str) -> Target:
         """Return how a machine is reached.
