@@ -12,11 +12,15 @@ from rolecall_agent import recovery, undo
 from rolecall_agent.errors import Failure
 from rolecall_agent.lock import PATIENCE, RECOVERY, locked, note_holder
 from rolecall_agent.machine import Machine
+from rolecall_agent.state import HOME
 from rolecall_agent.store import Store
 from rolecall_agent.systems import commands
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
+
+AGAIN = 300
+"""Seconds between two tries of a recovery that fails."""
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -37,10 +41,27 @@ def main(argv: Optional[List[str]] = None) -> int:
         # After an agent has ended, another one that holds the lock has recovered the machine.
         with locked(root, PATIENCE if booting else 0):
             note_holder(root, RECOVERY)
-            return boot() if booting else recover(given.root)
+            status = boot() if booting else recover(given.root)
     except Failure as failure:
         print(f"error: {failure.message}", file=sys.stderr)
         return 1
+    if status and not given.root:
+        _try_again()
+    return status
+
+
+def _try_again() -> None:
+    """Let systemd run `recover` until it succeeds. Where it does so already, this has no effect."""
+    boot_agent = f"{HOME}/agent/boot"
+    properties = {
+        "Restart": "on-failure",
+        "RestartSec": str(AGAIN),
+        "StartLimitIntervalSec": "0",
+        "ConditionPathExists": f"{HOME}/journal.json",
+    }
+    options = ["--unit=rolecall-recover", "--description=Rolecall: recover an interrupted switch"]
+    options += [f"--property={name}={value}" for name, value in properties.items()]
+    commands.run(["systemd-run", "--quiet", "--collect", *options, "--", *recovery.PYTHON, boot_agent, "recover"])
 
 
 def _is_stopping() -> bool:

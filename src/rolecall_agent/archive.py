@@ -10,6 +10,8 @@ import zlib
 from pathlib import Path
 from typing import List, Tuple
 
+from rolecall_agent.systems.commands import PYTHON_OPTIONS
+
 _PACKAGE = Path(__file__).parent
 
 
@@ -36,8 +38,7 @@ def command(root: str, python: str) -> List[str]:
         root: Its root directory.
         python: The interpreter.
     """
-    # -I and -S: nothing is imported from the user or the site, and it starts faster.
-    return [python, "-I", "-S", "-c", _as_line("bootstrap"), root]
+    return [python, *PYTHON_OPTIONS, "-c", _as_line("bootstrap"), root]
 
 
 def relay_command() -> List[str]:
@@ -45,7 +46,7 @@ def relay_command() -> List[str]:
 
     Its words contain no quote, backslash, exclamation mark or line break, so `shlex.join` works for sh, csh and fish.
     """
-    return ["python3", "-I", "-S", "-c", _as_line("relay"), _as_line("bootstrap")]
+    return ["python3", *PYTHON_OPTIONS, "-c", _as_line("relay"), _as_line("bootstrap")]
 
 
 @functools.lru_cache(maxsize=2)

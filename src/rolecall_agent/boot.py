@@ -6,6 +6,7 @@ import sys
 
 from rolecall_agent.resources import Unit
 from rolecall_agent.resources.unit import exec_line, unit_text
+from rolecall_agent.systems.commands import PYTHON_OPTIONS
 
 NAME = "rolecall-boot.service"
 
@@ -27,7 +28,7 @@ def unit() -> Unit:
                 "Service": {
                     "Type": "oneshot",
                     "RemainAfterExit": "yes",
-                    "ExecStart": exec_line([python, "-I", "-S", "/var/lib/rolecall/agent/boot", "boot"]),
+                    "ExecStart": exec_line([python, *PYTHON_OPTIONS, "/var/lib/rolecall/agent/boot", "boot"]),
                 },
                 "Install": {"WantedBy": "sysinit.target"},
             }

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Sequence, Tuple
 from rolecall_agent.content import Blob, Part
 from rolecall_agent.errors import Failure
 from rolecall_agent.sealed import Sealed
+from rolecall_agent.state import HOME
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
-
-HOME = "/var/lib/rolecall"
 
 Json = Dict[str, Any]
 

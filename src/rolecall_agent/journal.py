@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-from rolecall_agent.content_store import HOME
 from rolecall_agent.errors import Failure
+from rolecall_agent.state import HOME
 
 if TYPE_CHECKING:
     from rolecall_agent.protocol import Damage, Interrupted, Meta

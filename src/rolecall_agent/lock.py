@@ -8,8 +8,8 @@ import os
 import time
 from typing import Iterator
 
-from rolecall_agent.content_store import HOME
 from rolecall_agent.errors import Failure
+from rolecall_agent.state import HOME
 
 PATIENCE = 5.0  # seconds to wait for another agent
 PATIENCE_WITH_RECOVERY = 300.0  # the same for one that only recovers an interrupted switch

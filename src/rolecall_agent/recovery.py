@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from rolecall_agent import undo
-from rolecall_agent.content_store import HOME
 from rolecall_agent.errors import Failure
+from rolecall_agent.state import HOME
+from rolecall_agent.systems import commands
 
 if TYPE_CHECKING:
     from rolecall_agent.machine import Machine
 
 SECONDS = 3600.0
 """How long another agent may take."""
-PYTHON = (sys.executable or "/usr/bin/python3", "-I", "-S", "-X", "utf8")
+PYTHON = (sys.executable or "/usr/bin/python3", *commands.PYTHON_OPTIONS)
 
 
 def recover(machine: Machine, *, booting: bool = False) -> Optional[str]:
@@ -39,7 +39,7 @@ def recover(machine: Machine, *, booting: bool = False) -> Optional[str]:
     if not writer or writer == machine.store.agent or not os.path.exists(f"{home}/__main__.py"):
         return undo.recover(machine)
     options = [*(["--root", root] if root else []), *(["--booting"] if booting else [])]
-    status, output = _run([*PYTHON, home, "recover", "--locked", *options])
+    status, output = commands.execute([*PYTHON, home, "recover", "--locked", *options], SECONDS, errors=True)
     try:
         answer: Dict[str, Any] = json.loads(output.strip().rpartition("\n")[2])
         if status == 0:
@@ -66,7 +66,7 @@ def recover_earlier(root: Optional[str], first: Dict[str, Any]) -> None:
     agent = os.path.realpath(f"{home}/agent/boot")
     if not isinstance(journal, dict) or "schema" in journal or not os.path.exists(f"{agent}/__main__.py"):
         return
-    _run([*PYTHON, "-c", _CONVERSE, agent, root or "", json.dumps({**first, "protocol": 1})])
+    commands.execute([*PYTHON, "-c", _CONVERSE, agent, root or "", json.dumps({**first, "protocol": 1})], SECONDS)
 
 
 _CONVERSE = """
@@ -76,10 +76,3 @@ from rolecall_agent.conversation import serve
 with open(os.devnull, "wb") as sink:
     serve(json.loads(sys.argv[3]), io.BytesIO(), sink, sys.argv[2] or None)
 """
-
-
-def _run(argv: List[str]) -> tuple[int, str]:
-    done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS, check=False
-    )
-    return done.returncode, done.stdout.decode(errors="replace")

@@ -22,8 +22,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.configuration import Configuration
-from rolecall_agent.content_store import HOME, ContentStore, Json
+from rolecall_agent.content_store import ContentStore, Json
 from rolecall_agent.errors import Failure
+from rolecall_agent.state import HOME
 from rolecall_agent.tree import TEMPORARY
 
 if TYPE_CHECKING:

@@ -53,6 +53,8 @@ class Client:
             self.began = True
         while frame := protocol.read_frame(self.process.stdout):  # type: ignore[arg-type]
             message, _ = frame
+            if message["type"] == "alive":
+                continue
             if message["type"] == "progress":
                 self.progress.append(message)
                 continue

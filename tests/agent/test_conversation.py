@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -404,6 +405,39 @@ def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.
     assert (it.store.current, it.store.journal) == (1, None)
 
 
+def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest, _ = archive.build()
+    source, sink = os.pipe()
+    heard: list[str] = []
+
+    def work(*_: object) -> None:
+        with os.fdopen(source, "rb") as stream:
+            for _ in range(2):
+                frame = protocol.read_frame(stream)
+                assert frame
+                heard.append(frame[0]["type"])
+
+    monkeypatch.setattr(protocol, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(conversation, "recover", work)
+    with os.fdopen(sink, "wb", buffering=0) as stream:
+        talk = conversation.Conversation(BytesIO(), stream, str(root))
+        talk.run({"type": "open", "agent": digest, "protocol": 1, "machine": "m", "formerly": [], "expect": None})
+    assert heard == ["alive", "alive"]
+
+
+def test_an_answer_that_is_too_large_is_a_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_ANSWER", 1000)
+    sink = BytesIO()
+    talk = conversation.Conversation(BytesIO(), sink, str(root))
+    talk._machine = agent_world.machine(root)
+    many = Configuration.of("m", [File(f"/etc/{number}", "1") for number in range(100)])
+    talk._answer({"type": "compare", "configuration": many.as_json()})
+    sent = protocol.read_frame(BytesIO(sink.getvalue()))
+    assert sent
+    assert sent[0]["message"].startswith("the machine has too many resources: a message of ")
+    assert sent[0]["restored"]
+
+
 def _file(path: str) -> dict[str, Any]:
     return {**ONE.as_json()["resources"][0], "path": path}
 
@@ -455,3 +489,21 @@ def test_a_purge_during_a_run_is_refused(root: Path) -> None:
         client.stage(client.compare(ONE)["digest"], {})
         with pytest.raises(Refused, match="a run is in progress"):
             client.ask(type="purge")
+
+
+def test_a_path_has_the_same_bytes_in_every_locale(root: Path, tmp_path: Path) -> None:
+    locale = tmp_path / "locales/de_DE.ISO-8859-1"
+    locale.parent.mkdir()
+    made = subprocess.run(
+        ["localedef", "--inputfile=de_DE", "--charmap=ISO-8859-1", locale], capture_output=True, check=False
+    )
+    if not locale.is_dir():
+        pytest.skip(f"no Latin-1 locale: {made.stderr.decode()}")
+    before = f"unset PYTHONUTF8; export LOCPATH={locale.parent} LC_ALL={locale.name}"
+    with Client(root, before=before) as client:
+        client.open()
+        client.switch(Configuration.of("m", [File("/etc/größe-日本.conf", "x\n")]))
+        client.commit()
+    assert (os.fsencode(root) + "/etc/größe-日本.conf".encode()) in {
+        os.fsencode(path) for path in (root / "etc").iterdir()
+    }

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.service import Action, AuthorizedKey, Check, File, Unit, exec_line, service_unit
+from rolecall.service import Action, AuthorizedKey, Check, Directory, File, Unit, User, exec_line, service_unit
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.resources import KINDS
 from rolecall_agent.resources.checks import DefinitionError
@@ -55,6 +55,33 @@ def test_a_mode_without_its_octal_prefix_is_refused(mode: int) -> None:
 @pytest.mark.parametrize("mode", [0o600, 0o1777, 0o2755, 0o4755, 0o7777, 0])
 def test_modes(mode: int) -> None:
     assert File("/x", "", mode=mode).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("/", "the root directory cannot be declared"),
+        ("/dev", "what is in /dev is made by the kernel"),
+        ("/dev/null", "what is in /dev is made by the kernel"),
+        ("/proc/sys/vm/swappiness", "what is in /proc is made by the kernel"),
+        ("/sys/class", "what is in /sys is made by the kernel"),
+        ("/var/lib/rolecall", "/var/lib/rolecall belongs to Rolecall"),
+        ("/var/lib/rolecall/journal.json", "/var/lib/rolecall belongs to Rolecall"),
+    ],
+)
+def test_paths_that_are_never_right(path: str, problem: str) -> None:
+    for define in (lambda: File(path, ""), lambda: Directory(path)):
+        with pytest.raises(DefinitionError, match=f"(file|directory) {path}: {problem}"):
+            define()
+    if "rolecall" in path:
+        with pytest.raises(DefinitionError, match=f"user u: {problem}"):
+            User("u", home=path)
+
+
+def test_paths_that_only_look_like_these() -> None:
+    for path in ("/device", "/srv/proc", "/var/lib/rolecall-data", "/var/lib/rolecall-data/x", "/run/sys"):
+        assert File(path, "").path == Directory(path).path == User("u", home=path).home == path
+    assert User("u", home="/dev/null").home == "/dev/null"  # as some distributions' own users have
 
 
 leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5))

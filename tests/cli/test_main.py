@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -155,7 +154,22 @@ def test_a_terminal_is_not_steered_by_what_a_file_holds(run: Run, tmp_path: Path
     assert (status, "\x1b" in err) == (1, False)
 
 
-def test_modules_are_imported_only_when_they_are_needed() -> None:
-    code = "import sys, rolecall.cli; print({'pydantic', 'pyrage', 'cryptography'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        ("--version", {"pydantic", "pyrage", "cryptography", "rolecall.pipeline"}),
+        ("vars list", {"pydantic", "rolecall.inventory", "rolecall.evaluate", "rolecall.deploy"}),
+        ("inventory get machines", {"rolecall.service", "rolecall.vars", "rolecall.pipeline.evaluation"}),
+        ("inventory convert --to json", {"rolecall.service", "rolecall.vars", "rolecall.pipeline.evaluation"}),
+    ],
+)
+def test_modules_are_imported_only_when_they_are_needed(words: str, unneeded: set[str], tmp_path: Path) -> None:
+    (tmp_path / "inventory.toml").write_text("[machines.jon]\n")
+    code = f"""import sys, rolecall.cli
+sys.argv = ["rolecall", *{words.split()}]
+try:
+    rolecall.cli.main()
+finally:
+    print(*sys.modules, file=sys.stderr)"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not unneeded & {*done.stderr.split()}

@@ -10,11 +10,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from speaking import speaking
 
 from rolecall import pipeline
+from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
-from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.deploy.session import Session
 from rolecall.deploy.target import Target
 from rolecall.project import Project
 from rolecall_agent.configuration import Check, Configuration
@@ -94,8 +96,8 @@ def kill(fleet: Fleet, machine: str) -> None:
     """Kill the agent of a machine, as if its connection were lost."""
     session = next(run.session for run in fleet._machines if run.name == machine)
     assert session
-    session._process.kill()
-    session._process.wait()
+    session.connection.process.kill()
+    session.connection.process.wait()
 
 
 def test_all_are_updated_and_then_nothing_changes(folder: Path) -> None:
@@ -185,21 +187,6 @@ Fleet([one] * 9, lambda *_: None)
     assert not list(folder.iterdir())
 
 
-class Speaks(Target):
-    """Return a target on which some program answers instead of the agent."""
-
-    program: list[str] = []  # noqa: RUF012 - set below
-
-    def agent(self) -> list[str]:
-        return self.program
-
-
-def speaking(program: list[str]) -> Speaks:
-    target = Speaks("eve", "eve")
-    Speaks.program = program
-    return target
-
-
 def test_an_endless_banner_is_an_error() -> None:
     with Session(speaking(["yes"])) as session, pytest.raises(AgentFailedError):
         session.open(None)
@@ -217,7 +204,9 @@ import sys
 from rolecall_agent import protocol
 out, inn = sys.stdout.buffer, sys.stdin.buffer
 out.write(protocol.MARKER)
-for answer in ({"type": "state"}, {"type": "need", "blobs": [], "secrets": [["backup.ssh", "private", "V" * 22]]}):
+STATE = {"type": "state", "machine": "eve", "same": False, "current": None, "drift": [], "recovered": None}
+NEED = {"type": "need", "blobs": [], "secrets": [["backup.ssh", "private", "V" * 22]]}
+for answer in ({**STATE, "agent_python": "3.11", "os": {}}, NEED):
     protocol.read_frame(inn)
     protocol.write_frame(out, answer)
 inn.read()
@@ -235,9 +224,8 @@ def test_a_machine_gets_only_its_own_secrets() -> None:
 
 
 def test_control_characters_from_a_machine_are_escaped() -> None:
-    script = THIEF.replace(
-        '{"type": "state"}', r'{"type": "failed", "message": "\x1b[2Jgone", "detail": "", "restored": True}'
-    )
+    failed = r'{"type": "failed", "message": "\x1b[2Jgone", "detail": "", "restored": True, "damaged": []}'
+    script = THIEF.replace('{**STATE, "agent_python": "3.11", "os": {}}', failed)
     with Session(speaking([sys.executable, "-c", script])) as session:
         with pytest.raises(AgentFailedError) as caught:
             session.open(None)

@@ -128,6 +128,22 @@ def test_what_cannot_be_undone_is_named_and_settled_later(desk: Desk) -> None:
     assert desk.on("jon", "cat /etc/app.conf /etc/other.conf") == "twotwo"
 
 
+def test_what_cannot_be_undone_is_tried_again_by_systemd(desk: Desk) -> None:
+    desk.on("jon", f"rm {READY}")
+    declare(desk, "jon", text="two")
+    desk.rolecall("update", "--yes", status=1)
+    state = "systemctl show --property SubState,RestartUSec rolecall-recover.service"
+    desk.on("jon", f"timeout 30 sh -c 'until {state} | grep -q auto-restart; do sleep 0.1; done'")
+    assert "RestartUSec=5min" in desk.on("jon", state)
+    desk.on("jon", f"touch {READY}; systemctl start rolecall-recover.service")  # what happens after these minutes
+    over = "test ! -e /var/lib/rolecall/journal.json && systemctl is-active app.service"
+    desk.on("jon", f"timeout 30 sh -c 'until {over}; do sleep 0.1; done'")
+    assert desk.on("jon", "cat /etc/app.conf") == "one"
+    desk.on("jon", "timeout 30 sh -c 'while systemctl cat rolecall-recover.service; do sleep 0.1; done'")
+    desk.rolecall("update", "--yes")
+    assert desk.on("jon", "cat /etc/app.conf") == "two"
+
+
 @pytest.mark.parametrize("way", [("--give-up", "unit:app.service"), ("--accept",)])
 def test_a_person_settles_it(desk: Desk, way: tuple[str, ...]) -> None:
     desk.on("jon", f"rm {READY}")

@@ -16,8 +16,8 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.machine import MachineRun
-from rolecall.deploy.session import AgentFailedError
 from rolecall.errors import Faults, fault
 from rolecall.model.plan import Report
 

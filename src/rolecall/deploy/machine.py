@@ -6,7 +6,8 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.deploy.connection import AgentFailedError
+from rolecall.deploy.session import Session
 from rolecall.model.plan import Change, MachinePlan, Outcome, UnitChange
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall_agent import archive
+from rolecall_agent.systems.commands import PYTHON_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +79,7 @@ class Target:
         if self.root is not None:
             raise ValueError(f"{self.machine} is a directory: no command runs on it")
         run = "import os,sys;os.execvp(sys.argv[1],sys.argv[1:])"
-        words = ["python3", "-I", "-S", "-c", _BECOME_ROOT + run, *argv] if argv else []
+        words = ["python3", *PYTHON_OPTIONS, "-c", _BECOME_ROOT + run, *argv] if argv else []
         no_terminal = ["-T"] if words else []  # whatever the user's RequestTTY is
         return ["ssh", *(["-t"] if terminal else no_terminal), *self.ssh, *([shlex.join(words)] if words else [])]
 

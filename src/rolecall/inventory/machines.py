@@ -15,7 +15,8 @@ from rolecall.inventory.changes import Rename, Set, Unset, apply
 from rolecall.inventory.load import read
 from rolecall.inventory.shape import NAMES
 from rolecall.inventory.writers import tokens
-from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN, Source
+from rolecall.model.inventory import Source
+from rolecall.model.names import NAME_LENGTH, NAME_PATTERN
 from rolecall.project import TOOL_FILE
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.inventory.clan import LEFT_OUT
 from rolecall.inventory.forms import form_at
-from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN, Inventory
+from rolecall.model.inventory import Inventory
+from rolecall.model.names import NAME_LENGTH, NAME_PATTERN
 from rolecall.service import describe
 from rolecall.service.inputs import SHIPPED
 

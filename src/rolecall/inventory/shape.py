@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from rolecall.errors import Fault, Where, dotted, nearest
 from rolecall.inventory.data import named, shown
 from rolecall.inventory.forms import form_at, forms_of
-from rolecall.model.inventory import NAME_LENGTH, Inventory
+from rolecall.model.inventory import Inventory
+from rolecall.model.names import NAME_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -21,6 +21,8 @@ from pydantic import (
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
 
+from rolecall.model.names import NAME_LENGTH, NAME_PATTERN
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 
     from rolecall.errors import Fault
 
-# Machines, instances, roles and tags become parts of paths, unit names and SSH arguments.
-NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"
-NAME_LENGTH = 63  # the longest label of a host name (RFC 1035, 2.3.4)
 Name = Annotated[
     str,
     StringConstraints(pattern=NAME_PATTERN, max_length=NAME_LENGTH),

@@ -3,9 +3,9 @@
     load → resolve → steps (vars and exports) → configure → plan → apply
 
 Each stage is functions of its own package and knows no other stage; only this one joins them: `evaluation` up to the
-configurations, `plans` from there to the machines; `editing`, `vars` and `views` are what else is asked of it. The
-command line, and whatever else will drive Rolecall, calls what stands here. Each module is imported when it is first
-needed: most commands need few.
+configurations, `plans` from there to the machines; the other modules are one group of commands each. The command
+line, and every other client, calls the names below. Each module is imported when one of its names is first used,
+because most commands need few.
 """
 
 from __future__ import annotations
@@ -14,171 +14,121 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from rolecall.deploy.backups import Archive
-    from rolecall.evaluate.explain import Explanation, LayerValue, Reason
-    from rolecall.inventory.edit import Edited
-    from rolecall.model.vars import STEPS
-    from rolecall.pipeline.access import (
-        Admin,
-        Audience,
-        Removal,
-        add_admin,
-        admins,
-        audiences,
-        create_admin,
-        known_to,
-        lost_to_user,
-        removal,
-        remove_admin,
-    )
-    from rolecall.pipeline.answers import read_answers
-    from rolecall.pipeline.beginning import Created, create
-    from rolecall.pipeline.catalog import service, service_document, service_text, services
-    from rolecall.pipeline.editing import (
-        Entry,
-        RemovedMachine,
-        add_machine,
-        convert,
-        edit,
-        forget_machine,
-        get,
-        remove_machine,
-        rename_machine,
-        schema,
-        set_value,
-        unset_value,
-        write_schema,
-    )
-    from rolecall.pipeline.evaluation import Evaluation, Members
-    from rolecall.pipeline.plans import Planned, planning, purge_machine
-    from rolecall.pipeline.reaching import (
-        HostKeys,
-        MachineBackups,
-        RecoveredMachine,
-        backups,
-        host_keys,
-        login,
-        pin,
-        recover_machine,
-        targets,
-    )
-    from rolecall.pipeline.rotation import Rotated, rotatable, rotate, rotate_with_updates
-    from rolecall.pipeline.transfer import Imported, export_vars, import_vars
-    from rolecall.pipeline.vars import (
-        Pruning,
-        StoredValue,
-        Unwanted,
-        check_vars,
-        discard,
-        find_value,
-        fix_vars,
-        generate,
-        prune,
-        pruning,
-        read_value,
-        set_var,
-        stored_values,
-        unwanted,
-    )
-    from rolecall.pipeline.views import as_json, clan_note, explain, subjects
-    from rolecall.pipeline.workspace import Workspace, open  # noqa: A004 - called as `pipeline.open`
-    from rolecall.project import unanswered
-    from rolecall.service.registry import Found
+    from rolecall.deploy.backups import Archive as Archive
+    from rolecall.evaluate.explain import Explanation as Explanation
+    from rolecall.evaluate.explain import LayerValue as LayerValue
+    from rolecall.evaluate.explain import Reason as Reason
+    from rolecall.inventory.edit import Edited as Edited
+    from rolecall.model.vars import STEPS as STEPS
+    from rolecall.pipeline.access import Admin as Admin
+    from rolecall.pipeline.access import Audience as Audience
+    from rolecall.pipeline.access import Removal as Removal
+    from rolecall.pipeline.access import add_admin as add_admin
+    from rolecall.pipeline.access import admins as admins
+    from rolecall.pipeline.access import audiences as audiences
+    from rolecall.pipeline.access import create_admin as create_admin
+    from rolecall.pipeline.access import known_to as known_to
+    from rolecall.pipeline.access import lost_to_user as lost_to_user
+    from rolecall.pipeline.access import removal as removal
+    from rolecall.pipeline.access import remove_admin as remove_admin
+    from rolecall.pipeline.answers import read_answers as read_answers
+    from rolecall.pipeline.beginning import Created as Created
+    from rolecall.pipeline.beginning import create as create
+    from rolecall.pipeline.catalog import service as service
+    from rolecall.pipeline.catalog import service_document as service_document
+    from rolecall.pipeline.catalog import service_text as service_text
+    from rolecall.pipeline.catalog import services as services
+    from rolecall.pipeline.editing import Entry as Entry
+    from rolecall.pipeline.editing import convert as convert
+    from rolecall.pipeline.editing import edit as edit
+    from rolecall.pipeline.editing import get as get
+    from rolecall.pipeline.editing import set_value as set_value
+    from rolecall.pipeline.editing import unset_value as unset_value
+    from rolecall.pipeline.evaluation import Evaluation as Evaluation
+    from rolecall.pipeline.evaluation import Members as Members
+    from rolecall.pipeline.inventory_schema import schema as schema
+    from rolecall.pipeline.inventory_schema import write_schema as write_schema
+    from rolecall.pipeline.machines import RemovedMachine as RemovedMachine
+    from rolecall.pipeline.machines import add_machine as add_machine
+    from rolecall.pipeline.machines import forget_machine as forget_machine
+    from rolecall.pipeline.machines import remove_machine as remove_machine
+    from rolecall.pipeline.machines import rename_machine as rename_machine
+    from rolecall.pipeline.plans import Planned as Planned
+    from rolecall.pipeline.plans import planning as planning
+    from rolecall.pipeline.plans import purge_machine as purge_machine
+    from rolecall.pipeline.reaching import HostKeys as HostKeys
+    from rolecall.pipeline.reaching import MachineBackups as MachineBackups
+    from rolecall.pipeline.reaching import RecoveredMachine as RecoveredMachine
+    from rolecall.pipeline.reaching import backups as backups
+    from rolecall.pipeline.reaching import host_keys as host_keys
+    from rolecall.pipeline.reaching import login as login
+    from rolecall.pipeline.reaching import pin as pin
+    from rolecall.pipeline.reaching import recover_machine as recover_machine
+    from rolecall.pipeline.reaching import targets as targets
+    from rolecall.pipeline.rotation import Rotated as Rotated
+    from rolecall.pipeline.rotation import rotatable as rotatable
+    from rolecall.pipeline.rotation import rotate as rotate
+    from rolecall.pipeline.rotation import rotate_with_updates as rotate_with_updates
+    from rolecall.pipeline.stored import StoredValue as StoredValue
+    from rolecall.pipeline.stored import find_value as find_value
+    from rolecall.pipeline.stored import read_value as read_value
+    from rolecall.pipeline.stored import stored_values as stored_values
+    from rolecall.pipeline.transfer import Imported as Imported
+    from rolecall.pipeline.transfer import export_vars as export_vars
+    from rolecall.pipeline.transfer import import_vars as import_vars
+    from rolecall.pipeline.vars import Pruning as Pruning
+    from rolecall.pipeline.vars import Unwanted as Unwanted
+    from rolecall.pipeline.vars import check_vars as check_vars
+    from rolecall.pipeline.vars import discard as discard
+    from rolecall.pipeline.vars import fix_vars as fix_vars
+    from rolecall.pipeline.vars import generate as generate
+    from rolecall.pipeline.vars import prune as prune
+    from rolecall.pipeline.vars import pruning as pruning
+    from rolecall.pipeline.vars import set_var as set_var
+    from rolecall.pipeline.vars import unwanted as unwanted
+    from rolecall.pipeline.views import as_json as as_json
+    from rolecall.pipeline.views import clan_note as clan_note
+    from rolecall.pipeline.views import explain as explain
+    from rolecall.pipeline.views import subjects as subjects
+    from rolecall.pipeline.workspace import Workspace as Workspace
+    from rolecall.pipeline.workspace import open as open  # noqa: A004 - called as `pipeline.open`
+    from rolecall.project import unanswered as unanswered
+    from rolecall.service.registry import Found as Found
 
-__all__ = [
-    "STEPS",
-    "Admin",
-    "Archive",
-    "Audience",
-    "Created",
-    "Edited",
-    "Entry",
-    "Evaluation",
-    "Explanation",
-    "Found",
-    "HostKeys",
-    "Imported",
-    "LayerValue",
-    "MachineBackups",
-    "Members",
-    "Planned",
-    "Pruning",
-    "Reason",
-    "RecoveredMachine",
-    "Removal",
-    "RemovedMachine",
-    "Rotated",
-    "StoredValue",
-    "Unwanted",
-    "Workspace",
-    "add_admin",
-    "add_machine",
-    "admins",
-    "as_json",
-    "audiences",
-    "backups",
-    "check_vars",
-    "clan_note",
-    "convert",
-    "create",
-    "create_admin",
-    "discard",
-    "edit",
-    "explain",
-    "export_vars",
-    "find_value",
-    "fix_vars",
-    "forget_machine",
-    "generate",
-    "get",
-    "host_keys",
-    "import_vars",
-    "known_to",
-    "login",
-    "lost_to_user",
-    "open",
-    "pin",
-    "planning",
-    "prune",
-    "pruning",
-    "purge_machine",
-    "read_answers",
-    "read_value",
-    "recover_machine",
-    "removal",
-    "remove_admin",
-    "remove_machine",
-    "rename_machine",
-    "rotatable",
-    "rotate",
-    "rotate_with_updates",
-    "schema",
-    "service",
-    "service_document",
-    "service_text",
-    "services",
-    "set_value",
-    "set_var",
-    "stored_values",
-    "subjects",
-    "targets",
-    "unanswered",
-    "unset_value",
-    "unwanted",
-    "write_schema",
-]
-
-# Each after those that it imports itself.
-_MODULES: Final = (
-    *("evaluation", "workspace", "views", "vars", "plans", "access", "editing", "reaching", "rotation", "transfer"),
-    *("catalog", "beginning", "answers"),
-)
+# The same names by module, for what runs.
+_NAMES: Final = {
+    "rolecall.deploy.backups": "Archive",
+    "rolecall.evaluate.explain": "Explanation LayerValue Reason",
+    "rolecall.inventory.edit": "Edited",
+    "rolecall.model.vars": "STEPS",
+    "rolecall.pipeline.access": (
+        "Admin Audience Removal add_admin admins audiences create_admin known_to lost_to_user removal remove_admin"
+    ),
+    "rolecall.pipeline.answers": "read_answers",
+    "rolecall.pipeline.beginning": "Created create",
+    "rolecall.pipeline.catalog": "service service_document service_text services",
+    "rolecall.pipeline.editing": "Entry convert edit get set_value unset_value",
+    "rolecall.pipeline.evaluation": "Evaluation Members",
+    "rolecall.pipeline.machines": "RemovedMachine add_machine forget_machine remove_machine rename_machine",
+    "rolecall.pipeline.plans": "Planned planning purge_machine",
+    "rolecall.pipeline.reaching": (
+        "HostKeys MachineBackups RecoveredMachine backups host_keys login pin recover_machine targets"
+    ),
+    "rolecall.pipeline.rotation": "Rotated rotatable rotate rotate_with_updates",
+    "rolecall.pipeline.inventory_schema": "schema write_schema",
+    "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",
+    "rolecall.pipeline.transfer": "Imported export_vars import_vars",
+    "rolecall.pipeline.vars": "Pruning Unwanted check_vars discard fix_vars generate prune pruning set_var unwanted",
+    "rolecall.pipeline.views": "as_json clan_note explain subjects",
+    "rolecall.pipeline.workspace": "Workspace open",
+    "rolecall.project": "unanswered",
+    "rolecall.service.registry": "Found",
+}
+_MODULES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        for module in (import_module(f"{__name__}.{each}") for each in _MODULES):
-            if hasattr(module, name):
-                globals()[name] = found = getattr(module, name)
-                return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(_MODULES[name]), name)
+    return found

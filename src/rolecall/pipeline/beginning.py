@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rolecall import vars as var_store
 from rolecall.errors import Where, fault
-from rolecall.pipeline.editing import write_schema
+from rolecall.pipeline.inventory_schema import write_schema
 from rolecall.pipeline.workspace import Workspace
 from rolecall.project import Project
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from rolecall import inventory
 from rolecall import vars as var_store
+from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
-from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.deploy.session import Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.authors import calling
@@ -99,7 +100,7 @@ def planning(
         for name, service in evaluation.members.membership.services.items()
     }
     with Fleet(wanted, progress if verbose else _steps_alone(progress)) as fleet:
-        told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *_expiring(evaluation))
+        told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
         if not only:
             told += tuple(_former_holders(project, evaluation))
         machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
@@ -192,7 +193,7 @@ def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
             yield Fault(message, hint=hint, warning=True)
 
 
-def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
+def expiring(evaluation: Evaluation) -> Iterator[Fault]:
     """Warn of each var that expires within `EXPIRING`, or whose last third has begun if that is later."""
     now = dt.datetime.now(dt.UTC)
     keys = {

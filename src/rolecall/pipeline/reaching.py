@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall.deploy import backups as stage
 from rolecall.deploy import pins
-from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.deploy.connection import AgentFailedError
+from rolecall.deploy.session import Session
 from rolecall.deploy.target import Target, find_target
 from rolecall.errors import Fault, Faults, fault
 from rolecall.service.interfaces import Backups

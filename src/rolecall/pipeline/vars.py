@@ -1,4 +1,4 @@
-"""Generate, set, list, check and remove vars."""
+"""Generate, set, check and remove vars."""
 
 from __future__ import annotations
 
@@ -9,97 +9,17 @@ from rolecall import vars as var_store
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.steps import gather
 from rolecall.model.recipes import Replacement
-from rolecall.model.vars import VarKey, current
-from rolecall.pipeline.evaluation import faults_located_in, hosts_of, note_recipes, run_all_steps, unverified
+from rolecall.model.vars import current
+from rolecall.pipeline.evaluation import faults_located_in, note_recipes, run_all_steps, unverified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rolecall.model.recipes import Recipe
-    from rolecall.model.vars import StoredVar
+    from rolecall.model.vars import StoredVar, VarKey
     from rolecall.pipeline.evaluation import Members
     from rolecall.pipeline.workspace import Workspace
     from rolecall.vars import Bound, Sealed
-
-
-@dataclass(frozen=True, slots=True)
-class StoredValue:
-    """One file of a var, as it is stored.
-
-    Attributes:
-        machine: The machine it is made for; None for one that all machines share.
-        name: The var's name.
-        file: The name of the file.
-        secret: Whether it is encrypted.
-        version: The random id of this very value.
-        pending: Whether it waits for an update.
-    """
-
-    machine: str | None
-    name: str
-    file: str
-    secret: bool
-    version: str
-    pending: bool
-
-    @property
-    def key(self) -> VarKey:
-        """The var."""
-        return VarKey(self.machine or "", self.name)
-
-    def __str__(self) -> str:
-        """``MACHINE/NAME/FILE``."""
-        return f"{self.key}/{self.file}"
-
-
-def stored_values(workspace: Workspace) -> list[StoredValue]:
-    """Return the files of all vars, sorted; those of a pending value where there is one. Nothing is decrypted."""
-    pending, stored = var_store.pending(workspace.project), var_store.stored_all(workspace.project)
-    return _values(stored | pending, pending)
-
-
-def _values(vars_: Mapping[VarKey, StoredVar], pending: Container[VarKey]) -> list[StoredValue]:
-    return [
-        StoredValue(key.machine or None, key.name, name, file.secret, file.version, key in pending)
-        for key, var in sorted(vars_.items())
-        for name, file in sorted(var.items())
-    ]
-
-
-def find_value(workspace: Workspace, name: str) -> StoredValue:
-    """Return the file with a name such as ``MACHINE/NAME/FILE``; FILE may be left out if the var has only one.
-
-    A stored value comes before a pending one that will replace it.
-
-    Raises:
-        Faults: When there is none.
-    """
-    values = [*stored_values(workspace), *_values(var_store.stored_all(workspace.project), ())]
-    # Reversed: a shared var comes last, and so `shared/…` names it even if a machine is called `shared`.
-    named = {str(value): value for value in sorted(values, key=lambda value: value.key, reverse=True)}
-    files: dict[str, list[str]] = {}
-    for full, value in named.items():
-        if "/" not in value.file:  # without the slots of a rotation
-            files.setdefault(str(value.key), []).append(full)
-    if len(files.get(name, ())) > 1:
-        raise fault(f"{name} has several files", hint=f"name one: {', '.join(sorted(files[name]))}")
-    named |= {key: named[full] for key, [full, *others] in files.items() if not others}
-    if name not in named:
-        raise fault(f"no var {name!r}", hint=nearest(name, named, what="vars"))
-    return named[name]
-
-
-def read_value(workspace: Workspace, value: StoredValue) -> bytes:
-    """Return what a file of a var holds; a secret is decrypted.
-
-    Raises:
-        Faults: When it cannot be decrypted.
-    """
-    project, place = workspace.project, (value.key, value.file)
-    if value.secret:
-        return var_store.decrypt(project, [place], pending=[value.key] if value.pending else ())[place]
-    vars_ = var_store.pending(project) if value.pending else var_store.stored_all(project)
-    return vars_[value.key][value.file].public.encode()
 
 
 def generate(workspace: Workspace) -> list[VarKey]:
@@ -113,7 +33,7 @@ def generate(workspace: Workspace) -> list[VarKey]:
     """
     found, project = workspace.sound(), workspace.project
     with faults_located_in(found.loaded):
-        world = gather(found.membership, hosts_of(project, found.loaded, workspace.lab))
+        world = gather(found.membership, workspace.hosts())
         run_all_steps(project, found, world)
     # A pending value that will replace a stored one stays pending.
     new = {key: var for key, var in world.vars.items() if not var_store.replaces(project, key)}
@@ -159,7 +79,7 @@ def regenerate(workspace: Workspace, found: Members, replacement: Replacement) -
     project = workspace.project
     before = var_store.pending(project)
     with faults_located_in(found.loaded):
-        world = gather(found.membership, hosts_of(project, found.loaded, workspace.lab))
+        world = gather(found.membership, workspace.hosts())
         run_all_steps(project, found, world, replacement)
     workspace.refresh()
     return {key: var for key, var in var_store.pending(project).items() if before.get(key) != var}

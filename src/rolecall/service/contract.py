@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from rolecall.model.exports import Interface, InterfaceT
 from rolecall.model.generators import Prompt
-from rolecall.model.inventory import NAME_PATTERN
+from rolecall.model.names import NAME_PATTERN
 from rolecall.model.recipes import Delivery
 from rolecall.model.vars import VarFile
 from rolecall.service.handles import Need, Scope, ValuesT, Var

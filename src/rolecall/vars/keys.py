@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pyrage
 
 from rolecall.errors import Faults, Where, fault, nearest
-from rolecall.model.inventory import NAME_LENGTH, NAME_PATTERN
+from rolecall.model.names import NAME_LENGTH, NAME_PATTERN
 
 if TYPE_CHECKING:
     from rolecall.project import Project

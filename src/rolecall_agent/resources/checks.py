@@ -6,6 +6,7 @@ import re
 from typing import Callable, Iterable
 
 from rolecall_agent.content import plain
+from rolecall_agent.state import HOME
 
 # useradd(8) of shadow-utils: portable names; 32 characters is the limit of utmp.
 ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
@@ -13,6 +14,7 @@ ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,247}\.(service|timer|socket|path|mount|target|slice)\Z")
 # Debian policy 5.6.7 and rpm's names, which also allow capitals and underscores.
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}\Z")
+_KERNEL = re.compile(r"(/dev|/proc|/sys)(?:/|\Z)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Matches most paths at once; others are checked rule by rule.
 _PLAIN_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9@:+,=_.-]{1,255})+\Z")
@@ -41,6 +43,29 @@ def absolute_path(path: str, what: str) -> str:
     components = path[1:].split("/")
     require(path == "/" or not {"", ".", ".."} & set(components), f"{what}: {path!r} is not a normalized path")
     require(all(len(component.encode()) < 256 for component in components), f"{what}: a name in {path!r} is too long")  # noqa: PLR2004 - NAME_MAX, limits.h(0p)
+    return path
+
+
+def declarable_path(path: str, kind: str) -> str:
+    """Return an absolute path, as `absolute_path`, at which a file or directory may be declared.
+
+    Raises:
+        DefinitionError: When it is the root directory, or belongs to the kernel or to Rolecall.
+    """
+    what = f"{kind} {absolute_path(path, kind)}"
+    require(path != "/", f"{what}: the root directory cannot be declared")
+    kernel = _KERNEL.match(path)
+    require(not kernel, f"{what}: what is in {kernel and kernel[1]} is made by the kernel and cannot be declared")
+    return outside_state(path, what)
+
+
+def outside_state(path: str, what: str) -> str:
+    """Return a path that is not in Rolecall's own directory.
+
+    Raises:
+        DefinitionError: When it is.
+    """
+    require(not f"{path}/".startswith(f"{HOME}/"), f"{what}: {HOME} belongs to Rolecall; choose another path")
     return path
 
 

@@ -26,7 +26,7 @@ class Directory(Resource):
     mode: int = 0o755
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", checks.absolute_path(str(self.path), "directory"))
+        object.__setattr__(self, "path", checks.declarable_path(str(self.path), "directory"))
         what = f"directory {self.path}"
         checks.matching(checks.ACCOUNT, self.owner, what)
         checks.matching(checks.ACCOUNT, self.group, what)

@@ -46,7 +46,7 @@ class File(Resource):
     readable_by: InitVar[Optional[str]] = ""
 
     def __post_init__(self, readable_by: Optional[str]) -> None:
-        object.__setattr__(self, "path", checks.absolute_path(str(self.path), "file"))
+        object.__setattr__(self, "path", checks.declarable_path(str(self.path), "file"))
         what = f"file {self.path}"
         if readable_by:
             checks.require(

@@ -38,7 +38,7 @@ class User(Resource):
     def __post_init__(self) -> None:
         what = f"user {self.name}"
         checks.matching(checks.ACCOUNT, self.name, "user")
-        object.__setattr__(self, "home", checks.absolute_path(str(self.home), what))
+        object.__setattr__(self, "home", checks.outside_state(checks.absolute_path(str(self.home), what), what))
         checks.absolute_path(self.shell, what)
         groups = checks.elements(lambda name, at: checks.matching(checks.ACCOUNT, name, at), self.groups, what)
         object.__setattr__(self, "groups", tuple(sorted(set(groups))))

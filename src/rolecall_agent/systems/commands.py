@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-from typing import Iterator, List, Mapping, Sequence, Tuple
+import select
+import signal
+import time
+from typing import BinaryIO, Iterator, List, Mapping, Sequence, Tuple
 
 from rolecall_agent.errors import Failure
 
@@ -14,6 +18,14 @@ ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     "DEBIAN_FRONTEND": "noninteractive",
 }
+
+PYTHON_OPTIONS = ("-I", "-S", "-X", "utf8")
+"""How Python starts: nothing is imported from the user or the site, and paths have the same bytes in every locale."""
+OUTPUT_LIMIT = 1 << 24
+"""How many bytes of a command's output are kept."""
+TAIL = 1 << 16
+"""How many bytes of it are kept of what was more than that."""
+_PERIOD, _SHORT_PERIOD = 0.05, 0.005  # seconds between two looks at a command
 
 
 def run(argv: Sequence[str], timeout: float = 60) -> Tuple[int, str]:
@@ -36,24 +48,56 @@ def require(argv: Sequence[str], message: str, timeout: float = 60) -> None:
 def execute(argv: Sequence[str], timeout: float = 60, *, errors: bool = False) -> Tuple[int, str]:
     """Run a command without input; return its exit status and its output, with ``errors`` also what it reports.
 
-    The status is 124 when it takes longer than ``timeout`` seconds, and 127 when it cannot be started.
+    It has ended when its own process has: what it leaves in the background may keep its output open. Of a long output,
+    only the end is returned. The status is 124 when it takes longer than ``timeout`` seconds, and 127 when it cannot be
+    started.
     """
     import subprocess
 
+    # No pipe, which would have to be read until all processes have closed it; in memory, as the disk may be full.
+    with open(os.memfd_create("output"), "rb") as output:
+        fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)
+        reports = subprocess.STDOUT if errors else subprocess.DEVNULL
+        try:
+            # A session of its own, so that a timeout ends all of it.
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=reports, start_new_session=True
+            )
+        except OSError as error:
+            return 127, f"{argv[0]}: {error.strerror}"
+        deadline = time.monotonic() + timeout
+        end = b""
+        with _sentinel(process.pid) as ended:
+            while process.poll() is None:
+                if time.monotonic() > deadline:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                    return 124, f"{argv[0]} took longer than {timeout:g} seconds"
+                select.select(ended, (), (), _PERIOD if ended else _SHORT_PERIOD)
+                size = os.fstat(output.fileno()).st_size
+                if size > OUTPUT_LIMIT:
+                    end = _read_from(output, size - TAIL)
+                    os.ftruncate(output.fileno(), 0)  # it goes on at the start
+        end += _read_from(output, 0)
+        return process.returncode, end[-OUTPUT_LIMIT:].decode(errors="replace")
+
+
+def _read_from(file: BinaryIO, start: int) -> bytes:
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size - start, start)
+
+
+@contextlib.contextmanager
+def _sentinel(pid: int) -> Iterator[List[int]]:
+    """Yield a descriptor that is readable once a process has ended; none before Linux 5.3, which lacks them."""
     try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return 124, f"{argv[0]} took longer than {timeout:g} seconds"
-    except OSError as error:
-        return 127, f"{argv[0]}: {error.strerror}"
-    return done.returncode, done.stdout.decode(errors="replace")
+        fd = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        yield []
+        return
+    try:
+        yield [fd]
+    finally:
+        os.close(fd)
 
 
 def is_installed(program: str) -> bool:

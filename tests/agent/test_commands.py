@@ -1,0 +1,63 @@
+"""Commands that print much, leave something in the background, or do not end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall_agent.systems import commands
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PIDFD_OPEN = os.pidfd_open
+
+
+@pytest.fixture(params=["sentinel", "no sentinel"], autouse=True)
+def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as on a kernel before Linux 5.3, which has no pidfd_open(2)."""
+    if request.param == "no sentinel":
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+
+
+def test_a_command_that_leaves_something_in_the_background_does_not_wait_for_it() -> None:
+    status, output = commands.run(["sh", "-c", "sleep 600 & echo $!; echo failed >&2; exit 3"], 30)
+    pid = int(output.split()[0])
+    os.kill(pid, signal.SIGKILL)  # it still ran
+    assert (status, output) == (3, f"{pid}\nfailed\n")
+
+
+def test_output_without_errors() -> None:
+    assert commands.execute(["sh", "-c", "echo one; echo two >&2"]) == (0, "one\n")
+    assert commands.execute(["sh", "-c", "printf '\\377'; cat"]) == (0, "\N{REPLACEMENT CHARACTER}")
+    assert commands.execute(["/none"]) == (127, "/none: No such file or directory")
+
+
+def test_only_the_end_of_a_long_output_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "OUTPUT_LIMIT", 1000)
+    monkeypatch.setattr(commands, "TAIL", 10)
+    # It goes on once its output has been cut off.
+    script = "head -c 2000 /dev/zero; while test $(stat -L -c %s /proc/$$/fd/1) -gt 1000; do :; done; echo done"
+    assert commands.execute(["sh", "-c", script], 30) == (0, "\0" * 10 + "done\n")
+    status, output = commands.execute(["sh", "-c", "head -c 995 /dev/zero; echo end; printf 123456"], 30)
+    assert (status, output[-10:]) == (0, "end\n123456")
+    assert len(output) <= 1000
+
+
+def test_a_command_that_takes_too_long_ends_with_all_that_it_has_started(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    script = f"sleep 600 & echo $! > {pids}.new; mv {pids}.new {pids}; wait"
+    status, output = commands.run(["sh", "-c", script], 1)
+    assert (status, output) == (124, "sh took longer than 1 seconds")
+    try:
+        fd = PIDFD_OPEN(int(pids.read_text()))
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([fd], (), (), 20)[0]  # it ends
+    finally:
+        os.close(fd)

@@ -1,0 +1,23 @@
+"""The names of the pipeline (rolecall.pipeline)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from rolecall import pipeline
+
+
+def test_a_name_is_at_run_time_what_it_is_to_a_type_checker() -> None:
+    tree = ast.parse(Path(str(pipeline.__file__)).read_text())
+    declared = {
+        alias.asname: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname
+    }
+    assert len(declared) > 50
+    assert declared == pipeline._MODULES
+    for name in declared:
+        assert getattr(pipeline, name) is not None
