@@ -34,6 +34,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
         old: What was declared for it last.
         new: What it must have.
     """
+    system.units.forget()
     _announce(system, old)
     _announce(system, new)
     before: Dict[str, Resource] = {resource.key: resource for resource in old.resources}
@@ -59,8 +60,15 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
         resource.plan_removal(around)
     declared = {item.key for item in both}
     others = sorted(name for name in restarted if f"unit:{name}" not in declared)
-    work.refresh = [name for name in others if may_run(system.units.state(name))]
+    work.refresh += [name for name in others if may_run(system.units.state(name))]
+    _pause_services_of_sockets(work, system)
     return work
+
+
+def _pause_services_of_sockets(work: Work, system: System) -> None:
+    for socket in [name for name in (*work.restart, *work.refresh) if name.endswith(".socket")]:
+        work.pause += [name for name in system.units.state(socket).triggers if system.units.state(name).active]
+    work.restart += sorted({*work.pause} - {*work.restart, *work.refresh, *work.stop})
 
 
 def _check_changes(old: Configuration, new: Configuration) -> List[Change]:
