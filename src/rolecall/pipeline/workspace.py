@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, fault, nearest
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 class Workspace:
     """An open project. What follows from its files is computed when it is first needed, once, and shared.
 
+    Threads may share it: while one of them computes something, the others wait, also to `refresh`. Two processes share
+    nothing but the project's files, whose writers lock them.
+
     Args:
         project: The project.
         lab: Finds the project's lab while it is up; called when a machine's address is first needed.
@@ -43,13 +47,15 @@ class Workspace:
         self.project = project
         self._memory = memory
         self._find_lab = lab
+        self._lock = RLock()
         self.refresh()
 
     def refresh(self) -> None:
         """Forget what followed from the project's files, after these have changed; the memory stays."""
-        self._read: tuple[Loaded, tuple[Fault, ...]] | None = None
-        self._members: Members | None = None
-        self._evaluation: Evaluation | None = None
+        with self._lock:
+            self._read: tuple[Loaded, tuple[Fault, ...]] | None = None
+            self._members: Members | None = None
+            self._evaluation: Evaluation | None = None
 
     @cached_property
     def memory(self) -> Memory:
@@ -69,11 +75,12 @@ class Workspace:
         Raises:
             Faults: When a file cannot be read.
         """
-        if self._read is None:
-            from rolecall import inventory
+        with self._lock:
+            if self._read is None:
+                from rolecall import inventory
 
-            self._read = inventory.read(self.project)
-        return self._read
+                self._read = inventory.read(self.project)
+            return self._read
 
     def loaded(self) -> Loaded:
         """Return the inventory.
@@ -110,11 +117,12 @@ class Workspace:
         Raises:
             Faults: Everything that is wrong with the inventory, with places.
         """
-        if self._members is None:
-            from rolecall.pipeline.evaluation import members_of
+        with self._lock:
+            if self._members is None:
+                from rolecall.pipeline.evaluation import members_of
 
-            self._members = members_of(self.project, *self.read(), self.memory)
-        return self._members
+                self._members = members_of(self.project, *self.read(), self.memory)
+            return self._members
 
     def sound(self, *, stored: bool = True) -> Members:
         """Return the members of an inventory that has no fault that can be found without evaluating service code.
@@ -151,11 +159,12 @@ class Workspace:
         Raises:
             Faults: As `sound`; also when service code fails or definitions exclude each other.
         """
-        if self._evaluation is None:
-            from rolecall.pipeline.evaluation import evaluate
+        with self._lock:
+            if self._evaluation is None:
+                from rolecall.pipeline.evaluation import evaluate
 
-            self._evaluation = evaluate(self.project, self.sound(stored=False), self.hosts(), self.memory)
-        return self._evaluation
+                self._evaluation = evaluate(self.project, self.sound(stored=False), self.hosts(), self.memory)
+            return self._evaluation
 
     def evaluation_of(self, machines: Sequence[str]) -> Evaluation:
         """Return the configurations of some machines, and of the inventory only what these need.
