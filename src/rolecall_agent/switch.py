@@ -137,9 +137,8 @@ def _undo_after(machine: Machine, journal: Journal, error: Exception) -> Failure
     try:
         undo(machine, journal)
     except Failure as second:
-        detail = f"{failure.detail}\n{second.detail}".strip()
         message = f"{failure.message}; {second.message}"
-        return Failure(message, detail, machine_unchanged=False, damage=second.damage)
+        return Failure(message, failure.detail, machine_unchanged=False, damage=second.damage)
     return failure
 
 

@@ -18,7 +18,7 @@ import pytest
 from agent_client import META, Client, Refused, update
 from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, snapshot
 
-from rolecall_agent import archive, bootstrap, conversation, lock, protocol
+from rolecall_agent import archive, bootstrap, conversation, protocol
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.errors import Failure
@@ -442,11 +442,10 @@ def _file(path: str) -> dict[str, Any]:
     return {**ONE.as_json()["resources"][0], "path": path}
 
 
-def test_one_agent_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "PATIENCE", 0.05)
+def test_one_agent_at_a_time(root: Path) -> None:
     with conversation.locked(str(root)):
         conversation.note_holder(str(root), "run-7")
-        with pytest.raises(Failure, match=r"locked by run run-7 \(pid \d+\)"), conversation.locked(str(root)):
+        with pytest.raises(Failure, match=r"locked by run run-7 \(pid \d+\)"), conversation.locked(str(root), 0.05):
             raise AssertionError
     with conversation.locked(str(root)):
         pass

@@ -117,6 +117,25 @@ def test_a_failing_unit_on_the_last_machine_undoes_all(folder: Path) -> None:
     assert contents(folder) == everywhere("one")
 
 
+def test_a_machine_whose_undo_fails_is_damaged(folder: Path) -> None:
+    update(folder, "one")
+    record(folder, "carl", units=["one.service", "two.service"])
+    report = update(folder, "two")
+    assert results(report) == {"anna": "restored", "ben": "restored", "carl": "damaged"}
+    carl = report.outcomes[-1]
+    assert [(each.key, each.reason) for each in carl.damage] == [
+        ("unit:one.service", "one.service failed after starting")
+    ]
+    assert carl.message == "two.service failed after starting; the undo failed for unit:one.service"
+    assert report.execs == 3  # it is not asked again
+    with Fleet(wanted(folder, "two"), quiet) as fleet:
+        plans = {plan.machine: plan for plan in fleet.look()}
+        assert plans["carl"].failure == "the undo failed for unit:one.service"
+        assert plans["carl"].damage == carl.damage
+        assert results(fleet.report()) == {"anna": "untouched", "ben": "untouched", "carl": "damaged"}
+    assert contents(folder) == everywhere("one")
+
+
 def test_a_failing_check_with_peers_undoes_all(folder: Path) -> None:
     update(folder, "one")
     record(folder, "ben", commands=["true"])

@@ -16,9 +16,8 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.machine import MachineRun
-from rolecall.errors import Faults, fault
+from rolecall.errors import fault
 from rolecall.model.plan import Report
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from rolecall.deploy.machine import MachineUpdate, Reveal
     from rolecall.model.plan import MachinePlan
     from rolecall_agent import protocol
+
+    Step = Callable[[MachineRun], None]
 
 WIDTH = 64  # machines at once
 DESCRIPTORS = 4  # file descriptors per connected machine, with one to spare
@@ -69,9 +70,11 @@ class Fleet:
             for start in range(0, len(self._machines), WIDTH):
                 batch = self._machines[start : start + WIDTH]
                 with _children_ignore_ctrl_c():
-                    for machine in batch:
-                        machine.connect()
-                self._each(MachineRun.look, batch)
+                    connected = [machine for machine in batch if self._attempt(MachineRun.connect, machine)]
+                self._each(partial(self._attempt, MachineRun.look), connected)
+                for machine in batch:
+                    if machine.problems:
+                        machine.give_up()
             if self._interrupted:
                 raise KeyboardInterrupt
         return tuple(sorted((machine.plan for machine in self._machines), key=lambda plan: (plan.wave, plan.machine)))
@@ -106,23 +109,21 @@ class Fleet:
         outcomes = tuple(machine.outcome(failed=failed) for machine in machines)
         return Report(outcomes, self._seconds, sum(machine.execs for machine in machines))
 
-    def _step(self, step: Callable[[MachineRun], None], machines: Sequence[MachineRun]) -> bool:
-        """Run one step on machines, record what fails on each, and return whether nothing has failed."""
-
-        def attempt(machine: MachineRun) -> None:
-            try:
-                step(machine)
-            except AgentFailedError as error:
-                machine.problems.append((str(error), error.detail))
-            except Faults as error:
-                machine.problems.append(("; ".join(fault.message for fault in error.faults), str(error)))
-            except Exception as error:  # noqa: BLE001 - the other machines must still be finished
-                machine.problems.append((f"{type(error).__name__}: {error}", ""))
-
-        self._each(attempt, machines)
+    def _step(self, step: Step, machines: Sequence[MachineRun]) -> bool:
+        """Run one step on machines, and return whether nothing has failed."""
+        self._each(partial(self._attempt, step), machines)
         return not self._interrupted and not any(machine.problems for machine in machines)
 
-    def _each(self, function: Callable[[MachineRun], None], machines: Iterable[MachineRun]) -> None:
+    def _attempt(self, step: Step, machine: MachineRun) -> bool:
+        """Run one step on a machine, record what fails, and return whether nothing did."""
+        try:
+            step(machine)
+        except Exception as error:  # noqa: BLE001 - the other machines must still be finished
+            machine.record(error)
+            return False
+        return True
+
+    def _each(self, function: Callable[[MachineRun], object], machines: Iterable[MachineRun]) -> None:
         """Call a function for each machine, in parallel."""
         calls = [self._pool.submit(function, machine) for machine in machines]
         wait(calls)
