@@ -19,14 +19,27 @@ ROOT = Path(__file__).parents[1]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without byte code, every start would compile all modules
 ENVIRONMENT = os.environ | {"PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "CACHE": "-p no:cacheprovider"}
 
+# Every part may call this: temporary folders of tests are in memory, where a disk does not slow them down, if 2 GiB are
+# free there.
+BEGIN = """
+in_memory() {
+  local scratch free
+  free=$(df --output=avail /dev/shm 2>/dev/null | tail -1) || free=0
+  [ "$free" -gt 2000000 ] || { "$@"; return; }
+  scratch=$(mktemp -d /dev/shm/tests-XXXXXX)
+  trap "rm -rf '$scratch'" EXIT
+  TMPDIR=$scratch "$@"
+}
+"""
+
 # Each part is a bash script, run from the top of the checkout with .venv/bin first on PATH.
 LINT = "ruff check . && ruff format --check ."
 FIX = "ruff check --fix . && ruff format ."
 TYPES = "mypy"
 LAYERS = "lint-imports"
-UNIT = "pytest $CACHE -n 2 -m 'not lab and not slow' --ignore tests/test_docs.py"
-SLOW = "pytest $CACHE -n 2 -m 'slow and not lab' --durations 5"
-DOCS = "pytest $CACHE -m 'not lab' tests/test_docs.py"
+UNIT = "in_memory pytest $CACHE -n 2 --dist worksteal -m 'not lab and not slow' --ignore tests/test_docs.py"
+SLOW = "in_memory pytest $CACHE -n 2 --dist worksteal -m 'slow and not lab' --durations 5"
+DOCS = "in_memory pytest $CACHE -m 'not lab' tests/test_docs.py"
 LAB = "pytest $CACHE -m lab --durations 10"
 BENCHMARKS = "for name in start evaluation vars; do python benchmarks/$name.py --quick; done"  # the fleet needs a lab
 DEMO = """
@@ -58,7 +71,7 @@ def run(name: str, script: str) -> tuple[int, int]:
     """Run one part, print its result, and return how many tests passed and failed."""
     start = time.monotonic()
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        ["bash", "-euo", "pipefail", "-c", BEGIN + script],
         cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", check=False,
     )  # fmt: skip

@@ -24,7 +24,7 @@ def modules() -> dict[str, Path]:
     found = {}
     for package in PACKAGES:
         for path in (SOURCE / package).rglob("*.py"):
-            if "tests" not in path.parts:
+            if "tests" not in path.relative_to(SOURCE).parts:
                 name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
                 found[name.removesuffix(".__init__")] = path
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from rolecall.service import (
     Passphrase,
     Prompted,
     Resource,
+    Secret,
     SecretRef,
     Service,
     Settings,
@@ -27,10 +29,11 @@ from rolecall.service import (
 from rolecall.testing import Faults, Host, evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from rolecall.service import Context
+    from rolecall.model.generators import Validity
+    from rolecall.service import Context, Generator
 
 
 class Name(Interface):
@@ -166,12 +169,70 @@ def test_mistakes_are_faults(old: str, new: str, message: str) -> None:
 def test_mistakes_of_generators_and_tests() -> None:
     with pytest.raises(Faults, match=r"no answer for shared/door\.pin/secret"):
         evaluate(INVENTORY, service)
-    broken = Service("broken", description="Breaks.")
-    role = broken.role("r", description="R.")
-    role.var("v", Function(lambda _: {"other": b""}, (VarFile("text"),)))
-    text = "machines.a = {}\ninstances.broken.roles.r.machines.a = {}\n"
-    with pytest.raises(Faults, match=r"a/broken\.v: the generator returns the files other, and declares text"):
-        evaluate(text, broken)
+    with pytest.raises(Faults, match=r"a/broken\.v \(for broken\.r\), made by Function, lacks text\n  at .*\.py:\d+"):
+        evaluate(BROKEN, broken(Function(lambda _: {"other": b""}, (VarFile("text"),))))
+
+
+BROKEN = """
+[machines]
+a.deploy.targetHost = "h"
+b.deploy.targetHost = "i:22"
+
+[instances.broken.roles.r.machines]
+a = {}
+b = {}
+"""
+
+
+def broken(generator: Generator) -> Service:
+    """Return a service with one var."""
+    service = Service("broken", description="Breaks.")
+    service.role("r", Motto, description="R.").var("v", generator)
+    return service
+
+
+@dataclass(frozen=True)
+class _Expiring:
+    """A generator whose validity cannot be read."""
+
+    files: tuple[VarFile, ...] = (VarFile("text", secret=False),)
+
+    def generate(self, context: Context) -> dict[str, bytes]:
+        return {"text": str(context.key).encode()}
+
+    def view(self, files: Mapping[str, str | Secret]) -> str:
+        return str(files["text"])
+
+    def validity(self, values: Mapping[str, str]) -> Validity:
+        raise RuntimeError(values["text"])
+
+
+PUBLIC = (VarFile("text", secret=False),)
+PAIR = (VarFile("private"), VarFile("public", secret=False))
+
+
+@pytest.mark.parametrize(
+    ("service", "inventory", "message"),
+    [
+        (broken(Function(lambda _: {"text": b"\xff"}, PUBLIC)), BROKEN, "public text that is not UTF-8"),
+        (broken(Function(lambda _: {"text": "x"}, PUBLIC)), BROKEN, "has no bytes in text"),
+        (broken(Function(lambda c: {"text": c.inputs["w"]["x"]}, PUBLIC)), BROKEN, "reads the var 'w' and does not"),
+        (broken(_Expiring()), BROKEN, "the validity of a/broken.v"),
+        (broken(Passphrase()), BROKEN.replace('"h"', '"a b"'), "target"),
+        (broken(Passphrase()), BROKEN + "[instances.none]\n[machine.c]\n", "machine(.|\n)*none"),
+    ],
+)
+def test_what_a_plan_refuses_a_test_refuses(service: Service, inventory: str, message: str) -> None:
+    with pytest.raises(Faults, match=message):
+        evaluate(inventory, service)
+
+
+def test_what_a_plan_warns_of_a_test_warns_of() -> None:
+    same_key = broken(Function(lambda _: {"private": b"p", "public": b"ssh-ed25519 AAAA"}, PAIR))
+    [shared] = evaluate(BROKEN, same_key).warnings
+    assert shared.message == "b/broken.v has the same public key as a/broken.v"
+    [target] = evaluate(BROKEN.replace("i:", "h:"), broken(Passphrase())).warnings
+    assert target.message.startswith("machine 'b' has the same target as 'a'")
 
 
 def test_warnings() -> None:

@@ -32,7 +32,7 @@ def main() -> None:
         sink.flush()
 
     def fail(message: str) -> None:
-        send({"type": "failed", "message": message, "restored": True, "detail": ""})
+        send({"type": "failed", "message": message, "restored": True, "detail": "", "damaged": []})
         sys.exit(1)
 
     first, _ = receive(source)

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
 
 from rolecall_agent import comparison, protocol, undo
@@ -19,13 +20,16 @@ from rolecall_agent.machine import Machine
 from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS
 from rolecall_agent.store import Store
-from rolecall_agent.switch import check, commit, switch
+from rolecall_agent.switch import check, commit, decide, switch
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
     from rolecall_agent.work import Work
 
 Message = Dict[str, Any]
+_MESSAGE = 10_000  # characters of a message for a person
+_DETAIL = 100_000  # characters of a failure's detail
+_DAMAGE = 1_000  # resources that an undo could not put back
 
 
 def serve(first: Message, source: io.BufferedReader, sink: BinaryIO, root: Optional[str]) -> int:
@@ -52,6 +56,9 @@ class Conversation:
         self._link = Link(source) if root is None else None
         self._source = io.BufferedReader(self._link) if self._link else source
         self._sink = sink
+        self._sending = threading.Lock()
+        self._working = True  # on an answer
+        self._ended = threading.Event()
         self._recorded = root is not None
         self._root = root or "/"
         self._target: Optional[Configuration] = None  # compared
@@ -62,7 +69,9 @@ class Conversation:
 
     def run(self, first: Message) -> int:
         """Answer the first message and all that follow; return the exit status."""
+        threading.Thread(target=self._show_life, daemon=True).start()
         with contextlib.ExitStack() as stack:
+            stack.callback(self._ended.set)
             try:
                 if first["type"] == "confirm":
                     self._prepare(first)
@@ -91,10 +100,17 @@ class Conversation:
 
     def _read_frame(self) -> Optional[Tuple[Message, bytes]]:
         """Return the next frame that is more than a sign of life; None at the end."""
+        self._working = False
         while True:
             frame = protocol.read_frame(self._source)
             if frame is None or frame[0]["type"] != "alive":
+                self._working = True
                 return frame
+
+    def _show_life(self) -> None:
+        while not self._ended.wait(protocol.HEARTBEAT):
+            if self._working:
+                self._send({"type": "alive"})
 
     def _end_when_lost(self, *, vital: bool) -> None:
         if self._link:
@@ -108,6 +124,7 @@ class Conversation:
             "stage": self._stage,
             "switch": self._switch,
             "check": self._check,
+            "decide": self._decide,
             "commit": self._commit,
             "undo": self._undo,
             "purge": self._purge,
@@ -248,14 +265,19 @@ class Conversation:
         results = check(self._machine.system, self._target.checks, peers=message["peers"])
         self._send({"type": "checks", "checks": results})
 
+    def _decide(self, _: Message) -> None:
+        decide(self._machine)
+        self._send({"type": "decided"})
+
     def _commit(self, _: Message) -> None:
-        self._require(self._provisional, "no switch is provisional")
         number, notes = commit(self._machine)
         self._provisional = False
         self._send({"type": "committed", "number": number, "notes": notes})
 
     def _undo(self, _: Message) -> None:
         self._require(self._provisional, "no switch is provisional")
+        journal = journals.load(self._machine.store)
+        self._require(journal is None or not journal.decided, "the switch is decided, so it can only be committed")
         self._provisional = False
         if recover(self._machine) != "undone":
             raise Failure("the switch is no longer provisional", machine_unchanged=False)
@@ -293,7 +315,7 @@ class Conversation:
             raise Failure(message)
 
     def _report(self, step: str, detail: str) -> None:
-        self._send({"type": "progress", "step": step, "detail": detail})
+        self._send({"type": "progress", "step": step, "detail": detail[:_MESSAGE]})
 
     def _fail(self, error: Exception) -> int:
         """Send what went wrong. An unexpected exception is marked as the agent's own failure, with its type."""
@@ -302,12 +324,20 @@ class Conversation:
         unchanged = error.machine_unchanged if isinstance(error, Failure) else True
         detail, damage = (error.detail, error.damage) if isinstance(error, Failure) else ("", [])
         unchanged = unchanged and not self._provisional
-        failed = {"message": message, "restored": unchanged, "detail": detail, "damaged": damage}
-        self._send({"type": "failed", **failed})
+        failed = {"message": message[:_MESSAGE], "restored": unchanged, "detail": detail[-_DETAIL:]}
+        self._send({"type": "failed", **failed, "damaged": damage[:_DAMAGE]})
         self._failed = True
         return 1
 
     def _send(self, message: Message) -> None:
+        """Send an answer.
+
+        Raises:
+            Failure: When it is too large.
+        """
         # A lost connection must not end a switch halfway. The next read sees the end of the stream.
-        with contextlib.suppress(OSError):
-            protocol.write_frame(self._sink, message)
+        with contextlib.suppress(OSError), self._sending:
+            try:
+                protocol.write_frame(self._sink, message, limit=protocol.MAX_ANSWER)
+            except protocol.ProtocolError as error:
+                raise Failure(f"the machine has too many resources: {error}") from None

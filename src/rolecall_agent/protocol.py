@@ -19,7 +19,10 @@ C sends                   A answers                                       meanin
                           ``{"type": "verify"}``. Then ``staged``         the answer to ``verify``
 `Switch`                  `Progress`…, `Provisional`                      when it fails, the agent undoes it
 ``check`` (peers: bool)   `Checks`                                        while provisional; true: those with peers
-``commit``                `Committed`                                     refused if a required `Confirm` is missing
+``decide``                ``decided``                                     while provisional: all machines of the run can
+                                                                          commit, so A only goes forward from now on.
+                                                                          Refused if a required `Confirm` is missing
+``commit``                `Committed`                                     only once it is decided
 ``undo``                  `Progress`…, ``undone``                         while provisional: back to the state before
 ``purge``                 ``purged``                                      right after `Open`, if nothing is declared
                                                                           any more: removes what the agent stores
@@ -29,15 +32,16 @@ C sends                   A answers                                       meanin
                                                                           second connection, while provisional
 ========================  ==============================================  ==========================================
 
-C sends ``alive`` every `HEARTBEAT` seconds, before the first message too; it has no answer.
+C sends ``alive`` every `HEARTBEAT` seconds, before the first message too; it has no answer. A does so while it works on
+an answer. An answer has at most `MAX_ANSWER` bytes, and no payload.
 
 The conversation ends with C's stream, or when nothing arrives for too long (`link`). A switch that is still provisional
 is undone then, and one that is not finished, too. If nothing changes, a
 conversation is one frame each way: `Open` with ``expect``, and `State` with ``same``.
 
-Before the first ``commit`` of a run C sends ``check`` with ``peers: true`` to every machine, also to those without such
-checks: the answer shows that the machine is reachable and still provisional. After the first commit, no machine of the
-run is undone.
+Before it decides, C sends ``check`` with ``peers: true`` to every machine, also to those without such checks: the
+answer shows that the machine is reachable and still provisional. Then C notes the decision, and sends ``decide`` to all
+machines, then ``commit``. A machine that has decided commits even if it is killed; one that has not goes back.
 
 Texts from a machine (messages, details, reasons, outputs, notes) may contain anything, so C escapes control characters
 before it shows them.
@@ -46,17 +50,30 @@ before it shows them.
 from __future__ import annotations
 
 import json
-from typing import Any, BinaryIO, Dict, List, Optional, Tuple, TypedDict
+from typing import Any, BinaryIO, Dict, List, Literal, Optional, Tuple, TypedDict
 
 PROTOCOL = 1
 MARKER = b"ROLECALL-FRAMES-1\n"
 MAX_MESSAGE = 64 << 20  # bytes of one JSON object
 MAX_PAYLOAD = 1 << 30  # bytes after it
+MAX_ANSWER = 1 << 20  # bytes of one JSON object from the agent
+NOT_STARTED = "the agent did not start"
 HEARTBEAT = 5.0  # seconds between two ``alive``
+
+
+ChangeAction = Literal["create", "change", "adopt", "overwrite", "remove", "repair"]
+Verb = Literal["stop", "restart", "reload", "start", "run"]
+Settled = Literal["undone", "committed"]
 
 
 class ProtocolError(Exception):
     """The other side violated the protocol; the message says how."""
+
+
+class Bare(TypedDict):
+    """A message that is nothing but its type."""
+
+    type: str
 
 
 class Open(TypedDict):
@@ -110,7 +127,7 @@ class State(TypedDict):
     same: bool
     current: Optional[Generation]
     drift: List[Drift]
-    recovered: Optional[str]
+    recovered: Optional[Settled]
     agent_python: str
     os: Dict[str, str]
 
@@ -131,7 +148,7 @@ class Change(TypedDict):
     """
 
     key: str
-    action: str
+    action: ChangeAction
     detail: str
 
 
@@ -139,7 +156,7 @@ class Restart(TypedDict):
     """An effect on a unit: ``stop``, ``restart``, ``reload``, ``start``; or ``run`` of ``action:NAME``."""
 
     name: str
-    verb: str
+    verb: Verb
 
 
 class Comparison(TypedDict):
@@ -291,7 +308,7 @@ class Recovery(TypedDict):
 
     type: str
     interrupted: Optional[Interrupted]
-    settled: str
+    settled: Literal["undone", "committed", "accepted", ""]
 
 
 class Failed(TypedDict):
@@ -310,26 +327,42 @@ class Failed(TypedDict):
     damaged: List[Damage]
 
 
-def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the above
+def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"", limit: int = MAX_MESSAGE) -> None:  # noqa: ANN401 - any of the above
     """Write and flush one frame.
 
     Args:
         stream: The stream.
         message: One of the classes above, or a plain object with its ``type``; ``payload`` is filled in.
         payload: Raw bytes that follow it.
+        limit: The most bytes that the message may have.
 
     Raises:
         OSError: When the other side has closed the stream.
+        ProtocolError: When the message is too large; nothing is written then.
     """
-    if payload:
-        message = {**message, "payload": len(payload)}
-    text = json.dumps(message, separators=(",", ":")).encode()
-    stream.write(len(text).to_bytes(4, "big") + text + payload)
+    stream.write(frame(message, payload, limit))
     stream.flush()
 
 
-def read_frame(stream: BinaryIO) -> Optional[Tuple[Dict[str, Any], bytes]]:
+def frame(message: Any, payload: bytes = b"", limit: int = MAX_MESSAGE) -> bytes:  # noqa: ANN401 - as above
+    """Return one frame; the arguments are those of `write_frame`."""
+    if payload:
+        message = {**message, "payload": len(payload)}
+    text = json.dumps(message, separators=(",", ":")).encode()
+    if len(text) > limit:
+        raise ProtocolError(f"a message of {len(text):,} bytes is too large: the limit is {limit:,}")
+    return len(text).to_bytes(4, "big") + text + payload
+
+
+def read_frame(
+    stream: BinaryIO, limit: int = MAX_MESSAGE, payload_limit: int = MAX_PAYLOAD
+) -> Optional[Tuple[Dict[str, Any], bytes]]:
     """Return message and payload of the next frame; None at the end of the stream.
+
+    Args:
+        stream: The stream.
+        limit: The most bytes that the message may have.
+        payload_limit: The most bytes that the payload may have.
 
     Raises:
         ProtocolError: When it is too large, incomplete, or not a JSON object with a type.
@@ -338,17 +371,19 @@ def read_frame(stream: BinaryIO) -> Optional[Tuple[Dict[str, Any], bytes]]:
     if not head:
         return None
     size = int.from_bytes(head, "big")
-    if len(head) < 4 or size > MAX_MESSAGE:  # noqa: PLR2004
+    if len(head) < 4:  # noqa: PLR2004
         raise ProtocolError(f"invalid frame: it starts with {head!r}")
+    if size > limit:
+        raise ProtocolError(f"a message of {size:,} bytes is too large: the limit is {limit:,}")
     try:
         message = json.loads(_read_exactly(stream, size))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ProtocolError("invalid frame: not JSON") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ProtocolError("invalid frame: no type")
     length = message.pop("payload", 0)
-    if not isinstance(length, int) or not 0 <= length <= MAX_PAYLOAD:
-        raise ProtocolError(f"invalid frame: a payload of {length!r} bytes")
+    if type(length) is not int or not 0 <= length <= payload_limit:
+        raise ProtocolError(f"invalid frame: a payload of {str(length)[:20]} bytes")
     return message, _read_exactly(stream, length)
 
 
@@ -367,8 +402,8 @@ def skip_banner(stream: BinaryIO, limit: int = 1 << 20) -> bytes:
         seen.append(line)
         left -= len(line)
         if not line or left < 0:
-            last = b"".join(seen)[-2000:].decode(errors="replace").strip()
-            raise ProtocolError("the agent did not start: " + last)
+            last = b"".join(seen)[-500:].decode(errors="replace").strip()
+            raise ProtocolError(f"{NOT_STARTED}: {last}" if last else NOT_STARTED)
 
 
 def _read_exactly(stream: BinaryIO, size: int) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, AbstractSet, Iterable, List, Sequence, Set
+from typing import TYPE_CHECKING, AbstractSet, Iterable, List, Sequence, Set, Tuple
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
-    from rolecall_agent.protocol import Change, Restart
+    from rolecall_agent.protocol import Change, Restart, Verb
     from rolecall_agent.system import System
 
 
@@ -87,7 +87,7 @@ class Work:
     @property
     def restarts(self) -> List[Restart]:
         """The effects on units, and the actions, in the order in which they happen; for a person."""
-        verbs = ("stop", "restart", "reload", "start")
+        verbs: Tuple[Verb, ...] = ("stop", "restart", "reload", "start")
         units: List[Restart] = [{"name": name, "verb": verb} for verb in verbs for name in getattr(self, verb)]
         units += [{"name": name, "verb": "start"} for name in self.revive]
         units += [{"name": name, "verb": "restart"} for name in self.refresh]

@@ -53,6 +53,8 @@ class Client:
             self.began = True
         while frame := protocol.read_frame(self.process.stdout):  # type: ignore[arg-type]
             message, _ = frame
+            if message["type"] == "alive":
+                continue
             if message["type"] == "progress":
                 self.progress.append(message)
                 continue
@@ -98,6 +100,7 @@ class Client:
         return self.ask(type="switch", nonce="n1", confirm=confirm)
 
     def commit(self) -> int:
+        assert self.ask(type="decide") == {"type": "decided"}
         number: int = self.ask(type="commit")["number"]
         return number
 

@@ -18,12 +18,12 @@ import pytest
 from agent_client import META, Client, Refused, update
 from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, snapshot
 
-from rolecall_agent import archive, bootstrap, conversation, lock, protocol
+from rolecall_agent import archive, bootstrap, conversation, protocol
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File, Package
-from rolecall_agent.switch import switch
+from rolecall_agent.switch import decide, switch
 from rolecall_agent.systems.recorded import RecordedPackages
 from rolecall_agent.undo import recover
 
@@ -373,6 +373,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
     talk._machine = it
     talk._provisional = True
+    decide(it)
     with monkeypatch.context() as context:
         context.setattr(RecordedPackages, "uninstall", lambda *_: 1 / 0)
         talk._answer({"type": "commit"})
@@ -405,15 +406,47 @@ def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.
     assert (it.store.current, it.store.journal) == (1, None)
 
 
+def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest, _ = archive.build()
+    source, sink = os.pipe()
+    heard: list[str] = []
+
+    def work(*_: object) -> None:
+        with os.fdopen(source, "rb") as stream:
+            for _ in range(2):
+                frame = protocol.read_frame(stream)
+                assert frame
+                heard.append(frame[0]["type"])
+
+    monkeypatch.setattr(protocol, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(conversation, "recover", work)
+    with os.fdopen(sink, "wb", buffering=0) as stream:
+        talk = conversation.Conversation(BytesIO(), stream, str(root))
+        talk.run({"type": "open", "agent": digest, "protocol": 1, "machine": "m", "formerly": [], "expect": None})
+    assert heard == ["alive", "alive"]
+
+
+def test_an_answer_that_is_too_large_is_a_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_ANSWER", 1000)
+    sink = BytesIO()
+    talk = conversation.Conversation(BytesIO(), sink, str(root))
+    talk._machine = agent_world.machine(root)
+    many = Configuration.of("m", [File(f"/etc/{number}", "1") for number in range(100)])
+    talk._answer({"type": "compare", "configuration": many.as_json()})
+    sent = protocol.read_frame(BytesIO(sink.getvalue()))
+    assert sent
+    assert sent[0]["message"].startswith("the machine has too many resources: a message of ")
+    assert sent[0]["restored"]
+
+
 def _file(path: str) -> dict[str, Any]:
     return {**ONE.as_json()["resources"][0], "path": path}
 
 
-def test_one_agent_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "PATIENCE", 0.05)
+def test_one_agent_at_a_time(root: Path) -> None:
     with conversation.locked(str(root)):
         conversation.note_holder(str(root), "run-7")
-        with pytest.raises(Failure, match=r"locked by run run-7 \(pid \d+\)"), conversation.locked(str(root)):
+        with pytest.raises(Failure, match=r"locked by run run-7 \(pid \d+\)"), conversation.locked(str(root), 0.05):
             raise AssertionError
     with conversation.locked(str(root)):
         pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from conftest import Run
 
 INVENTORY = """
 [machines.jon]
@@ -37,16 +39,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def offered(folder: Path, words: str) -> list[str]:
-    environment = os.environ | {
-        "COMP_WORDS": f"rolecall {words}",
-        "COMP_CWORD": str(len(words.split(" "))),
-        "_ROLECALL_COMPLETE": "bash_complete",
-    }
-    argv = [sys.executable, "-c", "from rolecall.cli import main; main()"]
-    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+@pytest.fixture
+def offered(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:  # noqa: ARG001 - run there
+    def ask(words: str) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", f"rolecall {words}")
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split(" "))))
+        monkeypatch.setenv("_ROLECALL_COMPLETE", "bash_complete")
+        status, out, err = run()
+        assert (status, err) == (0, "")
+        return [line.partition(",")[2] for line in out.splitlines() if line]
+
+    return ask
 
 
 @pytest.mark.parametrize(
@@ -68,13 +71,13 @@ def offered(folder: Path, words: str) -> list[str]:
         ("completion ", ["bash", "zsh", "fish"]),
     ],
 )
-def test_what_is_offered(folder: Path, words: str, names: list[str]) -> None:
-    assert offered(folder, words) == names
+def test_what_is_offered(offered: Callable[[str], list[str]], words: str, names: list[str]) -> None:
+    assert offered(words) == names
 
 
-def test_what_cannot_be_read_offers_nothing(folder: Path) -> None:
+def test_what_cannot_be_read_offers_nothing(folder: Path, offered: Callable[[str], list[str]]) -> None:
     (folder / "inventory.toml").write_text("[")
-    assert offered(folder, "update ") == []
+    assert offered("update ") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ import pytest
 
 from rolecall import inventory, pipeline
 from rolecall.errors import Faults
+from rolecall.service.models import declared_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +34,23 @@ all = service.role("all", description="Is greeted.")
 
 @all.configure
 def greeting(me):
+    yield File("/etc/motd", WORD)
+"""
+LATE = """
+import rolecall_project.shared as early
+from rolecall.service import *
+
+class Words(Settings):
+    word: str = ""
+
+service = Service("greet", description="Greets.")
+all = service.role("all", Words, description="Is greeted.")
+
+@all.configure
+def greeting(me):
+    import rolecall_project.shared
+    from .shared import WORD
+    assert WORD == rolecall_project.shared.WORD == early.WORD
     yield File("/etc/motd", WORD)
 """
 
@@ -85,6 +105,43 @@ def test_two_projects_do_not_mix(tmp_path: Path) -> None:
     assert motd(one) == b"jon"
 
 
+def test_an_import_inside_a_function_finds_its_own_project(tmp_path: Path) -> None:
+    one, two = project(tmp_path / "one", "jon"), project(tmp_path / "two", "sara")
+    (tmp_path / "one/modules/greet.py").write_text(LATE)
+    (tmp_path / "two/modules/greet.py").write_text("# below\n" + LATE)
+    one.members(), two.members()
+    assert (motd(one), motd(two)) == (b"jon", b"sara")
+    lines = [declared_at(each.members().membership.services["greet"].roles["all"].settings) for each in (one, two)]
+    assert lines == [f"{tmp_path}/one/modules/greet.py:5", f"{tmp_path}/two/modules/greet.py:6"]
+
+
+def test_a_message_names_modules_as_their_author_does(tmp_path: Path) -> None:
+    workspace = project(tmp_path, "jon")
+    (tmp_path / "modules/greet.py").write_text(LATE.replace("from .shared import WORD", "from .shared import NONE"))
+    workspace.refresh()
+    with pytest.raises(Faults, match=r"'NONE' from 'rolecall_project\.shared'"):
+        workspace.evaluation()
+    (tmp_path / "modules/greet.py").write_text(LATE.replace(".shared as", ".absent as"))
+    workspace.refresh()
+    with pytest.raises(Faults, match=r"No module named 'rolecall_project\.absent'"):
+        workspace.members()
+
+
+def test_the_modules_of_a_project_that_is_gone_are_forgotten(tmp_path: Path) -> None:
+    def own() -> set[str]:
+        return {name for name in sys.modules if name.startswith("rolecall_project")}
+
+    gc.collect()
+    before = own()
+    workspace = project(tmp_path, "jon")
+    workspace.members()
+    assert len(own() - before) == 3  # the package, greet, shared
+    assert not (tmp_path / "modules/__pycache__").exists()
+    del workspace
+    gc.collect()
+    assert own() == before
+
+
 def test_projects_in_threads_do_not_mix(tmp_path: Path) -> None:
     names = [f"m{number}" for number in range(6)]
     found: dict[str, bytes | None] = {}
@@ -98,6 +155,35 @@ def test_projects_in_threads_do_not_mix(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert found == {name: name.encode() for name in names}
+
+
+def test_threads_share_a_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = project(tmp_path, "jon")
+    reads = []
+    read, reading, changed = inventory.read, threading.Event(), threading.Event()
+
+    def slow(*arguments: object) -> object:
+        reads.append(arguments)
+        found = read(*arguments)  # type: ignore[arg-type]
+        reading.set()
+        assert changed.wait(60)
+        return found
+
+    monkeypatch.setattr(inventory, "read", slow)
+    found: list[bytes | None] = []
+    threads = [threading.Thread(target=lambda: found.append(motd(workspace))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert reading.wait(60)
+    (tmp_path / "inventory.toml").write_text(INVENTORY.format(name="sara"))
+    refreshing = threading.Thread(target=workspace.refresh)
+    refreshing.start()
+    changed.set()
+    for thread in (*threads, refreshing):
+        thread.join()
+    assert found == [b"jon"] * 4
+    assert workspace.machine_names() == ["sara"]  # what was read before the change is not kept
+    assert len(reads) <= 1 + len(threads)
 
 
 def test_what_is_wrong_is_reported_each_time(tmp_path: Path) -> None:

@@ -95,8 +95,8 @@ def test_a_script_has_nothing_of_a_persons_environment(*, sandbox: bool, monkeyp
     assert names <= {"HOME", "OLDPWD", "PATH", "PWD", "SHLVL", "TMPDIR", "_", "in", "out", "prompts"}
 
 
-def test_a_script_in_the_sandbox_sees_no_network_and_no_files_of_a_person(tmp_path: Path) -> None:
-    sandbox = True
+@pytest.mark.parametrize("sandbox", [True])
+def test_a_script_in_the_sandbox_sees_no_network_and_no_files_of_a_person(*, sandbox: bool, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     made = run(
         f'ls /home /root /etc/passwd {tmp_path} 2>&1 >"$out/one" || true; cat "$out/one"\n'

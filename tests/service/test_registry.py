@@ -97,15 +97,15 @@ def test_two_modules_that_would_be_confused(modules: Path, one: str, other: str,
 
 
 def test_own_services_share_interfaces_and_are_loaded_anew_by_a_new_registry(modules: Path) -> None:
-    (modules / "zone.py").write_text(GOOD.replace("mine", "zone") + "class Zone(Interface): pass\n")
-    user = "from rolecall_project.zone import Zone\nservice.role('r', description='').exports(Zone)(lambda me: [])\n"
-    (modules / "mine.py").write_text(GOOD + user)
+    user = "service.role('r', description='').exports(Zone)(lambda me: [])\n"
+    (modules / "zone.py").write_text(GOOD.replace("mine", "zone") + "class Zone(Interface): pass\n" + user)
+    (modules / "mine.py").write_text(GOOD + "from rolecall_project.zone import Zone\n" + user)
     seen = []
     for _ in range(2):
         registry = Registry(modules)
         (publisher,) = registry.find("self", "mine").service.roles["r"].publishers
-        registry.find("self", "zone")
-        assert publisher.interface is sys.modules["rolecall_project.zone"].Zone
+        exporter = registry.find("self", "zone").service.roles["r"].publishers[0]
+        assert publisher.interface is exporter.interface
         seen.append(publisher.interface)
     assert seen[0] is not seen[1]
 

@@ -34,7 +34,17 @@ def _own_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    project = Project(tmp_path / "project")
+    return _with_admin(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def project_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that tests of a module copy, for what takes long to prepare."""
+    return _with_admin(tmp_path_factory.mktemp("once") / "project")
+
+
+def _with_admin(root: Path) -> Project:
+    project = Project(root)
     create_identity(project, "me")
     return project
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,11 +61,17 @@ def value(project: Project) -> tuple[str, bytes]:
     return version, v.decrypt(project, [(REPOKEY, "passphrase")])[REPOKEY, "passphrase"]
 
 
-@pytest.fixture
-def installed(project: Project) -> Project:
+@pytest.fixture(scope="module")
+def installed_once(project_once: Project) -> Project:
+    project = project_once
     write(project, INVENTORY)
     call(project, "update", "--yes")
     return project
+
+
+@pytest.fixture
+def installed(installed_once: Project, tmp_path: Path) -> Project:
+    return Project(shutil.copytree(installed_once.root, tmp_path / "project", symlinks=True))
 
 
 def forget_notes(project: Project) -> None:

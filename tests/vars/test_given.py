@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,11 +72,18 @@ def value(project: Project) -> dict[tuple[VarKey, str], bytes]:
     return v.decrypt(project, [(MADE, "value")], pending=[MADE])
 
 
+@pytest.fixture(scope="module")
+def updated(project_once: Project) -> Project:
+    write(project_once)
+    call(project_once, "update", "--yes")
+    return project_once
+
+
 @pytest.fixture(params=["first value", "replacement"])
-def given(project: Project, request: pytest.FixtureRequest) -> Project:
+def given(project: Project, updated: Project, request: pytest.FixtureRequest) -> Project:
     write(project)
     if request.param == "replacement":
-        call(project, "update", "--yes")
+        shutil.copytree(updated.root, project.root, symlinks=True, dirs_exist_ok=True)
     call(project, "vars", "set", "jon/s.made", given="mine")
     assert value(project) == MINE
     return project

@@ -17,6 +17,7 @@ from rolecall.errors import Faults
 from rolecall.model.generators import Context
 from rolecall.model.recipes import Recipe, Replacement
 from rolecall.model.vars import VarFile, VarKey
+from rolecall.project import Project
 from rolecall.service import (
     AgeKeyPair,
     CertificateAuthority,
@@ -33,7 +34,6 @@ from rolecall.vars.make import making
 if TYPE_CHECKING:
     from rolecall.model.generators import Generator
     from rolecall.model.vars import StoredVar
-    from rolecall.project import Project
 
 SSH = "vars/per-machine/jon/backup.ssh"
 INVENTORY = """
@@ -63,9 +63,9 @@ def call(project: Project, *words: str, status: int = 0) -> str:
     return output
 
 
-@pytest.fixture
-def merged(project: Project) -> Project:
-    """A project in the middle of a merge of two branches that both generated all vars."""
+@pytest.fixture(scope="module")
+def merged_once(project_once: Project) -> Project:
+    project = project_once
     (project.root / "inventory.toml").write_text(INVENTORY)
     git(project, "init", "-q", "-b", "ours")
     git(project, "add", "-A")
@@ -78,6 +78,12 @@ def merged(project: Project) -> Project:
         git(project, "commit", "-qm", branch)
     git(project, "merge", "-q", "theirs", status=1)
     return project
+
+
+@pytest.fixture
+def merged(merged_once: Project, tmp_path: Path) -> Project:
+    """A project in the middle of a merge of two branches that both generated all vars."""
+    return Project(shutil.copytree(merged_once.root, tmp_path / "project", symlinks=True))
 
 
 READERS = (["check"], ["vars", "check"], ["plan"], ["update", "--yes"], ["vars", "list"], ["vars", "export", "-o", "x"])

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import select
-import subprocess
-import tempfile
-import threading
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rolecall.errors import printable
-from rolecall.files import make_local
+from rolecall.deploy.answers import decode, shown
+from rolecall.deploy.connection import AgentFailedError, Connection
 from rolecall_agent import archive, protocol
-from rolecall_agent.content import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,22 +15,10 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Target
     from rolecall_agent.configuration import Configuration
+    from rolecall_agent.content import Secret
 
+Answer = TypeVar("Answer")
 PATIENCE = 300  # seconds for an agent to undo a provisional switch when its session ends
-
-
-class AgentFailedError(Exception):
-    """A machine could not do what was requested.
-
-    Attributes:
-        detail: Lines that help to find the cause, or "".
-        machine_unchanged: Whether the machine is as it was before; None when that is unknown.
-    """
-
-    def __init__(self, message: str, detail: str = "", *, machine_unchanged: bool | None = None) -> None:
-        super().__init__(message)
-        self.detail = detail
-        self.machine_unchanged = machine_unchanged
 
 
 class Session:
@@ -48,21 +30,7 @@ class Session:
 
     def __init__(self, target: Target) -> None:
         self.machine = target.machine
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        pipe = subprocess.PIPE
-        if target.root is not None:
-            with contextlib.suppress(OSError):  # the agent says what is wrong there
-                make_local(target.root)  # it holds secrets, and may stand in the project
-        try:
-            self._process = subprocess.Popen(target.agent(), stdin=pipe, stdout=pipe, stderr=self._errors)
-        except BaseException:
-            self._errors.close()
-            raise
-        self._banner_skipped = False
-        self._over: AgentFailedError | None = None
-        self._writing = threading.Lock()
-        self._ended = threading.Event()
-        threading.Thread(target=self._show_life, daemon=True).start()
+        self.connection = Connection(target)
 
     def __enter__(self) -> Self:
         return self
@@ -74,9 +42,7 @@ class Session:
 
     def close(self) -> None:
         """End the session, and wait for the agent to end."""
-        self._end(PATIENCE)
-        self._over = self._over or AgentFailedError("the session has ended")
-        self._errors.close()
+        self.connection.close(PATIENCE)
 
     def open(self, expect: str | None, formerly: Sequence[str] = ()) -> protocol.State:
         """Open the session and return the machine's state, after an interrupted switch was recovered.
@@ -97,7 +63,7 @@ class Session:
             formerly=list(formerly),
             expect=expect,
         )
-        return cast("protocol.State", self._begin(message, "state"))
+        return self._begin(message, protocol.State, "state")
 
     def confirm(self, run: str, nonce: str) -> None:
         """Instead of `open`: confirm that the machine can be reached after its switch.
@@ -106,7 +72,7 @@ class Session:
             AgentFailedError: When it cannot be.
         """
         digest, _ = archive.build()
-        self._begin(protocol.Confirm(type="confirm", agent=digest, run=run, nonce=nonce), "confirmed")
+        self._begin(protocol.Confirm(type="confirm", agent=digest, run=run, nonce=nonce), protocol.Bare, "confirmed")
 
     def recover(self, mode: str, keys: Sequence[str] = ()) -> protocol.Recovery:
         """Instead of `open`: show or settle an interrupted switch.
@@ -120,12 +86,12 @@ class Session:
         """
         digest, _ = archive.build()
         message = protocol.Recover(type="recover", agent=digest, mode=mode, keys=list(keys))
-        return cast("protocol.Recovery", self._begin(message, "recovery"))
+        return self._begin(message, protocol.Recovery, "recovery")
 
     def compare(self, configuration: Configuration) -> protocol.Comparison:
         """Return what the configuration would change."""
-        self._send(protocol.Compare(type="compare", configuration=configuration.as_json()))
-        return cast("protocol.Comparison", self._receive("comparison"))
+        message = protocol.Compare(type="compare", configuration=configuration.as_json())
+        return self._ask(message, protocol.Comparison, "comparison")
 
     def stage(
         self,
@@ -145,20 +111,21 @@ class Session:
         Raises:
             AgentFailedError: Also when the machine has changed since the comparison.
         """
-        self._send(protocol.Stage(type="stage", comparison=comparison, meta=meta))
-        need = self._receive("need")
+        need = self._ask(protocol.Stage(type="stage", comparison=comparison, meta=meta), protocol.Need, "need")
         blobs = {blob.sha256: blob.data for blob in configuration.blobs}
-        secrets = [Secret(*entry) for entry in need["secrets"]]
-        if not (set(need["blobs"]) <= blobs.keys() and set(secrets) <= set(configuration.secrets)):
-            raise AgentFailedError("it requests data that is not in its configuration", machine_unchanged=True)
+        secrets: dict[tuple[str, ...], Secret] = {
+            (secret.name, secret.file, secret.version): secret for secret in configuration.secrets
+        }
+        needed = [tuple(entry) for entry in need["secrets"]]
+        if not (set(need["blobs"]) <= blobs.keys() and set(needed) <= secrets.keys()):
+            raise self.connection.refuse("it requests data that is not in its configuration")
         for digest in need["blobs"]:
-            self._send(protocol.BlobFrame(type="blob", sha256=digest), blobs[digest] or b"")
-        values = reveal(secrets) if secrets else {}
-        for secret in secrets:
+            self.connection.send(protocol.BlobFrame(type="blob", sha256=digest), blobs[digest] or b"")
+        values = reveal([secrets[entry] for entry in needed]) if needed else {}
+        for secret in (secrets[entry] for entry in needed):
             frame = protocol.SecretFrame(type="secret", name=secret.name, file=secret.file, version=secret.version)
-            self._send(frame, values[secret.version])
-        self._send({"type": "verify"})
-        self._receive("staged")
+            self.connection.send(frame, values[secret.version])
+        self._ask({"type": "verify"}, protocol.Bare, "staged")
 
     def switch(self, nonce: str, *, confirm: bool, progress: Callable[[str], None]) -> None:
         """Switch the machine, which is provisional afterwards.
@@ -166,114 +133,63 @@ class Session:
         Raises:
             AgentFailedError: When the switch failed; `machine_unchanged` tells whether it was undone.
         """
-        self._send(protocol.Switch(type="switch", nonce=nonce, confirm=confirm))
-        self._receive("provisional", progress)
+        message = protocol.Switch(type="switch", nonce=nonce, confirm=confirm)
+        self._ask(message, protocol.Provisional, "provisional", progress)
 
     def check(self, *, peers: bool) -> list[protocol.CheckResult]:
         """Run the checks that need peers, or the others. Fails when the machine is no longer provisional."""
-        self._send({"type": "check", "peers": peers})
-        return cast("list[protocol.CheckResult]", self._receive("checks")["checks"])
+        return self._ask({"type": "check", "peers": peers}, protocol.Checks, "checks")["checks"]
+
+    def decide(self) -> None:
+        """Tell the machine that the run only goes forward from now on, whatever happens to the connection."""
+        self._ask({"type": "decide"}, protocol.Bare, "decided")
 
     def commit(self) -> protocol.Committed:
-        """Make the new generation the current one."""
-        self._send({"type": "commit"})
-        return cast("protocol.Committed", self._receive("committed"))
+        """Make the new generation the current one, after `decide`."""
+        return self._ask({"type": "commit"}, protocol.Committed, "committed")
 
     def undo(self, progress: Callable[[str], None]) -> None:
         """Go back to the state before the switch."""
-        self._send({"type": "undo"})
-        self._receive("undone", progress)
+        self._ask({"type": "undo"}, protocol.Bare, "undone", progress)
 
     def purge(self) -> None:
         """Delete everything that the agent stores, including secrets; nothing may be declared for the machine."""
-        self._send({"type": "purge"})
-        self._receive("purged")
+        self._ask({"type": "purge"}, protocol.Bare, "purged")
 
-    def _begin(self, message: Any, answer: str) -> dict[str, Any]:  # noqa: ANN401 - any of the protocol's
-        self._send(message)
-        reply = self._receive(answer, also="need-agent")
+    def _begin(self, message: Any, kind: type[Answer], answer: str) -> Answer:  # noqa: ANN401 - any of the protocol's
+        """Send the first message, and the agent if the machine does not have it."""
+        self.connection.send(message)
+        reply = self._next()
         if reply["type"] == "need-agent":
-            self._send({"type": "agent"}, archive.build()[1])
-            reply = self._receive(answer)
-        return reply
+            self.connection.send({"type": "agent"}, archive.build()[1])
+            reply = self._next()
+        return self._decoded(reply, kind, answer)
 
-    def _send(self, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the protocol's
-        if self._over:
-            raise self._over
-        try:
-            with self._writing:
-                protocol.write_frame(cast("BinaryIO", self._process.stdin), message, payload)
-        except OSError:
-            raise self._connection_error("the connection was lost") from None
+    def _ask(
+        self,
+        message: Any,  # noqa: ANN401 - any of the protocol's
+        kind: type[Answer],
+        answer: str,
+        progress: Callable[[str], None] | None = None,
+    ) -> Answer:
+        self.connection.send(message)
+        return self._decoded(self._next(progress), kind, answer)
 
-    def _show_life(self) -> None:
-        """Send ``alive`` until the session ends, unless so much is unread that this would block."""
-        stream = cast("BinaryIO", self._process.stdin)
-        poll = select.poll()
-        poll.register(stream, select.POLLOUT)
-        while not self._ended.wait(protocol.HEARTBEAT):
-            with self._writing, contextlib.suppress(OSError):
-                if not self._ended.is_set() and poll.poll(0):
-                    protocol.write_frame(stream, {"type": "alive"})
-
-    def _receive(self, wanted: str, progress: Callable[[str], None] | None = None, *, also: str = "") -> dict[str, Any]:
-        """Return the next frame of a kind, with texts that a terminal can show safely."""
-        if self._over:
-            raise self._over
-        stream = cast("BinaryIO", self._process.stdout)
-        try:
-            if not self._banner_skipped:
-                protocol.skip_banner(stream)
-                self._banner_skipped = True
-            while frame := protocol.read_frame(stream):
-                message: dict[str, Any] = _safe(frame[0])
-                if message["type"] == "failed":
-                    raise AgentFailedError(message["message"], message["detail"], machine_unchanged=message["restored"])
-                if message["type"] in {wanted, also}:
-                    return message
-                if progress and message["type"] == "progress":
-                    progress(f"{message['step']} {message['detail']}".strip())
-        except (OSError, protocol.ProtocolError) as error:
-            raise self._connection_error(printable(str(error))) from None
-        raise self._connection_error("")
-
-    def _connection_error(self, problem: str) -> AgentFailedError:
-        """Return the error for a connection that has ended, from what ssh(1) printed."""
-        status = self._end(5)
-        self._errors.seek(0)
-        lines = printable(self._errors.read().decode(errors="replace").replace("\r", "").strip(), keep="\n")
-        if "has changed and you have requested strict checking" in lines:  # how ssh(1) reports a different key
-            problem = (
-                "host key mismatch: it presents another key than the pinned one (reinstalled, or a man in the middle)"
+    def _next(self, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
+        """Return the next answer, which is no failure."""
+        message = self.connection.receive(progress)
+        if message["type"] == "failed":
+            failed = self._decoded(message, protocol.Failed, "failed")
+            raise AgentFailedError(
+                failed["message"], failed["detail"], machine_unchanged=failed["restored"], damage=failed["damaged"]
             )
-            self._over = AgentFailedError(problem, lines)
-        elif "Host key verification failed" in lines:
-            problem = f"its host key is not pinned; compare and pin it: `rolecall machines pin {self.machine}`"
-            self._over = AgentFailedError(problem, lines)
-        else:
-            last = lines.splitlines()[-1] if lines else problem or f"the connection ended with status {status}"
-            self._over = AgentFailedError(last, "\n".join(filter(None, (problem, lines))))
-        return self._over
+        return message
 
-    def _end(self, patience: float) -> int:
-        """Close the streams, kill the process after `patience` seconds, and return its exit status."""
-        self._ended.set()
-        with self._writing:
-            pass  # from here on, nothing is written
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # unsent bytes on a lost connection
-                cast("BinaryIO", stream).close()
+    def _decoded(self, message: dict[str, Any], kind: type[Answer], answer: str) -> Answer:
         try:
-            return self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
-
-
-def _safe(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return JSON data with control characters in its texts escaped, since a machine may send anything."""
-    if isinstance(value, str):
-        return printable(value, keep="\n\t")
-    if isinstance(value, list):
-        return [_safe(item) for item in value]
-    return {key: _safe(item) for key, item in value.items()} if isinstance(value, dict) else value
+            if message["type"] == answer:
+                return decode(kind, message)
+            problem = f"invalid answer: {shown(message['type'])!r} instead of {answer!r}"
+        except protocol.ProtocolError as error:
+            problem = str(error)
+        raise self.connection.refuse(problem)

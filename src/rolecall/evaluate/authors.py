@@ -9,6 +9,7 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.errors import Faults, Where, defined_at, fault, raised_at
+from rolecall.service.packages import shown
 from rolecall_agent.content import SecretTextError
 from rolecall_agent.resources import Resource
 from rolecall_agent.resources.checks import DefinitionError
@@ -58,13 +59,13 @@ def calling(service: Service, what: str, instance: str) -> Iterator[None]:
         hint = "this is a fault of the service, not of the inventory"
         raise _fault(service, what, instance, str(error), error.line, hint) from None
     except (Exception, SystemExit) as error:
-        shown = _presentable(error)
-        kind = "" if isinstance(shown, (DefinitionError, SecretTextError)) else f"{type(shown).__name__}: "
+        raised = _presentable(error)
+        kind = "" if isinstance(raised, (DefinitionError, SecretTextError)) else f"{type(raised).__name__}: "
         hint = "a setting that the service cannot use, or a fault of the service itself"
-        by_python = isinstance(shown, TypeError) and re.search(r"\bSecret(?:Ref)?\b", str(shown))
-        if by_python or isinstance(shown, SecretTextError):
+        by_python = isinstance(raised, TypeError) and re.search(r"\bSecret(?:Ref)?\b", str(raised))
+        if by_python or isinstance(raised, SecretTextError):
             hint = 'a secret has no text; write `File(path, parts("password = ", secret))`, or give `secret.path`'
-        raise _fault(service, what, instance, f"{kind}{shown}", raised_at(error), hint) from error
+        raise _fault(service, what, instance, f"{kind}{raised}", raised_at(error), hint) from error
 
 
 def _presentable(error: BaseException) -> BaseException:
@@ -77,8 +78,8 @@ def _presentable(error: BaseException) -> BaseException:
 
 
 def _fault(service: Service, what: str, instance: str, problem: str, line: str, hint: str) -> Faults:
-    place = f" ({line})" if line else ""
-    return fault(f"{service.name}, {what}: {problem}{place}", where=Where(keys=("instances", instance)), hint=hint)
+    message = f"{service.name}, {what}: {shown(problem)}" + (f" ({line})" if line else "")
+    return fault(message, where=Where(keys=("instances", instance)), hint=hint)
 
 
 def results(function: Callable[[Any], Iterable[T]], argument: object, kind: type) -> Iterator[T]:

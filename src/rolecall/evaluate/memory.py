@@ -19,15 +19,18 @@ _Entry = tuple[object, "dict[Read, object]", Any]  # what was given, what was re
 
 
 class Memory:
-    """The results of earlier evaluations of one project; a new one is empty.
+    """The results of earlier evaluations of one project.
+
+    Args:
+        registry: As below.
 
     Attributes:
-        registry: The services that were found.
+        registry: The services that were found; None for a new one.
         resolved: The members of each instance, for `resolve`.
     """
 
-    def __init__(self) -> None:
-        self.registry: Registry | None = None
+    def __init__(self, registry: Registry | None = None) -> None:
+        self.registry = registry
         self.resolved: dict[str, Resolved] = {}
         self._before: dict[Hashable, _Entry] = {}
         self._now: dict[Hashable, _Entry] = {}

@@ -152,8 +152,13 @@ def registry_of(project: Project, loaded: Loaded, memory: Memory) -> Registry:
     return memory.registry
 
 
-def check(project: Project, found: Members, lab: Lab | None) -> Members:
+def check(project: Project, found: Members, hosts: Mapping[str, Host]) -> Members:
     """Evaluate all exports and configurations as far as they can be without making vars.
+
+    Args:
+        project: The project.
+        found: The members, without `further_faults`.
+        hosts: From `hosts_of`.
 
     Returns:
         The members, with what could not be evaluated to its end.
@@ -162,7 +167,7 @@ def check(project: Project, found: Members, lab: Lab | None) -> Members:
         Faults: As `evaluate`, but for what making vars shows.
     """
     with faults_located_in(found.loaded):
-        world = gather(found.membership, hosts_of(project, found.loaded, lab))
+        world = gather(found.membership, hosts)
         steps, standalone = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
         stored = _Stored(project, [*standalone, *recipes_of(steps)], world)
         run_steps(steps, found.loaded.inventory, world, stored, standalone)
@@ -229,13 +234,13 @@ def further_faults(project: Project, found: Members) -> list[Fault]:
     return [inventory.locate(fault, found.loaded.sources) for fault in faults]
 
 
-def evaluate(project: Project, found: Members, lab: Lab | None, memory: Memory) -> Evaluation:
+def evaluate(project: Project, found: Members, hosts: Mapping[str, Host], memory: Memory) -> Evaluation:
     """Evaluate the configurations of all machines. Missing vars are generated into the pending set.
 
     Args:
         project: The project.
         found: The members, without `further_faults`.
-        lab: The project's lab while it is up.
+        hosts: From `hosts_of`.
         memory: Of earlier evaluations in this process: what nothing has changed for is not evaluated again.
 
     Raises:
@@ -243,12 +248,12 @@ def evaluate(project: Project, found: Members, lab: Lab | None, memory: Memory) 
     """
     memory.turn()
     with faults_located_in(found.loaded):
-        world = gather(found.membership, hosts_of(project, found.loaded, lab))
+        world = gather(found.membership, hosts)
         return _evaluated(project, found, world, found.loaded.inventory.machines, memory)
 
 
 def evaluate_some(
-    project: Project, loaded: Loaded, lab: Lab | None, machines: Sequence[str], memory: Memory
+    project: Project, loaded: Loaded, hosts: Mapping[str, Host], machines: Sequence[str], memory: Memory
 ) -> Evaluation:
     """Evaluate the configurations of some machines, and of the inventory only the instances that these play in.
 
@@ -258,7 +263,7 @@ def evaluate_some(
     Args:
         project: The project.
         loaded: The inventory.
-        lab: The project's lab while it is up.
+        hosts: From `hosts_of`.
         machines: The machines that are wanted.
         memory: As for `evaluate`.
 
@@ -269,7 +274,7 @@ def evaluate_some(
         if unknown := [name for name in machines if name not in loaded.inventory.machines]:
             hints = {name: nearest(name, loaded.inventory.machines, what="machines") for name in unknown}
             raise Faults(Fault(f"machine {name!r} does not exist", hint=hint) for name, hint in hints.items())
-        registry, hosts = registry_of(project, loaded, memory), hosts_of(project, loaded, lab)
+        registry = registry_of(project, loaded, memory)
         instances = instances_with(loaded, machines)
         while True:
             found = Members(loaded, registry, resolve(loaded, registry, memory.resolved, instances))

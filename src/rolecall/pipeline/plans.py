@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from rolecall import inventory
 from rolecall import vars as var_store
+from rolecall.deploy import decisions
+from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
-from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.deploy.session import Session
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.authors import calling
@@ -63,7 +65,9 @@ class Planned:
         var_store.promote(self._project, self.plan.makes)
         noted = note_recipes(self._project, self._evaluation.members)
         var_store.note_machines(self._project, sent(self._evaluation))
-        return replace(self._fleet.apply(meta, _revealer(self._project, self._evaluation)), noted=noted)
+        return replace(
+            self._fleet.apply(meta, _revealer(self._project, self._evaluation), self._project.decided), noted=noted
+        )
 
     def reasons(self) -> Mapping[str, str]:
         """Return where the inventory declares each role that has members, by ``INSTANCE.ROLE``."""
@@ -99,10 +103,12 @@ def planning(
         for name, service in evaluation.members.membership.services.items()
     }
     with Fleet(wanted, progress if verbose else _steps_alone(progress)) as fleet:
-        told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *_expiring(evaluation))
+        told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
         if not only:
             told += tuple(_former_holders(project, evaluation))
+        decided = decisions.load(project.decided)
         machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
+        told += tuple(fleet.settle(project.decided, decided, evaluation.members.loaded.inventory.machines))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
         plan = Plan(machines, evaluation.makes, modules, told, verbs)
         yield Planned(plan, project, evaluation, fleet)
@@ -192,7 +198,7 @@ def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
             yield Fault(message, hint=hint, warning=True)
 
 
-def _expiring(evaluation: Evaluation) -> Iterator[Fault]:
+def expiring(evaluation: Evaluation) -> Iterator[Fault]:
     """Warn of each var that expires within `EXPIRING`, or whose last third has begun if that is later."""
     now = dt.datetime.now(dt.UTC)
     keys = {

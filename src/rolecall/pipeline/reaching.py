@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall.deploy import backups as stage
 from rolecall.deploy import pins
-from rolecall.deploy.session import AgentFailedError, Session
+from rolecall.deploy.connection import AgentFailedError
+from rolecall.deploy.session import Session
 from rolecall.deploy.target import Target, find_target
 from rolecall.errors import Fault, Faults, fault
 from rolecall.service.interfaces import Backups
@@ -165,9 +166,11 @@ def recover_machine(
     try:
         with Session(workspace.target(name)) as session:
             answer = session.recover("abandon" if give_up else mode, give_up)
-    except (AgentFailedError, OSError) as error:
-        detail = f"\n{error.detail}" if isinstance(error, AgentFailedError) and error.detail else ""
-        raise fault(f"{name} is not recovered: {error}{detail}") from None
+    except OSError as error:
+        raise fault(f"{name} is not recovered: {error}") from None
+    except AgentFailedError as error:
+        damage = [f"  {each['key']}: {each['reason']}" for each in error.damage]
+        raise fault("\n".join(filter(None, [f"{name} is not recovered: {error}", error.detail, *damage]))) from None
     found = answer["interrupted"]
     if found is None:
         return RecoveredMachine(None, answer["settled"])

@@ -10,7 +10,7 @@ from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.evaluate.steps import gather
 from rolecall.model.recipes import Replacement
 from rolecall.model.vars import current
-from rolecall.pipeline.evaluation import faults_located_in, hosts_of, note_recipes, run_all_steps, unverified
+from rolecall.pipeline.evaluation import faults_located_in, note_recipes, run_all_steps, unverified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ def generate(workspace: Workspace) -> list[VarKey]:
     """
     found, project = workspace.sound(), workspace.project
     with faults_located_in(found.loaded):
-        world = gather(found.membership, hosts_of(project, found.loaded, workspace.lab))
+        world = gather(found.membership, workspace.hosts())
         run_all_steps(project, found, world)
     # A pending value that will replace a stored one stays pending.
     new = {key: var for key, var in world.vars.items() if not var_store.replaces(project, key)}
@@ -79,7 +79,7 @@ def regenerate(workspace: Workspace, found: Members, replacement: Replacement) -
     project = workspace.project
     before = var_store.pending(project)
     with faults_located_in(found.loaded):
-        world = gather(found.membership, hosts_of(project, found.loaded, workspace.lab))
+        world = gather(found.membership, workspace.hosts())
         run_all_steps(project, found, world, replacement)
     workspace.refresh()
     return {key: var for key, var in var_store.pending(project).items() if before.get(key) != var}

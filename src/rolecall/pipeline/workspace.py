@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, fault, nearest
@@ -14,18 +15,22 @@ from rolecall.files import make_local
 from rolecall.project import Project, find_root, unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from rolecall.deploy.target import Lab, Target
     from rolecall.evaluate.memory import Memory
     from rolecall.model.generators import Asker
     from rolecall.model.inventory import Loaded
+    from rolecall.model.world import Host
     from rolecall.pipeline.evaluation import Evaluation, Members
 
 
 class Workspace:
     """An open project. What follows from its files is computed when it is first needed, once, and shared.
+
+    Threads may share it: while one of them computes something, the others wait, also to `refresh`. Two processes share
+    nothing but the project's files, whose writers lock them.
 
     Args:
         project: The project.
@@ -42,13 +47,15 @@ class Workspace:
         self.project = project
         self._memory = memory
         self._find_lab = lab
+        self._lock = RLock()
         self.refresh()
 
     def refresh(self) -> None:
         """Forget what followed from the project's files, after these have changed; the memory stays."""
-        self._read: tuple[Loaded, tuple[Fault, ...]] | None = None
-        self._members: Members | None = None
-        self._evaluation: Evaluation | None = None
+        with self._lock:
+            self._read: tuple[Loaded, tuple[Fault, ...]] | None = None
+            self._members: Members | None = None
+            self._evaluation: Evaluation | None = None
 
     @cached_property
     def memory(self) -> Memory:
@@ -68,11 +75,12 @@ class Workspace:
         Raises:
             Faults: When a file cannot be read.
         """
-        if self._read is None:
-            from rolecall import inventory
+        with self._lock:
+            if self._read is None:
+                from rolecall import inventory
 
-            self._read = inventory.read(self.project)
-        return self._read
+                self._read = inventory.read(self.project)
+            return self._read
 
     def loaded(self) -> Loaded:
         """Return the inventory.
@@ -93,17 +101,28 @@ class Workspace:
         """
         return sorted(self.loaded().inventory.machines)
 
+    def hosts(self) -> Mapping[str, Host]:
+        """Return how machines reach one another, by name.
+
+        Raises:
+            Faults: As `loaded`.
+        """
+        from rolecall.pipeline.evaluation import hosts_of
+
+        return hosts_of(self.project, self.loaded(), self.lab)
+
     def members(self) -> Members:
         """Return who plays what, with which settings.
 
         Raises:
             Faults: Everything that is wrong with the inventory, with places.
         """
-        if self._members is None:
-            from rolecall.pipeline.evaluation import members_of
+        with self._lock:
+            if self._members is None:
+                from rolecall.pipeline.evaluation import members_of
 
-            self._members = members_of(self.project, *self.read(), self.memory)
-        return self._members
+                self._members = members_of(self.project, *self.read(), self.memory)
+            return self._members
 
     def sound(self, *, stored: bool = True) -> Members:
         """Return the members of an inventory that has no fault that can be found without evaluating service code.
@@ -132,7 +151,7 @@ class Workspace:
         """
         from rolecall.pipeline.evaluation import check
 
-        return check(self.project, self.sound(), self.lab)
+        return check(self.project, self.sound(), self.hosts())
 
     def evaluation(self) -> Evaluation:
         """Return the configurations of all machines. Missing vars are generated into the pending set.
@@ -140,11 +159,12 @@ class Workspace:
         Raises:
             Faults: As `sound`; also when service code fails or definitions exclude each other.
         """
-        if self._evaluation is None:
-            from rolecall.pipeline.evaluation import evaluate
+        with self._lock:
+            if self._evaluation is None:
+                from rolecall.pipeline.evaluation import evaluate
 
-            self._evaluation = evaluate(self.project, self.sound(stored=False), self.lab, self.memory)
-        return self._evaluation
+                self._evaluation = evaluate(self.project, self.sound(stored=False), self.hosts(), self.memory)
+            return self._evaluation
 
     def evaluation_of(self, machines: Sequence[str]) -> Evaluation:
         """Return the configurations of some machines, and of the inventory only what these need.
@@ -154,7 +174,7 @@ class Workspace:
         """
         from rolecall.pipeline.evaluation import evaluate_some
 
-        return evaluate_some(self.project, self.loaded(), self.lab, machines, self.memory)
+        return evaluate_some(self.project, self.loaded(), self.hosts(), machines, self.memory)
 
     def target(self, machine: str) -> Target:
         """Return how a machine is reached.

@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from rolecall.model.generators import prompts_of
 from rolecall.service.handles import Var
+from rolecall.service.packages import shown
 from rolecall.service.settings import MARKED
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def as_json(service: Service) -> dict[str, Any]:
 
 def interface_name(interface: type[Interface]) -> str:
     """Return the full name of an interface, which differs between modules."""
-    return f"{interface.__module__}.{interface.__qualname__}"
+    return shown(f"{interface.__module__}.{interface.__qualname__}")
 
 
 def meaning(model: type[BaseModel]) -> str:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
-import sys
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pydantic.errors import PydanticUndefinedAnnotation
@@ -20,6 +15,7 @@ from rolecall.service.contract import ContractError, Service
 from rolecall.service.handles import Var
 from rolecall.service.inputs import entry_points, installed, is_shipped, offering, refer
 from rolecall.service.models import declared_at, mistakes
+from rolecall.service.packages import OwnPackage, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,8 +30,6 @@ _NAME_IT = (
     "or leave `module.input` out"
 )
 _FOREIGN = re.compile(r"@([^/@]+)/([^/@]+)")  # `@me/svc`, as Clan's users name their own services
-_IMPORTING = threading.RLock()  # held while modules of one project stand in for its package
-_PACKAGE = "rolecall_project"  # the project's modules, as Python knows them: `from rolecall_project.dns import Zone`
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +64,7 @@ class Registry:
         states = [(path, path.stat()) for path in sorted(modules.rglob("*.py"))]
         self.stamp = (modules, self._urls, [(path, state.st_mtime_ns, state.st_size) for path, state in states])
         self._found: dict[tuple[str | None, str], Found | Fault] = {}
-        self._loaded: dict[str, ModuleType] = {}
+        self._package: OwnPackage | None = None
 
     def find(self, source: str | None, name: str, where: Where | None = None) -> Found:
         """Return the service of a module.
@@ -150,12 +144,13 @@ class Registry:
         path, *others = (path for other, paths in known.items() if _alike(name, other) for path in paths)
         if others:
             raise _module_fault(f"two modules match {name!r}: {path} and {others[0]}", "remove or rename one of them")
-        with self._importing():
-            try:
-                module = importlib.import_module(f"{_PACKAGE}.{name}")
-            except (Exception, SystemExit) as error:
-                raise _load_fault(name, str(path), error) from error
-            return Found(verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
+        if self._package is None:
+            self._package = OwnPackage(self._modules)
+        try:
+            module = self._package.load(name)
+        except (Exception, SystemExit) as error:
+            raise _load_fault(name, str(path), error) from error
+        return Found(verified(getattr(module, "service", None), name, str(path)), OWN, OWN)
 
     def _own_modules(self) -> dict[str, list[Path]]:
         """Return the files of the project's own modules, by name."""
@@ -165,34 +160,6 @@ class Registry:
             if file.suffix == ".py" and file.is_file() and re.fullmatch(NAME_PATTERN, name) and name != "__init__":
                 found.setdefault(name, []).append(file)
         return found
-
-    @contextmanager
-    def _importing(self) -> Iterator[None]:
-        """Make the folder of own modules the package `_PACKAGE`, with what this registry has loaded of it.
-
-        Every project has a package of this name, so the modules of several projects take turns.
-        """
-        with _IMPORTING:
-            for name in _loaded():
-                del sys.modules[name]
-            if not self._loaded:
-                package = ModuleType(_PACKAGE)
-                package.__path__ = [str(self._modules)]
-                self._loaded = {_PACKAGE: package}
-                importlib.invalidate_caches()
-            sys.modules.update(self._loaded)
-            # Byte code is told from its source by second and size: a quick edit would run what stood there before.
-            kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-            try:
-                yield
-            finally:
-                sys.dont_write_bytecode = kept
-                self._loaded = _loaded()
-
-
-def _loaded() -> dict[str, ModuleType]:
-    """Return the modules of a project that are imported now, by their full names."""
-    return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == _PACKAGE}
 
 
 def _alike(one: str, other: str) -> bool:
@@ -240,7 +207,7 @@ def _load_fault(name: str, label: str, error: BaseException) -> Faults:
     line = raised_at(error)
     contract = isinstance(error, ContractError)
     kind = "breaks the contract" if contract else "does not load"
-    reason = f"{error}" if contract else f"{type(error).__name__}: {error}"
+    reason = shown(f"{error}" if contract else f"{type(error).__name__}: {error}")
     message = f"the module {name!r} of {label} {kind}: {f'{line}: ' if line else ''}{reason}"
     return _module_fault(message, "this is a fault of the module, not of the inventory")
 

@@ -12,6 +12,7 @@ from rolecall_agent.work import Command
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
+    from rolecall_agent.protocol import ChangeAction
     from rolecall_agent.system import System
     from rolecall_agent.work import Surroundings
 
@@ -47,7 +48,9 @@ class Action(Resource):
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         return None  # the effect of a command cannot be observed
 
-    def change_from(self, before: Optional[Resource], system: System, store: ContentStore) -> Optional[Tuple[str, str]]:
+    def change_from(
+        self, before: Optional[Resource], system: System, store: ContentStore
+    ) -> Optional[Tuple[ChangeAction, str]]:
         return None if before == self else ("change" if before else "create", " ".join(self.argv))
 
     def plan(self, before: Optional[Resource], around: Surroundings) -> None:

@@ -10,6 +10,7 @@ from rolecall_agent.content import Part, Secret
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
+    from rolecall_agent.protocol import ChangeAction
     from rolecall_agent.system import System
     from rolecall_agent.work import Surroundings
 
@@ -86,7 +87,9 @@ class Resource(ABC):
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         """Return how the machine differs from this definition, for a person; None when it does not."""
 
-    def change_from(self, before: Optional[Resource], system: System, store: ContentStore) -> Optional[Tuple[str, str]]:
+    def change_from(
+        self, before: Optional[Resource], system: System, store: ContentStore
+    ) -> Optional[Tuple[ChangeAction, str]]:
         """Return the action and detail of a `protocol.Change`; None when nothing changes.
 
         Args:

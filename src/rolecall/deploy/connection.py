@@ -1,0 +1,271 @@
+"""A connection to the agent of one machine: frames over the standard streams of one process, with deadlines."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import select
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from rolecall.deploy.answers import decode, shown
+from rolecall.errors import printable
+from rolecall.files import make_local
+from rolecall_agent import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rolecall.deploy.target import Target
+
+LOGIN = 120.0  # seconds to the first word of the agent; sshd(8) gives a login as long, so that a person can type
+SILENCE = 60.0  # seconds without a sign of life, of which the agent sends one every `protocol.HEARTBEAT`
+ANSWER = 7200.0  # seconds to an answer, whatever is sent before it
+FRAMES = 100_000  # frames before an answer
+TAIL = 1 << 16  # bytes of the errors that are kept
+_TAKEN_OVER = (
+    "probably a start file of its login shell, such as ~/.bashrc, starts another program (`exec fish`, `screen`, "
+    "`tmux`); let it do so only on a terminal: `[ -t 0 ] && exec fish`"
+)
+_SSH_FAILED = 255  # the exit status of ssh(1) for an error of its own
+_NO_SHELL = "its login shell ended with status {} and did not start the agent; set one that can run commands: `chsh`"
+
+
+class AgentFailedError(Exception):
+    """A machine could not do what was requested.
+
+    Attributes:
+        detail: Lines that help to find the cause, or "".
+        machine_unchanged: Whether the machine is as it was before; None when that is unknown.
+        damage: What an undo could not put back.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        detail: str = "",
+        *,
+        machine_unchanged: bool | None = None,
+        damage: Sequence[protocol.Damage] = (),
+    ) -> None:
+        super().__init__(message)
+        self.detail = detail
+        self.machine_unchanged = machine_unchanged
+        self.damage = damage
+
+
+class Connection:
+    """The process that connects to a machine's agent, and its streams.
+
+    Raises:
+        OSError: When ssh(1) or the local agent cannot be started.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._machine = target.machine
+        self._logs_in = target.root is None
+        pipe = subprocess.PIPE
+        if target.root is not None:
+            with contextlib.suppress(OSError):  # the agent says what is wrong there
+                make_local(target.root)  # it holds secrets, and may stand in the project
+        self.process = subprocess.Popen(target.agent(), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+        self._output = _Output(*(cast("BinaryIO", each) for each in (self.process.stdout, self.process.stderr)))
+        self._stream = io.BufferedReader(self._output)
+        self._input = cast("BinaryIO", self.process.stdin)
+        os.set_blocking(self._input.fileno(), False)
+        self._began = False
+        self._over: AgentFailedError | None = None
+        self._writing = threading.Lock()
+        self._ended = threading.Event()
+        threading.Thread(target=self._show_life, daemon=True).start()
+
+    def close(self, patience: float) -> None:
+        """End the connection, and wait so many seconds for the agent to end."""
+        self._end(patience)
+        self._over = self._over or AgentFailedError("the session has ended")
+
+    def send(self, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the protocol's
+        """Send a frame.
+
+        Raises:
+            AgentFailedError: When the connection is lost, or the agent does not read.
+        """
+        if self._over:
+            raise self._over
+        try:
+            with self._writing:
+                self._write(memoryview(protocol.frame(message, payload)))
+        except TimeoutError:
+            raise self.refuse(f"it has read nothing for {SILENCE:.0f} seconds") from None
+        except OSError:
+            if self._began:  # otherwise, what `receive` finds says why
+                raise self._ended_by("the connection was lost") from None
+        except protocol.ProtocolError as error:
+            raise AgentFailedError(str(error), machine_unchanged=True) from None
+
+    def receive(self, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
+        """Return the next message that is more than a sign of life or of progress.
+
+        Args:
+            progress: Called with each step.
+
+        Raises:
+            AgentFailedError: When it does not come in time, the connection is lost, or a message is invalid.
+        """
+        if self._over:
+            raise self._over
+        try:
+            if not self._began:
+                self._output.until = time.monotonic() + LOGIN
+                protocol.skip_banner(cast("BinaryIO", self._stream))
+                self._began = True
+            return self._read(progress)
+        except TimeoutError:
+            if self._began:
+                raise self.refuse(f"no sign of life for {SILENCE:.0f} seconds") from None
+            problem = f"the agent did not start within {LOGIN:.0f} seconds"
+            raise self.refuse(f"{problem}; {_TAKEN_OVER}" if self._logs_in else problem) from None
+        except protocol.ProtocolError as error:
+            raise (self.refuse if self._began else self._ended_by)(shown(str(error))) from None
+        except OSError as error:
+            raise self._ended_by(shown(str(error))) from None
+
+    def refuse(self, problem: str) -> AgentFailedError:
+        """End the connection because of what the machine does, and return the error to raise."""
+        _, lines = self._finish(0.5)
+        self._over = AgentFailedError(problem, lines)
+        return self._over
+
+    def _read(self, progress: Callable[[str], None] | None) -> dict[str, Any]:
+        """Do what `receive` does, once the agent has started."""
+        until = time.monotonic() + ANSWER
+        for _ in range(FRAMES):
+            self._output.until = min(until, time.monotonic() + SILENCE)
+            frame = protocol.read_frame(cast("BinaryIO", self._stream), protocol.MAX_ANSWER, 0)
+            if frame is None:
+                raise self._ended_by("")
+            message, _ = frame
+            if message["type"] == "progress":
+                step = decode(protocol.Progress, message)
+                if progress:
+                    progress(f"{step['step']} {step['detail']}".strip())
+            elif message["type"] != "alive":
+                return message
+            if time.monotonic() > until:
+                raise self.refuse(f"no answer within {ANSWER / 60:.0f} minutes")
+        raise self.refuse("it reports progress without end")
+
+    def _write(self, data: memoryview) -> None:
+        """Write all data while the other side takes it; the caller holds the lock."""
+        poll = select.poll()
+        poll.register(self._input, select.POLLOUT)
+        until = time.monotonic() + ANSWER
+        while data:
+            if not poll.poll(SILENCE * 1000) or time.monotonic() > until:
+                raise TimeoutError
+            with contextlib.suppress(BlockingIOError):
+                data = data[os.write(self._input.fileno(), data) :]
+
+    def _show_life(self) -> None:
+        """Send ``alive`` until the connection ends, unless so much is unread that this would block."""
+        alive = protocol.frame({"type": "alive"})
+        while not self._ended.wait(protocol.HEARTBEAT):
+            with self._writing, contextlib.suppress(OSError):
+                if not self._ended.is_set():
+                    os.write(self._input.fileno(), alive)  # as a whole or not at all, see pipe(7)
+
+    def _ended_by(self, problem: str) -> AgentFailedError:
+        """Return the error for a connection that has ended, from what ssh(1) printed."""
+        status, lines = self._finish(5)
+        if "has changed and you have requested strict checking" in lines:  # how ssh(1) reports a different key
+            problem = (
+                "host key mismatch: it presents another key than the pinned one (reinstalled, or a man in the middle)"
+            )
+            self._over = AgentFailedError(problem, lines)
+        elif "Host key verification failed" in lines:
+            problem = f"its host key is not pinned; compare and pin it: `rolecall machines pin {self._machine}`"
+            self._over = AgentFailedError(problem, lines)
+        elif lines:
+            self._over = AgentFailedError(lines.splitlines()[-1], f"{problem}\n{lines}".strip())
+        elif problem == protocol.NOT_STARTED and self._logs_in and 0 <= status < _SSH_FAILED:
+            self._over = AgentFailedError(_NO_SHELL.format(status))
+        else:
+            self._over = AgentFailedError(problem or f"the connection ended with status {status}")
+        return self._over
+
+    def _finish(self, patience: float) -> tuple[int, str]:
+        """End the connection within so many seconds; return the exit status of its process, and its errors."""
+        self._output.finish(patience / 2)
+        status = self._end(patience / 2)
+        printed = self._output.printed.decode(errors="replace").replace("\r", "").strip()
+        return status, printable(printed, keep="\n")
+
+    def _end(self, patience: float) -> int:
+        """Close the streams, kill the process after `patience` seconds, and return its exit status."""
+        self._ended.set()
+        with self._writing:
+            pass  # from here on, nothing is written
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):  # unsent bytes on a lost connection
+                cast("BinaryIO", stream).close()
+        try:
+            return self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+class _Output(io.RawIOBase):
+    """What a process prints, until a deadline; its errors are kept, too, so that it never waits to print them.
+
+    Attributes:
+        until: The time (`time.monotonic`) at which a read fails with TimeoutError.
+        printed: The end of the errors.
+    """
+
+    def __init__(self, output: BinaryIO, errors: BinaryIO) -> None:
+        self.until = 0.0
+        self.printed = b""
+        self._output = output.fileno()
+        self._errors = errors.fileno()
+        self._ended = False  # the errors
+        self._poll = select.poll()
+        for each in (output, errors):
+            self._poll.register(each, select.POLLIN)
+
+    def readable(self) -> bool:
+        """Return true."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+        """Fill the buffer as far as bytes are there; return their number, 0 at the end."""
+        while True:
+            if self._output in self._wait():
+                data = os.read(self._output, len(buffer))
+                buffer[: len(data)] = data
+                return len(data)
+
+    def finish(self, seconds: float) -> None:
+        """Read the errors to their end, but no longer than this."""
+        self.until = time.monotonic() + seconds
+        with contextlib.suppress(OSError, KeyError):
+            self._poll.unregister(self._output)
+            while not self._ended:
+                self._wait()
+
+    def _wait(self) -> list[int]:
+        """Return which streams have more, after the errors were read."""
+        left = self.until - time.monotonic()
+        ready = [descriptor for descriptor, _ in self._poll.poll(max(left, 0) * 1000)]
+        if self._errors in ready:
+            data = os.read(self._errors, TAIL)
+            self.printed = (self.printed + data)[-TAIL:]
+            if not data:
+                self._ended = True
+                self._poll.unregister(self._errors)
+        if not ready or (left <= 0 and self._output not in ready):
+            raise TimeoutError
+        return ready
