@@ -35,6 +35,12 @@ RESULTS = {
     "untouched": ("yellow", "untouched"),
 }
 
+# By how an interrupted switch was recovered.
+RECOVERED = {
+    "undone": "an interrupted update was undone",
+    "committed": "an interrupted update, which was decided, was completed",
+}
+
 # By the steps of a rotation that are done afterwards.
 MOVES = ("", "; a new value is accepted beside it", "; the old value is still accepted")
 
@@ -63,7 +69,7 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
         lines += [*_damage(machine.machine, machine.damage), ""]
     for machine in plan.machines:
         if machine.same and machine.recovered:
-            lines += [f"{machine.machine}: an interrupted switch was {machine.recovered}", ""]
+            lines += [f"{machine.machine}: {RECOVERED[machine.recovered]}", ""]
     if plan.failing and len(plan.failing) < len(plan.machines):
         lines += ["to update only the others, name them: `rolecall update MACHINE …`", ""]
     same = [machine.machine for machine in plan.machines if machine.same]
@@ -90,7 +96,7 @@ def _content(machine: MachinePlan) -> tuple[object, ...]:
 def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]:
     first = machines[0]
     head = _names([machine.machine for machine in machines])
-    recovered = f", an interrupted switch was {first.recovered}" if first.recovered else ""
+    recovered = f", {RECOVERED[first.recovered]}" if first.recovered else ""
     target = ", ".join(sorted({machine.target for machine in machines})[:3])
     formerly = f", until now installed as {first.formerly}" if first.formerly else ""
     lines = [click.style(head, bold=True) + f" ({target}{recovered}{formerly})"]

@@ -51,8 +51,9 @@ class MachineRun:
         plan: What would change.
         session: Its session, while it is connected.
         state: One of ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
-            ``staged``; ``provisional``; ``updated``; ``restored``; ``damaged``; ``unknown``.
+            ``staged``; ``provisional``; ``decided``; ``updated``; ``restored``; ``damaged``; ``unknown``.
         generation: Number of its current generation; 0 for none.
+        run: The run that made this generation, or "".
         problems: What went wrong, each with its details.
         damage: What could not be put back.
         execs: How many commands were started on it.
@@ -64,6 +65,7 @@ class MachineRun:
     session: Session | None = None
     state: str = "unseen"
     generation: int = 0
+    run: str = ""
     problems: list[tuple[str, str]] = field(default_factory=list)
     damage: tuple[Damage, ...] = ()
     execs: int = 0
@@ -88,6 +90,10 @@ class MachineRun:
             raise AgentFailedError("not connected")
         return self.session
 
+    def has(self, run: str) -> bool:
+        """Return whether it has what a run gave it, or what is declared by now."""
+        return self.run == run or self.plan.same
+
     def connect(self) -> None:
         """Start its session.
 
@@ -100,7 +106,8 @@ class MachineRun:
         """Compare it with its configuration. It stays connected if something would change."""
         configuration = self.wanted.configuration
         state = self.live_session.open(self.plan.digest, self.wanted.formerly)
-        self.generation = state["current"]["number"] if state["current"] else 0
+        if state["current"]:
+            self.generation, self.run = state["current"]["number"], state["current"]["run"]
         self.plan = replace(self.plan, generation=self.generation, recovered=state["recovered"] or "")
         if state["machine"] != self.name:
             self.plan = replace(self.plan, formerly=state["machine"])
@@ -164,6 +171,12 @@ class MachineRun:
         failed = [result for result in self.live_session.check(peers=True) if not result["ok"]]
         self.problems += [(f"the check {result['name']!r} failed", result["output"]) for result in failed]
 
+    def decide(self) -> None:
+        """Let it go forward only."""
+        self.state = "unknown"  # until it answers
+        self.live_session.decide()
+        self.state = "decided"
+
     def commit(self) -> None:
         """Make its new generation the current one."""
         self.state = "unknown"  # until it answers
@@ -202,7 +215,7 @@ class MachineRun:
         Args:
             failed: Whether any machine of the run had a problem.
         """
-        final = {"unseen": "untouched", "staged": "untouched", "provisional": "unknown"}
+        final = {"unseen": "untouched", "staged": "untouched", "provisional": "unknown", "decided": "unknown"}
         state = final.get(self.state, self.state)
         message = "; ".join(message for message, _ in self.problems)
         if not message and state in {"untouched", "restored"}:
