@@ -1,5 +1,24 @@
-"""``python -m rolecall``."""
+"""The program: ``rolecall``, or ``python -m rolecall``."""
 
-from rolecall.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    """Run the program. Ctrl-C ends it with one line and exit status 130 at any time, also while it loads."""
+    try:
+        from rolecall.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("aborted\n")
+        sys.exit(130)
+    finally:
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left that could be aborted
+
+
+if __name__ == "__main__":
+    main()

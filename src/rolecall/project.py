@@ -100,6 +100,11 @@ class Project:
         return self.local / "pending"
 
     @property
+    def decided(self) -> Path:
+        """The updates that all machines can commit, while they are not complete."""
+        return self.local / "decided"
+
+    @property
     def renaming(self) -> Path:
         """The record of a rename of a machine while it is not complete: the old and the new name."""
         return self.local / "renaming.json"

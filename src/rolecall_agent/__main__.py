@@ -84,7 +84,8 @@ def boot() -> int:
             if recovered:
                 print("an interrupted switch was", recovered)
         except Failure as failure:
-            failures.append(f"{failure.message}\n{failure.detail}".strip())
+            damage = [f"{each['key']}: {each['reason']}" for each in failure.damage]
+            failures.append("\n".join(filter(None, [failure.message, failure.detail, *damage])))
         failures += apply_volatile(machine)
     except (Failure, OSError) as error:
         failures.append(str(error))

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING, AbstractSet, Dict, List, Sequence
 
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources.unit import may_run
 from rolecall_agent.work import Surroundings, Work
 
@@ -33,6 +34,9 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
         store: Its state directory.
         old: What was declared for it last.
         new: What it must have.
+
+    Raises:
+        Failure: When something on the machine is in the way of a change.
     """
     system.units.forget()
     _announce(system, old)
@@ -46,6 +50,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
             work.changes.append({"key": resource.key, "action": change[0], "detail": change[1]})
     changed = work.changed
     removed = list(undeclared.values())
+    _refuse_obstacles(system, new, changed, removed)
     work.remove = [resource.key for resource in reversed(removed)]
     for resource in removed:
         note = resource.removal_note(store.originals.get(resource.key, {}))
@@ -69,6 +74,16 @@ def _pause_services_of_sockets(work: Work, system: System) -> None:
     for socket in [name for name in (*work.restart, *work.refresh) if name.endswith(".socket")]:
         work.pause += [name for name in system.units.state(socket).triggers if system.units.state(name).active]
     work.restart += sorted({*work.pause} - {*work.restart, *work.refresh, *work.stop})
+
+
+def _refuse_obstacles(
+    system: System, new: Configuration, changed: AbstractSet[str], removed: Sequence[Resource]
+) -> None:
+    there = [item for item in removed if any(system.stat(path) for path in item.paths_on(system))]
+    due = [*(item for item in new.resources if item.key in changed), *there]
+    obstacles = [f"{item.key}: {obstacle}" for item in due if (obstacle := item.obstacle(system))]
+    if obstacles:
+        raise Failure(obstacles[0], "\n".join(obstacles[1:]))
 
 
 def _check_changes(old: Configuration, new: Configuration) -> List[Change]:

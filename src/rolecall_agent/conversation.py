@@ -20,7 +20,7 @@ from rolecall_agent.machine import Machine
 from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS
 from rolecall_agent.store import Store
-from rolecall_agent.switch import check, commit, switch
+from rolecall_agent.switch import check, commit, decide, switch
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
@@ -124,6 +124,7 @@ class Conversation:
             "stage": self._stage,
             "switch": self._switch,
             "check": self._check,
+            "decide": self._decide,
             "commit": self._commit,
             "undo": self._undo,
             "purge": self._purge,
@@ -264,14 +265,19 @@ class Conversation:
         results = check(self._machine.system, self._target.checks, peers=message["peers"])
         self._send({"type": "checks", "checks": results})
 
+    def _decide(self, _: Message) -> None:
+        decide(self._machine)
+        self._send({"type": "decided"})
+
     def _commit(self, _: Message) -> None:
-        self._require(self._provisional, "no switch is provisional")
         number, notes = commit(self._machine)
         self._provisional = False
         self._send({"type": "committed", "number": number, "notes": notes})
 
     def _undo(self, _: Message) -> None:
         self._require(self._provisional, "no switch is provisional")
+        journal = journals.load(self._machine.store)
+        self._require(journal is None or not journal.decided, "the switch is decided, so it can only be committed")
         self._provisional = False
         if recover(self._machine) != "undone":
             raise Failure("the switch is no longer provisional", machine_unchanged=False)

@@ -19,7 +19,10 @@ C sends                   A answers                                       meanin
                           ``{"type": "verify"}``. Then ``staged``         the answer to ``verify``
 `Switch`                  `Progress`…, `Provisional`                      when it fails, the agent undoes it
 ``check`` (peers: bool)   `Checks`                                        while provisional; true: those with peers
-``commit``                `Committed`                                     refused if a required `Confirm` is missing
+``decide``                ``decided``                                     while provisional: all machines of the run can
+                                                                          commit, so A only goes forward from now on.
+                                                                          Refused if a required `Confirm` is missing
+``commit``                `Committed`                                     only once it is decided
 ``undo``                  `Progress`…, ``undone``                         while provisional: back to the state before
 ``purge``                 ``purged``                                      right after `Open`, if nothing is declared
                                                                           any more: removes what the agent stores
@@ -36,9 +39,9 @@ The conversation ends with C's stream, or when nothing arrives for too long (`li
 is undone then, and one that is not finished, too. If nothing changes, a
 conversation is one frame each way: `Open` with ``expect``, and `State` with ``same``.
 
-Before the first ``commit`` of a run C sends ``check`` with ``peers: true`` to every machine, also to those without such
-checks: the answer shows that the machine is reachable and still provisional. After the first commit, no machine of the
-run is undone.
+Before it decides, C sends ``check`` with ``peers: true`` to every machine, also to those without such checks: the
+answer shows that the machine is reachable and still provisional. Then C notes the decision, and sends ``decide`` to all
+machines, then ``commit``. A machine that has decided commits even if it is killed; one that has not goes back.
 
 Texts from a machine (messages, details, reasons, outputs, notes) may contain anything, so C escapes control characters
 before it shows them.

@@ -1,7 +1,7 @@
 """The steps of a switch, in order. `undo` takes back those that were begun.
 
-`switch` makes a new generation provisional, and `commit` makes it the current one. Before each step, the journal says
-what the step is about to touch, and what is there now.
+`switch` makes a new generation provisional, `decide` rules out its undo, and `commit` makes it the current one. Before
+each step, the journal says what the step is about to touch, and what is there now.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def decide(machine: Machine) -> None:
     Raises:
         Failure: When no switch is provisional, or its confirmation is missing.
     """
-    journal = _confirmed(machine)
+    journal = _provisional(machine)
+    if journal.confirm and machine.store.confirmed != journal.nonce:
+        raise Failure("the switch has not been confirmed over a second connection", machine_unchanged=False)
     journal.decided = True
     journal.save(machine.store)
 
@@ -91,10 +93,11 @@ def commit(machine: Machine) -> Tuple[int, List[str]]:
     """Make the provisional generation the current one; return its number, and notes on what is left to do.
 
     Raises:
-        Failure: When no generation is provisional, or its confirmation is missing. After any exception, nothing is
-            committed.
+        Failure: When no generation is provisional, or that is not decided. After any exception, nothing is committed.
     """
-    journal = _confirmed(machine)
+    journal = _provisional(machine)
+    if not journal.decided:
+        raise Failure("the switch is not decided", machine_unchanged=False)
     store = machine.store
     try:
         store.set_current(journal.target)
@@ -116,12 +119,10 @@ def check(system: System, checks: Sequence[Check], *, peers: bool) -> List[Check
     return results
 
 
-def _confirmed(machine: Machine) -> Journal:
+def _provisional(machine: Machine) -> Journal:
     journal = journals.load(machine.store)
     if journal is None or not journal.provisional:
-        raise Failure("no provisional switch to commit")
-    if journal.confirm and machine.store.confirmed != journal.nonce:
-        raise Failure("the switch has not been confirmed over a second connection", machine_unchanged=False)
+        raise Failure("no switch is provisional")
     return journal
 
 
@@ -149,9 +150,8 @@ def _undo_after(machine: Machine, journal: Journal, error: Exception) -> Failure
     try:
         undo(machine, journal)
     except Failure as second:
-        detail = f"{failure.detail}\n{second.detail}".strip()
         message = f"{failure.message}; {second.message}"
-        return Failure(message, detail, machine_unchanged=False, damage=second.damage)
+        return Failure(message, failure.detail, machine_unchanged=False, damage=second.damage)
     return failure
 
 

@@ -9,6 +9,7 @@ killed is simply done again.
 from __future__ import annotations
 
 import contextlib
+import errno
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional
 
 from rolecall_agent import journal as journals
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
     from rolecall_agent.store import Store
 
 COMMAND_SECONDS = 600
+NAMED = 5  # resources in a message
+HINTS = {
+    errno.ENOSPC: "make room on its file system",
+    errno.EDQUOT: "make room in the quota of its owner",
+    errno.EROFS: "mount its file system read-write",
+    errno.EBUSY: "unmount what is mounted there",
+    errno.EIO: "check the disk",
+}
+"""What to do about an error of the system."""
 
 
 def recover(machine: Machine) -> Optional[str]:
@@ -64,13 +74,9 @@ def undo(machine: Machine, journal: Journal) -> None:
     journal.damage = list(steps.damage.values())
     with contextlib.suppress(OSError):
         journal.save(machine.store)
-    names = ", ".join(steps.damage)
-    raise Failure(
-        f"the undo failed for {names}",
-        "\n".join(f"{each['key']}: {each['reason']}" for each in journal.damage),
-        machine_unchanged=False,
-        damage=journal.damage,
-    )
+    more = f" and {len(steps.damage) - NAMED} more" if len(steps.damage) > NAMED else ""
+    names = ", ".join(list(steps.damage)[:NAMED])
+    raise Failure(f"the undo failed for {names}{more}", machine_unchanged=False, damage=journal.damage)
 
 
 def accept(machine: Machine) -> None:
@@ -139,6 +145,7 @@ def remove_empty_paths(machine: Machine, configuration: Configuration) -> None:
         entry = system.stat(path)
         empty_file = entry and entry.type == "file" and not entry.size
         empty_folder = entry and entry.type == "directory" and path not in kept and not system.names(path)
+        empty_folder = empty_folder and not system.is_mount_point(path)
         if empty_file or empty_folder:
             system.remove(path)
 
@@ -275,7 +282,10 @@ class _Undo:
             reason = str(error) if isinstance(error, (Failure, OSError)) else f"{type(error).__name__}: {error}"
             resource = self._resources.get(key)
             paths = resource.paths_on(self._system) if resource else ()
-            damage: Damage = {"key": key, "path": paths[0] if paths else "", "reason": reason, "hint": ""}
+            hint = HINTS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+            if not hint and key.startswith("unit:"):
+                hint = f"see `systemctl status {key[5:]}` on the machine"
+            damage: Damage = {"key": key, "path": paths[0] if paths else "", "reason": reason, "hint": hint}
             self.damage.setdefault(key, damage)
 
 

@@ -100,6 +100,7 @@ class Client:
         return self.ask(type="switch", nonce="n1", confirm=confirm)
 
     def commit(self) -> int:
+        assert self.ask(type="decide") == {"type": "decided"}
         number: int = self.ask(type="commit")["number"]
         return number
 

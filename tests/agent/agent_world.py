@@ -17,7 +17,7 @@ from rolecall_agent.machine import Machine
 from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, Resource, Unit, User
 from rolecall_agent.resources.unit import unit_text
 from rolecall_agent.store import Store
-from rolecall_agent.switch import commit, switch
+from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.systems.recorded import RecordedSystem
 from rolecall_agent.undo import recover
 
@@ -172,6 +172,7 @@ def update(root: Path, target: Configuration, lives: int | None = None) -> str |
     recovered = recover(it)
     stage(it, target)
     switch(it, target, META, nonce="n", confirm=False)
+    decide(it)
     commit(it)
     return recovered
 

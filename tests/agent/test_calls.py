@@ -16,7 +16,7 @@ from toy import OTHER_PARAMETERS, PARAMETERS, Parameter
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import KINDS
-from rolecall_agent.switch import commit, switch
+from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.systems.recorded import RecordedSystem
 from rolecall_agent.undo import recover
 
@@ -110,6 +110,37 @@ def test_killed_at_any_call_of_the_recovery(old: Configuration, new: Configurati
         assert number > 5
 
 
+@UPDATES
+def test_killed_at_any_call_of_decide_and_commit(old: Configuration, new: Configuration, tmp_path: Path) -> None:
+    """A machine that has heard the decision goes forward, and one that has not goes back."""
+    was, will_be = ends(root := tmp_path / "m", old, new, tmp_path)
+    it = machine(root)
+    stage(it, new)
+    switch(it, new, META, nonce="n", confirm=False)
+    undecided = decided = 0
+    for number in range(10000):
+        tried = copy(root, tmp_path / "try")
+        heard = False
+        try:
+            with from_call(number, Killed()):
+                it = machine(tried)
+                decide(it)
+                heard = True
+                commit(it)
+        except Killed:
+            recovered = recover(machine(tried))
+            committed = machine(tried).store.current == 2
+            assert snapshot(tried) == (will_be if committed else was)
+            assert committed or not heard
+            assert recovered in ({None, "committed"} if committed else {"undone"})
+            decided += heard
+            undecided += not heard
+        else:
+            break
+    assert decided > 5
+    assert undecided > 2
+
+
 @pytest.mark.parametrize("lasting", [True, False])
 @UPDATES
 def test_failing_at_any_call(old: Configuration, new: Configuration, tmp_path: Path, *, lasting: bool) -> None:
@@ -119,12 +150,14 @@ def test_failing_at_any_call(old: Configuration, new: Configuration, tmp_path: P
     for number in range(10000):
         tried = copy(root, tmp_path / "try")
         error = OSError(code := (errno.ENOSPC, errno.EIO)[number % 2], os.strerror(code))
-        it, switched = machine(tried), False
+        it, switched, decided = machine(tried), False, False
         try:
             with (from_call if lasting else at_call)(number, error) as calls:
                 stage(it, new)
                 switch(it, new, META, nonce="n", confirm=False)
                 switched = True
+                decide(it)
+                decided = True
                 commit(it)
         except Exception as failed:  # noqa: BLE001 - whatever the conversation would answer
             whole = not switched and (not isinstance(failed, Failure) or failed.machine_unchanged)
@@ -135,7 +168,7 @@ def test_failing_at_any_call(old: Configuration, new: Configuration, tmp_path: P
             if calls.count <= number:
                 break
         recovered = recover(machine(tried))
-        assert recovered in {None, "undone", "committed"}
+        assert recovered in ({None, "committed"} if decided else {None, "undone", "committed"})
         assert snapshot(tried) == (will_be if machine(tried).store.current == 2 else was), f"failed at call {number}"
         update(tried, new)
         assert snapshot(tried) == will_be, f"failed at call {number}"

@@ -23,7 +23,7 @@ from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File, Package
-from rolecall_agent.switch import switch
+from rolecall_agent.switch import decide, switch
 from rolecall_agent.systems.recorded import RecordedPackages
 from rolecall_agent.undo import recover
 
@@ -373,6 +373,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
     talk._machine = it
     talk._provisional = True
+    decide(it)
     with monkeypatch.context() as context:
         context.setattr(RecordedPackages, "uninstall", lambda *_: 1 / 0)
         talk._answer({"type": "commit"})

@@ -44,6 +44,7 @@ def test_a_service_that_was_down_before_does_not_take_the_run_back(root: Path) -
         client.open()
         assert client.compare(target)["restarts"] == [{"name": "a.service", "verb": "start"}]
         client.switch(target)
+        client.ask(type="decide")
         committed = client.ask(type="commit")
     [note] = committed["notes"]
     assert note.startswith("a.service was down before, and is still")
@@ -168,6 +169,18 @@ def test_a_decided_switch_is_completed(root: Path) -> None:
     assert recover(machine(root)) == "committed"
     assert machine(root).store.current == 2
     assert (root / "etc/one").read_text() == "2\n"
+
+
+def test_nothing_is_committed_or_undone_against_the_decision(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        client.switch(configured("1\n"))
+        with pytest.raises(Refused, match="the switch is not decided"):
+            client.ask(type="commit")
+        client.ask(type="decide")
+        with pytest.raises(Refused, match="the switch is decided, so it can only be committed"):
+            client.ask(type="undo")
+    assert machine(root).store.current == 1  # although the controller has never sent ``commit``
 
 
 WRITER = """

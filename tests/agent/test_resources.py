@@ -21,6 +21,8 @@ from rolecall_agent.systems.recorded import RecordedSystem
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rolecall_agent.resources import Resource
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -88,15 +90,81 @@ def test_a_directory_that_is_not_empty_is_kept(root: Path) -> None:
 def test_errors_name_the_obstacle(root: Path) -> None:
     before = snapshot(root)
     for resource, message in (
-        (File("/srv/d", ""), "/srv/d is not a file"),
-        (Directory("/etc/a"), "/etc/a is not a directory"),
+        (File("/srv/d", ""), "/srv/d is a directory, not a file"),
+        (Directory("/etc/a"), "/etc/a is a file, not a directory"),
         (AuthorizedKey("nobody-here", "ssh-ed25519 KEY1"), "user nobody-here does not exist"),
         (File("/etc/z", "", "nobody-here"), "user nobody-here does not exist"),
-        (File("/etc/a/b", ""), "Not a directory|is not a directory"),
+        (File("/etc/a/b", ""), "/etc/a/b: a is not a directory"),
     ):
         with pytest.raises(Failure, match=message):
             update(root, Configuration.of("m", [File("/etc/first", "1"), resource]))
         assert snapshot(root) == before
+
+
+def planned(root: Path, *resources: Resource) -> None:
+    """Compare as for a plan; raises Failure when something is in the way of a change."""
+    it = machine(root)
+    it.store.prepare()
+    compare(it.system, it.store, it.store.configuration(it.store.current), Configuration.of("m", resources))
+
+
+def test_a_plan_names_everything_that_is_in_the_way(root: Path) -> None:
+    (root / "srv/linked").hardlink_to(root / "etc/a")  # as a user may link a file of root to a folder of their own
+    (root / "home/u2/.ssh/authorized_keys").mkdir(parents=True)
+    resources = [
+        File("/srv/d", ""),
+        File("/etc/new", ""),
+        File("/etc/a/b/c", ""),
+        Directory("/etc/app/b"),
+        Directory("/srv/linked", "u2", mode=0o700),
+        service("own.service", "/bin/new"),
+        AuthorizedKey("u2", "ssh-ed25519 KEY1"),
+        User("u3", home="/etc/a/home"),
+    ]
+    (root / "etc/systemd/system/own.service").unlink()
+    (root / "etc/systemd/system/own.service").mkdir()
+    with pytest.raises(Failure) as caught:
+        planned(root, *resources)
+    obstacles = [caught.value.message, *caught.value.detail.splitlines()]
+    move = "move it away, or declare another path"
+    assert obstacles == [
+        f"user:u3: /etc/a/home: a is not a directory; {move}",
+        f"directory:/etc/app/b: /etc/app/b is a symbolic link, not a directory; {move}",
+        f"directory:/srv/linked: /srv/linked is a file, not a directory; {move}",
+        f"file:/etc/a/b/c: /etc/a/b/c: a is not a directory; {move}",
+        f"file:/srv/d: /srv/d is a directory, not a file; {move}",
+        "authorized-key:u2:KEY1: /home/u2/.ssh/authorized_keys is not a regular file",
+        f"unit:own.service: /etc/systemd/system/own.service is a directory, not a file; {move}",
+    ]
+
+
+def test_a_plan_names_what_is_in_the_way_of_a_removal(root: Path) -> None:
+    update(root, Configuration.of("m", [File("/etc/one", "1"), File("/etc/two", "2"), Directory("/opt/x/y")]))
+    (root / "etc/one").unlink()
+    (root / "etc/one").mkdir()
+    (root / "etc/two").unlink()
+    (root / "opt/x/y").rmdir()
+    (root / "opt/x/y").touch()
+    with pytest.raises(Failure, match="directory:/opt/x/y: /opt/x/y is a file, not a directory") as caught:
+        planned(root)
+    assert caught.value.detail.startswith("file:/etc/one: /etc/one is a directory, not a file")
+    (root / "etc/one").rmdir()
+    (root / "opt/x/y").unlink()
+    update(root, NOTHING)
+    assert not (root / "opt").exists()
+
+
+def test_what_needs_no_change_is_not_in_the_way(root: Path) -> None:
+    (root / "etc/two").hardlink_to(root / "etc/a")
+    update(root, Configuration.of("m", [Directory("/srv/d", mode=0o750)]))
+    planned(root, Directory("/srv/d", mode=0o750), File("/etc/app/b", ""))
+
+
+def test_a_file_with_another_name_is_replaced(root: Path) -> None:
+    (root / "srv/backup").hardlink_to(root / "etc/a")
+    update(root, Configuration.of("m", [File("/etc/a", "ours once\n", mode=0o644)]))
+    assert (root / "etc/a").stat().st_mode & 0o777 == 0o644
+    assert (root / "srv/backup").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_package_by_the_name_of_the_distribution(root: Path) -> None:

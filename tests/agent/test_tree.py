@@ -11,14 +11,16 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_world import Killed, MortalOs, make
+from agent_world import NOTHING, Killed, MortalOs, make, update
 
 from rolecall_agent import tree, walk
+from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
+from rolecall_agent.resources import File
 from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of other users, and mounts")
@@ -264,6 +266,75 @@ def test_access_of_what_has_another_type_or_name_is_not_changed(root: Path) -> N
 def test_every_error_names_the_whole_path(root: Path, attempt: Callable[[RecordedSystem], object]) -> None:
     with pytest.raises(OSError, match=r"'/(etc/app/none|etc/none/x|srv/d|etc/a|etc/none|etc)'$"):
         attempt(RecordedSystem(str(root)))
+
+
+@pytest.fixture
+def obstructed(root: Path) -> Iterator[Path]:
+    """Things that root cannot replace: mount points, a read-only mount, immutable ones."""
+    for name in ("bound", "frozen"):
+        (root / "etc" / name).touch()
+    for name in ("still/d", "log", "mounted"):
+        (root / "srv" / name).mkdir(parents=True)
+    mounts = (root / "etc/bound", root / "opt", root / "srv/mounted")
+    (root / "opt/there").mkdir(parents=True)
+    frozen = {root / "etc/frozen": "i", root / "srv/still": "i", root / "srv/log": "a"}
+    try:
+        subprocess.run(["mount", "--bind", root / "etc/a", mounts[0]], check=True)
+        for path in mounts[1:]:
+            subprocess.run(["mount", "--bind", path, path], check=True)
+        subprocess.run(["mount", "-o", "remount,ro,bind", root / "opt"], check=True)
+        for path, flag in frozen.items():
+            subprocess.run(["chattr", f"+{flag}", path], check=True)
+        yield root
+    finally:
+        for path in frozen:
+            subprocess.run(["chattr", "-ia", path], check=True)
+        for path in mounts:
+            subprocess.run(["umount", path], check=True)
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("path", "type_", "obstacle"),
+    [
+        ("/etc/bound", "file", "/etc/bound is a mount point, which cannot be replaced; unmount it"),
+        ("/opt/new", "file", "/opt/new is on a read-only file system; remount it"),
+        ("/opt/new/deep", "directory", "/opt/new is on a read-only file system; remount it"),
+        ("/opt/there", "directory", "/opt/there is on a read-only file system; remount it"),
+        ("/etc/frozen", "file", "/etc/frozen is immutable; run `chattr -i -a /etc/frozen`"),
+        ("/srv/still/new", "file", "/srv/still is immutable; run `chattr -i -a /srv/still`"),
+        ("/srv/still", "directory", "/srv/still is immutable; run `chattr -i -a /srv/still`"),
+        ("/srv/log/new/deep", "file", "/srv/log is immutable; run `chattr -i -a /srv/log`"),
+        ("/srv/still/d", "directory", ""),  # its owner and mode can change
+        ("/srv/mounted", "directory", ""),
+        ("/srv/mounted/new", "file", ""),
+        ("/etc/a", "file", ""),
+        ("/etc/app/b", "file", ""),
+        ("/srv/d/new/deep", "directory", ""),
+    ],
+)
+def test_obstacles(obstructed: Path, path: str, type_: str, obstacle: str) -> None:
+    found = RecordedSystem(str(obstructed)).obstacle(path, type_)
+    assert found == (f"{obstacle}, or declare another path" if obstacle else "")
+
+
+def test_a_link_that_leads_nowhere_is_in_the_way(root: Path) -> None:
+    (root / "etc/lost").symlink_to("/nowhere/at/all")
+    system = RecordedSystem(str(root))
+    assert system.obstacle("/etc/lost/x/y", "file").startswith("/etc/lost is a symbolic link that leads nowhere; ")
+    assert system.obstacle("/etc/lost", "file") == ""
+
+
+@as_root
+def test_an_empty_folder_of_ours_where_something_is_mounted_is_kept(root: Path) -> None:
+    update(root, Configuration.of("m", [File("/opt/x/y", "")]))
+    (root / "opt/x/y").unlink()
+    subprocess.run(["mount", "-t", "tmpfs", "none", root / "opt/x"], check=True)
+    try:
+        update(root, NOTHING)
+        assert (root / "opt/x").exists()
+    finally:
+        subprocess.run(["umount", root / "opt/x"], check=True)
 
 
 @as_root

@@ -31,6 +31,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             main()
         except SystemExit as ended:
             status = int(ended.code or 0)
+        except KeyboardInterrupt:
+            status = 130  # see rolecall.__main__
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         return status, out, err

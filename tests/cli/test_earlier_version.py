@@ -10,7 +10,7 @@ import pytest
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.machine import Machine
 from rolecall_agent.store import Store
-from rolecall_agent.switch import commit, switch
+from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def installed(tmp_path: Path) -> Path:
         machine.store.add_blob(digest, data)
     meta = {"run": "r", "user": "u", "commit": "", "at": "2026-01-01T00:00:00Z"}
     switch(machine, Configuration.decode(INSTALLED), meta, nonce="n", confirm=False)  # type: ignore[arg-type]
+    decide(machine)
     commit(machine)
     return root
 

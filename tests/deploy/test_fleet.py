@@ -10,39 +10,23 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from fleets import META, contents, everywhere, results, update, wanted
 from speaking import speaking
 
 from rolecall import pipeline
 from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
-from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.session import Session
-from rolecall.deploy.target import Target
 from rolecall.project import Project
-from rolecall_agent.configuration import Check, Configuration
-from rolecall_agent.resources import File, Unit
+from rolecall_agent.configuration import Configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from rolecall.model.plan import Report
-    from rolecall_agent import protocol
     from rolecall_agent.content import Secret
 
 pytestmark = pytest.mark.slow
-
-META: protocol.Meta = {"run": "r1", "user": "me", "commit": "", "at": "2026-01-01T00:00:00+00:00"}
-RUNS = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
-NAMES = ("anna", "ben", "carl")
-
-
-def no_secrets(_: Sequence[Secret]) -> Mapping[str, bytes]:
-    return {}
-
-
-def quiet(_machine: str, _text: str) -> None:
-    pass
 
 
 @pytest.fixture
@@ -50,41 +34,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def wanted(folder: Path, content: str) -> list[MachineUpdate]:
-    """Return updates of all machines, each in a wave of its own, in the order of their names."""
-    name = f"{content}.service"  # another one each time, so that a failing start does not keep from going back
-    resources = (File("/etc/greeting", content), Unit(name, RUNS, enabled=True, started=True))
-    checks = (Check("peers", ("true",), peers=True),)
-    return [
-        MachineUpdate(Target(name, name, root=folder / name), wave, Configuration.of(name, resources, checks), {})
-        for wave, name in enumerate(NAMES)
-    ]
-
-
-def update(folder: Path, content: str, act: Callable[[Fleet, str, str], None] | None = None) -> Report:
-    fleets: list[Fleet] = []
-
-    def progress(machine: str, text: str) -> None:
-        if act:
-            act(fleets[0], machine, text)
-
-    with Fleet(wanted(folder, content), progress) as fleet:
-        fleets.append(fleet)
-        fleet.look()
-        return fleet.apply(META, no_secrets)
-
-
-def results(report: Report) -> dict[str, str]:
-    return {outcome.machine: outcome.result for outcome in report.outcomes}
-
-
-def contents(folder: Path) -> dict[str, str]:
-    paths = {name: folder / name / "etc/greeting" for name in NAMES}
-    return {name: path.read_text() if path.exists() else "" for name, path in paths.items()}
-
-
-def everywhere(value: str) -> dict[str, str]:
-    return dict.fromkeys(NAMES, value)
+def quiet(_machine: str, _text: str) -> None:
+    pass
 
 
 def record(folder: Path, machine: str, **what: list[str]) -> None:
@@ -114,6 +65,25 @@ def test_a_failing_unit_on_the_last_machine_undoes_all(folder: Path) -> None:
     assert results(report) == everywhere("restored")
     assert not report.done
     assert {outcome.generation for outcome in report.outcomes} == {1}
+    assert contents(folder) == everywhere("one")
+
+
+def test_a_machine_whose_undo_fails_is_damaged(folder: Path) -> None:
+    update(folder, "one")
+    record(folder, "carl", units=["one.service", "two.service"])
+    report = update(folder, "two")
+    assert results(report) == {"anna": "restored", "ben": "restored", "carl": "damaged"}
+    carl = report.outcomes[-1]
+    assert [(each.key, each.reason) for each in carl.damage] == [
+        ("unit:one.service", "one.service failed after starting")
+    ]
+    assert carl.message == "two.service failed after starting; the undo failed for unit:one.service"
+    assert report.execs == 3  # it is not asked again
+    with Fleet(wanted(folder, "two"), quiet) as fleet:
+        plans = {plan.machine: plan for plan in fleet.look()}
+        assert plans["carl"].failure == "the undo failed for unit:one.service"
+        assert plans["carl"].damage == carl.damage
+        assert results(fleet.report()) == {"anna": "untouched", "ben": "untouched", "carl": "damaged"}
     assert contents(folder) == everywhere("one")
 
 

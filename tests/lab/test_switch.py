@@ -206,7 +206,7 @@ def test_a_switch_without_controller_and_agents_is_recovered_by_the_next_run(des
     kill_both_sides(desk)
     assert texts(desk)[0] != new("one")[0]
     again = desk.rolecall("update", "--yes")
-    assert "(the lab, an interrupted switch was undone)" in again.stdout
+    assert "(the lab, an interrupted update was undone)" in again.stdout
     assert "2 machines updated" in again.stdout
     assert texts(desk) == new("two")
 

@@ -98,7 +98,11 @@ def rolecall(invocation: Invocation, folder: str, *, nix: bool, no_sandbox: bool
 
 
 def main() -> None:
-    """Run the program, and exit with 0 for done, 1 for failed, 2 for wrong usage."""
+    """Run the program, and exit with 0 for done, 1 for failed, 2 for wrong usage.
+
+    Raises:
+        KeyboardInterrupt: When the user aborts it.
+    """
     os.umask(os.umask(0o077) | 0o022)  # nothing that we write may be changed by others
     gc.set_threshold(
         100_000
@@ -111,9 +115,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("aborted", err=True)
-        sys.exit(130)
+    except click.Abort:  # an answer of no, or Ctrl-C
+        raise KeyboardInterrupt from None
     except Faults as error:
         tell(error.faults, as_json=invocation.json)
         sys.exit(1)

@@ -12,9 +12,9 @@ from rolecall.errors import plural
 from rolecall.model.vars import current, step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from rolecall.model.plan import Change, MachinePlan, Plan, Report
+    from rolecall.model.plan import Change, Damage, MachinePlan, Plan, Report
 
 # By action: sign, colour, and a word for what the sign does not say.
 SIGNS = {
@@ -25,8 +25,21 @@ SIGNS = {
     "overwrite": ("!", "red", "overwrites: "),
     "remove": ("-", "red", ""),
 }
-SUMMARY = {"unchanged": None, "updated": "green", "restored": "yellow", "untouched": "yellow", "unknown": "red"}
+# By result: its colour, and words for the summary.
+RESULTS = {
+    "unchanged": (None, ""),
+    "updated": ("green", "updated"),
+    "damaged": ("red", "damaged"),
+    "unknown": ("red", "in an unknown state"),
+    "restored": ("yellow", "restored"),
+    "untouched": ("yellow", "untouched"),
+}
 
+# By how an interrupted switch was recovered.
+RECOVERED = {
+    "undone": "an interrupted update was undone",
+    "committed": "an interrupted update, which was decided, was completed",
+}
 
 # By the steps of a rotation that are done afterwards.
 MOVES = ("", "; a new value is accepted beside it", "; the old value is still accepted")
@@ -52,10 +65,11 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
     for _, group in groupby(by_content, key=lambda machine: (machine.wave, _content(machine))):
         lines += [*_group(list(group), reasons), ""]
     for machine in plan.failing:
-        lines += [click.style(f"{machine.machine} ({machine.target}): {machine.failure}", fg="red"), ""]
+        lines += [click.style(f"{machine.machine} ({machine.target}): {machine.failure}", fg="red")]
+        lines += [*_damage(machine.machine, machine.damage), ""]
     for machine in plan.machines:
         if machine.same and machine.recovered:
-            lines += [f"{machine.machine}: an interrupted switch was {machine.recovered}", ""]
+            lines += [f"{machine.machine}: {RECOVERED[machine.recovered]}", ""]
     if plan.failing and len(plan.failing) < len(plan.machines):
         lines += ["to update only the others, name them: `rolecall update MACHINE …`", ""]
     same = [machine.machine for machine in plan.machines if machine.same]
@@ -82,7 +96,7 @@ def _content(machine: MachinePlan) -> tuple[object, ...]:
 def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]:
     first = machines[0]
     head = _names([machine.machine for machine in machines])
-    recovered = f", an interrupted switch was {first.recovered}" if first.recovered else ""
+    recovered = f", {RECOVERED[first.recovered]}" if first.recovered else ""
     target = ", ".join(sorted({machine.target for machine in machines})[:3])
     formerly = f", until now installed as {first.formerly}" if first.formerly else ""
     lines = [click.style(head, bold=True) + f" ({target}{recovered}{formerly})"]
@@ -113,18 +127,28 @@ def _names(names: list[str]) -> str:
     return f"{plural(len(names), 'machine')} ({shown}, …)" if len(names) > 5 else shown  # noqa: PLR2004 - a line's worth
 
 
+def _damage(machine: str, damage: Sequence[Damage]) -> list[str]:
+    """Return what could not be put back on a machine, and how to settle that."""
+    lines = []
+    for each in damage:
+        path = f" ({each.path})" if each.path.rpartition("/")[2] not in each.key else ""
+        lines.append(f"    {each.key}{path} could not be put back: {each.reason}")
+        if each.hint:
+            lines.append(f"      {each.hint}")
+    return [*lines, f"    to settle this, run `rolecall machines recover {machine}`"] if damage else []
+
+
 def _summary(report: Report) -> str:
     """Return what became of a run as a whole; it says no more than the outcomes of the machines show."""
-    updated = [outcome.machine for outcome in report.outcomes if outcome.result == "updated"]
+    updated = report.with_result("updated")
     if report.done:
         return f"{plural(len(updated), 'machine')} updated" if updated else "nothing changed"
-    unknown = [outcome.machine for outcome in report.outcomes if outcome.result == "unknown"]
-    words = ["failed"]
-    words += [f"{_names(updated)} updated, the others not"] if updated else []
-    words += [f"the state of {', '.join(unknown)} is unknown"] if unknown else []
-    if updated or unknown:
-        return "; ".join(words) + ": run `rolecall update` again to recover"
-    return "failed; every machine is as it was before"
+    if not report.with_result("updated", "damaged", "unknown"):
+        return "failed; every machine is as it was before"
+    results = [(word, report.with_result(name)) for name, (_, word) in RESULTS.items() if name != "unchanged"]
+    words = ", ".join(f"{_names(machines)} {word}" for word, machines in results if machines)
+    first = "settle the damage first" if report.with_result("damaged") else "run `rolecall update` again to recover"
+    return f"failed: {words}; {first}"
 
 
 def report_text(report: Report) -> str:
@@ -135,9 +159,12 @@ def report_text(report: Report) -> str:
             continue
         number = f" (generation {outcome.generation})" if outcome.generation else ""
         message = f": {outcome.message}" if outcome.message else ""
-        lines.append(click.style(f"{outcome.machine} {outcome.result}{number}", fg=SUMMARY[outcome.result]) + message)
+        lines.append(
+            click.style(f"{outcome.machine} {outcome.result}{number}", fg=RESULTS[outcome.result][0]) + message
+        )
         if outcome.result != "updated":
             lines += [f"    {line}" for line in outcome.detail.splitlines()]
+            lines += _damage(outcome.machine, outcome.damage)
     lines.append(f"{_summary(report)} ({report.seconds:.1f} s, {plural(report.execs, 'exec')})")
     if report.noted:
         lines.append(f"commit the new notes beside {plural(report.noted, 'var')} (`vars/…/.binds`)")

@@ -1,4 +1,4 @@
-"""One run over many machines: look, stage, switch in waves, confirm, check, then commit on all or undo on all.
+"""One run over many machines: look, stage, switch in waves, confirm, check, then undo on all, or decide and commit.
 
 Each machine costs one exec, held open until the run is over. A machine that switches costs a second, short exec over a
 connection of its own, which proves that it can still be reached.
@@ -16,22 +16,27 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rolecall.deploy.connection import AgentFailedError
+from rolecall.deploy import decisions
 from rolecall.deploy.machine import MachineRun
-from rolecall.errors import Faults, fault
+from rolecall.errors import Fault, fault
 from rolecall.model.plan import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
+    from rolecall.deploy.decisions import Decisions
     from rolecall.deploy.machine import MachineUpdate, Reveal
     from rolecall.model.plan import MachinePlan
     from rolecall_agent import protocol
 
+    Step = Callable[[MachineRun], None]
+
 WIDTH = 64  # machines at once
 DESCRIPTORS = 4  # file descriptors per connected machine, with one to spare
+_MISSED = "it never heard of the decision, and went back to the state before"
 RESERVE = 200  # descriptors for everything else
 
 
@@ -69,35 +74,73 @@ class Fleet:
             for start in range(0, len(self._machines), WIDTH):
                 batch = self._machines[start : start + WIDTH]
                 with _children_ignore_ctrl_c():
-                    for machine in batch:
-                        machine.connect()
-                self._each(MachineRun.look, batch)
+                    connected = [machine for machine in batch if self._attempt(MachineRun.connect, machine)]
+                self._each(partial(self._attempt, MachineRun.look), connected)
+                for machine in batch:
+                    if machine.problems:
+                        machine.give_up()
             if self._interrupted:
                 raise KeyboardInterrupt
         return tuple(sorted((machine.plan for machine in self._machines), key=lambda plan: (plan.wave, plan.machine)))
 
-    def apply(self, meta: protocol.Meta, reveal: Reveal) -> Report:
-        """Apply what `look` showed, on all machines or on none. Ctrl-C undoes all; a second one stops waiting.
+    def apply(self, meta: protocol.Meta, reveal: Reveal, folder: Path) -> Report:
+        """Apply what `look` showed, on all machines or on none.
+
+        Ctrl-C undoes all before the run is decided, and changes nothing afterwards; a second one stops waiting.
 
         Args:
             meta: Who runs it.
             reveal: Returns secret values by version.
+            folder: The folder of `decisions`.
         """
         changing = [machine for machine in self._machines if machine.plan.comparison]
         waves = groupby(sorted(changing, key=lambda machine: machine.wanted.wave), lambda machine: machine.wanted.wave)
         with self._timed():
-            may_commit = (
+            ready = (
                 self._step(lambda machine: machine.stage(meta, reveal), changing)
                 and all(self._step(lambda machine: machine.switch(meta), list(wave)) for _, wave in waves)
                 # Each machine that is to commit must still be connected and provisional, with or without checks.
                 and self._step(MachineRun.check, changing)
             )
-            if may_commit:
-                self._step(MachineRun.commit, changing)
+            if ready and changing and self._attempt(lambda _: self._decide(folder, meta["run"]), changing[0]):
+                self._step(MachineRun.decide, changing)
+                self._step(MachineRun.commit, self._in("decided"))
+                self._step(MachineRun.ask, self._in("unknown", "decided"))
+                for machine in self._in("restored"):
+                    machine.problems.append((f"{_MISSED}; to complete the run: `rolecall update {machine.name}`", ""))
             else:
-                self._step(MachineRun.undo, [machine for machine in changing if machine.state == "provisional"])
-            self._step(MachineRun.ask, [machine for machine in changing if machine.state in {"unknown", "provisional"}])
+                self._step(MachineRun.undo, self._in("provisional"))
+                self._step(MachineRun.ask, self._in("unknown", "provisional"))
+            updated = {machine.name for machine in self._in("updated")}
+            for run, names in decisions.load(folder).items():
+                decisions.settle(folder, run, [name for name in names if name not in updated])
         return self.report()
+
+    def _decide(self, folder: Path, run: str) -> None:
+        """Note durably that the run only goes forward from now on."""
+        decisions.note(folder, run, [machine.name for machine in self._in("provisional")])
+
+    def settle(self, folder: Path, decided: Decisions, declared: Container[str]) -> list[Fault]:
+        """Settle the decided runs that are complete, after `look`; return a warning for each that is not.
+
+        A machine that has heard the decision has completed its switch by now. One that never heard it has gone back.
+
+        Args:
+            folder: The folder of `decisions`.
+            decided: What was in it before `look`.
+            declared: The machines of the inventory.
+        """
+        seen = {machine.name: machine for machine in self._machines if machine.state != "unseen"}
+        warnings = []
+        for run, names in decided.items():
+            waiting = [name for name in names if name in declared]
+            missed = [name for name in waiting if name in seen and not seen[name].has(run)]
+            decisions.settle(folder, run, [name for name in waiting if name in missed or name not in seen])
+            if missed:
+                message = f"run {run} was decided, but not completed on {', '.join(missed)}: {_MISSED}"
+                hint = f"to complete the run, use `rolecall update {' '.join(missed)}`"
+                warnings.append(Fault(message, hint=hint, warning=True))
+        return warnings
 
     def report(self) -> Report:
         """Return the result for each machine so far."""
@@ -106,23 +149,25 @@ class Fleet:
         outcomes = tuple(machine.outcome(failed=failed) for machine in machines)
         return Report(outcomes, self._seconds, sum(machine.execs for machine in machines))
 
-    def _step(self, step: Callable[[MachineRun], None], machines: Sequence[MachineRun]) -> bool:
-        """Run one step on machines, record what fails on each, and return whether nothing has failed."""
+    def _in(self, *states: str) -> list[MachineRun]:
+        """Return the machines that are in one of these states."""
+        return [machine for machine in self._machines if machine.state in states]
 
-        def attempt(machine: MachineRun) -> None:
-            try:
-                step(machine)
-            except AgentFailedError as error:
-                machine.problems.append((str(error), error.detail))
-            except Faults as error:
-                machine.problems.append(("; ".join(fault.message for fault in error.faults), str(error)))
-            except Exception as error:  # noqa: BLE001 - the other machines must still be finished
-                machine.problems.append((f"{type(error).__name__}: {error}", ""))
-
-        self._each(attempt, machines)
+    def _step(self, step: Step, machines: Sequence[MachineRun]) -> bool:
+        """Run one step on machines, and return whether nothing has failed."""
+        self._each(partial(self._attempt, step), machines)
         return not self._interrupted and not any(machine.problems for machine in machines)
 
-    def _each(self, function: Callable[[MachineRun], None], machines: Iterable[MachineRun]) -> None:
+    def _attempt(self, step: Step, machine: MachineRun) -> bool:
+        """Run one step on a machine, record what fails, and return whether nothing did."""
+        try:
+            step(machine)
+        except Exception as error:  # noqa: BLE001 - the other machines must still be finished
+            machine.record(error)
+            return False
+        return True
+
+    def _each(self, function: Callable[[MachineRun], object], machines: Iterable[MachineRun]) -> None:
         """Call a function for each machine, in parallel."""
         calls = [self._pool.submit(function, machine) for machine in machines]
         wait(calls)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.session import Session
-from rolecall.model.plan import Change, MachinePlan, Outcome, UnitChange
+from rolecall.errors import Faults
+from rolecall.model.plan import Change, Damage, MachinePlan, Outcome, UnitChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,7 @@ class MachineUpdate:
 
 @dataclass(slots=True)
 class MachineRun:
-    """One machine during a run. All steps but `connect` and `look` raise AgentFailedError when they fail.
+    """One machine during a run. All steps raise AgentFailedError when they fail.
 
     Attributes:
         wanted: What it is to become.
@@ -50,9 +51,11 @@ class MachineRun:
         plan: What would change.
         session: Its session, while it is connected.
         state: One of ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
-            ``staged``; ``provisional``; ``updated``; ``restored``; ``unknown``.
+            ``staged``; ``provisional``; ``decided``; ``updated``; ``restored``; ``damaged``; ``unknown``.
         generation: Number of its current generation; 0 for none.
+        run: The run that made this generation, or "".
         problems: What went wrong, each with its details.
+        damage: What could not be put back.
         execs: How many commands were started on it.
     """
 
@@ -62,7 +65,9 @@ class MachineRun:
     session: Session | None = None
     state: str = "unseen"
     generation: int = 0
+    run: str = ""
     problems: list[tuple[str, str]] = field(default_factory=list)
+    damage: tuple[Damage, ...] = ()
     execs: int = 0
 
     def __post_init__(self) -> None:
@@ -85,33 +90,54 @@ class MachineRun:
             raise AgentFailedError("not connected")
         return self.session
 
+    def has(self, run: str) -> bool:
+        """Return whether it has what a run gave it, or what is declared by now."""
+        return self.run == run or self.plan.same
+
     def connect(self) -> None:
-        """Start its session; a failure is recorded."""
-        try:
-            self.session = self._start_session()
-        except OSError as error:
-            self._record_failure(f"unreachable: {error}")
+        """Start its session.
+
+        Raises:
+            OSError: When that fails.
+        """
+        self.session = self._start_session()
 
     def look(self) -> None:
-        """Compare it with its configuration; a failure is recorded. It stays connected if something would change."""
-        if self.session is None:
-            return
+        """Compare it with its configuration. It stays connected if something would change."""
         configuration = self.wanted.configuration
-        try:
-            state = self.session.open(self.plan.digest, self.wanted.formerly)
-            self.generation = state["current"]["number"] if state["current"] else 0
-            self.plan = replace(self.plan, generation=self.generation, recovered=state["recovered"] or "")
-            if state["machine"] != self.name:
-                self.plan = replace(self.plan, formerly=state["machine"])
-            if state["same"] or not (state["current"] or configuration.resources):
-                self.state = "unchanged"
-                self.hang_up()
-            else:
-                self.plan = _compared(self.plan, self.session.compare(configuration), self.wanted.origins)
-                self.state = "untouched"
-        except AgentFailedError as error:
-            self._record_failure(str(error), error.detail)
+        state = self.live_session.open(self.plan.digest, self.wanted.formerly)
+        if state["current"]:
+            self.generation, self.run = state["current"]["number"], state["current"]["run"]
+        self.plan = replace(self.plan, generation=self.generation, recovered=state["recovered"] or "")
+        if state["machine"] != self.name:
+            self.plan = replace(self.plan, formerly=state["machine"])
+        if state["same"] or not (state["current"] or configuration.resources):
+            self.state = "unchanged"
             self.hang_up()
+        else:
+            self.plan = _compared(self.plan, self.live_session.compare(configuration), self.wanted.origins)
+            self.state = "untouched"
+
+    def give_up(self) -> None:
+        """Note that it could not be compared, because of its last problem."""
+        self.plan = replace(self.plan, failure=self.problems[-1][0], damage=self.damage)
+        self.hang_up()
+
+    def record(self, error: Exception) -> None:
+        """Note what went wrong in a step."""
+        if isinstance(error, AgentFailedError):
+            problem = (str(error), error.detail)
+            if error.damage:
+                self.state = "damaged"
+                self.damage = tuple(Damage(**each) for each in error.damage)
+        elif isinstance(error, Faults):
+            problem = ("; ".join(fault.message for fault in error.faults), str(error))
+        elif isinstance(error, OSError):
+            problem = (f"unreachable: {error}", "")
+        else:
+            problem = (f"{type(error).__name__}: {error}", "")
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def stage(self, meta: protocol.Meta, reveal: Reveal) -> None:
         """Send everything that its switch needs."""
@@ -144,6 +170,12 @@ class MachineRun:
             self.report_progress("check with peers")
         failed = [result for result in self.live_session.check(peers=True) if not result["ok"]]
         self.problems += [(f"the check {result['name']!r} failed", result["output"]) for result in failed]
+
+    def decide(self) -> None:
+        """Let it go forward only."""
+        self.state = "unknown"  # until it answers
+        self.live_session.decide()
+        self.state = "decided"
 
     def commit(self) -> None:
         """Make its new generation the current one."""
@@ -183,22 +215,17 @@ class MachineRun:
         Args:
             failed: Whether any machine of the run had a problem.
         """
-        final = {"unseen": "untouched", "staged": "untouched", "provisional": "unknown"}
+        final = {"unseen": "untouched", "staged": "untouched", "provisional": "unknown", "decided": "unknown"}
         state = final.get(self.state, self.state)
         message = "; ".join(message for message, _ in self.problems)
         if not message and state in {"untouched", "restored"}:
             message = "another machine failed" if failed else "interrupted"
         detail = "\n".join(detail for _, detail in self.problems if detail)
-        return Outcome(self.name, state, message, detail, self.generation)
+        return Outcome(self.name, state, message, detail, self.generation, self.damage)
 
     def _start_session(self) -> Session:
         self.execs += 1
         return Session(self.wanted.target)
-
-    def _record_failure(self, message: str, detail: str = "") -> None:
-        """Record that it could not be compared."""
-        self.problems.append((message, detail))
-        self.plan = replace(self.plan, failure=message)
 
 
 def _compared(

@@ -140,8 +140,12 @@ class Session:
         """Run the checks that need peers, or the others. Fails when the machine is no longer provisional."""
         return self._ask({"type": "check", "peers": peers}, protocol.Checks, "checks")["checks"]
 
+    def decide(self) -> None:
+        """Tell the machine that the run only goes forward from now on, whatever happens to the connection."""
+        self._ask({"type": "decide"}, protocol.Bare, "decided")
+
     def commit(self) -> protocol.Committed:
-        """Make the new generation the current one."""
+        """Make the new generation the current one, after `decide`."""
         return self._ask({"type": "commit"}, protocol.Committed, "committed")
 
     def undo(self, progress: Callable[[str], None]) -> None:

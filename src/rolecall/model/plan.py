@@ -40,6 +40,23 @@ class UnitChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Damage:
+    """Something on a machine that an undo could not put back.
+
+    Attributes:
+        key: ``KIND:NAME`` of the resource.
+        path: Its file, or "".
+        reason: Why it could not be put back.
+        hint: What to do about it, or "".
+    """
+
+    key: str
+    path: str
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class MachinePlan:
     """What happens on one machine.
 
@@ -55,6 +72,7 @@ class MachinePlan:
         recovered: How an interrupted switch was recovered while planning, or "".
         failure: Why it could not be compared, or "".
         formerly: The earlier name under which it is still installed, or "".
+        damage: What the undo of an interrupted switch could not put back, so that it could not be compared.
     """
 
     machine: str
@@ -68,6 +86,7 @@ class MachinePlan:
     recovered: str = ""
     failure: str = ""
     formerly: str = ""
+    damage: tuple[Damage, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -140,10 +159,12 @@ class Outcome:
     Attributes:
         machine: Its name.
         result: ``unchanged``; ``updated``; ``restored`` (back as it was before the run); ``untouched`` (never
-            switched); ``unknown`` (it could not be restored or reached; the next run recovers it).
+            switched); ``damaged`` (its switch was undone, but not all of it: see ``damage``); ``unknown`` (it cannot be
+            reached; the next run recovers it).
         message: Why the update failed on it, or "".
         detail: Lines that help to find the cause, or "".
         generation: Number of its current generation afterwards.
+        damage: What could not be put back.
     """
 
     machine: str
@@ -151,6 +172,7 @@ class Outcome:
     message: str = ""
     detail: str = ""
     generation: int = 0
+    damage: tuple[Damage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +195,10 @@ class Report:
     def done(self) -> bool:
         """Whether every machine is as planned."""
         return all(outcome.result in {"unchanged", "updated"} for outcome in self.outcomes)
+
+    def with_result(self, *results: str) -> list[str]:
+        """Return the machines with one of these results."""
+        return [outcome.machine for outcome in self.outcomes if outcome.result in results]
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented form under ``--json`` (docs/reference/json.md)."""

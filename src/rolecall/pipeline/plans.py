@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rolecall import inventory
 from rolecall import vars as var_store
+from rolecall.deploy import decisions
 from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
@@ -64,7 +65,9 @@ class Planned:
         var_store.promote(self._project, self.plan.makes)
         noted = note_recipes(self._project, self._evaluation.members)
         var_store.note_machines(self._project, sent(self._evaluation))
-        return replace(self._fleet.apply(meta, _revealer(self._project, self._evaluation)), noted=noted)
+        return replace(
+            self._fleet.apply(meta, _revealer(self._project, self._evaluation), self._project.decided), noted=noted
+        )
 
     def reasons(self) -> Mapping[str, str]:
         """Return where the inventory declares each role that has members, by ``INSTANCE.ROLE``."""
@@ -103,7 +106,9 @@ def planning(
         told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
         if not only:
             told += tuple(_former_holders(project, evaluation))
+        decided = decisions.load(project.decided)
         machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
+        told += tuple(fleet.settle(project.decided, decided, evaluation.members.loaded.inventory.machines))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
         plan = Plan(machines, evaluation.makes, modules, told, verbs)
         yield Planned(plan, project, evaluation, fleet)

@@ -166,9 +166,11 @@ def recover_machine(
     try:
         with Session(workspace.target(name)) as session:
             answer = session.recover("abandon" if give_up else mode, give_up)
-    except (AgentFailedError, OSError) as error:
-        detail = f"\n{error.detail}" if isinstance(error, AgentFailedError) and error.detail else ""
-        raise fault(f"{name} is not recovered: {error}{detail}") from None
+    except OSError as error:
+        raise fault(f"{name} is not recovered: {error}") from None
+    except AgentFailedError as error:
+        damage = [f"  {each['key']}: {each['reason']}" for each in error.damage]
+        raise fault("\n".join(filter(None, [f"{name} is not recovered: {error}", error.detail, *damage]))) from None
     found = answer["interrupted"]
     if found is None:
         return RecoveredMachine(None, answer["settled"])

@@ -65,6 +65,16 @@ class AuthorizedKey(Resource):
         quoted = shlex.join(self.command).replace("\\", "\\\\").replace('"', '\\"')
         return f'restrict,command="{quoted}" {self.public_key}'
 
+    def obstacle(self, system: System) -> str:
+        account = system.accounts.user(self.user)
+        if account is None or system.stat(account.home) is None:  # they may be created before
+            return ""
+        try:
+            self._lines(system)
+            return system.obstacle(self._path(system), "file")
+        except (Failure, OSError) as error:
+            return str(error)
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         if system.accounts.user(self.user) is None:
             return ABSENT

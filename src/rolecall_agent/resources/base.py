@@ -104,6 +104,10 @@ class Resource(ABC):
             return ("repair" if before == self else "change", reason)
         return ("create", "") if reason == ABSENT else ("overwrite", reason)
 
+    def obstacle(self, system: System) -> str:  # noqa: ARG002 - some kinds need it
+        """Return why it cannot be applied or removed, whatever else changes, with a hint; "" if nothing is known."""
+        return ""
+
     def removal_note(self, original: Captured) -> str:  # noqa: ARG002 - some kinds need it
         """Return what a person should know about its removal, or ""."""
         return ""

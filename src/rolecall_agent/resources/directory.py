@@ -51,6 +51,9 @@ class Directory(Resource):
         made = original.get("type") == ABSENT
         return "removed once it is empty" if made else "it stays, with the owner and mode that it had"
 
+    def obstacle(self, system: System) -> str:
+        return system.obstacle(self.path, "directory")
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)
         return ", ".join(placing.differences(entry, "directory", self.owner, self.group, self.mode)) or None

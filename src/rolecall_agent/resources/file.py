@@ -135,6 +135,9 @@ class File(Resource):
             if file.key in changed and not file.secrets:
                 system.validate(file.path, store.content(file.parts))
 
+    def obstacle(self, system: System) -> str:
+        return system.obstacle(self.path, "file")
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)
         differences = placing.differences(entry, "file", self.owner, self.group, self.mode)
@@ -148,7 +151,8 @@ class File(Resource):
     def apply(self, system: System, store: ContentStore) -> None:
         placing.make_parents(system, self.path)
         entry = system.stat(self.path)
-        if entry and entry.type == "file" and store.matches(self.parts, system.read(self.path)):
+        single = entry is not None and entry.type == "file" and entry.links == 1  # a user may have linked any file here
+        if single and store.matches(self.parts, system.read(self.path)):
             system.set_access(self.path, "file", self.owner, self.group, self.mode)  # keeps its modification time
         else:
             system.write(self.path, store.content(self.parts), self.owner, self.group, self.mode)

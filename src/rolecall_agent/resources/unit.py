@@ -98,6 +98,9 @@ class Unit(Resource):
         if any(unit.key in changed for unit in resources):  # all of them, since they name each other
             system.units.validate({unit.name: store.content(unit.parts) for unit in resources})
 
+    def obstacle(self, system: System) -> str:
+        return system.obstacle(self.path, "file")
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         if system.stat(self.path) is None and not system.units.state(self.name).known:
             return ABSENT

@@ -53,6 +53,10 @@ class User(Resource):
     def removal_note(self, original: Captured) -> str:
         return "locked; its id and home are kept"
 
+    def obstacle(self, system: System) -> str:
+        missing = self.home != NO_HOME and system.stat(self.home) is None
+        return system.obstacle(self.home, "directory") if missing else ""
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         account = system.accounts.user(self.name)
         if account is None:

@@ -25,7 +25,6 @@ OUTPUT_LIMIT = 1 << 24
 """How many bytes of a command's output are kept."""
 TAIL = 1 << 16
 """How many bytes of it are kept of what was more than that."""
-_PERIOD, _SHORT_PERIOD = 0.05, 0.005  # seconds between two looks at a command
 
 
 def run(argv: Sequence[str], timeout: float = 60) -> Tuple[int, str]:
@@ -67,13 +66,13 @@ def execute(argv: Sequence[str], timeout: float = 60, *, errors: bool = False) -
             return 127, f"{argv[0]}: {error.strerror}"
         deadline = time.monotonic() + timeout
         end = b""
-        with _sentinel(process.pid) as ended:
+        with _sentinel(process.pid) as (waiting, period):
             while process.poll() is None:
                 if time.monotonic() > deadline:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                     return 124, f"{argv[0]} took longer than {timeout:g} seconds"
-                select.select(ended, (), (), _PERIOD if ended else _SHORT_PERIOD)
+                waiting.poll(period)
                 size = os.fstat(output.fileno()).st_size
                 if size > OUTPUT_LIMIT:
                     end = _read_from(output, size - TAIL)
@@ -87,15 +86,17 @@ def _read_from(file: BinaryIO, start: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _sentinel(pid: int) -> Iterator[List[int]]:
-    """Yield a descriptor that is readable once a process has ended; none before Linux 5.3, which lacks them."""
+def _sentinel(pid: int) -> Iterator[Tuple[select.poll, int]]:
+    """Yield what waits for the end of a process, and for how many milliseconds it should be asked to."""
+    waiting = select.poll()
     try:
         fd = os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        yield []
+    except (AttributeError, OSError):  # before Linux 5.3
+        yield waiting, 5
         return
     try:
-        yield [fd]
+        waiting.register(fd, select.POLLIN)
+        yield waiting, 50
     finally:
         os.close(fd)
 

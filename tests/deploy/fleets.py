@@ -1,0 +1,67 @@
+"""Runs over three recorded machines."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from rolecall.deploy.fleet import Fleet
+from rolecall.deploy.machine import MachineUpdate
+from rolecall.deploy.target import Target
+from rolecall_agent.configuration import Check, Configuration
+from rolecall_agent.resources import File, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from rolecall.model.plan import Report
+    from rolecall_agent import protocol
+    from rolecall_agent.content import Secret
+
+META: protocol.Meta = {"run": "r1", "user": "me", "commit": "", "at": "2026-01-01T00:00:00+00:00"}
+RUNS = itertools.count()
+SERVICE = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+DECIDED = ".rolecall/decided"
+NAMES = ("anna", "ben", "carl")
+
+
+def no_secrets(_: Sequence[Secret]) -> Mapping[str, bytes]:
+    return {}
+
+
+def wanted(folder: Path, content: str) -> list[MachineUpdate]:
+    """Return updates of all machines, each in a wave of its own, in the order of their names."""
+    name = f"{content}.service"  # another one each time, so that a failing start does not keep from going back
+    resources = (File("/etc/greeting", content), Unit(name, SERVICE, enabled=True, started=True))
+    checks = (Check("peers", ("true",), peers=True),)
+    return [
+        MachineUpdate(Target(name, name, root=folder / name), wave, Configuration.of(name, resources, checks), {})
+        for wave, name in enumerate(NAMES)
+    ]
+
+
+def update(folder: Path, content: str, act: Callable[[Fleet, str, str], None] | None = None) -> Report:
+    fleets: list[Fleet] = []
+
+    def progress(machine: str, text: str) -> None:
+        if act:
+            act(fleets[0], machine, text)
+
+    with Fleet(wanted(folder, content), progress) as fleet:
+        fleets.append(fleet)
+        fleet.look()
+        return fleet.apply({**META, "run": f"{content}-{next(RUNS)}"}, no_secrets, folder / DECIDED)
+
+
+def results(report: Report) -> dict[str, str]:
+    return {outcome.machine: outcome.result for outcome in report.outcomes}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    paths = {name: folder / name / "etc/greeting" for name in NAMES}
+    return {name: path.read_text() if path.exists() else "" for name, path in paths.items()}
+
+
+def everywhere(value: str) -> dict[str, str]:
+    return dict.fromkeys(NAMES, value)
