@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Dict, Iterable, List, Sequence, Set, Tuple
 
 from rolecall_agent import boot
 from rolecall_agent import journal as journals
-from rolecall_agent.comparison import compare
+from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.journal import DECLARED, Journal
 from rolecall_agent.resources import KINDS
@@ -57,15 +57,17 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}
     journal.units = {
-        name: {"enabled": state.enabled, "active": state.active}
+        name: {"enabled": state.enabled, "active": state.active, "failed": state.failed}
         for name, state in states.items()
         if state.active or name not in work.refresh
     }
+    journal.reenabled = list(work.reenable)
     store.set_boot_agent()
     journal.save(store)
     try:
         machine.install_boot_unit()
         _Move(machine, journal, work, store.configuration(journal.source), target).run()
+        _require_no_difference(machine, target, work)
         _require_checks(machine, target)
         journal.provisional = True
         journal.save(store)
@@ -129,6 +131,16 @@ def _require_checks(machine: Machine, target: Configuration) -> None:
     for result in check(machine.system, target.checks, peers=False):
         if not result["ok"]:
             raise Failure(f"the check {result['name']!r} failed", result["output"])
+
+
+def _require_no_difference(machine: Machine, target: Configuration, work: Work) -> None:
+    """Require that the machine now is as declared, so that the next plan is empty."""
+    machine.system.units.forget()
+    down = {f"unit:{name}" for name in work.revive}
+    left = [each for each in drift(machine.system, machine.store, target) if each["key"] not in down]
+    if left:
+        differences = "; ".join(f"{each['key']}: {each['reason']}" for each in left)
+        raise Failure(f"not as declared after the switch: {differences}")
 
 
 def _undo_after(machine: Machine, journal: Journal, error: Exception) -> Failure:
@@ -213,14 +225,19 @@ class _Move:
             self._journal.restarted = True
             self._journal.save(self._store)
         units.run("enable", work.enable)
-        if work.units_changed:
+        units.run("reenable", work.reenable)
+        units.forget()
+        starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
+        if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")
             units.run("daemon-reload", ())
         refresh = (name for name in work.refresh if (state := units.state(name)).active or state.failed)
         restart = [*work.restart, *refresh]
+        units.run("stop", work.pause)
+        units.run("reset-failed", [*restart, *work.start, *work.revive])  # also what counts towards a start limit
         for last in (False, True):
             started = []
-            for verb, names in (("restart", restart), ("reload-or-restart", work.reload), ("start", work.start)):
+            for verb, names in (("restart", restart), ("try-reload-or-restart", work.reload), ("start", work.start)):
                 batch = [name for name in names if (name in _LAST) is last]
                 if batch:
                     report(verb, " ".join(batch))
