@@ -38,6 +38,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     Raises:
         Failure: When something on the machine is in the way of a change.
     """
+    system.units.forget()
     _announce(system, old)
     _announce(system, new)
     before: Dict[str, Resource] = {resource.key: resource for resource in old.resources}
@@ -69,8 +70,15 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
         resource.plan_removal(around)
     declared = {item.key for item in both}
     others = sorted(name for name in restarted if f"unit:{name}" not in declared)
-    work.refresh = [name for name in others if may_run(system.units.state(name))]
+    work.refresh += [name for name in others if may_run(system.units.state(name))]
+    _pause_services_of_sockets(work, system)
     return work
+
+
+def _pause_services_of_sockets(work: Work, system: System) -> None:
+    for socket in [name for name in (*work.restart, *work.refresh) if name.endswith(".socket")]:
+        work.pause += [name for name in system.units.state(socket).triggers if system.units.state(name).active]
+    work.restart += sorted({*work.pause} - {*work.restart, *work.refresh, *work.stop})
 
 
 def _refuse_obstacles(

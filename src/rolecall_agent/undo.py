@@ -193,6 +193,7 @@ class _Undo:
     def run(self) -> None:
         """Take all steps; what fails is in `damage`."""
         journal, units = self._journal, self._system.units
+        units.forget()
         self._remove_temporary_files()
         self._each_unit("stop", lambda name: not journal.units[name]["active"] and units.state(name).active)
         self._each_unit("reset-failed", lambda name: units.state(name).failed)
@@ -204,12 +205,18 @@ class _Undo:
         with self._attempt("made"):
             remove_empty_paths(self._machine, self._source)
         self._each_unit("enable", lambda name: journal.units[name]["enabled"] and not units.state(name).enabled)
-        if journal.units:
+        self._each_unit("reenable", lambda name: name in journal.reenabled)
+        if journal.units or self._has_touched_systemd():
             with self._attempt("systemd"):
                 units.run("daemon-reload", ())
+        self._each_unit("stop", self._keeps_a_socket_from_restarting)
         self._each_unit("restart", self._may_run_the_new)
         self._each_unit("start", self._is_missing)
         self.look()
+
+    def _has_touched_systemd(self) -> bool:
+        touched = (self._resources[key] for key in self._journal.before)
+        return any("/systemd/system/" in path for item in touched for path in item.paths_on(self._system))
 
     def _remove_temporary_files(self) -> None:
         self._system.token = self._journal.token
@@ -259,6 +266,10 @@ class _Undo:
         before = self._journal.units[name]["active"]
         return before and self._journal.restarted and self._system.units.state(name).active
 
+    def _keeps_a_socket_from_restarting(self, name: str) -> bool:
+        sockets = (unit for unit in self._journal.units if unit.endswith(".socket") and self._may_run_the_new(unit))
+        return any(name in self._system.units.state(socket).triggers for socket in sockets)
+
     def _is_missing(self, name: str) -> bool:
         state = self._system.units.state(name)
         return self._journal.units[name]["active"] and not (state.active or state.done)
@@ -271,7 +282,7 @@ class _Undo:
                     raise Failure(difference)
         for name, before in self._journal.units.items():
             with self._attempt(f"unit:{name}"):
-                if before["active"]:
+                if before["active"] and not before["failed"]:
                     self._system.units.require_running([name])
                 state = self._system.units.state(name)
                 if before["active"] and self._system.units.settled and not (state.active or state.done):

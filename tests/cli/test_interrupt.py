@@ -32,7 +32,9 @@ from rolecall.__main__ import main
 def interrupt(*_, **__):
     raise KeyboardInterrupt
 class Finder:
-    find_spec = interrupt
+    def find_spec(*_):
+        sys.meta_path.remove(Finder)
+        raise KeyboardInterrupt
 {where}
 sys.argv = ["rolecall", "check"]
 main()

@@ -44,7 +44,8 @@ def test_the_projects_own(run: Run, tmp_path: Path) -> None:
     for folder in ("p", "p/below"):
         assert ("hello", "self") in listed(run("-C", folder, "services", "list", "--json")[1])
         assert run("-C", folder, "services", "show", "hello")[1] == (
-            "hello: Greets.\nthe project's own\n\nrole greeter (at most 1 machine): Says it.\n  name: text; required\n"
+            "hello: Greets.\nthe project's own\n\n"
+            "role greeter (at most 1 machine): Says it.\n  name: string; required\n"
         )
     assert "hello       Greets. (input self)\n" in run("-C", "p", "services", "list")[1]
     assert run("services", "show", "hello")[0] == 1
@@ -129,11 +130,11 @@ role host (exactly 1 machine): Is at home.
   excludes the role guest on the same machine
   makes key: private (secret), public (public)
   exports rolecall_project.hello.Name; reads host.key: What one is called.
-    text: text; required
+    text: string; required
 
 role guest (any number of machines): Comes.
   excludes the role host on the same machine
-  words: list of texts; default []
+  words: list of strings; default []
   makes badge: passphrase (secret); reads host.key, rolecall_project.hello.Name
 """
     )

@@ -84,7 +84,7 @@ AT_IMPORT = [
     (
         "one.var('v', Maker(), binds=True)",
         1,
-        "the var 'v': binds must be a text about what would be lost, not True",
+        "the var 'v': binds must be a string about what would be lost, not True",
     ),
     ("service.role('one', description='')", 1, "mine declares the role 'one' twice"),
     ("class T(Settings):\n    n: int = 'x'\n    m: open", 1, "PydanticSchemaGenerationError: "),

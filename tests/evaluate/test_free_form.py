@@ -87,11 +87,11 @@ def test_layers_merge_and_priorities_count(make_project: MakeProject) -> None:
     [
         ({"free": 5}, "error: free must be a table, not the number 5\n"),
         ({"many": [[]]}, "error: many[0] must be a table, not a list\n"),
-        ({"count": "x"}, "error: count must be a whole number, not the text 'x'\n"),
+        ({"count": "x"}, "error: count must be a whole number, not the string 'x'\n"),
         (
             {"count": {"_type": "literal", "content": "x"}},
             (
-                "error: count must be a whole number, not the text 'x'\n"
+                "error: count must be a whole number, not the string 'x'\n"
                 "  at ROOT/inventory.json:1:136 instances.mine.roles.r.settings.count.content"
             ),
         ),

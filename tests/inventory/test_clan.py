@@ -313,7 +313,7 @@ def test_the_old_name_of_the_domain_in_the_file_that_wins(write: Write) -> None:
 
 def test_the_old_name_of_the_domain_is_checked_too(faults_of: FaultsOf) -> None:
     faults = faults_of({"clan.nix": "{ meta.tld = 5; inventory.machines.a = { }; }"})
-    assert "error: expected a text, found the number 5\n" in faults
+    assert "error: expected a string, found the number 5\n" in faults
 
 
 def test_unknown_keys_stay_faults(faults_of: FaultsOf) -> None:
@@ -513,7 +513,7 @@ def test_modules_inside_of_mkmerge_and_mkif(write: Write, module: str, *, nix: b
         ('lib.mkIf "x" [ ]', "a condition must be `true` or `false`"),
         ("lib.mkOverride true [ ]", "a priority must be a whole number"),
         ("[ ]; inventory.machines.m1._type = { }", "unknown key '_type'"),
-        ("{ _type = { }; }", "expected a list of texts, found a table"),
+        ("{ _type = { }; }", "expected a list of strings, found a table"),
     ],
 )
 def test_malformed_priorities(faults_of: FaultsOf, value: str, message: str) -> None:
@@ -528,7 +528,7 @@ def test_priorities_outside_of_settings_are_nixs_alone(write: Write, faults_of: 
     )
     text = '[meta]\nname = { _type = "override", priority = 50, content = "x" }\n'
     assert faults_of({"inventory.toml": text}).startswith(
-        "error: expected a text, found a table\n  at inventory.toml:2:1"
+        "error: expected a string, found a table\n  at inventory.toml:2:1"
     )
 
 
@@ -782,7 +782,7 @@ CONCATENATING = "".join(f"a{n + 1} = builtins.concatLists [ a{n} a{n} ]; " for n
     [
         ("let f = x: f x; in f 1", "nested deeper than 100 levels"),
         ("let f = n: [ (g n) (g n) ]; g = n: [ (f n) (f n) ]; in f 1", "nested deeper than 100 levels"),
-        (DOUBLED, "the texts in this file multiply"),
+        (DOUBLED, "the strings in this file multiply"),
         (MANY, "more than 10,000 function calls"),
         (f"let a0 = [ 1 ]; {DOUBLING.format('++')} in a40", "more than 5,000,000 values"),
         (f"let a0 = [ 1 ]; {CONCATENATING} in a40", "more than 5,000,000 values"),
@@ -798,8 +798,8 @@ CONCATENATING = "".join(f"a{n + 1} = builtins.concatLists [ a{n} a{n} ]; " for n
         ("let f = { map, ... }: map (x: x) [ 1 ]; in f { inherit (self) map; }", "`self.map` is not plain data"),
         ("(x: x) // { }", "expected a table here"),
         ('builtins.substring true 1 "abc"', "`substring` needs two whole numbers"),
-        ('builtins.substring 0 1 "é"', "the text is cut inside a character"),
-        ('builtins.replaceStrings [ "a" "b" ] [ "x" ] "ab"', "`replaceStrings` needs texts that are not empty"),
+        ('builtins.substring 0 1 "é"', "the string is cut inside a character"),
+        ('builtins.replaceStrings [ "a" "b" ] [ "x" ] "ab"', "`replaceStrings` needs strings that are not empty"),
         ("let f = { a, tags ? [ ] }: tags; in f { a = 1; tag = [ 2 ]; }", "the function takes no argument 'tag'"),
         ("let f = { a, b }: a; in f { a = 1; }", "the function is called without its argument 'b'"),
         ("let f = { tags, ... }: 1; in f { tag = 1; }", "the function is called without its argument 'tags'"),

@@ -166,7 +166,7 @@ error: machines.rob.tags.x does not exist
   at machines.rob.tags.x
 hint: machines.rob.tags is a list with the items [0] to [0]"""),
     (set_("machines.jon.tags[0].x", "c"), True, """\
-error: machines.jon.tags[0] is the text "a", so it has no keys
+error: machines.jon.tags[0] is the string "a", so it has no keys
   at machines.jon.tags[0]
 hint: replace the whole value"""),
     (set_("machines.jon.tagz", ["b"]), False, """\
@@ -176,7 +176,7 @@ error: unknown key 'tagz'
 hint: did you mean 'tags'?"""),
     (set_("machines.rob.tags", "b"), False, """\
 error: nothing written: the change would cause these faults
-error: expected a list of texts, found the text "b"
+error: expected a list of strings, found the string "b"
   at machines.rob.tags"""),
     (set_("", {}), True, """\
 error: cannot change the inventory as a whole

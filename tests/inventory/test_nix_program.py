@@ -154,7 +154,7 @@ FAULTS = [
     ("{ machines.jon = 1", "Nix: syntax error, unexpected end of file, expecting ';'", ":1:18", ""),
     (
         '{ meta.name = builtins.substring 0 1 "é"; }',
-        "Nix: a text is not valid UTF-8",
+        "Nix: a string is not valid UTF-8",
         "",
         "cut at the end of a character: `builtins.substring` counts bytes",
     ),
@@ -368,7 +368,7 @@ OF_CLANS = [
     ),
     (
         '{ inventory.instances.i.roles.r.settings.x = "${./keys}/a.pub"; }',
-        "Nix: a path inside a text would be copied to the Nix store, which Rolecall does not use",
+        "Nix: a path inside a string would be copied to the Nix store, which Rolecall does not use",
         'write the path without `${…}`: `./folder + "/file"`',
     ),
     (

@@ -116,12 +116,12 @@ def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("machines: {}\n? [a]\n: {}", "this key is a list, not a text\n  at inventory.yaml:2:3"),
-        ("machines: {}\n? [a] : {}", "this key is a table, not a text\n  at inventory.yaml:2:3"),
-        ("machines:\n  ? {a: 1}\n  : {}", "this key is a table, not a text\n  at inventory.yaml:2:5"),
-        ("null: 1\n~: 2", "the key 'null' is not a text\n  at inventory.yaml:1:1"),
-        ("machines:\n  jon:\n    ~: 1", "the key '~' is not a text\n  at inventory.yaml:3:5"),
-        ("machines: {True: {}, true: {}}", "the key 'True' is not a text\n  at inventory.yaml:1:12"),
+        ("machines: {}\n? [a]\n: {}", "this key is a list, not a string\n  at inventory.yaml:2:3"),
+        ("machines: {}\n? [a] : {}", "this key is a table, not a string\n  at inventory.yaml:2:3"),
+        ("machines:\n  ? {a: 1}\n  : {}", "this key is a table, not a string\n  at inventory.yaml:2:5"),
+        ("null: 1\n~: 2", "the key 'null' is not a string\n  at inventory.yaml:1:1"),
+        ("machines:\n  jon:\n    ~: 1", "the key '~' is not a string\n  at inventory.yaml:3:5"),
+        ("machines: {True: {}, true: {}}", "the key 'True' is not a string\n  at inventory.yaml:1:12"),
         ("a: 1\n: 1", "a key is missing here\n  at inventory.yaml:2:1"),
     ],
 )

@@ -143,9 +143,9 @@ error: 'input' is empty
 hint: write a name, or remove the key"""),
     # What no file, argument or unit can hold
     ("yaml", 'machines: {a: {description: "x\\0y"}}', """\
-error: the text contains a NUL character
+error: the string contains a NUL character
   at inventory.yaml:1:16 machines.a.description
-hint: use only texts, numbers, true, false, lists and tables; put dates in quotes"""),
+hint: use only strings, numbers, true, false, lists and tables; put dates in quotes"""),
 ]  # fmt: skip
 
 

@@ -119,7 +119,7 @@ MISTAKES = [
     ),
     (
         'b = { any = "home" }',
-        'error: expected a list of texts, found the text "home"\n  at inventory.toml:9:7 tags.b.any',
+        'error: expected a list of strings, found the string "home"\n  at inventory.toml:9:7 tags.b.any',
     ),
     (
         'b = { any = ["-x"] }',
@@ -137,7 +137,7 @@ MISTAKES = [
     ),
     (
         'b = "home"',
-        'error: expected a list of texts, found the text "home"\n  at inventory.toml:9:1 tags.b',
+        'error: expected a list of strings, found the string "home"\n  at inventory.toml:9:1 tags.b',
     ),
     (
         'linux = { any = ["home"] }',

@@ -44,31 +44,31 @@ def told(annotation: object, default: object = ...) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        (str, "text"),
+        (str, "string"),
         (bool, "true or false"),
         (float, "number"),
         (Annotated[int, Field(ge=1, le=65535)], "whole number 1 to 65535"),
         (Annotated[int, Field(ge=1)], "whole number at least 1"),
         (Annotated[int, Field(gt=0, lt=9)], "whole number above 0 below 9"),
-        (Annotated[str, Field(pattern="^a")], "text matching ^a"),
-        (Annotated[str, Field(min_length=1, max_length=3)], "text, length 1 to 3"),
+        (Annotated[str, Field(pattern="^a")], "string matching ^a"),
+        (Annotated[str, Field(min_length=1, max_length=3)], "string, length 1 to 3"),
         (AbsolutePath, "absolute path"),
         (CalendarEvent, "calendar event"),
         (HostAddress, "host address"),
-        (Annotated[list[str], unique], "list of texts, each item once"),
-        (Annotated[list[str], replace] | None, "list of texts, replaced as a whole or null"),
-        (Annotated[str, lines], "text, joined line by line"),
+        (Annotated[list[str], unique], "list of strings, each item once"),
+        (Annotated[list[str], replace] | None, "list of strings, replaced as a whole or null"),
+        (Annotated[str, lines], "string, joined line by line"),
         (int | None, "whole number or null"),
         (int | bool | None, "whole number, true or false or null"),
         (Literal["a", "b", 1], '"a", "b" or 1'),
         (Literal["a"], '"a"'),
-        (list[str], "list of texts"),
+        (list[str], "list of strings"),
         (list[AbsolutePath], "list of absolute paths"),
         (list[Any], "list"),
         (list[list[int]], "list of list of whole numbers"),
-        (list[int | str], "list of whole number or text"),
-        (Annotated[list[str], Field(min_length=1)], "list of texts, length at least 1"),
-        (tuple[int, str], "list of whole number, text, length exactly 2"),
+        (list[int | str], "list of whole number or string"),
+        (Annotated[list[str], Field(min_length=1)], "list of strings, length at least 1"),
+        (tuple[int, str], "list of whole number, string, length exactly 2"),
         (dict[str, int], "table of whole numbers"),
         (dict[str, Any], "table"),
         (Any, "anything"),
@@ -80,18 +80,18 @@ def test_types(annotation: object, words: str) -> None:
     assert told(annotation) == [("it", f"{words}; required")]
 
 
-PEER = [("hostName", "text; required"), ("port", "whole number; default 22")]
+PEER = [("hostName", "string; required"), ("port", "whole number; default 22")]
 
 
 @pytest.mark.parametrize(
     ("annotation", "default", "expected"),
     [
-        (str, "ü", [("it", 'text; default "ü"')]),
+        (str, "ü", [("it", 'string; default "ü"')]),
         (Peer, ..., [("it", "table; required"), *((f"it.{name}", words) for name, words in PEER)]),
         (
             Peer,
             Peer(host_name="h", port=23),
-            [("it", "table"), ("it.hostName", 'text; default "h"'), ("it.port", "whole number; default 23")],
+            [("it", "table"), ("it.hostName", 'string; default "h"'), ("it.port", "whole number; default 23")],
         ),
         (Peer | None, None, [("it", "table or null; default null"), *((f"it.{name}", words) for name, words in PEER)]),
         (list[Peer], [], [("it", "list of tables; default []"), *((f"it[].{name}", words) for name, words in PEER)]),
@@ -120,7 +120,7 @@ class OpenTo(Settings, extra="allow"):
     [
         (FreeForm, [("it", "table of anything; required")]),
         (list[FreeForm], [("it", "list of table of anything; required")]),
-        (Open, [("it", "table; required"), ("it.word", 'text; default ""'), ("it.NAME", "anything")]),
+        (Open, [("it", "table; required"), ("it.word", 'string; default ""'), ("it.NAME", "anything")]),
         (
             OpenTo,
             [("it", "table; required"), ("it.NAME", "table"), *((f"it.NAME.{name}", words) for name, words in PEER)],
@@ -134,7 +134,7 @@ def test_tables_with_keys_of_any_name(annotation: object, expected: list[tuple[s
 
 def test_a_model_that_contains_itself_ends() -> None:
     assert [(entry.name, entry.type) for entry in entries(Tree)] == [
-        ("name", "text"),
+        ("name", "string"),
         ("below", "list of tables"),
         ("best", "table or null"),
     ]

@@ -129,8 +129,8 @@ def test_a_table_inside_settings_is_strict_too(tmp_path: Path, classes: str, ann
                 ("dict[str, int]", "unique", "lists", "dict"),
                 ("int", "join", "lists and tables", "int"),
                 ("str", "replace", "lists and tables", "str"),
-                ("list[str]", "lines", "texts", "list"),
-                ("int | bool | None", "lines", "texts", "bool or int"),
+                ("list[str]", "lines", "strings", "list"),
+                ("int | bool | None", "lines", "strings", "bool or int"),
             )
         ),
     ],
@@ -193,12 +193,12 @@ class S(Settings):
     ("settings", "fault"),
     [
         ("inner.n = 1, some.a.again = [{ n = 2 }], of.it = 3, numbers = [4], pair = [5, 'b']", ""),
-        ("inner.n = '1'", "error: inner.n must be a whole number, not the text '1'\n  at inventory.toml:5:"),
+        ("inner.n = '1'", "error: inner.n must be a whole number, not the string '1'\n  at inventory.toml:5:"),
         ("inner.m = 1", "error: the role 'r' of mine has no setting 'inner.m'\n  at inventory.toml:5:"),
         ("some.a.again = [{}, { n = true }]", "error: some.a.again[1].n must be a whole number, not true\n"),
-        ("of.it = '3'", "error: of.it must be a whole number, not the text '3'\n"),
-        ("numbers = ['4']", "error: numbers[0] must be a whole number, not the text '4'\n"),
-        ("pair = ['5', 'b']", "error: pair[0] must be a whole number, not the text '5'\n"),
+        ("of.it = '3'", "error: of.it must be a whole number, not the string '3'\n"),
+        ("numbers = ['4']", "error: numbers[0] must be a whole number, not the string '4'\n"),
+        ("pair = ['5', 'b']", "error: pair[0] must be a whole number, not the string '5'\n"),
     ],
 )
 def test_what_stands_in_a_table_is_checked(tmp_path: Path, settings: str, fault: str) -> None:

@@ -125,7 +125,7 @@ def test_without_a_terminal_answers_come_from_a_file_or_the_environment(mail: Pr
     assert "cannot prompt for jon/mail.mark/name (Its name): not a terminal" in done.stderr
     (tmp_path / "answers.json").write_text('{"jon/mail.smtp/password": 5}')
     done = rolecall(mail, "--answers", str(tmp_path / "answers.json"), "plan")
-    assert "the answers must be an object of texts in JSON" in done.stderr
+    assert "the answers must be an object of strings in JSON" in done.stderr
     done = rolecall(mail, "plan", ROLECALL_ANSWERS=json.dumps({"jon/mail.smtp/password": "s3cret"}))
     assert (done.returncode, done.stderr.count("cannot prompt for")) == (1, 1)
     (tmp_path / "answers.json").write_text(json.dumps(ANSWERS))

@@ -24,7 +24,7 @@ def asker(file: Path | None) -> Asker:
     """Return what answers from a file or the JSON text in ``$ROLECALL_ANSWERS``, and asks at a terminal for the rest.
 
     Args:
-        file: JSON: an object of texts by ``MACHINE/VAR/PROMPT``.
+        file: JSON: an object of strings by ``MACHINE/VAR/PROMPT``.
     """
 
     def ask(questions: Sequence[Question]) -> Mapping[Question, bytes]:

@@ -66,14 +66,14 @@ _expect = click.option("--expect", metavar="DIGEST", default="", help="Fail unle
 @inventory.command("set")
 @click.argument("path")
 @click.argument("value")
-@click.option("--string", is_flag=True, help="Take VALUE as a text even if it is valid JSON.")
+@click.option("--string", is_flag=True, help="Take VALUE as a string even if it is valid JSON.")
 @_own
 @_expect
 @click.pass_obj
 def set_(invocation: Invocation, path: str, value: str, *, string: bool, own: bool, expect: str) -> None:
     """Set the value at PATH to VALUE.
 
-    Writes inventory.json beside your own inventory, or, with --own, your own file. VALUE is JSON, or else a text. The
+    Writes inventory.json beside your own inventory, or, with --own, your own file. VALUE is JSON, or else a string. The
     position after a list's last item appends to it. Nothing is written when the other file sets PATH, or when the
     change would cause new faults.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # What was expected instead, by pydantic's kinds of errors and with their context (docs: "Validation Errors").
 _EXPECTED = {
-    "string_type": "a text",
+    "string_type": "a string",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -46,9 +46,9 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "less_than": "less than {lt}",
     "multiple_of": "a multiple of {multiple_of}",
-    "string_too_short": "a text of at least {min_length} characters",
-    "string_too_long": "a text of at most {max_length} characters",
-    "string_pattern_mismatch": "a text that matches {pattern}",
+    "string_too_short": "a string of at least {min_length} characters",
+    "string_too_long": "a string of at most {max_length} characters",
+    "string_pattern_mismatch": "a string that matches {pattern}",
     "too_short": "{min_length} or more entries",
     "too_long": "{max_length} or fewer entries",
 }
@@ -222,7 +222,7 @@ def _found(value: object, *, hidden: bool) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return "a text" if hidden else f"the text {value[:40]!r}"
+            return "a string" if hidden else f"the string {value[:40]!r}"
         case int() | float():
             return "a number" if hidden else f"the number {value}"
         case list():

@@ -22,7 +22,7 @@ Keys = tuple[str | int, ...]
 _TOO_LARGE: Final = "the number does not fit in 64 bits"
 _DIGITS: Final = re.compile(r"(?<![\"'\w])\d[\d_]{4300,}")  # more than Python reads as a number
 
-_DATA: Final = "use only texts, numbers, true, false, lists and tables; put dates in quotes"
+_DATA: Final = "use only strings, numbers, true, false, lists and tables; put dates in quotes"
 
 
 def syntax_fault(message: str, line: int = 0, column: int = 0, *, hint: str = "") -> Faults:
@@ -36,7 +36,7 @@ def long_number(error: Exception, text: str) -> Faults | None:
     if match is None:
         return None
     line, before = text.count("\n", 0, match.start()) + 1, text.rfind("\n", 0, match.start())
-    return syntax_fault(_TOO_LARGE, line, match.start() - before, hint="put it in quotes if it is a text")
+    return syntax_fault(_TOO_LARGE, line, match.start() - before, hint="put it in quotes if it is a string")
 
 
 def shown(text: str, *, quote: str = "'", limit: int = 60) -> str:
@@ -59,7 +59,7 @@ def named(value: object) -> str:
     if isinstance(value, int | float):
         return f"the number {shown(str(value), quote='')}"
     if isinstance(value, str):
-        return f"the text {shown(json.dumps(value, ensure_ascii=False), quote='')}"
+        return f"the string {shown(json.dumps(value, ensure_ascii=False), quote='')}"
     words = {list: "a list", dict: "a table", date: "a date", datetime: "a date", time: "a time"}
     return words.get(type(value)) or f"a Python {shown(type(value).__name__, quote='')}"
 
@@ -93,7 +93,7 @@ def check(data: object) -> list[Fault]:
         for key in value:
             if not isinstance(key, str) or not _encodable(key):
                 where = Where(keys=(*keys, str(key)))
-                faults.append(Fault(f"key {shown(str(key))} is not a text", where, "put it in quotes"))
+                faults.append(Fault(f"key {shown(str(key))} is not a string", where, "put it in quotes"))
         todo += [(item, (*keys, str(key))) for key, item in reversed(value.items())]
     return faults
 
@@ -102,8 +102,8 @@ def _problem(value: object) -> str:
     """Return why a value that is neither list nor table is not data, or ""."""
     if isinstance(value, str):
         if "\0" in value:
-            return "the text contains a NUL character"
-        return "" if _encodable(value) else "the text contains an unpaired surrogate"
+            return "the string contains a NUL character"
+        return "" if _encodable(value) else "the string contains an unpaired surrogate"
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, int):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rolecall.inventory.data import Data, Keys
 
 _EXPECTED: Final = {
-    "string_type": "a text",
-    "list_type": "a list of texts",
+    "string_type": "a string",
+    "list_type": "a list of strings",
     "dict_type": "a table",
     "model_type": "a table",
     "model_attributes_type": "a table",

@@ -27,4 +27,4 @@ def read_answers(source: Path | str, name: str) -> Mapping[str, str]:
     if isinstance(found, dict) and all(isinstance(answer, str) for answer in found.values()):
         return found
     where = None if isinstance(source, str) else Where(source)
-    raise fault(f"{name} must be an object of texts in JSON", where=where, hint='write `{"MACHINE/VAR/PROMPT": "…"}`')
+    raise fault(f"{name} must be an object of strings in JSON", where=where, hint='write `{"MACHINE/VAR/PROMPT": "…"}`')

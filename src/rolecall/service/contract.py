@@ -137,7 +137,7 @@ class Role(Generic[SettingsT]):
                 raise ContractError(f"{self.service.name} declares the var {name!r} twice{also}")
         _require_generator(generator, what)
         if not isinstance(binds, str):
-            raise ContractError(f"{what}: binds must be a text about what would be lost, not {binds!r}")
+            raise ContractError(f"{what}: binds must be a string about what would be lost, not {binds!r}")
         checked = _function(validation, f"{what}: its validation") if validation else None
         self.vars[name] = handle = Var(
             self,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _MERGED: Final = {"replace": ", replaced as a whole", "unique": ", each item once", "lines": ", joined line by line"}
 _NAMES = {
-    "string": "text",
+    "string": "string",
     "integer": "whole number",
     "number": "number",
     "boolean": "true or false",
@@ -258,9 +258,9 @@ def _type(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
         return f"{', '.join(others)} or {last}" if others else last
     name = _NAMES.get(field.get("type", ""), "anything")
     match name:
-        case "text" if "format" in field:
+        case "string" if "format" in field:
             return str(field["format"]).replace("-", " ")  # which implies the pattern
-        case "text" if "pattern" in field:
+        case "string" if "pattern" in field:
             name += f" matching {field['pattern']}"
         case "list" if "prefixItems" in field:
             name = f"list of {', '.join(_type(each, models) for each in field['prefixItems'])}"

@@ -25,7 +25,7 @@ _FITS = {
     Merging.JOIN: "lists and tables",
     Merging.REPLACE: "lists and tables",
     Merging.UNIQUE: "lists",
-    Merging.LINES: "texts",
+    Merging.LINES: "strings",
 }
 _OTHER_TABLES = {"dataclass", "typed-dict", "named-tuple", "call"}
 

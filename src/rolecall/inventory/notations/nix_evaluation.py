@@ -267,7 +267,7 @@ class Evaluator:
             if isinstance(value, Outside):
                 self.beyond_outside(value)
             if not isinstance(value, str):
-                self.fault("the value in `${…}` must be a text", offset, "put the value in quotes where it is set")
+                self.fault("the value in `${…}` must be a string", offset, "put the value in quotes where it is set")
             is_path |= isinstance(value, PathText) and not parts
             parts.append(self.counted(value, offset))
         text = "".join(parts)
@@ -277,7 +277,9 @@ class Evaluator:
         """Return a joined text, unless all of these are too long together."""
         self._characters += len(text)
         if self._characters > BYTES:
-            raise Faults([Fault("the texts in this file multiply each other without limit", self.files.where(offset))])
+            raise Faults(
+                [Fault("the strings in this file multiply each other without limit", self.files.where(offset))]
+            )
         return text
 
     def _variable(self, name: str, offset: int, scope: Scope) -> Value:

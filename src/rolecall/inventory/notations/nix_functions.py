@@ -30,7 +30,7 @@ def _lazily(offset: int, function: Cell, *arguments: Cell) -> Cell:
 def _text(nix: Evaluator, cell: Cell) -> str:
     value = nix.force(cell)
     if not isinstance(value, str):
-        nix.fault("expected a text here", cell.offset)
+        nix.fault("expected a string here", cell.offset)
     return value
 
 
@@ -89,7 +89,7 @@ def _remove_suffix(nix: Evaluator, suffix: Cell, text: Cell) -> Value:
 def _replace_strings(nix: Evaluator, old: Cell, new: Cell, text: Cell) -> Value:
     replaced, by = _texts(nix, old), _texts(nix, new)
     if not all(replaced) or not replaced or len(replaced) != len(by):
-        nix.fault("`replaceStrings` needs texts that are not empty, and as many replacements", old.offset)
+        nix.fault("`replaceStrings` needs strings that are not empty, and as many replacements", old.offset)
     ways = dict(reversed([*zip(replaced, by, strict=True)]))  # of several that fit, the first, as in Nix
     pattern = "|".join(map(re.escape, replaced))
     return nix.counted(re.sub(pattern, lambda found: ways[found[0]], _text(nix, text)), text.offset)
@@ -104,7 +104,7 @@ def _substring(nix: Evaluator, start: Cell, length: Cell, text: Cell) -> Value:
         return content.decode()
     except UnicodeDecodeError:
         hint = "cut at the end of a character: `substring` counts bytes"
-        return nix.fault("the text is cut inside a character", text.offset, hint)
+        return nix.fault("the string is cut inside a character", text.offset, hint)
 
 
 def _concat_lists(nix: Evaluator, lists: Cell) -> Value:
@@ -120,7 +120,7 @@ def _to_string(nix: Evaluator, value: Cell) -> Value:
     if content is None or isinstance(content, bool):
         return "1" if content else ""
     if not isinstance(content, str | int) or isinstance(content, PathText):
-        nix.beyond("`toString` of anything but a text or a whole number", value.offset, nix=True)
+        nix.beyond("`toString` of anything but a string or a whole number", value.offset, nix=True)
     return str(content)
 
 

@@ -253,7 +253,7 @@ def read(file: Path) -> Source:
     try:
         outcome = json.loads(done.stdout.decode(), object_hook=_fraction)
     except UnicodeDecodeError:
-        raise syntax_fault("Nix: a text is not valid UTF-8", hint=_CUT) from None
+        raise syntax_fault("Nix: a string is not valid UTF-8", hint=_CUT) from None
     data = joined(outcome["parts"], outcome["machines"], file)
     read_ = _modules(file, outcome["modules"])
     has_modules = bool(outcome["machines"]) or _has_modules(data)
@@ -296,6 +296,6 @@ def _nix_fault(output: str, file: Path) -> Faults:
         of_lib = any(re.search(rf"\blib\.{re.escape(missing[1])}", each) for each in written)
         hint = _LIB if of_lib else _INPUTS
     if "is not supported by store 'dummy'" in words:
-        words = "a path inside a text would be copied to the Nix store, which Rolecall does not use"
+        words = "a path inside a string would be copied to the Nix store, which Rolecall does not use"
         hint = 'write the path without `${…}`: `./folder + "/file"`'
     return syntax_fault(f"Nix: {shown(words, quote='', limit=300)}", line, column, hint=hint)

@@ -127,7 +127,7 @@ class Lexer:
             local = first_line.end()
         match = (_INDENTED if indented else _TEXT).match(self.text, local)
         if match is None:
-            self.fault("this text is not closed", opener.start, f"end it with `{opener.text}`")
+            self.fault("this string is not closed", opener.start, f"end it with `{opener.text}`")
         kind, text = match.lastgroup or "", match[0]
         if kind == "escape":
             text = _ESCAPES.get(text[-1], text[-1])

@@ -103,9 +103,11 @@ def _parser() -> YAML:
                 if not isinstance(key.value, str):
                     kind = "table" if isinstance(key, MappingNode) else "list"
                     place = (key.start_mark.line + 1, key.start_mark.column + 1)
-                    raise syntax_fault(f"this key is a {kind}, not a text", *place, hint="write a name before the `:`")
+                    raise syntax_fault(
+                        f"this key is a {kind}, not a string", *place, hint="write a name before the `:`"
+                    )
                 if key.tag in {"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"}:  # Python writes these differently
-                    problem = f"the key {shown(key.value)} is not a text" if key.value else "a key is missing here"
+                    problem = f"the key {shown(key.value)} is not a string" if key.value else "a key is missing here"
                     hint = "put it in quotes" if key.value else "write a name before the `:`"
                     raise syntax_fault(problem, key.start_mark.line + 1, key.start_mark.column + 1, hint=hint)
             return super().construct_mapping(node, *more, **options)
