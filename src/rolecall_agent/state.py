@@ -48,7 +48,7 @@ def write_json(system: System, name: str, data: Any) -> None:  # noqa: ANN401 - 
 def damaged(name: str, problem: str) -> DamagedError:
     """Return the error that a file below `HOME` is damaged, with what to do about it."""
     return DamagedError(
-        f"{HOME}/{name} is damaged: {problem}; restore it from a backup of the machine, or give up what it says: "
+        f"{HOME}/{name} is damaged: {problem}; restore it from a backup of the machine, or give it up: "
         "`rolecall machines recover MACHINE --accept`"
     )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = File("/run/secret", parts("PASS=", Secret("i.pass", "value", "v1")))
-HINT = "or give up what it says: `rolecall machines recover MACHINE --accept`"
+HINT = "or give it up: `rolecall machines recover MACHINE --accept`"
 
 
 def configured(text: str) -> Configuration:
