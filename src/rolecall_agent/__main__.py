@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from rolecall_agent import recovery, undo
 from rolecall_agent.errors import Failure
-from rolecall_agent.lock import PATIENCE, RECOVERY, locked, note_holder
+from rolecall_agent.lock import PATIENCE, RECOVERY, locked
 from rolecall_agent.machine import Machine
 from rolecall_agent.state import HOME
 from rolecall_agent.store import Store
@@ -39,8 +39,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     root = given.root or "/"
     try:
         # After an agent has ended, another one that holds the lock has recovered the machine.
-        with locked(root, PATIENCE if booting else 0):
-            note_holder(root, RECOVERY)
+        with locked(root, RECOVERY, PATIENCE if booting else 0):
             status = boot() if booting else recover(given.root)
     except Failure as failure:
         print(f"error: {failure.message}", file=sys.stderr)

@@ -7,7 +7,7 @@ each step, the journal says what the step is about to touch, and what is there n
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent import boot
 from rolecall_agent import journal as journals
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 # They carry the connection to the controller, so they come last, when everything else is known to work.
 _LAST = ("sshd.service", "ssh.service", "systemd-networkd.service")
 _TAIL = 2000  # characters of a check's output
+CHANGED = "the machine has changed since this was planned"
 COMMAND_SECONDS = 600
 """How long the command of an action may take."""
 
 
-def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool) -> List[str]:
+def switch(
+    machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool, comparison: Optional[str] = None
+) -> List[str]:
     """Switch to a staged configuration, which is provisional afterwards.
 
     Args:
@@ -42,7 +45,8 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         target: The configuration; the store has everything that it needs.
         meta: Who switches, and when.
         nonce: What a confirmation must contain.
-        confirm: Whether `commit` needs a confirmation.
+        confirm: Whether `decide` needs a confirmation.
+        comparison: Digest of the changes that it may make; None for any.
 
     Returns:
         The keys of the resources that changed.
@@ -51,7 +55,10 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         Failure: When it failed; ``machine_unchanged`` tells whether it was undone.
     """
     store = machine.store
-    work = compare(machine.system, store, machine.configuration(store.current), machine.with_boot_unit(target))
+    old, new = machine.configuration(store.current), machine.with_boot_unit(target)
+    work = compare(machine.system, store, old, new)
+    if comparison not in {None, work.digest(old.digest, new.digest)}:
+        raise Failure(CHANGED)
     work.leave_out(boot.NAME)  # it is installed before all else, and removed last
     number = store.add_generation(target, meta)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
