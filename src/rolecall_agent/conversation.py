@@ -16,12 +16,12 @@ from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_settled
 from rolecall_agent.link import Link
-from rolecall_agent.lock import locked, note_holder
+from rolecall_agent.lock import PATIENCE, locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS
 from rolecall_agent.store import Store
-from rolecall_agent.switch import check, commit, decide, switch
+from rolecall_agent.switch import CHANGED, check, commit, decide, switch
 
 if TYPE_CHECKING:
     from rolecall_agent.health import Watch
@@ -63,8 +63,13 @@ class Conversation:
         self._ended = threading.Event()
         self._recorded = root is not None
         self._root = root or "/"
+        self._lock = contextlib.ExitStack()
+        self._held = False  # the lock
+        self._agent = ""
+        self._holder = ""
         self._target: Optional[Configuration] = None  # compared
-        self._meta: Optional[protocol.Meta] = None  # staged
+        self._comparison = ""  # digest of what was staged
+        self._meta: Optional[protocol.Meta] = None  # of what was staged
         self._verified = False
         self._watched: Optional[Watch] = None
         self._provisional = False
@@ -73,33 +78,65 @@ class Conversation:
     def run(self, first: Message) -> int:
         """Answer the first message and all that follow; return the exit status."""
         threading.Thread(target=self._show_life, daemon=True).start()
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._ended.set)
-            try:
-                if first["type"] == "confirm":
-                    self._prepare(first)
-                    return self._confirm(first)
-                recover_earlier(self._root if self._recorded else None, first)
-                stack.enter_context(locked(self._root))
-                self._prepare(first)
-                if first["type"] == "recover":
-                    return self._recover(first)
-                self._open(first)
-            except Exception as error:  # noqa: BLE001 - the controller must get an answer
-                return self._fail(error)
+        self._agent, self._holder = first["agent"], first.get("user", "")
+        try:
             with contextlib.suppress(protocol.ProtocolError, OSError):
-                while True:
-                    frame = self._read_frame()
-                    if frame is None:
-                        break
-                    self._end_when_lost(vital=frame[0]["type"] in {"switch", "check"})
-                    self._answer(frame[0])
-                    self._end_when_lost(vital=False)
+                if self._begin(first):
+                    self._converse()
             if self._provisional:  # a lost connection undoes the switch
                 recover(self._machine)
-            elif self._meta:
-                self._machine.store.prune()  # removes what was staged and not used
+            self._verified = self._provisional = False
+            self._release()
+        finally:
+            self._ended.set()
+            self._lock.close()
         return int(self._failed)
+
+    def _begin(self, first: Message) -> bool:
+        """Answer the first message; return whether others may follow."""
+        try:
+            if first["type"] == "confirm":  # the conversation that switches holds the lock
+                self._prepare()
+                self._confirm(first)
+                return False
+            recover_earlier(self._root if self._recorded else None, first)
+            self._hold(first.get("patience", PATIENCE))
+            if first["type"] == "recover":
+                self._recover(first)
+                return False
+            self._open(first)
+            self._release()
+        except Exception as error:  # noqa: BLE001 - the controller must get an answer
+            self._fail(error)
+        return not self._failed
+
+    def _converse(self) -> None:
+        """Answer the messages that follow."""
+        while True:
+            frame = self._read_frame()
+            if frame is None:
+                break
+            self._end_when_lost(vital=frame[0]["type"] in {"switch", "check"})
+            self._answer(frame[0])
+            self._end_when_lost(vital=False)
+
+    def _hold(self, patience: float = PATIENCE) -> None:
+        """Lock the machine, and look at it afresh, unless it is locked already."""
+        if not self._held:
+            self._lock.enter_context(locked(self._root, self._holder, patience))
+            self._held = True
+            self._prepare()
+
+    def _release(self) -> None:
+        """Unlock the machine, unless a switch is staged or provisional."""
+        if not self._held or self._verified or self._provisional:
+            return
+        if self._meta:
+            self._meta = None
+            with contextlib.suppress(Failure, OSError):  # the next commit does this, too
+                self._machine.store.prune()  # removes what was staged and not used
+        self._held = False
+        self._lock.close()
 
     def _read_frame(self) -> Optional[Tuple[Message, bytes]]:
         """Return the next frame that is more than a sign of life; None at the end."""
@@ -136,14 +173,16 @@ class Conversation:
             answer = answers.get(message["type"])
             self._require(answer is not None, f"unexpected message {message['type']!r}")
             assert answer is not None  # noqa: S101 - as required
+            self._hold()
             answer(message)
             self._failed = False
         except protocol.ProtocolError:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
+        self._release()
 
-    def _prepare(self, first: Message) -> None:
+    def _prepare(self) -> None:
         if self._recorded:
             from rolecall_agent.systems.recorded import RecordedSystem
 
@@ -152,7 +191,7 @@ class Conversation:
             from rolecall_agent.systems.real import RealSystem
 
             system = RealSystem()
-        self._machine = Machine(system, Store(system, first["agent"]), self._report)
+        self._machine = Machine(system, Store(system, self._agent), self._report)
 
     def _open(self, message: Message) -> None:
         supported = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
@@ -197,11 +236,11 @@ class Conversation:
     def _stage(self, message: Message) -> None:
         self._require(not self._provisional, "a provisional switch must be committed or undone first")
         work, digest = self._work()
-        self._require(digest == message["comparison"], "the machine has changed since this was planned")
+        self._require(digest == message["comparison"], CHANGED)
         assert self._target is not None  # noqa: S101 - `_work` requires it
         store = self._machine.store
-        self._meta = message["meta"]
-        note_holder(self._root, message["meta"]["run"])
+        self._comparison, self._meta = digest, message["meta"]
+        note_holder(self._root, f"run {message['meta']['run']} of {message['meta']['user']}")
         changed = {change["key"] for change in work.changes}
         needed = [item for item in self._target.resources if item.key in changed]
         store.sealed.drop_unreadable(secret for resource in needed for secret in resource.secrets)
@@ -256,8 +295,15 @@ class Conversation:
         assert self._target is not None  # noqa: S101 - it is staged
         assert self._meta is not None  # noqa: S101 - as above
         self._verified = False
-        nonce, confirm = message["nonce"], message["confirm"]
-        changed, self._watched = switch(self._machine, self._target, self._meta, nonce=nonce, confirm=confirm)
+        self._prepare()  # the machine may have changed since
+        changed, self._watched = switch(
+            self._machine,
+            self._target,
+            self._meta,
+            nonce=message["nonce"],
+            confirm=message["confirm"],
+            comparison=self._comparison,
+        )
         self._provisional = True
         self._send({"type": "provisional", "changed": changed})
 
@@ -276,7 +322,7 @@ class Conversation:
 
     def _commit(self, _: Message) -> None:
         number, notes = commit(self._machine)
-        self._provisional = False
+        self._provisional, self._meta = False, None
         self._send({"type": "committed", "number": number, "notes": notes})
 
     def _undo(self, _: Message) -> None:
@@ -289,14 +335,15 @@ class Conversation:
         self._send({"type": "undone"})
 
     def _purge(self, _: Message) -> None:
-        self._require(not self._provisional and self._meta is None, "a run is in progress")
+        self._require(not self._provisional and not self._verified, "a run is in progress")
         self._machine.store.purge()
         self._send({"type": "purged"})
 
-    def _recover(self, message: Message) -> int:
+    def _recover(self, message: Message) -> None:
+        accepts = message["mode"] == "accept"
+        settled = "accepted" if accepts and undo.give_up_damaged(self._machine) else None
         journal = journals.load(self._machine.store)
-        settled = None
-        if journal and message["mode"] == "accept":
+        if journal and accepts:
             undo.accept(self._machine)
             settled = "accepted"
         elif journal and message["mode"] != "show":
@@ -304,16 +351,14 @@ class Conversation:
             settled = recover(self._machine)
         interrupted = journal.described() if journal else None
         self._send({"type": "recovery", "interrupted": interrupted, "settled": settled or ""})
-        return 0
 
-    def _confirm(self, message: Message) -> int:
+    def _confirm(self, message: Message) -> None:
         journal = journals.load(self._machine.store)
         run = journal.meta["run"] if journal and journal.provisional else None
         if journal is None or run != message["run"] or journal.nonce != message["nonce"]:
             raise Failure(f"no provisional switch of run {message['run']} expects this confirmation")
         self._machine.store.confirm(message["nonce"])
         self._send({"type": "confirmed"})
-        return 0
 
     def _require(self, condition: object, message: str) -> None:
         if not condition:
@@ -322,7 +367,7 @@ class Conversation:
     def _report(self, step: str, detail: str) -> None:
         self._send({"type": "progress", "step": step, "detail": detail[:_MESSAGE]})
 
-    def _fail(self, error: Exception) -> int:
+    def _fail(self, error: Exception) -> None:
         """Send what went wrong. An unexpected exception is marked as the agent's own failure, with its type."""
         known = isinstance(error, (Failure, OSError, ValueError))
         message = str(error) if known else f"internal error of the agent: {type(error).__name__} {error}"
@@ -332,7 +377,6 @@ class Conversation:
         failed = {"message": message[:_MESSAGE], "restored": unchanged, "detail": detail[-_DETAIL:]}
         self._send({"type": "failed", **failed, "damaged": damage[:_DAMAGE]})
         self._failed = True
-        return 1
 
     def _send(self, message: Message) -> None:
         """Send an answer.

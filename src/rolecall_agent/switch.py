@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from itertools import groupby
-from typing import TYPE_CHECKING, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent import boot
 from rolecall_agent import journal as journals
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
 _LAST = ("sshd.service", "ssh.service", "systemd-networkd.service")
 _PAUSE = 0.1  # seconds between two tries of a check
 _TAIL = 2000  # characters of a check's output
+CHANGED = "the machine has changed since this was planned"
 COMMAND_SECONDS = 600
 """How long the command of an action may take."""
 
 
 def switch(
-    machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool
+    machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool, comparison: Optional[str] = None
 ) -> Tuple[List[str], Watch]:
     """Switch to a staged configuration, which is provisional afterwards.
 
@@ -47,7 +48,8 @@ def switch(
         target: The configuration; the store has everything that it needs.
         meta: Who switches, and when.
         nonce: What a confirmation must contain.
-        confirm: Whether `commit` needs a confirmation.
+        confirm: Whether `decide` needs a confirmation.
+        comparison: Digest of the changes that it may make; None for any.
 
     Returns:
         The keys of the resources that changed, and the units that must still run when it counts (`health`).
@@ -56,11 +58,15 @@ def switch(
         Failure: When it failed; ``machine_unchanged`` tells whether it was undone.
     """
     store = machine.store
-    work = compare(machine.system, store, machine.configuration(store.current), machine.with_boot_unit(target))
+    old, new = machine.configuration(store.current), machine.with_boot_unit(target)
+    work = compare(machine.system, store, old, new)
+    if comparison not in {None, work.digest(old.digest, new.digest)}:
+        raise Failure(CHANGED)
     work.leave_out(boot.NAME)  # it is installed before all else, and removed last
     number = store.add_generation(target, meta)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}
+    journal.abandoned = list(work.lost)
     journal.units = {
         name: {"enabled": state.enabled, "active": state.active, "failed": state.failed}
         for name, state in states.items()
@@ -291,7 +297,7 @@ class _Move:
         if old is None or resource.key not in self._store.originals:
             return True
         # The content of a file with secrets is never copied.
-        return not (old.secrets or old.in_place(self._system, self._store))
+        return not (old.secrets or (old.in_place(self._system, self._store) and self._store.has_blobs(old.parts)))
 
     def _capture(self, resource: Resource) -> Dict[str, Captured]:
         captured = resource.capture(self._system, self._store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -444,12 +445,58 @@ def _file(path: str) -> dict[str, Any]:
 
 
 def test_one_agent_at_a_time(root: Path) -> None:
-    with conversation.locked(str(root)):
-        conversation.note_holder(str(root), "run-7")
-        with pytest.raises(Failure, match=r"locked by run run-7 \(pid \d+\)"), conversation.locked(str(root), 0.05):
+    with conversation.locked(str(root), "anna@desk"):
+        conversation.note_holder(str(root), "run 7 of ben@desk")
+        with (
+            pytest.raises(Failure, match=r"locked by run 7 of ben@desk since 20[-\d]+ [:\d]+ UTC \(pid \d+\)"),
+            conversation.locked(str(root), "anna@desk", 0.05),
+        ):
             raise AssertionError
-    with conversation.locked(str(root)):
+    with conversation.locked(str(root), "anna@desk"):
         pass
+
+
+def test_a_machine_is_locked_only_while_a_run_changes_it(root: Path) -> None:
+    def others_can_look(*, patience: float = 0) -> bool:
+        with Client(root) as other, contextlib.suppress(Refused):
+            other.open(patience=patience)
+            return True
+        return False
+
+    with Client(root) as client:
+        client.open()
+        assert others_can_look(patience=5)
+        comparison = client.compare(ONE)["digest"]
+        assert others_can_look(patience=5)
+        with pytest.raises(Refused, match="has changed"):
+            client.stage("another", {})
+        assert others_can_look(patience=5)
+        client.stage(comparison, {})
+        with Client(root) as other, pytest.raises(Refused, match=r"locked by run run-1 of tester since 20"):
+            other.open(patience=0)
+        client.ask(type="switch", nonce="n", confirm=False)
+        assert not others_can_look()
+        assert client.ask(type="undo") == {"type": "undone"}
+        assert others_can_look(patience=5)
+        client.switch(ONE)
+        client.ask(type="decide")
+        assert not others_can_look()
+        client.ask(type="commit")
+        assert others_can_look(patience=5)
+
+
+def test_a_machine_that_changes_after_staging_is_not_touched(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        client.stage(client.compare(ONE)["digest"], {})
+        (root / "etc/one").write_text("an administrator's\n")
+        before = snapshot(root)
+        with pytest.raises(Refused, match="the machine has changed since this was planned") as refused:
+            client.ask(type="switch", nonce="n", confirm=False)
+        assert refused.value.failed["restored"]
+        assert snapshot(root) == before
+    assert not (root / STATE / "journal.json").exists()
+    assert not list((root / STATE / "blobs").iterdir())
 
 
 def test_the_archive_is_reproducible_and_the_command_needs_no_quotes() -> None:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from fleets import META, contents, everywhere, results, update, wanted
+from fleets import DECIDED, META, contents, everywhere, no_secrets, results, update, wanted
 from speaking import speaking
 
 from rolecall import pipeline
@@ -94,6 +94,47 @@ def test_a_failing_check_with_peers_undoes_all(folder: Path) -> None:
     assert results(report) == everywhere("restored")
     assert next(outcome for outcome in report.outcomes if outcome.machine == "ben").message
     assert contents(folder) == everywhere("one")
+
+
+def test_a_machine_that_changes_after_the_plan_stops_the_run(folder: Path) -> None:
+    update(folder, "one")
+    with Fleet(wanted(folder, "two"), quiet) as fleet, Fleet(wanted(folder, "two"), quiet) as colleague:
+        assert len(fleet.look()) == len(colleague.look()) == 3
+        (folder / "carl/etc/greeting").unlink()
+        report = fleet.apply(META, no_secrets, folder / DECIDED)
+    assert results(report) == everywhere("untouched")
+    assert [outcome.message for outcome in report.outcomes] == [
+        *["another machine failed"] * 2,
+        "the machine has changed since this was planned",
+    ]
+    assert contents(folder) == {"anna": "one", "ben": "one", "carl": ""}
+
+
+def test_a_machine_that_changes_after_staging_undoes_all(folder: Path) -> None:
+    update(folder, "one")
+
+    def change(_: Fleet, machine: str, text: str) -> None:
+        if machine == "ben" and text.startswith("file"):
+            (folder / "carl/etc/greeting").unlink()
+
+    report = update(folder, "two", change)
+    assert results(report) == everywhere("restored")
+    assert report.outcomes[-1].message == "the machine has changed since this was planned"
+    assert contents(folder) == {"anna": "one", "ben": "one", "carl": ""}
+
+
+def test_the_message_says_who_has_locked_a_machine(folder: Path) -> None:
+    update(folder, "one")
+    plans = []
+
+    def look(_: Fleet, machine: str, text: str) -> None:
+        if machine == "ben" and text.startswith("file"):
+            with Fleet(wanted(folder, "two")[:1], quiet) as colleague:
+                plans.extend(colleague.look())
+
+    assert results(update(folder, "two", look)) == everywhere("updated")
+    assert plans[0].failure.startswith("the machine is locked by run two-")
+    assert " of me since 20" in plans[0].failure
 
 
 def test_losing_a_provisional_machine_undoes_all(folder: Path) -> None:

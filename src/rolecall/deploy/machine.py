@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Reveal = Callable[[Sequence[Secret]], Mapping[str, bytes]]
 
 
+UNDO = 40.0  # seconds for an agent whose link is lost to notice that, and to undo its switch
+
+
 @dataclass(frozen=True, slots=True)
 class MachineUpdate:
     """What one machine is to become.
@@ -197,7 +200,7 @@ class MachineRun:
         self.report_progress("checking its state")
         self.hang_up()
         with self._start_session() as session:
-            current = session.open(self.plan.digest, self.wanted.formerly)["current"]
+            current = session.open(self.plan.digest, self.wanted.formerly, patience=UNDO)["current"]
         if current and current["digest"] == self.plan.digest:
             self.state, self.generation = "updated", current["number"]
         elif (current["number"] if current else 0) == self.plan.generation:

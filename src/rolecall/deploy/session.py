@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.deploy.answers import decode, shown
@@ -18,7 +21,17 @@ if TYPE_CHECKING:
     from rolecall_agent.content import Secret
 
 Answer = TypeVar("Answer")
+LOCK_PATIENCE = 5.0  # seconds to wait for another run that has locked a machine
 PATIENCE = 300  # seconds for an agent to undo a provisional switch when its session ends
+
+
+def user() -> str:
+    """Return who runs this program, and on which computer."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid {os.getuid()}"  # one without a name, as in a container
+    return f"{name}@{socket.gethostname()}"
 
 
 class Session:
@@ -44,12 +57,15 @@ class Session:
         """End the session, and wait for the agent to end."""
         self.connection.close(PATIENCE)
 
-    def open(self, expect: str | None, formerly: Sequence[str] = ()) -> protocol.State:
+    def open(
+        self, expect: str | None, formerly: Sequence[str] = (), *, patience: float = LOCK_PATIENCE
+    ) -> protocol.State:
         """Open the session and return the machine's state, after an interrupted switch was recovered.
 
         Args:
             expect: Digest of the configuration that it should have.
             formerly: Other names under which it may be installed still.
+            patience: Seconds to wait for another run that has locked the machine.
 
         Raises:
             AgentFailedError: When the machine cannot be reached, or another run has locked it.
@@ -58,6 +74,8 @@ class Session:
         message = protocol.Open(
             type="open",
             agent=digest,
+            user=user(),
+            patience=patience,
             protocol=protocol.PROTOCOL,
             machine=self.machine,
             formerly=list(formerly),
@@ -85,7 +103,7 @@ class Session:
             AgentFailedError: When the machine cannot be reached, or the undo fails.
         """
         digest, _ = archive.build()
-        message = protocol.Recover(type="recover", agent=digest, mode=mode, keys=list(keys))
+        message = protocol.Recover(type="recover", agent=digest, user=user(), mode=mode, keys=list(keys))
         return self._begin(message, protocol.Recovery, "recovery")
 
     def compare(self, configuration: Configuration) -> protocol.Comparison:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import getpass
-import os
 import secrets
 import subprocess
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from rolecall.deploy import decisions
 from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
-from rolecall.deploy.session import Session
+from rolecall.deploy.session import Session, user
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.authors import calling
@@ -277,11 +275,4 @@ def _meta(project: Project) -> protocol.Meta:
         commit = ""  # a machine without git
     now = dt.datetime.now(dt.UTC)
     run = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    return {"run": run, "user": _user(), "commit": commit, "at": now.isoformat(timespec="seconds")}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"  # one without a name, as in a container
+    return {"run": run, "user": user(), "commit": commit, "at": now.isoformat(timespec="seconds")}
