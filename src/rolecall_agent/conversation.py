@@ -375,9 +375,10 @@ class Conversation:
         self._send({"type": "purged"})
 
     def _recover(self, message: Message) -> None:
+        accepts = message["mode"] == "accept"
+        settled = "accepted" if accepts and undo.give_up_damaged(self._machine) else None
         journal = journals.load(self._machine.store)
-        settled = None
-        if journal and message["mode"] == "accept":
+        if journal and accepts:
             undo.accept(self._machine)
             settled = "accepted"
         elif journal and message["mode"] != "show":
