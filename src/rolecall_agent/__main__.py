@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from rolecall_agent import recovery, undo
 from rolecall_agent.errors import Failure
-from rolecall_agent.lock import PATIENCE, RECOVERY, locked, note_holder
+from rolecall_agent.lock import PATIENCE, RECOVERY, locked
 from rolecall_agent.machine import Machine
 from rolecall_agent.state import HOME
 from rolecall_agent.store import Store
@@ -39,8 +39,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     root = given.root or "/"
     try:
         # After an agent has ended, another one that holds the lock has recovered the machine.
-        with locked(root, PATIENCE if booting else 0):
-            note_holder(root, RECOVERY)
+        with locked(root, RECOVERY, PATIENCE if booting else 0):
             status = boot() if booting else recover(given.root)
     except Failure as failure:
         print(f"error: {failure.message}", file=sys.stderr)
@@ -72,26 +71,37 @@ def boot() -> int:
     """Settle an interrupted switch, restore the files below /run, and return the exit status."""
     from rolecall_agent.systems.real import RealSystem
 
-    failures = []
-    try:
-        system = RealSystem(booting=True)
-        store = Store(system)
-        if store.current or store.journal:
-            store.prepare()
-        machine = Machine(system, store, print)
-        try:
-            recovered = recovery.recover(machine, booting=True)
-            if recovered:
-                print("an interrupted switch was", recovered)
-        except Failure as failure:
-            damage = [f"{each['key']}: {each['reason']}" for each in failure.damage]
-            failures.append("\n".join(filter(None, [failure.message, failure.detail, *damage])))
-        failures += apply_volatile(machine)
-    except (Failure, OSError) as error:
-        failures.append(str(error))
+    system = RealSystem(booting=True)
+    failures = make_whole(Machine(system, Store(system), print))
     for message in failures:
         sys.stderr.write(f"error: {message}\n")
     return int(bool(failures))
+
+
+def make_whole(machine: Machine) -> List[str]:
+    """Settle an interrupted switch, restore the files below /run as far as possible, and return what failed."""
+    store = machine.store
+    failures = []
+    try:
+        if store.current or store.journal:
+            store.prepare()
+        recovered = recovery.recover(machine, booting=True)
+        if recovered:
+            machine.report("an interrupted switch was", recovered)
+    except (Failure, OSError) as error:
+        failures.append(_described(error))
+    try:
+        failures += apply_volatile(machine)
+    except (Failure, OSError) as error:
+        failures.append(_described(error))
+    return list(dict.fromkeys(failures))  # both may find the same damage
+
+
+def _described(error: Exception) -> str:
+    if not isinstance(error, Failure):
+        return str(error)
+    damage = [f"{each['key']}: {each['reason']}" for each in error.damage]
+    return "\n".join(filter(None, [error.message, error.detail, *damage]))
 
 
 def recover(root: Optional[str], *, booting: bool = False) -> int:

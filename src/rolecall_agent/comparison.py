@@ -38,6 +38,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     Raises:
         Failure: When something on the machine is in the way of a change.
     """
+    system.units.forget()
     _announce(system, old)
     _announce(system, new)
     before: Dict[str, Resource] = {resource.key: resource for resource in old.resources}
@@ -50,10 +51,15 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     changed = work.changed
     removed = list(undeclared.values())
     _refuse_obstacles(system, new, changed, removed)
-    work.remove = [resource.key for resource in reversed(removed)]
     for resource in removed:
-        note = resource.removal_note(store.originals.get(resource.key, {}))
+        original = store.originals.get(resource.key, {})
+        note = resource.removal_note(original)
+        if lost := store.lost_content(original):
+            work.lost.append(resource.key)
+            note = f"it stays as it is: {lost}, which was there before, is damaged"
         work.changes.append({"key": resource.key, "action": "remove", "detail": note})
+    removed = [resource for resource in removed if resource.key not in work.lost]
+    work.remove = [resource.key for resource in reversed(removed)]
     work.changes += _check_changes(old, new)
     both = (*old.resources, *new.resources)
     restarted = {name for item in both if item.key in changed | undeclared.keys() for name in item.units}
@@ -64,8 +70,15 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
         resource.plan_removal(around)
     declared = {item.key for item in both}
     others = sorted(name for name in restarted if f"unit:{name}" not in declared)
-    work.refresh = [name for name in others if may_run(system.units.state(name))]
+    work.refresh += [name for name in others if may_run(system.units.state(name))]
+    _pause_services_of_sockets(work, system)
     return work
+
+
+def _pause_services_of_sockets(work: Work, system: System) -> None:
+    for socket in [name for name in (*work.restart, *work.refresh) if name.endswith(".socket")]:
+        work.pause += [name for name in system.units.state(socket).triggers if system.units.state(name).active]
+    work.restart += sorted({*work.pause} - {*work.restart, *work.refresh, *work.stop})
 
 
 def _refuse_obstacles(

@@ -15,12 +15,12 @@ from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.link import Link
-from rolecall_agent.lock import locked, note_holder
+from rolecall_agent.lock import PATIENCE, locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS
 from rolecall_agent.store import Store
-from rolecall_agent.switch import check, commit, decide, switch
+from rolecall_agent.switch import CHANGED, check, commit, decide, switch
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
@@ -46,59 +46,51 @@ def serve(first: Message, source: io.BufferedReader, sink: BinaryIO, root: Optio
     """
     os.umask(0o022)  # what packages' scripts and useradd(8) expect
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost connection shows as the end of the stream
-    return Conversation(source, sink, root).run(first)
+    link = Link(source) if root is None else None
+    wire = _Wire(io.BufferedReader(link) if link else source, sink)
+    talk = Conversation(wire.send, root)
+    try:
+        with contextlib.suppress(protocol.ProtocolError, OSError):
+            more = talk.begin(first)
+            while more and (frame := wire.read()):
+                if link:
+                    link.end_when_lost(vital=frame[0]["type"] in {"switch", "check"})
+                talk.answer(*frame)
+                if link:
+                    link.end_when_lost(vital=False)
+        return talk.end()
+    finally:
+        wire.ended.set()
 
 
-class Conversation:
-    """One conversation and its state."""
+def framed(message: Message) -> bytes:
+    """Return an answer as a frame.
 
-    def __init__(self, source: io.BufferedReader, sink: BinaryIO, root: Optional[str]) -> None:
-        self._link = Link(source) if root is None else None
-        self._source = io.BufferedReader(self._link) if self._link else source
+    Raises:
+        Failure: When it is too large.
+    """
+    try:
+        return protocol.frame(message, limit=protocol.MAX_ANSWER)
+    except protocol.ProtocolError as error:
+        raise Failure(f"the machine has too many resources: {error}") from None
+
+
+class _Wire:
+    """The frames from and to the controller, with signs of life while an answer takes time.
+
+    Attributes:
+        ended: Whether the conversation has ended.
+    """
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
         self._sink = sink
         self._sending = threading.Lock()
         self._working = True  # on an answer
-        self._ended = threading.Event()
-        self._recorded = root is not None
-        self._root = root or "/"
-        self._target: Optional[Configuration] = None  # compared
-        self._meta: Optional[protocol.Meta] = None  # staged
-        self._verified = False
-        self._provisional = False
-        self._failed = False
-
-    def run(self, first: Message) -> int:
-        """Answer the first message and all that follow; return the exit status."""
+        self.ended = threading.Event()
         threading.Thread(target=self._show_life, daemon=True).start()
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._ended.set)
-            try:
-                if first["type"] == "confirm":
-                    self._prepare(first)
-                    return self._confirm(first)
-                recover_earlier(self._root if self._recorded else None, first)
-                stack.enter_context(locked(self._root))
-                self._prepare(first)
-                if first["type"] == "recover":
-                    return self._recover(first)
-                self._open(first)
-            except Exception as error:  # noqa: BLE001 - the controller must get an answer
-                return self._fail(error)
-            with contextlib.suppress(protocol.ProtocolError, OSError):
-                while True:
-                    frame = self._read_frame()
-                    if frame is None:
-                        break
-                    self._end_when_lost(vital=frame[0]["type"] in {"switch", "check"})
-                    self._answer(frame[0])
-                    self._end_when_lost(vital=False)
-            if self._provisional:  # a lost connection undoes the switch
-                recover(self._machine)
-            elif self._meta:
-                self._machine.store.prune()  # removes what was staged and not used
-        return int(self._failed)
 
-    def _read_frame(self) -> Optional[Tuple[Message, bytes]]:
+    def read(self) -> Optional[Tuple[Message, bytes]]:
         """Return the next frame that is more than a sign of life; None at the end."""
         self._working = False
         while True:
@@ -107,21 +99,111 @@ class Conversation:
                 self._working = True
                 return frame
 
+    def send(self, message: Message) -> None:
+        """Send a message.
+
+        Raises:
+            Failure: When it is too large.
+        """
+        frame = framed(message)
+        # A lost connection must not end a switch halfway. The next read sees the end of the stream.
+        with contextlib.suppress(OSError), self._sending:
+            self._sink.write(frame)
+            self._sink.flush()
+
     def _show_life(self) -> None:
-        while not self._ended.wait(protocol.HEARTBEAT):
+        while not self.ended.wait(protocol.HEARTBEAT):
             if self._working:
-                self._send({"type": "alive"})
+                self.send({"type": "alive"})
 
-    def _end_when_lost(self, *, vital: bool) -> None:
-        if self._link:
-            self._link.end_when_lost(vital=vital)
 
-    def _answer(self, message: Message) -> None:
+class Conversation:
+    """One conversation and its state.
+
+    Args:
+        send: Sends a message to the controller.
+        root: Root directory of a recorded system; None for this machine.
+    """
+
+    def __init__(self, send: Callable[[Message], None], root: Optional[str]) -> None:
+        self._send = send
+        self._recorded = root is not None
+        self._root = root or "/"
+        self._lock = contextlib.ExitStack()
+        self._held = False  # the lock
+        self._agent = ""
+        self._holder = ""
+        self._target: Optional[Configuration] = None  # compared
+        self._comparison = ""  # digest of what was staged
+        self._meta: Optional[protocol.Meta] = None  # of what was staged
+        self._needed: Optional[Set[str]] = None  # digests and versions that were requested, until they are verified
+        self._lacking: Optional[Exception] = None  # why one of them could not be stored
+        self._changed: Set[str] = set()  # keys of what will change
+        self._verified = False
+        self._provisional = False
+        self._failed = False
+
+    def begin(self, first: Message) -> bool:
+        """Answer the first message; return whether others may follow."""
+        self._agent, self._holder = first["agent"], first.get("user", "")
+        try:
+            if first["type"] == "confirm":  # the conversation that switches holds the lock
+                self._prepare()
+                self._confirm(first)
+                return False
+            recover_earlier(self._root if self._recorded else None, first)
+            self._hold(first.get("patience", PATIENCE))
+            if first["type"] == "recover":
+                self._recover(first)
+                return False
+            self._open(first)
+            self._release()
+        except Exception as error:  # noqa: BLE001 - the controller must get an answer
+            self._fail(error)
+        return not self._failed
+
+    def end(self) -> int:
+        """Undo what is still provisional; return the exit status: 0, or 1 when the last answer was a failure."""
+        try:
+            if self._provisional:
+                recover(self._machine)
+            self._needed, self._verified, self._provisional = None, False, False
+            self._release()
+        finally:
+            self._lock.close()
+        return int(self._failed)
+
+    def _hold(self, patience: float = PATIENCE) -> None:
+        """Lock the machine, and look at it afresh, unless it is locked already."""
+        if not self._held:
+            self._lock.enter_context(locked(self._root, self._holder, patience))
+            self._held = True
+            self._prepare()
+
+    def _release(self) -> None:
+        """Unlock the machine, unless a switch is being staged, or is staged or provisional."""
+        if not self._held or self._needed is not None or self._verified or self._provisional:
+            return
+        if self._meta:
+            self._meta = None
+            with contextlib.suppress(Failure, OSError):  # the next commit does this, too
+                self._machine.store.prune()  # removes what was staged and not used
+        self._held = False
+        self._lock.close()
+
+    def answer(self, message: Message, payload: bytes = b"") -> None:
+        """Answer a message; blobs and secrets have no answer.
+
+        Raises:
+            ProtocolError: When the conversation cannot go on.
+        """
         if message["type"] in {"blob", "secret"}:
-            return  # follows a ``stage`` that failed; the controller does not read an answer to it
+            self._take(message, payload)
+            return
         answers: Dict[str, Callable[[Message], None]] = {
             "compare": self._compare,
             "stage": self._stage,
+            "verify": self._verify,
             "switch": self._switch,
             "check": self._check,
             "decide": self._decide,
@@ -133,14 +215,16 @@ class Conversation:
             answer = answers.get(message["type"])
             self._require(answer is not None, f"unexpected message {message['type']!r}")
             assert answer is not None  # noqa: S101 - as required
+            self._hold()
             answer(message)
             self._failed = False
         except protocol.ProtocolError:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
+        self._release()
 
-    def _prepare(self, first: Message) -> None:
+    def _prepare(self) -> None:
         if self._recorded:
             from rolecall_agent.systems.recorded import RecordedSystem
 
@@ -149,7 +233,7 @@ class Conversation:
             from rolecall_agent.systems.real import RealSystem
 
             system = RealSystem()
-        self._machine = Machine(system, Store(system, first["agent"]), self._report)
+        self._machine = Machine(system, Store(system, self._agent), self._report)
 
     def _open(self, message: Message) -> None:
         supported = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
@@ -194,15 +278,17 @@ class Conversation:
     def _stage(self, message: Message) -> None:
         self._require(not self._provisional, "a provisional switch must be committed or undone first")
         work, digest = self._work()
-        self._require(digest == message["comparison"], "the machine has changed since this was planned")
+        self._require(digest == message["comparison"], CHANGED)
         assert self._target is not None  # noqa: S101 - `_work` requires it
         store = self._machine.store
-        self._meta = message["meta"]
-        note_holder(self._root, message["meta"]["run"])
-        changed = {change["key"] for change in work.changes}
-        needed = [item for item in self._target.resources if item.key in changed]
-        store.sealed.drop_unreadable(secret for resource in needed for secret in resource.secrets)
+        self._comparison, self._meta = digest, message["meta"]
+        note_holder(self._root, f"run {message['meta']['run']} of {message['meta']['user']}")
+        self._changed = {change["key"] for change in work.changes}
+        due = [item for item in self._target.resources if item.key in self._changed]
+        store.sealed.drop_unreadable(secret for resource in due for secret in resource.secrets)
         blobs, secrets = store.missing(self._target)
+        self._needed = {blob.sha256 for blob in blobs} | {secret.version for secret in secrets}
+        self._lacking = None
         self._send(
             {
                 "type": "need",
@@ -210,51 +296,51 @@ class Conversation:
                 "secrets": [[secret.name, secret.file, secret.version] for secret in secrets],
             }
         )
-        self._receive({blob.sha256 for blob in blobs}, {secret.version for secret in secrets})
-        self._verify(changed)
-        self._send({"type": "staged"})
 
-    def _receive(self, digests: Set[str], versions: Set[str]) -> None:
-        """Store what was requested, until ``verify``. The controller reads nothing before that, so a failure waits."""
+    def _take(self, message: Message, payload: bytes) -> None:
+        """Store a blob or secret. The controller reads nothing before ``verify`` is answered, so a failure waits."""
+        if self._needed is None or self._lacking:
+            return  # it follows a failure
+        name = message["sha256"] if message["type"] == "blob" else message["version"]
+        if name not in self._needed:
+            raise protocol.ProtocolError(f"unexpected {message['type']!r}: not requested")
         store = self._machine.store
-        failure: Optional[Exception] = None
-        while True:
-            frame = self._read_frame()
-            if frame is None:
-                raise protocol.ProtocolError("the stream ended while staging")
-            message, payload = frame
-            if message["type"] == "verify":
-                break
-            try:
-                if failure:
-                    continue
-                if message["type"] == "blob" and message["sha256"] in digests:
-                    store.add_blob(message["sha256"], payload)
-                elif message["type"] == "secret" and message["version"] in versions:
-                    store.sealed.add(message["version"], payload)
-                else:
-                    raise protocol.ProtocolError(f"unexpected {message['type']!r}: not requested")
-            except (Failure, OSError) as error:
-                failure = error
-        if failure:
-            raise failure
+        try:
+            if message["type"] == "blob":
+                store.add_blob(name, payload)
+            else:
+                store.sealed.add(name, payload)
+        except (Failure, OSError) as error:
+            self._lacking = error
 
-    def _verify(self, changed: set[str]) -> None:
-        assert self._target is not None  # noqa: S101 - `_stage` requires it
+    def _verify(self, _: Message) -> None:
+        needed, self._needed = self._needed, None
+        self._require(needed is not None, "no switch is being staged")
+        if self._lacking:
+            raise self._lacking
+        assert self._target is not None  # noqa: S101 - it is being staged
         system, store = self._machine.system, self._machine.store
         blobs, secrets = store.missing(self._target)
         self._require(not blobs and not secrets, "not all requested blobs and secrets arrived")
         for name, kind in KINDS.items():
-            kind.verify([item for item in self._target.resources if item.kind == name], changed, system, store)
+            kind.verify([item for item in self._target.resources if item.kind == name], self._changed, system, store)
         self._verified = True
+        self._send({"type": "staged"})
 
     def _switch(self, message: Message) -> None:
         self._require(self._verified and not self._provisional, "no switch is staged")
         assert self._target is not None  # noqa: S101 - it is staged
         assert self._meta is not None  # noqa: S101 - as above
         self._verified = False
-        nonce, confirm = message["nonce"], message["confirm"]
-        changed = switch(self._machine, self._target, self._meta, nonce=nonce, confirm=confirm)
+        self._prepare()  # the machine may have changed since
+        changed = switch(
+            self._machine,
+            self._target,
+            self._meta,
+            nonce=message["nonce"],
+            confirm=message["confirm"],
+            comparison=self._comparison,
+        )
         self._provisional = True
         self._send({"type": "provisional", "changed": changed})
 
@@ -271,7 +357,7 @@ class Conversation:
 
     def _commit(self, _: Message) -> None:
         number, notes = commit(self._machine)
-        self._provisional = False
+        self._provisional, self._meta = False, None
         self._send({"type": "committed", "number": number, "notes": notes})
 
     def _undo(self, _: Message) -> None:
@@ -284,14 +370,15 @@ class Conversation:
         self._send({"type": "undone"})
 
     def _purge(self, _: Message) -> None:
-        self._require(not self._provisional and self._meta is None, "a run is in progress")
+        self._require(not self._provisional and not self._verified, "a run is in progress")
         self._machine.store.purge()
         self._send({"type": "purged"})
 
-    def _recover(self, message: Message) -> int:
+    def _recover(self, message: Message) -> None:
+        accepts = message["mode"] == "accept"
+        settled = "accepted" if accepts and undo.give_up_damaged(self._machine) else None
         journal = journals.load(self._machine.store)
-        settled = None
-        if journal and message["mode"] == "accept":
+        if journal and accepts:
             undo.accept(self._machine)
             settled = "accepted"
         elif journal and message["mode"] != "show":
@@ -299,16 +386,14 @@ class Conversation:
             settled = recover(self._machine)
         interrupted = journal.described() if journal else None
         self._send({"type": "recovery", "interrupted": interrupted, "settled": settled or ""})
-        return 0
 
-    def _confirm(self, message: Message) -> int:
+    def _confirm(self, message: Message) -> None:
         journal = journals.load(self._machine.store)
         run = journal.meta["run"] if journal and journal.provisional else None
         if journal is None or run != message["run"] or journal.nonce != message["nonce"]:
             raise Failure(f"no provisional switch of run {message['run']} expects this confirmation")
         self._machine.store.confirm(message["nonce"])
         self._send({"type": "confirmed"})
-        return 0
 
     def _require(self, condition: object, message: str) -> None:
         if not condition:
@@ -317,7 +402,7 @@ class Conversation:
     def _report(self, step: str, detail: str) -> None:
         self._send({"type": "progress", "step": step, "detail": detail[:_MESSAGE]})
 
-    def _fail(self, error: Exception) -> int:
+    def _fail(self, error: Exception) -> None:
         """Send what went wrong. An unexpected exception is marked as the agent's own failure, with its type."""
         known = isinstance(error, (Failure, OSError, ValueError))
         message = str(error) if known else f"internal error of the agent: {type(error).__name__} {error}"
@@ -327,17 +412,3 @@ class Conversation:
         failed = {"message": message[:_MESSAGE], "restored": unchanged, "detail": detail[-_DETAIL:]}
         self._send({"type": "failed", **failed, "damaged": damage[:_DAMAGE]})
         self._failed = True
-        return 1
-
-    def _send(self, message: Message) -> None:
-        """Send an answer.
-
-        Raises:
-            Failure: When it is too large.
-        """
-        # A lost connection must not end a switch halfway. The next read sees the end of the stream.
-        with contextlib.suppress(OSError), self._sending:
-            try:
-                protocol.write_frame(self._sink, message, limit=protocol.MAX_ANSWER)
-            except protocol.ProtocolError as error:
-                raise Failure(f"the machine has too many resources: {error}") from None

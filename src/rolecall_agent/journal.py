@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.state import HOME
+from rolecall_agent.state import HOME, damaged
 
 if TYPE_CHECKING:
     from rolecall_agent.protocol import Damage, Interrupted, Meta
@@ -36,7 +36,8 @@ class Journal:
         provisional: Whether everything is done, and only the commit is missing.
         decided: Whether all machines of the run can commit, so that recovery goes forward.
         before: What was in the place of each resource that the switch may have touched, by key, in that order.
-        units: Whether each unit that it has an effect on was ``enabled`` and ``active`` before.
+        units: Whether each unit that it has an effect on was ``enabled``, ``active`` and ``failed`` before.
+        reenabled: Names of units that may start at boot in another way than before.
         restarted: Whether it may have started or restarted units.
         commands: Commands to undo what actions may have done, last first: the key, and program with arguments.
         damage: What the last undo could not put back.
@@ -55,6 +56,7 @@ class Journal:
     decided: bool = False
     before: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     units: Dict[str, Dict[str, bool]] = field(default_factory=dict)
+    reenabled: List[str] = field(default_factory=list)
     restarted: bool = False
     commands: List[Tuple[str, List[str]]] = field(default_factory=list)
     damage: List[Damage] = field(default_factory=list)
@@ -94,4 +96,4 @@ def load(store: Store) -> Optional[Journal]:
         values = {each.name: data[each.name] for each in fields(Journal)}
         return Journal(**{**values, "before": dict(data["before"]), "commands": [tuple(it) for it in data["commands"]]})
     except (KeyError, TypeError, ValueError) as error:
-        raise Failure(f"{HOME}/journal.json is damaged: {type(error).__name__} {error}") from error
+        raise damaged("journal.json", f"{type(error).__name__} {error}") from error

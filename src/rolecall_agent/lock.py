@@ -13,15 +13,16 @@ from rolecall_agent.state import HOME
 
 PATIENCE = 5.0  # seconds to wait for another agent
 PATIENCE_WITH_RECOVERY = 300.0  # the same for one that only recovers an interrupted switch
-RECOVERY = "recovery"  # the run of such an agent
+RECOVERY = "the recovery of an interrupted update"  # what such an agent is called
 
 
 @contextlib.contextmanager
-def locked(root: str, patience: float = PATIENCE) -> Iterator[None]:
+def locked(root: str, holder: str, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the machine's lock.
 
     Args:
         root: The root of the machine.
+        holder: Who holds it, for the messages of others that wait for it.
         patience: Seconds to wait for another agent; for one that only recovers, `PATIENCE_WITH_RECOVERY`.
 
     Raises:
@@ -36,19 +37,19 @@ def locked(root: str, patience: float = PATIENCE) -> Iterator[None]:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                holder = os.pread(fd, 200, 0).decode(errors="replace") or "another agent"
-                recovers = holder.startswith(f"run {RECOVERY} ")
+                noted = os.pread(fd, 500, 0).decode(errors="replace") or "another agent"
+                recovers = noted.startswith(RECOVERY)
                 if time.monotonic() - began > (PATIENCE_WITH_RECOVERY if recovers and patience else patience):
-                    raise Failure(f"the machine is locked by {holder}") from None
+                    raise Failure(f"the machine is locked by {noted}") from None
                 time.sleep(0.05)
-        note_holder(root, "")
+        note_holder(root, holder)
         yield
     finally:
         os.close(fd)
 
 
-def note_holder(root: str, run: str) -> None:
-    """Write who holds the lock, for the messages of others that wait for it."""
-    with open(os.path.join(root, HOME[1:], "lock"), "r+", encoding="utf-8") as file:
-        file.truncate()
-        file.write(f"run {run} (pid {os.getpid()})" if run else f"pid {os.getpid()}")
+def note_holder(root: str, holder: str) -> None:
+    """Write who holds the lock, and since when."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    with open(os.path.join(root, HOME[1:], "lock"), "w", encoding="utf-8") as file:
+        file.write(f"{holder} since {since} UTC (pid {os.getpid()})")

@@ -17,7 +17,7 @@ C sends                   A answers                                       meanin
 `Stage`                   `Need`; C then sends each `BlobFrame` and       refused when the machine has changed since
                           `SecretFrame` with its payload, and             the comparison. A failure after `Need` is
                           ``{"type": "verify"}``. Then ``staged``         the answer to ``verify``
-`Switch`                  `Progress`…, `Provisional`                      when it fails, the agent undoes it
+`Switch`                  `Progress`…, `Provisional`                      refused like `Stage`; A undoes one that fails
 ``check`` (peers: bool)   `Checks`                                        while provisional; true: those with peers
 ``decide``                ``decided``                                     while provisional: all machines of the run can
                                                                           commit, so A only goes forward from now on.
@@ -34,6 +34,9 @@ C sends                   A answers                                       meanin
 
 C sends ``alive`` every `HEARTBEAT` seconds, before the first message too; it has no answer. A does so while it works on
 an answer. An answer has at most `MAX_ANSWER` bytes, and no payload.
+
+A locks the machine for each message, and from `Stage` on, until the switch is committed or undone, or has failed. So a
+machine is not locked while a person reads the plan.
 
 The conversation ends with C's stream, or when nothing arrives for too long (`link`). A switch that is still provisional
 is undone then, and one that is not finished, too. If nothing changes, a
@@ -80,11 +83,14 @@ class Open(TypedDict):
     """``open``.
 
     ``agent``: digest from `archive.build`. ``formerly``: other names under which the machine may still be installed.
-    ``expect``: digest of the configuration that it should have.
+    ``expect``: digest of the configuration that it should have. ``user``: who opens it, and on which computer.
+    ``patience``: seconds to wait for another agent that has locked the machine.
     """
 
     type: str
     agent: str
+    user: str
+    patience: float
     protocol: int
     machine: str
     formerly: List[str]
@@ -276,12 +282,13 @@ class Damage(TypedDict):
 class Recover(TypedDict):
     """``recover``, with ``agent`` as in `Open`.
 
-    ``mode``: ``"show"``, ``"retry"``, ``"accept"`` (leave everything as it is), or ``"abandon"`` (leave the resources
-    with these ``keys``, and retry the others).
+    ``user``: who recovers it. ``mode``: ``"show"``, ``"retry"``, ``"accept"`` (leave everything as it is), or
+    ``"abandon"`` (leave the resources with these ``keys``, and retry the others).
     """
 
     type: str
     agent: str
+    user: str
     mode: str
     keys: List[str]
 
@@ -327,25 +334,28 @@ class Failed(TypedDict):
     damaged: List[Damage]
 
 
-def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"", limit: int = MAX_MESSAGE) -> None:  # noqa: ANN401 - any of the above
-    """Write and flush one frame.
-
-    Args:
-        stream: The stream.
-        message: One of the classes above, or a plain object with its ``type``; ``payload`` is filled in.
-        payload: Raw bytes that follow it.
-        limit: The most bytes that the message may have.
+def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the above
+    """Write and flush one frame; see `frame`.
 
     Raises:
         OSError: When the other side has closed the stream.
         ProtocolError: When the message is too large; nothing is written then.
     """
-    stream.write(frame(message, payload, limit))
+    stream.write(frame(message, payload))
     stream.flush()
 
 
 def frame(message: Any, payload: bytes = b"", limit: int = MAX_MESSAGE) -> bytes:  # noqa: ANN401 - as above
-    """Return one frame; the arguments are those of `write_frame`."""
+    """Return one frame.
+
+    Args:
+        message: One of the classes above, or a plain object with its ``type``; ``payload`` is filled in.
+        payload: Raw bytes that follow it.
+        limit: The most bytes that the message may have.
+
+    Raises:
+        ProtocolError: When the message is too large.
+    """
     if payload:
         message = {**message, "payload": len(payload)}
     text = json.dumps(message, separators=(",", ":")).encode()

@@ -6,7 +6,7 @@ however the agent ends. sudo gets no input, which it might record, and no secret
 able to parse this file.
 
 The agent connects to an abstract Unix socket of the relay. Such a socket has no permissions, so both sides look at the
-user of the other one. Argument: the text of the `bootstrap`.
+user of the other one. Argument: the text of the `bootstrap`. Importing `typing` would take longer than all the rest.
 """
 
 import os
@@ -14,7 +14,6 @@ import select
 import socket
 import struct
 import sys
-from typing import List, Tuple
 
 START = 30  # seconds for the agent to connect
 # An agent that ends well leaves nothing to undo; another one may be at work.
@@ -36,7 +35,7 @@ def main() -> None:
     copy(agent)
 
 
-def service(name: str, bootstrap: str) -> List[str]:
+def service(name: str, bootstrap: str) -> "list[str]":
     """Return the command that starts the agent as a service of this name, to connect to the socket of this name."""
     properties = {
         "Type": "exec",
@@ -54,7 +53,7 @@ def service(name: str, bootstrap: str) -> List[str]:
     return become_root + run + options + ["--"] + agent
 
 
-def start(argv: List[str]) -> Tuple[int, int]:
+def start(argv: "list[str]") -> "tuple[int, int]":
     """Start a command without input; return its process id, and the pipe of what it prints."""
     output, end = os.pipe()
     pid = os.fork()

@@ -7,11 +7,11 @@ each step, the journal says what the step is about to touch, and what is there n
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent import boot
 from rolecall_agent import journal as journals
-from rolecall_agent.comparison import compare
+from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.journal import DECLARED, Journal
 from rolecall_agent.resources import KINDS
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 # They carry the connection to the controller, so they come last, when everything else is known to work.
 _LAST = ("sshd.service", "ssh.service", "systemd-networkd.service")
 _TAIL = 2000  # characters of a check's output
+CHANGED = "the machine has changed since this was planned"
 COMMAND_SECONDS = 600
 """How long the command of an action may take."""
 
 
-def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool) -> List[str]:
+def switch(
+    machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool, comparison: Optional[str] = None
+) -> List[str]:
     """Switch to a staged configuration, which is provisional afterwards.
 
     Args:
@@ -42,7 +45,8 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         target: The configuration; the store has everything that it needs.
         meta: Who switches, and when.
         nonce: What a confirmation must contain.
-        confirm: Whether `commit` needs a confirmation.
+        confirm: Whether `decide` needs a confirmation.
+        comparison: Digest of the changes that it may make; None for any.
 
     Returns:
         The keys of the resources that changed.
@@ -51,21 +55,27 @@ def switch(machine: Machine, target: Configuration, meta: Meta, *, nonce: str, c
         Failure: When it failed; ``machine_unchanged`` tells whether it was undone.
     """
     store = machine.store
-    work = compare(machine.system, store, machine.configuration(store.current), machine.with_boot_unit(target))
+    old, new = machine.configuration(store.current), machine.with_boot_unit(target)
+    work = compare(machine.system, store, old, new)
+    if comparison not in {None, work.digest(old.digest, new.digest)}:
+        raise Failure(CHANGED)
     work.leave_out(boot.NAME)  # it is installed before all else, and removed last
     number = store.add_generation(target, meta)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}
+    journal.abandoned = list(work.lost)
     journal.units = {
-        name: {"enabled": state.enabled, "active": state.active}
+        name: {"enabled": state.enabled, "active": state.active, "failed": state.failed}
         for name, state in states.items()
         if state.active or name not in work.refresh
     }
+    journal.reenabled = list(work.reenable)
     store.set_boot_agent()
     journal.save(store)
     try:
         machine.install_boot_unit()
         _Move(machine, journal, work, store.configuration(journal.source), target).run()
+        _require_no_difference(machine, target, work)
         _require_checks(machine, target)
         journal.provisional = True
         journal.save(store)
@@ -129,6 +139,16 @@ def _require_checks(machine: Machine, target: Configuration) -> None:
     for result in check(machine.system, target.checks, peers=False):
         if not result["ok"]:
             raise Failure(f"the check {result['name']!r} failed", result["output"])
+
+
+def _require_no_difference(machine: Machine, target: Configuration, work: Work) -> None:
+    """Require that the machine now is as declared, so that the next plan is empty."""
+    machine.system.units.forget()
+    down = {f"unit:{name}" for name in work.revive}
+    left = [each for each in drift(machine.system, machine.store, target) if each["key"] not in down]
+    if left:
+        differences = "; ".join(f"{each['key']}: {each['reason']}" for each in left)
+        raise Failure(f"not as declared after the switch: {differences}")
 
 
 def _undo_after(machine: Machine, journal: Journal, error: Exception) -> Failure:
@@ -213,14 +233,19 @@ class _Move:
             self._journal.restarted = True
             self._journal.save(self._store)
         units.run("enable", work.enable)
-        if work.units_changed:
+        units.run("reenable", work.reenable)
+        units.forget()
+        starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
+        if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")
             units.run("daemon-reload", ())
         refresh = (name for name in work.refresh if (state := units.state(name)).active or state.failed)
         restart = [*work.restart, *refresh]
+        units.run("stop", work.pause)
+        units.run("reset-failed", [*restart, *work.start, *work.revive])  # also what counts towards a start limit
         for last in (False, True):
             started = []
-            for verb, names in (("restart", restart), ("reload-or-restart", work.reload), ("start", work.start)):
+            for verb, names in (("restart", restart), ("try-reload-or-restart", work.reload), ("start", work.start)):
                 batch = [name for name in names if (name in _LAST) is last]
                 if batch:
                     report(verb, " ".join(batch))
@@ -259,7 +284,7 @@ class _Move:
         if old is None or resource.key not in self._store.originals:
             return True
         # The content of a file with secrets is never copied.
-        return not (old.secrets or old.in_place(self._system, self._store))
+        return not (old.secrets or (old.in_place(self._system, self._store) and self._store.has_blobs(old.parts)))
 
     def _capture(self, resource: Resource) -> Dict[str, Captured]:
         captured = resource.capture(self._system, self._store)

@@ -46,16 +46,24 @@ class UnitState:
     Attributes:
         known: Whether a unit of this name exists, managed or not.
         enabled: Whether it starts at boot by a link of its own.
+        indirect: Whether enabling it means to enable other units, which its ``[Install]`` section names.
         active: Whether it is running.
+        job: Whether it is running, and will end by itself: a oneshot.
         done: Whether it need not be running: a oneshot that has succeeded, or a condition that is not met.
         failed: Whether it failed, or is about to be restarted after a failure.
+        stale: Whether systemd has loaded another version of its files than there are now.
+        triggers: The units that it starts: the service of a socket, timer or path.
     """
 
     known: bool = False
     enabled: bool = False
+    indirect: bool = False
     active: bool = False
+    job: bool = False
     done: bool = False
     failed: bool = False
+    stale: bool = False
+    triggers: Tuple[str, ...] = ()
 
 
 class Accounts(Protocol):
@@ -113,6 +121,10 @@ class Units(Protocol):
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Announce units whose state will be needed, so that one call gets all of them."""
+        ...
+
+    def forget(self) -> None:
+        """Ask systemd again for every state that is needed from now on."""
         ...
 
     def state(self, name: str) -> UnitState:

@@ -16,6 +16,7 @@ from rolecall_agent import journal as journals
 from rolecall_agent.errors import Failure
 from rolecall_agent.journal import DECLARED
 from rolecall_agent.resources import KINDS
+from rolecall_agent.state import DamagedError
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
@@ -92,6 +93,24 @@ def accept(machine: Machine) -> None:
         settle(machine, journal)
 
 
+def give_up_damaged(machine: Machine) -> bool:
+    """Give up what is damaged in the state directory, also the journal; return whether there was something.
+
+    Raises:
+        Failure: When another version of Rolecall wrote it.
+    """
+    store = machine.store
+    lost = store.give_up_damaged()
+    try:
+        journals.load(store)
+    except DamagedError:
+        store.drop_journal()
+        lost = True
+    if lost:
+        store.abandon_undeclared()
+    return lost
+
+
 def abandon(machine: Machine, keys: Iterable[str]) -> None:
     """Leave single resources of an interrupted switch as they are; `recover` undoes the others.
 
@@ -116,8 +135,8 @@ def abandon(machine: Machine, keys: Iterable[str]) -> None:
 def settle(machine: Machine, journal: Journal) -> List[str]:
     """Clean up after a switch was committed or undone; return notes on what failed."""
     system, store = machine.system, machine.store
-    store.mark_abandoned(journal.abandoned)
     declared = {resource.key for resource in machine.configuration(store.current).resources}
+    store.mark_abandoned(key for key in journal.abandoned if key not in declared)
     originals = {key: value for key, value in store.originals.items() if not key.startswith("made:")}
     ended = {key: value for key, value in originals.items() if key not in declared and not value.get("abandoned")}
     notes: List[str] = []
@@ -133,7 +152,7 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     forgotten = [path for path in gone if system.units.settled or not path.startswith("/run/")]
     store.drop_originals([*ended, *(f"made:{path}" for path in forgotten)])
     store.drop_journal()
-    store.prune()  # only without a journal: recovery needs both generations
+    notes += store.prune()  # only without a journal: recovery needs both generations
     return notes
 
 
@@ -174,6 +193,7 @@ class _Undo:
     def run(self) -> None:
         """Take all steps; what fails is in `damage`."""
         journal, units = self._journal, self._system.units
+        units.forget()
         self._remove_temporary_files()
         self._each_unit("stop", lambda name: not journal.units[name]["active"] and units.state(name).active)
         self._each_unit("reset-failed", lambda name: units.state(name).failed)
@@ -185,12 +205,18 @@ class _Undo:
         with self._attempt("made"):
             remove_empty_paths(self._machine, self._source)
         self._each_unit("enable", lambda name: journal.units[name]["enabled"] and not units.state(name).enabled)
-        if journal.units:
+        self._each_unit("reenable", lambda name: name in journal.reenabled)
+        if journal.units or self._has_touched_systemd():
             with self._attempt("systemd"):
                 units.run("daemon-reload", ())
+        self._each_unit("stop", self._keeps_a_socket_from_restarting)
         self._each_unit("restart", self._may_run_the_new)
         self._each_unit("start", self._is_missing)
         self.look()
+
+    def _has_touched_systemd(self) -> bool:
+        touched = (self._resources[key] for key in self._journal.before)
+        return any("/systemd/system/" in path for item in touched for path in item.paths_on(self._system))
 
     def _remove_temporary_files(self) -> None:
         self._system.token = self._journal.token
@@ -240,6 +266,10 @@ class _Undo:
         before = self._journal.units[name]["active"]
         return before and self._journal.restarted and self._system.units.state(name).active
 
+    def _keeps_a_socket_from_restarting(self, name: str) -> bool:
+        sockets = (unit for unit in self._journal.units if unit.endswith(".socket") and self._may_run_the_new(unit))
+        return any(name in self._system.units.state(socket).triggers for socket in sockets)
+
     def _is_missing(self, name: str) -> bool:
         state = self._system.units.state(name)
         return self._journal.units[name]["active"] and not (state.active or state.done)
@@ -252,7 +282,7 @@ class _Undo:
                     raise Failure(difference)
         for name, before in self._journal.units.items():
             with self._attempt(f"unit:{name}"):
-                if before["active"]:
+                if before["active"] and not before["failed"]:
                     self._system.units.require_running([name])
                 state = self._system.units.state(name)
                 if before["active"] and self._system.units.settled and not (state.active or state.done):

@@ -35,16 +35,20 @@ class Work:
     Attributes:
         changes: By resource, in canonical order, removals last.
         remove: Keys of resources to remove, in this order.
+        lost: Keys of undeclared resources that stay as they are, since their originals are damaged.
         stop: Names of units to stop before anything changes.
         reset: Names of failed units whose failure systemd must forget, so that they can start again or be removed.
         disable: Names of units that no longer start at boot.
         enable: Names of units that start at boot from now on.
+        reenable: Names of enabled units whose text says otherwise how they start at boot.
+        pause: Names of the services among ``restart`` whose socket restarts too: systemd refuses to listen for a
+            service that is running.
         restart: Names of units to restart.
         reload: Names of units to reload.
         start: Names of units to start.
         revive: Names of units to start that were down before and did not change: the switch does not depend on them.
-        refresh: Names of undeclared units to restart if they are running by then; a package of this switch may
-            bring them.
+        refresh: Names of units that the configuration does not start, to restart if they are running by then. They
+            may be undeclared; a package of this switch may bring them.
         units_changed: Whether systemd must reload unit files.
         undo: Commands that take back the effect of undeclared actions.
         run: Commands of actions that are due.
@@ -52,10 +56,13 @@ class Work:
 
     changes: List[Change] = field(default_factory=list)
     remove: List[str] = field(default_factory=list)
+    lost: List[str] = field(default_factory=list)
     stop: List[str] = field(default_factory=list)
     reset: List[str] = field(default_factory=list)
     disable: List[str] = field(default_factory=list)
     enable: List[str] = field(default_factory=list)
+    reenable: List[str] = field(default_factory=list)
+    pause: List[str] = field(default_factory=list)
     restart: List[str] = field(default_factory=list)
     reload: List[str] = field(default_factory=list)
     start: List[str] = field(default_factory=list)
@@ -73,12 +80,14 @@ class Work:
     @property
     def units(self) -> List[str]:
         """The names of all units that it has an effect on."""
-        verbs = (self.stop, self.reset, self.disable, self.enable, self.restart, self.reload, self.start)
+        enablement = (self.disable, self.enable, self.reenable)
+        verbs = (self.stop, self.reset, *enablement, self.restart, self.reload, self.start)
         return sorted({name for names in (*verbs, self.revive, self.refresh) for name in names})
 
     def leave_out(self, unit: str) -> None:
         """Let the switch do nothing to a unit, which is still listed among the changes."""
-        for names in (self.stop, self.reset, self.disable, self.enable, self.restart, self.reload, self.start):
+        enablement = (self.disable, self.enable, self.reenable)
+        for names in (self.stop, self.reset, *enablement, self.restart, self.reload, self.start):
             if unit in names:
                 names.remove(unit)
         if f"unit:{unit}" in self.remove:
@@ -90,7 +99,7 @@ class Work:
         verbs: Tuple[Verb, ...] = ("stop", "restart", "reload", "start")
         units: List[Restart] = [{"name": name, "verb": verb} for verb in verbs for name in getattr(self, verb)]
         units += [{"name": name, "verb": "start"} for name in self.revive]
-        units += [{"name": name, "verb": "restart"} for name in self.refresh]
+        units += [{"name": name, "verb": "restart"} for name in sorted(self.refresh)]
         actions: List[Restart] = [{"name": command.key, "verb": "run"} for command in self.run]
         stops = len(self.stop)
         return [*units[:stops], *actions, *units[stops:]]

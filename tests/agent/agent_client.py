@@ -67,8 +67,9 @@ class Client:
         self.send(message)
         return self.receive()
 
-    def open(self, expect: str | None = None) -> dict[str, Any]:
-        return self.first(type="open", protocol=protocol.PROTOCOL, machine="m", formerly=[], expect=expect)
+    def open(self, expect: str | None = None, patience: float = 5) -> dict[str, Any]:
+        who = {"machine": "m", "user": "tester", "patience": patience}
+        return self.first(type="open", protocol=protocol.PROTOCOL, formerly=[], expect=expect, **who)
 
     def first(self, **message: object) -> dict[str, Any]:
         digest, packed = archive.build()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -370,19 +371,18 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     it = agent_world.machine(root)
     agent_world.stage(it, ONE)
     switch(it, ONE, agent_world.META, nonce="n", confirm=False)
-    talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
+    sent: list[dict[str, Any]] = []
+    talk = conversation.Conversation(sent.append, str(root))
     talk._machine = it
     talk._provisional = True
     decide(it)
     with monkeypatch.context() as context:
         context.setattr(RecordedPackages, "uninstall", lambda *_: 1 / 0)
-        talk._answer({"type": "commit"})
+        talk.answer({"type": "commit"})
     assert not talk._provisional
-    sent = BytesIO(talk._sink.getvalue())  # type: ignore[attr-defined]
-    committed = protocol.read_frame(sent)
-    assert committed
-    assert (committed[0]["type"], committed[0]["number"]) == ("committed", 2)
-    assert "cleanup is left to the next run" in committed[0]["notes"][0]
+    committed = sent[-1]
+    assert (committed["type"], committed["number"]) == ("committed", 2)
+    assert "cleanup is left to the next run" in committed["notes"][0]
     after = agent_world.machine(root)
     assert recover(after) == "committed"
     assert (after.store.journal, after.system.packages.installed("p2")) == (None, False)
@@ -394,14 +394,15 @@ def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.
     agent_world.stage(it, ONE)
     agent_world.stage(it, ONE)
     switch(it, ONE, agent_world.META, nonce="n", confirm=False)
-    talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
+    sent: list[dict[str, Any]] = []
+    talk = conversation.Conversation(sent.append, str(root))
     talk._machine, talk._provisional = it, True
     it.store.set_current(1)  # and then the disk would not say so
     with monkeypatch.context() as context:
         context.setattr(conversation, "commit", lambda _: 1 / 0)
-        talk._answer({"type": "commit"})
-    talk._answer({"type": "undo"})
-    assert b"no longer provisional" in talk._sink.getvalue()  # type: ignore[attr-defined]
+        talk.answer({"type": "commit"})
+    talk.answer({"type": "undo"})
+    assert "no longer provisional" in sent[-1]["message"]
     assert (root / "etc/one").exists()
     assert (it.store.current, it.store.journal) == (1, None)
 
@@ -421,18 +422,19 @@ def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest
     monkeypatch.setattr(protocol, "HEARTBEAT", 0.01)
     monkeypatch.setattr(conversation, "recover", work)
     with os.fdopen(sink, "wb", buffering=0) as stream:
-        talk = conversation.Conversation(BytesIO(), stream, str(root))
-        talk.run({"type": "open", "agent": digest, "protocol": 1, "machine": "m", "formerly": [], "expect": None})
+        first = {"type": "open", "agent": digest, "protocol": 1, "machine": "m", "formerly": [], "expect": None}
+        conversation.serve(first, BytesIO(), stream, str(root))  # type: ignore[arg-type]
     assert heard == ["alive", "alive"]
 
 
 def test_an_answer_that_is_too_large_is_a_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "MAX_ANSWER", 1000)
     sink = BytesIO()
-    talk = conversation.Conversation(BytesIO(), sink, str(root))
-    talk._machine = agent_world.machine(root)
+    wire = conversation._Wire(BytesIO(), sink)
+    talk = conversation.Conversation(wire.send, str(root))
     many = Configuration.of("m", [File(f"/etc/{number}", "1") for number in range(100)])
-    talk._answer({"type": "compare", "configuration": many.as_json()})
+    talk.answer({"type": "compare", "configuration": many.as_json()})
+    wire.ended.set()
     sent = protocol.read_frame(BytesIO(sink.getvalue()))
     assert sent
     assert sent[0]["message"].startswith("the machine has too many resources: a message of ")
@@ -444,12 +446,58 @@ def _file(path: str) -> dict[str, Any]:
 
 
 def test_one_agent_at_a_time(root: Path) -> None:
-    with conversation.locked(str(root)):
-        conversation.note_holder(str(root), "run-7")
-        with pytest.raises(Failure, match=r"locked by run run-7 \(pid \d+\)"), conversation.locked(str(root), 0.05):
+    with conversation.locked(str(root), "anna@desk"):
+        conversation.note_holder(str(root), "run 7 of ben@desk")
+        with (
+            pytest.raises(Failure, match=r"locked by run 7 of ben@desk since 20[-\d]+ [:\d]+ UTC \(pid \d+\)"),
+            conversation.locked(str(root), "anna@desk", 0.05),
+        ):
             raise AssertionError
-    with conversation.locked(str(root)):
+    with conversation.locked(str(root), "anna@desk"):
         pass
+
+
+def test_a_machine_is_locked_only_while_a_run_changes_it(root: Path) -> None:
+    def others_can_look(*, patience: float = 0) -> bool:
+        with Client(root) as other, contextlib.suppress(Refused):
+            other.open(patience=patience)
+            return True
+        return False
+
+    with Client(root) as client:
+        client.open()
+        assert others_can_look(patience=5)
+        comparison = client.compare(ONE)["digest"]
+        assert others_can_look(patience=5)
+        with pytest.raises(Refused, match="has changed"):
+            client.stage("another", {})
+        assert others_can_look(patience=5)
+        client.stage(comparison, {})
+        with Client(root) as other, pytest.raises(Refused, match=r"locked by run run-1 of tester since 20"):
+            other.open(patience=0)
+        client.ask(type="switch", nonce="n", confirm=False)
+        assert not others_can_look()
+        assert client.ask(type="undo") == {"type": "undone"}
+        assert others_can_look(patience=5)
+        client.switch(ONE)
+        client.ask(type="decide")
+        assert not others_can_look()
+        client.ask(type="commit")
+        assert others_can_look(patience=5)
+
+
+def test_a_machine_that_changes_after_staging_is_not_touched(root: Path) -> None:
+    with Client(root) as client:
+        client.open()
+        client.stage(client.compare(ONE)["digest"], {})
+        (root / "etc/one").write_text("an administrator's\n")
+        before = snapshot(root)
+        with pytest.raises(Refused, match="the machine has changed since this was planned") as refused:
+            client.ask(type="switch", nonce="n", confirm=False)
+        assert refused.value.failed["restored"]
+        assert snapshot(root) == before
+    assert not (root / STATE / "journal.json").exists()
+    assert not list((root / STATE / "blobs").iterdir())
 
 
 def test_the_archive_is_reproducible_and_the_command_needs_no_quotes() -> None:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from fleets import META, contents, everywhere, results, update, wanted
+from fleets import DECIDED, META, contents, everywhere, no_secrets, results, update, wanted
 from speaking import speaking
 
 from rolecall import pipeline
@@ -58,6 +58,18 @@ def test_all_are_updated_and_then_nothing_changes(folder: Path) -> None:
     assert (results(second), second.done, second.execs) == (everywhere("unchanged"), True, 3)
 
 
+def test_agents_of_directories_run_in_this_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process"))
+    assert results(update(folder, "one")) == everywhere("updated")
+
+
+def test_a_directory_that_cannot_be_a_machine_is_a_failure(folder: Path) -> None:
+    (folder / "anna").write_text("a file")
+    with Fleet(wanted(folder, "one")[:1], quiet) as fleet:
+        [plan] = fleet.look()
+    assert plan.failure.startswith("cannot store the agent in ")
+
+
 def test_a_failing_unit_on_the_last_machine_undoes_all(folder: Path) -> None:
     update(folder, "one")
     record(folder, "carl", units=["two.service"])
@@ -96,6 +108,47 @@ def test_a_failing_check_with_peers_undoes_all(folder: Path) -> None:
     assert contents(folder) == everywhere("one")
 
 
+def test_a_machine_that_changes_after_the_plan_stops_the_run(folder: Path) -> None:
+    update(folder, "one")
+    with Fleet(wanted(folder, "two"), quiet) as fleet, Fleet(wanted(folder, "two"), quiet) as colleague:
+        assert len(fleet.look()) == len(colleague.look()) == 3
+        (folder / "carl/etc/greeting").unlink()
+        report = fleet.apply(META, no_secrets, folder / DECIDED)
+    assert results(report) == everywhere("untouched")
+    assert [outcome.message for outcome in report.outcomes] == [
+        *["another machine failed"] * 2,
+        "the machine has changed since this was planned",
+    ]
+    assert contents(folder) == {"anna": "one", "ben": "one", "carl": ""}
+
+
+def test_a_machine_that_changes_after_staging_undoes_all(folder: Path) -> None:
+    update(folder, "one")
+
+    def change(_: Fleet, machine: str, text: str) -> None:
+        if machine == "ben" and text.startswith("file"):
+            (folder / "carl/etc/greeting").unlink()
+
+    report = update(folder, "two", change)
+    assert results(report) == everywhere("restored")
+    assert report.outcomes[-1].message == "the machine has changed since this was planned"
+    assert contents(folder) == {"anna": "one", "ben": "one", "carl": ""}
+
+
+def test_the_message_says_who_has_locked_a_machine(folder: Path) -> None:
+    update(folder, "one")
+    plans = []
+
+    def look(_: Fleet, machine: str, text: str) -> None:
+        if machine == "ben" and text.startswith("file"):
+            with Fleet(wanted(folder, "two")[:1], quiet) as colleague:
+                plans.extend(colleague.look())
+
+    assert results(update(folder, "two", look)) == everywhere("updated")
+    assert plans[0].failure.startswith("the machine is locked by run two-")
+    assert " of me since 20" in plans[0].failure
+
+
 def test_losing_a_provisional_machine_undoes_all(folder: Path) -> None:
     update(folder, "one")
 
@@ -103,7 +156,7 @@ def test_losing_a_provisional_machine_undoes_all(folder: Path) -> None:
         if machine == "carl" and text.startswith("file"):
             kill(fleet, "anna")
 
-    report = update(folder, "two", lose)
+    report = update(folder, "two", lose, apart=True)
     assert results(report) == everywhere("restored")
     assert contents(folder) == everywhere("one")
 
@@ -117,7 +170,7 @@ def test_a_machine_lost_before_its_commit_is_reported(folder: Path) -> None:
             lost.append("carl" if machine != "carl" else "ben")
             kill(fleet, lost[0])
 
-    report = update(folder, "two", lose)
+    report = update(folder, "two", lose, apart=True)
     for name, result in results(report).items():
         assert (result, contents(folder)[name]) in {("updated", "two"), ("restored", "one")}
     assert report.done == (contents(folder) == everywhere("two"))

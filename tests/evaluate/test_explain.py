@@ -105,12 +105,12 @@ def told(project: Project, subject: str) -> dict[str, Any]:
     for setting in pipeline.explain(pipeline.Workspace(project), subject).as_json()["settings"]:
         rows = [
             (
-                f"{said['layer']} {said['name']}".strip(),
-                said["value"],
-                said["result"],
-                f"{said['file'].rpartition('.')[2]}:{said['line']}:{said['column']}" if said["file"] else None,
+                f"{layer['layer']} {layer['name']}".strip(),
+                layer["value"],
+                layer["result"],
+                f"{layer['file'].rpartition('.')[2]}:{layer['line']}:{layer['column']}" if layer["file"] else None,
             )
-            for said in setting["said"]
+            for layer in setting["layers"]
         ]
         settings[".".join(map(str, setting["path"]))] = (setting["value"], rows)
     return settings
@@ -178,9 +178,9 @@ def test_one_setting_with_the_tables_around_it(make_mail: Callable[..., Project]
 
 def test_priorities_are_told(make_mail: Callable[..., Project]) -> None:
     [setting] = pipeline.explain(pipeline.Workspace(make_mail()), "mail.relay.jon.level").settings
-    assert [said.priority for said in setting.values] == [None, None, 1000]
+    assert [layer.priority for layer in setting.values] == [None, None, 1000]
     [setting] = pipeline.explain(pipeline.Workspace(make_mail()), "mail.relay.jon.names").settings
-    assert [said.order for said in setting.values] == [None, None, None, None, 500]
+    assert [layer.order for layer in setting.values] == [None, None, None, None, 500]
 
 
 def test_who_plays_a_role_and_why(make_mail: Callable[..., Project]) -> None:

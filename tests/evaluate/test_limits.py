@@ -111,7 +111,7 @@ def test_instances(make_project: MakeProject) -> None:
     found = pipeline.Workspace(make_project(routers, net=MODULE)).check()
     assert [warning.message for warning in found.warnings] == ["the instance 'o' has no members"]
     assert told(make_project(routers.replace(EMPTY, "") + MORE.format(name="q"), net=MODULE)) == (
-        "error: at most 2 instances of net allowed, but 'q' is one more\n"
+        "error: net allows at most 2 instances, and 'q' exceeds that\n"
         "  at inventory.toml:17:12 instances.q\n"
         "hint: give its machines roles in 'n' or 'p' instead"
     )

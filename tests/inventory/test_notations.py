@@ -211,6 +211,21 @@ def test_faults_have_line_and_column(name: str, faults_of: FaultsOf) -> None:
     assert {path: place for file, place, path in found if file == name} == dict(zip(PATHS, PLACES[name], strict=True))
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("12", 12), ("+12", 12), ("012", 12), ("0o14", 12), ("0x1F", 31), (".5", 0.5), ("1.", 1.0), ("1e3", 1000.0),
+        ("TRUE", True), ("~", None),
+        *((text, text) for text in ("1_000", "0_1", "0b101", "1.5_0", "0x_1", "-0x1", "1:30", "2001-01-01", "no", "=")),
+    ],
+)  # fmt: skip
+def test_plain_values_of_yaml_are_those_of_its_core_schema(written: str, value: object, tmp_path: Path) -> None:
+    file = tmp_path / "inventory.yaml"
+    file.write_text(f"meta: {{name: {written}}}\n")
+    found = read(file).data["meta"]["name"]
+    assert (found, type(found)) == (value, type(value))
+
+
 def test_a_quoted_merge_key_is_a_key_as_any_other(tmp_path: Path) -> None:
     text = 'meta:\n  name: x\n  "<<": 5\nbase: &base {a: 1}\nmore:\n  <<: *base\n'
     (tmp_path / "inventory.yaml").write_text(text)

@@ -26,13 +26,13 @@ def _offering(names: Callable[[Workspace], Iterable[str]]) -> Complete:
     @wraps(names)
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         folder = ctx.find_root().params.get("folder") or "."
-        said = ctx.params.get(param.name or "") or ()
+        present = ctx.params.get(param.name or "") or ()
         try:
             with output.reserved():
                 found = sorted(set(names(Invocation(Path(folder)).workspace)))
         except (Faults, OSError):
             return []
-        return [name for name in found if name.startswith(incomplete) and name not in said]
+        return [name for name in found if name.startswith(incomplete) and name not in present]
 
     return complete
 

@@ -61,7 +61,7 @@ def _text(found: Explanation) -> str:
         lines += [
             "",
             f"{dotted(setting.keys) or 'settings'} = {_value(setting.value)}",
-            *_table(map(_said, setting.values)),
+            *_table(map(_row, setting.values)),
         ]
     return "\n".join(lines)
 
@@ -79,12 +79,12 @@ def _marked(reasons: Iterable[Reason]) -> Iterable[tuple[bool, Reason]]:
     return ((number == 0, reason) for number, reason in enumerate(reasons))
 
 
-def _said(said: LayerValue) -> tuple[str, ...]:
-    notes = [said.result]
-    notes += [f"priority {said.priority}"] if said.priority is not None else []
-    notes += [f"order {said.order}"] if said.order is not None else []
-    layer = said.layer + (f" {said.name}" if said.name else "")
-    return layer, _value(said.value), ", ".join(notes), _position(said.where) if said.where else ""
+def _row(value: LayerValue) -> tuple[str, ...]:
+    notes = [value.result]
+    notes += [f"priority {value.priority}"] if value.priority is not None else []
+    notes += [f"order {value.order}"] if value.order is not None else []
+    layer = value.layer + (f" {value.name}" if value.name else "")
+    return layer, _value(value.value), ", ".join(notes), _position(value.where) if value.where else ""
 
 
 def _value(value: object) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Reveal = Callable[[Sequence[Secret]], Mapping[str, bytes]]
 
 
+UNDO = 40.0  # seconds for an agent whose link is lost to notice that, and to undo its switch
+
+
 @dataclass(frozen=True, slots=True)
 class MachineUpdate:
     """What one machine is to become.
@@ -94,16 +97,9 @@ class MachineRun:
         """Return whether it has what a run gave it, or what is declared by now."""
         return self.run == run or self.plan.same
 
-    def connect(self) -> None:
-        """Start its session.
-
-        Raises:
-            OSError: When that fails.
-        """
-        self.session = self._start_session()
-
     def look(self) -> None:
-        """Compare it with its configuration. It stays connected if something would change."""
+        """Connect to it, and compare it with its configuration. It stays connected if something would change."""
+        self.session = self._start_session()
         configuration = self.wanted.configuration
         state = self.live_session.open(self.plan.digest, self.wanted.formerly)
         if state["current"]:
@@ -197,7 +193,7 @@ class MachineRun:
         self.report_progress("checking its state")
         self.hang_up()
         with self._start_session() as session:
-            current = session.open(self.plan.digest, self.wanted.formerly)["current"]
+            current = session.open(self.plan.digest, self.wanted.formerly, patience=UNDO)["current"]
         if current and current["digest"] == self.plan.digest:
             self.state, self.generation = "updated", current["number"]
         elif (current["number"] if current else 0) == self.plan.generation:

@@ -110,7 +110,11 @@ class Explanation:
                 for role, members in self.roles.items()
             },
             "settings": [
-                {"path": list(setting.keys), "value": setting.value, "said": [_json(value) for value in setting.values]}
+                {
+                    "path": list(setting.keys),
+                    "value": setting.value,
+                    "layers": [_json(value) for value in setting.values],
+                }
                 for setting in self.settings
             ],
         }

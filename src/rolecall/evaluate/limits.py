@@ -47,7 +47,7 @@ def instance_limits(instances: Iterable[tuple[str, Service, Mapping[str, RoleMem
             continue
         allowed = "one instance" if service.maximum_instances == 1 else f"{service.maximum_instances} instances"
         yield Fault(
-            f"at most {allowed} of {service.name} allowed, but {name!r} is one more",
+            f"{service.name} allows at most {allowed}, and {name!r} exceeds that",
             Where(keys=("instances", name)),
             f"give its machines roles in {' or '.join(map(repr, others))} instead",
         )

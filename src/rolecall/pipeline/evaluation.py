@@ -219,8 +219,8 @@ class _Stored:
 def further_faults(project: Project, found: Members) -> list[Fault]:
     """Return what is wrong with members beyond `members_of`: limits, secrets, the order of steps, targets."""
     declared = found.loaded.inventory.machines.items()
-    said = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
-    targets = [find_target(project, name, target_host, None) for name, target_host in said]
+    hosts = [(name, machine.deploy.target_host) for name, machine in declared if machine.deploy.target_host is not None]
+    targets = [find_target(project, name, target_host, None) for name, target_host in hosts]
     faults = [
         *found.membership.unfit,
         *unknown_secrets(found.loaded, found.membership),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.workspace import Workspace
 
 _VERSION = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_HINT = 'a document of `rolecall vars export`, or `{"vars": {"MACHINE/NAME": {"FILE": {"text": "…"}}}}`'
+_HINT = 'give a document of `rolecall vars export`, or `{"vars": {"MACHINE/NAME": {"FILE": {"text": "…"}}}}`'
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def export_vars(workspace: Workspace, names: Sequence[str], to: Sequence[str], f
         }
         for name, (key, var) in chosen.items()
     }
-    binds = {name: said for name, (key, _) in chosen.items() if (said := var_store.bound_to(project, key))}
+    binds = {name: loss for name, (key, _) in chosen.items() if (loss := var_store.bound_to(project, key))}
     data = var_store.encrypt_to(project, to, json.dumps({"vars": document, "binds": binds}, indent=1).encode())
     if file:
         writing.create(file, data, mode=0o600)

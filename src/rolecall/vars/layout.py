@@ -214,7 +214,7 @@ def unsettled(project: Project) -> list[Fault]:
         for key in keys:
             for name in (".binds", ".validation"):
                 if is_conflicting(path := f"{var_folder(base, key)}/{name}"):
-                    hint = "keep one of the two strings"
+                    hint = "edit the file, and keep one of the two versions"
                     faults.append(Fault(f"{key}: {name} has a merge conflict", Where(Path(path)), hint))
         faults += _differing_in_case(base, keys)
     return faults

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import InitVar, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Sequence, Set, Tuple
 
@@ -11,6 +12,7 @@ from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
 
 _SECRETS = "/run/rolecall/secrets/"  # a tmpfs
+_DROP_IN = re.compile(r"/(?:etc|run)/systemd/system/([^/@]+(?:@[^/]+)?\.[a-z]+)\.d/[^/]+\.conf\Z")
 _GROUP, _WORLD, _SPECIAL = 0o070, 0o007, 0o7000
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ class File(Resource):
         group: Group name.
         mode: Permission bits; by default 0644, or with a secret 0600, or 0640 if ``readable_by`` names a group.
         needed_for: ``"services"``, or ``"packages"``: written before packages are installed and accounts created.
-        restarts: Names of units to restart when it changes, if they are running. They need not be declared.
+        restarts: Names of units to restart when it changes, if they are running. They need not be declared. A drop-in
+            of a unit always restarts that unit.
         readable_by: A group whose members may read the secret too; it becomes the file's group. None disables the
             check, as on the machine itself.
     """
@@ -117,7 +120,8 @@ class File(Resource):
 
     @property
     def units(self) -> Tuple[str, ...]:
-        return self.restarts
+        drop_in = _DROP_IN.match(self.path)
+        return (*self.restarts, drop_in[1]) if drop_in and drop_in[1] not in self.restarts else self.restarts
 
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.path,)

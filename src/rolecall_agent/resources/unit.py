@@ -28,9 +28,9 @@ class Unit(Resource):
         name: Unit name with its suffix (systemd.unit(5)).
         text: The unit file's text.
         enabled: Whether it starts at boot; needs an ``[Install]`` section.
-        started: Whether it should be running; it is then restarted when it changes. False for a job of a timer.
-        restart_on: Resources, or their keys, whose change restarts it.
-        reload_on: Resources, or their keys, whose change reloads it.
+        started: Whether it should be running. False for what something else starts: a timer, a socket, another unit.
+        restart_on: Resources, or their keys, whose change restarts it if it is running, as a change of its text does.
+        reload_on: Resources, or their keys, whose change reloads it if it is running.
     """
 
     kind: ClassVar[str] = "unit"
@@ -43,6 +43,7 @@ class Unit(Resource):
 
     def __post_init__(self) -> None:
         checks.matching(checks.UNIT, self.name, "unit")
+        text = self.text
         if isinstance(self.text, str):
             checks.require("\x00" not in self.text, f"unit {self.name}: the text contains a NUL")
             checks.require(
@@ -53,12 +54,24 @@ class Unit(Resource):
         elif not isinstance(self.text, Blob):
             hint = "every user can read a unit; put secrets into a file, and name it with EnvironmentFile="  # type: ignore[unreachable]  # an author may give anything
             raise checks.DefinitionError(f"unit {self.name}: the text must be a string: {hint}")
+        if "@." in self.name:
+            what = f"unit {self.name} is a template"
+            checks.require(not self.started, f"{what}: declare the instance to be started, such as {self._instance}")
+            start = "so only an instance of it can start at boot"
+            checks.require(
+                not self.enabled or not isinstance(text, str) or "DefaultInstance=" in text,
+                f"{what} without DefaultInstance= in its [Install] section, {start}: declare {self._instance}",
+            )
         for field in ("restart_on", "reload_on"):
             object.__setattr__(self, field, checks.keys(getattr(self, field), f"unit {self.name}: {field}"))
 
     @property
     def key(self) -> str:
         return f"unit:{self.name}"
+
+    @property
+    def _instance(self) -> str:
+        return self.name.replace("@.", "@NAME.")
 
     @property
     def path(self) -> str:
@@ -93,9 +106,11 @@ class Unit(Resource):
             return ABSENT
         reasons = self.file_differences(system, store)
         state = system.units.state(self.name)
-        if state.enabled != self.enabled:
+        if not self._is_enabled_as_declared(state):
             reasons.append("not enabled" if self.enabled else "enabled")
-        if self.started and not (state.active or state.done):
+        if self.started and state.failed:
+            reasons.append("failed")
+        elif self.started and not (state.active or state.done):
             reasons.append("not running")
         return ", ".join(reasons) or None
 
@@ -129,20 +144,37 @@ class Unit(Resource):
         work = around.work
         state = around.system.units.state(self.name)
         new_text = bool(self.file_differences(around.system, around.store))
-        work.units_changed = work.units_changed or new_text or state.enabled != self.enabled
-        if state.enabled != self.enabled:
+        if not self._is_enabled_as_declared(state):
             (work.enable if self.enabled else work.disable).append(self.name)
+        elif self.enabled and new_text and self._installs_otherwise(around.system, around.store):
+            work.reenable.append(self.name)
+        work.units_changed = work.units_changed or new_text or self.name in work.enable + work.disable
         ran = isinstance(before, Unit) and before.started
         due = new_text or self._follows_change(before, around)
-        if not self.started:
-            if ran and state.active:
+        runs = state.active and not state.failed
+        if not self.started and ran:
+            if state.active:
                 work.stop.append(self.name)
-        elif not (state.active or state.done):
+        elif self.started and not (runs or state.done):
             (work.revive if ran and not due else work.start).append(self.name)
         elif due:
-            work.restart.append(self.name)
-        elif around.triggered(self.reload_on, before.reload_on if isinstance(before, Unit) else ()):
+            if self.started:
+                work.restart.append(self.name)
+            elif runs and not state.job:  # a job that is running takes the new text the next time
+                work.refresh.append(self.name)
+        elif runs and around.triggered(self.reload_on, before.reload_on if isinstance(before, Unit) else ()):
             work.reload.append(self.name)
+
+    def _is_enabled_as_declared(self, state: UnitState) -> bool:
+        return (state.enabled or state.indirect) if self.enabled else not state.enabled
+
+    def _installs_otherwise(self, system: System, store: ContentStore) -> bool:
+        """Return whether the unit file that is there has another [Install] section; before staging, it is not known."""
+        if not store.holds(self.blob):
+            return False
+        entry = system.stat(self.path)
+        there = system.read(self.path) if entry and entry.type == "file" else b""
+        return _install_section(there) != _install_section(store.content(self.parts))
 
     def _follows_change(self, before: Optional[Resource], around: Surroundings) -> bool:
         followed = before.restart_on if isinstance(before, Unit) else ()
@@ -167,6 +199,18 @@ class Unit(Resource):
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         store.restore(self.path, captured["file"])
+
+
+def _install_section(text: bytes) -> List[bytes]:
+    """Return the settings in the [Install] section of a unit file."""
+    lines: List[bytes] = []
+    section = b""
+    for line in map(bytes.strip, text.splitlines()):
+        if line.startswith(b"["):
+            section = line
+        elif section == b"[Install]" and line and line[:1] not in b"#;":
+            lines.append(line)
+    return lines
 
 
 def may_run(state: UnitState) -> bool:

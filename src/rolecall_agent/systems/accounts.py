@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import grp
 import pwd
-from pathlib import Path
 from typing import Optional
 
 from rolecall_agent.system import Account
@@ -32,8 +31,8 @@ class ShadowAccounts:
             return None
         groups = frozenset(group.gr_name for group in grp.getgrall() if name in group.gr_mem)
         # shadow(5): the eighth field is the day on which the account expires.
-        lines = Path("/etc/shadow").read_text(errors="replace").splitlines()
-        fields = next((line.split(":") for line in lines if line.startswith(f"{name}:")), [])
+        with open("/etc/shadow", encoding="utf-8", errors="replace") as lines:
+            fields = next((line.rstrip("\n").split(":") for line in lines if line.startswith(f"{name}:")), [])
         return Account(user.pw_dir, user.pw_shell, groups, locked=fields[7:8] == ["1"])
 
     def add_user(self, name: str, account: Account) -> None:

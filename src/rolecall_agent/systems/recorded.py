@@ -119,6 +119,9 @@ class RecordedUnits:
     def prefetch(self, names: Iterable[str]) -> None:
         pass
 
+    def forget(self) -> None:
+        pass
+
     def state(self, name: str) -> UnitState:
         if not self._unit_file(name):
             return UnitState()
@@ -138,8 +141,8 @@ class RecordedUnits:
             if not self._unit_file(name) and verb not in {"stop", "disable"}:
                 raise Failure(f"systemctl {verb}: unit {name} does not exist")
             state = self._record.data["units"].setdefault(name, {})
-            if verb in {"enable", "disable"}:
-                state["enabled"] = verb == "enable"
+            if verb in {"enable", "disable", "reenable"}:
+                state["enabled"] = verb != "disable"
             elif verb == "reset-failed":
                 state["failed"] = False
             else:

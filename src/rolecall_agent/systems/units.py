@@ -12,6 +12,22 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.system import UnitState
 from rolecall_agent.systems import commands
 
+PROPERTIES = (
+    "Id",
+    "Names",
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "UnitFileState",
+    "Type",
+    "Result",
+    "ConditionResult",
+    "ConditionTimestampMonotonic",
+    "ExecMainStartTimestampMonotonic",
+    "NeedDaemonReload",
+    "Triggers",
+)
+
 
 class SystemdUnits:
     """The units of the system's manager.
@@ -27,7 +43,6 @@ class SystemdUnits:
         self._prefetched: Set[str] = set()
 
     def forget(self) -> None:
-        """Ask systemd again for every state that is needed from now on."""
         self._known.clear()
 
     def prefetch(self, names: Iterable[str]) -> None:
@@ -35,25 +50,38 @@ class SystemdUnits:
 
     def state(self, name: str) -> UnitState:
         if name not in self._known:
-            names = sorted({name, *self._prefetched})
-            properties = (
-                "Id,Names,LoadState,ActiveState,SubState,UnitFileState,Type,Result,ConditionResult,"
-                "ExecMainStartTimestampMonotonic,ConditionTimestampMonotonic"
-            )
-            _, output = commands.execute(["systemctl", "show", "--property", properties, "--", *names])
-            self._known.update(dict.fromkeys(names, UnitState()))
-            for unit, block in zip(names, output.split("\n\n")):  # noqa: B905 - not in Python 3.9
-                self._known[unit] = _unit_state(dict(line.partition("=")[::2] for line in block.splitlines()))
+            wanted = {name, *self._prefetched} - self._known.keys()
+            templates = {unit for unit in wanted if "@." in unit}
+            self._show(sorted(wanted - templates))
+            for unit in sorted(templates):
+                self._known[unit] = _template_state(unit)
         return self._known[name]
+
+    def _show(self, names: Sequence[str]) -> None:
+        """Ask for the states of units. None may be a template: systemctl refuses these, and all others with them."""
+        if not names:
+            return
+        argv = ["systemctl", "show", "--property", ",".join(PROPERTIES), "--", *names]
+        status, output = commands.execute(argv, errors=True)
+        shown: Dict[str, UnitState] = {}
+        for block in output.split("\n\n"):
+            properties = dict(line.partition("=")[::2] for line in block.splitlines())
+            shown.update(dict.fromkeys(properties.get("Names", "").split(), _unit_state(properties)))
+        missing = [name for name in names if name not in shown]
+        if status or missing:
+            raise Failure(f"systemctl does not show the state of {', '.join(missing or names)}", output[-2000:])
+        self._known.update(shown)
 
     def run(self, verb: str, names: Sequence[str]) -> None:
         if not names and verb != "daemon-reload":
             return
         self._known.clear()
         # The switch reloads once, after all links are created or removed.
-        option = ["--no-reload"] if verb in {"enable", "disable"} else ["--no-block"] if self._booting else []
+        option = (
+            ["--no-reload"] if verb in {"enable", "disable", "reenable"} else ["--no-block"] if self._booting else []
+        )
         status, output = commands.run(["systemctl", verb, *option, *(["--", *names] if names else [])], 600)
-        if status:
+        if status and verb != "reset-failed":  # which fails for a unit that systemd has not loaded
             failed = [name for name in names if self.state(name).failed] or list(names)
             raise Failure(f"systemctl {verb} failed for {', '.join(failed)}", self._log(failed) or output)
 
@@ -86,16 +114,28 @@ class SystemdUnits:
         return commands.execute(["systemctl", "status", "--no-pager", "--full", "--lines=10", "--", *names])[1][-4000:]
 
 
-def _unit_state(shown: Dict[str, str]) -> UnitState:
+def _unit_state(shown: Mapping[str, str]) -> UnitState:
     """Return the state from properties of `systemctl show`; source: org.freedesktop.systemd1(5)."""
-    active = shown.get("ActiveState", "")
+    active, result = shown.get("ActiveState", ""), shown.get("Result", "success")
     ran = shown.get("ExecMainStartTimestampMonotonic", "0") != "0"
-    oneshot = shown.get("Type") == "oneshot" and shown.get("Result") == "success" and ran
+    oneshot = shown.get("Type") == "oneshot"
     unmet = shown.get("ConditionResult") == "no" and shown.get("ConditionTimestampMonotonic", "0") != "0"
+    # `Restart=always` also restarts what has ended well.
+    failing = shown.get("SubState") == "auto-restart" and result != "success"
     return UnitState(
         known=shown.get("LoadState", "not-found") != "not-found",
-        enabled=shown.get("UnitFileState", "").startswith("enabled"),
+        enabled=shown.get("UnitFileState") == "enabled",
+        indirect=shown.get("UnitFileState") == "indirect",
         active=active in {"active", "reloading", "activating"},
-        done=active == "inactive" and (oneshot or unmet),
-        failed=active == "failed" or shown.get("SubState") == "auto-restart",
+        job=oneshot and active == "activating",
+        done=active == "inactive" and ((oneshot and result == "success" and ran) or unmet),
+        failed=active == "failed" or failing,
+        stale=shown.get("NeedDaemonReload") == "yes",
+        triggers=tuple(shown.get("Triggers", "").split()),
     )
+
+
+def _template_state(name: str) -> UnitState:
+    """Return the state of a template, which never runs itself."""
+    enablement = commands.execute(["systemctl", "is-enabled", "--", name])[1].strip()
+    return UnitState(known=enablement not in {"", "not-found"}, enabled=enablement == "enabled")

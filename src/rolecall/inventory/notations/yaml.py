@@ -1,9 +1,13 @@
-"""Read YAML 1.2 without tags with ruamel.yaml; dates stay texts, as in the core schema (yaml.org/spec/1.2.2, 10.3)."""
+"""Read YAML 1.2 without tags with ruamel.yaml; plain values are those of the core schema (yaml.org/spec/1.2.2, 10.3).
+
+So dates are strings, and so are `1_000` and `0b1`, which YAML 1.1 and ruamel.yaml take for numbers.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from rolecall.errors import Faults
@@ -12,10 +16,11 @@ from rolecall.inventory.data import DEPTH, once, shown, syntax_fault
 from rolecall.inventory.notations import trees
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import SafeConstructor
     from ruamel.yaml.nodes import MappingNode, ScalarNode
     from tree_sitter import Node
 
@@ -38,6 +43,11 @@ _HINTS: Final = {
         "check the indentation of this line and of the one above; put text with `: ` in quotes"
     ),
 }
+
+_NUMBER: Final = re.compile(
+    r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
 
 # tree-sitter-yaml 0.7 crashes on some 260 levels of indentation; each needs a column of its own.
 _DEEP = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
@@ -94,7 +104,7 @@ def _parser() -> YAML:
     from ruamel.yaml.scanner import Scanner
 
     class Constructor(SafeConstructor):  # type: ignore[misc, unused-ignore]
-        """Leaves dates as they are written, and distinguishes a missing value from an explicit null."""
+        """Follows the core schema, and distinguishes a missing value from an explicit null."""
 
         found_empty = False
 
@@ -125,12 +135,25 @@ def _parser() -> YAML:
                 raise RecursionError
             super().fetch_flow_collection_start(TokenClass, to_push)
 
-    Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
-    Constructor.add_constructor("tag:yaml.org,2002:null", Constructor.construct_yaml_null)
+    constructors = {
+        "int": partial(_number, SafeConstructor.construct_yaml_int),
+        "float": partial(_number, SafeConstructor.construct_yaml_float),
+        "timestamp": SafeConstructor.construct_yaml_str,
+        "value": SafeConstructor.construct_yaml_str,  # `=`
+        "null": Constructor.construct_yaml_null,
+    }
+    for tag, construct in constructors.items():
+        Constructor.add_constructor(f"tag:yaml.org,2002:{tag}", construct)
     parser = YAML(typ="safe", pure=True)
     parser.Constructor = Constructor
     parser.Scanner = Bounded
     return parser
+
+
+def _number(
+    construct: Callable[[SafeConstructor, ScalarNode], object], constructor: SafeConstructor, node: ScalarNode
+) -> object:
+    return (construct if _NUMBER.fullmatch(node.value) else type(constructor).construct_scalar)(constructor, node)
 
 
 def _hint(message: str) -> str:

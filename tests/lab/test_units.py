@@ -1,0 +1,229 @@
+"""Units as systemd has them: templates, sockets, drop-ins, [Install] sections, and units that something else starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Desk, DeskFactory
+
+MODULE = """
+from collections.abc import Iterator
+
+from rolecall.service import File, Member, Resource, Service, Settings, Unit
+
+service = Service("raw", description="Files and units as they are written.")
+
+
+class OneUnit(Settings):
+    text: str
+    enabled: bool = False
+    started: bool = False
+    restart_on: list[str] = []
+    reload_on: list[str] = []
+
+
+class NodeSettings(Settings):
+    files: dict[str, str] = {}
+    units: dict[str, OneUnit] = {}
+
+
+node = service.role("node", NodeSettings, description="Has them.")
+
+
+@node.configure
+def have(me: Member[NodeSettings]) -> Iterator[Resource]:
+    for path, text in me.settings.files.items():
+        yield File(path, text)
+    for name, unit in me.settings.units.items():
+        yield Unit(name, unit.text, unit.enabled, unit.started, unit.restart_on, unit.reload_on)
+"""
+SLEEP = "[Service]\nExecStart=/bin/sleep {}\n[Install]\nWantedBy=multi-user.target\n"
+ECHO = """
+import os, socket
+listener = socket.socket(fileno=3)
+text = open("/etc/echo.conf").read()
+while True:
+    listener.accept()[0].sendall(text.encode())
+"""
+ASK = """python3 -c 'import socket,sys; print(socket.create_connection(("127.0.0.1", {})).recv(99).decode(), end="")'"""
+
+
+@pytest.fixture(scope="module")
+def office(new_desk: DeskFactory) -> Desk:
+    desk = new_desk()
+    (desk.root / "modules").mkdir()
+    (desk.root / "modules/raw.py").write_text(MODULE)
+    declare(desk)
+    desk.rolecall("keys", "create")
+    desk.rolecall("lab", "up")
+    desk.on("jon", "cat >/usr/local/bin/echo.py", given=ECHO)
+    return desk
+
+
+@pytest.fixture
+def desk(office: Desk) -> Iterator[Desk]:
+    """A machine for which nothing is declared, and on which nothing has failed."""
+    yield office
+    declare(office)
+    office.rolecall("update", "--yes")
+    assert office.on("jon", "systemctl is-system-running") == "running\n"
+
+
+def declare(desk: Desk, units: dict[str, dict[str, Any]] | None = None, files: dict[str, str] | None = None) -> None:
+    settings = {"files": files or {}, "units": units or {}}
+    role = {"settings": settings, "machines": {"jon": {}}}
+    raw = {"module": {"name": "raw", "input": "self"}, "roles": {"node": role}}
+    desk.write(machines={"jon": {}}, instances={"raw": raw})
+
+
+def update(desk: Desk) -> str:
+    """Update, and return what it printed; nothing is left to do afterwards."""
+    printed = desk.rolecall("update", "--yes").stdout
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    return printed
+
+
+def running(desk: Desk, unit: str) -> str:
+    return desk.on("jon", f"tr '\\0' ' ' </proc/$(systemctl show --value -p MainPID {unit})/cmdline").strip()
+
+
+def test_a_template_beside_other_units(desk: Desk) -> None:
+    units = {
+        "aaa@.service": {"text": "[Service]\nExecStart=/bin/sleep %i\n"},
+        "bbb.service": {"text": SLEEP.format(1000), "enabled": True, "started": True},
+        "ccc.service": {"text": SLEEP.format(1000), "enabled": True, "started": True},
+    }
+    declare(desk, units)
+    update(desk)
+    units["bbb.service"]["text"] = SLEEP.format(2000)
+    declare(desk, units)
+    assert "restart bbb.service" in update(desk)
+    assert running(desk, "bbb.service") == "/bin/sleep 2000"
+    declare(desk)
+    update(desk)
+    left = "systemctl is-active bbb; ls /etc/systemd/system/*/bbb.service"
+    assert desk.on("jon", left, status=2).startswith("inactive\n")
+
+
+def test_a_template_with_a_default_instance(desk: Desk) -> None:
+    install = "[Install]\nWantedBy=multi-user.target\nDefaultInstance=77\n"
+    declare(desk, {"t@.service": {"text": f"[Service]\nExecStart=/bin/sleep %i\n{install}", "enabled": True}})
+    update(desk)
+    assert desk.on("jon", "ls /etc/systemd/system/multi-user.target.wants").count("t@77.service") == 1
+
+
+def sockets(text: str, port: int) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    units: dict[str, dict[str, Any]] = {
+        "echo.socket": {
+            "text": f"[Socket]\nListenStream=127.0.0.1:{port}\n[Install]\nWantedBy=sockets.target\n",
+            "enabled": True,
+            "started": True,
+        },
+        "echo.service": {
+            "text": "[Service]\nExecStart=/usr/bin/python3 /usr/local/bin/echo.py\n",
+            "restartOn": ["file:/etc/echo.conf"],
+        },
+    }
+    return units, {"/etc/echo.conf": text}
+
+
+def test_what_a_service_behind_a_socket_reads_changes(desk: Desk) -> None:
+    declare(desk, *sockets("one", 7001))
+    update(desk)
+    assert desk.on("jon", ASK.format(7001)) == "one"
+    declare(desk, *sockets("two", 7001))
+    assert "restart echo.service" in update(desk)
+    assert desk.on("jon", ASK.format(7001)) == "two"
+
+
+def test_a_socket_whose_service_runs_changes(desk: Desk) -> None:
+    declare(desk, *sockets("one", 7001))
+    update(desk)
+    assert desk.on("jon", ASK.format(7001)) == "one"
+    declare(desk, *sockets("one", 7002))
+    assert "restart echo.socket" in update(desk)
+    assert desk.on("jon", ASK.format(7002)) == "one"
+
+
+def test_the_change_of_a_socket_is_undone(desk: Desk) -> None:
+    declare(desk, *sockets("one", 7001))
+    update(desk)
+    assert desk.on("jon", ASK.format(7001)) == "one"
+    units, files = sockets("two", 7002)
+    units["fails.service"] = {"text": "[Service]\nType=oneshot\nExecStart=/bin/false\n", "started": True}
+    declare(desk, units, files)
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert desk.on("jon", ASK.format(7001)) == "one"
+
+
+def test_a_drop_in_of_an_undeclared_unit(desk: Desk) -> None:
+    unit = "[Service]\nExecStart=/bin/sleep ${V}\nEnvironment=V=333\n"
+    desk.on("jon", "cat >/etc/systemd/system/own.service; systemctl daemon-reload; systemctl start own", given=unit)
+    for value in ("111", "222"):
+        declare(desk, {}, {"/etc/systemd/system/own.service.d/x.conf": f"[Service]\nEnvironment=V={value}\n"})
+        assert "restart own.service" in update(desk)
+        shown = desk.on("jon", "systemctl show -p Environment -p NeedDaemonReload own; pgrep -af '^/bin/sleep'")
+        assert f"Environment=V={value}" in shown
+        assert "NeedDaemonReload=no" in shown
+        assert f"/bin/sleep {value}\n" in shown
+    declare(desk)
+    update(desk)
+    assert desk.on("jon", "pgrep -af '^/bin/sleep'").endswith("/bin/sleep 333\n")
+    desk.on("jon", "systemctl stop own; rm /etc/systemd/system/own.service; systemctl daemon-reload")
+
+
+def test_an_install_section_that_changes(desk: Desk) -> None:
+    folder = "/etc/systemd/system"
+    links = f"cd {folder}; ls -d *.wants/w.service"
+    text = SLEEP.format(1000)
+    declare(desk, {"w.service": {"text": text, "enabled": True, "started": True}})
+    update(desk)
+    assert desk.on("jon", links) == "multi-user.target.wants/w.service\n"
+    other = text.replace("multi-user", "graphical")
+    failing = {"text": "[Service]\nType=oneshot\nExecStart=/bin/false\n", "started": True}
+    declare(desk, {"w.service": {"text": other, "enabled": True, "started": True}, "x.service": failing})
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert desk.on("jon", links) == "multi-user.target.wants/w.service\n"
+    declare(desk, {"w.service": {"text": other, "enabled": True, "started": True}})
+    update(desk)
+    assert desk.on("jon", links) == "graphical.target.wants/w.service\n"
+
+
+def test_a_job_that_is_running_is_left_alone(desk: Desk) -> None:
+    """A timer's job is not started again because its text changes; the next run has the new text."""
+    declare(desk, {"job.service": {"text": "[Service]\nType=oneshot\nExecStart=/bin/sleep 1000\n"}})
+    update(desk)
+    desk.on("jon", "systemctl start --no-block job.service")
+    before = running(desk, "job.service")
+    declare(desk, {"job.service": {"text": "[Service]\nType=oneshot\nExecStart=/bin/sleep 2000\n"}})
+    assert "restart job.service" not in update(desk)
+    assert running(desk, "job.service") == before == "/bin/sleep 1000"
+    desk.on("jon", "systemctl stop job.service")
+
+
+def test_a_service_that_ends_is_named(desk: Desk) -> None:
+    declare(desk, {"ends.service": {"text": "[Service]\nExecStart=/bin/true\n", "started": True}})
+    done = desk.rolecall("update", "--yes", status=1)
+    assert "not as declared after the switch: unit:ends.service: not running" in done.stdout
+    assert "every machine is as it was before" in done.stdout
+
+
+def test_a_service_that_starts_again_and_again(desk: Desk) -> None:
+    """One that ends well each time is as it should be; one that fails each time is not."""
+    text = "[Service]\nExecStart={}\nRestart=always\nRestartSec=1\n"
+    declare(desk, {"loop.service": {"text": text.format("/bin/sleep 0.1"), "started": True}})
+    update(desk)
+    declare(desk, {"loop.service": {"text": text.format("/bin/false"), "started": True}})
+    assert "loop.service" in desk.rolecall("update", "--yes", status=1).stdout
+
+
+def test_a_start_limit_does_not_stop_an_update(desk: Desk) -> None:
+    for seconds in range(1000, 1007):  # systemd allows five starts in ten seconds
+        declare(desk, {"often.service": {"text": SLEEP.format(seconds), "started": True}})
+        desk.rolecall("update", "--yes")
+    assert running(desk, "often.service") == "/bin/sleep 1006"
