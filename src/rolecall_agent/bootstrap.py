@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from importlib import import_module
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 SILENCE = 15  # seconds without a byte from the controller, which sends one every five, after which the link is lost
 
@@ -39,22 +39,34 @@ def main() -> None:
     first, _ = receive(source)
     if obstacle(root):
         fail(obstacle(root))
-    agents = os.path.join(root or "/", "var/lib/rolecall/agent")
-    home = os.path.join(agents, os.path.basename(first["agent"]))
-    try:
-        os.makedirs(agents, 0o700, exist_ok=True)
-        os.chmod(os.path.dirname(agents), 0o700)
-        if digest_of(home) != first["agent"]:
-            send({"type": "need-agent"})
-            _, packed = receive(source)
-            if hashlib.sha256(packed).hexdigest() != first["agent"]:
-                fail("the agent arrived damaged")
-            unpack(json.loads(packed.decode()), home)
-    except OSError as error:
-        fail("cannot store the agent in " + agents + ": " + str(error))
+
+    def request() -> bytes:
+        send({"type": "need-agent"})
+        return receive(source)[1]
+
+    home, problem = install(root, first["agent"], request)
+    if problem:
+        fail(problem)
     sys.path.insert(0, home)
     agent = import_module("rolecall_agent.conversation")  # not this package's: the one that the frame names
     sys.exit(agent.serve(first, source, sink, root))
+
+
+def install(root: Optional[str], digest: str, request: Callable[[], bytes]) -> Tuple[str, str]:
+    """Store an agent, unless that is done; return its folder, and what went wrong, or ""."""
+    agents = os.path.join(root or "/", "var/lib/rolecall/agent")
+    home = os.path.join(agents, os.path.basename(digest))
+    try:
+        os.makedirs(agents, 0o700, exist_ok=True)
+        os.chmod(os.path.dirname(agents), 0o700)
+        if digest_of(home) != digest:
+            packed = request()
+            if hashlib.sha256(packed).hexdigest() != digest:
+                return home, "the agent arrived damaged"
+            unpack(json.loads(packed.decode()), home)
+    except OSError as error:
+        return home, "cannot store the agent in " + agents + ": " + str(error)
+    return home, ""
 
 
 def receive(source: Any) -> Tuple[Dict[str, Any], bytes]:  # noqa: ANN401
