@@ -71,26 +71,37 @@ def boot() -> int:
     """Settle an interrupted switch, restore the files below /run, and return the exit status."""
     from rolecall_agent.systems.real import RealSystem
 
-    failures = []
-    try:
-        system = RealSystem(booting=True)
-        store = Store(system)
-        if store.current or store.journal:
-            store.prepare()
-        machine = Machine(system, store, print)
-        try:
-            recovered = recovery.recover(machine, booting=True)
-            if recovered:
-                print("an interrupted switch was", recovered)
-        except Failure as failure:
-            damage = [f"{each['key']}: {each['reason']}" for each in failure.damage]
-            failures.append("\n".join(filter(None, [failure.message, failure.detail, *damage])))
-        failures += apply_volatile(machine)
-    except (Failure, OSError) as error:
-        failures.append(str(error))
+    system = RealSystem(booting=True)
+    failures = make_whole(Machine(system, Store(system), print))
     for message in failures:
         sys.stderr.write(f"error: {message}\n")
     return int(bool(failures))
+
+
+def make_whole(machine: Machine) -> List[str]:
+    """Settle an interrupted switch, restore the files below /run as far as possible, and return what failed."""
+    store = machine.store
+    failures = []
+    try:
+        if store.current or store.journal:
+            store.prepare()
+        recovered = recovery.recover(machine, booting=True)
+        if recovered:
+            machine.report("an interrupted switch was", recovered)
+    except (Failure, OSError) as error:
+        failures.append(_described(error))
+    try:
+        failures += apply_volatile(machine)
+    except (Failure, OSError) as error:
+        failures.append(_described(error))
+    return list(dict.fromkeys(failures))  # both may find the same damage
+
+
+def _described(error: Exception) -> str:
+    if not isinstance(error, Failure):
+        return str(error)
+    damage = [f"{each['key']}: {each['reason']}" for each in error.damage]
+    return "\n".join(filter(None, [error.message, error.detail, *damage]))
 
 
 def recover(root: Optional[str], *, booting: bool = False) -> int:

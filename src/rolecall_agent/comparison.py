@@ -51,10 +51,15 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     changed = work.changed
     removed = list(undeclared.values())
     _refuse_obstacles(system, new, changed, removed)
-    work.remove = [resource.key for resource in reversed(removed)]
     for resource in removed:
-        note = resource.removal_note(store.originals.get(resource.key, {}))
+        original = store.originals.get(resource.key, {})
+        note = resource.removal_note(original)
+        if lost := store.lost_content(original):
+            work.lost.append(resource.key)
+            note = f"it stays as it is: {lost}, which was there before, is damaged"
         work.changes.append({"key": resource.key, "action": "remove", "detail": note})
+    removed = [resource for resource in removed if resource.key not in work.lost]
+    work.remove = [resource.key for resource in reversed(removed)]
     work.changes += _check_changes(old, new)
     both = (*old.resources, *new.resources)
     restarted = {name for item in both if item.key in changed | undeclared.keys() for name in item.units}

@@ -6,18 +6,17 @@ An original is what was in a resource's place before Rolecall managed it. `store
 from __future__ import annotations
 
 import hashlib
-import json
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterable, Optional, Sequence, Tuple
 
 from rolecall_agent.content import Blob, Part
 from rolecall_agent.errors import Failure
 from rolecall_agent.sealed import Sealed
-from rolecall_agent.state import HOME
+from rolecall_agent.state import HOME, Json, is_intact, read_json, write_json
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
 
-Json = Dict[str, Any]
+INDEX = "original/index.json"
 
 
 class ContentStore:
@@ -28,13 +27,23 @@ class ContentStore:
 
     Attributes:
         sealed: The secret values.
-        originals: What was in the place of each resource before it was managed, by the resource's key.
     """
 
     def __init__(self, system: System) -> None:
         self._system = system
         self.sealed = Sealed(system, HOME)
-        self.originals: Json = self._read_json("original/index.json") or {}
+        self._originals: Optional[Json] = None
+
+    @property
+    def originals(self) -> Json:
+        """What was in the place of each resource before it was managed, by the resource's key.
+
+        Raises:
+            Failure: When the index of originals is damaged.
+        """
+        if self._originals is None:
+            self._originals = read_json(self._system, INDEX) or {}
+        return self._originals
 
     def add_blob(self, sha256: str, data: bytes) -> None:
         """Store a public content.
@@ -55,14 +64,16 @@ class ContentStore:
 
         Raises:
             FileNotFoundError: When a part is not stored.
-            Failure: When a secret cannot be decrypted.
+            Failure: When a part is damaged, or a secret cannot be decrypted.
         """
         return b"".join(
-            self._system.read(f"{HOME}/blobs/{part.sha256}")
-            if isinstance(part, Blob)
-            else self.sealed.open(part.version)
-            for part in parts
+            self._blob(part.sha256) if isinstance(part, Blob) else self.sealed.open(part.version) for part in parts
         )
+
+    def has_blobs(self, parts: Iterable[Part]) -> bool:
+        """Return whether all blobs among these parts are stored, and none is damaged."""
+        blobs = (part.sha256 for part in parts if isinstance(part, Blob))
+        return all(is_intact(self._system, f"blobs/{sha256}", sha256) for sha256 in blobs)
 
     def matches(self, parts: Sequence[Part], data: bytes) -> bool:
         """Return whether these bytes are a file's content; False if unknown. Decrypts no secret."""
@@ -71,22 +82,28 @@ class ContentStore:
         try:
             for part in parts:
                 if isinstance(part, Blob):
-                    blob = self._system.read(f"{HOME}/blobs/{part.sha256}")
+                    blob = self._blob(part.sha256)
                     size = len(blob) if data.startswith(blob) else -1
                 else:
                     size = self.sealed.prefix_size(part.version, data)
                 if size < 0:
                     return False
                 data = data[size:]
-        except FileNotFoundError:
+        except (FileNotFoundError, Failure):
             return False
         return not data
+
+    def _blob(self, sha256: str) -> bytes:
+        data = self._system.read(f"{HOME}/blobs/{sha256}")
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise Failure(f"{HOME}/blobs/{sha256} is damaged; `rolecall update` replaces it")
+        return data
 
     def add_originals(self, originals: Json) -> None:
         """Record what resources replace; durable before they are applied."""
         if originals:
             self.originals.update(originals)
-            self._write_json("original/index.json", self.originals)
+            write_json(self._system, INDEX, self.originals)
 
     def drop_originals(self, keys: Iterable[str]) -> None:
         """Forget the originals of resources that are no longer managed."""
@@ -94,7 +111,7 @@ class ContentStore:
         for key in recorded:
             del self.originals[key]
         if recorded:
-            self._write_json("original/index.json", self.originals)
+            write_json(self._system, INDEX, self.originals)
 
     def mark_abandoned(self, keys: Iterable[str]) -> None:
         """Keep the originals of resources that are not managed and were not restored, until they are managed again."""
@@ -118,7 +135,7 @@ class ContentStore:
         """
         captured, data = self._look(path)
         content = captured.get("content")
-        if content and self._system.stat(f"{HOME}/original/{content}") is None:
+        if content and not is_intact(self._system, f"original/{content}", content):
             self._system.write(f"{HOME}/original/{content}", data)
         return captured
 
@@ -136,16 +153,28 @@ class ContentStore:
         captured.update(mode=entry.mode, mtime_ns=entry.mtime_ns, attributes=attributes)
         return {**captured, "content": hashlib.sha256(data).hexdigest()}, data
 
+    def lost_content(self, original: Json) -> str:
+        """Return the path of the stored content of an original if it is missing or damaged, else ""."""
+        content = original.get("file", original).get("content")
+        return "" if not content or is_intact(self._system, f"original/{content}", content) else _content_path(content)
+
     def restore(self, path: str, original: Json) -> None:
-        """Put back what `capture` returned for a path."""
+        """Put back what `capture` returned for a path.
+
+        Raises:
+            Failure: When the stored content is damaged.
+        """
         if original["type"] == "absent":
             self._system.remove(path)
         elif original["type"] == "symlink":
             self._system.symlink(path, original["target"], original["owner"], original["group"])
         else:
+            data = self._system.read(stored := _content_path(original["content"]))
+            if hashlib.sha256(data).hexdigest() != original["content"]:
+                raise Failure(f"{stored}, which was at {path} before, is damaged; restore it from a backup")
             self._system.write(
                 path,
-                self._system.read(f"{HOME}/original/{original['content']}"),
+                data,
                 original["owner"],
                 original["group"],
                 original["mode"],
@@ -153,11 +182,6 @@ class ContentStore:
                 attributes=original["attributes"],
             )
 
-    def _read_json(self, name: str) -> Any:  # noqa: ANN401 - JSON is any of its types
-        try:
-            return json.loads(self._system.read(f"{HOME}/{name}"))
-        except FileNotFoundError:
-            return None
 
-    def _write_json(self, name: str, data: Any) -> None:  # noqa: ANN401 - as above
-        self._system.write(f"{HOME}/{name}", json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
+def _content_path(content: str) -> str:
+    return f"{HOME}/original/{content}"

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.state import HOME
+from rolecall_agent.state import HOME, damaged
 
 if TYPE_CHECKING:
     from rolecall_agent.protocol import Damage, Interrupted, Meta
@@ -96,4 +96,4 @@ def load(store: Store) -> Optional[Journal]:
         values = {each.name: data[each.name] for each in fields(Journal)}
         return Journal(**{**values, "before": dict(data["before"]), "commands": [tuple(it) for it in data["commands"]]})
     except (KeyError, TypeError, ValueError) as error:
-        raise Failure(f"{HOME}/journal.json is damaged: {type(error).__name__} {error}") from error
+        raise damaged("journal.json", f"{type(error).__name__} {error}") from error

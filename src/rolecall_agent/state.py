@@ -1,5 +1,69 @@
-"""The state directory of a machine; `store` shows what is in it."""
+"""Files of the state directory of a machine, whose content is verified when it is read; `store` shows what is in it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Dict
+
+from rolecall_agent.errors import Failure
+
+if TYPE_CHECKING:
+    from rolecall_agent.system import System
+
 HOME = "/var/lib/rolecall"
+
+Json = Dict[str, Any]
+
+_DIGEST = "sha256"
+
+
+class DamagedError(Failure):
+    """A file of the state directory is damaged or lost."""
+
+
+def read_json(system: System, name: str) -> Any:  # noqa: ANN401 - JSON is any of its types
+    """Return the data in a file below `HOME`; None when it does not exist.
+
+    Raises:
+        DamagedError: When it is damaged. Files of earlier versions have no digest.
+    """
+    try:
+        data = json.loads(system.read(f"{HOME}/{name}"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise damaged(name, "its content is not JSON") from None
+    if isinstance(data, dict) and data.pop(_DIGEST, None) not in {None, _digest(data)}:
+        raise damaged(name, "its content does not match its digest")
+    return data
+
+
+def write_json(system: System, name: str, data: Any) -> None:  # noqa: ANN401 - as above
+    """Replace a file below `HOME`; an object gets a digest of its other members."""
+    whole = {**data, _DIGEST: _digest(data)} if isinstance(data, dict) else data
+    system.write(f"{HOME}/{name}", _encode(whole))
+
+
+def damaged(name: str, problem: str) -> DamagedError:
+    """Return the error that a file below `HOME` is damaged, with what to do about it."""
+    return DamagedError(
+        f"{HOME}/{name} is damaged: {problem}; restore it from a backup of the machine, or give it up: "
+        "`rolecall machines recover MACHINE --accept`"
+    )
+
+
+def is_intact(system: System, name: str, sha256: str) -> bool:
+    """Return whether a file below `HOME` has this digest; False when it does not exist."""
+    try:
+        return system.digest(f"{HOME}/{name}") == sha256
+    except (Failure, OSError):
+        return False
+
+
+def _digest(data: Json) -> str:
+    return hashlib.sha256(_encode(data)).hexdigest()
+
+
+def _encode(data: Any) -> bytes:  # noqa: ANN401 - as above
+    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()

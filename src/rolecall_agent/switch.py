@@ -63,6 +63,7 @@ def switch(
     number = store.add_generation(target, meta)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}
+    journal.abandoned = list(work.lost)
     journal.units = {
         name: {"enabled": state.enabled, "active": state.active, "failed": state.failed}
         for name, state in states.items()
@@ -283,7 +284,7 @@ class _Move:
         if old is None or resource.key not in self._store.originals:
             return True
         # The content of a file with secrets is never copied.
-        return not (old.secrets or old.in_place(self._system, self._store))
+        return not (old.secrets or (old.in_place(self._system, self._store) and self._store.has_blobs(old.parts)))
 
     def _capture(self, resource: Resource) -> Dict[str, Captured]:
         captured = resource.capture(self._system, self._store)

@@ -16,6 +16,7 @@ from rolecall_agent import journal as journals
 from rolecall_agent.errors import Failure
 from rolecall_agent.journal import DECLARED
 from rolecall_agent.resources import KINDS
+from rolecall_agent.state import DamagedError
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
@@ -92,6 +93,24 @@ def accept(machine: Machine) -> None:
         settle(machine, journal)
 
 
+def give_up_damaged(machine: Machine) -> bool:
+    """Give up what is damaged in the state directory, also the journal; return whether there was something.
+
+    Raises:
+        Failure: When another version of Rolecall wrote it.
+    """
+    store = machine.store
+    lost = store.give_up_damaged()
+    try:
+        journals.load(store)
+    except DamagedError:
+        store.drop_journal()
+        lost = True
+    if lost:
+        store.abandon_undeclared()
+    return lost
+
+
 def abandon(machine: Machine, keys: Iterable[str]) -> None:
     """Leave single resources of an interrupted switch as they are; `recover` undoes the others.
 
@@ -116,8 +135,8 @@ def abandon(machine: Machine, keys: Iterable[str]) -> None:
 def settle(machine: Machine, journal: Journal) -> List[str]:
     """Clean up after a switch was committed or undone; return notes on what failed."""
     system, store = machine.system, machine.store
-    store.mark_abandoned(journal.abandoned)
     declared = {resource.key for resource in machine.configuration(store.current).resources}
+    store.mark_abandoned(key for key in journal.abandoned if key not in declared)
     originals = {key: value for key, value in store.originals.items() if not key.startswith("made:")}
     ended = {key: value for key, value in originals.items() if key not in declared and not value.get("abandoned")}
     notes: List[str] = []
@@ -133,7 +152,7 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     forgotten = [path for path in gone if system.units.settled or not path.startswith("/run/")]
     store.drop_originals([*ended, *(f"made:{path}" for path in forgotten)])
     store.drop_journal()
-    store.prune()  # only without a journal: recovery needs both generations
+    notes += store.prune()  # only without a journal: recovery needs both generations
     return notes
 
 

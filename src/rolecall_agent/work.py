@@ -35,6 +35,7 @@ class Work:
     Attributes:
         changes: By resource, in canonical order, removals last.
         remove: Keys of resources to remove, in this order.
+        lost: Keys of undeclared resources that stay as they are, since their originals are damaged.
         stop: Names of units to stop before anything changes.
         reset: Names of failed units whose failure systemd must forget, so that they can start again or be removed.
         disable: Names of units that no longer start at boot.
@@ -55,6 +56,7 @@ class Work:
 
     changes: List[Change] = field(default_factory=list)
     remove: List[str] = field(default_factory=list)
+    lost: List[str] = field(default_factory=list)
     stop: List[str] = field(default_factory=list)
     reset: List[str] = field(default_factory=list)
     disable: List[str] = field(default_factory=list)

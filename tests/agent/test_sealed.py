@@ -15,7 +15,7 @@ from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret, as_parts
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File
-from rolecall_agent.store import Store
+from rolecall_agent.store import SCHEMA, Store
 from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
@@ -99,5 +99,5 @@ def test_values_of_layout_1_are_converted(tmp_path: Path) -> None:
     (tmp_path / STATE / "sealed/v1").write_bytes(SECRETS["v1"])
     (tmp_path / STATE / "schema").write_text("1")
     update(tmp_path, wanted, SECRETS)
-    assert (tmp_path / STATE / "schema").read_text() == "2"
+    assert (tmp_path / STATE / "schema").read_text() == str(SCHEMA)
     assert store(tmp_path).sealed.open("v1") == SECRETS["v1"]

@@ -58,6 +58,18 @@ def test_all_are_updated_and_then_nothing_changes(folder: Path) -> None:
     assert (results(second), second.done, second.execs) == (everywhere("unchanged"), True, 3)
 
 
+def test_agents_of_directories_run_in_this_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process"))
+    assert results(update(folder, "one")) == everywhere("updated")
+
+
+def test_a_directory_that_cannot_be_a_machine_is_a_failure(folder: Path) -> None:
+    (folder / "anna").write_text("a file")
+    with Fleet(wanted(folder, "one")[:1], quiet) as fleet:
+        [plan] = fleet.look()
+    assert plan.failure.startswith("cannot store the agent in ")
+
+
 def test_a_failing_unit_on_the_last_machine_undoes_all(folder: Path) -> None:
     update(folder, "one")
     record(folder, "carl", units=["two.service"])
@@ -144,7 +156,7 @@ def test_losing_a_provisional_machine_undoes_all(folder: Path) -> None:
         if machine == "carl" and text.startswith("file"):
             kill(fleet, "anna")
 
-    report = update(folder, "two", lose)
+    report = update(folder, "two", lose, apart=True)
     assert results(report) == everywhere("restored")
     assert contents(folder) == everywhere("one")
 
@@ -158,7 +170,7 @@ def test_a_machine_lost_before_its_commit_is_reported(folder: Path) -> None:
             lost.append("carl" if machine != "carl" else "ben")
             kill(fleet, lost[0])
 
-    report = update(folder, "two", lose)
+    report = update(folder, "two", lose, apart=True)
     for name, result in results(report).items():
         assert (result, contents(folder)[name]) in {("updated", "two"), ("restored", "one")}
     assert report.done == (contents(folder) == everywhere("two"))

@@ -135,7 +135,7 @@ def test_what_cannot_be_undone_is_tried_again_by_systemd(desk: Desk) -> None:
     state = "systemctl show --property SubState,RestartUSec rolecall-recover.service"
     desk.on("jon", f"timeout 30 sh -c 'until {state} | grep -q auto-restart; do sleep 0.1; done'")
     assert "RestartUSec=5min" in desk.on("jon", state)
-    desk.on("jon", f"touch {READY}; systemctl start rolecall-recover.service")  # what happens after these minutes
+    desk.on("jon", f"touch {READY}; systemctl restart rolecall-recover.service")  # `start` would wait for 5 minutes
     over = "test ! -e /var/lib/rolecall/journal.json && systemctl is-active app.service"
     desk.on("jon", f"timeout 30 sh -c 'until {over}; do sleep 0.1; done'")
     assert desk.on("jon", "cat /etc/app.conf") == "one"

@@ -124,7 +124,8 @@ def _recovery(name: str, answer: RecoveredMachine) -> str:
     """Return an interrupted update, and what became of it, in words."""
     found = answer.interrupted
     if found is None:
-        return f"no update of {name} was interrupted"
+        given_up = f"gave up what is damaged: the next plan of {name} shows how it differs from what is left"
+        return given_up if answer.settled else f"no update of {name} was interrupted"
     settled = {
         "undone": f"undone: {name} is as it was before",
         "committed": f"completed: {name} has generation {found.target}",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rolecall.deploy import decisions
 from rolecall.deploy.machine import MachineRun
 from rolecall.errors import Fault, fault
-from rolecall.model.plan import Report
+from rolecall.model.plan import PARALLEL, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     Step = Callable[[MachineRun], None]
 
-WIDTH = 64  # machines at once
 DESCRIPTORS = 4  # file descriptors per connected machine, with one to spare
 _MISSED = "it never heard of the decision, and went back to the state before"
 RESERVE = 200  # descriptors for everything else
@@ -46,18 +45,22 @@ class Fleet:
     Args:
         wanted: The machines.
         progress: Called with a machine and what happens on it, from several threads.
+        parallel: How many machines are worked on at once.
 
     Raises:
         Faults: When this process may not open enough files for this many machines.
     """
 
-    def __init__(self, wanted: Iterable[MachineUpdate], progress: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, wanted: Iterable[MachineUpdate], progress: Callable[[str, str], None], parallel: int = PARALLEL
+    ) -> None:
         self._machines = [MachineRun(update, partial(progress, update.target.machine)) for update in wanted]
         self._progress = progress
         self._seconds = 0.0
         self._interrupted = False
-        _allow_descriptors(len(self._machines) * DESCRIPTORS + RESERVE)
-        self._pool = ThreadPoolExecutor(WIDTH)
+        connected = sum(machine.wanted.target.root is None for machine in self._machines)
+        _allow_descriptors(connected * DESCRIPTORS + RESERVE)
+        self._pool = ThreadPoolExecutor(parallel, initializer=_leave_ctrl_c_to_the_main_thread)
 
     def __enter__(self) -> Self:
         return self
@@ -71,14 +74,10 @@ class Fleet:
     def look(self) -> tuple[MachinePlan, ...]:
         """Return what would change on each machine, sorted by wave, then name. Those that change stay connected."""
         with self._timed():
-            for start in range(0, len(self._machines), WIDTH):
-                batch = self._machines[start : start + WIDTH]
-                with _children_ignore_ctrl_c():
-                    connected = [machine for machine in batch if self._attempt(MachineRun.connect, machine)]
-                self._each(partial(self._attempt, MachineRun.look), connected)
-                for machine in batch:
-                    if machine.problems:
-                        machine.give_up()
+            self._each(partial(self._attempt, MachineRun.look), self._machines)
+            for machine in self._machines:
+                if machine.problems:
+                    machine.give_up()
             if self._interrupted:
                 raise KeyboardInterrupt
         return tuple(sorted((machine.plan for machine in self._machines), key=lambda plan: (plan.wave, plan.machine)))
@@ -210,14 +209,6 @@ def _allow_descriptors(needed: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-@contextlib.contextmanager
-def _children_ignore_ctrl_c() -> Iterator[None]:
-    """Start programs that ignore Ctrl-C, so that this process alone decides how a switch ends; ssh(1) respects that."""
-    if threading.current_thread() is not threading.main_thread():  # handlers can be set only there
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _leave_ctrl_c_to_the_main_thread() -> None:
+    """Block SIGINT in this thread, and in what it starts, so that this program alone decides how a switch ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -97,16 +97,9 @@ class MachineRun:
         """Return whether it has what a run gave it, or what is declared by now."""
         return self.run == run or self.plan.same
 
-    def connect(self) -> None:
-        """Start its session.
-
-        Raises:
-            OSError: When that fails.
-        """
-        self.session = self._start_session()
-
     def look(self) -> None:
-        """Compare it with its configuration. It stays connected if something would change."""
+        """Connect to it, and compare it with its configuration. It stays connected if something would change."""
+        self.session = self._start_session()
         configuration = self.wanted.configuration
         state = self.live_session.open(self.plan.digest, self.wanted.formerly)
         if state["current"]:
