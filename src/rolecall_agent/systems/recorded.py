@@ -220,6 +220,9 @@ class RecordedSystem(Tree):
     def validate(self, path: str, data: bytes) -> None:
         pass
 
+    def flush(self) -> None:
+        pass  # no other program has written anything
+
     def seal(self, name: str, value: bytes) -> Optional[bytes]:  # noqa: ARG002
         return None
 
