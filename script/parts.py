@@ -41,7 +41,7 @@ UNIT = "in_memory pytest $CACHE -n 2 --dist worksteal -m 'not lab and not slow' 
 SLOW = "in_memory pytest $CACHE -n 2 --dist worksteal -m 'slow and not lab' --durations 5"
 DOCS = "in_memory pytest $CACHE -m 'not lab' tests/test_docs.py"
 LAB = "pytest $CACHE -m lab --durations 10"
-BENCHMARKS = "for name in start evaluation vars; do python benchmarks/$name.py --quick; done"  # the fleet needs a lab
+BENCHMARKS = "for name in start evaluation vars many; do python benchmarks/$name.py --quick; done"  # fleet needs a lab
 DEMO = """
 printed=$(script/demo)
 echo "$printed"

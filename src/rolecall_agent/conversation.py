@@ -48,19 +48,87 @@ def serve(first: Message, source: io.BufferedReader, sink: BinaryIO, root: Optio
     """
     os.umask(0o022)  # what packages' scripts and useradd(8) expect
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost connection shows as the end of the stream
-    return Conversation(source, sink, root).run(first)
+    link = Link(source) if root is None else None
+    wire = _Wire(io.BufferedReader(link) if link else source, sink)
+    talk = Conversation(wire.send, root)
+    try:
+        with contextlib.suppress(protocol.ProtocolError, OSError):
+            more = talk.begin(first)
+            while more and (frame := wire.read()):
+                if link:
+                    link.end_when_lost(vital=frame[0]["type"] in {"switch", "check"})
+                talk.answer(*frame)
+                if link:
+                    link.end_when_lost(vital=False)
+        return talk.end()
+    finally:
+        wire.ended.set()
 
 
-class Conversation:
-    """One conversation and its state."""
+def framed(message: Message) -> bytes:
+    """Return an answer as a frame.
 
-    def __init__(self, source: io.BufferedReader, sink: BinaryIO, root: Optional[str]) -> None:
-        self._link = Link(source) if root is None else None
-        self._source = io.BufferedReader(self._link) if self._link else source
+    Raises:
+        Failure: When it is too large.
+    """
+    try:
+        return protocol.frame(message, limit=protocol.MAX_ANSWER)
+    except protocol.ProtocolError as error:
+        raise Failure(f"the machine has too many resources: {error}") from None
+
+
+class _Wire:
+    """The frames from and to the controller, with signs of life while an answer takes time.
+
+    Attributes:
+        ended: Whether the conversation has ended.
+    """
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
         self._sink = sink
         self._sending = threading.Lock()
         self._working = True  # on an answer
-        self._ended = threading.Event()
+        self.ended = threading.Event()
+        threading.Thread(target=self._show_life, daemon=True).start()
+
+    def read(self) -> Optional[Tuple[Message, bytes]]:
+        """Return the next frame that is more than a sign of life; None at the end."""
+        self._working = False
+        while True:
+            frame = protocol.read_frame(self._source)
+            if frame is None or frame[0]["type"] != "alive":
+                self._working = True
+                return frame
+
+    def send(self, message: Message) -> None:
+        """Send a message.
+
+        Raises:
+            Failure: When it is too large.
+        """
+        frame = framed(message)
+        # A lost connection must not end a switch halfway. The next read sees the end of the stream.
+        with contextlib.suppress(OSError), self._sending:
+            self._sink.write(frame)
+            self._sink.flush()
+
+    def _show_life(self) -> None:
+        while not self.ended.wait(protocol.HEARTBEAT):
+            if self._working:
+                self.send({"type": "alive"})
+
+
+class Conversation:
+    """One conversation and its state.
+
+    Args:
+        send: Sends a message to the controller.
+        root: Root directory of a recorded system; None for this machine.
+    """
+
+    def __init__(self, send: Callable[[Message], None], root: Optional[str]) -> None:
+        self._send = send
         self._recorded = root is not None
         self._root = root or "/"
         self._lock = contextlib.ExitStack()
@@ -70,30 +138,17 @@ class Conversation:
         self._target: Optional[Configuration] = None  # compared
         self._comparison = ""  # digest of what was staged
         self._meta: Optional[protocol.Meta] = None  # of what was staged
+        self._needed: Optional[Set[str]] = None  # digests and versions that were requested, until they are verified
+        self._lacking: Optional[Exception] = None  # why one of them could not be stored
+        self._changed: Set[str] = set()  # keys of what will change
         self._verified = False
         self._watched: Optional[Watch] = None
         self._provisional = False
         self._failed = False
 
-    def run(self, first: Message) -> int:
-        """Answer the first message and all that follow; return the exit status."""
-        threading.Thread(target=self._show_life, daemon=True).start()
-        self._agent, self._holder = first["agent"], first.get("user", "")
-        try:
-            with contextlib.suppress(protocol.ProtocolError, OSError):
-                if self._begin(first):
-                    self._converse()
-            if self._provisional:  # a lost connection undoes the switch
-                recover(self._machine)
-            self._verified = self._provisional = False
-            self._release()
-        finally:
-            self._ended.set()
-            self._lock.close()
-        return int(self._failed)
-
-    def _begin(self, first: Message) -> bool:
+    def begin(self, first: Message) -> bool:
         """Answer the first message; return whether others may follow."""
+        self._agent, self._holder = first["agent"], first.get("user", "")
         try:
             if first["type"] == "confirm":  # the conversation that switches holds the lock
                 self._prepare()
@@ -110,15 +165,16 @@ class Conversation:
             self._fail(error)
         return not self._failed
 
-    def _converse(self) -> None:
-        """Answer the messages that follow."""
-        while True:
-            frame = self._read_frame()
-            if frame is None:
-                break
-            self._end_when_lost(vital=frame[0]["type"] in {"switch", "check"})
-            self._answer(frame[0])
-            self._end_when_lost(vital=False)
+    def end(self) -> int:
+        """Undo what is still provisional; return the exit status: 0, or 1 when the last answer was a failure."""
+        try:
+            if self._provisional:
+                recover(self._machine)
+            self._needed, self._verified, self._provisional = None, False, False
+            self._release()
+        finally:
+            self._lock.close()
+        return int(self._failed)
 
     def _hold(self, patience: float = PATIENCE) -> None:
         """Lock the machine, and look at it afresh, unless it is locked already."""
@@ -128,8 +184,8 @@ class Conversation:
             self._prepare()
 
     def _release(self) -> None:
-        """Unlock the machine, unless a switch is staged or provisional."""
-        if not self._held or self._verified or self._provisional:
+        """Unlock the machine, unless a switch is being staged, or is staged or provisional."""
+        if not self._held or self._needed is not None or self._verified or self._provisional:
             return
         if self._meta:
             self._meta = None
@@ -138,30 +194,19 @@ class Conversation:
         self._held = False
         self._lock.close()
 
-    def _read_frame(self) -> Optional[Tuple[Message, bytes]]:
-        """Return the next frame that is more than a sign of life; None at the end."""
-        self._working = False
-        while True:
-            frame = protocol.read_frame(self._source)
-            if frame is None or frame[0]["type"] != "alive":
-                self._working = True
-                return frame
+    def answer(self, message: Message, payload: bytes = b"") -> None:
+        """Answer a message; blobs and secrets have no answer.
 
-    def _show_life(self) -> None:
-        while not self._ended.wait(protocol.HEARTBEAT):
-            if self._working:
-                self._send({"type": "alive"})
-
-    def _end_when_lost(self, *, vital: bool) -> None:
-        if self._link:
-            self._link.end_when_lost(vital=vital)
-
-    def _answer(self, message: Message) -> None:
+        Raises:
+            ProtocolError: When the conversation cannot go on.
+        """
         if message["type"] in {"blob", "secret"}:
-            return  # follows a ``stage`` that failed; the controller does not read an answer to it
+            self._take(message, payload)
+            return
         answers: Dict[str, Callable[[Message], None]] = {
             "compare": self._compare,
             "stage": self._stage,
+            "verify": self._verify,
             "switch": self._switch,
             "check": self._check,
             "decide": self._decide,
@@ -241,10 +286,12 @@ class Conversation:
         store = self._machine.store
         self._comparison, self._meta = digest, message["meta"]
         note_holder(self._root, f"run {message['meta']['run']} of {message['meta']['user']}")
-        changed = {change["key"] for change in work.changes}
-        needed = [item for item in self._target.resources if item.key in changed]
-        store.sealed.drop_unreadable(secret for resource in needed for secret in resource.secrets)
+        self._changed = {change["key"] for change in work.changes}
+        due = [item for item in self._target.resources if item.key in self._changed]
+        store.sealed.drop_unreadable(secret for resource in due for secret in resource.secrets)
         blobs, secrets = store.missing(self._target)
+        self._needed = {blob.sha256 for blob in blobs} | {secret.version for secret in secrets}
+        self._lacking = None
         self._send(
             {
                 "type": "need",
@@ -252,43 +299,36 @@ class Conversation:
                 "secrets": [[secret.name, secret.file, secret.version] for secret in secrets],
             }
         )
-        self._receive({blob.sha256 for blob in blobs}, {secret.version for secret in secrets})
-        self._verify(changed)
-        self._send({"type": "staged"})
 
-    def _receive(self, digests: Set[str], versions: Set[str]) -> None:
-        """Store what was requested, until ``verify``. The controller reads nothing before that, so a failure waits."""
+    def _take(self, message: Message, payload: bytes) -> None:
+        """Store a blob or secret. The controller reads nothing before ``verify`` is answered, so a failure waits."""
+        if self._needed is None or self._lacking:
+            return  # it follows a failure
+        name = message["sha256"] if message["type"] == "blob" else message["version"]
+        if name not in self._needed:
+            raise protocol.ProtocolError(f"unexpected {message['type']!r}: not requested")
         store = self._machine.store
-        failure: Optional[Exception] = None
-        while True:
-            frame = self._read_frame()
-            if frame is None:
-                raise protocol.ProtocolError("the stream ended while staging")
-            message, payload = frame
-            if message["type"] == "verify":
-                break
-            try:
-                if failure:
-                    continue
-                if message["type"] == "blob" and message["sha256"] in digests:
-                    store.add_blob(message["sha256"], payload)
-                elif message["type"] == "secret" and message["version"] in versions:
-                    store.sealed.add(message["version"], payload)
-                else:
-                    raise protocol.ProtocolError(f"unexpected {message['type']!r}: not requested")
-            except (Failure, OSError) as error:
-                failure = error
-        if failure:
-            raise failure
+        try:
+            if message["type"] == "blob":
+                store.add_blob(name, payload)
+            else:
+                store.sealed.add(name, payload)
+        except (Failure, OSError) as error:
+            self._lacking = error
 
-    def _verify(self, changed: set[str]) -> None:
-        assert self._target is not None  # noqa: S101 - `_stage` requires it
+    def _verify(self, _: Message) -> None:
+        needed, self._needed = self._needed, None
+        self._require(needed is not None, "no switch is being staged")
+        if self._lacking:
+            raise self._lacking
+        assert self._target is not None  # noqa: S101 - it is being staged
         system, store = self._machine.system, self._machine.store
         blobs, secrets = store.missing(self._target)
         self._require(not blobs and not secrets, "not all requested blobs and secrets arrived")
         for name, kind in KINDS.items():
-            kind.verify([item for item in self._target.resources if item.kind == name], changed, system, store)
+            kind.verify([item for item in self._target.resources if item.kind == name], self._changed, system, store)
         self._verified = True
+        self._send({"type": "staged"})
 
     def _switch(self, message: Message) -> None:
         self._require(self._verified and not self._provisional, "no switch is staged")
@@ -377,16 +417,3 @@ class Conversation:
         failed = {"message": message[:_MESSAGE], "restored": unchanged, "detail": detail[-_DETAIL:]}
         self._send({"type": "failed", **failed, "damaged": damage[:_DAMAGE]})
         self._failed = True
-
-    def _send(self, message: Message) -> None:
-        """Send an answer.
-
-        Raises:
-            Failure: When it is too large.
-        """
-        # A lost connection must not end a switch halfway. The next read sees the end of the stream.
-        with contextlib.suppress(OSError), self._sending:
-            try:
-                protocol.write_frame(self._sink, message, limit=protocol.MAX_ANSWER)
-            except protocol.ProtocolError as error:
-                raise Failure(f"the machine has too many resources: {error}") from None

@@ -334,25 +334,28 @@ class Failed(TypedDict):
     damaged: List[Damage]
 
 
-def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"", limit: int = MAX_MESSAGE) -> None:  # noqa: ANN401 - any of the above
-    """Write and flush one frame.
-
-    Args:
-        stream: The stream.
-        message: One of the classes above, or a plain object with its ``type``; ``payload`` is filled in.
-        payload: Raw bytes that follow it.
-        limit: The most bytes that the message may have.
+def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of the above
+    """Write and flush one frame; see `frame`.
 
     Raises:
         OSError: When the other side has closed the stream.
         ProtocolError: When the message is too large; nothing is written then.
     """
-    stream.write(frame(message, payload, limit))
+    stream.write(frame(message, payload))
     stream.flush()
 
 
 def frame(message: Any, payload: bytes = b"", limit: int = MAX_MESSAGE) -> bytes:  # noqa: ANN401 - as above
-    """Return one frame; the arguments are those of `write_frame`."""
+    """Return one frame.
+
+    Args:
+        message: One of the classes above, or a plain object with its ``type``; ``payload`` is filled in.
+        payload: Raw bytes that follow it.
+        limit: The most bytes that the message may have.
+
+    Raises:
+        ProtocolError: When the message is too large.
+    """
     if payload:
         message = {**message, "payload": len(payload)}
     text = json.dumps(message, separators=(",", ":")).encode()

@@ -81,6 +81,7 @@ def switch(
         _require_no_difference(machine, target, work)
         watched = watch(machine.system.units, started, work.settle)
         _require_checks(machine, target, watched.until)
+        machine.system.flush()  # before anybody can commit it
         journal.provisional = True
         journal.save(store)
     except Exception as error:

@@ -371,19 +371,18 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     it = agent_world.machine(root)
     agent_world.stage(it, ONE)
     switch(it, ONE, agent_world.META, nonce="n", confirm=False)
-    talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
+    sent: list[dict[str, Any]] = []
+    talk = conversation.Conversation(sent.append, str(root))
     talk._machine = it
     talk._provisional = True
     decide(it)
     with monkeypatch.context() as context:
         context.setattr(RecordedPackages, "uninstall", lambda *_: 1 / 0)
-        talk._answer({"type": "commit"})
+        talk.answer({"type": "commit"})
     assert not talk._provisional
-    sent = BytesIO(talk._sink.getvalue())  # type: ignore[attr-defined]
-    committed = protocol.read_frame(sent)
-    assert committed
-    assert (committed[0]["type"], committed[0]["number"]) == ("committed", 2)
-    assert "cleanup is left to the next run" in committed[0]["notes"][0]
+    committed = sent[-1]
+    assert (committed["type"], committed["number"]) == ("committed", 2)
+    assert "cleanup is left to the next run" in committed["notes"][0]
     after = agent_world.machine(root)
     assert recover(after) == "committed"
     assert (after.store.journal, after.system.packages.installed("p2")) == (None, False)
@@ -395,14 +394,15 @@ def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.
     agent_world.stage(it, ONE)
     agent_world.stage(it, ONE)
     switch(it, ONE, agent_world.META, nonce="n", confirm=False)
-    talk = conversation.Conversation(BytesIO(), BytesIO(), str(root))
+    sent: list[dict[str, Any]] = []
+    talk = conversation.Conversation(sent.append, str(root))
     talk._machine, talk._provisional = it, True
     it.store.set_current(1)  # and then the disk would not say so
     with monkeypatch.context() as context:
         context.setattr(conversation, "commit", lambda _: 1 / 0)
-        talk._answer({"type": "commit"})
-    talk._answer({"type": "undo"})
-    assert b"no longer provisional" in talk._sink.getvalue()  # type: ignore[attr-defined]
+        talk.answer({"type": "commit"})
+    talk.answer({"type": "undo"})
+    assert "no longer provisional" in sent[-1]["message"]
     assert (root / "etc/one").exists()
     assert (it.store.current, it.store.journal) == (1, None)
 
@@ -422,18 +422,19 @@ def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest
     monkeypatch.setattr(protocol, "HEARTBEAT", 0.01)
     monkeypatch.setattr(conversation, "recover", work)
     with os.fdopen(sink, "wb", buffering=0) as stream:
-        talk = conversation.Conversation(BytesIO(), stream, str(root))
-        talk.run({"type": "open", "agent": digest, "protocol": 1, "machine": "m", "formerly": [], "expect": None})
+        first = {"type": "open", "agent": digest, "protocol": 1, "machine": "m", "formerly": [], "expect": None}
+        conversation.serve(first, BytesIO(), stream, str(root))  # type: ignore[arg-type]
     assert heard == ["alive", "alive"]
 
 
 def test_an_answer_that_is_too_large_is_a_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "MAX_ANSWER", 1000)
     sink = BytesIO()
-    talk = conversation.Conversation(BytesIO(), sink, str(root))
-    talk._machine = agent_world.machine(root)
+    wire = conversation._Wire(BytesIO(), sink)
+    talk = conversation.Conversation(wire.send, str(root))
     many = Configuration.of("m", [File(f"/etc/{number}", "1") for number in range(100)])
-    talk._answer({"type": "compare", "configuration": many.as_json()})
+    talk.answer({"type": "compare", "configuration": many.as_json()})
+    wire.ended.set()
     sent = protocol.read_frame(BytesIO(sink.getvalue()))
     assert sent
     assert sent[0]["message"].startswith("the machine has too many resources: a message of ")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import TYPE_CHECKING
+
+from speaking import speaking
 
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.target import Target
+from rolecall_agent import archive
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.resources import File, Unit
 
@@ -30,25 +34,35 @@ def no_secrets(_: Sequence[Secret]) -> Mapping[str, bytes]:
     return {}
 
 
-def wanted(folder: Path, content: str) -> list[MachineUpdate]:
-    """Return updates of all machines, each in a wave of its own, in the order of their names."""
+def wanted(folder: Path, content: str, *, apart: bool = False) -> list[MachineUpdate]:
+    """Return updates of all machines, each in a wave of its own, in the order of their names.
+
+    With ``apart``, each agent is a process of its own, which can be killed.
+    """
     name = f"{content}.service"  # another one each time, so that a failing start does not keep from going back
     resources = (File("/etc/greeting", content), Unit(name, SERVICE, enabled=True, started=True))
     checks = (Check("peers", ("true",), peers=True),)
     return [
-        MachineUpdate(Target(name, name, root=folder / name), wave, Configuration.of(name, resources, checks), {})
+        MachineUpdate(target(folder, name, apart=apart), wave, Configuration.of(name, resources, checks), {})
         for wave, name in enumerate(NAMES)
     ]
 
 
-def update(folder: Path, content: str, act: Callable[[Fleet, str, str], None] | None = None) -> Report:
+def target(folder: Path, name: str, *, apart: bool) -> Target:
+    root = folder / name
+    return speaking(archive.command(str(root), sys.executable), name) if apart else Target(name, name, root=root)
+
+
+def update(
+    folder: Path, content: str, act: Callable[[Fleet, str, str], None] | None = None, *, apart: bool = False
+) -> Report:
     fleets: list[Fleet] = []
 
     def progress(machine: str, text: str) -> None:
         if act:
             act(fleets[0], machine, text)
 
-    with Fleet(wanted(folder, content), progress) as fleet:
+    with Fleet(wanted(folder, content, apart=apart), progress) as fleet:
         fleets.append(fleet)
         fleet.look()
         return fleet.apply({**META, "run": f"{content}-{next(RUNS)}"}, no_secrets, folder / DECIDED)

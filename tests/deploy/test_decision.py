@@ -21,12 +21,13 @@ pytestmark = pytest.mark.slow
 # phase is sent, and before and after the decision is noted. Prints the events.
 CONTROLLER = """
 import os, signal, sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from fleets import update
 from rolecall.deploy import connection, decisions, fleet
 
 left = int(sys.argv[2])
-fleet.WIDTH = 1
+fleet.ThreadPoolExecutor = lambda _, initializer: ThreadPoolExecutor(1)
 
 def event(*words):
     global left
@@ -48,7 +49,7 @@ def around(function, name):
 
 connection.Connection.send = around(connection.Connection.send, "")
 decisions.note = around(decisions.note, "note")
-update(Path(sys.argv[1]), "two")
+update(Path(sys.argv[1]), "two", apart=True)
 """
 
 
@@ -117,7 +118,7 @@ def test_a_machine_that_never_hears_the_decision_is_named(tmp_path: Path, monkey
         decide(session)
 
     monkeypatch.setattr(Session, "decide", deaf)
-    report = update(tmp_path, "two")
+    report = update(tmp_path, "two", apart=True)
     assert results(report) == {"anna": "updated", "ben": "restored", "carl": "updated"}
     assert report.outcomes[1].message.endswith(
         "it never heard of the decision, and went back to the state before; to complete the run: `rolecall update ben`"
@@ -142,7 +143,7 @@ def test_a_machine_that_dies_after_it_has_heard_the_decision_goes_forward(
         session.connection.send({"type": "commit"})
 
     monkeypatch.setattr(Session, "commit", die)
-    assert results(update(tmp_path, "two")) == everywhere("updated")
+    assert results(update(tmp_path, "two", apart=True)) == everywhere("updated")
     assert contents(tmp_path) == everywhere("two")
 
 

@@ -25,14 +25,20 @@ class LabFactory(Protocol):
     def __call__(self, *machines: str, disk: bool = False) -> Lab: ...
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use a lab, and skip them with the reason if no lab can run."""
+    """Mark the tests that use a lab, and skip them with the reason if no lab can run.
+
+    Tests of a module share machines, so they run one after the other. Those of `test_link` mostly wait, so they are two
+    groups, each with a machine of its own.
+    """
     reason = Lab.available()
     here = Path(__file__).parent
     for item in items:
-        used = {"lab", "lab_factory", "new_desk"} & set(getattr(item, "fixturenames", ()))
-        if used and item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.lab)
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}{'[provisional]' in item.name}"))
+            if {"lab", "lab_factory", "new_desk"} & set(getattr(item, "fixturenames", ())):
+                item.add_marker(pytest.mark.lab)
         if reason and item.get_closest_marker("lab"):
             item.add_marker(pytest.mark.skip(reason=reason))
 
@@ -94,6 +100,7 @@ class Desk:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.lab = Lab(root / ".rolecall/lab", ())
+        self._begun: list[subprocess.Popen[str]] = []
         self._environment = os.environ | {"ROLECALL_IDENTITY": str(root.parent / "identity")}
 
     def rolecall(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -114,11 +121,21 @@ class Desk:
         return json.loads(self.rolecall(*words, "--json", status=status).stdout)
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
-        """Start the command, with standard output and error as one stream."""
+        """Start the command, with standard output and error as one stream; `end` ends it, whatever happens."""
         pipe, out = subprocess.PIPE, subprocess.STDOUT
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self._argv(words), env=self._environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=out, text=True
         )
+        self._begun.append(process)
+        return process
+
+    def end(self) -> None:
+        """End the commands that a failed test has left running."""
+        while self._begun:
+            process = self._begun.pop()
+            if process.returncode is None:
+                process.kill()
+                process.communicate(timeout=30)
 
     def write(self, **inventory: object) -> None:
         """Replace inventory.json."""
@@ -156,6 +173,7 @@ def new_desk() -> Iterator[DeskFactory]:
             root.mkdir()
             made = Desk(root)
             ends.callback(made.lab.down)
+            ends.callback(made.end)
             return made
 
         yield make

@@ -120,6 +120,10 @@ def test_what_cannot_be_undone_is_named_and_settled_later(desk: Desk) -> None:
     shown = desk.json("machines", "recover", "jon")
     assert set(shown["interrupted"]["damage"]) == {"unit:app.service"}
     desk.rolecall("plan", status=1)
+    # Until systemd has tried, too; the next try would come after five minutes.
+    trying = "systemctl list-units --plain --no-legend 'rolecall-agent-*' | grep -q ."
+    waiting = "systemctl show --property SubState rolecall-recover.service | grep -q auto-restart"
+    desk.on("jon", f'timeout 30 sh -c "while {trying} || ! {waiting}; do sleep 0.1; done"')
     desk.on("jon", f"touch {READY}")
     assert desk.rolecall("machines", "recover", "jon", "--retry").stdout == "undone: jon is as it was before\n"
     assert desk.on("jon", "systemctl is-active app.service") == "active\n"
@@ -135,7 +139,7 @@ def test_what_cannot_be_undone_is_tried_again_by_systemd(desk: Desk) -> None:
     state = "systemctl show --property SubState,RestartUSec rolecall-recover.service"
     desk.on("jon", f"timeout 30 sh -c 'until {state} | grep -q auto-restart; do sleep 0.1; done'")
     assert "RestartUSec=5min" in desk.on("jon", state)
-    desk.on("jon", f"touch {READY}; systemctl start rolecall-recover.service")  # what happens after these minutes
+    desk.on("jon", f"touch {READY}; systemctl restart rolecall-recover.service")  # `start` would wait for 5 minutes
     over = "test ! -e /var/lib/rolecall/journal.json && systemctl is-active app.service"
     desk.on("jon", f"timeout 30 sh -c 'until {over}; do sleep 0.1; done'")
     assert desk.on("jon", "cat /etc/app.conf") == "one"

@@ -128,6 +128,7 @@ def desk(office: Desk) -> Iterator[Desk]:
     office.rolecall("update", "--yes")
     assert texts(office) == new("one")
     yield office
+    office.end()
     for machine in MACHINES:
         office.on(machine, f"rm -f {HOLD_SWITCH} {HOLD_CHECK}")
 

@@ -13,6 +13,7 @@ from rolecall.cli import completion, output
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
 from rolecall.errors import fault
+from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,12 +24,23 @@ if TYPE_CHECKING:
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
 
+_parallel = click.option(
+    "--parallel",
+    type=click.IntRange(min=1),
+    default=PARALLEL,
+    show_default=True,
+    metavar="N",
+    help="Work on N machines at once.",
+)
+
+
 @click.command()
 @click.argument("machines", nargs=-1, shell_complete=completion.machines)
+@_parallel
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
 @click.pass_obj
-def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, discard: bool) -> None:  # noqa: FBT001 - click's flags
+def plan(invocation: Invocation, machines: tuple[str, ...], *, exit_code: bool, discard: bool, parallel: int) -> None:
     """Show what an update would change, and why.
 
     Nothing changes on the machines. Missing vars are generated and set aside; `rolecall update` uses exactly those.
@@ -39,7 +51,7 @@ def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, dis
 
     if discard:
         pipeline.discard(invocation.workspace, generated=True)
-    with pipeline.planning(invocation.workspace, machines) as planned:
+    with pipeline.planning(invocation.workspace, machines, parallel=parallel) as planned:
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
@@ -56,14 +68,11 @@ def plan(invocation: Invocation, machines: tuple[str, ...], exit_code: bool, dis
 @click.argument("machines", nargs=-1, shell_complete=completion.machines)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
+@_parallel
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
 @click.pass_obj
 def update(
-    invocation: Invocation,
-    machines: tuple[str, ...],
-    yes: bool,  # noqa: FBT001 - click's flag
-    verbose: bool,  # noqa: FBT001 - as above
-    expect: str | None,
+    invocation: Invocation, machines: tuple[str, ...], *, yes: bool, verbose: bool, parallel: int, expect: str | None
 ) -> None:
     """Update all machines, or none.
 
@@ -74,7 +83,7 @@ def update(
     """
     from rolecall.cli.render import report_text
 
-    report = bring(invocation, machines, yes=yes, verbose=verbose, expect=expect)
+    report = bring(invocation, machines, yes=yes, verbose=verbose, parallel=parallel, expect=expect)
     invocation.emit(report.as_json(), report_text(report))
     if not report.done:
         sys.exit(1)
@@ -86,6 +95,7 @@ def bring(
     *,
     yes: bool,
     verbose: bool = False,
+    parallel: int = PARALLEL,
     expect: str | None = None,
 ) -> Report:
     """Run one update: show the plan, ask, and apply it."""
@@ -93,7 +103,7 @@ def bring(
     from rolecall.cli.render import plan_text
 
     progress = _progress(quiet=invocation.json)
-    with pipeline.planning(invocation.workspace, machines, progress, verbose=verbose) as planned:
+    with pipeline.planning(invocation.workspace, machines, progress, verbose=verbose, parallel=parallel) as planned:
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)

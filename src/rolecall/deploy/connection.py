@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import select
 import subprocess
 import threading
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rolecall.deploy.answers import decode, shown
 from rolecall.errors import printable
-from rolecall.files import make_local
 from rolecall_agent import protocol
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _TAKEN_OVER = (
     "`tmux`); let it do so only on a terminal: `[ -t 0 ] && exec fish`"
 )
 _SSH_FAILED = 255  # the exit status of ssh(1) for an error of its own
+_BUSY = re.compile(r"^(kex|ssh)_exchange_identification: |^Connection (closed|reset) by ", re.MULTILINE)
 _NO_SHELL = "its login shell ended with status {} and did not start the agent; set one that can run commands: `chsh`"
 
 
@@ -57,26 +58,31 @@ class AgentFailedError(Exception):
         self.damage = damage
 
 
+def as_step(progress: protocol.Progress) -> str:
+    """Return progress as a person sees it."""
+    return f"{progress['step']} {progress['detail']}".strip()
+
+
 class Connection:
     """The process that connects to a machine's agent, and its streams.
 
+    Attributes:
+        refused: Whether sshd(8) or a jump host ended it before authentication, as it does when it is busy.
+
     Raises:
-        OSError: When ssh(1) or the local agent cannot be started.
+        OSError: When ssh(1) cannot be started.
     """
 
     def __init__(self, target: Target) -> None:
         self._machine = target.machine
-        self._logs_in = target.root is None
         pipe = subprocess.PIPE
-        if target.root is not None:
-            with contextlib.suppress(OSError):  # the agent says what is wrong there
-                make_local(target.root)  # it holds secrets, and may stand in the project
         self.process = subprocess.Popen(target.agent(), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
         self._output = _Output(*(cast("BinaryIO", each) for each in (self.process.stdout, self.process.stderr)))
         self._stream = io.BufferedReader(self._output)
         self._input = cast("BinaryIO", self.process.stdin)
         os.set_blocking(self._input.fileno(), False)
         self._began = False
+        self.refused = False
         self._over: AgentFailedError | None = None
         self._writing = threading.Lock()
         self._ended = threading.Event()
@@ -126,8 +132,7 @@ class Connection:
         except TimeoutError:
             if self._began:
                 raise self.refuse(f"no sign of life for {SILENCE:.0f} seconds") from None
-            problem = f"the agent did not start within {LOGIN:.0f} seconds"
-            raise self.refuse(f"{problem}; {_TAKEN_OVER}" if self._logs_in else problem) from None
+            raise self.refuse(f"the agent did not start within {LOGIN:.0f} seconds; {_TAKEN_OVER}") from None
         except protocol.ProtocolError as error:
             raise (self.refuse if self._began else self._ended_by)(shown(str(error))) from None
         except OSError as error:
@@ -151,7 +156,7 @@ class Connection:
             if message["type"] == "progress":
                 step = decode(protocol.Progress, message)
                 if progress:
-                    progress(f"{step['step']} {step['detail']}".strip())
+                    progress(as_step(step))
             elif message["type"] != "alive":
                 return message
             if time.monotonic() > until:
@@ -180,6 +185,7 @@ class Connection:
     def _ended_by(self, problem: str) -> AgentFailedError:
         """Return the error for a connection that has ended, from what ssh(1) printed."""
         status, lines = self._finish(5)
+        self.refused = not self._began and status == _SSH_FAILED and _BUSY.search(lines) is not None
         if "has changed and you have requested strict checking" in lines:  # how ssh(1) reports a different key
             problem = (
                 "host key mismatch: it presents another key than the pinned one (reinstalled, or a man in the middle)"
@@ -190,7 +196,7 @@ class Connection:
             self._over = AgentFailedError(problem, lines)
         elif lines:
             self._over = AgentFailedError(lines.splitlines()[-1], f"{problem}\n{lines}".strip())
-        elif problem == protocol.NOT_STARTED and self._logs_in and 0 <= status < _SSH_FAILED:
+        elif problem == protocol.NOT_STARTED and 0 <= status < _SSH_FAILED:
             self._over = AgentFailedError(_NO_SHELL.format(status))
         else:
             self._over = AgentFailedError(problem or f"the connection ended with status {status}")

@@ -1,7 +1,8 @@
 """One run over many machines: look, stage, switch in waves, confirm, check, then undo on all, or decide and commit.
 
-Each machine costs one exec, held open until the run is over. A machine that switches costs a second, short exec over a
-connection of its own, which proves that it can still be reached.
+A machine that changes costs one exec, held open until the run is over, and a second, short one over a connection of its
+own, which proves that it can still be reached after its switch. If there are more machines than are worked on at once,
+none stays connected between look and stage, and a machine that changes costs one more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from rolecall.deploy import decisions
 from rolecall.deploy.machine import MachineRun
 from rolecall.errors import Fault, fault
-from rolecall.model.plan import Report
+from rolecall.model.plan import PARALLEL, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     Step = Callable[[MachineRun], None]
 
-WIDTH = 64  # machines at once
 DESCRIPTORS = 4  # file descriptors per connected machine, with one to spare
 _MISSED = "it never heard of the decision, and went back to the state before"
 RESERVE = 200  # descriptors for everything else
@@ -46,18 +46,22 @@ class Fleet:
     Args:
         wanted: The machines.
         progress: Called with a machine and what happens on it, from several threads.
+        parallel: How many machines are worked on at once.
 
     Raises:
-        Faults: When this process may not open enough files for this many machines.
+        Faults: When this process may not open enough files for so many machines at once.
     """
 
-    def __init__(self, wanted: Iterable[MachineUpdate], progress: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, wanted: Iterable[MachineUpdate], progress: Callable[[str, str], None], parallel: int = PARALLEL
+    ) -> None:
         self._machines = [MachineRun(update, partial(progress, update.target.machine)) for update in wanted]
         self._progress = progress
         self._seconds = 0.0
         self._interrupted = False
-        _allow_descriptors(len(self._machines) * DESCRIPTORS + RESERVE)
-        self._pool = ThreadPoolExecutor(WIDTH)
+        self._parallel = parallel
+        _allow_descriptors(min(parallel, _over_ssh(self._machines)))
+        self._pool = ThreadPoolExecutor(parallel, initializer=_leave_ctrl_c_to_the_main_thread)
 
     def __enter__(self) -> Self:
         return self
@@ -69,16 +73,16 @@ class Fleet:
         self._pool.shutdown()
 
     def look(self) -> tuple[MachinePlan, ...]:
-        """Return what would change on each machine, sorted by wave, then name. Those that change stay connected."""
+        """Return what would change on each machine, sorted by wave, then name.
+
+        Those that change stay connected, unless there are more than are worked on at once.
+        """
+        stay = _over_ssh(self._machines) <= self._parallel
         with self._timed():
-            for start in range(0, len(self._machines), WIDTH):
-                batch = self._machines[start : start + WIDTH]
-                with _children_ignore_ctrl_c():
-                    connected = [machine for machine in batch if self._attempt(MachineRun.connect, machine)]
-                self._each(partial(self._attempt, MachineRun.look), connected)
-                for machine in batch:
-                    if machine.problems:
-                        machine.give_up()
+            self._each(partial(self._attempt, partial(MachineRun.look, stay=stay)), self._machines)
+            for machine in self._machines:
+                if machine.problems:
+                    machine.give_up()
             if self._interrupted:
                 raise KeyboardInterrupt
         return tuple(sorted((machine.plan for machine in self._machines), key=lambda plan: (plan.wave, plan.machine)))
@@ -92,8 +96,12 @@ class Fleet:
             meta: Who runs it.
             reveal: Returns secret values by version.
             folder: The folder of `decisions`.
+
+        Raises:
+            Faults: When this process may not open enough files for the machines that change.
         """
         changing = [machine for machine in self._machines if machine.plan.comparison]
+        _allow_descriptors(_over_ssh(changing))
         waves = groupby(sorted(changing, key=lambda machine: machine.wanted.wave), lambda machine: machine.wanted.wave)
         with self._timed():
             ready = (
@@ -196,12 +204,18 @@ class Fleet:
         self._progress("interrupted", "finishing what was started; press Ctrl-C again to stop now")
 
 
-def _allow_descriptors(needed: int) -> None:
-    """Raise this process's limit of open files to what is needed (getrlimit(2)).
+def _over_ssh(machines: Iterable[MachineRun]) -> int:
+    """Return how many of the machines are reached over SSH."""
+    return sum(machine.wanted.target.root is None for machine in machines)
+
+
+def _allow_descriptors(connections: int) -> None:
+    """Raise this process's limit of open files to what so many connections need (getrlimit(2)).
 
     Raises:
         Faults: When the hard limit is lower.
     """
+    needed = connections * DESCRIPTORS + RESERVE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:
@@ -210,14 +224,6 @@ def _allow_descriptors(needed: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-@contextlib.contextmanager
-def _children_ignore_ctrl_c() -> Iterator[None]:
-    """Start programs that ignore Ctrl-C, so that this process alone decides how a switch ends; ssh(1) respects that."""
-    if threading.current_thread() is not threading.main_thread():  # handlers can be set only there
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _leave_ctrl_c_to_the_main_thread() -> None:
+    """Block SIGINT in this thread, and in what it starts, so that this program alone decides how a switch ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import getpass
 import os
+import random
 import socket
+from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.deploy.answers import decode, shown
 from rolecall.deploy.connection import AgentFailedError, Connection
+from rolecall.deploy.local import Local
 from rolecall_agent import archive, protocol
 
 if TYPE_CHECKING:
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 LOCK_PATIENCE = 5.0  # seconds to wait for another run that has locked a machine
+ATTEMPTS = 8  # connections, if sshd(8) ends them before authentication (MaxStartups)
 PATIENCE = 300  # seconds for an agent to undo a provisional switch when its session ends
+
+_random = random.SystemRandom()
 
 
 def user() -> str:
@@ -34,16 +40,21 @@ def user() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
+def _connect(target: Target) -> Connection | Local:
+    return Connection(target) if target.root is None else Local(target.root)
+
+
 class Session:
     """One exec on one machine. Leaving the `with` block ends it, and the agent then undoes a provisional switch.
 
     Raises:
-        OSError: When ssh(1) or the local agent cannot be started.
+        OSError: When ssh(1) cannot be started.
     """
 
     def __init__(self, target: Target) -> None:
         self.machine = target.machine
-        self.connection = Connection(target)
+        self._target = target
+        self.connection = _connect(target)
 
     def __enter__(self) -> Self:
         return self
@@ -176,12 +187,24 @@ class Session:
 
     def _begin(self, message: Any, kind: type[Answer], answer: str) -> Answer:  # noqa: ANN401 - any of the protocol's
         """Send the first message, and the agent if the machine does not have it."""
-        self.connection.send(message)
-        reply = self._next()
+        reply = self._first_answer(message)
         if reply["type"] == "need-agent":
             self.connection.send({"type": "agent"}, archive.build()[1])
             reply = self._next()
         return self._decoded(reply, kind, answer)
+
+    def _first_answer(self, message: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the protocol's
+        """Send the first message, again and again while the machine or its jump host is too busy to let us in."""
+        for attempt in range(ATTEMPTS):
+            self.connection.send(message)
+            try:
+                return self._next()
+            except AgentFailedError:
+                if not self.connection.refused or attempt == ATTEMPTS - 1:
+                    raise
+            sleep(_random.uniform(0.2, 1) * min(2**attempt, 8))
+            self.connection = _connect(self._target)
+        raise AssertionError
 
     def _ask(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,9 +64,7 @@ class Target:
     root: Path | None = None
 
     def agent(self) -> list[str]:
-        """Return the argument vector that starts a session with the machine's agent."""
-        if self.root is not None:
-            return archive.command(str(self.root), sys.executable)
+        """Return the argument vector that starts a session with the machine's agent over SSH."""
         return ["ssh", "-T", *self.ssh, shlex.join(archive.relay_command())]
 
     def command(self, argv: list[str], *, terminal: bool = False) -> list[str]:

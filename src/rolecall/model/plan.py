@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rolecall.model.vars import StoredVar, VarKey
 
 
+PARALLEL = 32
+"""How many machines a run works on at once, by default."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One resource that changes on one machine.

@@ -20,7 +20,7 @@ from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.authors import calling
 from rolecall.model.generators import validity_of
-from rolecall.model.plan import MachinePlan, Plan, Report
+from rolecall.model.plan import PARALLEL, MachinePlan, Plan, Report
 from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.evaluation import Evaluation, Members, faults_located_in, note_recipes
 from rolecall_agent.resources import KINDS, File
@@ -74,15 +74,21 @@ class Planned:
 
 @contextmanager
 def planning(
-    workspace: Workspace, only: Sequence[str] = (), progress: Progress = lambda *_: None, *, verbose: bool = False
+    workspace: Workspace,
+    only: Sequence[str] = (),
+    progress: Progress = lambda *_: None,
+    *,
+    verbose: bool = False,
+    parallel: int = PARALLEL,
 ) -> Iterator[Planned]:
-    """Compare the machines with their configurations. Those that change stay connected until the block ends.
+    """Compare the machines with their configurations. Connections last until the block ends, at most.
 
     Args:
         workspace: The project.
         only: The machines to plan for; all if empty.
         progress: Called with a machine and a step of the run, from several threads.
         verbose: Whether it is called for each resource, too.
+        parallel: How many machines are worked on at once.
 
     Raises:
         Faults: As `Workspace.evaluation`; also when a machine that would change has no target.
@@ -100,7 +106,7 @@ def planning(
         name: f"{service.name} ({evaluation.members.registry.origin(service)})"
         for name, service in evaluation.members.membership.services.items()
     }
-    with Fleet(wanted, progress if verbose else _steps_alone(progress)) as fleet:
+    with Fleet(wanted, progress if verbose else _steps_alone(progress), parallel) as fleet:
         told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
         if not only:
             told += tuple(_former_holders(project, evaluation))

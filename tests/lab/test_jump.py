@@ -1,0 +1,69 @@
+"""Machines behind one jump host that drops connections while too many are not authenticated yet."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Desk, DeskFactory
+
+MACHINES = [f"m{number:02}" for number in range(12)]
+MODULE = """
+from rolecall.service import File, Service, Settings
+
+service = Service("note", description="A file.")
+
+
+class NoteSettings(Settings):
+    text: str
+
+
+note = service.role("note", NoteSettings, description="Has it.")
+
+
+@note.configure
+def configure(me):
+    yield File("/etc/note", me.settings.text)
+"""
+
+
+def declare(desk: Desk, text: str) -> None:
+    role = {"settings": {"text": text}, "machines": {name: {} for name in MACHINES}}
+    note = {"module": {"name": "note", "input": "self"}, "roles": {"note": role}}
+    desk.write(machines={name: {} for name in ("jump", *MACHINES)}, instances={"note": note})
+
+
+@pytest.fixture(scope="module")
+def desk(new_desk: DeskFactory) -> Desk:
+    """Twelve machines, of which the command reaches each by the jump host, and the tests directly."""
+    desk = new_desk()
+    (desk.root / "modules").mkdir()
+    (desk.root / "modules/note.py").write_text(MODULE)
+    declare(desk, "one")
+    desk.rolecall("lab", "up")
+    folder = desk.root / ".rolecall/lab"
+    config = (folder / "ssh_config").read_text()
+    desk.lab.ssh_config = folder / "ssh_config_without_jump"
+    desk.lab.ssh_config.write_text(config)
+    for name, record in json.loads((folder / "machines.json").read_text()).items():
+        direct = f"HostName 127.0.0.1\n  Port {record['port']}\n"
+        if name != "jump":
+            config = config.replace(direct, f"HostName {record['address']}\n  ProxyJump jump\n")
+    (folder / "ssh_config").write_text(config)
+    return desk
+
+
+@pytest.mark.parametrize("limit", ["10:30:100", "2:60:100"])
+def test_machines_behind_a_busy_jump_host(desk: Desk, limit: str) -> None:
+    desk.on("jump", f"sed -i 's/^MaxStartups .*/MaxStartups {limit}/' /etc/ssh/sshd_config.d/lab.conf")
+    desk.on("jump", "systemctl restart ssh")
+    declare(desk, limit)
+    done = desk.rolecall("update", "--yes", "--parallel", "12")
+    assert "12 machines updated" in done.stdout
+    assert {desk.on(name, "cat /etc/note") for name in MACHINES} == {limit}
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    if limit.startswith("2:"):
+        assert "drop connection" in desk.on("jump", "journalctl -u ssh --no-pager")
