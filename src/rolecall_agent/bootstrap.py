@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import sys
+from importlib import import_module
 from typing import Any, Callable, Dict, Optional, Tuple
 
 SILENCE = 15  # seconds without a byte from the controller, which sends one every five, after which the link is lost
@@ -47,9 +48,8 @@ def main() -> None:
     if problem:
         fail(problem)
     sys.path.insert(0, home)
-    from rolecall_agent.conversation import serve
-
-    sys.exit(serve(first, source, sink, root))
+    agent = import_module("rolecall_agent.conversation")  # not this package's: the one that the frame names
+    sys.exit(agent.serve(first, source, sink, root))
 
 
 def install(root: Optional[str], digest: str, request: Callable[[], bytes]) -> Tuple[str, str]:
@@ -129,19 +129,45 @@ def digest_of(home: str) -> str:
 
 
 def unpack(files: Dict[str, str], home: str) -> None:
-    """Write all files of an agent, or none."""
-    fresh = home + "." + str(os.getpid())
+    """Write all files of an agent, with their byte code, so that no loss of power leaves one that cannot start.
+
+    A damaged agent is mended in place, since the next boot may need it.
+    """
+    import py_compile
+
+    whole = os.path.isdir(home)
+    fresh = home if whole else home + "." + str(os.getpid())
     for name in sorted(files):
         path = os.path.join(fresh, name)
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
+        with open(path + ".new", "w", encoding="utf-8") as file:
             file.write(files[name])
-            file.flush()
             os.fchmod(file.fileno(), 0o600)
-            os.fsync(file.fileno())
-    if os.path.lexists(home):  # damaged; rename(2) cannot replace a directory that is not empty
-        os.rename(home, fresh + ".damaged")
-    os.rename(fresh, home)
+        sync(path + ".new")
+        os.rename(path + ".new", path)
+        sync(str(py_compile.compile(path, doraise=True)))
+    for folder, _, names in os.walk(fresh):
+        for name in names:
+            path = os.path.join(folder, name)
+            if name.endswith(".py") and os.path.relpath(path, fresh) not in files:
+                os.unlink(path)
+        sync(folder)
+    if not whole:
+        if os.path.lexists(home):
+            os.unlink(home)
+        os.rename(fresh, home)
+    for _ in range(3):  # up to /var/lib, since any of them may be new
+        home = os.path.dirname(home)
+        sync(home)
+
+
+def sync(path: str) -> None:
+    """Wait until a file or folder is on the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
+from rolecall_agent.bootstrap import digest_of
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content_store import INDEX, ContentStore
 from rolecall_agent.errors import Failure
@@ -70,6 +71,8 @@ class Store(ContentStore):
             if self._system.stat(f"{HOME}/{name}") is None:
                 self._system.mkdir(f"{HOME}/{name}", mode=0o700)
         self._sweep()
+        if not self._is_boot_agent_whole():
+            self.set_boot_agent()
         if schema is not None and schema < SCHEMA:
             self.set_boot_agent()  # the older agent cannot read the new layout
             if schema < _SEALED_WITH_MAC:
@@ -217,6 +220,13 @@ class Store(ContentStore):
         link = self._system.stat(f"{HOME}/agent/boot")
         if self.agent and (link is None or link.target != self.agent):
             self._system.symlink(f"{HOME}/agent/boot", self.agent)
+
+    def _is_boot_agent_whole(self) -> bool:
+        """Return whether the agent of the next boot can start; the running one has been verified already."""
+        link = self._system.stat(f"{HOME}/agent/boot")
+        if link is None or link.target == self.agent:
+            return True
+        return digest_of(f"{self._system.root or ''}{HOME}/agent/{link.target}") == link.target
 
     # Journal
 

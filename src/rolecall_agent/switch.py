@@ -77,6 +77,7 @@ def switch(
         _Move(machine, journal, work, store.configuration(journal.source), target).run()
         _require_no_difference(machine, target, work)
         _require_checks(machine, target)
+        machine.system.flush()  # before anybody can commit it
         journal.provisional = True
         journal.save(store)
     except Exception as error:

@@ -201,6 +201,10 @@ class System(Protocol):
         """Raise Failure when the program that reads this file would reject it."""
         ...
 
+    def flush(self) -> None:
+        """Wait until what other programs have written is on the disk: links of systemctl, files of packages."""
+        ...
+
     def seal(self, name: str, value: bytes) -> Optional[bytes]:
         """Return a value encrypted so that only this machine can decrypt it; None if it has no means to."""
         ...

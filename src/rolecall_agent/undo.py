@@ -151,6 +151,8 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     gone = [path for path in _created_paths(store) if system.stat(path) is None]
     forgotten = [path for path in gone if system.units.settled or not path.startswith("/run/")]
     store.drop_originals([*ended, *(f"made:{path}" for path in forgotten)])
+    if not (declared and journal.provisional):  # the switch has flushed what is committed
+        system.flush()
     store.drop_journal()
     notes += store.prune()  # only without a journal: recovery needs both generations
     return notes

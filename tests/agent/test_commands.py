@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall_agent.systems import commands
+from rolecall_agent.systems.real import RealSystem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,28 @@ def test_a_command_that_leaves_something_in_the_background_does_not_wait_for_it(
     pid = int(output.split()[0])
     os.kill(pid, signal.SIGKILL)  # it still ran
     assert (status, output) == (3, f"{pid}\nfailed\n")
+
+
+def test_a_real_machine_flushes_its_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    ran: list[list[str]] = []
+    real = commands.run
+
+    def run(argv: list[str], timeout: float) -> tuple[int, str]:
+        ran.append(argv)
+        return real(argv, timeout)
+
+    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(os, "sync", lambda: ran.append(["sync(2)"]))
+    system = RealSystem()
+    try:
+        system.flush()
+        assert ran == [["sync", "--file-system", "/etc", "/usr", "/var"]]
+        monkeypatch.setattr(commands, "run", lambda _argv, _timeout: (127, ""))  # without coreutils
+        system.flush()
+    finally:
+        system.close()
+    assert ran[1:] == [["sync(2)"]]
 
 
 def test_output_without_errors() -> None:

@@ -15,6 +15,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.recovery import recover
 from rolecall_agent.resources import File
 from rolecall_agent.switch import decide, switch
+from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,3 +232,25 @@ def test_an_earlier_version_settles_its_own_switch(root: Path) -> None:
     with Client(root) as client:
         assert client.open()["current"]["number"] == 1
     assert (root / "served").exists()
+
+
+def test_what_other_programs_have_written_is_on_the_disk_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a switch can be committed, and before the journal of an undo goes."""
+    seen: list[tuple[bool, bool]] = []
+    journal = root / STATE / "journal.json"
+
+    def flush(system: RecordedSystem) -> None:
+        enabled = system.units.state("a.service").enabled
+        seen.append((enabled, json.loads(journal.read_text())["provisional"]))
+
+    monkeypatch.setattr(RecordedSystem, "flush", flush)
+    target = Configuration.of("m", [service("a.service", "/bin/one", enabled=True)])
+    update(root, target)
+    assert seen == [(True, False)]
+    update(root, NOTHING)
+    assert seen[1:] == [(False, False), (False, True)]  # also what the last cleanup does
+    it = machine(root)
+    stage(it, target)
+    switch(it, target, META, nonce="n", confirm=False)
+    recover(it)
+    assert seen[3:] == [(True, False), (False, False)]

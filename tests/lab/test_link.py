@@ -249,7 +249,7 @@ def test_an_agent_that_is_stuck(desk: Desk, middle: str) -> None:
 
 def test_what_a_switch_has_started_ends_with_its_agent(desk: Desk) -> None:
     update = begin(desk, "provisional")
-    assert desk.on("jon", "pgrep -fc 'while .*run/hold'") == "1\n"
+    desk.on("jon", "timeout 30 sh -c \"until pgrep -f '[w]hile .*run/hold'; do sleep 0.05; done\"")
     desk.on("jon", f"kill -9 $({AGENT})")
     gone(desk)
     assert desk.on("jon", "pgrep -fc 'while .*run/hold'", status=1) == "0\n"

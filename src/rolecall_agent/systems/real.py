@@ -85,6 +85,11 @@ class RealSystem(Tree):
                 if status:
                     raise Failure(f"{argv[0]} rejects {path}", output)
 
+    def flush(self) -> None:
+        # Not all file systems, of which one may be slow or not reachable.
+        if commands.run(["sync", "--file-system", "/etc", "/usr", "/var"], 600)[0]:
+            os.sync()
+
     # Secrets
 
     def seal(self, name: str, value: bytes) -> Optional[bytes]:

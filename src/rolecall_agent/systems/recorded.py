@@ -8,6 +8,7 @@ import json
 import os
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from rolecall_agent.bootstrap import sync
 from rolecall_agent.errors import Failure
 from rolecall_agent.system import UNIT_FOLDERS, Account, UnitState, read_os_release
 from rolecall_agent.tree import Entry, Tree
@@ -34,7 +35,10 @@ class Record:
         """Write it; readers see all of it or what was there before."""
         with open(self._file + ".new", "w", encoding="utf-8") as file:
             json.dump(self.data, file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
         os.rename(self._file + ".new", self._file)
+        sync(os.path.dirname(self._file))
 
     def fails(self, kind: str) -> List[str]:
         """Return the names of a kind that must fail."""
@@ -215,6 +219,9 @@ class RecordedSystem(Tree):
 
     def validate(self, path: str, data: bytes) -> None:
         pass
+
+    def flush(self) -> None:
+        pass  # no other program has written anything
 
     def seal(self, name: str, value: bytes) -> Optional[bytes]:  # noqa: ARG002
         return None
