@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
 
-from rolecall_agent import comparison, protocol, undo
+from rolecall_agent import comparison, damage, protocol, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
@@ -240,6 +240,7 @@ class Conversation:
         self._require(supported, f"unsupported protocol: this agent supports {protocol.PROTOCOL}")
         system, store = self._machine.system, self._machine.store
         store.prepare()
+        damage.require_whole(store)
         recovered = recover(self._machine)
         current = store.generation(store.current)
         name = store.configuration(store.current).machine if current else message["machine"]
@@ -376,7 +377,7 @@ class Conversation:
 
     def _recover(self, message: Message) -> None:
         accepts = message["mode"] == "accept"
-        settled = "accepted" if accepts and undo.give_up_damaged(self._machine) else None
+        settled = "accepted" if accepts and damage.give_up(self._machine.store) else None
         journal = journals.load(self._machine.store)
         if journal and accepts:
             undo.accept(self._machine)
@@ -407,8 +408,8 @@ class Conversation:
         known = isinstance(error, (Failure, OSError, ValueError))
         message = str(error) if known else f"internal error of the agent: {type(error).__name__} {error}"
         unchanged = error.machine_unchanged if isinstance(error, Failure) else True
-        detail, damage = (error.detail, error.damage) if isinstance(error, Failure) else ("", [])
+        detail, damaged = (error.detail, error.damage) if isinstance(error, Failure) else ("", [])
         unchanged = unchanged and not self._provisional
         failed = {"message": message[:_MESSAGE], "restored": unchanged, "detail": detail[-_DETAIL:]}
-        self._send({"type": "failed", **failed, "damaged": damage[:_DAMAGE]})
+        self._send({"type": "failed", **failed, "damaged": damaged[:_DAMAGE]})
         self._failed = True

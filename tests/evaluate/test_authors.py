@@ -141,7 +141,7 @@ WHEN_RUN = [
     ("import sys\n@one.configure\ndef f(me):\n    sys.exit(3)", 4, f"{CONFIGURE}SystemExit: 3"),
     ("@one.exports(A)\ndef f(me):\n    yield 5", 3, f"{CONFIGURE}f yields an int; it must yield A"),
     ("@one.exports(A)\ndef f(me):\n    return A()", 1, f"{CONFIGURE}f returns an A; it must yield A, or return a list"),
-    ("@one.exports(A)\ndef f(me):\n    yield A(text=5)", 3, f"{CONFIGURE}ValidationError: 1 validation error for A"),
+    ("@one.exports(A)\ndef f(me):\n    yield A(text=5)", 3, f"{CONFIGURE}A.text: Input should be a valid string"),
     ("@service.machine\ndef f(us):\n    yield us", 3, f"mine, mine on a: f yields a tuple; it must yield {RESOURCES}"),
     ("@service.machine\ndef f(us):\n    us.machine", 3, "mine, mine on a: AttributeError: 'tuple' object"),
     (

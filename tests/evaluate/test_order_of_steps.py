@@ -128,7 +128,7 @@ def test_inputs_that_are_kept_are_opened(make_project: MakeProject) -> None:
     [
         ("yield Name(text=me[label])", "yield 1 / 0", "mine, x.two on b: ZeroDivisionError"),
         ("own = one.var", "bad = one.var('bad', Tells(lambda _: 1 / 0), needs=[Name]); own = one.var", "ZeroDivision"),
-        ("name=me[certificate]", "name=5", "mine, x.one on a: ValidationError"),
+        ("name=me[certificate]", "name=5", "mine, x.one on a: State.name: Input should be a valid string"),
     ],
 )
 def test_nothing_is_kept_when_a_later_step_fails(

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import ValidationError
+
 from rolecall.errors import Faults, Where, defined_at, fault, raised_at
 from rolecall.service.packages import shown
 from rolecall_agent.content import SecretTextError
@@ -61,11 +63,19 @@ def calling(service: Service, what: str, instance: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         raised = _presentable(error)
         kind = "" if isinstance(raised, (DefinitionError, SecretTextError)) else f"{type(raised).__name__}: "
+        problem = "; ".join(_problems(raised)) if isinstance(raised, ValidationError) else f"{kind}{raised}"
         hint = "a setting that the service cannot use, or a fault of the service itself"
         by_python = isinstance(raised, TypeError) and re.search(r"\bSecret(?:Ref)?\b", str(raised))
         if by_python or isinstance(raised, SecretTextError):
             hint = 'a secret has no text; write `File(path, parts("password = ", secret))`, or give `secret.path`'
-        raise _fault(service, what, instance, f"{kind}{raised}", raised_at(error), hint) from error
+        raise _fault(service, what, instance, problem, raised_at(error), hint) from error
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """Yield what is wrong with each field of a model that an author's code filled or changed."""
+    for detail in error.errors(include_url=False, include_input=False):
+        place = ".".join([error.title, *map(str, detail["loc"])])
+        yield f"{place}: {'cannot be changed' if detail['type'] == 'frozen_instance' else detail['msg']}"
 
 
 def _presentable(error: BaseException) -> BaseException:

@@ -17,6 +17,7 @@ from rolecall.evaluate.membership import Membership, RoleMembers
 from rolecall.evaluate.merge import Malformed, merge
 from rolecall.evaluate.references import remove_plain_secrets
 from rolecall.model.equality import same
+from rolecall.model.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -264,7 +265,7 @@ def _settings(
         with calling(role.service, f"the settings of {dotted(where.keys[1:])}", str(where.keys[1])):
             try:
                 # As JSON, in which a list is also fit for a set or a tuple (pydantic, "Strict Mode").
-                value = role.settings.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
+                value = frozen(role.settings.model_validate_json(json.dumps(merged), by_alias=True, by_name=False))
             except ValidationError as error:
                 from rolecall.evaluate.validation import setting_faults
 

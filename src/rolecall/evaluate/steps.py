@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from rolecall.errors import Fault, Faults, Where, dotted
 from rolecall.evaluate.authors import WrongResultError, calling, results
 from rolecall.model.exports import Exported, Interface
+from rolecall.model.frozen import frozen
 from rolecall.model.recipes import Recipe
 from rolecall.model.world import FILTERS, NotMadeError, View, World
 from rolecall.service.contract import Publisher
@@ -253,7 +254,7 @@ def declared_state(inventory: Inventory) -> list[Exported[State]]:
     for machine, declared in inventory.machines.items():
         for name, state in declared.state.items():
             try:
-                exports.append(Exported(State(name=name, **state.model_dump()), machine))
+                exports.append(Exported(frozen(State(name=name, **state.model_dump())), machine))
             except ValidationError as error:
                 for detail in error.errors(include_url=False):
                     keys = ("machines", machine, "state", name, *detail["loc"])
@@ -307,7 +308,7 @@ def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
                 world.withheld.setdefault(publisher.interface, []).append(publisher_of)
                 continue
             for value in values:
-                yield Exported(value, machine, step.instance, role.name, role.service.name)
+                yield Exported(frozen(value), machine, step.instance, role.name, role.service.name)
 
 
 def _holds_secret(value: object) -> bool:

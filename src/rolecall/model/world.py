@@ -65,11 +65,13 @@ class World:
     withheld: dict[type[Interface], list[tuple[str, ...]]] = field(default_factory=dict)
     queries: set[Read] = field(default_factory=set)
     values: dict[tuple[Any, ...], tuple[Read, StoredVar | None, Any]] = field(default_factory=dict)
-    _index: dict[tuple[Any, ...], dict[Any, list[Exported[Any]]]] = field(default_factory=dict)
+    _index: dict[tuple[Any, ...], dict[Any, tuple[Exported[Any], ...]]] = field(default_factory=dict)
 
     def publish(self, interface: type[InterfaceT], exports: Iterable[Exported[InterfaceT]]) -> None:
         """Add all exports of an interface, at once."""
-        self.exports[interface] = sorted(exports, key=lambda export: (export.machine, export.instance, export.role))
+        self.exports[interface] = tuple(
+            sorted(exports, key=lambda export: (export.machine, export.instance, export.role))
+        )
 
     def published(self, interface: type[InterfaceT], *filters: str | None) -> Sequence[Exported[InterfaceT]]:
         """Return the exports of an interface, in a time that does not depend on how many there are.
@@ -90,9 +92,11 @@ class World:
         if not (chosen and exports):
             return exports
         if (groups := self._index.get((interface, chosen))) is None:
-            key, groups = attrgetter(*chosen), {}
+            key = attrgetter(*chosen)
+            lists: dict[Any, list[Exported[Any]]] = {}
             for export in exports:
-                groups.setdefault(key(export), []).append(export)
+                lists.setdefault(key(export), []).append(export)
+            groups = {value: tuple(each) for value, each in lists.items()}
             self._index[interface, chosen] = groups  # only now: another thread may look
         values = tuple(value for value in filters if value is not None)
         return groups.get(values if len(values) > 1 else values[0], ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from rolecall.model.frozen import frozen
 from rolecall.model.generators import NotDeclaredError
 from rolecall.model.vars import NEXT, OLD, VarKey, slot
 from rolecall.service.handles import Var
@@ -117,7 +118,7 @@ class Member(Generic[SettingsT]):
         else:
             if not isinstance(var, Var):
                 raise NotDeclaredError(f"{var!r} is not a var: write `me[HANDLE]` with what `role.var(…)` returns")
-            value, key = var.generator.view(self.files(var)), var.key(self.instance, self.machine)
+            value, key = frozen(var.generator.view(self.files(var))), var.key(self.instance, self.machine)
             world.values[name] = (("var", key), world.vars[key], value)
         known: ValuesT
         read, stored, known = world.values[name]

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, fault
+from rolecall.model.frozen import frozen
 from rolecall.model.generators import Context
 from rolecall.model.vars import NEXT, OLD, StoredFile, current, slot
 from rolecall.vars import layout
@@ -168,7 +169,7 @@ class Maker:
         prefix = ""
         match action:
             case _ if action.gives:
-                values = self._values[key] = self._given(recipe)
+                values = self._values[key] = frozen(self._given(recipe))
             case Action.START_ROTATION:
                 values, prefix = self._generated(recipe, peers, published), NEXT
                 carried = {name: name for name in current(stored)}
@@ -178,7 +179,7 @@ class Maker:
             case Action.DROP_OLD:
                 carried = {name: name for name in current(stored)}
             case _:
-                values = self._values[key] = self._generated(recipe, peers, published)
+                values = self._values[key] = frozen(self._generated(recipe, peers, published))
         versions = self._replacement.versions.get(key, {})
         files = {
             replace(file, name=prefix + file.name): sealed_file(
@@ -225,7 +226,7 @@ class Maker:
             var = self._vars.get(key) or layout.stored(self._project, [key]).get(key)
             if var is None:
                 raise fault(f"{label(reader)} needs {key}, which nothing generates")
-            self._values[key] = self._read(key, var)
+            self._values[key] = frozen(self._read(key, var))
         return self._values[key]
 
     def _read(self, key: VarKey, var: StoredVar) -> Values:
