@@ -136,7 +136,7 @@ class Conversation:
         self._agent = ""
         self._holder = ""
         self._target: Optional[Configuration] = None  # compared
-        self._comparison = ""  # digest of what was staged
+        self._shown: Optional[Work] = None  # what was staged
         self._meta: Optional[protocol.Meta] = None  # of what was staged
         self._needed: Optional[Set[str]] = None  # digests and versions that were requested, until they are verified
         self._lacking: Optional[Exception] = None  # why one of them could not be stored
@@ -285,7 +285,7 @@ class Conversation:
         self._require(digest == message["comparison"], CHANGED)
         assert self._target is not None  # noqa: S101 - `_work` requires it
         store = self._machine.store
-        self._comparison, self._meta = digest, message["meta"]
+        self._shown, self._meta = work, message["meta"]
         note_holder(self._root, f"run {message['meta']['run']} of {message['meta']['user']}")
         self._changed = {change["key"] for change in work.changes}
         due = [item for item in self._target.resources if item.key in self._changed]
@@ -343,7 +343,7 @@ class Conversation:
             self._meta,
             nonce=message["nonce"],
             confirm=message["confirm"],
-            comparison=self._comparison,
+            shown=self._shown,
         )
         self._provisional = True
         self._send({"type": "provisional", "changed": changed})

@@ -85,6 +85,10 @@ class Accounts(Protocol):
         """Return a user; None when it does not exist."""
         ...
 
+    def has_processes(self, name: str) -> bool:
+        """Return whether processes of an existing user run."""
+        ...
+
     def add_user(self, name: str, account: Account) -> None:
         """Create a system user, with a group of the same name and without a home directory."""
         ...

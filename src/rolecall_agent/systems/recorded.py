@@ -65,6 +65,9 @@ class RecordedAccounts:
         user = self._record.data["users"].get(name)
         return Account(user["home"], user["shell"], frozenset(user["groups"]), user["locked"]) if user else None
 
+    def has_processes(self, name: str) -> bool:
+        return name in self._record.data.get("processes", ())
+
     def add_user(self, name: str, account: Account) -> None:
         self._set_user(name, account)
         self.add_group(name)  # which writes both at once
