@@ -8,7 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from rolecall_agent import recovery, undo
+from rolecall_agent import damage, recovery, undo
 from rolecall_agent.errors import Failure
 from rolecall_agent.lock import PATIENCE, RECOVERY, locked
 from rolecall_agent.machine import Machine
@@ -85,6 +85,7 @@ def make_whole(machine: Machine) -> List[str]:
     try:
         if store.current or store.journal:
             store.prepare()
+            damage.require_whole(store)
         recovered = recovery.recover(machine, booting=True)
         if recovered:
             machine.report("an interrupted switch was", recovered)

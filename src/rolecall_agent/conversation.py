@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
 
-from rolecall_agent import comparison, protocol, undo
+from rolecall_agent import comparison, damage, protocol, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
@@ -134,7 +134,7 @@ class Conversation:
         self._agent = ""
         self._holder = ""
         self._target: Optional[Configuration] = None  # compared
-        self._comparison = ""  # digest of what was staged
+        self._shown: Optional[Work] = None  # what was staged
         self._meta: Optional[protocol.Meta] = None  # of what was staged
         self._needed: Optional[Set[str]] = None  # digests and versions that were requested, until they are verified
         self._lacking: Optional[Exception] = None  # why one of them could not be stored
@@ -240,6 +240,7 @@ class Conversation:
         self._require(supported, f"unsupported protocol: this agent supports {protocol.PROTOCOL}")
         system, store = self._machine.system, self._machine.store
         store.prepare()
+        damage.require_whole(store)
         recovered = recover(self._machine)
         current = store.generation(store.current)
         name = store.configuration(store.current).machine if current else message["machine"]
@@ -281,7 +282,7 @@ class Conversation:
         self._require(digest == message["comparison"], CHANGED)
         assert self._target is not None  # noqa: S101 - `_work` requires it
         store = self._machine.store
-        self._comparison, self._meta = digest, message["meta"]
+        self._shown, self._meta = work, message["meta"]
         note_holder(self._root, f"run {message['meta']['run']} of {message['meta']['user']}")
         self._changed = {change["key"] for change in work.changes}
         due = [item for item in self._target.resources if item.key in self._changed]
@@ -339,7 +340,7 @@ class Conversation:
             self._meta,
             nonce=message["nonce"],
             confirm=message["confirm"],
-            comparison=self._comparison,
+            shown=self._shown,
         )
         self._provisional = True
         self._send({"type": "provisional", "changed": changed})
@@ -376,7 +377,7 @@ class Conversation:
 
     def _recover(self, message: Message) -> None:
         accepts = message["mode"] == "accept"
-        settled = "accepted" if accepts and undo.give_up_damaged(self._machine) else None
+        settled = "accepted" if accepts and damage.give_up(self._machine.store) else None
         journal = journals.load(self._machine.store)
         if journal and accepts:
             undo.accept(self._machine)
@@ -407,8 +408,8 @@ class Conversation:
         known = isinstance(error, (Failure, OSError, ValueError))
         message = str(error) if known else f"internal error of the agent: {type(error).__name__} {error}"
         unchanged = error.machine_unchanged if isinstance(error, Failure) else True
-        detail, damage = (error.detail, error.damage) if isinstance(error, Failure) else ("", [])
+        detail, damaged = (error.detail, error.damage) if isinstance(error, Failure) else ("", [])
         unchanged = unchanged and not self._provisional
         failed = {"message": message[:_MESSAGE], "restored": unchanged, "detail": detail[-_DETAIL:]}
-        self._send({"type": "failed", **failed, "damaged": damage[:_DAMAGE]})
+        self._send({"type": "failed", **failed, "damaged": damaged[:_DAMAGE]})
         self._failed = True

@@ -61,6 +61,15 @@ def is_intact(system: System, name: str, sha256: str) -> bool:
         return False
 
 
+def remove_all(system: System, path: str) -> None:
+    """Remove a file, or a folder with everything in it, if it exists."""
+    entry = system.stat(path)
+    if entry and entry.type == "directory":
+        for name in system.names(path):
+            remove_all(system, f"{path}/{name}")
+    system.remove(path)
+
+
 def _digest(data: Json) -> str:
     return hashlib.sha256(_encode(data)).hexdigest()
 

@@ -36,7 +36,7 @@ COMMAND_SECONDS = 600
 
 
 def switch(
-    machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool, comparison: Optional[str] = None
+    machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool, shown: Optional[Work] = None
 ) -> List[str]:
     """Switch to a staged configuration, which is provisional afterwards.
 
@@ -46,7 +46,7 @@ def switch(
         meta: Who switches, and when.
         nonce: What a confirmation must contain.
         confirm: Whether `decide` needs a confirmation.
-        comparison: Digest of the changes that it may make; None for any.
+        shown: What it may do; None for anything.
 
     Returns:
         The keys of the resources that changed.
@@ -57,7 +57,7 @@ def switch(
     store = machine.store
     old, new = machine.configuration(store.current), machine.with_boot_unit(target)
     work = compare(machine.system, store, old, new)
-    if comparison not in {None, work.digest(old.digest, new.digest)}:
+    if shown and not work.is_part_of(shown):
         raise Failure(CHANGED)
     work.leave_out(boot.NAME)  # it is installed before all else, and removed last
     number = store.add_generation(target, meta)

@@ -16,7 +16,6 @@ from rolecall_agent import journal as journals
 from rolecall_agent.errors import Failure
 from rolecall_agent.journal import DECLARED
 from rolecall_agent.resources import KINDS
-from rolecall_agent.state import DamagedError
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
@@ -91,24 +90,6 @@ def accept(machine: Machine) -> None:
         steps.look()
         journal.abandoned = sorted({*journal.abandoned, *(steps.damage.keys() & journal.before.keys())})
         settle(machine, journal)
-
-
-def give_up_damaged(machine: Machine) -> bool:
-    """Give up what is damaged in the state directory, also the journal; return whether there was something.
-
-    Raises:
-        Failure: When another version of Rolecall wrote it.
-    """
-    store = machine.store
-    lost = store.give_up_damaged()
-    try:
-        journals.load(store)
-    except DamagedError:
-        store.drop_journal()
-        lost = True
-    if lost:
-        store.abandon_undeclared()
-    return lost
 
 
 def abandon(machine: Machine, keys: Iterable[str]) -> None:

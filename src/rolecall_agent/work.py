@@ -109,6 +109,17 @@ class Work:
         text = json.dumps([*configurations, self.changes, self.restarts], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def is_part_of(self, shown: Work) -> bool:
+        """Return whether it does nothing beyond other work for the same configurations.
+
+        It may do less: a secret that was sent meanwhile can have the value that is installed already.
+        """
+        details = {(each["key"], each["action"]): each["detail"].split(", ") for each in shown.changes}
+        differing = [each for each in self.changes if each["action"] != "adopt"]
+        return all(each in shown.restarts for each in self.restarts) and all(
+            set(each["detail"].split(", ")) <= set(details.get((each["key"], each["action"]), [])) for each in differing
+        )
+
 
 @dataclass(frozen=True)
 class Surroundings:

@@ -22,6 +22,7 @@ from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, sna
 from rolecall_agent import archive, bootstrap, conversation, protocol
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Check, Configuration
+from rolecall_agent.content import Secret, parts
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File, Package
 from rolecall_agent.switch import decide, switch
@@ -498,6 +499,25 @@ def test_a_machine_that_changes_after_staging_is_not_touched(root: Path) -> None
         assert snapshot(root) == before
     assert not (root / STATE / "journal.json").exists()
     assert not list((root / STATE / "blobs").iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", None])
+def test_a_secret_of_the_same_value_is_sent_and_changes_nothing(root: Path, damage: bytes | None) -> None:
+    """As after a rotation to the password that it was, or when what is stored of it is damaged."""
+
+    def file(version: str) -> Configuration:
+        return Configuration.of("m", [File("/etc/one", parts("PASS=", Secret("i.pass", "value", version)), mode=0o600)])
+
+    update(root, file("v1"), SECRETS)
+    if damage is not None:
+        (root / STATE / "sealed/v1").write_bytes(damage)
+    with Client(root) as client:
+        client.open()
+        version = "v1" if damage is not None else "v2"
+        client.switch(file(version), {version: SECRETS["v1"]})
+        client.ask(type="decide")
+        client.ask(type="commit")
+    assert (root / "etc/one").read_bytes() == b"PASS=" + SECRETS["v1"]
 
 
 def test_the_archive_is_reproducible_and_the_command_needs_no_quotes() -> None:

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +24,6 @@ from rolecall_agent.configuration import Configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from rolecall_agent.content import Secret
 
@@ -61,6 +62,25 @@ def test_all_are_updated_and_then_nothing_changes(folder: Path) -> None:
 def test_agents_of_directories_run_in_this_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process"))
     assert results(update(folder, "one")) == everywhere("updated")
+
+
+def test_an_agent_in_this_process_is_not_ended_while_it_works(folder: Path) -> None:
+    ending: list[threading.Thread] = []
+
+    def hang_up(fleet: Fleet, machine: str, text: str) -> None:
+        if machine == "carl" and text.startswith("file"):
+            carl = next(run for run in fleet._machines if run.name == "carl")
+            assert carl.session
+            ending.append(threading.Thread(target=carl.session.close))
+            ending[0].start()
+            ending[0].join(0.1)
+            assert ending[0].is_alive()
+
+    report = update(folder, "one", hang_up)
+    ending[0].join()
+    assert results(report) == everywhere("restored")
+    assert contents(folder) == everywhere("")
+    assert not list(folder.glob("*/var/lib/rolecall/journal.json"))
 
 
 def test_a_directory_that_cannot_be_a_machine_is_a_failure(folder: Path) -> None:
@@ -192,22 +212,39 @@ def test_an_interrupt_undoes_all(folder: Path) -> None:
     assert contents(folder) == everywhere("one")
 
 
-def test_more_machines_than_descriptors_are_refused_beforehand(folder: Path) -> None:
+def test_more_machines_than_descriptors_are_refused_before_anything_changes(folder: Path) -> None:
     script = """
 import resource, sys
 from pathlib import Path
-resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+from fleets import META, no_secrets, wanted
 from rolecall.deploy.fleet import Fleet
-from rolecall.deploy.machine import MachineUpdate
-from rolecall.deploy.target import Target
-from rolecall_agent.configuration import Configuration
-root = Path(sys.argv[1])
-one = MachineUpdate(Target("m", "", root=root / "m"), 0, Configuration.of("m", ()), {})
-Fleet([one] * 9, lambda *_: None)
+from rolecall.errors import Faults
+resource.setrlimit(resource.RLIMIT_NOFILE, (210, 210))
+folder = Path(sys.argv[1])
+with Fleet(wanted(folder, "one", apart=True), lambda *_: None, parallel=2) as fleet:
+    assert all(plan.comparison for plan in fleet.look())
+    try:
+        fleet.apply(META, no_secrets, folder)
+    except Faults as faults:
+        print(faults)
 """
-    done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=False)
-    assert "open files" in done.stderr
-    assert not list(folder.iterdir())
+    path = {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", script, folder], env=path, capture_output=True, text=True, check=False)
+    assert "212 open files are needed for that many machines, but the limit is 210" in done.stdout, done.stderr
+    assert contents(folder) == everywhere("")
+
+
+def test_more_machines_than_are_worked_on_at_once_do_not_stay_connected(folder: Path) -> None:
+    with Fleet(wanted(folder, "one", apart=True), quiet, parallel=2) as fleet:
+        fleet.look()
+        assert [machine.session for machine in fleet._machines] == [None] * 3
+        report = fleet.apply(META, no_secrets, folder / DECIDED)
+    assert results(report) == everywhere("updated")
+    assert report.execs == 9  # of each: look; stage, switch and commit; confirm
+    with Fleet(wanted(folder, "two", apart=True), quiet, parallel=2) as fleet:
+        fleet.look()
+        (folder / "carl/etc/greeting").unlink()
+        assert results(fleet.apply(META, no_secrets, folder / DECIDED)) == everywhere("untouched")
 
 
 def test_an_endless_banner_is_an_error() -> None:

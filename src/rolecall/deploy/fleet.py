@@ -1,7 +1,8 @@
 """One run over many machines: look, stage, switch in waves, confirm, check, then undo on all, or decide and commit.
 
-Each machine costs one exec, held open until the run is over. A machine that switches costs a second, short exec over a
-connection of its own, which proves that it can still be reached.
+A machine that changes costs one exec, held open until the run is over, and a second, short one over a connection of its
+own, which proves that it can still be reached after its switch. If there are more machines than are worked on at once,
+none stays connected between look and stage, and a machine that changes costs one more.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Fleet:
         parallel: How many machines are worked on at once.
 
     Raises:
-        Faults: When this process may not open enough files for this many machines.
+        Faults: When this process may not open enough files for so many machines at once.
     """
 
     def __init__(
@@ -58,8 +59,8 @@ class Fleet:
         self._progress = progress
         self._seconds = 0.0
         self._interrupted = False
-        connected = sum(machine.wanted.target.root is None for machine in self._machines)
-        _allow_descriptors(connected * DESCRIPTORS + RESERVE)
+        self._parallel = parallel
+        _allow_descriptors(min(parallel, _over_ssh(self._machines)))
         self._pool = ThreadPoolExecutor(parallel, initializer=_leave_ctrl_c_to_the_main_thread)
 
     def __enter__(self) -> Self:
@@ -72,9 +73,13 @@ class Fleet:
         self._pool.shutdown()
 
     def look(self) -> tuple[MachinePlan, ...]:
-        """Return what would change on each machine, sorted by wave, then name. Those that change stay connected."""
+        """Return what would change on each machine, sorted by wave, then name.
+
+        Those that change stay connected, unless there are more than are worked on at once.
+        """
+        stay = _over_ssh(self._machines) <= self._parallel
         with self._timed():
-            self._each(partial(self._attempt, MachineRun.look), self._machines)
+            self._each(partial(self._attempt, partial(MachineRun.look, stay=stay)), self._machines)
             for machine in self._machines:
                 if machine.problems:
                     machine.give_up()
@@ -91,8 +96,12 @@ class Fleet:
             meta: Who runs it.
             reveal: Returns secret values by version.
             folder: The folder of `decisions`.
+
+        Raises:
+            Faults: When this process may not open enough files for the machines that change.
         """
         changing = [machine for machine in self._machines if machine.plan.comparison]
+        _allow_descriptors(_over_ssh(changing))
         waves = groupby(sorted(changing, key=lambda machine: machine.wanted.wave), lambda machine: machine.wanted.wave)
         with self._timed():
             ready = (
@@ -195,12 +204,18 @@ class Fleet:
         self._progress("interrupted", "finishing what was started; press Ctrl-C again to stop now")
 
 
-def _allow_descriptors(needed: int) -> None:
-    """Raise this process's limit of open files to what is needed (getrlimit(2)).
+def _over_ssh(machines: Iterable[MachineRun]) -> int:
+    """Return how many of the machines are reached over SSH."""
+    return sum(machine.wanted.target.root is None for machine in machines)
+
+
+def _allow_descriptors(connections: int) -> None:
+    """Raise this process's limit of open files to what so many connections need (getrlimit(2)).
 
     Raises:
         Faults: When the hard limit is lower.
     """
+    needed = connections * DESCRIPTORS + RESERVE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:

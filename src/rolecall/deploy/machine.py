@@ -97,11 +97,14 @@ class MachineRun:
         """Return whether it has what a run gave it, or what is declared by now."""
         return self.run == run or self.plan.same
 
-    def look(self) -> None:
-        """Connect to it, and compare it with its configuration. It stays connected if something would change."""
-        self.session = self._start_session()
+    def look(self, *, stay: bool = True) -> None:
+        """Connect to it, and compare it with its configuration.
+
+        Args:
+            stay: Whether it stays connected if something would change.
+        """
         configuration = self.wanted.configuration
-        state = self.live_session.open(self.plan.digest, self.wanted.formerly)
+        state = self._open()
         if state["current"]:
             self.generation, self.run = state["current"]["number"], state["current"]["run"]
         self.plan = replace(self.plan, generation=self.generation, recovered=state["recovered"] or "")
@@ -113,6 +116,12 @@ class MachineRun:
         else:
             self.plan = _compared(self.plan, self.live_session.compare(configuration), self.wanted.origins)
             self.state = "untouched"
+            if not stay:
+                self.hang_up()
+
+    def _open(self) -> protocol.State:
+        self.session = self._start_session()
+        return self.session.open(self.plan.digest, self.wanted.formerly)
 
     def give_up(self) -> None:
         """Note that it could not be compared, because of its last problem."""
@@ -138,6 +147,9 @@ class MachineRun:
     def stage(self, meta: protocol.Meta, reveal: Reveal) -> None:
         """Send everything that its switch needs."""
         self.report_progress("stage")
+        if self.session is None:
+            self._open()
+            self.live_session.compare(self.wanted.configuration)
         self.live_session.stage(self.plan.comparison, meta, self.wanted.configuration, reveal)
         self.state = "staged"
 

@@ -81,7 +81,7 @@ def planning(
     verbose: bool = False,
     parallel: int = PARALLEL,
 ) -> Iterator[Planned]:
-    """Compare the machines with their configurations. Those that change stay connected until the block ends.
+    """Compare the machines with their configurations. Connections last until the block ends, at most.
 
     Args:
         workspace: The project.

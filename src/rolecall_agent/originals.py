@@ -1,0 +1,134 @@
+"""What was in the place of a resource before Rolecall managed it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Iterable, Optional, Tuple
+
+from rolecall_agent.errors import Failure
+from rolecall_agent.state import HOME, Json, is_intact, read_json, write_json
+
+if TYPE_CHECKING:
+    from rolecall_agent.system import System
+
+INDEX = "original/index.json"
+
+
+class Originals:
+    """The originals below `HOME`. Every method raises OSError when the disk fails.
+
+    Args:
+        system: The machine.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._originals: Optional[Json] = None
+
+    @property
+    def originals(self) -> Json:
+        """What was in the place of each resource before it was managed, by the resource's key.
+
+        Raises:
+            Failure: When the index of originals is damaged.
+        """
+        if self._originals is None:
+            self._originals = read_json(self._system, INDEX) or {}
+        return self._originals
+
+    @property
+    def has_originals(self) -> bool:
+        """Whether there is an index of originals, as there is since the first switch."""
+        return self._system.stat(f"{HOME}/{INDEX}") is not None
+
+    def add_originals(self, originals: Json) -> None:
+        """Record what resources replace; durable before they are applied."""
+        if originals:
+            self.originals.update(originals)
+            write_json(self._system, INDEX, self.originals)
+
+    def drop_originals(self, keys: Iterable[str]) -> None:
+        """Forget the originals of resources that are no longer managed."""
+        recorded = [key for key in keys if key in self.originals]
+        for key in recorded:
+            del self.originals[key]
+        if recorded:
+            write_json(self._system, INDEX, self.originals)
+
+    def mark_abandoned(self, keys: Iterable[str]) -> None:
+        """Keep the originals of resources that are not managed and were not restored, until they are managed again."""
+        kept = {key: {**self.originals[key], "abandoned": True} for key in keys if key in self.originals}
+        if kept:
+            self.add_originals(kept)
+
+    def look(self, path: str) -> Json:
+        """Return what is at a path, with the digest of its content.
+
+        Raises:
+            Failure: When it is neither a file nor a link.
+        """
+        return self._look(path)[0]
+
+    def capture(self, path: str) -> Json:
+        """Return what is at a path, for `restore`, and store its content.
+
+        Raises:
+            Failure: As `look`.
+        """
+        captured, data = self._look(path)
+        content = captured.get("content")
+        if content and not is_intact(self._system, f"original/{content}", content):
+            self._system.write(f"{HOME}/original/{content}", data)
+        return captured
+
+    def _look(self, path: str) -> Tuple[Json, bytes]:
+        entry = self._system.stat(path)
+        if entry is None:
+            return {"type": "absent"}, b""
+        if entry.type not in {"file", "symlink"}:
+            raise Failure(f"{path} is not a file; move it away first")
+        captured: Json = {"type": entry.type, "owner": entry.owner, "group": entry.group}
+        if entry.type == "symlink":
+            return {**captured, "target": entry.target}, b""
+        data = self._system.read(path)
+        attributes = self._system.attributes(path)
+        captured.update(mode=entry.mode, mtime_ns=entry.mtime_ns, attributes=attributes)
+        return {**captured, "content": hashlib.sha256(data).hexdigest()}, data
+
+    def lost_content(self, original: Json) -> str:
+        """Return the path of the stored content of an original if it is missing or damaged, else ""."""
+        content = original.get("file", original).get("content")
+        return "" if not content or is_intact(self._system, f"original/{content}", content) else _content_path(content)
+
+    def restore(self, path: str, original: Json) -> None:
+        """Put back what `capture` returned for a path.
+
+        Raises:
+            Failure: When the stored content is damaged.
+        """
+        if original["type"] == "absent":
+            self._system.remove(path)
+        elif original["type"] == "symlink":
+            self._system.symlink(path, original["target"], original["owner"], original["group"])
+        else:
+            data = self._system.read(stored := _content_path(original["content"]))
+            if hashlib.sha256(data).hexdigest() != original["content"]:
+                raise Failure(f"{stored}, which was at {path} before, is damaged; restore it from a backup")
+            self._system.write(
+                path,
+                data,
+                original["owner"],
+                original["group"],
+                original["mode"],
+                mtime_ns=original["mtime_ns"],
+                attributes=original["attributes"],
+            )
+
+    def forget_originals(self) -> None:
+        """Begin a new index, since the old one is damaged or lost."""
+        self._originals = {}
+        write_json(self._system, INDEX, {})
+
+
+def _content_path(content: str) -> str:
+    return f"{HOME}/original/{content}"
