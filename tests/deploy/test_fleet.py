@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,25 @@ def test_all_are_updated_and_then_nothing_changes(folder: Path) -> None:
 def test_agents_of_directories_run_in_this_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process"))
     assert results(update(folder, "one")) == everywhere("updated")
+
+
+def test_an_agent_in_this_process_is_not_ended_while_it_works(folder: Path) -> None:
+    ending: list[threading.Thread] = []
+
+    def hang_up(fleet: Fleet, machine: str, text: str) -> None:
+        if machine == "carl" and text.startswith("file"):
+            carl = next(run for run in fleet._machines if run.name == "carl")
+            assert carl.session
+            ending.append(threading.Thread(target=carl.session.close))
+            ending[0].start()
+            ending[0].join(0.1)
+            assert ending[0].is_alive()
+
+    report = update(folder, "one", hang_up)
+    ending[0].join()
+    assert results(report) == everywhere("restored")
+    assert contents(folder) == everywhere("")
+    assert not list(folder.glob("*/var/lib/rolecall/journal.json"))
 
 
 def test_a_directory_that_cannot_be_a_machine_is_a_failure(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class Local:
         with contextlib.suppress(OSError):  # the agent says what is wrong there
             make_local(root)  # it holds secrets, and may stand in the project
         self._root = str(root)
+        self._busy = threading.RLock()  # after a second Ctrl-C, it is closed while it still works
         self._talk: Conversation | None = None
         self._pending: list[tuple[dict[str, Any], bytes]] = []
         self._answers: deque[dict[str, Any]] = deque()
@@ -60,23 +62,25 @@ class Local:
 
     def close(self, patience: float) -> None:  # noqa: ARG002 - it needs none
         """End the conversation; the agent undoes what is provisional."""
-        talk, self._talk, self._pending = self._talk, None, []
-        self._over = self._over or AgentFailedError("the session has ended")
-        if talk:
-            with contextlib.suppress(Exception):  # the journal is still there: the next conversation recovers
-                talk.end()
+        with self._busy:
+            talk, self._talk, self._pending = self._talk, None, []
+            self._over = self._over or AgentFailedError("the session has ended")
+            if talk:
+                with contextlib.suppress(Exception):  # the journal is still there: the next conversation recovers
+                    talk.end()
 
     def _work(self) -> None:
         """Let the agent answer what was sent."""
-        while self._pending:
-            message, payload = self._pending.pop(0)
-            try:
-                if self._talk:
-                    self._talk.answer(message, payload)
-                else:
-                    self._begin(message)
-            except protocol.ProtocolError as error:
-                raise self.refuse(shown(str(error))) from None
+        with self._busy:
+            while self._pending:
+                message, payload = self._pending.pop(0)
+                try:
+                    if self._talk:
+                        self._talk.answer(message, payload)
+                    else:
+                        self._begin(message)
+                except protocol.ProtocolError as error:
+                    raise self.refuse(shown(str(error))) from None
 
     def _begin(self, first: dict[str, Any]) -> None:
         problem = bootstrap.obstacle(self._root)
