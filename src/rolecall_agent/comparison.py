@@ -47,7 +47,8 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     for resource in new.resources:
         change = resource.change_from(undeclared.pop(resource.key, None), system, store)
         if change:
-            work.changes.append({"key": resource.key, "action": change[0], "detail": change[1]})
+            detail = "; ".join(filter(None, (change[1], resource.note(system))))
+            work.changes.append({"key": resource.key, "action": change[0], "detail": detail})
     changed = work.changed
     removed = list(undeclared.values())
     _refuse_obstacles(system, new, changed, removed)

@@ -14,6 +14,7 @@ from rolecall_agent import comparison, damage, protocol, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
+from rolecall_agent.health import require_settled
 from rolecall_agent.link import Link
 from rolecall_agent.lock import PATIENCE, locked, note_holder
 from rolecall_agent.machine import Machine
@@ -23,6 +24,7 @@ from rolecall_agent.store import Store
 from rolecall_agent.switch import CHANGED, check, commit, decide, switch
 
 if TYPE_CHECKING:
+    from rolecall_agent.health import Watch
     from rolecall_agent.system import System
     from rolecall_agent.work import Work
 
@@ -140,6 +142,7 @@ class Conversation:
         self._lacking: Optional[Exception] = None  # why one of them could not be stored
         self._changed: Set[str] = set()  # keys of what will change
         self._verified = False
+        self._watched: Optional[Watch] = None
         self._provisional = False
         self._failed = False
 
@@ -334,7 +337,7 @@ class Conversation:
         assert self._meta is not None  # noqa: S101 - as above
         self._verified = False
         self._prepare()  # the machine may have changed since
-        changed = switch(
+        changed, self._watched = switch(
             self._machine,
             self._target,
             self._meta,
@@ -349,6 +352,8 @@ class Conversation:
         journal = journals.load(self._machine.store)
         self._require(self._provisional and journal and journal.provisional, "no switch is provisional")
         assert self._target is not None  # noqa: S101 - it is provisional
+        if message["peers"] and self._watched:
+            require_settled(self._machine.system.units, self._watched)
         results = check(self._machine.system, self._target.checks, peers=message["peers"])
         self._send({"type": "checks", "checks": results})
 

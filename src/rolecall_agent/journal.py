@@ -1,7 +1,17 @@
 """The journal of a switch: what it is about to touch, and what was there before.
 
 It is written before each step, so that whoever finds it can undo exactly what may have been touched, with nothing but
-the journal and what the store has kept for it. `switch` writes it, `undo` reads it.
+the journal and what the store has kept for it. `switch` writes it, `undo` reads it. The states of a machine:
+
+    no journal ──switch──▶ begun ──all is done──▶ provisional ──decide──▶ decided ──commit, recover──▶ no journal
+                             │                         │
+                             └─── failure, lost link, undo, recover ───▶ undone, compared ──no difference──▶ no journal
+                                                                             │    ▲
+                                                                something differs │ retry: open, boot, every 5 minutes
+                                                                             ▼    │
+                                                                            damaged ──accept, give up──▶ no journal
+
+Each arrow is one write of the journal, or its removal; so a machine that dies is in the state before or after it.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ each step, the journal says what the step is about to touch, and what is there n
 
 from __future__ import annotations
 
+import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
@@ -13,6 +14,7 @@ from rolecall_agent import boot
 from rolecall_agent import journal as journals
 from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
+from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
 from rolecall_agent.resources import KINDS
 from rolecall_agent.resources.base import ABSENT
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 # They carry the connection to the controller, so they come last, when everything else is known to work.
 _LAST = ("sshd.service", "ssh.service", "systemd-networkd.service")
+_PAUSE = 0.1  # seconds between two tries of a check
 _TAIL = 2000  # characters of a check's output
 CHANGED = "the machine has changed since this was planned"
 COMMAND_SECONDS = 600
@@ -37,7 +40,7 @@ COMMAND_SECONDS = 600
 
 def switch(
     machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool, shown: Optional[Work] = None
-) -> List[str]:
+) -> Tuple[List[str], Watch]:
     """Switch to a staged configuration, which is provisional afterwards.
 
     Args:
@@ -49,7 +52,7 @@ def switch(
         shown: What it may do; None for anything.
 
     Returns:
-        The keys of the resources that changed.
+        The keys of the resources that changed, and the units that must still run when it counts (`health`).
 
     Raises:
         Failure: When it failed; ``machine_unchanged`` tells whether it was undone.
@@ -74,15 +77,16 @@ def switch(
     journal.save(store)
     try:
         machine.install_boot_unit()
-        _Move(machine, journal, work, store.configuration(journal.source), target).run()
+        started = _Move(machine, journal, work, store.configuration(journal.source), target).run()
         _require_no_difference(machine, target, work)
-        _require_checks(machine, target)
+        watched = watch(machine.system.units, started, work.settle)
+        _require_checks(machine, target, watched.until)
         machine.system.flush()  # before anybody can commit it
         journal.provisional = True
         journal.save(store)
     except Exception as error:
         raise _undo_after(machine, journal, error) from error
-    return sorted(work.changed)
+    return sorted(work.changed), watched
 
 
 def decide(machine: Machine) -> None:
@@ -135,11 +139,13 @@ def _provisional(machine: Machine) -> Journal:
     return journal
 
 
-def _require_checks(machine: Machine, target: Configuration) -> None:
+def _require_checks(machine: Machine, target: Configuration, until: float) -> None:
+    """Require that the checks of the machine alone succeed; while units settle, they may fail."""
     machine.report("check", "")
-    for result in check(machine.system, target.checks, peers=False):
-        if not result["ok"]:
-            raise Failure(f"the check {result['name']!r} failed", result["output"])
+    while failed := [result for result in check(machine.system, target.checks, peers=False) if not result["ok"]]:
+        if time.monotonic() > until:
+            raise Failure(f"the check {failed[0]['name']!r} failed", failed[0]["output"])
+        time.sleep(_PAUSE)
 
 
 def _require_no_difference(machine: Machine, target: Configuration, work: Work) -> None:
@@ -149,7 +155,10 @@ def _require_no_difference(machine: Machine, target: Configuration, work: Work) 
     left = [each for each in drift(machine.system, machine.store, target) if each["key"] not in down]
     if left:
         differences = "; ".join(f"{each['key']}: {each['reason']}" for each in left)
-        raise Failure(f"not as declared after the switch: {differences}")
+        keys = {each["key"] for each in left}
+        units = [name for name in work.units if f"unit:{name}" in keys]
+        log = machine.system.units.log(units) if units else ""
+        raise Failure(f"not as declared after the switch: {differences}", log)
 
 
 def _undo_after(machine: Machine, journal: Journal, error: Exception) -> Failure:
@@ -175,9 +184,11 @@ class _Move:
         self._work = work
         self._old = {resource.key: resource for resource in old.resources}
         self._new = new
+        self._started: List[str] = []
         self._made: Set[str] = set()  # the folders that this switch has made, as keys of originals
 
-    def run(self) -> None:
+    def run(self) -> List[str]:
+        """Take all steps, and return the names of the units that it has started."""
         work = self._work
         listed = {change["key"] for change in work.changes}
         due = [resource for resource in self._new.resources if resource.key in listed]
@@ -187,6 +198,7 @@ class _Move:
         self._remove()
         self._run(work.run)
         self._start()
+        return self._started
 
     def _apply(self, due: Iterable[Resource]) -> None:
         for kind, group in groupby(due, key=lambda resource: resource.kind):
@@ -252,12 +264,13 @@ class _Move:
                     report(verb, " ".join(batch))
                     units.run(verb, batch)
                     started += batch
-            units.require_running(started)
+            require_running(units, started)
+            self._started += started
         for name in work.revive:
             report("start", name)
             try:
                 units.run("start", [name])
-                units.require_running([name])
+                require_running(units, [name], SETTLE)
             except Failure as failure:
                 self._journal.notes.append(f"{name} was down before, and is still: {failure.message}")
 

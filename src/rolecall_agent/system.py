@@ -51,6 +51,8 @@ class UnitState:
         job: Whether it is running, and will end by itself: a oneshot.
         done: Whether it need not be running: a oneshot that has succeeded, or a condition that is not met.
         failed: Whether it failed, or is about to be restarted after a failure.
+        simple: Whether it counts as started as soon as its program runs, whether that is ready or not.
+        invocation: Identifies this run of it; "" if it has not run.
         stale: Whether systemd has loaded another version of its files than there are now.
         triggers: The units that it starts: the service of a socket, timer or path.
     """
@@ -62,6 +64,8 @@ class UnitState:
     job: bool = False
     done: bool = False
     failed: bool = False
+    simple: bool = False
+    invocation: str = ""
     stale: bool = False
     triggers: Tuple[str, ...] = ()
 
@@ -79,6 +83,10 @@ class Accounts(Protocol):
 
     def user(self, name: str) -> Optional[Account]:
         """Return a user; None when it does not exist."""
+        ...
+
+    def has_processes(self, name: str) -> bool:
+        """Return whether processes of an existing user run."""
         ...
 
     def add_user(self, name: str, account: Account) -> None:
@@ -135,8 +143,8 @@ class Units(Protocol):
         """Run systemctl with a verb on units; without units, do nothing unless the verb is ``daemon-reload``."""
         ...
 
-    def require_running(self, names: Sequence[str]) -> None:
-        """Raise Failure, with the end of the log, when one of these units fails after it was started."""
+    def log(self, names: Sequence[str]) -> str:
+        """Return the end of the log of units, for a person."""
         ...
 
     def validate(self, texts: Mapping[str, bytes]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List,
 
 from rolecall_agent import journal as journals
 from rolecall_agent.errors import Failure
+from rolecall_agent.health import require_running
 from rolecall_agent.journal import DECLARED
 from rolecall_agent.resources import KINDS
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rolecall_agent.store import Store
 
 COMMAND_SECONDS = 600
+_SECONDS_TO_FAIL = 0.3  # systemd.service(5), Type=simple: the start job ends before the program is executed
 NAMED = 5  # resources in a message
 HINTS = {
     errno.ENOSPC: "make room on its file system",
@@ -263,14 +265,20 @@ class _Undo:
             with self._attempt(key):
                 if difference := self._difference(key):
                     raise Failure(difference)
+        units = self._system.units
+        healthy = [name for name, before in self._journal.units.items() if before["active"] and not before["failed"]]
+        if units.settled:
+            with contextlib.suppress(Failure):  # below, each is named
+                require_running(units, healthy, _SECONDS_TO_FAIL)
+        units.forget()
         for name, before in self._journal.units.items():
             with self._attempt(f"unit:{name}"):
-                if before["active"] and not before["failed"]:
-                    self._system.units.require_running([name])
-                state = self._system.units.state(name)
-                if before["active"] and self._system.units.settled and not (state.active or state.done):
+                state = units.state(name)
+                if name in healthy and units.settled:
+                    require_running(units, [name])
+                if before["active"] and units.settled and not (state.active or state.done):
                     raise Failure("it ran before, and does not run now")
-                if state.active and self._system.units.settled and not before["active"]:
+                if state.active and units.settled and not before["active"]:
                     raise Failure("it did not run before, and runs now")
                 if state.enabled != before["enabled"]:
                     raise Failure("it was enabled before" if before["enabled"] else "it was not enabled before")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, AbstractSet, Iterable, List, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Dict, Iterable, List, Sequence, Set, Tuple
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -49,6 +49,7 @@ class Work:
         revive: Names of units to start that were down before and did not change: the switch does not depend on them.
         refresh: Names of units that the configuration does not start, to restart if they are running by then. They
             may be undeclared; a package of this switch may bring them.
+        settle: Seconds that units must run after they were started, where this is declared.
         units_changed: Whether systemd must reload unit files.
         undo: Commands that take back the effect of undeclared actions.
         run: Commands of actions that are due.
@@ -68,6 +69,7 @@ class Work:
     start: List[str] = field(default_factory=list)
     revive: List[str] = field(default_factory=list)
     refresh: List[str] = field(default_factory=list)
+    settle: Dict[str, float] = field(default_factory=dict)
     units_changed: bool = False
     undo: List[Command] = field(default_factory=list)
     run: List[Command] = field(default_factory=list)

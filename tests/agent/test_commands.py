@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import select
 import signal
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall_agent.systems import commands
+from rolecall_agent.systems.accounts import ShadowAccounts
 from rolecall_agent.systems.real import RealSystem
 
 if TYPE_CHECKING:
@@ -30,6 +32,13 @@ def test_a_command_that_leaves_something_in_the_background_does_not_wait_for_it(
     pid = int(output.split()[0])
     os.kill(pid, signal.SIGKILL)  # it still ran
     assert (status, output) == (3, f"{pid}\nfailed\n")
+
+
+def test_processes_of_a_user() -> None:
+    accounts = ShadowAccounts()
+    assert accounts.has_processes(pwd.getpwuid(os.geteuid()).pw_name)
+    idle = next(user.pw_name for user in pwd.getpwall() if user.pw_name in {"sync", "games", "news", "uucp"})
+    assert not accounts.has_processes(idle)
 
 
 def test_a_real_machine_flushes_its_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:

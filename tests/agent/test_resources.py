@@ -14,7 +14,7 @@ from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, User
-from rolecall_agent.switch import switch
+from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.system import read_os_release
 from rolecall_agent.systems.recorded import RecordedSystem
 
@@ -40,6 +40,26 @@ def test_a_key_replaces_its_own_line_and_no_other(root: Path) -> None:
     ]
     update(root, NOTHING)
     assert keys.read_text() == before
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_lines_of_others_keep_every_byte(root: Path, end: bytes) -> None:
+    """Only a line feed ends a line for sshd(8): a key behind another separator must not become one that can log in."""
+    keys = root / "root/.ssh/authorized_keys"
+    others = [
+        "ssh-ed25519 OTHER comment\u2028ssh-ed25519 HIDDEN x".encode(),
+        b"ssh-rsa WINDOWS pc\r",
+        b"ssh-rsa LATIN gr\xf6\xdfe\x85\x0b\x0c\x1c",
+        b'command="echo \\" ssh-ed25519 KEY2 \\"" ssh-ed25519 QUOTED',
+        b"",
+        b"# ssh-ed25519 KEY2 is declared",
+    ]
+    keys.write_bytes(before := b"\n".join(others) + end)
+    update(root, Configuration.of("m", [AuthorizedKey("root", "ssh-ed25519 KEY2")]))
+    assert keys.read_bytes().replace(b"ssh-ed25519 KEY2\n", b"", 1) == before
+    assert b"\nssh-ed25519 KEY2\n" in keys.read_bytes()
+    update(root, NOTHING)
+    assert keys.read_bytes() == before
 
 
 def test_a_key_added_by_hand_meanwhile_is_kept(root: Path) -> None:
@@ -158,6 +178,37 @@ def test_what_needs_no_change_is_not_in_the_way(root: Path) -> None:
     (root / "etc/two").hardlink_to(root / "etc/a")
     update(root, Configuration.of("m", [Directory("/srv/d", mode=0o750)]))
     planned(root, Directory("/srv/d", mode=0o750), File("/etc/app/b", ""))
+
+
+def test_a_plan_says_who_can_replace_a_file_of_root(root: Path) -> None:
+    def details(*resources: Resource) -> list[str]:
+        it = machine(root)
+        it.store.prepare()
+        work = compare(it.system, it.store, NOTHING, Configuration.of("m", resources))
+        return [change["detail"] for change in work.changes]
+
+    by_owner = "it can be replaced by u2, who owns /home/u2"
+    assert details(File("/home/u2/new/x", "")) == [by_owner]
+    assert details(File("/home/u2/note", "other", mode=0o644)) == [f"content; {by_owner}"]
+    assert details(File("/home/u2/new/x", "", owner="u2")) == [""]
+    assert details(File("/etc/x", "")) == [""]
+    (root / "srv/d").chmod(0o777)
+    assert details(File("/srv/d/x", "")) == ["it can be replaced by every user, since /srv/d has mode 0777"]
+    (root / "srv/d").chmod(0o1777)
+    assert details(File("/srv/d/x", "")) == [""]  # sticky, as /tmp
+    RecordedSystem(str(root)).set_access("/srv/d", "directory", "root", "g2", 0o775)
+    assert details(File("/srv/d/x", "")) == ["it can be replaced by the group g2, since /srv/d has mode 0775"]
+
+
+def test_processes_of_a_user_that_is_locked_are_named(root: Path) -> None:
+    update(root, Configuration.of("m", [User("u1", home="/home/u1"), User("u3")]))
+    record = root / STATE / "system.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "processes": ["u1", "u2"]}))
+    it = machine(root)
+    stage(it, NOTHING)
+    switch(it, NOTHING, META, nonce="n", confirm=False)
+    decide(it)
+    assert commit(it)[1] == ["user u1 is locked, but its processes run on; `pkill -u u1` ends them"]
 
 
 def test_a_file_with_another_name_is_replaced(root: Path) -> None:

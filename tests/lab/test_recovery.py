@@ -120,6 +120,10 @@ def test_what_cannot_be_undone_is_named_and_settled_later(desk: Desk) -> None:
     shown = desk.json("machines", "recover", "jon")
     assert set(shown["interrupted"]["damage"]) == {"unit:app.service"}
     desk.rolecall("plan", status=1)
+    # Until systemd has tried, too; the next try would come after five minutes.
+    trying = "systemctl list-units --plain --no-legend 'rolecall-agent-*' | grep -q ."
+    waiting = "systemctl show --property SubState rolecall-recover.service | grep -q auto-restart"
+    desk.on("jon", f'timeout 30 sh -c "while {trying} || ! {waiting}; do sleep 0.1; done"')
     desk.on("jon", f"touch {READY}")
     assert desk.rolecall("machines", "recover", "jon", "--retry").stdout == "undone: jon is as it was before\n"
     assert desk.on("jon", "systemctl is-active app.service") == "active\n"

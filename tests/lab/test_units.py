@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ class OneUnit(Settings):
     started: bool = False
     restart_on: list[str] = []
     reload_on: list[str] = []
+    settle_seconds: float | None = None
 
 
 class NodeSettings(Settings):
@@ -40,7 +42,7 @@ def have(me: Member[NodeSettings]) -> Iterator[Resource]:
     for path, text in me.settings.files.items():
         yield File(path, text)
     for name, unit in me.settings.units.items():
-        yield Unit(name, unit.text, unit.enabled, unit.started, unit.restart_on, unit.reload_on)
+        yield Unit(name, unit.text, unit.enabled, unit.started, unit.restart_on, unit.reload_on, unit.settle_seconds)
 """
 SLEEP = "[Service]\nExecStart=/bin/sleep {}\n[Install]\nWantedBy=multi-user.target\n"
 ECHO = """
@@ -214,12 +216,32 @@ def test_a_service_that_ends_is_named(desk: Desk) -> None:
 
 
 def test_a_service_that_starts_again_and_again(desk: Desk) -> None:
-    """One that ends well each time is as it should be; one that fails each time is not."""
+    """One that ends well now and then is as it should be; one that fails each time is not."""
     text = "[Service]\nExecStart={}\nRestart=always\nRestartSec=1\n"
-    declare(desk, {"loop.service": {"text": text.format("/bin/sleep 0.1"), "started": True}})
-    update(desk)
+    declare(desk, {"loop.service": {"text": text.format("/bin/sleep 2"), "started": True}})
+    desk.rolecall("update", "--yes")
+    waiting = "systemctl show -p SubState loop.service | grep auto-restart"
+    desk.on("jon", f"timeout 30 sh -c 'until {waiting}; do sleep 0.05; done'")
+    assert "nothing changes" in desk.rolecall("plan").stdout
     declare(desk, {"loop.service": {"text": text.format("/bin/false"), "started": True}})
     assert "loop.service" in desk.rolecall("update", "--yes", status=1).stdout
+
+
+@pytest.mark.parametrize(
+    ("status", "restart", "message"),
+    [
+        (1, "no", "failed after it was started"),
+        (0, "no", "ended after it was started"),
+        (1, "always", "after it was started"),  # whether it is running again by then, or not
+    ],
+)
+def test_a_service_that_lives_only_for_a_moment(desk: Desk, status: int, restart: str, message: str) -> None:
+    text = f"[Service]\nExecStart=/bin/sh -c 'sleep 0.8; echo so it goes; exit {status}'\nRestart={restart}\n"
+    declare(desk, {"short.service": {"text": text, "started": True, "settleSeconds": 3}})
+    done = desk.rolecall("update", "--yes", status=1)
+    assert re.search(rf"short\.service [a-z ]*{message}", done.stdout)
+    assert "so it goes" in done.stdout + done.stderr
+    assert "every machine is as it was before" in done.stdout
 
 
 def test_a_start_limit_does_not_stop_an_update(desk: Desk) -> None:

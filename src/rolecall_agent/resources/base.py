@@ -108,6 +108,10 @@ class Resource(ABC):
         """Return why it cannot be applied or removed, whatever else changes, with a hint; "" if nothing is known."""
         return ""
 
+    def note(self, system: System) -> str:  # noqa: ARG002 - some kinds need it
+        """Return what a person should know before it is applied, or ""."""
+        return ""
+
     def removal_note(self, original: Captured) -> str:  # noqa: ARG002 - some kinds need it
         """Return what a person should know about its removal, or ""."""
         return ""

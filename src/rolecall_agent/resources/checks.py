@@ -14,6 +14,7 @@ ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,247}\.(service|timer|socket|path|mount|target|slice)\Z")
 # Debian policy 5.6.7 and rpm's names, which also allow capitals and underscores.
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}\Z")
+LONGEST_SETTLE = 300  # seconds; the machines of a run wait for each other
 _KERNEL = re.compile(r"(/dev|/proc|/sys)(?:/|\Z)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Matches most paths at once; others are checked rule by rule.

@@ -145,6 +145,10 @@ class File(Resource):
             differences.insert(0, "content")
         return ", ".join(differences) or None
 
+    def note(self, system: System) -> str:
+        who = placing.replaceable_by(system, self.path) if self.owner == "root" else ""
+        return f"it can be replaced by {who}" if who else ""
+
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         return {self.key: store.capture(self.path), **placing.missing_parents(system, self.path)}
 

@@ -26,6 +26,21 @@ def differences(entry: Optional[Entry], kind: str, owner: str, group: str, mode:
     return reasons
 
 
+def replaceable_by(system: System, path: str) -> str:
+    """Return which user other than root can put something else in the place of a path, "" for none."""
+    while (path := posixpath.dirname(path)) != "/":
+        entry = system.stat(path)
+        if entry is None or entry.type != "directory":
+            continue
+        if entry.owner != "root":
+            return f"{entry.owner}, who owns {path}"
+        if entry.mode & 0o002 and not entry.mode & 0o1000:
+            return f"every user, since {path} has mode {entry.mode:04o}"
+        if entry.mode & 0o020 and entry.group != "root" and not entry.mode & 0o1000:
+            return f"the group {entry.group}, since {path} has mode {entry.mode:04o}"
+    return ""
+
+
 def missing_parents(system: System, path: str) -> Dict[str, Any]:
     """Return the parent folders that do not exist, as entries of `ContentStore.originals`."""
     missing = {}

@@ -31,6 +31,8 @@ class Unit(Resource):
         started: Whether it should be running. False for what something else starts: a timer, a socket, another unit.
         restart_on: Resources, or their keys, whose change restarts it if it is running, as a change of its text does.
         reload_on: Resources, or their keys, whose change reloads it if it is running.
+        settle_seconds: How long it must run after it was started before the update counts; by default 1 for a type that
+            does not say when it is ready (simple, exec, idle), else 0.
     """
 
     kind: ClassVar[str] = "unit"
@@ -40,6 +42,7 @@ class Unit(Resource):
     started: bool = False
     restart_on: Tuple[Union[str, Resource], ...] = ()
     reload_on: Tuple[Union[str, Resource], ...] = ()
+    settle_seconds: Optional[float] = None
 
     def __post_init__(self) -> None:
         checks.matching(checks.UNIT, self.name, "unit")
@@ -62,6 +65,10 @@ class Unit(Resource):
                 not self.enabled or not isinstance(text, str) or "DefaultInstance=" in text,
                 f"{what} without DefaultInstance= in its [Install] section, {start}: declare {self._instance}",
             )
+        seconds = self.settle_seconds
+        known = seconds is None or (type(seconds) in {int, float} and 0 <= seconds <= checks.LONGEST_SETTLE)
+        limits = f"a number from 0 to {checks.LONGEST_SETTLE}"
+        checks.require(known, f"unit {self.name}: settle_seconds must be {limits}, not {seconds!r}")
         for field in ("restart_on", "reload_on"):
             object.__setattr__(self, field, checks.keys(getattr(self, field), f"unit {self.name}: {field}"))
 
@@ -141,29 +148,34 @@ class Unit(Resource):
         return difference(captured["file"], store.look(self.path))
 
     def plan(self, before: Optional[Resource], around: Surroundings) -> None:
-        work = around.work
-        state = around.system.units.state(self.name)
+        work, state = around.work, around.system.units.state(self.name)
         new_text = bool(self.file_differences(around.system, around.store))
         if not self._is_enabled_as_declared(state):
             (work.enable if self.enabled else work.disable).append(self.name)
         elif self.enabled and new_text and self._installs_otherwise(around.system, around.store):
             work.reenable.append(self.name)
         work.units_changed = work.units_changed or new_text or self.name in work.enable + work.disable
+        if self.settle_seconds is not None:
+            work.settle[self.name] = self.settle_seconds
+        verb = self._verb(before, around, state, new_text=new_text)
+        if verb:
+            getattr(work, verb).append(self.name)
+
+    def _verb(self, before: Optional[Resource], around: Surroundings, state: UnitState, *, new_text: bool) -> str:
+        """Return the attribute of `Work` that says what happens to the unit, or ""."""
         ran = isinstance(before, Unit) and before.started
         due = new_text or self._follows_change(before, around)
         runs = state.active and not state.failed
         if not self.started and ran:
-            if state.active:
-                work.stop.append(self.name)
-        elif self.started and not (runs or state.done):
-            (work.revive if ran and not due else work.start).append(self.name)
-        elif due:
-            if self.started:
-                work.restart.append(self.name)
-            elif runs and not state.job:  # a job that is running takes the new text the next time
-                work.refresh.append(self.name)
-        elif runs and around.triggered(self.reload_on, before.reload_on if isinstance(before, Unit) else ()):
-            work.reload.append(self.name)
+            return "stop" if state.active else ""
+        if self.started and not (runs or state.done):
+            return "revive" if ran and not due else "start"
+        if due and self.started:
+            return "restart"
+        if due:  # a job that is running takes the new text the next time
+            return "refresh" if runs and not state.job else ""
+        reload = runs and around.triggered(self.reload_on, before.reload_on if isinstance(before, Unit) else ())
+        return "reload" if reload else ""
 
     def _is_enabled_as_declared(self, state: UnitState) -> bool:
         return (state.enabled or state.indirect) if self.enabled else not state.enabled

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, FrozenSet, Optional, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource
@@ -103,6 +103,15 @@ class User(Resource):
             before = Account(captured["home"], captured["shell"], groups, captured["locked"])
         if account != before:
             system.accounts.change_user(self.name, before)
+
+    @classmethod
+    def settle(cls, ended: Mapping[str, Captured], declared: Iterable[Captured], system: System) -> List[str]:  # noqa: ARG003 - as above
+        names = [key.partition(":")[2] for key in ended]
+        return [
+            f"user {name} is locked, but its processes run on; `pkill -u {name}` ends them"
+            for name in names
+            if (account := system.accounts.user(name)) and account.locked and system.accounts.has_processes(name)
+        ]
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         account = system.accounts.user(self.name)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
+import os
 import pwd
 from typing import Optional
 
@@ -34,6 +36,14 @@ class ShadowAccounts:
         with open("/etc/shadow", encoding="utf-8", errors="replace") as lines:
             fields = next((line.rstrip("\n").split(":") for line in lines if line.startswith(f"{name}:")), [])
         return Account(user.pw_dir, user.pw_shell, groups, locked=fields[7:8] == ["1"])
+
+    def has_processes(self, name: str) -> bool:
+        uid = pwd.getpwnam(name).pw_uid
+        for process in os.listdir("/proc"):
+            with contextlib.suppress(FileNotFoundError):  # it has ended
+                if process.isdigit() and os.stat(f"/proc/{process}").st_uid == uid:
+                    return True
+        return False
 
     def add_user(self, name: str, account: Account) -> None:
         group = ["--gid", name] if self.has_group(name) else ["--user-group"]

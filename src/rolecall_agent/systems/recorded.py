@@ -65,6 +65,9 @@ class RecordedAccounts:
         user = self._record.data["users"].get(name)
         return Account(user["home"], user["shell"], frozenset(user["groups"]), user["locked"]) if user else None
 
+    def has_processes(self, name: str) -> bool:
+        return name in self._record.data.get("processes", ())
+
     def add_user(self, name: str, account: Account) -> None:
         self._set_user(name, account)
         self.add_group(name)  # which writes both at once
@@ -157,10 +160,8 @@ class RecordedUnits:
                 del self._record.data["units"][name]
         self._record.save()
 
-    def require_running(self, names: Sequence[str]) -> None:
-        failed = [name for name in names if self.state(name).failed]
-        if failed:
-            raise Failure(f"{', '.join(failed)} failed after starting", "recorded: listed in fail.units")
+    def log(self, names: Sequence[str]) -> str:  # noqa: ARG002
+        return "recorded: listed in fail.units"
 
     def _unit_file(self, name: str) -> bool:
         return any(self._stat(f"{folder}/{name}") for folder in UNIT_FOLDERS)

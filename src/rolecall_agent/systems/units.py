@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from typing import Dict, Iterable, Mapping, Sequence, Set
 
 from rolecall_agent.errors import Failure
@@ -24,6 +23,7 @@ PROPERTIES = (
     "ConditionResult",
     "ConditionTimestampMonotonic",
     "ExecMainStartTimestampMonotonic",
+    "InvocationID",
     "NeedDaemonReload",
     "Triggers",
 )
@@ -83,21 +83,7 @@ class SystemdUnits:
         status, output = commands.run(["systemctl", verb, *option, *(["--", *names] if names else [])], 600)
         if status and verb != "reset-failed":  # which fails for a unit that systemd has not loaded
             failed = [name for name in names if self.state(name).failed] or list(names)
-            raise Failure(f"systemctl {verb} failed for {', '.join(failed)}", self._log(failed) or output)
-
-    def require_running(self, names: Sequence[str]) -> None:
-        if not names or self._booting:
-            return
-        # systemd.service(5), Type=simple: the start job ends before the program is executed.
-        deadline = time.monotonic() + 0.3
-        while True:
-            self._known.clear()
-            failed = [name for name in names if self.state(name).failed]
-            if failed:
-                raise Failure(f"{', '.join(failed)} failed after starting", self._log(failed))
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.1)
+            raise Failure(f"systemctl {verb} failed for {', '.join(failed)}", self.log(failed) or output)
 
     def validate(self, texts: Mapping[str, bytes]) -> None:
         if not texts or not commands.is_installed("systemd-analyze"):
@@ -110,7 +96,7 @@ class SystemdUnits:
         if status and named:
             raise Failure("systemd rejects a unit file", "\n".join(named))
 
-    def _log(self, names: Sequence[str]) -> str:
+    def log(self, names: Sequence[str]) -> str:
         return commands.execute(["systemctl", "status", "--no-pager", "--full", "--lines=10", "--", *names])[1][-4000:]
 
 
@@ -130,6 +116,8 @@ def _unit_state(shown: Mapping[str, str]) -> UnitState:
         job=oneshot and active == "activating",
         done=active == "inactive" and ((oneshot and result == "success" and ran) or unmet),
         failed=active == "failed" or failing,
+        simple=shown.get("Type") in {"simple", "exec", "idle"},
+        invocation=shown.get("InvocationID", ""),
         stale=shown.get("NeedDaemonReload") == "yes",
         triggers=tuple(shown.get("Triggers", "").split()),
     )
