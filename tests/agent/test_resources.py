@@ -42,6 +42,26 @@ def test_a_key_replaces_its_own_line_and_no_other(root: Path) -> None:
     assert keys.read_text() == before
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_lines_of_others_keep_every_byte(root: Path, end: bytes) -> None:
+    """Only a line feed ends a line for sshd(8): a key behind another separator must not become one that can log in."""
+    keys = root / "root/.ssh/authorized_keys"
+    others = [
+        "ssh-ed25519 OTHER comment\u2028ssh-ed25519 HIDDEN x".encode(),
+        b"ssh-rsa WINDOWS pc\r",
+        b"ssh-rsa LATIN gr\xf6\xdfe\x85\x0b\x0c\x1c",
+        b'command="echo \\" ssh-ed25519 KEY2 \\"" ssh-ed25519 QUOTED',
+        b"",
+        b"# ssh-ed25519 KEY2 is declared",
+    ]
+    keys.write_bytes(before := b"\n".join(others) + end)
+    update(root, Configuration.of("m", [AuthorizedKey("root", "ssh-ed25519 KEY2")]))
+    assert keys.read_bytes().replace(b"ssh-ed25519 KEY2\n", b"", 1) == before
+    assert b"\nssh-ed25519 KEY2\n" in keys.read_bytes()
+    update(root, NOTHING)
+    assert keys.read_bytes() == before
+
+
 def test_a_key_added_by_hand_meanwhile_is_kept(root: Path) -> None:
     update(root, Configuration.of("m", [User("u1", home="/home/u1"), AuthorizedKey("u1", "ssh-ed25519 KEY2")]))
     keys = root / "home/u1/.ssh/authorized_keys"

@@ -18,7 +18,8 @@ from rolecall import vars as var_store
 from rolecall.errors import Faults
 from rolecall.evaluate.membership import Membership, RoleMembers
 from rolecall.evaluate.order import waves
-from rolecall.service import File
+from rolecall.service import Directory, File, Resource, Service
+from rolecall.testing import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +125,23 @@ def test_two_definitions_of_one_thing(make_project: MakeProject, one: str, two: 
             "  at inventory.toml:6:12 instances.two\n"
             "hint: change the settings of one of the instances, or remove one of the roles from the machine"
         )
+
+
+def test_a_service_that_gives_one_path_to_two_resources_is_at_fault() -> None:
+    service = Service("twice", description="Uses one path twice.")
+
+    @service.role("r", description="R.").configure
+    def both(_: object) -> list[Resource]:
+        return [Directory("/etc/x"), File("/etc/x", "")]
+
+    with pytest.raises(Faults) as caught:
+        evaluate("machines.a = {}\ninstances.twice.roles.r.machines.a = {}\n", service)
+    assert [(fault.message, fault.hint) for fault in caught.value.faults] == [
+        (
+            "directory:/etc/x of twice.r and file:/etc/x of twice.r on a have the same path",
+            "this is a fault of the service, not of the inventory",
+        )
+    ]
 
 
 def test_two_instances_keep_keys_repositories_and_units_apart(make_project: MakeProject) -> None:

@@ -25,20 +25,14 @@ class LabFactory(Protocol):
     def __call__(self, *machines: str, disk: bool = False) -> Lab: ...
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use a lab, and skip them with the reason if no lab can run.
-
-    Tests of a module share machines, so they run one after the other. Those of `test_link` mostly wait, so they are two
-    groups, each with a machine of its own.
-    """
+    """Mark the tests that use a lab, and skip them with the reason if no lab can run."""
     reason = Lab.available()
     here = Path(__file__).parent
     for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}{'[provisional]' in item.name}"))
-            if {"lab", "lab_factory", "new_desk"} & set(getattr(item, "fixturenames", ())):
-                item.add_marker(pytest.mark.lab)
+        used = {"lab", "lab_factory", "new_desk"} & set(getattr(item, "fixturenames", ()))
+        if used and item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.lab)
         if reason and item.get_closest_marker("lab"):
             item.add_marker(pytest.mark.skip(reason=reason))
 

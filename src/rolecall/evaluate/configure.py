@@ -246,7 +246,9 @@ class _Draft:
     def _clash(self, key: str, other: Resource, what: str) -> None:
         names = (" and ".join(self.who[origin] for origin in sorted(self.origins[each])) for each in (key, other.key))
         one, another = (f"{each} of {name}" for each, name in zip((key, other.key), names, strict=True))
-        self._fault(f"{one} {what.format(another, self.machine)}", self.instances[other.key], _HINT)
+        alone = self.origins[key] | self.origins[other.key]
+        hint = _HINT if len(alone) > 1 else "this is a fault of the service, not of the inventory"
+        self._fault(f"{one} {what.format(another, self.machine)}", self.instances[other.key], hint)
 
 
 def _united(one: Resource, other: Resource) -> Resource | None:

@@ -258,7 +258,9 @@ def declared_state(inventory: Inventory) -> list[Exported[State]]:
             except ValidationError as error:
                 for detail in error.errors(include_url=False):
                     keys = ("machines", machine, "state", name, *detail["loc"])
-                    message = f"{dotted(detail['loc'])}: {detail['msg'].removeprefix('Input ')}"
+                    empty = detail["type"] == "too_short"
+                    problem = " is empty" if empty else f": {detail['msg'].removeprefix('Input ')}"
+                    message = dotted(detail["loc"]) + problem
                     faults.append(
                         Fault(message, Where(keys=keys), "list at least one folder, each as an absolute path")
                     )

@@ -57,6 +57,9 @@ _JUDGED = {"value_error", "assertion_error"}  # by code of the service
 _TYPES = {"none_required", "literal_error", *(kind for kind in _EXPECTED if kind.endswith("_type"))}
 
 
+_VERBS = ("is ", "are ", "has ", "have ", "must ", "cannot ", "does ", "contains ", "needs ")  # of a sentence about it
+
+
 class _Mistake(NamedTuple):
     """One error, with its place in the merged settings.
 
@@ -204,7 +207,7 @@ def _message(group: Sequence[_Mistake], name: str, role: Role[Any], kind: Kind) 
         found = _found(value, hidden=kind.at(keys).secretive)
         return f"{name} must be {' or '.join(dict.fromkeys(expected))}, not {found}"
     text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name} {text}" if detail["type"] == "secret_ref" else f"{name}: {text}"
+    return f"{name} {text}" if text.startswith(_VERBS) else f"{name}: {text}"
 
 
 def _expected(detail: ErrorDetails) -> str:
