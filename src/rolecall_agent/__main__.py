@@ -60,7 +60,9 @@ def _try_again() -> None:
     }
     options = ["--unit=rolecall-recover", "--description=Rolecall: recover an interrupted switch"]
     options += [f"--property={name}={value}" for name, value in properties.items()]
-    commands.run(["systemd-run", "--quiet", "--collect", *options, "--", *recovery.PYTHON, boot_agent, "recover"])
+    # --no-block: at boot, that unit waits for the one that this runs in.
+    start = ["systemd-run", "--quiet", "--collect", "--no-block", *options]
+    commands.run([*start, "--", *recovery.PYTHON, boot_agent, "recover"])
 
 
 def _is_stopping() -> bool:

@@ -25,14 +25,6 @@ class LabFactory(Protocol):
     def __call__(self, *machines: str, disk: bool = False) -> Lab: ...
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let one worker of xdist run all tests of a module, since they share machines.
-
-    Those of `test_link` mostly wait, so two workers run them, each on a machine of its own.
-    """
-    item.add_marker(pytest.mark.xdist_group(item.path.stem + "[provisional]" * ("[provisional]" in item.name)))
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that use a lab, and skip them with the reason if no lab can run."""
     reason = Lab.available()

@@ -51,7 +51,9 @@ def desk(new_desk: DeskFactory) -> Desk:
     for name, record in json.loads((folder / "machines.json").read_text()).items():
         direct = f"HostName 127.0.0.1\n  Port {record['port']}\n"
         if name != "jump":
-            config = config.replace(direct, f"HostName {record['address']}\n  ProxyJump jump\n")
+            # As ProxyJump, which does not quote the path of the configuration.
+            jump = f"ProxyCommand ssh -F '{folder}/ssh_config' -W [%h]:%p jump"
+            config = config.replace(direct, f"HostName {record['address']}\n  {jump}\n")
     (folder / "ssh_config").write_text(config)
     return desk
 
