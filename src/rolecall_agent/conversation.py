@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
 
 from rolecall_agent import comparison, damage, protocol, undo
@@ -32,6 +34,8 @@ Message = Dict[str, Any]
 _MESSAGE = 10_000  # characters of a message for a person
 _DETAIL = 100_000  # characters of a failure's detail
 _DAMAGE = 1_000  # resources that an undo could not put back
+_SETTLE_FIRST = "a provisional switch must be committed or undone first"
+_NOT_PROVISIONAL = "no switch is provisional"
 
 
 def serve(first: Message, source: io.BufferedReader, sink: BinaryIO, root: Optional[str]) -> int:
@@ -119,6 +123,36 @@ class _Wire:
                 self.send({"type": "alive"})
 
 
+class _State(Enum):
+    """How far a conversation has come; from `STAGING` on, it holds the machine's lock."""
+
+    LOOKING = "open, compare"  # also after a commit, an undo or a failure
+    STAGING = "stage"
+    STAGED = "verify"
+    PROVISIONAL = "switch"
+
+
+@dataclass
+class _Staged:
+    """What is sent for a switch.
+
+    Attributes:
+        target: What the machine will have.
+        shown: What the switch may do.
+        meta: Who switches, and when.
+        needed: Digests and versions that were requested.
+        lacking: Why one of them could not be stored.
+        watched: The units that the switch has started.
+    """
+
+    target: Configuration
+    shown: Work
+    meta: protocol.Meta
+    needed: Set[str] = field(default_factory=set)
+    lacking: Optional[Exception] = None
+    watched: Optional[Watch] = None
+
+
 class Conversation:
     """One conversation and its state.
 
@@ -135,15 +169,9 @@ class Conversation:
         self._held = False  # the lock
         self._agent = ""
         self._holder = ""
-        self._target: Optional[Configuration] = None  # compared
-        self._shown: Optional[Work] = None  # what was staged
-        self._meta: Optional[protocol.Meta] = None  # of what was staged
-        self._needed: Optional[Set[str]] = None  # digests and versions that were requested, until they are verified
-        self._lacking: Optional[Exception] = None  # why one of them could not be stored
-        self._changed: Set[str] = set()  # keys of what will change
-        self._verified = False
-        self._watched: Optional[Watch] = None
-        self._provisional = False
+        self._state = _State.LOOKING
+        self._compared: Optional[Configuration] = None
+        self._staged: Optional[_Staged] = None
         self._failed = False
 
     def begin(self, first: Message) -> bool:
@@ -168,9 +196,9 @@ class Conversation:
     def end(self) -> int:
         """Undo what is still provisional; return the exit status: 0, or 1 when the last answer was a failure."""
         try:
-            if self._provisional:
+            if self._state is _State.PROVISIONAL:
                 recover(self._machine)
-            self._needed, self._verified, self._provisional = None, False, False
+            self._state = _State.LOOKING
             self._release()
         finally:
             self._lock.close()
@@ -185,10 +213,10 @@ class Conversation:
 
     def _release(self) -> None:
         """Unlock the machine, unless a switch is being staged, or is staged or provisional."""
-        if not self._held or self._needed is not None or self._verified or self._provisional:
+        if not self._held or self._state is not _State.LOOKING:
             return
-        if self._meta:
-            self._meta = None
+        if self._staged:
+            self._staged = None
             with contextlib.suppress(Failure, OSError):  # the next commit does this, too
                 self._machine.store.prune()  # removes what was staged and not used
         self._held = False
@@ -265,34 +293,35 @@ class Conversation:
         )
 
     def _compare(self, message: Message) -> None:
-        self._require(not self._provisional, "a provisional switch must be committed or undone first")
-        self._target = Configuration.decode_json(message["configuration"])
-        work, digest = self._work()
+        self._require(self._state is not _State.PROVISIONAL, _SETTLE_FIRST)
+        self._state = _State.LOOKING
+        self._compared = Configuration.decode_json(message["configuration"])
+        _, work, digest = self._work()
         self._send({"type": "comparison", "changes": work.changes, "restarts": work.restarts, "digest": digest})
 
-    def _work(self) -> tuple[Work, str]:
-        machine = self._machine
+    def _work(self) -> tuple[Configuration, Work, str]:
+        """Return what was compared, what it makes necessary by now, and the digest of that."""
+        machine, target = self._machine, self._compared
         recover(machine)  # an earlier switch of this conversation may have failed
-        self._require(self._target is not None, "no configuration was compared")
-        assert self._target is not None  # noqa: S101 - as required
-        old, new = machine.configuration(machine.store.current), machine.with_boot_unit(self._target)
+        if target is None:
+            raise Failure("no configuration was compared")
+        old, new = machine.configuration(machine.store.current), machine.with_boot_unit(target)
         work = comparison.compare(machine.system, machine.store, old, new)
-        return work, work.digest(old.digest, new.digest)
+        return target, work, work.digest(old.digest, new.digest)
 
     def _stage(self, message: Message) -> None:
-        self._require(not self._provisional, "a provisional switch must be committed or undone first")
-        work, digest = self._work()
+        self._require(self._state is not _State.PROVISIONAL, _SETTLE_FIRST)
+        self._state = _State.LOOKING
+        target, work, digest = self._work()
         self._require(digest == message["comparison"], CHANGED)
-        assert self._target is not None  # noqa: S101 - `_work` requires it
         store = self._machine.store
-        self._shown, self._meta = work, message["meta"]
-        note_holder(self._root, f"run {message['meta']['run']} of {message['meta']['user']}")
-        self._changed = {change["key"] for change in work.changes}
-        due = [item for item in self._target.resources if item.key in self._changed]
+        self._staged = staged = _Staged(target, work, message["meta"])
+        note_holder(self._root, f"run {staged.meta['run']} of {staged.meta['user']}")
+        due = [item for item in target.resources if item.key in work.listed]
         store.sealed.drop_unreadable(secret for resource in due for secret in resource.secrets)
-        blobs, secrets = store.missing(self._target)
-        self._needed = {blob.sha256 for blob in blobs} | {secret.version for secret in secrets}
-        self._lacking = None
+        blobs, secrets = store.missing(target)
+        staged.needed = {blob.sha256 for blob in blobs} | {secret.version for secret in secrets}
+        self._state = _State.STAGING
         self._send(
             {
                 "type": "need",
@@ -303,10 +332,11 @@ class Conversation:
 
     def _take(self, message: Message, payload: bytes) -> None:
         """Store a blob or secret. The controller reads nothing before ``verify`` is answered, so a failure waits."""
-        if self._needed is None or self._lacking:
+        staged = self._staged
+        if self._state is not _State.STAGING or staged is None or staged.lacking:
             return  # it follows a failure
         name = message["sha256"] if message["type"] == "blob" else message["version"]
-        if name not in self._needed:
+        if name not in staged.needed:
             raise protocol.ProtocolError(f"unexpected {message['type']!r}: not requested")
         store = self._machine.store
         try:
@@ -315,46 +345,43 @@ class Conversation:
             else:
                 store.sealed.add(name, payload)
         except (Failure, OSError) as error:
-            self._lacking = error
+            staged.lacking = error
 
     def _verify(self, _: Message) -> None:
-        needed, self._needed = self._needed, None
-        self._require(needed is not None, "no switch is being staged")
-        if self._lacking:
-            raise self._lacking
-        assert self._target is not None  # noqa: S101 - it is being staged
-        system, store = self._machine.system, self._machine.store
-        blobs, secrets = store.missing(self._target)
+        staged = self._leave(_State.STAGING, "no switch is being staged")
+        if staged.lacking:
+            raise staged.lacking
+        system, store, target = self._machine.system, self._machine.store, staged.target
+        blobs, secrets = store.missing(target)
         self._require(not blobs and not secrets, "not all requested blobs and secrets arrived")
         for name, kind in KINDS.items():
-            kind.verify([item for item in self._target.resources if item.kind == name], self._changed, system, store)
-        self._verified = True
+            resources = [item for item in target.resources if item.kind == name]
+            kind.verify(resources, staged.shown.listed, system, store)
+        self._state = _State.STAGED
         self._send({"type": "staged"})
 
     def _switch(self, message: Message) -> None:
-        self._require(self._verified and not self._provisional, "no switch is staged")
-        assert self._target is not None  # noqa: S101 - it is staged
-        assert self._meta is not None  # noqa: S101 - as above
-        self._verified = False
+        staged = self._leave(_State.STAGED, "no switch is staged")
         self._prepare()  # the machine may have changed since
-        changed, self._watched = switch(
+        changed, staged.watched = switch(
             self._machine,
-            self._target,
-            self._meta,
+            staged.target,
+            staged.meta,
             nonce=message["nonce"],
             confirm=message["confirm"],
-            shown=self._shown,
+            shown=staged.shown,
         )
-        self._provisional = True
+        self._state = _State.PROVISIONAL
         self._send({"type": "provisional", "changed": changed})
 
     def _check(self, message: Message) -> None:
         journal = journals.load(self._machine.store)
-        self._require(self._provisional and journal and journal.provisional, "no switch is provisional")
-        assert self._target is not None  # noqa: S101 - it is provisional
-        if message["peers"] and self._watched:
-            require_settled(self._machine.system.units, self._watched)
-        results = check(self._machine.system, self._target.checks, peers=message["peers"])
+        staged = self._staged if self._state is _State.PROVISIONAL and journal and journal.provisional else None
+        if staged is None:
+            raise Failure(_NOT_PROVISIONAL)
+        if message["peers"] and staged.watched:
+            require_settled(self._machine.system.units, staged.watched)
+        results = check(self._machine.system, staged.target.checks, peers=message["peers"])
         self._send({"type": "checks", "checks": results})
 
     def _decide(self, _: Message) -> None:
@@ -363,20 +390,19 @@ class Conversation:
 
     def _commit(self, _: Message) -> None:
         number, notes = commit(self._machine)
-        self._provisional, self._meta = False, None
+        self._state, self._staged = _State.LOOKING, None
         self._send({"type": "committed", "number": number, "notes": notes})
 
     def _undo(self, _: Message) -> None:
-        self._require(self._provisional, "no switch is provisional")
         journal = journals.load(self._machine.store)
         self._require(journal is None or not journal.decided, "the switch is decided, so it can only be committed")
-        self._provisional = False
+        self._leave(_State.PROVISIONAL, _NOT_PROVISIONAL)
         if recover(self._machine) != "undone":
             raise Failure("the switch is no longer provisional", machine_unchanged=False)
         self._send({"type": "undone"})
 
     def _purge(self, _: Message) -> None:
-        self._require(not self._provisional and not self._verified, "a run is in progress")
+        self._require(self._state is _State.LOOKING, "a run is in progress")
         self._machine.store.purge()
         self._send({"type": "purged"})
 
@@ -401,6 +427,13 @@ class Conversation:
         self._machine.store.confirm(message["nonce"])
         self._send({"type": "confirmed"})
 
+    def _leave(self, state: _State, otherwise: str) -> _Staged:
+        """Require a state, leave it, and return what was staged: what fails from here on must be staged again."""
+        if self._state is not state or self._staged is None:
+            raise Failure(otherwise)
+        self._state = _State.LOOKING
+        return self._staged
+
     def _require(self, condition: object, message: str) -> None:
         if not condition:
             raise Failure(message)
@@ -414,7 +447,7 @@ class Conversation:
         message = str(error) if known else f"internal error of the agent: {type(error).__name__} {error}"
         unchanged = error.machine_unchanged if isinstance(error, Failure) else True
         detail, damaged = (error.detail, error.damage) if isinstance(error, Failure) else ("", [])
-        unchanged = unchanged and not self._provisional
+        unchanged = unchanged and self._state is not _State.PROVISIONAL
         failed = {"message": message[:_MESSAGE], "restored": unchanged, "detail": detail[-_DETAIL:]}
         self._send({"type": "failed", **failed, "damaged": damaged[:_DAMAGE]})
         self._failed = True

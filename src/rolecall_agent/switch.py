@@ -190,7 +190,7 @@ class _Move:
     def run(self) -> List[str]:
         """Take all steps, and return the names of the units that it has started."""
         work = self._work
-        listed = {change["key"] for change in work.changes}
+        listed = work.listed
         due = [resource for resource in self._new.resources if resource.key in listed]
         self._apply(resource for resource in due if not resource.interrupts)
         self._stop()

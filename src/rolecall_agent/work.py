@@ -75,6 +75,11 @@ class Work:
     run: List[Command] = field(default_factory=list)
 
     @property
+    def listed(self) -> Set[str]:
+        """The keys of all changes."""
+        return {change["key"] for change in self.changes}
+
+    @property
     def changed(self) -> Set[str]:
         """The keys of all resources that change on the machine."""
         return {change["key"] for change in self.changes if change["action"] != "adopt"}

@@ -25,7 +25,6 @@ from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.content import Secret, parts
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File, Package
-from rolecall_agent.switch import decide, switch
 from rolecall_agent.systems.recorded import RecordedPackages
 from rolecall_agent.undo import recover
 
@@ -366,38 +365,45 @@ def test_a_plan_is_never_empty_when_something_differs(root: Path) -> None:
     assert changes_by(follows=("file:/etc/one",)) == {"unit:a.service": "adopt"}
 
 
-def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    new = Configuration.of("m", [Package("p2")])
-    agent_world.update(root, new)
-    it = agent_world.machine(root)
-    agent_world.stage(it, ONE)
-    switch(it, ONE, agent_world.META, nonce="n", confirm=False)
+OPEN = {"type": "open", "agent": "", "protocol": protocol.PROTOCOL, "machine": "m", "formerly": [], "expect": None}
+Provisional = tuple[conversation.Conversation, list[dict[str, Any]]]
+
+
+def provisional(root: Path, target: Configuration) -> Provisional:
+    """Return a conversation whose switch is provisional, and what it sends."""
     sent: list[dict[str, Any]] = []
     talk = conversation.Conversation(sent.append, str(root))
-    talk._machine = it
-    talk._provisional = True
-    decide(it)
+    talk.begin(OPEN)
+    talk.answer({"type": "compare", "configuration": target.as_json()})
+    talk.answer({"type": "stage", "comparison": sent[-1]["digest"], "meta": agent_world.META})
+    for blob in target.blobs:
+        if blob.sha256 in sent[-1]["blobs"]:
+            talk.answer({"type": "blob", "sha256": blob.sha256}, blob.data or b"")
+    talk.answer({"type": "verify"})
+    talk.answer({"type": "switch", "nonce": "n", "confirm": False})
+    assert sent[-1]["type"] == "provisional"
+    return talk, sent
+
+
+def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent_world.update(root, Configuration.of("m", [Package("p2")]))
+    talk, sent = provisional(root, ONE)
+    talk.answer({"type": "decide"})
     with monkeypatch.context() as context:
         context.setattr(RecordedPackages, "uninstall", lambda *_: 1 / 0)
         talk.answer({"type": "commit"})
-    assert not talk._provisional
     committed = sent[-1]
     assert (committed["type"], committed["number"]) == ("committed", 2)
     assert "cleanup is left to the next run" in committed["notes"][0]
+    talk.end()
     after = agent_world.machine(root)
     assert recover(after) == "committed"
     assert (after.store.journal, after.system.packages.installed("p2")) == (None, False)
 
 
 def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk, sent = provisional(root, ONE)
     it = agent_world.machine(root)
-    it.store.prepare()
-    agent_world.stage(it, ONE)
-    agent_world.stage(it, ONE)
-    switch(it, ONE, agent_world.META, nonce="n", confirm=False)
-    sent: list[dict[str, Any]] = []
-    talk = conversation.Conversation(sent.append, str(root))
-    talk._machine, talk._provisional = it, True
     it.store.set_current(1)  # and then the disk would not say so
     with monkeypatch.context() as context:
         context.setattr(conversation, "commit", lambda _: 1 / 0)
@@ -406,6 +412,19 @@ def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.
     assert "no longer provisional" in sent[-1]["message"]
     assert (root / "etc/one").exists()
     assert (it.store.current, it.store.journal) == (1, None)
+
+
+def test_what_is_compared_after_staging_must_be_staged_itself(root: Path) -> None:
+    sent: list[dict[str, Any]] = []
+    talk = conversation.Conversation(sent.append, str(root))
+    talk.begin(OPEN)
+    for target in (Configuration.of("m", []), Configuration.of("m", [Package("p2")])):
+        talk.answer({"type": "compare", "configuration": target.as_json()})
+        if not target.resources:
+            talk.answer({"type": "stage", "comparison": sent[-1]["digest"], "meta": agent_world.META})
+            talk.answer({"type": "verify"})
+    talk.answer({"type": "switch", "nonce": "n", "confirm": False})
+    assert sent[-1]["message"] == "no switch is staged"
 
 
 def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
