@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 import click
@@ -138,8 +139,8 @@ def _recovery(name: str, answer: RecoveredMachine) -> str:
     lines = [
         f"run {found.run} of {found.user} ({found.at}) was interrupted, and {end}",
         f"  from generation {found.source} to {found.target}",
-        *(f"  {key}: could not be put back: {found.damage[key]}" for key in found.damage),
-        *(f"  {key}" for key in touched if key not in found.damage),
+        *(indent(str(each), "  ") for each in found.damage),
+        *(f"  {key}" for key in touched if key not in {each.key for each in found.damage}),
         f"to try again, run `rolecall machines recover {name} --retry`; see `rolecall machines recover --help`",
     ]
     return "\n".join(lines)

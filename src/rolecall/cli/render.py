@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 import click
@@ -129,12 +130,7 @@ def _names(names: list[str]) -> str:
 
 def _damage(machine: str, damage: Sequence[Damage]) -> list[str]:
     """Return what could not be put back on a machine, and how to settle that."""
-    lines = []
-    for each in damage:
-        path = f" ({each.path})" if each.path.rpartition("/")[2] not in each.key else ""
-        lines.append(f"    {each.key}{path} could not be put back: {each.reason}")
-        if each.hint:
-            lines.append(f"      {each.hint}")
+    lines = [indent(str(each), "    ") for each in damage]
     return [*lines, f"    to settle this, run `rolecall machines recover {machine}`"] if damage else []
 
 

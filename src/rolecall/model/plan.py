@@ -59,6 +59,12 @@ class Damage:
     reason: str
     hint: str
 
+    def __str__(self) -> str:
+        """Return it for a person, with the hint on a line of its own."""
+        path = f" ({self.path})" if self.path.rpartition("/")[2] not in self.key else ""
+        hint = f"\n  {self.hint}" if self.hint else ""
+        return f"{self.key}{path} could not be put back: {self.reason}{hint}"
+
 
 @dataclass(frozen=True, slots=True)
 class MachinePlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from rolecall.deploy import backups as stage
@@ -11,10 +12,11 @@ from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.session import Session
 from rolecall.deploy.target import Target, find_target
 from rolecall.errors import Fault, Faults, fault
+from rolecall.model.plan import Damage
 from rolecall.service.interfaces import Backups
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Literal
 
     from rolecall.deploy.backups import Archive, Offers
@@ -117,7 +119,7 @@ class InterruptedSwitch:
         decided: Whether all machines of the run could commit, so that it will be completed.
         resources: Keys of the resources that it may have touched.
         units: Names of the units that it may have touched.
-        damage: By key of a resource: why the last undo could not put it back.
+        damage: What the last undo could not put back.
     """
 
     machine: str
@@ -129,7 +131,7 @@ class InterruptedSwitch:
     decided: bool
     resources: tuple[str, ...]
     units: tuple[str, ...]
-    damage: Mapping[str, str]
+    damage: tuple[Damage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +171,9 @@ def recover_machine(
     except OSError as error:
         raise fault(f"{name} is not recovered: {error}") from None
     except AgentFailedError as error:
-        damage = [f"  {each['key']}: {each['reason']}" for each in error.damage]
-        raise fault("\n".join(filter(None, [f"{name} is not recovered: {error}", error.detail, *damage]))) from None
+        damage = [indent(str(Damage(**each)), "  ") for each in error.damage]
+        detail = error.detail if not damage else ""  # it lists the same
+        raise fault("\n".join(filter(None, [f"{name} is not recovered: {error}", detail, *damage]))) from None
     found = answer["interrupted"]
     if found is None:
         return RecoveredMachine(None, answer["settled"])
@@ -178,7 +181,7 @@ def recover_machine(
     interrupted = InterruptedSwitch(
         *(name, meta["run"], meta["user"], meta["at"], found["source"], found["target"], found["decided"]),
         *(tuple(found["resources"]), tuple(found["units"])),
-        {each["key"]: each["reason"] for each in found["damage"]},
+        tuple(Damage(**each) for each in found["damage"]),
     )
     return RecoveredMachine(interrupted, answer["settled"])
 
