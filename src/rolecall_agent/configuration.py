@@ -69,7 +69,7 @@ class Configuration:
         data = {
             "schema": SCHEMA,
             "machine": self.machine,
-            "resources": [{"kind": resource.kind, **vars(resource)} for resource in self.resources],
+            "resources": [{"kind": resource.kind, **_set_values(resource)} for resource in self.resources],
             "checks": [vars(check) for check in self.checks],
         }
         return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_encode).encode()
@@ -139,6 +139,12 @@ def _as_installed(kind: Any, values: Dict[str, Any]) -> Any:  # noqa: ANN401 - a
     defaults = {field.name: field.default_factory() for field in fields(kind) if field.default_factory is not MISSING}
     vars(made).update({**defaults, **values})  # other defaults are attributes of the class
     return made
+
+
+def _set_values(resource: Resource) -> Dict[str, Any]:
+    """Return the fields of a resource, without those that may be None and are: a new one must change no digest."""
+    kind, values = type(resource), vars(resource)
+    return {name: value for name, value in values.items() if not (value is None and getattr(kind, name, "") is None)}
 
 
 def _encode(value: object) -> object:
