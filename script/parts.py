@@ -40,7 +40,8 @@ LAYERS = "lint-imports"
 UNIT = "in_memory pytest $CACHE -n 2 --dist worksteal -m 'not lab and not slow' --ignore tests/test_docs.py"
 SLOW = "in_memory pytest $CACHE -n 2 --dist worksteal -m 'slow and not lab' --durations 5"
 DOCS = "in_memory pytest $CACHE -m 'not lab' tests/test_docs.py"
-LAB = "pytest $CACHE -m lab --durations 10"
+# The tests of a file share a lab. They mostly wait, so there are more workers than cores.
+LAB = "pytest $CACHE -m lab -n 3 --dist loadfile --durations 10"
 BENCHMARKS = "for name in start evaluation vars many; do python benchmarks/$name.py --quick; done"  # fleet needs a lab
 DEMO = """
 printed=$(script/demo)
