@@ -79,6 +79,7 @@ def file(path: str, text: str) -> dict[str, Any]:
 def systemd_unit(name: str, text: str, *, active: bool = False, restart_on: Sequence[str] = ()) -> dict[str, Any]:
     """Return a unit as it stands in a configuration."""
     content = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    state = {"enabled": active, "started": active, "restart_on": restart_on, "reload_on": []}
     return {"kind": "unit", "name": name, "text": content, **state}
 
 
