@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
-import shlex
 import stat
-import struct
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 
+from rolecall_agent.barriers import Barriers, barriers_at
 from rolecall_agent.errors import Failure
 from rolecall_agent.walk import FOLDER, MAX_LINKS, Walk, look
 
@@ -24,12 +22,6 @@ MAX_SIZE = 1 << 30  # bytes; no content that a controller sends is larger
 _PIECE = 1 << 20  # bytes
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NAMES = {"file": "file", "directory": "directory", "symlink": "symbolic link", "other": "special file"}
-_ELSEWHERE = "declare another path"
-_MOVE = f"move it away, or {_ELSEWHERE}"
-# linux/fs.h; on architectures that number it in another way, the kernel answers with an error.
-_GET_FLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
-_IMMUTABLE = 0x10 | 0x20  # and append-only
 _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 
 T = TypeVar("T")
@@ -106,47 +98,14 @@ class Tree(ABC):
             path = target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
         raise Failure(f"{path}: too many symbolic links")
 
-    def is_mount_point(self, path: str) -> bool:
-        """Return whether something is mounted at a path, so that rename(2) cannot replace it."""
-        with self._walk(path) as (folder, name), _opened(folder, name, os.O_PATH) as fd:
-            return _mount_id(fd) != _mount_id(folder)
+    def barriers(self, path: str) -> Barriers:
+        """Return what keeps something at a path from being replaced.
 
-    def obstacle(self, path: str, type_: str) -> str:
-        """Return why something cannot be put at a path, or removed from there, with a hint; "" if nothing is known.
-
-        Args:
-            path: Where.
-            type_: What is declared there: ``file``, which replaces what is there, or ``directory``.
+        Raises:
+            OSError: When its folder does not exist or cannot be examined.
         """
-        entry = self.stat(path)
-        if entry and entry.type != type_ and (entry.type, type_) != ("symlink", "file"):
-            return f"{path} is a {_NAMES[entry.type]}, not a {type_}; {_MOVE}"
-        try:
-            while True:
-                try:
-                    return self._write_obstacle(path, entry)
-                except FileNotFoundError:  # its folder will be created
-                    path = path.rpartition("/")[0]
-                    entry = self.stat(path)
-                    if entry:
-                        return f"{path} is a symbolic link that leads nowhere; {_MOVE}"
-        except NotADirectoryError as error:
-            return f"{error.filename}: {error.strerror}; {_MOVE}"
-        except Failure as failure:
-            return failure.message
-
-    def _write_obstacle(self, path: str, entry: Optional[Entry]) -> str:
         with self._walk(path) as (folder, name):
-            if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
-                return f"{path} is on a read-only file system; remount it, or {_ELSEWHERE}"
-            is_directory = entry is not None and entry.type == "directory"
-            if not is_directory and _is_immutable(folder, "."):  # in it, nothing can be created or replaced
-                return _immutable(path.rpartition("/")[0])
-            if entry and entry.type != "symlink" and _is_immutable(folder, name):
-                return _immutable(path)
-        if entry and not is_directory and self.is_mount_point(path):
-            return f"{path} is a mount point, which cannot be replaced; unmount it, or {_ELSEWHERE}"
-        return ""
+            return barriers_at(folder, name)
 
     def pieces(self, path: str, limit: int = MAX_SIZE) -> Iterator[bytes]:
         """Yield the bytes of a regular file, piece by piece.
@@ -385,35 +344,6 @@ class Tree(ABC):
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-@contextlib.contextmanager
-def _opened(folder: int, name: str, flags: int) -> Iterator[int]:
-    fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _is_immutable(folder: int, name: str) -> bool:
-    """Return whether a file or directory is immutable or append-only; False if unknown. Source: ioctl_iflags(2)."""
-    with contextlib.suppress(OSError), _opened(folder, name, os.O_RDONLY) as fd:
-        flags = fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l")))
-        return bool(struct.unpack_from("I", flags)[0] & _IMMUTABLE)
-    return False
-
-
-def _immutable(path: str) -> str:
-    path = shlex.quote(path or "/")
-    return f"{path} is immutable; run `chattr -i -a {path}`, or {_ELSEWHERE}"
-
-
-def _mount_id(fd: int) -> str:
-    """Return the id of the mount to which a descriptor belongs, "" if unknown. Source: proc(5), fdinfo."""
-    with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-        return next((line for line in file if line.startswith("mnt_id:")), "")
-    return ""
 
 
 def _selinux_label(folder: int, name: str) -> Dict[str, str]:

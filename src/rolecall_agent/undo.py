@@ -149,7 +149,7 @@ def remove_empty_paths(machine: Machine, configuration: Configuration) -> None:
         entry = system.stat(path)
         empty_file = entry and entry.type == "file" and not entry.size
         empty_folder = entry and entry.type == "directory" and path not in kept and not system.names(path)
-        empty_folder = empty_folder and not system.is_mount_point(path)
+        empty_folder = empty_folder and not system.barriers(path).mounted
         if empty_file or empty_folder:
             system.remove(path)
 

@@ -16,7 +16,7 @@ from agent_world import NOTHING, Killed, MortalOs, make, update
 from rolecall_agent import tree, walk
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
-from rolecall_agent.resources import File
+from rolecall_agent.resources import File, obstacles
 from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
@@ -314,15 +314,17 @@ def obstructed(root: Path) -> Iterator[Path]:
     ],
 )
 def test_obstacles(obstructed: Path, path: str, type_: str, obstacle: str) -> None:
-    found = RecordedSystem(str(obstructed)).obstacle(path, type_)
+    found = obstacles.obstacle(RecordedSystem(str(obstructed)), path, type_)
     assert found == (f"{obstacle}, or declare another path" if obstacle else "")
 
 
 def test_a_link_that_leads_nowhere_is_in_the_way(root: Path) -> None:
     (root / "etc/lost").symlink_to("/nowhere/at/all")
     system = RecordedSystem(str(root))
-    assert system.obstacle("/etc/lost/x/y", "file").startswith("/etc/lost is a symbolic link that leads nowhere; ")
-    assert system.obstacle("/etc/lost", "file") == ""
+    assert obstacles.obstacle(system, "/etc/lost/x/y", "file").startswith(
+        "/etc/lost is a symbolic link that leads nowhere; "
+    )
+    assert obstacles.obstacle(system, "/etc/lost", "file") == ""
 
 
 @as_root
@@ -344,9 +346,9 @@ def test_mount_points(root: Path) -> None:
     (root / "etc/bound").touch()
     subprocess.run(["mount", "--bind", root / "etc/a", root / "etc/bound"], check=True)
     try:
-        assert system.is_mount_point("/etc/bound")
-        assert not system.is_mount_point("/etc/a")
-        assert not system.is_mount_point("/etc/app/b")
+        assert system.barriers("/etc/bound").mounted
+        assert not system.barriers("/etc/a").mounted
+        assert not system.barriers("/etc/app/b").mounted
         with pytest.raises(OSError, match="'/etc/bound'") as caught:
             system.write("/etc/bound", b"")
         assert caught.value.errno == errno.EBUSY

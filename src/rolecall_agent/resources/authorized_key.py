@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Sequence,
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource
+from rolecall_agent.resources.obstacles import obstacle
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -71,7 +72,7 @@ class AuthorizedKey(Resource):
             return ""
         try:
             self._lines(system)
-            return system.obstacle(self._path(system), "file")
+            return obstacle(system, self._path(system), "file")
         except (Failure, OSError) as error:
             return str(error)
 

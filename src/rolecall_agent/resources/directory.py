@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource
+from rolecall_agent.resources.obstacles import obstacle
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -52,7 +53,7 @@ class Directory(Resource):
         return "removed once it is empty" if made else "it stays, with the owner and mode that it had"
 
     def obstacle(self, system: System) -> str:
-        return system.obstacle(self.path, "directory")
+        return obstacle(system, self.path, "directory")
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)

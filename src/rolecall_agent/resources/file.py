@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Sequence, Set, 
 from rolecall_agent.content import Content, Part, Secret, as_parts
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
+from rolecall_agent.resources.obstacles import obstacle
 
 _SECRETS = "/run/rolecall/secrets/"  # a tmpfs
 _DROP_IN = re.compile(r"/(?:etc|run)/systemd/system/([^/@]+(?:@[^/]+)?\.[a-z]+)\.d/[^/]+\.conf\Z")
@@ -136,7 +137,7 @@ class File(Resource):
                 system.validate(file.path, store.content(file.parts))
 
     def obstacle(self, system: System) -> str:
-        return system.obstacle(self.path, "file")
+        return obstacle(system, self.path, "file")
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)

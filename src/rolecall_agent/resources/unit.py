@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, 
 from rolecall_agent.content import Blob, plain
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
+from rolecall_agent.resources.obstacles import obstacle
 
 if TYPE_CHECKING:
     from rolecall_agent.content import Part
@@ -106,7 +107,7 @@ class Unit(Resource):
             system.units.validate({unit.name: store.content(unit.parts) for unit in resources})
 
     def obstacle(self, system: System) -> str:
-        return system.obstacle(self.path, "file")
+        return obstacle(system, self.path, "file")
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         if system.stat(self.path) is None and not system.units.state(self.name).known:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, FrozenSet, Iterable, List
 
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource
+from rolecall_agent.resources.obstacles import obstacle
 from rolecall_agent.system import Account
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class User(Resource):
 
     def obstacle(self, system: System) -> str:
         missing = self.home != NO_HOME and system.stat(self.home) is None
-        return system.obstacle(self.home, "directory") if missing else ""
+        return obstacle(system, self.home, "directory") if missing else ""
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         account = system.accounts.user(self.name)
