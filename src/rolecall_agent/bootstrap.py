@@ -48,7 +48,7 @@ def main() -> None:
     if problem:
         fail(problem)
     sys.path.insert(0, home)
-    agent = import_module("rolecall_agent.conversation")  # not this package's: the one that the frame names
+    agent = import_module("rolecall_agent.wire")  # not this package's: the one that the frame names
     sys.exit(agent.serve(first, source, sink, root))
 
 

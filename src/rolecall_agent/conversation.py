@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
-import signal
 import sys
-import threading
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
 
-from rolecall_agent import comparison, damage, protocol, undo
+from rolecall_agent import comparison, damage, frames, protocol, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_settled
-from rolecall_agent.link import Link
 from rolecall_agent.lock import PATIENCE, locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.recovery import recover, recover_earlier
@@ -36,91 +31,6 @@ _DETAIL = 100_000  # characters of a failure's detail
 _DAMAGE = 1_000  # resources that an undo could not put back
 _SETTLE_FIRST = "a provisional switch must be committed or undone first"
 _NOT_PROVISIONAL = "no switch is provisional"
-
-
-def serve(first: Message, source: io.BufferedReader, sink: BinaryIO, root: Optional[str]) -> int:
-    """Answer until the controller ends the conversation.
-
-    Args:
-        first: The message that the bootstrap has read.
-        source: The stream of frames from the controller.
-        sink: The stream of frames to the controller.
-        root: Root directory of a recorded system; None for this machine.
-
-    Returns:
-        The exit status: 0, or 1 when the last answer was a failure.
-    """
-    os.umask(0o022)  # what packages' scripts and useradd(8) expect
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost connection shows as the end of the stream
-    link = Link(source) if root is None else None
-    wire = _Wire(io.BufferedReader(link) if link else source, sink)
-    talk = Conversation(wire.send, root)
-    try:
-        with contextlib.suppress(protocol.ProtocolError, OSError):
-            more = talk.begin(first)
-            while more and (frame := wire.read()):
-                if link:
-                    link.end_when_lost(vital=frame[0]["type"] in {"switch", "check"})
-                talk.answer(*frame)
-                if link:
-                    link.end_when_lost(vital=False)
-        return talk.end()
-    finally:
-        wire.ended.set()
-
-
-def framed(message: Message) -> bytes:
-    """Return an answer as a frame.
-
-    Raises:
-        Failure: When it is too large.
-    """
-    try:
-        return protocol.frame(message, limit=protocol.MAX_ANSWER)
-    except protocol.ProtocolError as error:
-        raise Failure(f"the machine has too many resources: {error}") from None
-
-
-class _Wire:
-    """The frames from and to the controller, with signs of life while an answer takes time.
-
-    Attributes:
-        ended: Whether the conversation has ended.
-    """
-
-    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
-        self._source = source
-        self._sink = sink
-        self._sending = threading.Lock()
-        self._working = True  # on an answer
-        self.ended = threading.Event()
-        threading.Thread(target=self._show_life, daemon=True).start()
-
-    def read(self) -> Optional[Tuple[Message, bytes]]:
-        """Return the next frame that is more than a sign of life; None at the end."""
-        self._working = False
-        while True:
-            frame = protocol.read_frame(self._source)
-            if frame is None or frame[0]["type"] != "alive":
-                self._working = True
-                return frame
-
-    def send(self, message: Message) -> None:
-        """Send a message.
-
-        Raises:
-            Failure: When it is too large.
-        """
-        frame = framed(message)
-        # A lost connection must not end a switch halfway. The next read sees the end of the stream.
-        with contextlib.suppress(OSError), self._sending:
-            self._sink.write(frame)
-            self._sink.flush()
-
-    def _show_life(self) -> None:
-        while not self.ended.wait(protocol.HEARTBEAT):
-            if self._working:
-                self.send({"type": "alive"})
 
 
 class _State(Enum):
@@ -249,7 +159,7 @@ class Conversation:
             self._hold()
             answer(message)
             self._failed = False
-        except protocol.ProtocolError:
+        except frames.ProtocolError:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
@@ -337,7 +247,7 @@ class Conversation:
             return  # it follows a failure
         name = message["sha256"] if message["type"] == "blob" else message["version"]
         if name not in staged.needed:
-            raise protocol.ProtocolError(f"unexpected {message['type']!r}: not requested")
+            raise frames.ProtocolError(f"unexpected {message['type']!r}: not requested")
         store = self._machine.store
         try:
             if message["type"] == "blob":

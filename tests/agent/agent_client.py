@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rolecall_agent import archive, protocol
+from rolecall_agent import archive, frames, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,13 +45,13 @@ class Client:
         self.process.stdout.close()
 
     def send(self, message: dict[str, Any], payload: bytes = b"") -> None:
-        protocol.write_frame(self.process.stdin, message, payload)  # type: ignore[arg-type]
+        frames.write_frame(self.process.stdin, message, payload)  # type: ignore[arg-type]
 
     def receive(self) -> dict[str, Any]:
         if not self.began:
-            protocol.skip_banner(self.process.stdout)  # type: ignore[arg-type]
+            frames.skip_banner(self.process.stdout)  # type: ignore[arg-type]
             self.began = True
-        while frame := protocol.read_frame(self.process.stdout):  # type: ignore[arg-type]
+        while frame := frames.read_frame(self.process.stdout):  # type: ignore[arg-type]
             message, _ = frame
             if message["type"] == "alive":
                 continue

@@ -19,7 +19,7 @@ import pytest
 from agent_client import META, Client, Refused, update
 from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, snapshot
 
-from rolecall_agent import archive, bootstrap, conversation, protocol
+from rolecall_agent import archive, bootstrap, conversation, frames, protocol, wire
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.content import Secret, parts
@@ -259,7 +259,7 @@ def test_an_agent_killed_at_any_step_is_recovered(root: Path, tmp_path: Path) ->
             client.send({"type": "switch", "nonce": "n", "confirm": False})
             got: dict[str, Any] = {}
             for _ in range(steps + 1):
-                frame = protocol.read_frame(client.process.stdout)  # type: ignore[arg-type]
+                frame = frames.read_frame(client.process.stdout)  # type: ignore[arg-type]
                 assert frame
                 got = frame[0]
                 if got["type"] == "provisional":
@@ -435,7 +435,7 @@ def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest
     def work(*_: object) -> None:
         with os.fdopen(source, "rb") as stream:
             for _ in range(2):
-                frame = protocol.read_frame(stream)
+                frame = frames.read_frame(stream)
                 assert frame
                 heard.append(frame[0]["type"])
 
@@ -443,19 +443,19 @@ def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest
     monkeypatch.setattr(conversation, "recover", work)
     with os.fdopen(sink, "wb", buffering=0) as stream:
         first = {"type": "open", "agent": digest, "protocol": 1, "machine": "m", "formerly": [], "expect": None}
-        conversation.serve(first, BytesIO(), stream, str(root))  # type: ignore[arg-type]
+        wire.serve(first, BytesIO(), stream, str(root))  # type: ignore[arg-type]
     assert heard == ["alive", "alive"]
 
 
 def test_an_answer_that_is_too_large_is_a_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(frames, "MAX_ANSWER", 1000)
     sink = BytesIO()
-    wire = conversation._Wire(BytesIO(), sink)
-    talk = conversation.Conversation(wire.send, str(root))
+    line = wire.Wire(BytesIO(), sink)
+    talk = conversation.Conversation(line.send, str(root))
     many = Configuration.of("m", [File(f"/etc/{number}", "1") for number in range(100)])
     talk.answer({"type": "compare", "configuration": many.as_json()})
-    wire.ended.set()
-    sent = protocol.read_frame(BytesIO(sink.getvalue()))
+    line.ended.set()
+    sent = frames.read_frame(BytesIO(sink.getvalue()))
     assert sent
     assert sent[0]["message"].startswith("the machine has too many resources: a message of ")
     assert sent[0]["restored"]

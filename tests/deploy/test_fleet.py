@@ -261,14 +261,14 @@ def test_a_session_that_ended_cannot_be_used() -> None:
 
 THIEF = """
 import sys
-from rolecall_agent import protocol
+from rolecall_agent import frames
 out, inn = sys.stdout.buffer, sys.stdin.buffer
-out.write(protocol.MARKER)
+out.write(frames.MARKER)
 STATE = {"type": "state", "machine": "eve", "same": False, "current": None, "drift": [], "recovered": None}
 NEED = {"type": "need", "blobs": [], "secrets": [["backup.ssh", "private", "V" * 22]]}
 for answer in ({**STATE, "agent_python": "3.11", "os": {}}, NEED):
-    protocol.read_frame(inn)
-    protocol.write_frame(out, answer)
+    frames.read_frame(inn)
+    frames.write_frame(out, answer)
 inn.read()
 """
 

@@ -15,7 +15,7 @@ from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.session import Session
-from rolecall_agent import protocol
+from rolecall_agent import frames
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.resources import File
 
@@ -36,10 +36,10 @@ PROGRESS = {"type": "progress", "step": "file", "detail": "/etc/motd"}
 # Answers each frame with a file of bytes, the last one again and again.
 PROGRAM = """
 import itertools, sys
-from rolecall_agent import protocol
-sys.stdout.buffer.write(protocol.MARKER)
+from rolecall_agent import frames
+sys.stdout.buffer.write(frames.MARKER)
 for path in itertools.chain(sys.argv[1:], itertools.repeat(sys.argv[-1])):
-    while (frame := protocol.read_frame(sys.stdin.buffer)) and frame[0]["type"] == "alive":
+    while (frame := frames.read_frame(sys.stdin.buffer)) and frame[0]["type"] == "alive":
         pass
     if not frame:
         break
@@ -196,5 +196,5 @@ def test_a_login_shell_that_ends_is_explained() -> None:
 
 
 def test_messages_that_are_too_large_are_not_sent() -> None:
-    with pytest.raises(protocol.ProtocolError, match="too large"):
-        protocol.frame({"type": "x" * 100}, limit=100)
+    with pytest.raises(frames.ProtocolError, match="too large"):
+        frames.frame({"type": "x" * 100}, limit=100)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from rolecall.errors import printable
-from rolecall_agent.protocol import ProtocolError
+from rolecall_agent.frames import ProtocolError
 
 Answer = TypeVar("Answer")
 TEXT = 5_000  # characters of a text that are kept

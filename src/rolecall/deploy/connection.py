@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rolecall.deploy.answers import decode, shown
 from rolecall.errors import printable
-from rolecall_agent import protocol
+from rolecall_agent import frames, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,13 +103,13 @@ class Connection:
             raise self._over
         try:
             with self._writing:
-                self._write(memoryview(protocol.frame(message, payload)))
+                self._write(memoryview(frames.frame(message, payload)))
         except TimeoutError:
             raise self.refuse(f"it has read nothing for {SILENCE:.0f} seconds") from None
         except OSError:
             if self._began:  # otherwise, what `receive` finds says why
                 raise self._ended_by("the connection was lost") from None
-        except protocol.ProtocolError as error:
+        except frames.ProtocolError as error:
             raise AgentFailedError(str(error), machine_unchanged=True) from None
 
     def receive(self, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -126,14 +126,14 @@ class Connection:
         try:
             if not self._began:
                 self._output.until = time.monotonic() + LOGIN
-                protocol.skip_banner(cast("BinaryIO", self._stream))
+                frames.skip_banner(cast("BinaryIO", self._stream))
                 self._began = True
             return self._read(progress)
         except TimeoutError:
             if self._began:
                 raise self.refuse(f"no sign of life for {SILENCE:.0f} seconds") from None
             raise self.refuse(f"the agent did not start within {LOGIN:.0f} seconds; {_TAKEN_OVER}") from None
-        except protocol.ProtocolError as error:
+        except frames.ProtocolError as error:
             raise (self.refuse if self._began else self._ended_by)(shown(str(error))) from None
         except OSError as error:
             raise self._ended_by(shown(str(error))) from None
@@ -149,7 +149,7 @@ class Connection:
         until = time.monotonic() + ANSWER
         for _ in range(FRAMES):
             self._output.until = min(until, time.monotonic() + SILENCE)
-            frame = protocol.read_frame(cast("BinaryIO", self._stream), protocol.MAX_ANSWER, 0)
+            frame = frames.read_frame(cast("BinaryIO", self._stream), frames.MAX_ANSWER, 0)
             if frame is None:
                 raise self._ended_by("")
             message, _ = frame
@@ -176,7 +176,7 @@ class Connection:
 
     def _show_life(self) -> None:
         """Send ``alive`` until the connection ends, unless so much is unread that this would block."""
-        alive = protocol.frame({"type": "alive"})
+        alive = frames.frame({"type": "alive"})
         while not self._ended.wait(protocol.HEARTBEAT):
             with self._writing, contextlib.suppress(OSError):
                 if not self._ended.is_set():
@@ -196,7 +196,7 @@ class Connection:
             self._over = AgentFailedError(problem, lines)
         elif lines:
             self._over = AgentFailedError(lines.splitlines()[-1], f"{problem}\n{lines}".strip())
-        elif problem == protocol.NOT_STARTED and 0 <= status < _SSH_FAILED:
+        elif problem == frames.NOT_STARTED and 0 <= status < _SSH_FAILED:
             self._over = AgentFailedError(_NO_SHELL.format(status))
         else:
             self._over = AgentFailedError(problem or f"the connection ended with status {status}")

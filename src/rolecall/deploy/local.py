@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rolecall.deploy.answers import decode, shown
 from rolecall.deploy.connection import AgentFailedError, as_step
 from rolecall.files import make_local
-from rolecall_agent import archive, bootstrap, protocol
-from rolecall_agent.conversation import Conversation, framed
+from rolecall_agent import archive, bootstrap, frames, protocol
+from rolecall_agent.conversation import Conversation
+from rolecall_agent.wire import framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ class Local:
                         self._talk.answer(message, payload)
                     else:
                         self._begin(message)
-                except protocol.ProtocolError as error:
+                except frames.ProtocolError as error:
                     raise self.refuse(shown(str(error))) from None
 
     def _begin(self, first: dict[str, Any]) -> None:

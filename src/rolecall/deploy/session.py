@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rolecall.deploy.answers import decode, shown
 from rolecall.deploy.connection import AgentFailedError, Connection
 from rolecall.deploy.local import Local
-from rolecall_agent import archive, protocol
+from rolecall_agent import archive, frames, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -231,6 +231,6 @@ class Session:
             if message["type"] == answer:
                 return decode(kind, message)
             problem = f"invalid answer: {shown(message['type'])!r} instead of {answer!r}"
-        except protocol.ProtocolError as error:
+        except frames.ProtocolError as error:
             problem = str(error)
         raise self.connection.refuse(problem)
