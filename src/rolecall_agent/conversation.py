@@ -184,10 +184,12 @@ class Conversation:
         damage.require_whole(store)
         recovered = recover(self._machine)
         current = store.generation(store.current)
-        name = store.configuration(store.current).machine if current else message["machine"]
-        known = name in {message["machine"], *message["formerly"]}
-        hint = "check its target, or first remove its roles in the project that manages it"
-        self._require(known, f"the machine is installed as {name!r}, by this project or another one; {hint}")
+        wanted = message["machine"]
+        name = store.configuration(store.current).machine if current else wanted
+        hint = f"check the target of {wanted}; if it is a copy of the disk of {name}, run "
+        hint += f"`rolecall inventory set machines.{wanted}.formerly '[\"{name}\"]'`; "
+        hint += "if another project manages it, remove its roles there first"
+        self._require(name in {wanted, *message["formerly"]}, f"the machine is installed as {name!r}; {hint}")
         drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
         self._send(
             {
