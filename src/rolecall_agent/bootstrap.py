@@ -33,7 +33,7 @@ def main() -> None:
         sink.flush()
 
     def fail(message: str) -> None:
-        send({"type": "failed", "message": message, "restored": True, "detail": "", "damaged": []})
+        send({"type": "failed", "message": message, "restored": True, "detail": "", "locked": False, "damaged": []})
         sys.exit(1)
 
     first, _ = receive(source)
