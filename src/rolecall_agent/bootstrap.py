@@ -43,7 +43,7 @@ def main() -> None:
     if not problem:
         home, problem = install(root, digest, request)
     if problem:
-        send({"type": "failed", "message": problem, "restored": True, "detail": "", "damaged": []})
+        send({"type": "failed", "message": problem, "restored": True, "detail": "", "locked": False, "damaged": []})
         sys.exit(1)
     sys.path.insert(0, home)
     agent = import_module("rolecall_agent.wire")  # not this package's; meanwhile, the first message is on its way

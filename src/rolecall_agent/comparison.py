@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, AbstractSet, Dict, List, Sequence
 
 from rolecall_agent.errors import Failure
+from rolecall_agent.originals import note_on_owner
 from rolecall_agent.resources.unit import may_run
 from rolecall_agent.work import Surroundings, Work
 
@@ -54,7 +55,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     _refuse_obstacles(system, new, changed, removed)
     for resource in removed:
         original = store.originals.get(resource.key, {})
-        note = resource.removal_note(original)
+        note = "; ".join(filter(None, (resource.removal_note(original), note_on_owner(original, system))))
         if lost := store.lost_content(original):
             work.lost.append(resource.key)
             note = f"it stays as it is: {lost}, which was there before, is damaged"

@@ -13,7 +13,7 @@ from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_settled
-from rolecall_agent.lock import PATIENCE, locked, note_holder
+from rolecall_agent.lock import PATIENCE, LockedError, locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS
@@ -114,7 +114,7 @@ class Conversation:
             self._lock.close()
         return int(self._failed)
 
-    def _hold(self, patience: float = PATIENCE) -> None:
+    def _hold(self, patience: float) -> None:
         """Lock the machine, and look at it afresh, unless it is locked already."""
         if not self._held:
             self._lock.enter_context(locked(self._root, self._holder, patience))
@@ -156,7 +156,7 @@ class Conversation:
             answer = answers.get(message["type"])
             self._require(answer is not None, f"unexpected message {message['type']!r}")
             assert answer is not None  # noqa: S101 - as required
-            self._hold()
+            self._hold(PATIENCE)
             answer(message)
             self._failed = False
         except frames.ProtocolError:
@@ -184,10 +184,12 @@ class Conversation:
         damage.require_whole(store)
         recovered = recover(self._machine)
         current = store.generation(store.current)
-        name = store.configuration(store.current).machine if current else message["machine"]
-        known = name in {message["machine"], *message["formerly"]}
-        hint = "check its target, or first remove its roles in the project that manages it"
-        self._require(known, f"the machine is installed as {name!r}, by this project or another one; {hint}")
+        wanted = message["machine"]
+        name = store.configuration(store.current).machine if current else wanted
+        hint = f"check the target of {wanted}; if it is a copy of the disk of {name}, run "
+        hint += f"`rolecall inventory set machines.{wanted}.formerly '[\"{name}\"]'`; "
+        hint += "if another project manages it, remove its roles there first"
+        self._require(name in {wanted, *message["formerly"]}, f"the machine is installed as {name!r}; {hint}")
         drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
         self._send(
             {
@@ -359,5 +361,6 @@ class Conversation:
         detail, damaged = (error.detail, error.damage) if isinstance(error, Failure) else ("", [])
         unchanged = unchanged and self._state is not _State.PROVISIONAL
         failed = {"message": message[:_MESSAGE], "restored": unchanged, "detail": detail[-_DETAIL:]}
+        failed["locked"] = isinstance(error, LockedError)
         self._send({"type": "failed", **failed, "damaged": damaged[:_DAMAGE]})
         self._failed = True

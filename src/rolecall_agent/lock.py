@@ -16,6 +16,10 @@ PATIENCE_WITH_RECOVERY = 300.0  # the same for one that only recovers an interru
 RECOVERY = "the recovery of an interrupted update"  # what such an agent is called
 
 
+class LockedError(Failure):
+    """Another agent holds the machine's lock."""
+
+
 @contextlib.contextmanager
 def locked(root: str, holder: str, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the machine's lock.
@@ -26,7 +30,7 @@ def locked(root: str, holder: str, patience: float = PATIENCE) -> Iterator[None]
         patience: Seconds to wait for another agent; for one that only recovers, `PATIENCE_WITH_RECOVERY`.
 
     Raises:
-        Failure: When another agent holds it for longer.
+        LockedError: When another agent holds it for longer.
     """
     path = os.path.join(root, HOME[1:], "lock")
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -40,7 +44,7 @@ def locked(root: str, holder: str, patience: float = PATIENCE) -> Iterator[None]
                 noted = os.pread(fd, 500, 0).decode(errors="replace") or "another agent"
                 recovers = noted.startswith(RECOVERY)
                 if time.monotonic() - began > (PATIENCE_WITH_RECOVERY if recovers and patience else patience):
-                    raise Failure(f"the machine is locked by {noted}") from None
+                    raise LockedError(f"the machine is locked by {noted}") from None
                 time.sleep(0.05)
         note_holder(root, holder)
         yield

@@ -87,7 +87,7 @@ class Originals:
             return {"type": "absent"}, b""
         if entry.type not in {"file", "symlink"}:
             raise Failure(f"{path} is not a file; move it away first")
-        captured: Json = {"type": entry.type, "owner": entry.owner, "group": entry.group}
+        captured: Json = {"type": entry.type, "owner": entry.owner, "group": entry.group, "ids": entry.ids}
         if entry.type == "symlink":
             return {**captured, "target": entry.target}, b""
         data = self._system.read(path)
@@ -106,6 +106,7 @@ class Originals:
         Raises:
             Failure: When the stored content is damaged.
         """
+        original = with_known_owner(original, self._system)
         if original["type"] == "absent":
             self._system.remove(path)
         elif original["type"] == "symlink":
@@ -128,6 +129,26 @@ class Originals:
         """Begin a new index, since the old one is damaged or lost."""
         self._originals = {}
         write_json(self._system, INDEX, {})
+
+
+def with_known_owner(captured: Json, system: System) -> Json:
+    """Return what was captured without its ids, which replace the name of a user or group that no longer exists."""
+    if "ids" not in captured:
+        return captured
+    known = {name: value for name, value in captured.items() if name != "ids"}
+    uid, gid = captured["ids"]
+    if not system.accounts.user(known["owner"]):
+        known["owner"] = str(uid)
+    if not system.accounts.has_group(known["group"]):
+        known["group"] = str(gid)
+    return known
+
+
+def note_on_owner(captured: Json, system: System) -> str:
+    """Return that a user or group of what was captured no longer exists, for a person, or ""."""
+    before = captured.get("file", captured)
+    names, after = (f"{each.get('owner')}:{each.get('group')}" for each in (before, with_known_owner(before, system)))
+    return f"its owner will be {after}, since {names} no longer exists" if after != names else ""
 
 
 def _content_path(content: str) -> str:

@@ -313,10 +313,12 @@ class Failed(TypedDict):
     started; false when the undo failed, which the next open tries again. ``damaged``: what the undo could not put back.
     ``detail``: e.g. the last log lines of a unit. The conversation continues: while provisional, ``undo`` is still
     possible, and a refused ``commit`` may be sent again. Only a failed `Open`, or a frame that cannot be read, ends it.
+    ``locked``: whether the reason is that another agent has locked the machine.
     """
 
     type: str
     message: str
     restored: bool
     detail: str
+    locked: bool
     damaged: List[Damage]

@@ -37,6 +37,7 @@ class Entry:
         group: Group name, or the id of an unknown group.
         mode: Permission bits.
         size: In bytes.
+        ids: User id and group id.
         mtime_ns: Modification time in nanoseconds since the epoch.
         links: How many names it has.
         target: Target of a symlink, else "".
@@ -47,6 +48,7 @@ class Entry:
     group: str
     mode: int
     size: int
+    ids: Tuple[int, int]
     mtime_ns: int
     links: int = 1
     target: str = ""
@@ -78,7 +80,8 @@ class Tree(ABC):
         owner, group = self._owner(path, status)
         kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
         mode = stat.S_IMODE(status.st_mode)
-        return Entry(kind, owner, group, mode, status.st_size, status.st_mtime_ns, status.st_nlink, target)
+        ids = (status.st_uid, status.st_gid)
+        return Entry(kind, owner, group, mode, status.st_size, ids, status.st_mtime_ns, status.st_nlink, target)
 
     def resolve(self, path: str) -> str:
         """Return the path to which links at a path lead: the path itself when there is no link.

@@ -286,8 +286,10 @@ def test_a_damaged_agent_is_replaced(root: Path) -> None:
 
 def test_a_machine_installed_under_another_name_is_refused(root: Path) -> None:
     update(root, ONE)
-    with Client(root) as client, pytest.raises(Refused, match=f"installed as '{ONE.machine}'"):
+    with Client(root) as client, pytest.raises(Refused, match=f"installed as '{ONE.machine}'") as refused:
         client.first(type="open", protocol=protocol.PROTOCOL, machine="other", formerly=[], expect=None)
+    # The documentation tries this command.
+    assert f"`rolecall inventory set machines.other.formerly '[\"{ONE.machine}\"]'`" in str(refused.value)
 
 
 def test_a_renamed_machine_is_accepted_by_its_former_name(root: Path) -> None:

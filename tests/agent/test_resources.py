@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,10 @@ from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Gro
 from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.system import read_os_release
 from rolecall_agent.systems.recorded import RecordedSystem
+from rolecall_agent.undo import recover
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rolecall_agent.resources import Resource
@@ -105,6 +108,45 @@ def test_a_directory_that_is_not_empty_is_kept(root: Path) -> None:
     (root / "srv/new/data").unlink()
     update(root, NOTHING)
     assert not (root / "srv/new").exists()
+
+
+def test_an_original_whose_owner_was_deleted_keeps_its_ids(root: Path) -> None:
+    declared = [File("/etc/a", "new"), Directory("/home/u2"), service("own.service", "/bin/new")]
+    update(root, Configuration.of("m", declared))
+    owners = delete_u2(root)
+    uid, gid = os.getuid(), os.getgid()  # all files of a recorded system have these
+
+    it = machine(root)
+    changes = compare(it.system, it.store, it.configuration(1), NOTHING).changes
+    assert {change["key"]: change["detail"] for change in changes} == {
+        "file:/etc/a": f"the original is restored; its owner will be {uid}:g2, since u2:g2 no longer exists",
+        "directory:/home/u2": "it stays, with the owner and mode that it had; "
+        f"its owner will be {uid}:{gid}, since u2:u2 no longer exists",
+        "unit:own.service": "",
+    }
+    update(root, NOTHING)
+    assert (root / "etc/a").read_text() == "ours once\n"
+    assert owners() == {"/etc/a": [str(uid), "g2"], "/home/u2": [str(uid), str(gid)]}
+
+
+def test_an_undo_gives_an_original_whose_owner_was_deleted_its_ids(root: Path) -> None:
+    it = machine(root)
+    it.store.prepare()
+    stage(it, target := Configuration.of("m", [File("/etc/a", "new"), Directory("/home/u2")]))
+    switch(it, target, META, nonce="n", confirm=False)
+    owners = delete_u2(root)
+    assert recover(machine(root)) == "undone"
+    uid, gid = str(os.getuid()), str(os.getgid())
+    assert owners() == {"/etc/a": [uid, "g2"], "/home/u2": [uid, gid]}
+
+
+def delete_u2(root: Path) -> Callable[[], object]:
+    """Delete a user and the group of this name; return a function that returns the recorded owners."""
+    record = root / STATE / "system.json"
+    data = json.loads(record.read_text())
+    data["users"], data["groups"] = {}, ["g2"]
+    record.write_text(json.dumps(data))
+    return lambda: json.loads(record.read_text())["owners"]
 
 
 def test_errors_name_the_obstacle(root: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +22,14 @@ from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.session import Session
 from rolecall.project import Project
+from rolecall_agent import conversation
 from rolecall_agent.configuration import Configuration
+from rolecall_agent.switch import CHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rolecall.model.plan import Report
     from rolecall_agent.content import Secret
 
 pytestmark = pytest.mark.slow
@@ -169,6 +174,41 @@ def test_the_message_says_who_has_locked_a_machine(folder: Path) -> None:
     assert " of me since 20" in plans[0].failure
 
 
+def test_one_of_two_runs_that_lock_machines_at_the_same_time_goes_through(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update(folder, "one")
+    monkeypatch.setattr(conversation, "PATIENCE", 0.5)
+    both = threading.Barrier(2, timeout=30)
+    steps: list[str] = []
+
+    def run(content: str, order: int) -> Report:
+        staged: list[str] = []
+
+        def progress(machine: str, text: str) -> None:
+            steps.append(text)
+            if text == "stage":
+                staged.append(machine)
+                if len(staged) == 2:
+                    both.wait()  # each has locked one machine
+
+        with Fleet(wanted(folder, content)[::order], progress, parallel=1) as fleet:
+            fleet.look()
+            both.wait()
+            return fleet.apply({**META, "run": content}, no_secrets, folder / DECIDED)
+
+    with ThreadPoolExecutor(2) as pool:
+        ahead, back = pool.submit(run, "two", 1), pool.submit(run, "three", -1)
+        reports = {"two": ahead.result(), "three": back.result()}
+    updated = [content for content, report in reports.items() if report.done]
+    assert contents(folder) == everywhere(updated[0])
+    assert any(re.match(r"the machine is locked by run (two|three) of me since .*; trying again", it) for it in steps)
+    for content, report in reports.items():
+        if content not in updated:
+            assert set(results(report).values()) == {"untouched"}
+            assert any(it.message.startswith(("the machine is locked by run", CHANGED)) for it in report.outcomes)
+
+
 def test_losing_a_provisional_machine_undoes_all(folder: Path) -> None:
     update(folder, "one")
 
@@ -284,7 +324,8 @@ def test_a_machine_gets_only_its_own_secrets() -> None:
 
 
 def test_control_characters_from_a_machine_are_escaped() -> None:
-    failed = r'{"type": "failed", "message": "\x1b[2Jgone", "detail": "", "restored": True, "damaged": []}'
+    failed = r'{"type": "failed", "message": "\x1b[2Jgone", "detail": "", "restored": True, '
+    failed += '"locked": False, "damaged": []}'
     script = THIEF.replace('{**STATE, "agent_python": "3.11", "os": {}}', failed)
     with Session(speaking([sys.executable, "-c", script])) as session:
         with pytest.raises(AgentFailedError) as caught:

@@ -30,7 +30,7 @@ STATE = {"type": "state", "machine": "eve", "same": False, "current": None, "dri
 STATE |= {"agent_python": "3.11.2", "os": {"ID": "debian"}}
 GENERATION = {"run": "r", "user": "u", "commit": "", "at": "", "number": 1, "digest": ""}
 COMPARISON = {"type": "comparison", "changes": [], "restarts": [], "digest": "d"}
-FAILED = {"type": "failed", "message": "no", "restored": True, "detail": "", "damaged": []}
+FAILED = {"type": "failed", "message": "no", "restored": True, "detail": "", "locked": False, "damaged": []}
 PROGRESS = {"type": "progress", "step": "file", "detail": "/etc/motd"}
 
 # Answers each frame with a file of bytes, the last one again and again.

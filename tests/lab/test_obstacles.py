@@ -1,4 +1,5 @@
-"""Real machines with something in the way of an update, a command that leaves a daemon, and damaged state."""
+"""Real machines with something in the way of an update, a command that leaves a daemon, damaged state, a deleted
+owner."""
 
 from __future__ import annotations
 
@@ -95,3 +96,16 @@ def test_damaged_state_is_named_mended_or_given_up(desk: Desk) -> None:
     desk.rolecall("update", "--yes")
     assert desk.on("jon", "cat /etc/app.conf") == "two"
     desk.on("jon", f"python3 -I -S -X utf8 {state}/agent/boot boot")
+
+
+def test_an_original_whose_owner_was_deleted_keeps_its_ids(desk: Desk) -> None:
+    desk.on("jon", "groupadd -g 4343 crew; useradd -M -u 4242 -g crew bob")
+    desk.on("jon", "echo his >/etc/bobs; chown bob:crew /etc/bobs")
+    declare(desk, path="/etc/bobs")
+    desk.rolecall("update", "--yes")
+    desk.on("jon", "userdel bob; groupdel crew")
+    declare(desk)
+    planned = desk.rolecall("plan").stdout
+    assert "its owner will be 4242:4343, since bob:crew no longer exists" in planned
+    desk.rolecall("update", "--yes")
+    assert desk.on("jon", "cat /etc/bobs; stat -c %u:%g /etc/bobs") == "his\n4242:4343\n"

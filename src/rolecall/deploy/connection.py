@@ -59,6 +59,10 @@ class AgentFailedError(Exception):
         self.damage = damage
 
 
+class LockedError(AgentFailedError):
+    """A machine is locked by another run."""
+
+
 def as_step(progress: protocol.Progress) -> str:
     """Return progress as a person sees it."""
     return f"{progress['step']} {progress['detail']}".strip()

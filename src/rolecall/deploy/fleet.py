@@ -113,7 +113,7 @@ class Fleet:
         waves = groupby(sorted(changing, key=lambda machine: machine.wanted.wave), lambda machine: machine.wanted.wave)
         with self._timed():
             ready = (
-                self._step(lambda machine: machine.stage(meta, reveal), changing)
+                self._stage(lambda machine: machine.stage(meta, reveal), changing)
                 and all(self._step(lambda machine: machine.switch(meta), list(wave)) for _, wave in waves)
                 # Each machine that is to commit must still be connected and provisional, with or without checks.
                 and self._step(MachineRun.check, changing)
@@ -131,6 +131,20 @@ class Fleet:
             for run, names in decisions.load(folder).items():
                 decisions.settle(folder, run, [name for name in names if name not in updated])
         return self.report()
+
+    def _stage(self, stage: Step, machines: Sequence[MachineRun]) -> bool:
+        """Stage machines, which locks them, and return whether nothing has failed.
+
+        Two runs that do this at the same time can each wait for a machine that the other one has locked. Both then
+        unlock theirs, and lock one after the other, in the order of the names, so that one of the runs gets them all.
+        """
+        if self._step(stage, machines):
+            return True
+        failed = [machine for machine in machines if machine.problems]
+        if self._interrupted or not self._in("staged") or not all(machine.locked for machine in failed):
+            return False
+        self._each(MachineRun.begin_anew, machines)
+        return all(self._step(stage, [machine]) for machine in sorted(machines, key=lambda machine: machine.name))
 
     def _decide(self, folder: Path, run: str) -> None:
         """Note durably that the run only goes forward from now on."""

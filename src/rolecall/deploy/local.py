@@ -88,7 +88,8 @@ class Local:
         if not problem:
             _, problem = bootstrap.install(self._root, first["agent"], lambda: archive.build()[1])
         if problem:
-            self._answers.append({"type": "failed", "message": problem, "restored": True, "detail": "", "damaged": []})
+            failed = {"message": problem, "restored": True, "detail": "", "locked": False, "damaged": []}
+            self._answers.append({"type": "failed", **failed})
             return
         self._talk = Conversation(self._hear, self._root)
         if not self._talk.begin(first):

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rolecall.deploy.connection import AgentFailedError
+from rolecall.deploy.connection import AgentFailedError, LockedError
 from rolecall.deploy.session import Session
 from rolecall.errors import Faults
 from rolecall.model.plan import Change, Damage, MachinePlan, Outcome, UnitChange
@@ -59,6 +59,7 @@ class MachineRun:
         generation: Number of its current generation; 0 for none.
         run: The run that made this generation, or "".
         problems: What went wrong, each with its details.
+        locked: Whether the last of them is that another run has locked it.
         damage: What could not be put back.
         execs: How many commands were started on it.
     """
@@ -72,6 +73,7 @@ class MachineRun:
     generation: int = 0
     run: str = ""
     problems: list[tuple[str, str]] = field(default_factory=list)
+    locked: bool = False
     damage: tuple[Damage, ...] = ()
     execs: int = 0
 
@@ -133,6 +135,7 @@ class MachineRun:
 
     def record(self, error: Exception) -> None:
         """Note what went wrong in a step."""
+        self.locked = isinstance(error, LockedError)
         if isinstance(error, AgentFailedError):
             problem = (str(error), error.detail)
             if error.damage:
@@ -213,6 +216,14 @@ class MachineRun:
             self.state, self.generation = "updated", current["number"]
         elif (current["number"] if current else 0) == self.plan.generation:
             self.state = "restored"
+
+    def begin_anew(self) -> None:
+        """Unlock it, and forget that another run had locked it."""
+        self.hang_up()
+        self.state, self.locked = "untouched", False
+        for message, _ in self.problems:
+            self.report_progress(f"{message}; trying again")
+        self.problems.clear()
 
     def hang_up(self) -> None:
         """End its session, if it is connected."""

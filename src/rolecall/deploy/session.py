@@ -10,7 +10,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.deploy.answers import decode, shown
-from rolecall.deploy.connection import AgentFailedError, Connection
+from rolecall.deploy.connection import AgentFailedError, Connection, LockedError
 from rolecall_agent import archive, frames, protocol
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class Session:
         message = self.connection.receive(progress)
         if message["type"] == "failed":
             failed = self._decoded(message, protocol.Failed, "failed")
-            raise AgentFailedError(
+            raise (LockedError if failed["locked"] else AgentFailedError)(
                 failed["message"], failed["detail"], machine_unchanged=failed["restored"], damage=failed["damaged"]
             )
         return message

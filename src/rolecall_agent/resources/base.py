@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.content import Part, Secret
+from rolecall_agent.originals import with_known_owner
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -154,7 +155,7 @@ class Resource(ABC):
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         """Return how the machine differs from what was captured, for a person; "" when it does not."""
-        return difference(captured, self.capture(system, store)[self.key])
+        return difference(captured, self.capture(system, store)[self.key], system)
 
     @classmethod
     def settle(cls, ended: Mapping[str, Captured], declared: Iterable[Captured], system: System) -> List[str]:  # noqa: ARG003
@@ -168,8 +169,9 @@ class Resource(ABC):
         return []
 
 
-def difference(captured: Captured, now: Captured) -> str:
+def difference(captured: Captured, now: Captured, system: System) -> str:
     """Return how what is there now differs from what was captured, for a person; "" when it does not."""
+    captured, now = with_known_owner(captured, system), with_known_owner(now, system)
     if now == captured:
         return ""
     if ABSENT in (captured.get("type"), now.get("type")):

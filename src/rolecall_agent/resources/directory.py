@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
 
 from rolecall_agent.errors import Failure
+from rolecall_agent.originals import with_known_owner
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource
 from rolecall_agent.resources.obstacles import obstacle
@@ -66,7 +67,7 @@ class Directory(Resource):
             return {self.key: {"type": "absent"}, **created}
         if entry.type != "directory":
             raise Failure(f"{self.path} is not a directory; move it away first")
-        return {self.key: {"owner": entry.owner, "group": entry.group, "mode": entry.mode}}
+        return {self.key: {"owner": entry.owner, "group": entry.group, "ids": entry.ids, "mode": entry.mode}}
 
     def apply(self, system: System, store: ContentStore) -> None:
         placing.make_parents(system, self.path)
@@ -79,6 +80,7 @@ class Directory(Resource):
         # The switch removes directories that Rolecall created, once they are empty.
         if "mode" not in captured:
             return
+        captured = with_known_owner(captured, system)
         if system.stat(self.path) is None:
             system.mkdir(self.path, captured["owner"], captured["group"], captured["mode"])
         else:

@@ -166,7 +166,8 @@ class File(Resource):
         store.restore(self.path, captured)
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
-        return difference(captured, store.look(self.path))  # without storing its content, which may be secret
+        now = store.look(self.path)  # without storing its content, which may be secret
+        return difference(captured, now, system)
 
 
 def secret_file(secret: Secret, owner: str = "root", group: str = "root", mode: int = 0o400) -> File:

@@ -146,7 +146,7 @@ class Unit(Resource):
         return not self.file_differences(system, store)
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
-        return difference(captured["file"], store.look(self.path))
+        return difference(captured["file"], store.look(self.path), system)
 
     def plan(self, before: Optional[Resource], around: Surroundings) -> None:
         work, state = around.work, around.system.units.state(self.name)

@@ -194,9 +194,9 @@ class RecordedSystem(Tree):
         return owner, group
 
     def _set_owner(self, fd: int, path: str, owner: str, group: str) -> None:
-        if owner != "root" and owner not in self._record.data["users"]:
+        if not owner.isdigit() and not self.accounts.user(owner):
             raise Failure(f"user {owner} does not exist")
-        if group != "root" and not self.accounts.has_group(group):
+        if not group.isdigit() and not self.accounts.has_group(group):
             raise Failure(f"group {group} does not exist")
         if (owner, group) != self._owner(path, os.fstat(fd)):
             self._record.data["owners"][path] = [owner, group]
