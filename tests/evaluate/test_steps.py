@@ -57,12 +57,8 @@ def faults_of(project: Project) -> str:
 
 def test_steps_run_after_what_they_need(make_project: MakeProject) -> None:
     """The name is published from a key, and another publishes when the name is there."""
-    file = (
-        pipeline.Workspace(make_project(INVENTORY, mine=services.code("published_in_turn")))
-        .evaluation()
-        .configured["a"]
-        .configuration.resources[0]
-    )
+    project = make_project(INVENTORY, mine=services.code("published_in_turn"))
+    file = pipeline.Workspace(project).evaluation().configured["a"].configuration.resources[0]
     assert file.parts[0].data == b"a/x.key b x two"  # type: ignore[union-attr]
 
 

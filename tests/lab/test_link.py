@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import services
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
@@ -16,42 +18,7 @@ if TYPE_CHECKING:
 LIMIT = 30  # seconds from the loss to the old state, with the lock free
 UNIT = "rolecall-node.daemon.service"
 
-# A switch takes as long as its daemon needs to start. A check with peers takes as long as /run/hold exists.
-MODULE = """
-from collections.abc import Iterator
-
-from rolecall.service import Check, File, Member, Passphrase, Resource, Service, Settings, Unit, secret_file
-
-service = Service("node", description="A file, a secret and a daemon.")
-
-
-class NodeSettings(Settings):
-    text: str = "one"
-    unit: str = "Type=simple\\nExecStart=/bin/sleep infinity"
-    sshd: str = ""
-    cut: str = ""
-
-
-node = service.role("node", NodeSettings, description="Has it.")
-words = node.var("words", Passphrase(words=4))
-
-
-@node.configure
-def have(me: Member[NodeSettings]) -> Iterator[Resource]:
-    text = File("/etc/text", me.settings.text)
-    yield text
-    yield secret_file(me[words].secret)
-    yield Unit(me.name("daemon.service"), f"[Service]\\n{me.settings.unit}\\n", started=True, restart_on=[text])
-    if me.settings.cut:
-        yield Unit(me.name("cut.service"), me.settings.cut, started=True)
-    if me.settings.sshd:
-        yield File("/etc/ssh/sshd_config.d/node.conf", me.settings.sshd, restarts=["ssh.service"])
-
-
-@node.check
-def peers_answer(me: Member[NodeSettings]) -> Iterator[Check]:
-    yield Check("peers answer", ("/bin/sh", "-c", "while [ -e /run/hold ]; do sleep 0.05; done"), peers=True)
-"""
+# What the daemon of `cut_off` does, while a switch waits for it; and what cuts off a machine, with what mends it.
 SLOW = "Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sleep infinity\nTimeoutStartSec=infinity"
 FIREWALL = 'nft "add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }"'
 ROUTE = "ip rule add from all prohibit pref 1; ip rule del pref 0"
@@ -96,8 +63,7 @@ def log_in_as(desk: Desk, user: str) -> None:
 @pytest.fixture(scope="module")
 def office(new_desk: DeskFactory) -> Desk:
     desk = new_desk()
-    (desk.root / "modules").mkdir()
-    (desk.root / "modules/node.py").write_text(MODULE)
+    services.install(desk.root, "cut_off", module="node")
     declare(desk)
     desk.rolecall("keys", "create")
     desk.rolecall("lab", "up")
