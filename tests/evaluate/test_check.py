@@ -97,7 +97,9 @@ def test_nothing_is_decrypted_or_asked(make_project: MakeProject, tmp_path: Path
 def test_a_var_that_does_not_fit_what_is_stored(make_project: MakeProject) -> None:
     project = make_project(inventory(), mine=MODULE)
     pipeline.generate(pipeline.Workspace(project))
-    services.install(project.root, "early_late", ("Passphrase", "Password"), module="mine")
+    services.install(
+        project.root, "early_late", ("Passphrase,", "Password,"), ("Passphrase()", "Password()"), module="mine"
+    )
     assert "a/x.words has passphrase (secret), but x.one wants hash (secret), password (secret)" in refused(project)
 
 

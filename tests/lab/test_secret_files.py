@@ -53,7 +53,9 @@ def test_other_users_cannot_read_secrets(desk: Desk) -> None:
 def test_world_readable_secrets_are_refused(desk: Desk) -> None:
     before = desk.on("jon", "stat -c '%a %U %G' /srv/open/shared")
     assert before == "640 root readers\n"
-    services.install(desk.root, "secret_readers", ('"readers")', '"readers", mode=0o644)'), module="kept")
+    services.install(
+        desk.root, "secret_readers", ('readable_by="readers"', 'readable_by="readers", mode=0o644'), module="kept"
+    )
     told = desk.rolecall("update", "--yes", status=1).stderr
     assert "file /srv/open/shared: contains a secret, but mode 0644 lets every user read or change it" in told
     text = services.code("secret_readers")

@@ -11,10 +11,10 @@ calls: list[str] = []  # what services here record; a service that is loaded aga
 
 
 def code(name: str, *changes: tuple[str, str]) -> str:
-    """Return the text of the service in NAME.py, after replacing the old text of each change with the new one."""
+    """Return the text of the service in NAME.py, after replacing the old text of each change, which occurs once, with the new."""
     text = (FOLDER / f"{name}.py").read_text()
     for old, new in changes:
-        assert old in text, f"{name}.py has no {old!r}"
+        assert text.count(old) == 1, f"{name}.py does not have {old!r} once"
         text = text.replace(old, new)
     return text
 
