@@ -38,7 +38,7 @@ def command(root: str, python: str) -> List[str]:
         root: Its root directory.
         python: The interpreter.
     """
-    return [python, *PYTHON_OPTIONS, "-c", _as_line("bootstrap"), root]
+    return [python, *PYTHON_OPTIONS, "-c", _as_line("bootstrap"), build()[0], root]
 
 
 def relay_command() -> List[str]:
@@ -46,7 +46,7 @@ def relay_command() -> List[str]:
 
     Its words contain no quote, backslash, exclamation mark or line break, so `shlex.join` works for sh, csh and fish.
     """
-    return ["python3", *PYTHON_OPTIONS, "-c", _as_line("relay"), _as_line("bootstrap")]
+    return ["python3", *PYTHON_OPTIONS, "-c", _as_line("relay"), _as_line("bootstrap"), build()[0]]
 
 
 @functools.lru_cache(maxsize=2)

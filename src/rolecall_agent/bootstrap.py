@@ -1,12 +1,12 @@
 """The first part of the agent on a machine: ``python3 -IS -c`` of this text (see `archive.command`).
 
-It reads one frame of `protocol` (open or confirm), requests the agent that the frame names if the machine does not have
-it, and passes the frame on to that agent. Agents are stored unpacked, as ``agent/DIGEST/`` in the state directory, so
-that Python can cache their byte code; the digest is that of the canonical JSON of all files. An old Python must be able
-to parse this file, to report that it is too old.
+It loads the agent that the controller wants, which it requests if the machine does not have it, and lets it answer the
+messages of `protocol`. Agents are stored unpacked, as ``agent/DIGEST/`` in the state directory, so that Python can
+cache their byte code; the digest is that of the canonical JSON of all files. An old Python must be able to parse this
+file, to report that it is too old.
 
-Arguments: the root of a recorded system, whose frames come over the standard streams. For the machine itself, the name
-of the `relay`'s socket and the id of the user who runs the relay.
+Arguments: the digest of the agent; then the root of a recorded system, whose frames come over the standard streams, or
+for the machine itself, the name of the `relay`'s socket and the id of the user who runs the relay.
 """
 
 import hashlib
@@ -22,34 +22,32 @@ SILENCE = 15  # seconds without a byte from the controller, which sends one ever
 def main() -> None:
     """Start the conversation."""
     os.umask(0o022)  # what packages expect, whatever the login has
-    root = sys.argv[1] if len(sys.argv) == 2 else None  # noqa: PLR2004
-    source, sink = own_streams() if root else streams_to(sys.argv[1], int(sys.argv[2]))
+    digest, *place = sys.argv[1:]
+    root = place[0] if len(place) == 1 else None
+    source, sink = own_streams() if root else streams_to(place[0], int(place[1]))
     sink.write(b"ROLECALL-FRAMES-1" + bytes([10]))
     sink.flush()
+    first = []
 
     def send(message: Dict[str, Any]) -> None:
         text = json.dumps(message).encode()
         sink.write(len(text).to_bytes(4, "big") + text)
         sink.flush()
 
-    def fail(message: str) -> None:
-        send({"type": "failed", "message": message, "restored": True, "detail": "", "locked": False, "damaged": []})
-        sys.exit(1)
-
-    first, _ = receive(source)
-    if obstacle(root):
-        fail(obstacle(root))
-
     def request() -> bytes:
         send({"type": "need-agent"})
+        first.append(receive(source)[0])
         return receive(source)[1]
 
-    home, problem = install(root, first["agent"], request)
+    home, problem = "", obstacle(root)
+    if not problem:
+        home, problem = install(root, digest, request)
     if problem:
-        fail(problem)
+        send({"type": "failed", "message": problem, "restored": True, "detail": "", "locked": False, "damaged": []})
+        sys.exit(1)
     sys.path.insert(0, home)
-    agent = import_module("rolecall_agent.wire")  # not this package's: the one that the frame names
-    sys.exit(agent.serve(first, source, sink, root))
+    agent = import_module("rolecall_agent.wire")  # not this package's; meanwhile, the first message is on its way
+    sys.exit(agent.serve(first[0] if first else receive(source)[0], source, sink, root))
 
 
 def install(root: Optional[str], digest: str, request: Callable[[], bytes]) -> Tuple[str, str]:

@@ -6,7 +6,9 @@ however the agent ends. sudo gets no input, which it might record, and no secret
 able to parse this file.
 
 The agent connects to an abstract Unix socket of the relay. Such a socket has no permissions, so both sides look at the
-user of the other one. Argument: the text of the `bootstrap`. Importing `typing` would take longer than all the rest.
+user of the other one. Importing `typing` would take longer than all the rest.
+
+Arguments: the text of the `bootstrap`, and the digest of the agent.
 """
 
 import os
@@ -31,11 +33,11 @@ def main() -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0" + name)
         listener.listen(8)
-        agent = accept(listener, *start(service(name, sys.argv[1])))
+        agent = accept(listener, *start(service(name, *sys.argv[1:])))
     copy(agent)
 
 
-def service(name: str, bootstrap: str) -> "list[str]":
+def service(name: str, bootstrap: str, digest: str) -> "list[str]":
     """Return the command that starts the agent as a service of this name, to connect to the socket of this name."""
     properties = {
         "Type": "exec",
@@ -49,7 +51,7 @@ def service(name: str, bootstrap: str) -> "list[str]":
     become_root = ["sudo", "-n", "--"] if os.geteuid() else []
     run = ["systemd-run", "--quiet", "--collect", "--unit=" + name, "--description=Rolecall: agent"]
     options = ["--property=" + key + "=" + value for key, value in properties.items()]
-    agent = ["python3", "-I", "-S", "-X", "utf8", "-c", bootstrap, name, str(os.geteuid())]
+    agent = ["python3", "-I", "-S", "-X", "utf8", "-c", bootstrap, digest, name, str(os.geteuid())]
     return become_root + run + options + ["--"] + agent
 
 

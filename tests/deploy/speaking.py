@@ -8,7 +8,7 @@ from rolecall.deploy.target import Target
 class Speaks(Target):
     program: list[str] = []  # noqa: RUF012 - set below
 
-    def agent(self) -> list[str]:
+    def agent(self, *, asks: bool = True) -> list[str]:  # noqa: ARG002 - as of a target
         return self.program
 
 

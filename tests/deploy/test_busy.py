@@ -34,6 +34,9 @@ exec "$@"
 """
 
 
+DENIED = "root@eve: Permission denied (publickey)."
+
+
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return how long is waited before each further attempt; the test does not wait."""
@@ -42,9 +45,10 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waits
 
 
-def behind(folder: Path, times: int, refusal: str, status: int = 255) -> Session:
+def behind(folder: Path, times: int, refusal: str, status: int = 255, *, early: bool = False) -> Session:
     agent = archive.command(str(folder / "eve"), sys.executable)
-    return Session(speaking(["sh", "-c", DOOR, "sh", str(folder), str(times), refusal, str(status), *agent]))
+    door = speaking(["sh", "-c", DOOR, "sh", str(folder), str(times), refusal, str(status), *agent])
+    return Session(door, early=early)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
@@ -66,7 +70,7 @@ def test_it_is_not_tried_for_ever(tmp_path: Path, waits: list[float]) -> None:
 @pytest.mark.parametrize(
     ("refusal", "status"),
     [
-        ("root@eve: Permission denied (publickey).", 255),
+        (DENIED, 255),
         ("ssh: connect to host eve port 22: Connection refused", 255),
         ("Host key verification failed.", 255),
         (REFUSALS[0], 1),
@@ -76,3 +80,13 @@ def test_other_failures_are_final(tmp_path: Path, waits: list[float], refusal: s
     with behind(tmp_path, 1000, refusal, status) as session, pytest.raises(AgentFailedError):
         session.open(None)
     assert not waits
+
+
+def test_an_early_session_that_may_not_ask_for_a_passphrase_is_followed_by_one_that_may(
+    tmp_path: Path, waits: list[float]
+) -> None:
+    with behind(tmp_path, 1, DENIED, early=True) as session:
+        assert session.open(None)["machine"] == "eve"
+    assert not waits
+    with behind(tmp_path, 1000, DENIED, early=True) as session, pytest.raises(AgentFailedError, match="denied"):
+        session.open(None)

@@ -15,8 +15,8 @@ from rolecall.errors import Faults
 from rolecall.evaluate.explain import explanation
 from rolecall.evaluate.members import resolve
 from rolecall.evaluate.references import unknown_secrets
-from rolecall.inventory.load import join
-from rolecall.model.inventory import Source
+from rolecall.inventory.join import join
+from rolecall.model.source import Source
 from rolecall.service.registry import Registry
 
 if TYPE_CHECKING:

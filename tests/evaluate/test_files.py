@@ -14,8 +14,8 @@ from rolecall.evaluate.kinds import Kind
 from rolecall.evaluate.layers import layers_of
 from rolecall.evaluate.merge import Conflict, merge
 from rolecall.inventory import data
-from rolecall.inventory.load import join
-from rolecall.model.inventory import Source
+from rolecall.inventory.join import join
+from rolecall.model.source import Source
 from rolecall.service import Settings, lines, unique
 
 if TYPE_CHECKING:

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from rolecall.errors import Faults
 from rolecall.inventory import edit
 from rolecall.inventory.changes import Set, Unset, has
-from rolecall.inventory.load import join, read
+from rolecall.inventory.join import join
+from rolecall.inventory.load import check, read
 from rolecall.inventory.notations import yaml
-from rolecall.model.inventory import Inventory, Source
+from rolecall.model.source import Source
 from rolecall.project import Project
 
 if TYPE_CHECKING:
     from conftest import FaultsOf, Load
     from rolecall.inventory.data import Data, Keys
+    from rolecall.model.inventory import Inventory
 
 JSON = """\
 {
@@ -108,7 +110,7 @@ def test_a_setting_with_nothing_behind_it_is_a_fault(faults_of: FaultsOf) -> Non
 def test_a_setting_with_nothing_behind_it_is_one_fault(tmp_path: Path) -> None:
     text = "instances: {b: {roles: {r: {settings: {exclude: , port: 1}}}}}"
     (tmp_path / "inventory.yaml").write_text(text)
-    loaded, faults = read(Project(tmp_path))
+    loaded, faults = check(read(Project(tmp_path)))
     assert [fault.message for fault in faults] == ["'exclude' has no value"]
     assert loaded.inventory.instances["b"].roles["r"].settings == {"port": 1}  # so that the service finds no null
 
@@ -184,7 +186,7 @@ def test_a_key_without_a_value_is_removed(tmp_path: Path, json: str, yaml_: str,
     project = Project(tmp_path)
     (tmp_path / "inventory.json").write_text(json)
     (tmp_path / "inventory.yaml").write_text(yaml_)
-    before = join(read(project)[0].sources)[0].inventory
+    before = join(read(project).sources)[0].inventory
     with pytest.raises(Faults) as caught:
         edit.edit(project, lambda _: [Set(keys, None)], own=own)
     wanted = f"remove the key: `rolecall inventory unset {'--own ' if own else ''}{'.'.join(map(str, keys))}`"
@@ -193,7 +195,7 @@ def test_a_key_without_a_value_is_removed(tmp_path: Path, json: str, yaml_: str,
         with pytest.raises(Faults, match=r"inventory\.yaml sets .*\n.*\n.*: `--own`"):
             edit.edit(project, lambda _: [Unset(keys)])
     edit.edit(project, lambda _: [Unset(keys)], own=own)
-    after = read(project)[0]
+    after = check(read(project))[0]
     assert join(after.sources)[0].inventory == before
     assert not has(after.sources[-1 if own else 0].data, keys)
 

@@ -81,9 +81,9 @@ def update(
 
     Example: rolecall update --yes
     """
+    report = bring(invocation, machines, yes=yes, verbose=verbose, parallel=parallel, expect=expect)
     from rolecall.cli.render import report_text
 
-    report = bring(invocation, machines, yes=yes, verbose=verbose, parallel=parallel, expect=expect)
     invocation.emit(report.as_json(), report_text(report))
     if not report.done:
         sys.exit(1)
@@ -100,10 +100,11 @@ def bring(
 ) -> Report:
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
-    from rolecall.cli.render import plan_text
 
     progress = _progress(quiet=invocation.json)
     with pipeline.planning(invocation.workspace, machines, progress, verbose=verbose, parallel=parallel) as planned:
+        from rolecall.cli.render import plan_text
+
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)

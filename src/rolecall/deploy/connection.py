@@ -32,6 +32,7 @@ _TAKEN_OVER = (
 )
 _SSH_FAILED = 255  # the exit status of ssh(1) for an error of its own
 _BUSY = re.compile(r"^(kex|ssh)_exchange_identification: |^Connection (closed|reset) by ", re.MULTILINE)
+_WOULD_ASK = re.compile(r": Permission denied \(", re.MULTILINE)
 _NO_SHELL = "its login shell ended with status {} and did not start the agent; set one that can run commands: `chsh`"
 
 
@@ -70,23 +71,29 @@ def as_step(progress: protocol.Progress) -> str:
 class Connection:
     """The process that connects to a machine's agent, and its streams.
 
+    Args:
+        target: The machine.
+        asks: Whether ssh(1) may ask for a passphrase or password.
+
     Attributes:
         refused: Whether sshd(8) or a jump host ended it before authentication, as it does when it is busy.
+        would_ask: Whether authentication failed, perhaps because ssh(1) was not allowed to ask.
 
     Raises:
         OSError: When ssh(1) cannot be started.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, asks: bool = True) -> None:
         self._machine = target.machine
+        self._asks = asks
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(target.agent(), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+        self.process = subprocess.Popen(target.agent(asks=asks), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
         self._output = _Output(*(cast("BinaryIO", each) for each in (self.process.stdout, self.process.stderr)))
         self._stream = io.BufferedReader(self._output)
         self._input = cast("BinaryIO", self.process.stdin)
         os.set_blocking(self._input.fileno(), False)
         self._began = False
-        self.refused = False
+        self.refused = self.would_ask = False
         self._over: AgentFailedError | None = None
         self._writing = threading.Lock()
         self._ended = threading.Event()
@@ -189,7 +196,9 @@ class Connection:
     def _ended_by(self, problem: str) -> AgentFailedError:
         """Return the error for a connection that has ended, from what ssh(1) printed."""
         status, lines = self._finish(5)
-        self.refused = not self._began and status == _SSH_FAILED and _BUSY.search(lines) is not None
+        failed = not self._began and status == _SSH_FAILED
+        self.refused = failed and _BUSY.search(lines) is not None
+        self.would_ask = failed and not self._asks and _WOULD_ASK.search(lines) is not None
         if "has changed and you have requested strict checking" in lines:  # how ssh(1) reports a different key
             problem = (
                 "host key mismatch: it presents another key than the pinned one (reinstalled, or a man in the middle)"

@@ -18,7 +18,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rolecall.deploy import decisions
+from rolecall.deploy.early import leave_ctrl_c_to_the_main_thread
 from rolecall.deploy.machine import MachineRun
+from rolecall.deploy.session import Session
 from rolecall.errors import Fault, fault
 from rolecall.model.plan import PARALLEL, Report
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.decisions import Decisions
     from rolecall.deploy.machine import MachineUpdate, Reveal
+    from rolecall.deploy.target import Target
     from rolecall.model.plan import MachinePlan
     from rolecall_agent import protocol
 
@@ -47,21 +50,26 @@ class Fleet:
         wanted: The machines.
         progress: Called with a machine and what happens on it, from several threads.
         parallel: How many machines are worked on at once.
+        connect: Begins a session with a machine, or returns one that has begun.
 
     Raises:
         Faults: When this process may not open enough files for so many machines at once.
     """
 
     def __init__(
-        self, wanted: Iterable[MachineUpdate], progress: Callable[[str, str], None], parallel: int = PARALLEL
+        self,
+        wanted: Iterable[MachineUpdate],
+        progress: Callable[[str, str], None],
+        parallel: int = PARALLEL,
+        connect: Callable[[Target], Session] = Session,
     ) -> None:
-        self._machines = [MachineRun(update, partial(progress, update.target.machine)) for update in wanted]
+        self._machines = [MachineRun(update, partial(progress, update.target.machine), connect) for update in wanted]
         self._progress = progress
         self._seconds = 0.0
         self._interrupted = False
         self._parallel = parallel
         _allow_descriptors(min(parallel, _over_ssh(self._machines)))
-        self._pool = ThreadPoolExecutor(parallel, initializer=_leave_ctrl_c_to_the_main_thread)
+        self._pool = ThreadPoolExecutor(parallel, initializer=leave_ctrl_c_to_the_main_thread)
 
     def __enter__(self) -> Self:
         return self
@@ -236,8 +244,3 @@ def _allow_descriptors(connections: int) -> None:
             hint = f"raise the limit (`ulimit -n {needed}`), or name fewer machines"
             raise fault(f"{needed} open files are needed for that many machines, but the limit is {hard}", hint=hint)
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-def _leave_ctrl_c_to_the_main_thread() -> None:
-    """Block SIGINT in this thread, and in what it starts, so that this program alone decides how a switch ends."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -27,7 +27,7 @@ class Local:
         root: The directory.
     """
 
-    refused = False
+    refused = would_ask = False
 
     def __init__(self, root: Path) -> None:
         with contextlib.suppress(OSError):  # the agent says what is wrong there

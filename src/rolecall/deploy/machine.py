@@ -51,6 +51,7 @@ class MachineRun:
     Attributes:
         wanted: What it is to become.
         report_progress: Called with what happens on it.
+        connect: Begins its first session.
         plan: What would change.
         session: Its session, while it is connected.
         state: One of ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
@@ -65,6 +66,7 @@ class MachineRun:
 
     wanted: MachineUpdate
     report_progress: Callable[[str], None]
+    connect: Callable[[Target], Session]
     plan: MachinePlan = field(init=False)
     session: Session | None = None
     state: str = "unseen"
@@ -122,7 +124,8 @@ class MachineRun:
                 self.hang_up()
 
     def _open(self) -> protocol.State:
-        self.session = self._start_session()
+        self.execs += 1
+        self.session = self.connect(self.wanted.target)
         return self.session.open(self.plan.digest, self.wanted.formerly)
 
     def give_up(self) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.deploy.answers import decode, shown
 from rolecall.deploy.connection import AgentFailedError, Connection, LockedError
-from rolecall.deploy.local import Local
 from rolecall_agent import archive, frames, protocol
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from rolecall.deploy.local import Local
     from rolecall.deploy.target import Target
     from rolecall_agent.configuration import Configuration
     from rolecall_agent.content import Secret
@@ -40,21 +40,29 @@ def user() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
-def _connect(target: Target) -> Connection | Local:
-    return Connection(target) if target.root is None else Local(target.root)
+def _connect(target: Target, *, asks: bool = True) -> Connection | Local:
+    if target.root is None:
+        return Connection(target, asks=asks)
+    from rolecall.deploy.local import Local
+
+    return Local(target.root)
 
 
 class Session:
     """One exec on one machine. Leaving the `with` block ends it, and the agent then undoes a provisional switch.
 
+    Args:
+        target: The machine.
+        early: Whether it begins while something else may ask on the terminal, so that ssh(1) must not.
+
     Raises:
         OSError: When ssh(1) cannot be started.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, early: bool = False) -> None:
         self.machine = target.machine
         self._target = target
-        self.connection = _connect(target)
+        self.connection = _connect(target, asks=not early)
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +75,10 @@ class Session:
     def close(self) -> None:
         """End the session, and wait for the agent to end."""
         self.connection.close(PATIENCE)
+
+    def abandon(self) -> None:
+        """End a session to which nothing was sent, without waiting for anything."""
+        self.connection.close(0)
 
     def open(
         self, expect: str | None, formerly: Sequence[str] = (), *, patience: float = LOCK_PATIENCE
@@ -200,9 +212,10 @@ class Session:
             try:
                 return self._next()
             except AgentFailedError:
-                if not self.connection.refused or attempt == ATTEMPTS - 1:
+                if attempt == ATTEMPTS - 1 or not (self.connection.refused or self.connection.would_ask):
                     raise
-            sleep(_random.uniform(0.2, 1) * min(2**attempt, 8))
+            if self.connection.refused:
+                sleep(_random.uniform(0.2, 1) * min(2**attempt, 8))
             self.connection = _connect(self._target)
         raise AssertionError
 

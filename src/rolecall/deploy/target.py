@@ -63,9 +63,14 @@ class Target:
     port: int = 22
     root: Path | None = None
 
-    def agent(self) -> list[str]:
-        """Return the argument vector that starts a session with the machine's agent over SSH."""
-        return ["ssh", "-T", *self.ssh, shlex.join(archive.relay_command())]
+    def agent(self, *, asks: bool = True) -> list[str]:
+        """Return the argument vector that starts a session with the machine's agent over SSH.
+
+        Args:
+            asks: Whether ssh(1) may ask for a passphrase or password.
+        """
+        batch = [] if asks else ["-o", "BatchMode=yes"]
+        return ["ssh", "-T", *batch, *self.ssh, shlex.join(archive.relay_command())]
 
     def command(self, argv: list[str], *, terminal: bool = False) -> list[str]:
         """Return the argument vector that runs a command on the machine as root.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.inventory.data import Data, Keys
-    from rolecall.model.inventory import Clan, Source
+    from rolecall.model.source import Clan, Source
     from rolecall.project import Project
 
 # By key path, where `*` is any key: why a field is left out, and what to do instead.

@@ -12,7 +12,7 @@ from rolecall.inventory.locate import locate
 from rolecall.inventory.notation import NOTATIONS, notation_of
 from rolecall.inventory.printing import printed
 from rolecall.model.equality import same
-from rolecall.model.inventory import Source
+from rolecall.model.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

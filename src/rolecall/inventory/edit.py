@@ -20,11 +20,13 @@ from rolecall.inventory import files, nulls
 from rolecall.inventory.changes import Set, Unset, apply, find, has, nested
 from rolecall.inventory.data import merge
 from rolecall.inventory.forms import Form
-from rolecall.inventory.load import join, joined, read
+from rolecall.inventory.join import join, joined
+from rolecall.inventory.load import check, read
 from rolecall.inventory.locate import locate
 from rolecall.inventory.notation import notation_of
 from rolecall.model.equality import same
-from rolecall.model.inventory import Inventory, PerFile, Source
+from rolecall.model.inventory import Inventory, PerFile
+from rolecall.model.source import Source
 from rolecall.project import TOOL_FILE
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def get(project: Project, keys: Keys, combine: Combine = plainly) -> tuple[Any, 
     """
     while True:
         before = digest(project)
-        loaded, _ = read(project)
+        loaded, _ = check(read(project))
         if digest(project) == before:
             return find(merged_data(loaded.sources, combine), keys), before
 
@@ -117,7 +119,7 @@ def edit(
             written then.
     """
     with locked(project, expect):
-        loaded, faults = read(project)
+        loaded, faults = check(read(project))
         wanted = list(changes(loaded))
         target = _target(project, loaded, own=own)
         refuse_nulls(wanted, [target, *reversed(loaded.sources)])

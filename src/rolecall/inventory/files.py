@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.inventory.notation import Place
-    from rolecall.model.inventory import Source
+    from rolecall.model.source import Source
     from rolecall.project import Project
 
 # What only the flake of a Clan contains.

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.inventory import clan, files, names, nulls, shape, tags
-from rolecall.inventory.data import named
-from rolecall.inventory.forms import Form
+from rolecall.errors import Fault, Faults, fault
+from rolecall.inventory import files
 from rolecall.inventory.locate import locate
-from rolecall.model.inventory import Inventory, Loaded, PerFile, Source
+from rolecall.model.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from rolecall.inventory.data import Data, Keys
+    from rolecall.model.inventory import Loaded
     from rolecall.project import Project
 
-    _Part = tuple[Path, Data]  # a file and its data
+
+class Read(NamedTuple):
+    """The inventory's files.
+
+    Attributes:
+        sources: Those that could be read, from general to specific.
+        faults: What is wrong with the others.
+    """
+
+    sources: list[Source]
+    faults: list[Fault]
 
 
 def load(project: Project) -> Loaded:
@@ -29,23 +33,21 @@ def load(project: Project) -> Loaded:
     Raises:
         Faults: All that is wrong with its files, notation and shape, each with its place.
     """
-    loaded, faults = read(project)
+    loaded, faults = check(read(project))
     if faults:
         raise Faults(faults)
     return loaded
 
 
-def read(project: Project, *, renaming: tuple[str, str] | None = None) -> tuple[Loaded, tuple[Fault, ...]]:
-    """Return the valid parts of the project's inventory, and the faults of the others.
-
-    It lets a caller report these faults together with those of later stages; `load` raises them.
+def read(project: Project, *, renaming: tuple[str, str] | None = None) -> Read:
+    """Read the project's inventory files.
 
     Args:
         project: The project.
         renaming: The rename of a machine that the caller does or completes: its old and its new name.
 
     Raises:
-        Faults: When a file cannot be read, or a rename was interrupted. Later stages would report misleading faults.
+        Faults: When there is no file, or a rename was interrupted. Later stages would report misleading faults.
     """
     if project.renaming.exists():
         old, new = json.loads(project.renaming.read_text())
@@ -53,81 +55,34 @@ def read(project: Project, *, renaming: tuple[str, str] | None = None) -> tuple[
             hint = f"complete it, unless another command is still running: `rolecall machines rename {old} {new}`"
             raise fault(f"renaming machine {old!r} to {new!r} was interrupted", hint=hint)
     sources: list[Source] = []
-    unread: list[Fault] = []
+    faults: list[Fault] = []
     present = files.find(project)
     nix = any(file.suffix == ".nix" for file in present) and files.asks_for_nix(project)
     for file in present:
         try:
             sources.append(files.read(file, nix=nix))
         except Faults as error:
-            unread += _located(error.faults, [Source(file, {})])
-    sources[:0] = _folders(project)
-    loaded, faults = join(sources)
-    if unread:
-        raise Faults([*unread, *faults])
-    return loaded, faults
+            faults += (locate(each, [Source(file, {})]) for each in error.faults)
+    return Read([*_folders(project), *sources], faults)
 
 
-def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
-    """Join sources, from general to specific, and return the faults of all parts that are not valid."""
-    faults: list[Fault] = []  # and warnings
-    parts: list[_Part] = []
-    for source in sources:
-        data, of_nulls = nulls.without(source)
-        data, of_clan = clan.without(data)
-        faults += _located([*of_nulls, *of_clan], [source])
-        parts.append((source.file, data))
-    whole, of_forms = joined(parts)
-    faults += _located(of_forms, sources)
-    inventory, of_shape = shape.inventory(whole)
-    tagged, of_tags = tags.members(inventory)
-    faults += [*of_shape, *of_tags, *names.alike(inventory)]
-    warnings = [note for source in sources for note in source.notes] + [each for each in faults if each.warning]
-    errors = tuple(_located((each for each in faults if not each.warning), sources))
-    return Loaded(inventory, tuple(sources), tagged, tuple(warnings)), errors
+def check(found: Read) -> tuple[Loaded, tuple[Fault, ...]]:
+    """Return the valid parts of an inventory, and the faults of the others.
 
+    It lets a caller report these faults together with those of later stages; `load` raises them.
 
-def joined(parts: Sequence[_Part]) -> tuple[Data, list[Fault]]:
-    """Join the data of several files, and return the faults where only one of two files has a table.
-
-    Settings that several files give at one place are kept apart, as `PerFile`: their service decides how they merge
-    (`rolecall.evaluate.merge`).
-
-    Args:
-        parts: Files with their data, from general to specific.
+    Raises:
+        Faults: When a file could not be read: later stages would report misleading faults.
     """
-    faults: list[Fault] = []
-    return _joined(parts, Form(model=Inventory), (), faults), faults
+    from rolecall.inventory.join import join  # pydantic, which it imports, takes longer than reading
 
-
-def _joined(parts: Sequence[_Part], form: Form, keys: Keys, faults: list[Fault]) -> Data:
-    """Join the data of several files at one key path: tables by key; otherwise the most specific file wins."""
-    if len(parts) == 1:
-        return parts[0][1]
-    if form.settings:
-        by_file = {str(file): settings for file, settings in parts if settings}
-        return PerFile(by_file) if len(by_file) > 1 else next(iter(by_file.values()), {})
-    if not (form.model or form.named):
-        return parts[-1][1]
-    whole = {}
-    for key in dict.fromkeys(key for _, table in reversed(parts) for key in table):
-        values = [(file, table[key]) for file, table in parts if key in table]
-        for (_, one), (file, other) in pairwise(values):
-            if isinstance(one, dict) != isinstance(other, dict):
-                hint = "use the same form in both files"
-                message = f"expected {named(one)}, as in another file, found {named(other)}"
-                faults.append(Fault(message, Where(file, (*keys, key)), hint))
-        tables = [(file, value) for file, value in values if isinstance(value, dict)]
-        last = values[-1][1]
-        whole[key] = _joined(tables, form.below(key), (*keys, key), faults) if isinstance(last, dict) else last
-    return whole
+    loaded, faults = join(found.sources)
+    if found.faults:
+        raise Faults([*found.faults, *faults])
+    return loaded, faults
 
 
 def _folders(project: Project) -> list[Source]:
     """Return the machines that are declared by having a folder, as the most general source."""
     names = project.machine_folders
     return [Source(project.machines, {"machines": {name: {} for name in names}})] if names else []
-
-
-def _located(faults: Iterable[Fault], sources: Sequence[Source]) -> list[Fault]:
-    return [locate(fault, sources) for fault in faults]

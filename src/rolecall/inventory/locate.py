@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.errors import Fault
-    from rolecall.model.inventory import Source
+    from rolecall.model.source import Source
 
 
 def locate(fault: Fault, sources: Sequence[Source]) -> Fault:

@@ -12,11 +12,11 @@ from rolecall import files as writing
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.inventory import edit, files
 from rolecall.inventory.changes import Rename, Set, Unset, apply
-from rolecall.inventory.load import read
+from rolecall.inventory.load import check, read
 from rolecall.inventory.shape import NAMES
 from rolecall.inventory.writers import tokens
-from rolecall.model.inventory import Source
 from rolecall.model.names import NAME_LENGTH, NAME_PATTERN
+from rolecall.model.source import Source
 from rolecall.project import TOOL_FILE
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
             written then.
     """
     with edit.locked(project):
-        loaded, faults = read(project)
+        loaded, faults = check(read(project))
         naming = [(source, places) for source in loaded.sources if (places := list(_places(source.data, name)))]
         if not naming:
             raise Faults([_unknown_fault(loaded, name)])
@@ -106,7 +106,7 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
     """
     _require_name(new)
     with edit.locked(project):
-        loaded, faults = read(project, renaming=(old, new))
+        loaded, faults = check(read(project, renaming=(old, new)))
         machines = loaded.inventory.machines
         folder, moved = project.machines / old, project.machines / new
         resumed = project.renaming.exists()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.inventory.changes import Change
-    from rolecall.model.inventory import Source
+    from rolecall.model.source import Source
 
 Position = tuple[Keys, int, int]  # a key path from the file's top, its line and column
 Place = tuple[Keys, int, int, "Path"]  # a position, and the file in which it is

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from rolecall.inventory.data import Data, Keys
-    from rolecall.model.inventory import Source
+    from rolecall.model.source import Source
 
 
 class _Null(NamedTuple):

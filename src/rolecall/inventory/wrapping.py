@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.inventory.data import Data, check, named, shown
-from rolecall.model.inventory import Source
+from rolecall.model.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

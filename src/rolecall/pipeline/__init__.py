@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.catalog import service_document as service_document
     from rolecall.pipeline.catalog import service_text as service_text
     from rolecall.pipeline.catalog import services as services
+    from rolecall.pipeline.connecting import planning as planning
     from rolecall.pipeline.editing import Entry as Entry
     from rolecall.pipeline.editing import convert as convert
     from rolecall.pipeline.editing import edit as edit
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from rolecall.pipeline.machines import remove_machine as remove_machine
     from rolecall.pipeline.machines import rename_machine as rename_machine
     from rolecall.pipeline.plans import Planned as Planned
-    from rolecall.pipeline.plans import planning as planning
     from rolecall.pipeline.plans import purge_machine as purge_machine
     from rolecall.pipeline.reaching import HostKeys as HostKeys
     from rolecall.pipeline.reaching import MachineBackups as MachineBackups
@@ -110,7 +110,8 @@ _NAMES: Final = {
     "rolecall.pipeline.editing": "Entry convert edit get set_value unset_value",
     "rolecall.pipeline.evaluation": "Evaluation Members",
     "rolecall.pipeline.machines": "RemovedMachine add_machine forget_machine remove_machine rename_machine",
-    "rolecall.pipeline.plans": "Planned planning purge_machine",
+    "rolecall.pipeline.connecting": "planning",
+    "rolecall.pipeline.plans": "Planned purge_machine",
     "rolecall.pipeline.reaching": (
         "HostKeys MachineBackups RecoveredMachine backups host_keys login pin recover_machine targets"
     ),

@@ -20,7 +20,7 @@ from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.authors import calling
 from rolecall.model.generators import validity_of
-from rolecall.model.plan import PARALLEL, MachinePlan, Plan, Report
+from rolecall.model.plan import MachinePlan, Plan, Report
 from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.evaluation import Evaluation, Members, faults_located_in, note_recipes
 from rolecall_agent.resources import KINDS, File
@@ -73,40 +73,20 @@ class Planned:
 
 
 @contextmanager
-def planning(
+def planned(
     workspace: Workspace,
-    only: Sequence[str] = (),
-    progress: Progress = lambda *_: None,
+    only: Sequence[str],
+    progress: Progress,
     *,
-    verbose: bool = False,
-    parallel: int = PARALLEL,
+    verbose: bool,
+    parallel: int,
+    connect: Callable[[Target], Session],
 ) -> Iterator[Planned]:
-    """Compare the machines with their configurations. Connections last until the block ends, at most.
-
-    Args:
-        workspace: The project.
-        only: The machines to plan for; all if empty.
-        progress: Called with a machine and a step of the run, from several threads.
-        verbose: Whether it is called for each resource, too.
-        parallel: How many machines are worked on at once.
-
-    Raises:
-        Faults: As `Workspace.evaluation`; also when a machine that would change has no target.
-    """
+    """Do what `planning` does, in which the arguments are explained."""
     project = workspace.project
-    if only:
-        workspace.sound()  # the rest may concern them too, as a peer that is missing
-        evaluation = workspace.evaluation_of(only)
-    else:
-        evaluation = workspace.evaluation()
-        if faults := var_store.unsettled(project):
-            raise Faults(faults)
+    evaluation = _evaluation(workspace, only)
     wanted, warnings = _wanted(workspace, evaluation)
-    modules = {
-        name: f"{service.name} ({evaluation.members.registry.origin(service)})"
-        for name, service in evaluation.members.membership.services.items()
-    }
-    with Fleet(wanted, progress if verbose else _steps_alone(progress), parallel) as fleet:
+    with Fleet(wanted, progress if verbose else _steps_alone(progress), parallel, connect) as fleet:
         told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
         if not only:
             told += tuple(_former_holders(project, evaluation))
@@ -114,8 +94,27 @@ def planning(
         machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
         told += tuple(fleet.settle(project.decided, decided, evaluation.members.loaded.inventory.machines))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
-        plan = Plan(machines, evaluation.makes, modules, told, verbs)
-        yield Planned(plan, project, evaluation, fleet)
+        yield Planned(
+            Plan(machines, evaluation.makes, _modules(evaluation.members), told, verbs), project, evaluation, fleet
+        )
+
+
+def _evaluation(workspace: Workspace, only: Sequence[str]) -> Evaluation:
+    if only:
+        workspace.sound()  # the rest may concern them too, as a peer that is missing
+        return workspace.evaluation_of(only)
+    evaluation = workspace.evaluation()
+    if faults := var_store.unsettled(workspace.project):
+        raise Faults(faults)
+    return evaluation
+
+
+def _modules(members: Members) -> dict[str, str]:
+    """Return the service of each instance, and where it was found."""
+    return {
+        name: f"{service.name} ({members.registry.origin(service)})"
+        for name, service in members.membership.services.items()
+    }
 
 
 def _steps_alone(progress: Progress) -> Progress:

@@ -10,7 +10,7 @@ from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.model.recipes import Replacement
 from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.access import admins, known_to
-from rolecall.pipeline.plans import planning
+from rolecall.pipeline.connecting import planning
 from rolecall.pipeline.vars import needs_force, recipes_named, refuse_to_replace_bound, regenerate
 
 if TYPE_CHECKING:

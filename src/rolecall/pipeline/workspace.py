@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Lab, Target
     from rolecall.evaluate.memory import Memory
+    from rolecall.inventory import Read
     from rolecall.model.generators import Asker
     from rolecall.model.inventory import Loaded
     from rolecall.model.world import Host
@@ -53,7 +54,8 @@ class Workspace:
     def refresh(self) -> None:
         """Forget what followed from the project's files, after these have changed; the memory stays."""
         with self._lock:
-            self._read: tuple[Loaded, tuple[Fault, ...]] | None = None
+            self._files: Read | None = None
+            self._checked: tuple[Loaded, tuple[Fault, ...]] | None = None
             self._members: Members | None = None
             self._evaluation: Evaluation | None = None
 
@@ -69,6 +71,19 @@ class Workspace:
         """The project's lab, if it is up."""
         return self._find_lab()
 
+    def files(self) -> Read:
+        """Return the inventory's files, unchecked.
+
+        Raises:
+            Faults: When there are none, or a rename was interrupted.
+        """
+        with self._lock:
+            if self._files is None:
+                from rolecall import inventory
+
+                self._files = inventory.read(self.project)
+            return self._files
+
     def read(self) -> tuple[Loaded, tuple[Fault, ...]]:
         """Return what of the inventory fits its model, and the faults of the rest.
 
@@ -76,11 +91,11 @@ class Workspace:
             Faults: When a file cannot be read.
         """
         with self._lock:
-            if self._read is None:
+            if self._checked is None:
                 from rolecall import inventory
 
-                self._read = inventory.read(self.project)
-            return self._read
+                self._checked = inventory.check(self.files())
+            return self._checked
 
     def loaded(self) -> Loaded:
         """Return the inventory.

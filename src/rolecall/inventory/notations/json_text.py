@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rolecall.inventory.data import Data, Keys
     from rolecall.inventory.notation import Comment, Position
-    from rolecall.model.inventory import Source
+    from rolecall.model.source import Source
 
 
 _NOT_IN_GRAMMAR = re.compile(r'"(?:[^"\\]|\\.)*"|([eE])\+|(-?Infinity|NaN)')

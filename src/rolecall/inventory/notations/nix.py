@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rolecall.inventory.data import Keys
     from rolecall.inventory.notation import Comment, Place
-    from rolecall.model.inventory import Source
+    from rolecall.model.source import Source
 
 _NAMES_FILES: Final = re.compile("import|read(File|Dir)|pathExists|fileContents")
 

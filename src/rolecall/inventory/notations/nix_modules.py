@@ -31,7 +31,7 @@ from rolecall.inventory.notations.nix_values import (
     table_from,
     value_of,
 )
-from rolecall.model.inventory import Clan, Source
+from rolecall.model.source import Clan, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rolecall.inventory import content
 from rolecall.inventory.data import BYTES, shown, syntax_fault
 from rolecall.inventory.notations.nix_modules import joined
-from rolecall.model.inventory import Clan, Source
+from rolecall.model.source import Clan, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rolecall.inventory.data import Keys
     from rolecall.inventory.notation import Comment, Position
-    from rolecall.model.inventory import Source
+    from rolecall.model.source import Source
 
 
 def read(text: str, file: Path) -> Source:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rolecall.inventory.data import Keys
     from rolecall.inventory.notation import Comment, Position
-    from rolecall.model.inventory import Source
+    from rolecall.model.source import Source
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 

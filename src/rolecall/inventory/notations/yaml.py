@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rolecall.inventory.data import Keys
     from rolecall.inventory.notation import Comment, Position
-    from rolecall.model.inventory import Source
+    from rolecall.model.source import Source
 
 
 _EMPTY: Final = object()  # in place of a value that is not written

@@ -1,0 +1,67 @@
+"""Connect to the machines of a plan while it is evaluated, since neither needs the other, and both take time.
+
+What this module imports must be little: most of an evaluation's time is spent on imports.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rolecall.deploy.early import EarlySessions
+from rolecall.deploy.target import Target, find_target
+from rolecall.model.names import NAME_PATTERN
+from rolecall.model.plan import PARALLEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rolecall.pipeline.plans import Planned
+    from rolecall.pipeline.workspace import Workspace
+
+
+@contextmanager
+def planning(
+    workspace: Workspace,
+    only: Sequence[str] = (),
+    progress: Callable[[str, str], None] = lambda *_: None,
+    *,
+    verbose: bool = False,
+    parallel: int = PARALLEL,
+) -> Iterator[Planned]:
+    """Compare the machines with their configurations. Connections last until the block ends, at most.
+
+    Args:
+        workspace: The project.
+        only: The machines to plan for; all if empty.
+        progress: Called with a machine and a step of the run, from several threads.
+        verbose: Whether it is called for each resource, too.
+        parallel: How many machines are worked on at once.
+
+    Raises:
+        Faults: As `Workspace.evaluation`; also when a machine that would change has no target.
+    """
+    with EarlySessions(_targets(workspace, only, parallel)) as early:
+        from rolecall.pipeline.plans import planned
+
+        with planned(workspace, only, progress, verbose=verbose, parallel=parallel, connect=early.take) as plan:
+            yield plan
+
+
+def _targets(workspace: Workspace, only: Sequence[str], parallel: int) -> list[Target]:
+    """Return the targets of the machines as they are written, still unchecked; none for more than `parallel`."""
+    hosts: dict[str, str | None] = {}
+    for source in workspace.files().sources:
+        for name, machine in _table(source.data.get("machines")).items():
+            if re.fullmatch(NAME_PATTERN, name) and (not only or name in only):
+                host = _table(_table(machine).get("deploy")).get("targetHost")
+                hosts[name] = host if isinstance(host, str) else hosts.get(name)
+    if len(hosts) > parallel:
+        return []
+    found = (find_target(workspace.project, name, host, workspace.lab) for name, host in hosts.items())
+    return [target for target in found if isinstance(target, Target)]
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
