@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import services
 from rolecall import pipeline
 from rolecall import vars as var_store
 from rolecall.errors import Faults
@@ -66,34 +67,7 @@ roles.one.machines.a = {}
 roles.two.machines = { b = {}, c = {} }
 """
 # The certificates of `one` are signed with a secret of each of `two`, and have names that any instance publishes.
-SIGNED = (
-    HEAD
-    + """
-def sign(context):
-    keys = " ".join(f"{machine}={values['text'].decode()}" for machine, values in context.peers["authority"].items())
-    names = " ".join(each.value.text for each in context.exports(Name))
-    by = " ".join(each.machine for each in context.exports(Name, machine="c", role="two", service="mine"))
-    return f"{context.inputs['own']['text'].decode()} | {keys} | {names} | {by}"
-
-own = one.var("own", Hides(lambda context: f"own of {context.key}"))
-authority = two.var("authority", Hides(lambda context: f"secret of {context.key.machine}"))
-label = two.var("label", Tells(lambda context: f"label of {context.key.machine}"), needs=[authority])
-certificate = one.var("certificate", Tells(sign), needs=[own, authority, Name])
-
-@two.exports(Name, needs=[label])
-def publish(me):
-    yield Name(text=me[label])
-
-@one.exports(State, needs=[certificate])
-def state(me):
-    yield State(name=me[certificate], folders=["/srv"])
-
-@two.configure
-def show(me):
-    for each in me.exports(State):
-        yield File(me.path("state"), each.value.name)
-"""
-)
+SIGNED = services.code("signed")
 EXPECTED = "own of a/x.own | b=secret of b c=secret of c | label of b label of c | c"
 
 
