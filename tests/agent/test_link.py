@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,12 @@ from rolecall_agent.protocol import meeting_point
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-TOKEN = "a token"  # noqa: S105 - of no run
-
 
 class Controller:
     """The other side of a link. Its first connection may be silent for so many seconds."""
 
-    def __init__(self, silence: float, token: str = TOKEN) -> None:
+    def __init__(self, silence: float, token: str) -> None:
+        self.token = token
         self.connection, agent = socket.socketpair()
         agent.settimeout(silence)
         self.ended: list[int] = []
@@ -35,13 +35,15 @@ class Controller:
         message, _ = frames.read_frame(self.stream) or ({}, b"")
         return message
 
-    def join(self, token: str = TOKEN, received: int = 0) -> dict[str, Any]:
+    def join(self, token: str | None = None, received: int = 0) -> dict[str, Any]:
         """Join over a new connection; return the answer, {} if it is refused."""
         connection = socket.socket(socket.AF_UNIX)
-        connection.connect("\0" + meeting_point(TOKEN))
+        connection.connect("\0" + meeting_point(self.token))
         stream = connection.makefile("rb")
         with contextlib.suppress(ConnectionError):  # it may be refused before the token is sent
-            connection.sendall(frames.frame({"type": "resume", "token": token, "received": received}))
+            connection.sendall(
+                frames.frame({"type": "resume", "token": self.token if token is None else token, "received": received})
+            )
             if stream.readline() == frames.MARKER:
                 self.hang_up()
                 self.connection, self.stream = connection, stream
@@ -76,8 +78,8 @@ def sent(kind: str) -> bytes:
 def connect() -> Iterator[Callable[..., Controller]]:
     with ExitStack() as ends:
 
-        def make(silence: float = 60, token: str = TOKEN) -> Controller:
-            made = Controller(silence, token)
+        def make(silence: float = 60, token: str | None = None) -> Controller:
+            made = Controller(silence, secrets.token_hex() if token is None else token)
             ends.callback(made.close)
             return made
 
