@@ -455,7 +455,7 @@ def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest
 def test_an_answer_that_is_too_large_is_a_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "MAX_ANSWER", 1000)
     sink = BytesIO()
-    line = wire.Wire(BytesIO(), sink)
+    line = wire.Wire(wire.Streams(BytesIO(), sink))
     talk = conversation.Conversation(line.send, str(root))
     many = Configuration.of("m", [File(f"/etc/{number}", "1") for number in range(100)])
     talk.answer({"type": "compare", "configuration": many.as_json()})

@@ -13,6 +13,7 @@ class NodeSettings(Settings):
     unit: str = "Type=simple\nExecStart=/bin/sleep infinity"
     sshd: str = ""
     cut: str = ""
+    size: int = 1
 
 
 service = Service("node", description="A file, a secret and a daemon.")
@@ -24,6 +25,7 @@ words = node.var("words", Passphrase(words=4))
 def have(me: Member[NodeSettings]) -> Iterator[Resource]:
     text = File("/etc/text", me.settings.text)
     yield text
+    yield File("/srv/large", "x" * me.settings.size)
     yield secret_file(me[words].secret)
     yield Unit(me.name("daemon.service"), f"[Service]\n{me.settings.unit}\n", started=True, restart_on=(text,))
     if me.settings.cut:
