@@ -11,7 +11,7 @@ calls: list[str] = []  # what services here record; a service that is loaded aga
 
 
 def code(name: str, *changes: tuple[str, str]) -> str:
-    """Return the text of the service in NAME.py, after replacing the old text of each change, which occurs once, with the new."""
+    """Return the text of the service in NAME.py, changed: each old text, which must occur once, becomes the new one."""
     text = (FOLDER / f"{name}.py").read_text()
     for old, new in changes:
         assert text.count(old) == 1, f"{name}.py does not have {old!r} once"
