@@ -32,30 +32,7 @@ if TYPE_CHECKING:
     MakeProject = Callable[..., Project]
     Publishes = Callable[[Member[Any]], Iterator[Interface]]
 
-HEAD = """
-from dataclasses import dataclass
-from rolecall.service import *
-
-service = Service("mine", description="For tests.")
-one = service.role("one", description="One.")
-two = service.role("two", description="Two.")
-
-class Name(Interface):
-    text: str
-
-@dataclass(frozen=True)
-class Tells:
-    what: object
-    files: tuple = (VarFile("text", secret=False),)
-    def generate(self, context):
-        return {"text": self.what(context).encode()}
-    def view(self, files):
-        return files["text"]
-
-@dataclass(frozen=True)
-class Hides(Tells):
-    files: tuple = (VarFile("text"),)
-"""
+HEAD = services.code("tells") + "\nfrom rolecall.service import *\n"  # which the code below it needs
 INVENTORY = """
 [machines]
 a = {}
@@ -67,7 +44,7 @@ roles.one.machines.a = {}
 roles.two.machines = { b = {}, c = {} }
 """
 # The certificates of `one` are signed with a secret of each of `two`, and have names that any instance publishes.
-SIGNED = services.code("signed")
+SIGNED = services.code("signed", ("from services.tells import Hides, Name, Tells, one, two\n", services.code("tells")))
 EXPECTED = "own of a/x.own | b=secret of b c=secret of c | label of b label of c | c"
 
 
@@ -196,8 +173,9 @@ key = one.var("key", Hides(lambda context: ""))
 def tell(me):
     yield Bad(it={value})
 """
+    line = module.splitlines().index("def tell(me):")  # its decorator's
     assert faults_of(make_project(INVENTORY, mine=module)).startswith(
-        "error: mine, x.one on a: tell publishes a secret; exports are public (modules/mine.py:33)\n"
+        f"error: mine, x.one on a: tell publishes a secret; exports are public (modules/mine.py:{line})\n"
         "  at inventory.toml:6:12"
     )
 

@@ -1,39 +1,9 @@
 """A certificate signed with secrets of another role, with names that any instance publishes; it is published too."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from rolecall.service import AbsolutePath, Context, File, Interface, Member, NoSettings, Secret, Service, State, VarFile
-
-
-@dataclass(frozen=True)
-class Tells:
-    what: Callable[[Context], str]
-    files: tuple[VarFile, ...] = (VarFile("text", secret=False),)
-
-    def generate(self, context: Context) -> Mapping[str, bytes]:
-        return {"text": self.what(context).encode()}
-
-    def view(self, files: Mapping[str, str | Secret]) -> str:
-        text = files["text"]
-        assert isinstance(text, str)
-        return text
-
-
-@dataclass(frozen=True)
-class Hides:
-    what: Callable[[Context], str]
-    files: tuple[VarFile, ...] = (VarFile("text"),)
-
-    def generate(self, context: Context) -> Mapping[str, bytes]:
-        return {"text": self.what(context).encode()}
-
-    def view(self, files: Mapping[str, str | Secret]) -> str | Secret:
-        return files["text"]
-
-
-class Name(Interface):
-    text: str
+from rolecall.service import AbsolutePath, Context, File, Member, NoSettings, State
+from services.tells import Hides, Name, Tells, one, two
 
 
 def sign(context: Context) -> str:
@@ -43,9 +13,6 @@ def sign(context: Context) -> str:
     return f"{context.inputs['own']['text'].decode()} | {keys} | {names} | {by}"
 
 
-service = Service("mine", description="For tests.")
-one = service.role("one", description="One.")
-two = service.role("two", description="Two.")
 own = one.var("own", Hides(lambda context: f"own of {context.key}"))
 authority = two.var("authority", Hides(lambda context: f"secret of {context.key.machine}"))
 label = two.var("label", Tells(lambda context: f"label of {context.key.machine}"), needs=[authority])
