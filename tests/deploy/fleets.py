@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from speaking import speaking
 
+from rolecall.deploy.connection import Connection
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
+from rolecall.deploy.resuming import Resuming
 from rolecall.deploy.session import Session
 from rolecall.deploy.target import Target
 from rolecall_agent import archive
@@ -17,6 +19,7 @@ from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.resources import File, Unit
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -60,6 +63,14 @@ class Sessions(dict[str, Session]):
     def begin(self, target: Target) -> Session:
         self[target.machine] = session = Session(target)
         return session
+
+
+def process(session: Session) -> subprocess.Popen[bytes]:
+    """Return the process of a session's connection."""
+    resuming = session.connection
+    connection = resuming.connection if isinstance(resuming, Resuming) else resuming
+    assert isinstance(connection, Connection)
+    return connection.process
 
 
 def update(

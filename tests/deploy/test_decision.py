@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fleets import DECIDED, META, NAMES, contents, everywhere, no_secrets, results, update, wanted
+from fleets import DECIDED, META, NAMES, contents, everywhere, no_secrets, process, results, update, wanted
 
 from rolecall.deploy import decisions
 from rolecall.deploy.fleet import Fleet
@@ -114,7 +114,7 @@ def test_a_machine_that_never_hears_the_decision_is_named(tmp_path: Path, monkey
 
     def deaf(session: Session) -> None:
         if session.machine == "ben":
-            session.connection.process.kill()
+            process(session).kill()
         decide(session)
 
     monkeypatch.setattr(Session, "decide", deaf)
@@ -138,8 +138,8 @@ def test_a_machine_that_dies_after_it_has_heard_the_decision_goes_forward(
     update(tmp_path, "one")
 
     def die(session: Session) -> None:
-        session.connection.process.kill()
-        session.connection.process.wait()
+        process(session).kill()
+        process(session).wait()
         session.connection.send({"type": "commit"})
 
     monkeypatch.setattr(Session, "commit", die)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fleets import DECIDED, META, NAMES, Sessions, contents, everywhere, no_secrets, results, update, wanted
+from fleets import DECIDED, META, NAMES, Sessions, contents, everywhere, no_secrets, process, results, update, wanted
 from speaking import speaking
 
 from rolecall import pipeline
-from rolecall.deploy.connection import AgentFailedError, Connection
+from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.session import Session
 from rolecall.project import Project
@@ -47,11 +47,6 @@ def quiet(_machine: str, _text: str) -> None:
 def record(folder: Path, machine: str, **what: list[str]) -> None:
     path = folder / machine / "var/lib/rolecall/system.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "fail": what}))
-
-
-def process(session: Session) -> subprocess.Popen[bytes]:
-    assert isinstance(session.connection, Connection)
-    return session.connection.process
 
 
 def kill(session: Session) -> None:

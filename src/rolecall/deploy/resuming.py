@@ -33,12 +33,15 @@ class Resuming:
         target: The machine.
         token: What the agent was told in `protocol.Open`.
         progress: Called when the conversation goes on over another connection.
+
+    Attributes:
+        connection: The connection that it uses now.
     """
 
     refused = would_ask = False
 
     def __init__(self, connection: Connection, target: Target, token: str, progress: Callable[[str], None]) -> None:
-        self._connection = connection
+        self.connection = connection
         self._target = target
         self._token = token
         self._progress = progress
@@ -54,7 +57,7 @@ class Resuming:
         with self._busy:
             self._unconfirmed.append((message, payload))
             try:
-                self._connection.send(message, payload)
+                self.connection.send(message, payload)
             except LostError as lost:
                 self._join_again(lost)
 
@@ -69,7 +72,7 @@ class Resuming:
         with self._busy:
             while True:
                 try:
-                    answer = self._connection.receive(count)
+                    answer = self.connection.receive(count)
                 except LostError as lost:
                     self._join_again(lost)
                 else:
@@ -81,27 +84,27 @@ class Resuming:
     def refuse(self, problem: str) -> AgentFailedError:
         """End the conversation because of what the machine does, and return the error to raise."""
         self._tell_end()
-        return self._connection.refuse(problem)
+        return self.connection.refuse(problem)
 
     def close(self, patience: float) -> None:
         """End the conversation, and wait so many seconds for the agent to end."""
         self._tell_end()
-        self._connection.close(patience)
+        self.connection.close(patience)
 
     def _tell_end(self) -> None:
         self._over.set()
         with contextlib.suppress(AgentFailedError):
-            self._connection.send({"type": "end"})
+            self.connection.send({"type": "end"})
 
     def _watch(self) -> None:
         """Also notice that the connection is lost while nobody uses it."""
         while not self._over.is_set():
-            connection = self._connection
+            connection = self.connection
             if not connection.breaks_within(protocol.HEARTBEAT):
                 continue
             if self._busy.acquire(blocking=False):
                 try:
-                    if connection is self._connection and not self._over.is_set():
+                    if connection is self.connection and not self._over.is_set():
                         self._join_again(connection.ended())
                 except AgentFailedError:  # the next step fails with it
                     return
@@ -129,7 +132,7 @@ class Resuming:
                     break
                 time.sleep(_random.uniform(0.1, 0.5))
             else:
-                self._connection = connection
+                self.connection = connection
                 self._progress("connection lost, connected again")
                 return
         self._over.set()
