@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+import services
+
 ROOT = Path(__file__).parents[1]
 PATH = re.compile(r"`([\w./-]+(?:\.py|\.md|\.toml|/))`")
 
@@ -103,7 +105,7 @@ def test_the_table_names_what_exists() -> None:
 @pytest.mark.slow
 def test_the_next_service(copy: Copy) -> None:
     folder = "src/rolecall_services/toy"
-    copy.add(f"{folder}/__init__.py", SERVICE)
+    copy.add(f"{folder}/__init__.py", services.code("toy"))
     copy.add(f"{folder}/README.md", "# toy\n")
     copy.add(f"{folder}/tests/test_toy.py", "")
     copy.insert("pyproject.toml", '\ntoy = "rolecall_services.toy:service"', after=r"borgbackup = .*")
@@ -149,18 +151,6 @@ def test_the_next_command(copy: Copy) -> None:
     assert copy.rolecall("toy", "--json") == '{\n  "machines": 1\n}\n'
     assert "  toy " in copy.rolecall("--help")
 
-
-SERVICE = """
-from rolecall.service import File, Service
-
-service = Service("toy", description="A toy.")
-user = service.role("user", description="A role.")
-
-
-@user.configure
-def configure(me):
-    yield File("/etc/toy", me.machine)
-"""
 
 NOTATION = '''
 """A literal of Python."""

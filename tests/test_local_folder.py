@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rolecall import files
-from rolecall.lab import Lab
+from rolecall.lab import Lab, base
 
 pytestmark = pytest.mark.slow  # each case starts several programs
 
@@ -110,7 +110,7 @@ def test_pins_and_the_lab_do_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise StoppedError
 
     monkeypatch.setattr(Lab, "available", staticmethod(lambda: ""))
-    monkeypatch.setattr(Lab, "_boot", stop)
+    monkeypatch.setattr(base, "build", stop)
     for name in (".rolecall", "other"):
         with pytest.raises(StoppedError):
             Lab(tmp_path / f"b/{name}/lab", ["web"]).up()

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import List, Tuple
 
+from rolecall_agent.protocol import meeting_point
 from rolecall_agent.systems.commands import PYTHON_OPTIONS
 
 _PACKAGE = Path(__file__).parent
@@ -47,6 +48,11 @@ def relay_command() -> List[str]:
     Its words contain no quote, backslash, exclamation mark or line break, so `shlex.join` works for sh, csh and fish.
     """
     return ["python3", *PYTHON_OPTIONS, "-c", _as_line("relay"), _as_line("bootstrap"), build()[0]]
+
+
+def join_command(token: str) -> List[str]:
+    """Return the argument vector that continues a conversation over a new connection, if the agent is still there."""
+    return ["python3", *PYTHON_OPTIONS, "-c", _as_line("relay"), meeting_point(token)]
 
 
 @functools.lru_cache(maxsize=2)

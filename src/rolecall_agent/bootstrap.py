@@ -24,7 +24,8 @@ def main() -> None:
     os.umask(0o022)  # what packages expect, whatever the login has
     digest, *place = sys.argv[1:]
     root = place[0] if len(place) == 1 else None
-    source, sink = own_streams() if root else streams_to(place[0], int(place[1]))
+    connection = None if root else connect(place[0], int(place[1]))
+    source, sink = (connection.makefile("rb"), connection.makefile("wb")) if connection else own_streams()
     sink.write(b"ROLECALL-FRAMES-1" + bytes([10]))
     sink.flush()
     first = []
@@ -47,7 +48,7 @@ def main() -> None:
         sys.exit(1)
     sys.path.insert(0, home)
     agent = import_module("rolecall_agent.wire")  # not this package's; meanwhile, the first message is on its way
-    sys.exit(agent.serve(first[0] if first else receive(source)[0], source, sink, root))
+    sys.exit(agent.serve(first[0] if first else receive(source)[0], source, sink, root, connection))
 
 
 def install(root: Optional[str], digest: str, request: Callable[[], bytes]) -> Tuple[str, str]:
@@ -88,8 +89,8 @@ def own_streams() -> Tuple[Any, Any]:
     return source, sink
 
 
-def streams_to(name: str, user: int) -> Tuple[Any, Any]:
-    """Return the streams from and to the relay of a user."""
+def connect(name: str, user: int) -> Any:  # noqa: ANN401 - a socket
+    """Return a connection to the relay of a user."""
     import socket
     import struct
 
@@ -99,7 +100,7 @@ def streams_to(name: str, user: int) -> Tuple[Any, Any]:
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     if struct.unpack("3i", credentials)[1] != user:
         sys.exit("the socket " + name + " belongs to another user")
-    return connection.makefile("rb"), connection.makefile("wb")
+    return connection
 
 
 def obstacle(root: Optional[str]) -> str:

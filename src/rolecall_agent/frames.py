@@ -21,6 +21,10 @@ class ProtocolError(Exception):
     """The other side violated the protocol; the message says how."""
 
 
+class CutError(ProtocolError):
+    """The stream ended in the middle of a frame."""
+
+
 def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of `protocol`
     """Write and flush one frame; see `frame`.
 
@@ -69,7 +73,7 @@ def read_frame(
         return None
     size = int.from_bytes(head, "big")
     if len(head) < 4:  # noqa: PLR2004
-        raise ProtocolError(f"invalid frame: it starts with {head!r}")
+        raise CutError(f"invalid frame: it starts with {head!r}")
     if size > limit:
         raise ProtocolError(f"a message of {size:,} bytes is too large: the limit is {limit:,}")
     try:
@@ -106,5 +110,5 @@ def skip_banner(stream: BinaryIO, limit: int = 1 << 20) -> bytes:
 def _read_exactly(stream: BinaryIO, size: int) -> bytes:
     data = stream.read(size) if size else b""
     if len(data) != size:
-        raise ProtocolError("the stream ended in the middle of a frame")
+        raise CutError("the stream ended in the middle of a frame")
     return data

@@ -1,9 +1,13 @@
-"""The connection to the controller, and the watchdog of systemd, while the agent is a service (see `relay`).
+"""The link to the controller, and the watchdog of systemd, while the agent is a service (see `relay`).
 
 A thread reads ahead. Every byte is a sign of life of the controller, which sends ``alive`` when it has nothing else to
-say. The link is lost when the stream ends, or when the controller is silent for too long. An agent that waits for the
-next message then undoes what is provisional. One that is in the middle of a switch ends at once, with everything that
-it has started, and systemd runs `recover`: a command that hangs must not delay the way back.
+say, and ``end`` when it is done. A connection that breaks is not the end: until the controller has been silent for too
+long, another relay of the same user can join, if the controller sends the token that it chose in `protocol.Open`. Both
+sides then continue after the last frame that each of them has received, so nobody else notices.
+
+The link is lost after ``end``, or when the controller is silent for too long. An agent that waits for the next message
+then undoes what is provisional. One that is in the middle of a switch ends at once, with everything that it has
+started, and systemd runs `recover`: a command that hangs must not delay the way back.
 
 The same happens to an agent that is stuck: the thread tells systemd again and again that it is not (sd_notify(3)).
 """
@@ -11,71 +15,116 @@ The same happens to an agent that is stuck: the thread tells systemd again and a
 from __future__ import annotations
 
 import contextlib
+import hmac
 import io
 import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from collections import deque
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Deque, Dict, List, Optional, Tuple, cast
+
+from rolecall_agent import frames
+from rolecall_agent.protocol import meeting_point
+from rolecall_agent.relay import peer
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
+    Frame = Tuple[Dict[str, Any], bytes]
+
 AHEAD = 1 << 20  # bytes that are read before the agent wants them
 WATCHDOG = 20  # seconds without a sign of life of this thread after which systemd kills the agent
 TICK = 5  # seconds between two of them, once the link is lost
+JOIN = 5  # seconds for a relay that joins to send the token
+_RESUME = 1000  # bytes of `protocol.Resume`
 
 
-class Link(io.RawIOBase):
-    """The stream of bytes from the controller.
+class Link:
+    """The frames from and to the controller.
 
     Args:
-        source: Where they come from. Its reads fail when nothing comes for too long.
+        connection: The connection to the first relay. Its timeout is how long the controller may be silent.
+        source: The bytes from there.
+        token: What another relay that joins must send; "" if none may.
         end: Ends this process at once.
     """
 
-    def __init__(self, source: BufferedReader, end: Callable[[int], Any] = os._exit) -> None:
-        self._source = source
+    def __init__(
+        self,
+        connection: socket.socket,
+        source: BufferedReader,
+        token: str = "",
+        end: Callable[[int], Any] = os._exit,
+    ) -> None:
+        self._connection = connection
+        self._silence = connection.gettimeout() or 0.0
+        self._user = peer(connection)
+        self._token = token
         self._end = end
         self._notify = _notifier()
-        self._unread = bytearray()
         self._changed = threading.Condition()
+        self._unread: Deque[Frame] = deque()
+        self._heard = time.monotonic()
+        self._received = 0  # frames, without ``alive``
+        self._joining: Optional[Tuple[socket.socket, BinaryIO, int]] = None
         self._lost = False
         self._vital = False
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._sending = threading.RLock()
+        self._sent = 0  # frames, without ``alive``
+        self._unconfirmed: List[bytes] = []  # the last of them
+        self._listener = socket.socket(socket.AF_UNIX)
+        if token:
+            self._listener.bind("\0" + meeting_point(token))  # nobody else knows this name before it is bound
+            self._listener.listen(8)
+            threading.Thread(target=self._admit, daemon=True).start()
+        threading.Thread(target=self._watch, args=(self._heard_from(source),), daemon=True).start()
 
-    def readable(self) -> bool:
-        """Return true."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
-        """Fill the buffer as far as bytes are there; return their number, 0 when the link is lost."""
+    def receive(self) -> Optional[Frame]:
+        """Return the next frame; None when the link is lost."""
         with self._changed:
             self._changed.wait_for(lambda: self._unread or self._lost)
-            size = min(len(buffer), len(self._unread))
-            buffer[:size] = self._unread[:size]
-            del self._unread[:size]
+            if not self._unread:
+                return None
             self._changed.notify_all()
-            return size
+            return self._unread.popleft()
+
+    def send(self, frame: bytes, *, counts: bool) -> None:
+        """Send a frame, now or to the next relay that joins.
+
+        Args:
+            frame: The frame.
+            counts: Whether it is more than a sign of life.
+        """
+        with self._sending:
+            if counts:
+                self._sent += 1
+                self._unconfirmed.append(frame)
+            try:
+                self._connection.sendall(frame)
+            except OSError:  # perhaps in the middle of the frame
+                self._hang_up()
 
     def end_when_lost(self, *, vital: bool) -> None:
-        """Set whether the process ends when the link is lost, also before now. Otherwise, the stream ends."""
+        """Set whether the process ends when the link is lost, also before now. Otherwise, `receive` returns None."""
         with self._changed:
             self._vital = vital
             if vital and self._lost:
                 self._end(1)
 
-    def _watch(self) -> None:
+    def close(self) -> None:
+        """Close the connection, which shows the controller that the agent ends."""
+        self._hang_up()
+        self._connection.close()
+
+    def _watch(self, source: BinaryIO) -> None:
         self._notify(f"WATCHDOG_USEC={WATCHDOG * 1_000_000}\nWATCHDOG=1")
-        try:
-            while True:
-                data = self._source.read1(1 << 16)
-                if not data:
-                    break
-                self._notify("WATCHDOG=1")
-                self._add(data)
-        except OSError:  # also of a timeout
-            pass
+        stream: Optional[BinaryIO] = source
+        while stream and not self._read(stream):
+            stream = self._joined()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # nobody can join any more
+        self._listener.close()
         with self._changed:
             self._lost = True
             if self._vital:
@@ -85,13 +134,108 @@ class Link(io.RawIOBase):
             time.sleep(TICK)
             self._notify("WATCHDOG=1")
 
-    def _add(self, data: bytes) -> None:
+    def _read(self, stream: BinaryIO) -> bool:
+        """Read frames until the connection breaks; return whether the controller has ended the conversation."""
+        with contextlib.suppress(OSError, frames.ProtocolError):  # also of a timeout
+            while frame := frames.read_frame(stream):
+                if frame[0]["type"] == "end":
+                    return True
+                if frame[0]["type"] != "alive":
+                    self._received += 1
+                    with self._sending:  # the controller goes on only after it has received the answer
+                        self._unconfirmed.clear()
+                    self._add(frame)
+        return False
+
+    def _add(self, frame: Frame) -> None:
         with self._changed:
-            self._unread += data
+            self._unread.append(frame)
             self._changed.notify_all()
-            while len(self._unread) > AHEAD:
+            while sum(len(payload) for _, payload in self._unread) > AHEAD:
                 self._changed.wait(TICK)
-                self._notify("WATCHDOG=1")
+                self._hear()  # what it sends waits
+
+    def _joined(self) -> Optional[BinaryIO]:
+        """Return the stream of a relay that joins before the controller has been silent for too long, or None."""
+        self._notify("WATCHDOG=1")
+        with self._changed:
+            left = self._heard + self._silence - time.monotonic()
+            if not self._token or not self._changed.wait_for(lambda: self._joining, max(left, 0)):
+                return None
+            assert self._joining  # noqa: S101 - as awaited
+            connection, stream, received = self._joining
+            self._joining = None
+        with self._sending:
+            self._connection = connection
+            missed = self._unconfirmed[max(received - self._sent + len(self._unconfirmed), 0) :]
+            resumed = frames.frame({"type": "resumed", "received": self._received})
+            try:
+                connection.sendall(b"".join((frames.MARKER, resumed, *missed)))
+            except OSError:
+                self._hang_up()
+        return stream
+
+    def _admit(self) -> None:
+        """Let relays join until the link is lost; the connection before is given up then."""
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                source = connection.makefile("rb")
+                received = self._admitted(connection, source)
+                if received is None:
+                    source.close()
+                    connection.close()
+                    continue
+                self._hear()
+                self._hang_up()
+                with self._changed:
+                    self._joining = connection, self._heard_from(source), received
+                    self._changed.notify_all()
+
+    def _admitted(self, connection: socket.socket, source: BinaryIO) -> Optional[int]:
+        """Return how many frames the controller has received; None for another user, or one without the token."""
+        try:
+            connection.settimeout(JOIN)
+            message, _ = (frames.read_frame(source, _RESUME, 0) if peer(connection) == self._user else None) or (
+                {},
+                b"",
+            )
+            connection.settimeout(self._silence)
+            known = hmac.compare_digest(str(message["token"]).encode(), self._token.encode())
+            return int(message["received"]) if known else None
+        except (OSError, frames.ProtocolError, KeyError, TypeError, ValueError):
+            return None
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _heard_from(self, source: BufferedReader) -> BinaryIO:
+        return cast("BinaryIO", io.BufferedReader(_Heard(source, self._hear)))
+
+    def _hear(self) -> None:
+        self._heard = time.monotonic()
+        self._notify("WATCHDOG=1")
+
+
+class _Heard(io.RawIOBase):
+    """Bytes from a relay; each of them is a sign of life."""
+
+    def __init__(self, source: BufferedReader, hear: Callable[[], None]) -> None:
+        self._source = source
+        self._hear = hear
+
+    def readable(self) -> bool:
+        """Return true."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+        """Fill the buffer as far as bytes are there; return their number, 0 at the end."""
+        data = self._source.read1(len(buffer))
+        if data:
+            self._hear()
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _notifier() -> Callable[[str], None]:

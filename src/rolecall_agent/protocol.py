@@ -33,10 +33,14 @@ C sends                   A answers                                       meanin
 C sends ``alive`` every `HEARTBEAT` seconds, before the first message too; it has no answer. A does so while it works on
 an answer. An answer has at most `frames.MAX_ANSWER` bytes, and no payload.
 
+After `State`, C can continue a conversation whose connection broke, over a new one to the `meeting_point`: it sends
+`Resume`, A answers `Resumed`, and each sends the frames that the other one has not received. Frames are counted without
+``alive``, those of C after `Open`, those of A from `State` on.
+
 A locks the machine for each message, and from `Stage` on, until the switch is committed or undone, or has failed. So a
 machine is not locked while a person reads the plan.
 
-The conversation ends with C's stream, or when nothing arrives for too long (`link`). A switch that is still provisional
+The conversation ends with ``end``, or when nothing arrives for too long (`link`). A switch that is still provisional
 is undone then, and one that is not finished, too. If nothing changes, a
 conversation is one frame each way: `Open` with ``expect``, and `State` with ``same``.
 
@@ -50,6 +54,7 @@ before it shows them.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Dict, List, Literal, Optional, TypedDict
 
 PROTOCOL = 1
@@ -59,6 +64,11 @@ HEARTBEAT = 5.0  # seconds between two ``alive``
 ChangeAction = Literal["create", "change", "adopt", "overwrite", "remove", "repair"]
 Verb = Literal["stop", "restart", "reload", "start", "run"]
 Settled = Literal["undone", "committed"]
+
+
+def meeting_point(token: str) -> str:
+    """Return the name of the abstract Unix socket at which an agent waits for a relay that joins."""
+    return "rolecall-agent-" + hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 class Bare(TypedDict):
@@ -72,17 +82,33 @@ class Open(TypedDict):
 
     ``agent``: digest from `archive.build`. ``formerly``: other names under which the machine may still be installed.
     ``expect``: digest of the configuration that it should have. ``user``: who opens it, and on which computer.
-    ``patience``: seconds to wait for another agent that has locked the machine.
+    ``patience``: seconds to wait for another agent that has locked the machine. ``token``: what `Resume` must contain.
     """
 
     type: str
     agent: str
+    token: str
     user: str
     patience: float
     protocol: int
     machine: str
     formerly: List[str]
     expect: Optional[str]
+
+
+class Resume(TypedDict):
+    """``resume``. ``token``: that of `Open`. ``received``: how many frames C has received."""
+
+    type: str
+    token: str
+    received: int
+
+
+class Resumed(TypedDict):
+    """``resumed``. ``received``: how many frames A has received."""
+
+    type: str
+    received: int
 
 
 class Meta(TypedDict):

@@ -8,7 +8,8 @@ able to parse this file.
 The agent connects to an abstract Unix socket of the relay. Such a socket has no permissions, so both sides look at the
 user of the other one. Importing `typing` would take longer than all the rest.
 
-Arguments: the text of the `bootstrap`, and the digest of the agent.
+Arguments: the text of the `bootstrap`, and the digest of the agent. To join an agent whose relay was lost (`link`), the
+name of its socket.
 """
 
 import os
@@ -27,6 +28,8 @@ exec python3 -I -S -X utf8 /var/lib/rolecall/agent/boot recover
 
 def main() -> None:
     """Start the agent, and copy bytes until it ends."""
+    if len(sys.argv) == 2:  # noqa: PLR2004
+        copy(join(sys.argv[1]))
     if not os.path.isdir("/run/systemd/system"):
         sys.exit("the machine does not run systemd, which must undo an update whose connection is lost")
     name = "rolecall-agent-" + os.urandom(16).hex()
@@ -35,6 +38,18 @@ def main() -> None:
         listener.listen(8)
         agent = accept(listener, *start(service(name, *sys.argv[1:])))
     copy(agent)
+
+
+def join(name: str) -> socket.socket:
+    """Return a connection to an agent that is there already. Exit when it is not."""
+    agent = socket.socket(socket.AF_UNIX)
+    try:
+        agent.connect("\0" + name)
+    except OSError:
+        sys.exit("the agent has ended")
+    if peer(agent):
+        sys.exit("the socket " + name + " belongs to another user")
+    return agent
 
 
 def service(name: str, bootstrap: str, digest: str) -> "list[str]":

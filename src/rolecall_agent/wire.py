@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import signal
 import threading
-from typing import BinaryIO, Optional, Tuple
+from typing import TYPE_CHECKING, BinaryIO, Optional, Tuple, Union
 
 from rolecall_agent import frames, protocol
 from rolecall_agent.conversation import Conversation, Message
 from rolecall_agent.errors import Failure
 from rolecall_agent.link import Link
 
+if TYPE_CHECKING:
+    import io
+    import socket
 
-def serve(first: Message, source: io.BufferedReader, sink: BinaryIO, root: Optional[str]) -> int:
+
+def serve(
+    first: Message,
+    source: io.BufferedReader,
+    sink: BinaryIO,
+    root: Optional[str],
+    connection: Optional[socket.socket] = None,
+) -> int:
     """Answer until the controller ends the conversation.
 
     Args:
@@ -23,14 +32,15 @@ def serve(first: Message, source: io.BufferedReader, sink: BinaryIO, root: Optio
         source: The stream of frames from the controller.
         sink: The stream of frames to the controller.
         root: Root directory of a recorded system; None for this machine.
+        connection: What both are streams of, if another relay may join.
 
     Returns:
         The exit status: 0, or 1 when the last answer was a failure.
     """
     os.umask(0o022)  # what packages' scripts and useradd(8) expect
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost connection shows as the end of the stream
-    link = Link(source) if root is None else None
-    wire = Wire(io.BufferedReader(link) if link else source, sink)
+    link = Link(connection, source, first.get("token", "")) if connection else None
+    wire = Wire(link or Streams(source, sink))
     talk = Conversation(wire.send, root)
     try:
         with contextlib.suppress(frames.ProtocolError, OSError):
@@ -44,6 +54,8 @@ def serve(first: Message, source: io.BufferedReader, sink: BinaryIO, root: Optio
         return talk.end()
     finally:
         wire.ended.set()
+        if link:
+            link.close()
 
 
 def framed(message: Message) -> bytes:
@@ -58,6 +70,26 @@ def framed(message: Message) -> bytes:
         raise Failure(f"the machine has too many resources: {error}") from None
 
 
+class Streams:
+    """The streams of frames from and to the controller; nobody else can join."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
+        self._sink = sink
+        self._sending = threading.Lock()
+
+    def receive(self) -> Optional[Tuple[Message, bytes]]:
+        """Return the next frame; None at the end."""
+        return frames.read_frame(self._source)
+
+    def send(self, frame: bytes, *, counts: bool) -> None:  # noqa: ARG002 - as of a link
+        """Send a frame."""
+        # A lost connection must not end a switch halfway. The next read sees the end of the stream.
+        with contextlib.suppress(OSError), self._sending:
+            self._sink.write(frame)
+            self._sink.flush()
+
+
 class Wire:
     """The frames from and to the controller, with signs of life while an answer takes time.
 
@@ -65,10 +97,8 @@ class Wire:
         ended: Whether the conversation has ended.
     """
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
-        self._source = source
-        self._sink = sink
-        self._sending = threading.Lock()
+    def __init__(self, streams: Union[Streams, Link]) -> None:
+        self._streams = streams
         self._working = True  # on an answer
         self.ended = threading.Event()
         threading.Thread(target=self._show_life, daemon=True).start()
@@ -77,8 +107,10 @@ class Wire:
         """Return the next frame that is more than a sign of life; None at the end."""
         self._working = False
         while True:
-            frame = frames.read_frame(self._source)
-            if frame is None or frame[0]["type"] != "alive":
+            frame = self._streams.receive()
+            if frame is None or frame[0]["type"] == "end":
+                return None
+            if frame[0]["type"] != "alive":
                 self._working = True
                 return frame
 
@@ -88,11 +120,7 @@ class Wire:
         Raises:
             Failure: When it is too large.
         """
-        frame = framed(message)
-        # A lost connection must not end a switch halfway. The next read sees the end of the stream.
-        with contextlib.suppress(OSError), self._sending:
-            self._sink.write(frame)
-            self._sink.flush()
+        self._streams.send(framed(message), counts=message["type"] != "alive")
 
     def _show_life(self) -> None:
         while not self.ended.wait(protocol.HEARTBEAT):

@@ -1,15 +1,21 @@
-"""A small controller: one conversation with an agent, over real pipes."""
+"""Small controllers: one conversation with an agent, over real pipes or in this process."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from agent_world import STATE
+
 from rolecall_agent import archive, frames, protocol
+from rolecall_agent.conversation import Conversation
+from rolecall_agent.wire import framed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import Self
 
@@ -25,6 +31,8 @@ class Refused(Exception):  # noqa: N818
 
 
 class Client:
+    """The agent runs in a process of its own, which the bootstrap starts."""
+
     def __init__(self, root: Path, python: str = sys.executable, before: str = "") -> None:
         argv = archive.command(str(root), python)
         if before:
@@ -47,12 +55,15 @@ class Client:
     def send(self, message: dict[str, Any], payload: bytes = b"") -> None:
         frames.write_frame(self.process.stdin, message, payload)  # type: ignore[arg-type]
 
-    def receive(self) -> dict[str, Any]:
+    def read(self) -> dict[str, Any] | None:
         if not self.began:
             frames.skip_banner(self.process.stdout)  # type: ignore[arg-type]
             self.began = True
-        while frame := frames.read_frame(self.process.stdout):  # type: ignore[arg-type]
-            message, _ = frame
+        frame = frames.read_frame(self.process.stdout)  # type: ignore[arg-type]
+        return frame[0] if frame else None
+
+    def receive(self) -> dict[str, Any]:
+        while message := self.read():
             if message["type"] == "alive":
                 continue
             if message["type"] == "progress":
@@ -106,8 +117,38 @@ class Client:
         return number
 
 
-def update(root: Path, configuration: Configuration, secrets: Mapping[str, bytes] | None = None) -> int:
-    with Client(root) as client:
+class NearClient(Client):
+    """The agent runs in this process: it answers the same, in a tenth of the time, but no bootstrap takes part."""
+
+    def __init__(self, root: Path) -> None:
+        (root / STATE / "agent").mkdir(parents=True, exist_ok=True)
+        self.talk = Conversation(lambda message: self.answers.append(framed(message)), str(root))
+        self.answers: deque[bytes] = deque()
+        self.progress = []
+        self.began = False
+
+    def __exit__(self, *_: object) -> None:
+        self.talk.end()
+
+    def send(self, message: dict[str, Any], payload: bytes = b"") -> None:
+        message = json.loads(json.dumps(message))
+        if self.began:
+            self.talk.answer(message, payload)
+        else:
+            self.began = True
+            self.talk.begin(message)
+
+    def read(self) -> dict[str, Any] | None:
+        return json.loads(self.answers.popleft()[4:]) if self.answers else None
+
+
+def update(
+    root: Path,
+    configuration: Configuration,
+    secrets: Mapping[str, bytes] | None = None,
+    client_type: Callable[[Path], Client] = NearClient,
+) -> int:
+    with client_type(root) as client:
         client.open()
         client.switch(configuration, secrets)
         return client.commit()

@@ -1,4 +1,7 @@
-"""Whole conversations over real pipes, through the bootstrap, with a recorded machine."""
+"""Whole conversations with a recorded machine.
+
+What processes, pipes or the bootstrap can change is tested over real pipes (`Client`), all else in this process.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from typing import Any
 
 import agent_world
 import pytest
-from agent_client import META, Client, Refused, update
+from agent_client import META, Client, NearClient, Refused, update
 from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, snapshot
 
 from rolecall_agent import archive, bootstrap, conversation, frames, protocol, wire
@@ -99,7 +102,7 @@ def test_first_update_no_op_change_and_removal(tmp_path: Path, python: str) -> N
 
 
 def test_a_comparison_names_every_change(root: Path) -> None:
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         comparison = client.compare(RICH)
     actions = {change["key"]: change["action"] for change in comparison["changes"]}
@@ -114,13 +117,13 @@ def test_a_comparison_names_every_change(root: Path) -> None:
     ]
     (root / "etc/one").write_text("1\n")
     (root / "etc/one").chmod(0o644)
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         assert client.compare(ONE)["changes"] == [{"key": "file:/etc/one", "action": "adopt", "detail": ""}]
 
 
 def test_only_what_was_shown_is_applied(root: Path) -> None:
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         shown = client.compare(RICH)["digest"]
         (root / "etc/a").unlink()
@@ -132,7 +135,7 @@ def test_only_what_was_shown_is_applied(root: Path) -> None:
 def test_a_failing_unit_undoes_the_switch(root: Path) -> None:
     before = snapshot(root)
     fail(root, units=["a.service"])
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         with pytest.raises(Refused, match=r"a\.service failed") as refused:
             client.switch(RICH, SECRETS)
@@ -148,7 +151,7 @@ def test_any_failure_undoes_the_switch(root: Path, broken: dict[str, list[str]])
     target = Configuration.of("m", RICH.resources, [Check("it works", ("probe",))])
     before = snapshot(root)
     fail(root, **broken)
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         with pytest.raises(Refused) as refused:
             client.switch(target, SECRETS)
@@ -171,7 +174,7 @@ def test_the_end_of_the_stream_undoes_a_provisional_switch(root: Path) -> None:
 def test_undo(root: Path) -> None:
     update(root, ONE)
     before = snapshot(root)
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         client.switch(OTHER, SECRETS)
         assert client.ask(type="undo") == {"type": "undone"}
@@ -197,7 +200,7 @@ def test_commit_requires_a_confirmation_over_a_second_connection(root: Path) -> 
 def test_checks_with_peers(root: Path) -> None:
     fail(root, commands=["no"])
     target = Configuration.of("m", [], [Check("a", ("yes",), peers=True), Check("b", ("no",), peers=True)])
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         client.switch(target)
         checks = client.ask(type="check", peers=True)["checks"]
@@ -205,7 +208,7 @@ def test_checks_with_peers(root: Path) -> None:
 
 
 def test_a_check_fails_when_no_switch_is_provisional(root: Path) -> None:
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         client.switch(ONE)
         assert client.ask(type="check", peers=True) == {"type": "checks", "checks": []}
@@ -239,7 +242,7 @@ def test_secrets_are_stored_only_in_sealed(root: Path) -> None:
 
 
 def test_unused_staged_contents_are_removed(root: Path) -> None:
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         client.stage(client.compare(RICH)["digest"], SECRETS)
     assert not list((root / STATE / "sealed").iterdir())
@@ -286,7 +289,7 @@ def test_a_damaged_agent_is_replaced(root: Path) -> None:
 
 def test_a_machine_installed_under_another_name_is_refused(root: Path) -> None:
     update(root, ONE)
-    with Client(root) as client, pytest.raises(Refused, match=f"installed as '{ONE.machine}'") as refused:
+    with NearClient(root) as client, pytest.raises(Refused, match=f"installed as '{ONE.machine}'") as refused:
         client.first(type="open", protocol=protocol.PROTOCOL, machine="other", formerly=[], expect=None)
     # The documentation tries this command.
     assert f"`rolecall inventory set machines.other.formerly '[\"{ONE.machine}\"]'`" in str(refused.value)
@@ -295,20 +298,20 @@ def test_a_machine_installed_under_another_name_is_refused(root: Path) -> None:
 def test_a_renamed_machine_is_accepted_by_its_former_name(root: Path) -> None:
     update(root, ONE)
     renamed = Configuration.of("other", ONE.resources, ONE.checks)
-    with Client(root) as client:
+    with NearClient(root) as client:
         opened = {"type": "open", "protocol": protocol.PROTOCOL, "machine": "other", "expect": renamed.digest}
         state = client.first(**opened, formerly=["another", ONE.machine])
         assert (state["machine"], state["same"], state["drift"]) == (ONE.machine, False, [])
         assert client.compare(renamed)["changes"] == []
         client.switch(renamed)
         client.commit()
-    with Client(root) as client:
+    with NearClient(root) as client:
         state = client.first(**opened, formerly=[])
         assert (state["machine"], state["same"]) == ("other", True)
 
 
 def test_violations_of_the_protocol_are_refused(root: Path) -> None:
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         for message in ({"type": "nonsense"}, {"type": "switch"}, {"type": "commit"}, {"type": "stage"}):
             with pytest.raises(Refused):
@@ -316,9 +319,9 @@ def test_violations_of_the_protocol_are_refused(root: Path) -> None:
         with pytest.raises(Refused, match="not a normalized path"):
             client.ask(type="compare", configuration={**ONE.as_json(), "resources": [_file("/etc/../x")]})
         assert client.compare(ONE)["changes"]
-    with Client(root) as client, pytest.raises(Refused, match="unsupported protocol"):
+    with NearClient(root) as client, pytest.raises(Refused, match="unsupported protocol"):
         client.first(type="open", protocol=99, machine="m", formerly=[], expect=None)
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         client.ask(type="stage", comparison=client.compare(ONE)["digest"], meta=META)
         client.send({"type": "blob", "sha256": ONE.blobs[0].sha256}, b"other")
@@ -452,7 +455,7 @@ def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest
 def test_an_answer_that_is_too_large_is_a_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "MAX_ANSWER", 1000)
     sink = BytesIO()
-    line = wire.Wire(BytesIO(), sink)
+    line = wire.Wire(wire.Streams(BytesIO(), sink))
     talk = conversation.Conversation(line.send, str(root))
     many = Configuration.of("m", [File(f"/etc/{number}", "1") for number in range(100)])
     talk.answer({"type": "compare", "configuration": many.as_json()})
@@ -509,7 +512,7 @@ def test_a_machine_is_locked_only_while_a_run_changes_it(root: Path) -> None:
 
 
 def test_a_machine_that_changes_after_staging_is_not_touched(root: Path) -> None:
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         client.stage(client.compare(ONE)["digest"], {})
         (root / "etc/one").write_text("an administrator's\n")
@@ -532,7 +535,7 @@ def test_a_secret_of_the_same_value_is_sent_and_changes_nothing(root: Path, dama
     update(root, file("v1"), SECRETS)
     if damage is not None:
         (root / STATE / "sealed/v1").write_bytes(damage)
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         version = "v1" if damage is not None else "v2"
         client.switch(file(version), {version: SECRETS["v1"]})
@@ -574,7 +577,7 @@ def test_a_purge_removes_everything_but_the_lock(root: Path) -> None:
 
 
 def test_a_purge_during_a_run_is_refused(root: Path) -> None:
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         client.stage(client.compare(ONE)["digest"], {})
         with pytest.raises(Refused, match="a run is in progress"):

@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_client import Client, Refused
+from agent_client import NearClient, Refused
 from agent_client import update as converse
 from agent_world import META, NOTHING, SECRETS, STATE, machine, make, service, snapshot, stage, update
 
@@ -77,14 +77,17 @@ def test_what_is_damaged_is_named_and_can_be_given_up(root: Path, name: str, dam
     for mode in ("open", "show", "retry"):
         if name != "journal.json" and mode != "open":
             continue  # nothing was interrupted
-        with Client(root) as client, pytest.raises(Refused, match=f"^/{STATE}/{name} is damaged: .*{HINT}$") as caught:
+        with (
+            NearClient(root) as client,
+            pytest.raises(Refused, match=f"^/{STATE}/{name} is damaged: .*{HINT}$") as caught,
+        ):
             client.open() if mode == "open" else client.first(type="recover", mode=mode, keys=[])
         assert caught.value.failed["restored"]
     assert snapshot(root) == before
     give_up(root)
     target = configured("four")
     converse(root, target, SECRETS)
-    with Client(root) as client:
+    with NearClient(root) as client:
         assert client.open(target.digest)["same"]
     update(root, NOTHING)
     index = name == "original/index.json"
@@ -94,9 +97,9 @@ def test_what_is_damaged_is_named_and_can_be_given_up(root: Path, name: str, dam
 
 
 def give_up(root: Path) -> None:
-    with Client(root) as client:
+    with NearClient(root) as client:
         assert client.first(type="recover", mode="accept", keys=[])["settled"] == "accepted"
-    with Client(root) as client:
+    with NearClient(root) as client:
         assert client.first(type="recover", mode="accept", keys=[])["settled"] == ""
 
 
@@ -114,7 +117,7 @@ def give_up(root: Path) -> None:
 def test_what_is_lost_is_named_and_can_be_given_up(root: Path, name: str, spoil: Callable[[Path], object]) -> None:
     before = snapshot(root)
     spoil(root / STATE / name)
-    with Client(root) as client, pytest.raises(Refused, match=f"^/{STATE}/{name} is damaged: .*{HINT}$"):
+    with NearClient(root) as client, pytest.raises(Refused, match=f"^/{STATE}/{name} is damaged: .*{HINT}$"):
         client.open()
     assert snapshot(root) == before
     give_up(root)
@@ -124,7 +127,7 @@ def test_what_is_lost_is_named_and_can_be_given_up(root: Path, name: str, spoil:
 
 def test_a_newer_layout_is_not_given_up(root: Path) -> None:
     (root / STATE / "schema").write_text(str(SCHEMA + 1))
-    with Client(root) as client, pytest.raises(Refused, match="update Rolecall"):
+    with NearClient(root) as client, pytest.raises(Refused, match="update Rolecall"):
         client.first(type="recover", mode="accept", keys=[])
     assert (root / STATE / "schema").read_text() == str(SCHEMA + 1)
 

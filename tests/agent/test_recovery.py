@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent_client import Client, Refused
+from agent_client import NearClient, Refused
 from agent_world import META, NOTHING, STATE, machine, make, service, snapshot, stage, update
 
 from rolecall_agent import undo
@@ -41,7 +41,7 @@ def test_a_service_that_was_down_before_does_not_take_the_run_back(root: Path) -
     update(root, configured("1\n"))
     record(root, units={}, fail={"units": ["a.service"]})
     target = configured("1\n", File("/etc/two", "2\n"))
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         assert client.compare(target)["restarts"] == [{"name": "a.service", "verb": "start"}]
         client.switch(target)
@@ -87,18 +87,18 @@ def test_what_can_be_put_back_is_put_back(damaged: Path) -> None:
 
 
 def test_the_next_open_tries_again(damaged: Path) -> None:
-    with Client(damaged) as client, pytest.raises(Refused, match=r"the undo failed for unit:a\.service") as refused:
+    with NearClient(damaged) as client, pytest.raises(Refused, match=r"the undo failed for unit:a\.service") as refused:
         client.open()
     assert [each["key"] for each in refused.value.failed["damaged"]] == ["unit:a.service"]
     assert not refused.value.failed["restored"]
     record(damaged, fail={})
-    with Client(damaged) as client:
+    with NearClient(damaged) as client:
         state = client.open()
     assert (state["recovered"], state["drift"]) == ("undone", [])
 
 
 def recovery(root: Path, mode: str, *keys: str) -> dict[str, Any]:
-    with Client(root) as client:
+    with NearClient(root) as client:
         return client.first(type="recover", mode=mode, keys=list(keys))
 
 
@@ -117,7 +117,7 @@ def test_an_interrupted_switch_is_shown_and_not_touched(damaged: Path) -> None:
 
 
 def test_a_single_resource_is_given_up(damaged: Path) -> None:
-    with Client(damaged) as client, pytest.raises(Refused, match="has not touched file:/etc/three"):
+    with NearClient(damaged) as client, pytest.raises(Refused, match="has not touched file:/etc/three"):
         client.first(type="recover", mode="abandon", keys=["file:/etc/three"])
     assert recovery(damaged, "abandon", "unit:a.service")["settled"] == "undone"
     assert recovery(damaged, "show") == {"type": "recovery", "interrupted": None, "settled": ""}
@@ -128,7 +128,7 @@ def test_a_single_resource_is_given_up(damaged: Path) -> None:
 
 def test_everything_is_accepted_as_it_is(damaged: Path) -> None:
     assert recovery(damaged, "accept")["settled"] == "accepted"
-    with Client(damaged) as client:
+    with NearClient(damaged) as client:
         state = client.open()
         assert (state["recovered"], state["current"]["number"]) == (None, 1)
         assert [each["key"] for each in state["drift"]] == ["unit:a.service"]
@@ -173,7 +173,7 @@ def test_a_decided_switch_is_completed(root: Path) -> None:
 
 
 def test_nothing_is_committed_or_undone_against_the_decision(root: Path) -> None:
-    with Client(root) as client:
+    with NearClient(root) as client:
         client.open()
         client.switch(configured("1\n"))
         with pytest.raises(Refused, match="the switch is not decided"):
@@ -229,7 +229,7 @@ def test_an_earlier_version_settles_its_own_switch(root: Path) -> None:
     (home / "rolecall_agent/conversation.py").write_text(EARLIER)
     (root / STATE / "agent/boot").symlink_to("earlier")
     (root / STATE / "journal.json").write_text('{"from": 0, "to": 1, "provisional": true, "units": [], "ran": []}')
-    with Client(root) as client:
+    with NearClient(root) as client:
         assert client.open()["current"]["number"] == 1
     assert (root / "served").exists()
 

@@ -9,6 +9,7 @@ import stat
 import subprocess
 from itertools import count
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from agent_world import NOTHING, Killed, MortalOs, make, update
@@ -196,11 +197,18 @@ def test_a_kill_at_any_call_leaves_the_old_or_the_new(
     assert {("old", False), ("old", True), ("new", False)} == set(seen)
 
 
-def test_a_temporary_name_cannot_be_guessed_and_what_has_it_is_not_touched(root: Path) -> None:
+def test_a_temporary_name_cannot_be_guessed_and_what_has_it_is_not_touched(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, other = RecordedSystem(str(root)), RecordedSystem(str(root))
     assert one.token != other.token
     assert len(one.token) == 32
-    in_the_way = root / "etc" / one._temporary_name("/etc/a")
+    with monkeypatch.context() as patches:
+        rename = Mock(side_effect=os.rename)
+        patches.setattr(os, "rename", rename)
+        one.write("/etc/a", b"old")
+    in_the_way = root / "etc" / rename.call_args[0][0]
+    assert in_the_way.name.startswith(".rolecall-")
     (in_the_way / "kept").mkdir(parents=True)
     one.write("/etc/a", b"new")
     one.symlink("/etc/a", "target")

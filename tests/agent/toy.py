@@ -55,7 +55,7 @@ class Parameter(Resource):
         self._write(system, {**others, **before})
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
-        return difference(captured, self._captured(system))
+        return difference(captured, self._captured(system), system)
 
     def _captured(self, system: System) -> Captured:
         now = self._lines(system).get(self.name)

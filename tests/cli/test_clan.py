@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -29,25 +31,13 @@ CLAN = """{
   };
 }
 """
-SERVICE = """
-from rolecall.service import *
-
-service = Service("me-note", description="A note.")
-role = service.role("default", description="Has the note.")
-
-
-@role.configure
-def configure(me):
-    yield File(path="/etc/note", content="x")
-"""
 
 
 @pytest.fixture
 def clan(tmp_path: Path) -> Path:
     (tmp_path / "flake.nix").write_text(FLAKE)
     (tmp_path / "clan.nix").write_text(CLAN)
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "me-note.py").write_text(SERVICE)
+    services.install(tmp_path, "me_note", module="me-note")
     layer = {"machines": {"m1": {"installedAt": 1750000000, "name": "m1", "deploy": {"targetHost": "dir:targets/m1"}}}}
     (tmp_path / "inventory.json").write_text(json.dumps(layer))
     return tmp_path

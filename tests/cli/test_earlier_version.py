@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.machine import Machine
 from rolecall_agent.store import Store
@@ -35,22 +36,6 @@ BLOBS = {
     "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881": b"x",
     "d4fded2cad024081ba5944d682e2edad1ba9832d97c2111bb07d1d323d735330": b"[Service]\nExecStart=/bin/true\n",
 }
-MODULE = """
-from rolecall.service import Check, File, Service
-
-service = Service("q", description="For tests.")
-r = service.role("r", description="For tests.")
-
-
-@r.configure
-def configure(me):
-    yield File("/etc/a", "x", mode=0o644)
-
-
-@r.check
-def check(me):
-    yield Check("works", ["works"])
-"""
 INVENTORY = """
 [machines.a]
 deploy.targetHost = "dir:targets/a"
@@ -62,8 +47,7 @@ roles.r.machines.a = {}
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules/q.py").write_text(MODULE)
+    services.install(tmp_path, "checked_file", module="q")
     (tmp_path / "inventory.toml").write_text(INVENTORY)
     root = tmp_path / "targets/a"
     (root / "root").mkdir(parents=True)

@@ -11,81 +11,11 @@ from pathlib import Path
 
 import pytest
 
-# Each way of printing that Python code has, with a word of its own.
-LOUD = """
-import atexit, os, subprocess, sys
-NOISE = "noise"
-def shout(where):
-    print(NOISE, where, "print")
-    print(NOISE, where, "buffered", end=" ")
-    sys.stdout.write(f"{NOISE} {where} stdout\\n")
-    sys.__stdout__.write(f"{NOISE} {where} __stdout__\\n")
-    os.write(1, f"{NOISE} {where} descriptor\\n".encode())
-    subprocess.run(["echo", NOISE, where, "child"])
-"""
-MODULE = (
-    LOUD
-    + """
-from pydantic import field_validator, field_serializer
-from rolecall.service import *
+import services
 
-shout("import")
-atexit.register(shout, "exit")
-kept = sys.stdout
-
-class S(Settings):
-    word: str = "x"
-
-    @field_validator("word")
-    @classmethod
-    def check_it(cls, word):
-        shout("validator")
-        return word
-
-    @field_serializer("word")
-    def tell(self, word):
-        shout("serializer")
-        return word
-
-class Word(Interface):
-    text: str
-
-def make(context):
-    shout("generator")
-    return {"text": b"made"}
-
-def look(settings):
-    shout("validation")
-    return settings.word
-
-service = Service("loud", description="Prints.")
-role = service.role("role", S, description="Prints.")
-var = role.var("var", Function(make, (VarFile("text", secret=False),)), validation=look)
-
-@role.exports(Word)
-def publish(me):
-    shout("exports")
-    yield Word(text="x")
-
-@role.configure
-def configure(me):
-    shout("configure")
-    kept.write("noise kept\\n")
-    yield File(me.path("x"), "x")
-
-@role.check
-def checks(me):
-    shout("check")
-    yield Check("works", ("true",))
-
-@service.machine
-def machine(members):
-    shout("machine")
-    return []
-"""
-)
+NOISE = services.code("noise")
 INVENTORY = (
-    LOUD
+    NOISE
     + """
 shout("inventory")
 inventory = {
@@ -112,8 +42,7 @@ RUNS = {
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules/loud.py").write_text(MODULE)
+    services.install(tmp_path, "loud", ("from services.noise import shout\n", NOISE))
     (tmp_path / "inventory.py").write_text(INVENTORY)
     return tmp_path
 

@@ -5,25 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import services
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Run
 
-OWN = """
-from rolecall.service import Service, Settings
 
-class Greets(Settings):
-    name: str
-
-service = Service("{name}", description="Greets.")
-service.role("greeter", Greets, description="Says it.", maximum=1)
-"""
+def named(name: str) -> tuple[str, str]:
+    return 'Service("greeter"', f'Service("{name}"'
 
 
 def own(project: Path, name: str) -> None:
-    (project / "modules").mkdir(parents=True, exist_ok=True)
-    (project / "modules" / f"{name}.py").write_text(OWN.replace("{name}", name))
+    services.install(project, "greeter", named(name), module=name)
 
 
 def listed(out: str) -> list[tuple[str, str | None]]:
@@ -77,8 +72,7 @@ def test_a_module_with_a_hyphen_and_one_that_is_there_twice(run: Run, tmp_path: 
     (tmp_path / "inventory.toml").touch()
     own(tmp_path, "my-svc")
     own(tmp_path, "dup")
-    (tmp_path / "modules" / "dup").mkdir()
-    (tmp_path / "modules" / "dup" / "__init__.py").write_text(OWN.replace("{name}", "dup"))
+    services.install(tmp_path, "greeter", named("dup"), module="dup/__init__")
     status, out, err = run("services", "list")
     assert (status, "my-svc " in out, "dup " in out) == (1, True, False)
     assert err.count("two modules match 'dup': ") == 1
@@ -93,34 +87,9 @@ def test_a_service_that_there_is_not(run: Run) -> None:
         assert (status, "did you mean 'borgbackup'?" in err) == (1, True)
 
 
-FULL = """
-from rolecall.service import *
-
-service = Service("hello", description="Greets.", maximum_instances=1)
-
-class Name(Interface):
-    '''What one is called.
-
-    And why.
-    '''
-
-    text: str
-
-class Greets(Settings):
-    words: list[str] = []
-
-host = service.role("host", description="Is at home.", minimum=1, maximum=1)
-guest = service.role("guest", Greets, description="Comes.", excludes=[host])
-key = host.var("key", SSHKeyPair())
-badge = guest.var("badge", Passphrase(), needs=[key, Name])
-host.exports(Name, needs=[key])(list)
-"""
-
-
 def test_all_that_a_service_declares_is_shown(run: Run, tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").touch()
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "hello.py").write_text(FULL)
+    services.install(tmp_path, "hello")
     assert (
         run("services", "show", "hello")[1]
         == """hello: Greets.

@@ -10,6 +10,7 @@ from speaking import speaking
 
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
+from rolecall.deploy.session import Session
 from rolecall.deploy.target import Target
 from rolecall_agent import archive
 from rolecall_agent.configuration import Check, Configuration
@@ -53,17 +54,24 @@ def target(folder: Path, name: str, *, apart: bool) -> Target:
     return speaking(archive.command(str(root), sys.executable), name) if apart else Target(name, name, root=root)
 
 
+class Sessions(dict[str, Session]):
+    """The first session of a run with each machine."""
+
+    def begin(self, target: Target) -> Session:
+        self[target.machine] = session = Session(target)
+        return session
+
+
 def update(
-    folder: Path, content: str, act: Callable[[Fleet, str, str], None] | None = None, *, apart: bool = False
+    folder: Path, content: str, act: Callable[[Sessions, str, str], None] | None = None, *, apart: bool = False
 ) -> Report:
-    fleets: list[Fleet] = []
+    sessions = Sessions()
 
     def progress(machine: str, text: str) -> None:
         if act:
-            act(fleets[0], machine, text)
+            act(sessions, machine, text)
 
-    with Fleet(wanted(folder, content, apart=apart), progress) as fleet:
-        fleets.append(fleet)
+    with Fleet(wanted(folder, content, apart=apart), progress, connect=sessions.begin) as fleet:
         fleet.look()
         return fleet.apply({**META, "run": f"{content}-{next(RUNS)}"}, no_secrets, folder / DECIDED)
 

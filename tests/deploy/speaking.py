@@ -8,8 +8,8 @@ from rolecall.deploy.target import Target
 class Speaks(Target):
     program: list[str] = []  # noqa: RUF012 - set below
 
-    def agent(self, *, asks: bool = True) -> list[str]:  # noqa: ARG002 - as of a target
-        return self.program
+    def agent(self, *, asks: bool = True, token: str = "") -> list[str]:  # noqa: ARG002 - as of a target
+        return ["false"] if token else self.program
 
 
 def speaking(program: list[str], name: str = "eve") -> Target:

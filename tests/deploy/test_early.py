@@ -42,8 +42,8 @@ def test_what_has_begun_is_taken_once(tmp_path: Path) -> None:
     target, pids = noting(tmp_path)
     with EarlySessions([target]) as early:
         with early.take(target) as session:
-            assert session.open(None)["machine"] == "eve"
             assert started(pids) == [session.connection.process.pid]  # type: ignore[union-attr]
+            assert session.open(None)["machine"] == "eve"
         with early.take(target) as session:
             assert session.open(None)["machine"] == "eve"
     assert len(started(pids)) == 2

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fleets import DECIDED, META, contents, everywhere, no_secrets, results, update, wanted
+from fleets import DECIDED, META, NAMES, Sessions, contents, everywhere, no_secrets, results, update, wanted
 from speaking import speaking
 
 from rolecall import pipeline
-from rolecall.deploy.connection import AgentFailedError
+from rolecall.deploy.connection import AgentFailedError, Connection
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.session import Session
 from rolecall.project import Project
@@ -49,12 +49,15 @@ def record(folder: Path, machine: str, **what: list[str]) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "fail": what}))
 
 
-def kill(fleet: Fleet, machine: str) -> None:
-    """Kill the agent of a machine, as if its connection were lost."""
-    session = next(run.session for run in fleet._machines if run.name == machine)
-    assert session
-    session.connection.process.kill()
-    session.connection.process.wait()
+def process(session: Session) -> subprocess.Popen[bytes]:
+    assert isinstance(session.connection, Connection)
+    return session.connection.process
+
+
+def kill(session: Session) -> None:
+    """Kill the agent of a session, as if its connection were lost."""
+    process(session).kill()
+    process(session).wait()
 
 
 def test_all_are_updated_and_then_nothing_changes(folder: Path) -> None:
@@ -72,11 +75,9 @@ def test_agents_of_directories_run_in_this_process(folder: Path, monkeypatch: py
 def test_an_agent_in_this_process_is_not_ended_while_it_works(folder: Path) -> None:
     ending: list[threading.Thread] = []
 
-    def hang_up(fleet: Fleet, machine: str, text: str) -> None:
+    def hang_up(sessions: Sessions, machine: str, text: str) -> None:
         if machine == "carl" and text.startswith("file"):
-            carl = next(run for run in fleet._machines if run.name == "carl")
-            assert carl.session
-            ending.append(threading.Thread(target=carl.session.close))
+            ending.append(threading.Thread(target=sessions["carl"].close))
             ending[0].start()
             ending[0].join(0.1)
             assert ending[0].is_alive()
@@ -150,7 +151,7 @@ def test_a_machine_that_changes_after_the_plan_stops_the_run(folder: Path) -> No
 def test_a_machine_that_changes_after_staging_undoes_all(folder: Path) -> None:
     update(folder, "one")
 
-    def change(_: Fleet, machine: str, text: str) -> None:
+    def change(_: Sessions, machine: str, text: str) -> None:
         if machine == "ben" and text.startswith("file"):
             (folder / "carl/etc/greeting").unlink()
 
@@ -164,7 +165,7 @@ def test_the_message_says_who_has_locked_a_machine(folder: Path) -> None:
     update(folder, "one")
     plans = []
 
-    def look(_: Fleet, machine: str, text: str) -> None:
+    def look(_: Sessions, machine: str, text: str) -> None:
         if machine == "ben" and text.startswith("file"):
             with Fleet(wanted(folder, "two")[:1], quiet) as colleague:
                 plans.extend(colleague.look())
@@ -212,9 +213,9 @@ def test_one_of_two_runs_that_lock_machines_at_the_same_time_goes_through(
 def test_losing_a_provisional_machine_undoes_all(folder: Path) -> None:
     update(folder, "one")
 
-    def lose(fleet: Fleet, machine: str, text: str) -> None:
+    def lose(sessions: Sessions, machine: str, text: str) -> None:
         if machine == "carl" and text.startswith("file"):
-            kill(fleet, "anna")
+            kill(sessions["anna"])
 
     report = update(folder, "two", lose, apart=True)
     assert results(report) == everywhere("restored")
@@ -225,10 +226,10 @@ def test_a_machine_lost_before_its_commit_is_reported(folder: Path) -> None:
     update(folder, "one")
     lost: list[str] = []
 
-    def lose(fleet: Fleet, machine: str, text: str) -> None:
+    def lose(sessions: Sessions, machine: str, text: str) -> None:
         if "committed" in text and not lost:
             lost.append("carl" if machine != "carl" else "ben")
-            kill(fleet, lost[0])
+            kill(sessions[lost[0]])
 
     report = update(folder, "two", lose, apart=True)
     for name, result in results(report).items():
@@ -241,7 +242,7 @@ def test_an_interrupt_undoes_all(folder: Path) -> None:
 
     sent: list[str] = []
 
-    def interrupt(_: Fleet, machine: str, text: str) -> None:
+    def interrupt(_: Sessions, machine: str, text: str) -> None:
         if machine == "ben" and text.startswith("file") and not sent:
             sent.append(machine)
             os.kill(os.getpid(), signal.SIGINT)
@@ -275,9 +276,10 @@ with Fleet(wanted(folder, "one", apart=True), lambda *_: None, parallel=2) as fl
 
 
 def test_more_machines_than_are_worked_on_at_once_do_not_stay_connected(folder: Path) -> None:
-    with Fleet(wanted(folder, "one", apart=True), quiet, parallel=2) as fleet:
+    sessions = Sessions()
+    with Fleet(wanted(folder, "one", apart=True), quiet, parallel=2, connect=sessions.begin) as fleet:
         fleet.look()
-        assert [machine.session for machine in fleet._machines] == [None] * 3
+        assert [process(sessions[name]).poll() for name in NAMES] == [0] * 3
         report = fleet.apply(META, no_secrets, folder / DECIDED)
     assert results(report) == everywhere("updated")
     assert report.execs == 9  # of each: look; stage, switch and commit; confirm

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall import pipeline
 from rolecall.errors import Faults
 
@@ -18,53 +19,7 @@ if TYPE_CHECKING:
     MakeProject = Callable[..., Project]
 
 # Each setting is a file of the machine: `secret` and `public` after reading such a var, `named` after an export.
-MODULE = """
-import sys
-from rolecall.service import *
-
-class S(Settings):
-    first: str = "x"
-    secret: str = "x"
-    public: str = "x"
-    named: str = "x"
-
-class Name(Interface):
-    text: str
-
-service = Service("mine", description="For tests.")
-one = service.role("one", S, description="One.")
-two = service.role("two", description="Two.")
-words = one.var("words", Passphrase())
-key = two.var("key", SSHKeyPair())
-
-@two.exports(Name, needs=[key])
-def publish(me):
-    yield Name(text=me[key].public)
-
-@one.configure
-def files(me):
-    sys.seen = [*getattr(sys, "seen", []), me.machine]
-    yield File("/etc/first", me.settings.first)
-    me[words].secret
-    yield File("/etc/secret", me.settings.secret)
-    try:
-        [peer] = me.members(two)
-        peer[key].public
-    except Exception:
-        pass
-    yield File("/etc/public", me.settings.public)
-
-@one.check
-def works(me):
-    yield Check("works", ("true",))
-
-@service.machine
-def machine(members):
-    for me in members:
-        if me.role == "one":
-            [name] = me.exports(Name, instance=me.instance)
-            yield File("/etc/named", me.settings.named)
-"""
+MODULE = services.code("early_late")
 INVENTORY = """
 [machines]
 a = {}
@@ -127,8 +82,12 @@ def test_what_is_complete_is_told_and_nothing_is_made_or_changed(make_project: M
 
 
 def test_nothing_is_decrypted_or_asked(make_project: MakeProject, tmp_path: Path) -> None:
-    prompted = MODULE.replace("Passphrase()", 'Prompted("secret", "What it is for")')
-    prompted = prompted.replace("me[words].secret", "me[words]")
+    prompted = services.code(
+        "early_late",
+        ("Passphrase,", "Prompted,"),
+        ("Passphrase()", 'Prompted("secret", "What it is for")'),
+        ("me[words].secret", "me[words]"),
+    )
     project = make_project(inventory(), mine=prompted)  # whose asker raises
     assert pipeline.Workspace(project).check().incomplete == {"a": ("x.one", "y.one", "mine")}
     (tmp_path / "identity").unlink()
@@ -138,12 +97,14 @@ def test_nothing_is_decrypted_or_asked(make_project: MakeProject, tmp_path: Path
 def test_a_var_that_does_not_fit_what_is_stored(make_project: MakeProject) -> None:
     project = make_project(inventory(), mine=MODULE)
     pipeline.generate(pipeline.Workspace(project))
-    (project.modules / "mine.py").write_text(MODULE.replace("Passphrase()", "Password()"))
+    services.install(
+        project.root, "early_late", ("Passphrase,", "Password,"), ("Passphrase()", "Password()"), module="mine"
+    )
     assert "a/x.words has passphrase (secret), but x.one wants hash (secret), password (secret)" in refused(project)
 
 
 def test_a_var_that_would_be_made_anew_is_not_made_yet(make_project: MakeProject) -> None:
-    module = MODULE.replace("SSHKeyPair()", "SSHKeyPair(), validation=lambda settings: LIMIT")
+    module = services.code("early_late", ("SSHKeyPair()", "SSHKeyPair(), validation=lambda settings: LIMIT"))
     project = make_project(inventory(), mine="LIMIT = 1\n" + module)
     pipeline.generate(pipeline.Workspace(project))
     assert pipeline.Workspace(project).check().incomplete == {}
@@ -152,24 +113,23 @@ def test_a_var_that_would_be_made_anew_is_not_made_yet(make_project: MakeProject
 
 
 def test_service_code_that_fails(make_project: MakeProject) -> None:
-    failing = MODULE.replace('yield File("/etc/first", me.settings.first)', "1 / 0")
+    failing = services.code("early_late", ('yield File("/etc/first", me.settings.first)', "1 / 0"))
     project = make_project(inventory(), mine=failing)
     told = refused(project).replace(f"{project.root}/", "")
-    assert told.count("ZeroDivisionError: division by zero (modules/mine.py:27)") == 2
+    assert told.count("ZeroDivisionError: division by zero (modules/mine.py:37)") == 2
     assert "x.one on a" in told
     assert "y.one on a" in told
 
 
 def test_an_update_runs_each_configure_once(make_project: MakeProject) -> None:
     """What only `check` evaluates is no part of other commands."""
-    import sys
-
     project = make_project(inventory(), mine=MODULE)
-    vars(sys).pop("seen", None)
+    services.calls.clear()
     pipeline.Workspace(project).evaluation()
-    assert vars(sys).pop("seen") == ["a", "a"]
+    assert services.calls == ["a", "a"]
+    services.calls.clear()
     pipeline.Workspace(project).sound()
-    assert "seen" not in vars(sys)
+    assert services.calls == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import services
 from rolecall import pipeline
 from rolecall import vars as var_store
 from rolecall.errors import Faults
@@ -29,31 +30,7 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-MODULE = """
-from pydantic import Field
-from rolecall.service import *
-
-class Has(Settings):
-    groups: list[str] = []
-    motd: str = ""
-    where: str = ""
-
-service = Service("mine", description="For tests.")
-has = service.role("has", Has, description="Has things.")
-
-@has.configure
-def things(me):
-    yield Group("shared")
-    yield User("worker", groups=tuple(me.settings.groups))
-    if me.settings.motd:
-        yield File("/etc/motd", me.settings.motd)
-    if me.settings.where:
-        yield Directory(me.settings.where)
-
-@service.machine
-def once(members):
-    yield File("/etc/members", " ".join(f"{each.instance}.{each.role}" for each in members))
-"""
+MODULE = services.code("shared_things")
 TWO = """
 [machines.a]
 [instances.one]
@@ -313,7 +290,7 @@ def test_two_services_of_one_name_stay_apart(
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[rolecall.services]\nmine = others_mine:service\n")
-    (tmp_path / "others_mine.py").write_text(MODULE.replace("/etc/members", "/etc/others"))
+    (tmp_path / "others_mine.py").write_text(services.code("shared_things", ("/etc/members", "/etc/others")))
     monkeypatch.syspath_prepend(str(tmp_path))
     head, second, rest = TWO.format(one="", two="").partition("[instances.two]")
     inventory = head + second + rest.replace('"self"', '"others"')
@@ -344,7 +321,8 @@ def works(me):
     yield Check("works", ("true",))
     yield {second}
 """
-    project = make_project(TWO.format(one="", two="").partition("[instances.two]")[0], mine=MODULE + checks)
+    module = MODULE.replace("Settings, User", "Settings, User, Check") + checks
+    project = make_project(TWO.format(one="", two="").partition("[instances.two]")[0], mine=module)
     if message:
         with pytest.raises(Faults) as caught:
             pipeline.Workspace(project).evaluation()
@@ -352,21 +330,6 @@ def works(me):
     else:
         [check] = pipeline.Workspace(project).evaluation().configured["a"].configuration.checks
         assert check.name == "one.has: works"
-
-
-READER = """
-from rolecall.service import *
-
-service = Service("mine", description="For tests.")
-reader = service.role("reader", description="Has the secrets of all.")
-writer = service.role("writer", description="Has one.")
-words = writer.var("words", Passphrase())
-
-@reader.configure
-def read(me):
-    for peer in me.members(writer):
-        yield FILE
-"""
 
 
 @pytest.mark.parametrize(
@@ -383,7 +346,7 @@ module = { name = "mine", input = "self" }
 roles.reader.machines.a = {}
 roles.writer.tags = ["all"]
 """
-    project = make_project(inventory, mine=READER.replace("FILE", file))
+    project = make_project(inventory, mine=services.code("two_secrets", ("secret_file(peer[words].secret)", file)))
     if works:
         resources = pipeline.Workspace(project).evaluation().configured["a"].configuration.resources
         assert [resource.key for resource in resources] == ["file:/etc/rolecall/one/a", "file:/etc/rolecall/one/b"]

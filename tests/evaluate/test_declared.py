@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.errors import Faults
@@ -20,22 +21,6 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-MODULE = """
-from rolecall.service import File, Member, Passphrase, SecretRef, Service, Settings
-
-service = Service("mail", description="For tests.")
-
-class RelaySettings(Settings):
-    password: SecretRef | None = None
-
-relay = service.role("relay", RelaySettings, description="All.")
-relay.var("own", Passphrase(), scope="machine")
-
-@relay.configure
-def configure(me: Member[RelaySettings]):
-    if me.settings.password:
-        yield File("/etc/password-" + me.instance, me.secret(me.settings.password))
-"""
 INVENTORY = """
 [machines.jon]
 [machines.sara]
@@ -69,7 +54,7 @@ def refuse(questions: Sequence[Question]) -> Mapping[Question, bytes]:
     [("shared", [VarKey("", "smtp")]), ("machine", [VarKey("jon", "smtp"), VarKey("sara", "smtp")])],
 )
 def test_what_is_declared_is_asked_for_once(make_project: MakeProject, scope: str, keys: list[VarKey]) -> None:
-    project = replace(make_project(INVENTORY.replace("SCOPE", scope), mail=MODULE), asker=answer)
+    project = replace(make_project(INVENTORY.replace("SCOPE", scope), mail=services.code("declared")), asker=answer)
     v.create_identity(project, "me")
     evaluation = pipeline.Workspace(project).evaluation()
     own = {VarKey(machine, "mail.own") for machine in ("jon", "sara")}
@@ -88,7 +73,7 @@ def test_what_is_declared_is_asked_for_once(make_project: MakeProject, scope: st
 
 
 def test_what_no_setting_refers_to_is_told(make_project: MakeProject) -> None:
-    project = make_project(INVENTORY.replace("SCOPE", "shared"), mail=MODULE)
+    project = make_project(INVENTORY.replace("SCOPE", "shared"), mail=services.code("declared"))
     [warning] = pipeline.Workspace(project).check().warnings
     assert str(warning) == (
         "warning: no setting refers to the var 'spare'\n"
@@ -98,7 +83,7 @@ def test_what_no_setting_refers_to_is_told(make_project: MakeProject) -> None:
 
 
 def test_it_is_asked_where_it_is_declared(make_project: MakeProject) -> None:
-    project = make_project(INVENTORY.replace("SCOPE", "shared"), mail=MODULE)
+    project = make_project(INVENTORY.replace("SCOPE", "shared"), mail=services.code("declared"))
     v.create_identity(project, "me")
     with pytest.raises(Faults) as caught:
         pipeline.Workspace(project).evaluation()
@@ -113,7 +98,7 @@ def test_it_is_asked_where_it_is_declared(make_project: MakeProject) -> None:
 
 def test_a_machine_s_var_of_another_service_is_found_for_one_machine_alone(make_project: MakeProject) -> None:
     own = 'relay.var("own", Passphrase(), scope="machine")'
-    other = MODULE.replace('"mail", desc', '"post", desc').replace(own, "")
+    other = services.code("declared", ('"mail", desc', '"post", desc'), (own, ""))
     text = """
     [machines.jon]
     [instances.a]
@@ -123,7 +108,7 @@ def test_a_machine_s_var_of_another_service_is_found_for_one_machine_alone(make_
     module = { name = "post", input = "self" }
     roles.relay.machines.jon.settings.password.var = "mail.own/passphrase"
     """
-    project = make_project(text, mail=MODULE, post=other)
+    project = make_project(text, mail=services.code("declared"), post=other)
     v.create_identity(project, "me")
     assert (
         pipeline.Workspace(project).evaluation_of(["jon"]).configured

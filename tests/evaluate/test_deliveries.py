@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.service import ContractError, Delivery, Service, SSHKeyPair
@@ -17,22 +18,6 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-MODULE = """
-from rolecall.service import Delivery, File, Member, Passphrase, Service, SSHKeyPair, secret_file
-
-service = Service("web", description="For tests.")
-host = service.role("host", description="All.")
-pair = host.var("pair", SSHKeyPair(), deliver={
-    "private": Delivery("www", "www", 0o440, restarts=["web.service"]), "public": Delivery(mode=0o444)})
-word = host.var("word", Passphrase(), scope="shared", deliver={"passphrase": Delivery(needed_for="packages")})
-other = host.var("other", Passphrase())
-
-@host.configure
-def configure(me: Member):
-    yield File(me.path("where"), me.var_path(pair, "public"))
-    yield secret_file(me[word].secret).__class__(me.var_path(word, "passphrase"), me[word].secret, mode=0o400,
-        needed_for="packages")
-"""
 INVENTORY = """
 [machines.jon]
 [instances.red]
@@ -42,7 +27,7 @@ roles.host.tags.all = {}
 
 
 def test_a_delivered_file_stands_where_its_var_says(make_project: MakeProject) -> None:
-    project = make_project(INVENTORY, web=MODULE)
+    project = make_project(INVENTORY, web=services.code("delivering"))
     v.create_identity(project, "me")
     configuration = pipeline.Workspace(project).evaluation().configured["jon"].configuration
     found = {

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import services
 from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.evaluate.differences import difference
 from rolecall.service import Action, AuthorizedKey, Check, Directory, File, Package, Secret, Unit, User, parts
+from services.same_key import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhc2U2NGJhc2U2NGJhc2U2NGJhc2U2NGJhc2U2NGJh"
 SECRET = Secret("one.key", "private", "v1")
 
 
@@ -84,18 +85,6 @@ def test_the_fields_that_differ_with_both_values(one: Any, other: Any, words: st
 
 
 def test_two_machines_with_one_key_are_told_by_what_they_would_get(make_project: MakeProject) -> None:
-    module = f"""
-from rolecall.service import *
-
-service = Service("mine", description="For tests.")
-server = service.role("server", description="Lets clients in.")
-client = service.role("client", description="Has a key.")
-
-@server.configure
-def serve(me):
-    for peer in me.members(client):
-        yield AuthorizedKey("borg", "{KEY}", ["borg", "serve", "--restrict-to-path", f"/srv/{{peer.machine}}"])
-"""
     inventory = """
 [machines]
 jon = {}
@@ -106,7 +95,7 @@ module = { name = "mine", input = "self" }
 roles.server.machines.store = {}
 roles.client.machines = { jon = {}, sara = {} }
 """
-    project = make_project(inventory, mine=module)
+    project = make_project(inventory, mine=services.code("same_key"))
     with pytest.raises(Faults) as caught:
         pipeline.Workspace(project).check()
     assert str(caught.value).replace(f"{project.root}/", "") == (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import services
 from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.model.generators import NotDeclaredError
@@ -19,39 +20,6 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-MAIL = """
-from typing import Annotated, Literal
-from pydantic import Field
-from rolecall.service import (
-    File, Interface, Passphrase, SecretRef, Service, Settings, SSHKeyPair, State, parts, replace)
-
-service = Service("mail", description="For tests.")
-
-class Local(Settings):
-    kind: Literal["local"]
-    folder: str = "/var/mail"
-
-class Remote(Settings):
-    kind: Literal["remote"]
-    host: str
-
-class RelaySettings(Settings):
-    names: list[str] = []
-    level: Literal["debug", "info"] = "info"
-    limit: int | None = 5
-    relays: Annotated[list[str], replace] = []
-    store: Annotated[Local | Remote, Field(discriminator="kind")] = Local(kind="local")
-    password: SecretRef | None = None
-    passwords: dict[str, SecretRef] = {}
-
-relay = service.role("relay", RelaySettings, description="Any.")
-admin = relay.var("admin", Passphrase())
-
-@relay.configure
-def go(me):
-    for name, reference in me.settings.passwords.items():
-        yield File(me.path(name), parts("PASS=", me.secret(reference)))
-"""
 
 OWN = """
 machines:
@@ -90,7 +58,7 @@ def make_mail(make_project: MakeProject) -> Callable[..., Project]:
     """A project of two sources: the person's YAML over the tools' JSON."""
 
     def make(own: str = OWN, tools: str = TOOLS) -> Project:
-        project = make_project("", mail=MAIL)
+        project = make_project("", mail=services.code("layered"))
         (project.root / "inventory.toml").unlink()
         (project.root / "inventory.yaml").write_text(own)
         (project.root / "inventory.json").write_text(tools)

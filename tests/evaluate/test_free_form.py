@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
+import services
 from rolecall import pipeline
 from rolecall.errors import Faults
 
@@ -20,22 +21,11 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-MODULE = """
-from rolecall.service import *
-
-class S(Settings, extra="allow"):
-    free: FreeForm = {}
-    many: list[FreeForm] = []
-    count: int = 0
-
-service = Service("mine", description="For tests.")
-service.role("r", S, description="Takes anything.")
-"""
 INVENTORY: dict[str, Any] = {"machines": {"a": {}}, "instances": {"mine": {"module": {"input": "self"}}}}
 
 
 def project_with(make_project: MakeProject, told: dict[str, Any], **others: dict[str, Any]) -> Project:
-    project = make_project("", mine=MODULE)
+    project = make_project("", mine=services.code("free_form"))
     (project.root / "inventory.toml").unlink(missing_ok=True)
     role = {"settings": told, "machines": {"a": {"settings": others.get("machine", {})}}}
     inventory = {**INVENTORY, "instances": {"mine": {"module": {"input": "self"}, "roles": {"r": role}}}}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall import pipeline
 from rolecall.errors import Faults
 
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-MODULE = """
-from rolecall.service import *
-
-service = Service("net", description="", maximum_instances=2)
-router = service.role("router", description="", minimum=1, maximum=2)
-guest = service.role("guest", description="", excludes=[router])
-watcher = service.role("watcher", description="", excludes=[guest])
-free = service.role("free", description="", minimum=2)
-"""
+MODULE = services.code("limits")
 BASE = """
 [machines]
 a.tags = ["x"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import services
 from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.evaluate.memory import Memory
@@ -24,39 +23,7 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-CALLS: list[str] = []
-sys.modules["echo_calls"] = SimpleNamespace(calls=CALLS)  # type: ignore[assignment] # what all loads of the module share
-
-MODULE = """
-from echo_calls import calls
-from rolecall.service import *
-
-class Word(Interface):
-    text: str
-
-class Says(Settings):
-    word: str = "hello"
-
-service = Service("echo", description="Tells which of its functions ran for whom.")
-speaker = service.role("speaker", Says, description="Says a word.")
-hearer = service.role("hearer", description="Writes down what is said in its instance.")
-key = speaker.var("key", Passphrase(words=3))
-
-@speaker.exports(Word)
-def say(me):
-    yield Word(text=me.settings.word)
-
-@speaker.configure
-def speak(me):
-    calls.append(f"{me.instance}.{me.machine}")
-    yield File(me.path("key"), me[key].secret)
-
-@hearer.configure
-def hear(me):
-    calls.append(f"{me.instance}.{me.machine}")
-    words = " ".join(each.value.text for each in me.exports(Word, instance="two"))
-    yield File(me.path("heard"), words + " ".join(peer.address for peer in me.members(speaker)))
-"""
+MODULE = services.code("echo")
 
 
 def text(one: str = "a", two: str = "b", host: str = "ann.example", hearer: str = "ben") -> str:
@@ -87,9 +54,9 @@ def ran(project: Project, memory: Memory) -> list[str]:
     """Evaluate, and tell which functions of the module ran."""
     for name, configured in pipeline.Workspace(project).evaluation().configured.items():
         assert pipeline.Workspace(project).evaluation_of([name]).configured == {name: configured}
-    CALLS.clear()
+    services.calls.clear()
     remembered = pipeline.Workspace(project, memory=memory).evaluation().configured
-    found = sorted(CALLS)
+    found = sorted(services.calls)
     assert remembered == pipeline.Workspace(project).evaluation().configured
     return found
 
@@ -135,28 +102,13 @@ def test_another_module_is_loaded(make_project: MakeProject) -> None:
     assert ran(project, memory) == ONE + TWO
 
 
-LOOSE = """
-from rolecall.service import *
-
-class Anything(Settings):
-    value: bool | int | float | list[bool | int] = False
-
-service = Service("loose", description="Writes down what it was given.")
-role = service.role("role", Anything, description="Does so.")
-
-@role.configure
-def write(me):
-    yield File(me.path("value"), repr(me.settings.value))
-"""
-
-
 @pytest.mark.parametrize(("one", "other"), [("true", "1"), ("1", "1.0"), ("1", "true"), ("[true]", "[1]")])
 def test_values_that_python_takes_for_equal_are_a_change(make_project: MakeProject, one: str, other: str) -> None:
     def inventory(value: str) -> str:
         module = '{ name = "loose", input = "self" }'
         return f"[machines.ann]\n[instances.i]\nmodule = {module}\nroles.role.machines.ann.settings.value = {value}\n"
 
-    project, memory = make_project(inventory(one), loose=LOOSE), Memory()
+    project, memory = make_project(inventory(one), loose=services.code("loose")), Memory()
     pipeline.Workspace(project, memory=memory).evaluation()
     write(project.root / "inventory.toml", inventory(other))
     assert (
@@ -166,7 +118,9 @@ def test_values_that_python_takes_for_equal_are_a_change(make_project: MakeProje
 
 
 def test_an_edit_is_judged_though_python_takes_its_value_for_the_old_one(make_project: MakeProject) -> None:
-    project = make_project("[machines.ann]\n", echo=MODULE.replace("word: str", "loud: bool = True\n    word: str"))
+    project = make_project(
+        "[machines.ann]\n", echo=services.code("echo", ("    word: str", "    loud: bool = True\n    word: str"))
+    )
     place = ("instances", "echo", "roles", "speaker", "machines", "ann", "settings", "loud")
     pipeline.edit(
         pipeline.Workspace(project), [Set(("instances", "echo", "module", "input"), "self"), Set(place, value=True)]
@@ -176,7 +130,7 @@ def test_an_edit_is_judged_though_python_takes_its_value_for_the_old_one(make_pr
 
 
 def test_a_fault_is_told_again(make_project: MakeProject) -> None:
-    bad = MODULE.replace('yield File(me.path("key")', 'yield File("key"')
+    bad = services.code("echo", ('yield File(me.path("key")', 'yield File("key"'))
     project, memory = make_project(text(), echo=bad), Memory()
     for _ in range(2):
         with pytest.raises(Faults, match="not an absolute path"):
@@ -221,7 +175,7 @@ def test_one_machine_costs_its_own_instances(
     make_project: MakeProject, machines: list[str], expected: list[str]
 ) -> None:
     project = make_project(text() + "[machines.dora]\n", echo=MODULE)
-    CALLS.clear()
+    services.calls.clear()
     found = pipeline.Workspace(project).evaluation_of(machines)
     assert sorted(found.configured) == sorted(machines)
-    assert sorted(CALLS) == expected
+    assert sorted(services.calls) == expected

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import services
 from rolecall import pipeline
 from rolecall import vars as var_store
 from rolecall.errors import Faults
@@ -31,30 +32,7 @@ if TYPE_CHECKING:
     MakeProject = Callable[..., Project]
     Publishes = Callable[[Member[Any]], Iterator[Interface]]
 
-HEAD = """
-from dataclasses import dataclass
-from rolecall.service import *
-
-service = Service("mine", description="For tests.")
-one = service.role("one", description="One.")
-two = service.role("two", description="Two.")
-
-class Name(Interface):
-    text: str
-
-@dataclass(frozen=True)
-class Tells:
-    what: object
-    files: tuple = (VarFile("text", secret=False),)
-    def generate(self, context):
-        return {"text": self.what(context).encode()}
-    def view(self, files):
-        return files["text"]
-
-@dataclass(frozen=True)
-class Hides(Tells):
-    files: tuple = (VarFile("text"),)
-"""
+HEAD = services.code("tells") + "\nfrom rolecall.service import *\n"  # which the code below it needs
 INVENTORY = """
 [machines]
 a = {}
@@ -66,34 +44,7 @@ roles.one.machines.a = {}
 roles.two.machines = { b = {}, c = {} }
 """
 # The certificates of `one` are signed with a secret of each of `two`, and have names that any instance publishes.
-SIGNED = (
-    HEAD
-    + """
-def sign(context):
-    keys = " ".join(f"{machine}={values['text'].decode()}" for machine, values in context.peers["authority"].items())
-    names = " ".join(each.value.text for each in context.exports(Name))
-    by = " ".join(each.machine for each in context.exports(Name, machine="c", role="two", service="mine"))
-    return f"{context.inputs['own']['text'].decode()} | {keys} | {names} | {by}"
-
-own = one.var("own", Hides(lambda context: f"own of {context.key}"))
-authority = two.var("authority", Hides(lambda context: f"secret of {context.key.machine}"))
-label = two.var("label", Tells(lambda context: f"label of {context.key.machine}"), needs=[authority])
-certificate = one.var("certificate", Tells(sign), needs=[own, authority, Name])
-
-@two.exports(Name, needs=[label])
-def publish(me):
-    yield Name(text=me[label])
-
-@one.exports(State, needs=[certificate])
-def state(me):
-    yield State(name=me[certificate], folders=["/srv"])
-
-@two.configure
-def show(me):
-    for each in me.exports(State):
-        yield File(me.path("state"), each.value.name)
-"""
-)
+SIGNED = services.code("signed", ("from services.tells import Hides, Name, Tells, one, two\n", services.code("tells")))
 EXPECTED = "own of a/x.own | b=secret of b c=secret of c | label of b label of c | c"
 
 
@@ -222,8 +173,9 @@ key = one.var("key", Hides(lambda context: ""))
 def tell(me):
     yield Bad(it={value})
 """
+    line = module.splitlines().index("def tell(me):")  # its decorator's
     assert faults_of(make_project(INVENTORY, mine=module)).startswith(
-        "error: mine, x.one on a: tell publishes a secret; exports are public (modules/mine.py:33)\n"
+        f"error: mine, x.one on a: tell publishes a secret; exports are public (modules/mine.py:{line})\n"
         "  at inventory.toml:6:12"
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.model.vars import VarKey
@@ -18,28 +19,6 @@ if TYPE_CHECKING:
 
     MakeProject = Callable[..., Project]
 
-MODULE = """
-from rolecall.service import File, Function, Member, Passphrase, Service, Settings, VarFile
-
-service = Service("mesh", description="For tests.")
-
-class PeerSettings(Settings):
-    port: int = 1
-
-peer = service.role("peer", PeerSettings, description="All.")
-host = peer.var("host", Passphrase(), scope="machine")
-common = peer.var("common", Passphrase(), scope="shared")
-own = peer.var("own", Function(
-    lambda context: {"text": b"-".join(context.inputs[name]["passphrase"] for name in ("host", "common"))},
-    (VarFile("text"),)), needs=[host, common])
-seen = service.role("seen", description="Sees.").var("seen", Function(
-    lambda context: {"text": ",".join(sorted(context.peers["common"])).encode()},
-    (VarFile("text", secret=False),)), needs=[common])
-
-@peer.configure
-def configure(me: Member[PeerSettings]):
-    yield File(me.path("names"), f"{me[host].secret.name} {me[common].secret.name} {me[own]['text'].name}")
-"""
 INVENTORY = """
 [machines.jon]
 [machines.sara]
@@ -56,7 +35,7 @@ roles.peer.tags.all = {}
 
 @pytest.fixture
 def mesh(make_project: MakeProject) -> Project:
-    project = make_project(INVENTORY, mesh=MODULE)
+    project = make_project(INVENTORY, mesh=services.code("scopes"))
     v.create_identity(project, "me")
     return project
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.evaluate.membership import Membership, RoleMembers
@@ -56,34 +57,8 @@ def faults_of(project: Project) -> str:
 
 def test_steps_run_after_what_they_need(make_project: MakeProject) -> None:
     """The name is published from a key, and another publishes when the name is there."""
-    module = (
-        HEAD
-        + """
-class Name(Interface):
-    name: str
-
-class Signed(Interface):
-    text: str
-
-@two.exports(Signed, needs=[Name])
-def sign(me):
-    yield Signed(text=" ".join(each.value.name for each in me.exports(Name)))
-
-key = one.var("key", SSHKeyPair())
-
-@one.exports(Name, needs=[key])
-def publish(me):
-    yield Name(name=me[key].public.split()[2])
-
-@one.configure
-def show(me):
-    [signed] = me.exports(Signed)
-    yield File("/signed", f"{signed.value.text} {signed.machine} {signed.instance} {signed.role}")
-"""
-    )
-    file = (
-        pipeline.Workspace(make_project(INVENTORY, mine=module)).evaluation().configured["a"].configuration.resources[0]
-    )
+    project = make_project(INVENTORY, mine=services.code("published_in_turn"))
+    file = pipeline.Workspace(project).evaluation().configured["a"].configuration.resources[0]
     assert file.parts[0].data == b"a/x.key b x two"  # type: ignore[union-attr]
 
 
@@ -188,32 +163,7 @@ roles.one.tags = ["all"]
 """
         for name in names
     )
-    module = (
-        HEAD
-        + """
-class A(Interface):
-    text: str
-
-class B(Interface): pass
-
-key = two.var("key", SSHKeyPair())
-
-@one.exports(B)
-@two.exports(B, needs=[State])
-def nothing(me): return []
-
-@two.exports(A, needs=[key, B])
-@one.exports(A)
-def tell(me):
-    yield A(text=f"{me.machine}.{me.instance}.{me.role} 1")
-    yield A(text=f"{me.machine}.{me.instance}.{me.role} 2")
-
-@one.configure
-def show(me):
-    yield File(me.path("all"), "\\n".join(each.value.text for each in me.exports(A)))
-"""
-    )
-    project = make_project(inventory, mine=module)
+    project = make_project(inventory, mine=services.code("many_exports"))
     pipeline.Workspace(project).evaluation()  # makes the keys
     code = """if True:
         import pathlib, sys
@@ -238,29 +188,8 @@ def show(me):
 
 
 def test_what_came_of_a_pending_var_is_made_anew_with_it(make_project: MakeProject) -> None:
-    module = (
-        HEAD
-        + """
-@dataclass(frozen=True)
-class Text:
-    files: tuple
-    def generate(self, context):
-        known = "+".join(value.decode() for files in context.inputs.values() for value in files.values())
-        return {file.name: f"{file.name}({known})".encode() for file in self.files}
-    def view(self, files):
-        return files
-
-first = one.var("first", Text((VarFile("NAME", secret=False),)))
-second = one.var("second", Text((VarFile("two", secret=False),)), needs=[first])
-third = one.var("third", Text((VarFile("three", secret=False),)), needs=[second])
-
-@one.configure
-def show(me):
-    yield File("/third", me[third]["three"])
-"""
-    )
     for name in ("old", "new"):
-        project = make_project(INVENTORY, mine=module.replace("NAME", name))
+        project = make_project(INVENTORY, mine=services.code("chain_of_vars", ('Text("one")', f'Text("{name}")')))
         file = pipeline.Workspace(project).evaluation().configured["a"].configuration.resources[0]
         assert file.parts[0].data == f"three(two({name}()))".encode()  # type: ignore[union-attr]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import services
 from rolecall import pipeline
 from rolecall.errors import Faults
 from rolecall.project import Project
@@ -19,22 +20,6 @@ ROWS = [
     for line in PAGE.read_text().partition("## Differences")[2].splitlines()
     if line.startswith("| `")
 ]
-SERVICE = """
-from rolecall.service import *
-
-service = Service("NAME", description="A service.")
-
-
-class Kept(Settings):
-    count: int = 0
-    ratio: float = 0.5
-    items: list[str] = []
-    label: str | None = "none"
-    table: dict[str, int] = {}
-
-
-role = service.role("default", Kept, description="A role.")
-"""
 
 
 def test_the_table_is_read_whole() -> None:
@@ -49,8 +34,7 @@ def test_the_table_is_read_whole() -> None:
 def test_rolecall_does_what_a_row_says(row: tuple[str, ...], tmp_path: Path) -> None:
     text, _, message, _ = row
     for name in ("svc", "me-svc"):
-        (tmp_path / "modules").mkdir(exist_ok=True)
-        (tmp_path / "modules" / f"{name}.py").write_text(SERVICE.replace("NAME", name))
+        services.install(tmp_path, "kept_settings", ('"svc"', f'"{name}"'), module=name)
     (tmp_path / "clan.nix").write_text(f"{{ self, inputs, lib, ... }}: {{ {text.strip('`')} }}")
     expected = message.strip("`")
     if expected.startswith(("error: ", "warning: ")):

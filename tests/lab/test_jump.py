@@ -7,41 +7,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
+
 if TYPE_CHECKING:
     from conftest import Desk, DeskFactory
 
 MACHINES = [f"m{number:02}" for number in range(12)]
-MODULE = """
-from rolecall.service import File, Service, Settings
-
-service = Service("note", description="A file.")
-
-
-class NoteSettings(Settings):
-    text: str
-
-
-note = service.role("note", NoteSettings, description="Has it.")
-
-
-@note.configure
-def configure(me):
-    yield File("/etc/note", me.settings.text)
-"""
 
 
 def declare(desk: Desk, text: str) -> None:
-    role = {"settings": {"text": text}, "machines": {name: {} for name in MACHINES}}
-    note = {"module": {"name": "note", "input": "self"}, "roles": {"note": role}}
-    desk.write(machines={name: {} for name in ("jump", *MACHINES)}, instances={"note": note})
+    role = {"settings": {"files": {"/etc/note": text}}, "machines": {name: {} for name in MACHINES}}
+    raw = {"module": {"input": "self"}, "roles": {"node": role}}
+    desk.write(machines={name: {} for name in ("jump", *MACHINES)}, instances={"raw": raw})
 
 
 @pytest.fixture(scope="module")
 def desk(new_desk: DeskFactory) -> Desk:
     """Twelve machines, of which the command reaches each by the jump host, and the tests directly."""
     desk = new_desk()
-    (desk.root / "modules").mkdir()
-    (desk.root / "modules/note.py").write_text(MODULE)
+    services.install(desk.root, "raw")
     declare(desk, "one")
     desk.rolecall("lab", "up")
     folder = desk.root / ".rolecall/lab"

@@ -253,7 +253,7 @@ def test_two_labs_at_once_and_a_machine_added_later(lab: Lab, lab_factory: LabFa
 
 def leftovers(directory: Path) -> list[str]:
     """Return what is left of the lab in a directory, anywhere on this computer."""
-    group = Lab(directory, ())._group
+    group = Lab(directory, ())._group  # noqa: SLF001 - what is left has this name, and the lab itself is gone
     processes = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -289,9 +289,10 @@ def test_machines_end_with_a_killed_boss_and_down_cleans_up(tmp_path: Path) -> N
     lab = Lab(tmp_path / "lab", ["a"])
     lab.up()
     try:
-        assert lab._process
-        lab._process.kill()
-        lab._process.wait()
+        boss = lab._process  # noqa: SLF001 - no part of the program kills it
+        assert boss
+        boss.kill()
+        boss.wait()
         until(lambda: lab.running() == {})
         until(lambda: find(lab.directory) is None)  # what dies with the boss may hold its socket a moment longer
     finally:

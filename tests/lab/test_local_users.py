@@ -7,42 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
+from services.local_user import KEY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Desk, DeskFactory
 
 MACHINES = ("jon", "sara")
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
-
-MODULE = f"""
-from collections.abc import Iterator
-
-from rolecall.service import AuthorizedKey, Directory, File, Member, Resource, Service, Settings, User
-
-service = Service("app", description="What a user of the machine can get at.")
-
-
-class NodeSettings(Settings):
-    text: str = "one"
-    key: bool = False
-    folder: bool = False
-
-
-node = service.role("node", NodeSettings, description="Has it.")
-
-
-@node.configure
-def have(me: Member[NodeSettings]) -> Iterator[Resource]:
-    yield User("app", home="/srv/app")
-    yield File("/etc/aa", me.settings.text)
-    yield File("/srv/app/conf", me.settings.text)
-    yield File("/etc/zz", me.settings.text)
-    if me.settings.key:
-        yield AuthorizedKey("app", "{KEY}")
-    if me.settings.folder:
-        yield Directory("/srv/app/logs", owner="app", mode=0o750)
-"""
 
 
 def declare(desk: Desk, **settings: object) -> None:
@@ -59,8 +32,7 @@ def as_app(desk: Desk, script: str) -> None:
 @pytest.fixture(scope="module")
 def office(new_desk: DeskFactory) -> Desk:
     desk = new_desk()
-    (desk.root / "modules").mkdir()
-    (desk.root / "modules/app.py").write_text(MODULE)
+    services.install(desk.root, "local_user", module="app")
     declare(desk)
     desk.rolecall("keys", "create")
     desk.rolecall("lab", "up")

@@ -7,32 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
+
 if TYPE_CHECKING:
     from conftest import Desk, DeskFactory
-
-MODULE = """
-from collections.abc import Iterator
-
-from rolecall.service import Action, File, Member, Resource, Service, Settings
-
-service = Service("app", description="A file, and a command that leaves something in the background.")
-
-
-class NodeSettings(Settings):
-    path: str = "/etc/app.conf"
-    text: str = "one"
-    daemon: bool = False
-
-
-node = service.role("node", NodeSettings, description="Has it.")
-
-
-@node.configure
-def have(me: Member[NodeSettings]) -> Iterator[Resource]:
-    yield File(me.settings.path, me.settings.text)
-    if me.settings.daemon:
-        yield Action("daemon", ["sh", "-c", "sleep 1000 & echo started"])
-"""
 
 
 def declare(desk: Desk, *, declared: bool = True, **settings: object) -> None:
@@ -44,8 +22,7 @@ def declare(desk: Desk, *, declared: bool = True, **settings: object) -> None:
 @pytest.fixture(scope="module")
 def desk(new_desk: DeskFactory) -> Desk:
     desk = new_desk()
-    (desk.root / "modules").mkdir()
-    (desk.root / "modules/app.py").write_text(MODULE)
+    services.install(desk.root, "obstacle", module="app")
     declare(desk)
     desk.rolecall("keys", "create")
     desk.rolecall("lab", "up")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
@@ -25,39 +27,6 @@ ROUNDS = int(os.environ.get("ROLECALL_ROUNDS", "2"))
 SEED = int(os.environ.get("ROLECALL_SEED", "11"))
 LONGEST = 2.5  # seconds within which something happens; an update of these machines takes about two
 
-MODULE = """
-from collections.abc import Iterator
-
-from rolecall.service import Check, Directory, File, Member, Passphrase, Resource, Service, Settings
-from rolecall.service import User, secret_file, service_unit
-
-service = Service("node", description="Something of every kind.")
-
-
-class NodeSettings(Settings):
-    text: str
-
-
-node = service.role("node", NodeSettings, description="Has it.")
-words = node.var("words", Passphrase(words=4))
-
-
-@node.configure
-def have(me: Member[NodeSettings]) -> Iterator[Resource]:
-    yield User("node", home="/var/lib/node")
-    yield Directory("/srv/node", owner="node", mode=0o750)
-    files = [File(f"/etc/node/{number}", me.settings.text, owner="node") for number in range(10)]
-    yield from files
-    yield File(f"/srv/node/{me.settings.text}", "only while it is so")
-    yield secret_file(me[words].secret)
-    run = ["/bin/sleep", "infinity"]
-    yield service_unit("node.service", run, description=f"A daemon: {me.settings.text}", restart_on=files)
-
-
-@node.check
-def peers_answer(me: Member[NodeSettings]) -> Iterator[Check]:
-    yield Check("peers answer", ("/bin/sleep", "0.3"), peers=True)
-"""
 LOOK = """cat /etc/node/* | sort -u; ls /srv/node; systemctl is-active node; systemctl show --value -p Description node
 stat -c '%U %G %a' /srv/node /etc/node/* | sort -u"""
 AT_WORK = (
@@ -72,8 +41,7 @@ def whole(text: str) -> str:
 @pytest.fixture(scope="module")
 def desk(new_desk: DeskFactory) -> Desk:
     desk = new_desk()
-    (desk.root / "modules").mkdir()
-    (desk.root / "modules/node.py").write_text(MODULE)
+    services.install(desk.root, "ordeal", module="node")
     declare(desk, "start")
     desk.rolecall("keys", "create")
     desk.rolecall("lab", "up")

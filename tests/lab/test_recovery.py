@@ -6,42 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
+from services.needs_ready import READY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Desk, DeskFactory
 
 MACHINES = ("jon", "sara")
-READY, BROKEN = "/run/ready", "/run/broken"
-
-# `app` runs only while READY exists. `other` changes without touching it; `text` restarts it.
-MODULE = f"""
-from collections.abc import Iterator
-
-from rolecall.service import File, Member, Resource, Service, Settings, service_unit
-
-service = Service("app", description="A program that needs something from elsewhere.")
-
-
-class NodeSettings(Settings):
-    text: str = "one"
-    other: str = "one"
-    fails: bool = False
-
-
-node = service.role("node", NodeSettings, description="Has it.")
-
-
-@node.configure
-def have(me: Member[NodeSettings]) -> Iterator[Resource]:
-    text = File("/etc/app.conf", me.settings.text)
-    yield text
-    yield File("/etc/other.conf", me.settings.other)
-    run = "test -e {READY} && exec sleep infinity"
-    yield service_unit("app.service", ["/bin/sh", "-c", run], description="App", restart_on=[text])
-    if me.settings.fails:
-        yield service_unit("fails.service", ["/bin/false"], description="Fails", settings={{"Type": "oneshot"}})
-"""
 
 
 def declare(desk: Desk, *machines: str, **settings: object) -> None:
@@ -53,8 +26,7 @@ def declare(desk: Desk, *machines: str, **settings: object) -> None:
 @pytest.fixture(scope="module")
 def office(new_desk: DeskFactory) -> Desk:
     desk = new_desk()
-    (desk.root / "modules").mkdir()
-    (desk.root / "modules/app.py").write_text(MODULE)
+    services.install(desk.root, "needs_ready", module="app")
     declare(desk)
     desk.rolecall("keys", "create")
     desk.rolecall("lab", "up")

@@ -6,28 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
+
 if TYPE_CHECKING:
     from conftest import Desk, DeskFactory
 
-MODULE = """
-from rolecall.service import Delivery, Directory, File, Group, Member, Passphrase, Service, User, parts, secret_file
-
-service = Service("kept", description="For tests.")
-one = service.role("one", description="Has secrets.")
-own, shared, sent = (one.var(name, Passphrase()) for name in ("own", "shared", "sent"))
-delivered = one.var("delivered", Passphrase(), deliver={"passphrase": Delivery(group="readers", mode=0o440)})
-
-@one.configure
-def configure(me: Member):
-    yield Group("readers")
-    yield User("owner")
-    yield User("reader", groups=["readers"])
-    yield User("other")
-    yield Directory("/srv/open")
-    yield File("/srv/open/own", parts("own = ", me[own].secret), owner="owner")
-    yield File("/srv/open/shared", parts("shared = ", me[shared].secret), readable_by="readers"MODE)
-    yield secret_file(me[sent].secret, owner="owner")
-"""
 FILES = {
     "/srv/open/own": {"owner"},
     "/srv/open/shared": {"reader"},
@@ -39,8 +22,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def desk(new_desk: DeskFactory) -> Desk:
     made = new_desk()
-    (made.root / "modules").mkdir()
-    (made.root / "modules/kept.py").write_text(MODULE.replace("MODE", ""))
+    services.install(made.root, "secret_readers", module="kept")
     made.write(
         machines={"jon": {}},
         instances={"box": {"module": {"name": "kept", "input": "self"}, "roles": {"one": {"machines": {"jon": {}}}}}},
@@ -71,11 +53,13 @@ def test_other_users_cannot_read_secrets(desk: Desk) -> None:
 def test_world_readable_secrets_are_refused(desk: Desk) -> None:
     before = desk.on("jon", "stat -c '%a %U %G' /srv/open/shared")
     assert before == "640 root readers\n"
-    module = desk.root / "modules/kept.py"
-    module.write_text(MODULE.replace("MODE", ", mode=0o644"))
+    services.install(
+        desk.root, "secret_readers", ('readable_by="readers"', 'readable_by="readers", mode=0o644'), module="kept"
+    )
     told = desk.rolecall("update", "--yes", status=1).stderr
     assert "file /srv/open/shared: contains a secret, but mode 0644 lets every user read or change it" in told
-    line = MODULE[: MODULE.index("readable_by")].count("\n") + 1
+    text = services.code("secret_readers")
+    line = text[: text.index("readable_by")].count("\n") + 1
     assert f"kept.py:{line})" in told
-    module.write_text(MODULE.replace("MODE", ""))
+    services.install(desk.root, "secret_readers", module="kept")
     assert desk.on("jon", "stat -c '%a %U %G' /srv/open/shared") == before

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import services
+from services.probe import HOLD_CHECK, HOLD_SWITCH
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
@@ -18,46 +21,6 @@ if TYPE_CHECKING:
 
 MACHINES = ("jon", "sara")
 UNIT = "rolecall-probe.daemon.service"
-HOLD_SWITCH, HOLD_CHECK = "/run/hold-switch", "/run/hold-check"  # while one exists, a switch or its last check waits
-WAIT = "if [ -e {0} ]; then echo $PPID >{0}.by; fi; while [ -e {0} ]; do sleep 0.05; done"
-
-# A project's own service with something of every kind; `text` is what updates change.
-MODULE = f"""
-from collections.abc import Iterator
-
-from rolecall.service import (
-    Action, Check, Directory, File, Member, Passphrase, Resource, Service, Settings, User, secret_file, service_unit
-)
-
-service = Service("probe", description="Something of every kind.")
-
-
-class NodeSettings(Settings):
-    text: str = "one"
-    program: list[str] = ["/bin/sleep", "infinity"]
-
-
-node = service.role("node", NodeSettings, description="Has it.")
-words = node.var("words", Passphrase(words=4))
-
-
-@node.configure
-def have(me: Member[NodeSettings]) -> Iterator[Resource]:
-    yield User("probe", home="/var/lib/probe")
-    text = File(me.path("text"), me.settings.text, owner="probe", mode=0o640)
-    yield Directory("/srv/probe", owner="probe", group="probe", mode=0o750)
-    yield File("/etc/motd", f"{{me.settings.text}} on {{me.machine}}\\n", mode=0o604)
-    yield File(f"/srv/probe/{{me.settings.text}}", "only while it is so")
-    yield text
-    yield secret_file(me[words].secret)
-    yield service_unit(me.name("daemon.service"), me.settings.program, description="A daemon", restart_on=[text])
-    yield Action("wait", ["/bin/sh", "-c", "{WAIT.format(HOLD_SWITCH)}"], when_changed=[text])
-
-
-@node.check
-def peers_answer(me: Member[NodeSettings]) -> Iterator[Check]:
-    yield Check("peers answer", ("/bin/sh", "-c", "{WAIT.format(HOLD_CHECK)}"), peers=True)
-"""
 
 # What must be as it was: files, the generations, what runs.
 STATE = f"""
@@ -112,8 +75,7 @@ BOOT = "cat /proc/sys/kernel/random/boot_id"
 @pytest.fixture(scope="module")
 def office(new_desk: DeskFactory) -> Desk:
     desk = new_desk()
-    (desk.root / "modules").mkdir()
-    (desk.root / "modules/probe.py").write_text(MODULE)
+    services.install(desk.root, "probe")
     declare(desk, "start")
     desk.rolecall("keys", "create")
     desk.rolecall("lab", "up")

@@ -7,43 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import services
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Desk, DeskFactory
 
-MODULE = """
-from collections.abc import Iterator
-
-from rolecall.service import File, Member, Resource, Service, Settings, Unit
-
-service = Service("raw", description="Files and units as they are written.")
-
-
-class OneUnit(Settings):
-    text: str
-    enabled: bool = False
-    started: bool = False
-    restart_on: list[str] = []
-    reload_on: list[str] = []
-    settle_seconds: float | None = None
-
-
-class NodeSettings(Settings):
-    files: dict[str, str] = {}
-    units: dict[str, OneUnit] = {}
-
-
-node = service.role("node", NodeSettings, description="Has them.")
-
-
-@node.configure
-def have(me: Member[NodeSettings]) -> Iterator[Resource]:
-    for path, text in me.settings.files.items():
-        yield File(path, text)
-    for name, unit in me.settings.units.items():
-        yield Unit(name, unit.text, unit.enabled, unit.started, unit.restart_on, unit.reload_on, unit.settle_seconds)
-"""
 SLEEP = "[Service]\nExecStart=/bin/sleep {}\n[Install]\nWantedBy=multi-user.target\n"
 ECHO = """
 import os, socket
@@ -58,8 +28,7 @@ ASK = """python3 -c 'import socket,sys; print(socket.create_connection(("127.0.0
 @pytest.fixture(scope="module")
 def office(new_desk: DeskFactory) -> Desk:
     desk = new_desk()
-    (desk.root / "modules").mkdir()
-    (desk.root / "modules/raw.py").write_text(MODULE)
+    services.install(desk.root, "raw")
     declare(desk)
     desk.rolecall("keys", "create")
     desk.rolecall("lab", "up")

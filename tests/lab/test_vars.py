@@ -9,39 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
+
 if TYPE_CHECKING:
     from conftest import Desk, DeskFactory
 
-MODULE = """
-from rolecall.service import (
-    Delivery, File, Member, Passphrase, Prompt, Prompted, Script, SecretRef, Service, Settings, VarFile, parts,
-)
-
-service = Service("mesh", description="For tests.")
-
-class PeerSettings(Settings):
-    password: SecretRef
-
-peer = service.role("peer", PeerSettings, description="All.")
-common = peer.var("common", Passphrase(), scope="shared",
-    deliver={"passphrase": Delivery(owner="daemon", group="daemon", mode=0o440, restarts=["foreign.service"])})
-token = peer.var("token", Script('tr a-z A-Z <"$prompts/seed" >"$out/token"', (VarFile("token"),),
-    (Prompt("seed", "Anything"),)), deliver={"token": Delivery()})
-
-@peer.configure
-def configure(me: Member[PeerSettings]):
-    yield File("/etc/mesh.conf", parts("password = ", me.secret(me.settings.password), "\\n"), mode=0o600)
-"""
-SLOW = """
-from rolecall.service import Check, Member, Service
-
-service = Service("slow", description="For tests.")
-slow = service.role("slow", description="Needs two seconds after its switch, before the next wave begins.")
-
-@slow.check
-def wait(me: Member):
-    yield Check("slow", ("sleep", "2"))
-"""
 FOREIGN = "[Service]\nType=exec\nExecStart=/bin/sh -c 'echo begun >>/var/log/foreign; exec sleep infinity'\n"
 SECRETS = "/run/rolecall/secrets"
 SEALED = "/var/lib/rolecall/sealed"
@@ -80,9 +52,8 @@ def inventory(*peers: str) -> dict[str, object]:
 def desk(new_desk: DeskFactory) -> Desk:
     """A project in which jon backs up to a store and is in the mesh."""
     made = new_desk()
-    (made.root / "modules").mkdir()
-    (made.root / "modules/mesh.py").write_text(MODULE)
-    (made.root / "modules/slow.py").write_text(SLOW)
+    services.install(made.root, "mesh")
+    services.install(made.root, "slow")
     made.write(**inventory("jon"))
     made.rolecall("keys", "create", "me")
     made.rolecall("lab", "up")

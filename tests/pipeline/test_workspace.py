@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall import inventory, pipeline
 from rolecall.errors import Faults
 from rolecall.service.models import declared_at
@@ -25,40 +26,11 @@ module = {{ name = "greet", input = "self" }}
 roles.all.machines.{name} = {{}}
 """
 SHARED = "WORD = '{word}'\n"
-MODULE = """
-from rolecall.service import *
-from rolecall_project.shared import WORD
-
-service = Service("greet", description="Greets.")
-all = service.role("all", description="Is greeted.")
-
-@all.configure
-def greeting(me):
-    yield File("/etc/motd", WORD)
-"""
-LATE = """
-import rolecall_project.shared as early
-from rolecall.service import *
-
-class Words(Settings):
-    word: str = ""
-
-service = Service("greet", description="Greets.")
-all = service.role("all", Words, description="Is greeted.")
-
-@all.configure
-def greeting(me):
-    import rolecall_project.shared
-    from .shared import WORD
-    assert WORD == rolecall_project.shared.WORD == early.WORD
-    yield File("/etc/motd", WORD)
-"""
 
 
 def project(folder: Path, name: str) -> pipeline.Workspace:
-    (folder / "modules").mkdir(parents=True)
+    services.install(folder, "greet")
     (folder / "inventory.toml").write_text(INVENTORY.format(name=name))
-    (folder / "modules/greet.py").write_text(MODULE)
     (folder / "modules/shared.py").write_text(SHARED.format(word=name))
     return pipeline.open(folder)
 
@@ -96,7 +68,7 @@ def test_after_an_edit_it_is_computed_again(tmp_path: Path) -> None:
 def test_two_projects_do_not_mix(tmp_path: Path) -> None:
     one, two = project(tmp_path / "one", "jon"), project(tmp_path / "two", "sara")
     assert (motd(one), motd(two)) == (b"jon", b"sara")
-    (tmp_path / "one/modules/more.py").write_text(MODULE.replace("greet", "more"))
+    services.install(tmp_path / "one", "greet", ('"greet"', '"more"'), module="more")
     one.members().registry.find("self", "more")  # which imports what the project itself has, not the other one
     more = one.members().registry.find("self", "more").service
     assert more.name == "more"
@@ -107,21 +79,20 @@ def test_two_projects_do_not_mix(tmp_path: Path) -> None:
 
 def test_an_import_inside_a_function_finds_its_own_project(tmp_path: Path) -> None:
     one, two = project(tmp_path / "one", "jon"), project(tmp_path / "two", "sara")
-    (tmp_path / "one/modules/greet.py").write_text(LATE)
-    (tmp_path / "two/modules/greet.py").write_text("# below\n" + LATE)
+    (tmp_path / "two/modules/greet.py").write_text("# below\n" + services.code("greet"))
     one.members(), two.members()
     assert (motd(one), motd(two)) == (b"jon", b"sara")
     lines = [declared_at(each.members().membership.services["greet"].roles["all"].settings) for each in (one, two)]
-    assert lines == [f"{tmp_path}/one/modules/greet.py:5", f"{tmp_path}/two/modules/greet.py:6"]
+    assert lines == [f"{tmp_path}/one/modules/greet.py:10", f"{tmp_path}/two/modules/greet.py:11"]
 
 
 def test_a_message_names_modules_as_their_author_does(tmp_path: Path) -> None:
     workspace = project(tmp_path, "jon")
-    (tmp_path / "modules/greet.py").write_text(LATE.replace("from .shared import WORD", "from .shared import NONE"))
+    services.install(tmp_path, "greet", ("from .shared import WORD", "from .shared import NONE"))
     workspace.refresh()
     with pytest.raises(Faults, match=r"'NONE' from 'rolecall_project\.shared'"):
         workspace.evaluation()
-    (tmp_path / "modules/greet.py").write_text(LATE.replace(".shared as", ".absent as"))
+    services.install(tmp_path, "greet", (".shared as", ".absent as"))
     workspace.refresh()
     with pytest.raises(Faults, match=r"No module named 'rolecall_project\.absent'"):
         workspace.members()

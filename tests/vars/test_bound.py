@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+import services
 from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.cli import rolecall
@@ -223,29 +224,20 @@ def test_an_import_keeps_what_the_inventory_does_not_ask_for(installed: Project,
 
 
 def test_changed_settings_do_not_replace_a_bound_var(project: Project) -> None:
-    project.modules.mkdir()
-    (project.modules / "disk.py").write_text("""
-from rolecall.service import Member, Passphrase, Service, Settings
-
-class DiskSettings(Settings):
-    name: str = "a"
-
-service = Service("disk", description="For tests.")
-disk = service.role("disk", DiskSettings, description="Has one.")
-key = disk.var("key", Passphrase(), validation=lambda settings: settings.name, binds="the disk is encrypted with it")
-""")
-    inventory = MACHINES + '[instances.disk]\nmodule.input = "self"\nroles.disk.machines.jon.settings.name = "a"\n'
+    binds = ("accepted=True", 'binds="the disk is encrypted with it"')
+    services.install(project.root, "made_from", binds, module="disk")
+    inventory = MACHINES + '[instances.disk]\nmodule.input = "self"\nroles.host.machines.jon.settings.name = "a"\n'
     write(project, inventory)
     call(project, "update", "--yes")
     write(project, inventory.replace('"a"', '"b"'))
     output = call(project, "plan", status=1)
     assert (
-        "jon/disk.key would be regenerated because its settings have changed: the disk is encrypted with it" in output
+        "jon/disk.made would be regenerated because its settings have changed: the disk is encrypted with it" in output
     )
-    assert "rolecall vars rotate --force jon/disk.key" in output
+    assert "rolecall vars rotate --force jon/disk.made" in output
     assert v.pending(project) == {}
-    call(project, "vars", "rotate", "--force", "jon/disk.key")
-    assert VarKey("jon", "disk.key") in v.pending(project)
+    call(project, "vars", "rotate", "--force", "jon/disk.made")
+    assert VarKey("jon", "disk.made") in v.pending(project)
 
 
 def test_removing_a_key_names_the_secrets_only_it_can_read(installed: Project) -> None:
@@ -278,15 +270,7 @@ def test_a_newline_at_the_end_of_what_is_piped_is_hinted_at(installed: Project, 
 
 
 def test_an_answer_that_ends_with_a_newline_is_hinted_at(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    (project.root / "modules").mkdir()
-    (project.root / "modules/mail.py").write_text("""
-from rolecall.service import Prompted, Service
-
-service = Service("mail", description="For tests.")
-relay = service.role("relay", description="x")
-word = relay.var("smtp", Prompted("password", "x"))
-text = relay.var("text", Prompted("text", "x", "multiline"))
-""")
+    services.install(project.root, "prompts_of_lines", module="mail")
     write(project, MACHINES + '[instances.mail]\nmodule.input = "self"\nroles.relay.machines.jon = {}\n')
     answers = {"jon/mail.smtp/password": "hunter2\n", "jon/mail.text/text": "one\n"}
     monkeypatch.setenv("ROLECALL_ANSWERS", json.dumps(answers))
@@ -297,14 +281,7 @@ text = relay.var("text", Prompted("text", "x", "multiline"))
 
 @pytest.mark.parametrize("machines", ['["all"]', "[]"])
 def test_another_module_with_the_same_names_does_not_unbind_a_var(installed: Project, machines: str) -> None:
-    (installed.root / "modules").mkdir()
-    (installed.root / "modules/other.py").write_text("""
-from rolecall.service import Passphrase, Service
-
-service = Service("other", description="For tests.")
-one = service.role("client", description="x")
-key = one.var("repokey", Passphrase())
-""")
+    services.install(installed.root, "borg_names", module="other")
     other = f'[instances.backup]\nmodule = {{ name = "other", input = "self" }}\nroles.client.tags = {machines}\n'
     write(installed, MACHINES + other)
     call(installed, "vars", "generate")

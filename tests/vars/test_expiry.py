@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+import services
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.pipeline import plans
@@ -16,17 +17,6 @@ from rolecall.pipeline import plans
 if TYPE_CHECKING:
     from rolecall.project import Project
 
-MODULE = """
-from rolecall.service import CertificateAuthority, Delivery, Service, SSHHostCertificate, SSHKeyPair, TLSCertificate
-
-service = Service("web", description="For tests.")
-host = service.role("host", description="All.")
-ca = host.var("ca", CertificateAuthority(), scope="shared")
-tls = host.var("tls", TLSCertificate("ca", days=DAYS), needs=[ca])
-pair = host.var("pair", SSHKeyPair())
-signer = host.var("signer", SSHKeyPair(), scope="shared")
-cert = host.var("cert", SSHHostCertificate("signer", "pair", days=DAYS), needs=[signer, pair])
-"""
 INVENTORY = """
 machines.jon.deploy.targetHost = "dir:targets/jon"
 [instances.web]
@@ -37,12 +27,10 @@ roles.host.machines.jon = {}
 
 @pytest.mark.parametrize(("days", "warned"), [(365, False), (91, False), (0, True)])
 def test_plans_warn_of_certificates_that_expire(project: Project, days: int, warned: bool) -> None:  # noqa: FBT001 - a case
-    project.modules.mkdir()
     (project.root / "inventory.toml").write_text(INVENTORY)
-    (project.modules / "web.py").write_text(MODULE.replace("DAYS", "400"))
+    install(project, 400)
     call(project, "update", "--yes")
-    module = project.modules / "web.py"
-    module.write_text(MODULE.replace("DAYS", str(days)))
+    install(project, days)
     call(project, "vars", "rotate", "jon/web.tls", "jon/web.cert")
     output = call(project, "plan")
     until = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=days):%Y-%m-%d}"
@@ -55,9 +43,8 @@ def test_plans_warn_of_certificates_that_expire(project: Project, days: int, war
 
 
 def test_plans_warn_in_the_last_third_or_month(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    project.modules.mkdir()
     (project.root / "inventory.toml").write_text(INVENTORY)
-    (project.modules / "web.py").write_text(MODULE.replace("DAYS", "60"))
+    install(project, 60)
     call(project, "update", "--yes")
     now = dt.datetime.now(dt.UTC)
     for later, warned in ((0, False), (39, False), (41, True)):
@@ -73,14 +60,17 @@ def test_plans_warn_in_the_last_third_or_month(project: Project, monkeypatch: py
 
 
 def test_a_given_certificate_may_be_anything(project: Project) -> None:
-    project.modules.mkdir()
     (project.root / "inventory.toml").write_text(INVENTORY)
-    (project.modules / "web.py").write_text(MODULE.replace("DAYS", "60"))
+    install(project, 60)
     call(project, "update", "--yes")
     stored = project.vars / "per-machine/jon/web.tls"
     (stored / "certificate/value").write_text("x")
     (stored / ".made").unlink()  # as earlier versions stored a given value
     assert "expire" not in call(project, "plan")
+
+
+def install(project: Project, days: int) -> None:
+    services.install(project.root, "certificates", ("DAYS = 60", f"DAYS = {days}"), module="web")
 
 
 def call(project: Project, *words: str) -> str:

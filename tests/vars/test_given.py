@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+import services
 from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
@@ -19,30 +20,7 @@ from rolecall.vars import layout
 if TYPE_CHECKING:
     from rolecall.project import Project
 
-MODULE = """
-from rolecall.service import File, Function, Member, Passphrase, Resource, Service, Settings, VarFile
-
-class HostSettings(Settings):
-    name: str = "one"
-
-service = Service("disk", description="For tests.")
-host = service.role("host", HostSettings, description="Has vars.")
-source = host.var("source", Passphrase())
-
-def make(context):
-    value = context.settings.name.encode() + b"-" + context.inputs["source"]["passphrase"]
-    return dict.fromkeys(FILES, value)
-
-FILES = ["value"]
-made = host.var(
-    "made",
-    Function(make, tuple(VarFile(file) for file in FILES)),
-    needs=[source],
-    validation=lambda settings: settings.name,
-    accepted=True,
-)
-"""
-BINDING = MODULE.replace("accepted=True", 'binds="the disk is encrypted with it"')
+BINDING = ("accepted=True", 'binds="the disk is encrypted with it"')
 INVENTORY = """
 [machines.jon]
 deploy.targetHost = "dir:targets/jon"
@@ -61,9 +39,8 @@ def call(project: Project, *words: str, status: int = 0, given: str = "") -> str
     return output
 
 
-def write(project: Project, module: str = MODULE, name: str = "one") -> None:
-    project.modules.mkdir(exist_ok=True)
-    (project.modules / "disk.py").write_text(module)
+def write(project: Project, *changes: tuple[str, str], name: str = "one") -> None:
+    services.install(project.root, "made_from", *changes, module="disk")
     (project.root / "inventory.toml").write_text(INVENTORY.replace('"one"', f'"{name}"'))
 
 
@@ -119,7 +96,7 @@ def test_it_is_kept_when_what_it_is_made_from_changes(given: Project, words: tup
 
 
 def test_it_is_kept_when_its_files_change(given: Project) -> None:
-    write(given, MODULE.replace('FILES = ["value"]', 'FILES = ["value", "more"]'))
+    write(given, ('FILES = ["value"]', 'FILES = ["value", "more"]'))
     output = call(given, "plan", status=1)
     assert "jon/s.made has value (secret), but s.host wants more (secret), value (secret)" in output
     assert "set each of its files: `rolecall vars set jon/s.made FILE=PATH …`" in output

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+import services
 from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.cli import rolecall
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow  # whole updates, and many of them
 
-MODULE = """
-from rolecall.service import Delivery, Passphrase, Service
-
-service = Service("mesh", description="For tests.")
-peer = service.role("peer", description="All.")
-common = peer.var("common", Passphrase(), scope="shared", deliver={"passphrase": Delivery()})
-own = peer.var("own", Passphrase(), deliver={"passphrase": Delivery()})
-disk = peer.var("disk", Passphrase(), binds="the disk is encrypted with it", deliver={"passphrase": Delivery()})
-"""
 INVENTORY = """
 machines.jon.deploy.targetHost = "dir:targets/jon"
 machines.sara.deploy.targetHost = "dir:targets/sara"
@@ -43,8 +35,7 @@ LEFT = "warning: jon received secrets that it no longer needs, and may still hav
 @pytest.fixture
 def new(project: Project) -> Project:
     (project.root / "inventory.toml").write_text(INVENTORY)
-    project.modules.mkdir()
-    (project.modules / "mesh.py").write_text(MODULE)
+    services.install(project.root, "received", module="mesh")
     return project
 
 
@@ -105,7 +96,7 @@ def test_plans_warn_of_a_removed_role_until_its_secrets_are_rotated(mesh: Projec
 def test_the_warning_limits_the_vars_that_it_lists(new: Project) -> None:
     line = 'more{0} = peer.var("more{0}", Passphrase(), scope="shared", deliver={{"passphrase": Delivery()}})\n'
     more = "".join(map(line.format, range(9)))
-    (new.modules / "mesh.py").write_text(MODULE + more)
+    (new.modules / "mesh.py").write_text(services.code("received") + more)
     call(new, "update", "--yes")
     edit(new, GONE)
     assert "shared/net.more6 and 2 more\n" in call(new, "plan")

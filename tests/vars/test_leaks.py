@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall.vars import create_identity
 
 if TYPE_CHECKING:
@@ -25,39 +26,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow  # whole commands, and many of them
 
 MARKER = "MARKER" + os.urandom(8).hex()
-MODULE = '''
-from rolecall.service import (
-    File, Function, Member, Prompted, Script, SecretRef, Service, Settings, VarFile, parts, secret_file,
-)
-
-class RelaySettings(Settings):
-    password: SecretRef
-    fail: bool = False
-
-service = Service("mail", description="Sends mail.")
-relay = service.role("relay", RelaySettings, description="Relays.")
-smtp = relay.var("smtp", Prompted("password", "The password of the mail account"), accepted=True)
-
-def broken(context):
-    if context.settings.fail:
-        raise ValueError(context.inputs["smtp"]["password"].decode())
-    return {"x": context.inputs["smtp"]["password"] * 2}
-
-double = relay.var("double", Function(broken, (VarFile("x"),)), needs=[smtp])
-shell = relay.var("shell", Script("""
-set -x
-echo $(cat $in/smtp/password) >&2
-if [ -e /nothing ]; then :; fi
-cat $in/smtp/password >$out/y
-sleep 0.2
-""", (VarFile("y"),)), needs=[smtp])
-
-@relay.configure
-def configure(me: Member[RelaySettings]):
-    yield secret_file(me[smtp]["password"])
-    yield secret_file(me[double]["x"])
-    yield File(me.path("conf"), parts("password = ", me.secret(me.settings.password), "\\\\n", me[shell]["y"]))
-'''
 SAM = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
 INVENTORY = """
 [machines.jon]
@@ -70,8 +38,7 @@ roles.relay.machines.jon.settings.password.var = "mail.smtp/password"
 
 @pytest.fixture
 def mail(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    (project.root / "modules").mkdir()
-    (project.root / "modules/mail.py").write_text(MODULE)
+    services.install(project.root, "leaky", module="mail")
     (project.root / "inventory.toml").write_text(INVENTORY)
     (tmp_path / "answers.json").write_text(json.dumps({"jon/mail.smtp/password": MARKER}))
     (tmp_path / "scratch").mkdir()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+import services
 from rolecall import vars as v
 from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
@@ -592,14 +593,7 @@ def test_an_unusable_admin_key_hides_no_other_fault(project: Project) -> None:
 
 @pytest.mark.parametrize("command", ["check", "plan"])
 def test_a_key_that_two_machines_share_is_a_warning_if_no_service_fails(project: Project, command: str) -> None:
-    project.modules.mkdir()
-    (project.modules / "mesh.py").write_text("""
-from rolecall.service import Service, SSHKeyPair
-
-service = Service("mesh", description="For tests.")
-peer = service.role("peer", description="Has a key.")
-key = peer.var("key", SSHKeyPair())
-""")
+    services.install(project.root, "key_pair", module="mesh")
     (project.root / "inventory.toml").write_text(
         '[machines.jon]\ndeploy.targetHost = "dir:targets/jon"\n'
         '[machines.sara]\ndeploy.targetHost = "dir:targets/sara"\n'

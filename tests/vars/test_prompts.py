@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import services
 from rolecall import vars as v
 from rolecall.errors import Faults
 from rolecall.model.generators import Prompt
@@ -78,20 +79,6 @@ def test_without_answers_nothing_is_made_and_every_prompt_is_named(project: Proj
     assert v.pending(project) == {}
 
 
-MODULE = """
-from rolecall.service import File, Member, Prompted, Script, Prompt, Service, VarFile, secret_file
-
-service = Service("mail", description="Sends mail.")
-relay = service.role("relay", description="Relays.")
-smtp = relay.var("smtp", Prompted("password", "The password of the mail account"))
-mark = relay.var("mark", Script('tr a-z A-Z <"$prompts/name" >"$out/mark"', (VarFile("mark", secret=False),),
-    (Prompt("name", "Its name", "line"),)), needs=[])
-
-@relay.configure
-def configure(me: Member):
-    yield secret_file(me[smtp]["password"])
-    yield File(me.path("mark"), me[mark]["mark"])
-"""
 INVENTORY = """
 [machines.jon]
 deploy.targetHost = "dir:targets/jon"
@@ -104,8 +91,7 @@ ANSWERS = {"jon/mail.smtp/password": "s3cret", "jon/mail.mark/name": "abc"}
 
 @pytest.fixture
 def mail(project: Project) -> Project:
-    (project.root / "modules").mkdir()
-    (project.root / "modules/mail.py").write_text(MODULE)
+    services.install(project.root, "prompts", module="mail")
     (project.root / "inventory.toml").write_text(INVENTORY)
     return project
 

@@ -13,6 +13,7 @@ import pyrage
 import pytest
 from click.testing import CliRunner
 
+import services
 from rolecall import pipeline
 from rolecall import vars as v
 from rolecall.cli import rolecall
@@ -23,17 +24,6 @@ from rolecall.model.vars import VarKey
 if TYPE_CHECKING:
     from rolecall.project import Project
 
-MODULE = """
-from rolecall.service import Function, Passphrase, Service, SSHKeyPair, VarFile
-
-service = Service("web", description="For tests.")
-host = service.role("host", description="All.")
-pair = host.var("pair", SSHKeyPair())
-word = host.var("word", Passphrase(), scope="shared")
-made = host.var("made", Function(lambda context: {"text": context.inputs["word"]["passphrase"][:4]},
-    (VarFile("text", secret=False),)), needs=[word])
-raw = host.var("raw", Function(lambda _: {"raw": bytes(range(256))}, (VarFile("raw"),)))
-"""
 INVENTORY = """
 machines.jon.deploy.targetHost = "dir:targets/jon"
 [instances.web]
@@ -51,9 +41,8 @@ def web(project: Project) -> Project:
 def fresh(project: Project, name: str = "") -> Project:
     """A project with the same inventory and admins, and no vars yet."""
     made = replace(project, root=project.root.parent / name) if name else project
-    made.modules.mkdir(parents=True)
+    services.install(made.root, "transferred", module="web")
     (made.root / "inventory.toml").write_text(INVENTORY)
-    (made.modules / "web.py").write_text(MODULE)
     made.keys.mkdir(exist_ok=True)
     for key in project.keys.iterdir():
         (made.keys / key.name).write_bytes(key.read_bytes())

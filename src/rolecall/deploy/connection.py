@@ -59,6 +59,10 @@ class AgentFailedError(Exception):
         self.damage = damage
 
 
+class LostError(AgentFailedError):
+    """The connection to a machine was lost."""
+
+
 class LockedError(AgentFailedError):
     """A machine is locked by another run."""
 
@@ -74,8 +78,11 @@ class Connection:
     Args:
         target: The machine.
         asks: Whether ssh(1) may ask for a passphrase or password.
+        token: That of a session to continue, as in `Target.agent`.
+        login: Seconds to the first word of the agent, if not `LOGIN`.
 
     Attributes:
+        status: The exit status of its process; None while that runs.
         refused: Whether sshd(8) or a jump host ended it before authentication, as it does when it is busy.
         would_ask: Whether authentication failed, perhaps because ssh(1) was not allowed to ask.
 
@@ -83,11 +90,13 @@ class Connection:
         OSError: When ssh(1) cannot be started.
     """
 
-    def __init__(self, target: Target, *, asks: bool = True) -> None:
+    def __init__(self, target: Target, *, asks: bool = True, token: str = "", login: float | None = None) -> None:
         self._machine = target.machine
         self._asks = asks
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(target.agent(asks=asks), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+        self._login = LOGIN if login is None else login
+        self.status: int | None = None
+        argv, pipe = target.agent(asks=asks, token=token), subprocess.PIPE
+        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
         self._output = _Output(*(cast("BinaryIO", each) for each in (self.process.stdout, self.process.stderr)))
         self._stream = io.BufferedReader(self._output)
         self._input = cast("BinaryIO", self.process.stdin)
@@ -119,7 +128,7 @@ class Connection:
             raise self.refuse(f"it has read nothing for {SILENCE:.0f} seconds") from None
         except OSError:
             if self._began:  # otherwise, what `receive` finds says why
-                raise self._ended_by("the connection was lost") from None
+                raise self.ended("the connection was lost") from None
         except frames.ProtocolError as error:
             raise AgentFailedError(str(error), machine_unchanged=True) from None
 
@@ -136,18 +145,19 @@ class Connection:
             raise self._over
         try:
             if not self._began:
-                self._output.until = time.monotonic() + LOGIN
+                self._output.until = time.monotonic() + self._login
                 frames.skip_banner(cast("BinaryIO", self._stream))
                 self._began = True
             return self._read(progress)
         except TimeoutError:
             if self._began:
                 raise self.refuse(f"no sign of life for {SILENCE:.0f} seconds") from None
-            raise self.refuse(f"the agent did not start within {LOGIN:.0f} seconds; {_TAKEN_OVER}") from None
+            raise self.refuse(f"the agent did not start within {self._login:.0f} seconds; {_TAKEN_OVER}") from None
         except frames.ProtocolError as error:
-            raise (self.refuse if self._began else self._ended_by)(shown(str(error))) from None
+            cut = isinstance(error, frames.CutError) or not self._began
+            raise (self.ended if cut else self.refuse)(shown(str(error))) from None
         except OSError as error:
-            raise self._ended_by(shown(str(error))) from None
+            raise self.ended(shown(str(error))) from None
 
     def refuse(self, problem: str) -> AgentFailedError:
         """End the connection because of what the machine does, and return the error to raise."""
@@ -162,7 +172,7 @@ class Connection:
             self._output.until = min(until, time.monotonic() + SILENCE)
             frame = frames.read_frame(cast("BinaryIO", self._stream), frames.MAX_ANSWER, 0)
             if frame is None:
-                raise self._ended_by("")
+                raise self.ended()
             message, _ = frame
             if message["type"] == "progress":
                 step = decode(protocol.Progress, message)
@@ -193,9 +203,19 @@ class Connection:
                 if not self._ended.is_set():
                     os.write(self._input.fileno(), alive)  # as a whole or not at all, see pipe(7)
 
-    def _ended_by(self, problem: str) -> AgentFailedError:
+    def breaks_within(self, seconds: float) -> bool:
+        """Return whether the process ends within so many seconds, or has ended."""
+        try:
+            poll = select.poll()
+            poll.register(cast("BinaryIO", self.process.stdout), 0)
+            return bool(poll.poll(seconds * 1000))
+        except ValueError:  # the stream is closed
+            return True
+
+    def ended(self, problem: str = "") -> AgentFailedError:
         """Return the error for a connection that has ended, from what ssh(1) printed."""
         status, lines = self._finish(5)
+        self.status = status
         failed = not self._began and status == _SSH_FAILED
         self.refused = failed and _BUSY.search(lines) is not None
         self.would_ask = failed and not self._asks and _WOULD_ASK.search(lines) is not None
@@ -203,16 +223,16 @@ class Connection:
             problem = (
                 "host key mismatch: it presents another key than the pinned one (reinstalled, or a man in the middle)"
             )
-            self._over = AgentFailedError(problem, lines)
+            self._over = LostError(problem, lines)
         elif "Host key verification failed" in lines:
             problem = f"its host key is not pinned; compare and pin it: `rolecall machines pin {self._machine}`"
-            self._over = AgentFailedError(problem, lines)
+            self._over = LostError(problem, lines)
         elif lines:
-            self._over = AgentFailedError(lines.splitlines()[-1], f"{problem}\n{lines}".strip())
+            self._over = LostError(lines.splitlines()[-1], f"{problem}\n{lines}".strip())
         elif problem == frames.NOT_STARTED and 0 <= status < _SSH_FAILED:
-            self._over = AgentFailedError(_NO_SHELL.format(status))
+            self._over = LostError(_NO_SHELL.format(status))
         else:
-            self._over = AgentFailedError(problem or f"the connection ended with status {status}")
+            self._over = LostError(problem or f"the connection ended with status {status}")
         return self._over
 
     def _finish(self, patience: float) -> tuple[int, str]:

@@ -126,7 +126,7 @@ class MachineRun:
     def _open(self) -> protocol.State:
         self.execs += 1
         self.session = self.connect(self.wanted.target)
-        return self.session.open(self.plan.digest, self.wanted.formerly)
+        return self.session.open(self.plan.digest, self.wanted.formerly, progress=self.report_progress)
 
     def give_up(self) -> None:
         """Note that it could not be compared, because of its last problem."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import getpass
 import os
 import random
+import secrets
 import socket
 from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.deploy.answers import decode, shown
 from rolecall.deploy.connection import AgentFailedError, Connection, LockedError
+from rolecall.deploy.resuming import Resuming
 from rolecall_agent import archive, frames, protocol
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Session:
     def __init__(self, target: Target, *, early: bool = False) -> None:
         self.machine = target.machine
         self._target = target
-        self.connection = _connect(target, asks=not early)
+        self.connection: Connection | Local | Resuming = _connect(target, asks=not early)
 
     def __enter__(self) -> Self:
         return self
@@ -81,22 +83,32 @@ class Session:
         self.connection.close(0)
 
     def open(
-        self, expect: str | None, formerly: Sequence[str] = (), *, patience: float = LOCK_PATIENCE
+        self,
+        expect: str | None,
+        formerly: Sequence[str] = (),
+        *,
+        patience: float = LOCK_PATIENCE,
+        progress: Callable[[str], None] = lambda _: None,
     ) -> protocol.State:
         """Open the session and return the machine's state, after an interrupted switch was recovered.
+
+        From here on, it survives the loss of its connection.
 
         Args:
             expect: Digest of the configuration that it should have.
             formerly: Other names under which it may be installed still.
             patience: Seconds to wait for another run that has locked the machine.
+            progress: Called when it goes on over another connection.
 
         Raises:
             AgentFailedError: When the machine cannot be reached, or another run has locked it.
         """
         digest, _ = archive.build()
+        token = secrets.token_hex(16)
         message = protocol.Open(
             type="open",
             agent=digest,
+            token=token,
             user=user(),
             patience=patience,
             protocol=protocol.PROTOCOL,
@@ -104,7 +116,10 @@ class Session:
             formerly=list(formerly),
             expect=expect,
         )
-        return self._begin(message, protocol.State, "state")
+        state = self._begin(message, protocol.State, "state")
+        if isinstance(self.connection, Connection):
+            self.connection = Resuming(self.connection, self._target, token, progress)
+        return state
 
     def confirm(self, run: str, nonce: str) -> None:
         """Instead of `open`: confirm that the machine can be reached after its switch.

@@ -63,14 +63,18 @@ class Target:
     port: int = 22
     root: Path | None = None
 
-    def agent(self, *, asks: bool = True) -> list[str]:
+    def agent(self, *, asks: bool = True, token: str = "") -> list[str]:
         """Return the argument vector that starts a session with the machine's agent over SSH.
 
         Args:
             asks: Whether ssh(1) may ask for a passphrase or password.
+            token: That of a session to continue, whose connection was lost.
         """
-        batch = [] if asks else ["-o", "BatchMode=yes"]
-        return ["ssh", "-T", *batch, *self.ssh, shlex.join(archive.relay_command())]
+        # A dead connection must end while the agent still waits for another one.
+        options = ["-o", "ServerAliveInterval=3", "-o", "ServerAliveCountMax=2"]
+        options += [] if asks else ["-o", "BatchMode=yes"]
+        command = archive.join_command(token) if token else archive.relay_command()
+        return ["ssh", "-T", *options, *self.ssh, shlex.join(command)]
 
     def command(self, argv: list[str], *, terminal: bool = False) -> list[str]:
         """Return the argument vector that runs a command on the machine as root.

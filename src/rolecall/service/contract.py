@@ -235,16 +235,39 @@ class Service:
         if self.maximum_instances is not None and self.maximum_instances < 1:
             raise ContractError(f"{self.name}: maximum_instances must be 1 or more, not {self.maximum_instances}")
 
+    @overload
     def role(
         self,
         name: str,
-        settings: type[SettingsT] = NoSettings,  # type: ignore[assignment]  # a default for a type variable
         *,
         description: str,
         minimum: int = 0,
         maximum: int | None = None,
         excludes: Iterable[Role[Any]] = (),
-    ) -> Role[SettingsT]:
+    ) -> Role[NoSettings]: ...
+
+    @overload
+    def role(
+        self,
+        name: str,
+        settings: type[SettingsT],
+        *,
+        description: str,
+        minimum: int = 0,
+        maximum: int | None = None,
+        excludes: Iterable[Role[Any]] = (),
+    ) -> Role[SettingsT]: ...
+
+    def role(
+        self,
+        name: str,
+        settings: type[Settings] = NoSettings,
+        *,
+        description: str,
+        minimum: int = 0,
+        maximum: int | None = None,
+        excludes: Iterable[Role[Any]] = (),
+    ) -> Role[Any]:
         """Declare a role. Machines of earlier roles switch before those of later ones.
 
         Args:
