@@ -121,7 +121,8 @@ def test_a_machine_that_never_hears_the_decision_is_named(tmp_path: Path, monkey
     report = update(tmp_path, "two", apart=True)
     assert results(report) == {"anna": "updated", "ben": "restored", "carl": "updated"}
     assert report.outcomes[1].message.endswith(
-        "the decision did not reach it, and it went back to the state before; to complete the run: `rolecall update ben`"
+        "the decision did not reach it, and it went back to the state before; "
+        "to complete the run: `rolecall update ben`"
     )
     assert contents(tmp_path) == {"anna": "two", "ben": "one", "carl": "two"}
     assert list(decisions.load(tmp_path / DECIDED).values()) == [["ben"]]
