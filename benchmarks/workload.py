@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rolecall.service import (
@@ -30,9 +31,15 @@ FILES = 30
 
 
 class NodeSettings(Settings):
-    """The value that the benchmark changes; it is a part of the first file."""
+    """What the benchmark changes.
+
+    Attributes:
+        change: A part of the first file.
+        settle: How many seconds the services must run before an update counts; None for the default.
+    """
 
     change: int = 0
+    settle: float | None = None
 
 
 node = service.role("node", NodeSettings, description="Has all of it.")
@@ -58,8 +65,9 @@ def resources(me: Member[NodeSettings]) -> Iterator[Resource]:
     files = [File(f"/etc/workload/{number:02}.conf", content(me, number)) for number in range(FILES)]
     yield from files
     sleep = ["/bin/sleep", "infinity"]
-    yield service_unit("workload-a.service", sleep, description="First half", restart_on=files[: FILES // 2])
-    yield service_unit("workload-b.service", sleep, description="Second half", restart_on=files[FILES // 2 :])
+    for name, half in (("a", files[: FILES // 2]), ("b", files[FILES // 2 :])):
+        unit = service_unit(f"workload-{name}.service", sleep, description="Half of the files", restart_on=half)
+        yield replace(unit, settle_seconds=me.settings.settle)
     job = service_unit("workload-job.service", ["/bin/true"], description="A job", oneshot=True)
     yield job
     yield timer_unit(job, "*-*-* 01:00:00", description="Starts the job")

@@ -112,7 +112,7 @@ def test_killed_at_any_call_of_the_recovery(old: Configuration, new: Configurati
 
 @UPDATES
 def test_killed_at_any_call_of_decide_and_commit(old: Configuration, new: Configuration, tmp_path: Path) -> None:
-    """A machine that has heard the decision goes forward, and one that has not goes back."""
+    """A machine that knows of the decision goes forward, and one that has not goes back."""
     was, will_be = ends(root := tmp_path / "m", old, new, tmp_path)
     it = machine(root)
     stage(it, new)

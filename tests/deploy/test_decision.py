@@ -1,4 +1,4 @@
-"""The commit of a run is a decision: a machine that has heard it goes forward, and one that has not goes back."""
+"""The commit of a run is a decision: a machine that knows of it goes forward, and one that has not goes back."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_controller_that_is_killed_at_any_message_of_the_last_phase(tmp_path: 
             assert found[name] == ("two" if name in heard else "one") or name in sent[len(heard) :]
         missed = [name for name in NAMES if found[name] == "one"] if "after note " in events else []
         text = (
-            f"warning: run two-0 was decided, but not completed on {', '.join(missed)}: it never heard of the decision"
+            f"warning: run two-0 was decided, but not completed on {', '.join(missed)}: the decision did not reach it"
         )
         assert [each.startswith(text) for each in warnings] == ([True] if missed else [])
         assert decisions.load(folder / DECIDED) == ({"two-0": missed} if missed else {})
@@ -121,7 +121,8 @@ def test_a_machine_that_never_hears_the_decision_is_named(tmp_path: Path, monkey
     report = update(tmp_path, "two", apart=True)
     assert results(report) == {"anna": "updated", "ben": "restored", "carl": "updated"}
     assert report.outcomes[1].message.endswith(
-        "it never heard of the decision, and went back to the state before; to complete the run: `rolecall update ben`"
+        "the decision did not reach it, and it went back to the state before; "
+        "to complete the run: `rolecall update ben`"
     )
     assert contents(tmp_path) == {"anna": "two", "ben": "one", "carl": "two"}
     assert list(decisions.load(tmp_path / DECIDED).values()) == [["ben"]]

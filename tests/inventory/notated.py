@@ -170,6 +170,8 @@ def as_yaml(value: Data) -> str:
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False  # between brackets it writes `?0`, which it cannot read there
     writer.representer.ignore_aliases = lambda *_: True
+    # After a list that is not indented, tree-sitter-yaml 0.7 takes a key that begins with `-` for an item.
+    writer.indent(mapping=2, sequence=4, offset=2)
     writer.dump(value, stream)
     return stream.getvalue()
 

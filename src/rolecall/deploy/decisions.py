@@ -1,7 +1,7 @@
 """Decided runs that are not complete yet: a file for each, with the machines that may not have committed.
 
-A run is *decided* when all of its machines can commit. From then on it only goes forward: each machine that has heard
-of it commits, whatever happens to the controller or the connection.
+A run is *decided* when all of its machines can commit. From then on it only goes forward: each machine that knows of
+it commits, whatever happens to the controller or the connection.
 """
 
 from __future__ import annotations

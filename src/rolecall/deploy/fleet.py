@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Step = Callable[[MachineRun], None]
 
 DESCRIPTORS = 4  # file descriptors per connected machine, with one to spare
-_MISSED = "it never heard of the decision, and went back to the state before"
+_MISSED = "the decision did not reach it, and it went back to the state before"
 RESERVE = 200  # descriptors for everything else
 
 
@@ -153,7 +153,7 @@ class Fleet:
     def settle(self, folder: Path, decided: Decisions, declared: Container[str]) -> list[Fault]:
         """Settle the decided runs that are complete, after `look`; return a warning for each that is not.
 
-        A machine that has heard the decision has completed its switch by now. One that never heard it has gone back.
+        A machine that the decision reached has completed its switch by now. Another one has gone back.
 
         Args:
             folder: The folder of `decisions`.

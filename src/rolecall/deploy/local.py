@@ -91,14 +91,14 @@ class Local:
             failed = {"message": problem, "restored": True, "detail": "", "locked": False, "damaged": []}
             self._answers.append({"type": "failed", **failed})
             return
-        self._talk = Conversation(self._hear, self._root)
+        self._talk = Conversation(self._take, self._root)
         if not self._talk.begin(first):
             self.close(0)
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _take(self, message: dict[str, Any]) -> None:
         """Take what the agent sends."""
-        heard = json.loads(framed(message)[4:])
-        if heard["type"] != "progress":
-            self._answers.append(heard)
+        answer = json.loads(framed(message)[4:])
+        if answer["type"] != "progress":
+            self._answers.append(answer)
         elif self._progress:
-            self._progress(as_step(decode(protocol.Progress, heard)))
+            self._progress(as_step(decode(protocol.Progress, answer)))

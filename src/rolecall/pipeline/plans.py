@@ -87,15 +87,15 @@ def planned(
     evaluation = _evaluation(workspace, only)
     wanted, warnings = _wanted(workspace, evaluation)
     with Fleet(wanted, progress if verbose else _steps_alone(progress), parallel, connect) as fleet:
-        told = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
+        notes = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
         if not only:
-            told += tuple(_former_holders(project, evaluation))
+            notes += tuple(_former_holders(project, evaluation))
         decided = decisions.load(project.decided)
         machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
-        told += tuple(fleet.settle(project.decided, decided, evaluation.members.loaded.inventory.machines))
+        notes += tuple(fleet.settle(project.decided, decided, evaluation.members.loaded.inventory.machines))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
         yield Planned(
-            Plan(machines, evaluation.makes, _modules(evaluation.members), told, verbs), project, evaluation, fleet
+            Plan(machines, evaluation.makes, _modules(evaluation.members), notes, verbs), project, evaluation, fleet
         )
 
 

@@ -101,7 +101,7 @@ class _Loader(SourceFileLoader):
     def path_stats(self, path: str) -> NoReturn:
         """Refuse, so that byte code is neither read nor written.
 
-        Byte code is told from its source by second and size: after a quick edit, the earlier code would run.
+        Python checks byte code against its source by second and size: after a quick edit, the earlier code would run.
 
         Raises:
             OSError: Always.
