@@ -7,7 +7,8 @@ from rolecall.model.exports import Exported, Interface
 from rolecall.model.generators import Context, Generator, Prompt
 from rolecall.model.recipes import Delivery
 from rolecall.model.vars import VarFile
-from rolecall.service.contract import ContractError, NoSettings, Role, Service
+from rolecall.service.contract import NoSettings, Role, Service
+from rolecall.service.declarations import ContractError
 from rolecall.service.generators import (
     AgeKeyPair,
     Certificate,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from rolecall.model.exports import Interface
 from rolecall.model.vars import VarKey
@@ -29,6 +29,7 @@ class ServiceHandle(Protocol):
         """The module's name."""
 
 
+@runtime_checkable
 class RoleHandle(Protocol[SettingsT_co]):
     """A role, for its name and the type of its settings: `rolecall.service.contract.Role`."""
 

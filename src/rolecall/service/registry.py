@@ -11,7 +11,8 @@ from pydantic.errors import PydanticUndefinedAnnotation
 
 from rolecall.errors import Fault, Faults, Where, fault, nearest, raised_at
 from rolecall.model.names import NAME_PATTERN
-from rolecall.service.contract import ContractError, Service
+from rolecall.service.contract import Service
+from rolecall.service.declarations import ContractError
 from rolecall.service.handles import Var
 from rolecall.service.inputs import entry_points, installed, is_shipped, offering, refer
 from rolecall.service.models import declared_at, mistakes
