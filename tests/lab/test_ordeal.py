@@ -27,21 +27,22 @@ ROUNDS = int(os.environ.get("ROLECALL_ROUNDS", "2"))
 SEED = int(os.environ.get("ROLECALL_SEED", "11"))
 LONGEST = 2.5  # seconds within which something happens; an update of these machines takes about two
 
-LOOK = """cat /etc/node/* | sort -u; ls /srv/node; systemctl is-active node; systemctl show --value -p Description node
-stat -c '%U %G %a' /srv/node /etc/node/* | sort -u"""
+UNIT = "rolecall-probe.daemon.service"
+LOOK = f"""cat /etc/probe/* | sort -u; ls /srv/probe; systemctl is-active {UNIT}
+systemctl show --value -p Description {UNIT}; stat -c '%U %G %a' /srv/probe /etc/probe/* | sort -u"""
 AT_WORK = (
     "test -e /var/lib/rolecall/journal.json || systemctl list-units --plain --no-legend 'rolecall-agent-*' | grep ."
 )
 
 
 def whole(text: str) -> str:
-    return f"{10 * text}\n{text}\nactive\nA daemon: {text}\nnode root 644\nnode root 750\n"
+    return f"{10 * text}\n{text}\nactive\nA daemon: {text}\nprobe probe 750\nprobe root 644\n"
 
 
 @pytest.fixture(scope="module")
 def desk(new_desk: DeskFactory) -> Desk:
     desk = new_desk()
-    services.install(desk.root, "ordeal", module="node")
+    services.install(desk.root, "probe")
     declare(desk, "start")
     desk.rolecall("keys", "create")
     desk.rolecall("lab", "up")
@@ -50,9 +51,10 @@ def desk(new_desk: DeskFactory) -> Desk:
 
 
 def declare(desk: Desk, text: str) -> None:
-    role = {"settings": {"text": text}, "machines": {machine: {} for machine in MACHINES}}
-    node = {"module": {"name": "node", "input": "self"}, "roles": {"node": role}}
-    desk.write(machines={machine: {} for machine in MACHINES}, instances={"node": node})
+    settings = {"text": text, "copies": 10, "checkSeconds": 0.3}
+    role = {"settings": settings, "machines": {machine: {} for machine in MACHINES}}
+    probe = {"module": {"name": "probe", "input": "self"}, "roles": {"node": role}}
+    desk.write(machines={machine: {} for machine in MACHINES}, instances={"probe": probe})
 
 
 def kill_controller(desk: Desk, update: subprocess.Popen[str], chance: random.Random) -> None:  # noqa: ARG001 - as the others
@@ -101,7 +103,7 @@ def _after(seconds: float, act: Callable[[], object]) -> None:
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_a_round(desk: Desk, happens: Callable[..., None], number: int) -> None:
     chance = random.Random(f"{SEED} {happens.__name__} {number}")  # noqa: S311 - not for a secret
-    before = desk.on("a", "ls /srv/node").strip()
+    before = desk.on("a", "ls /srv/probe").strip()
     text = f"{happens.__name__}{number}"
     declare(desk, text)
     update = desk.begin("update", "--yes")
