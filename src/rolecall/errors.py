@@ -22,7 +22,7 @@ class Where:
     """A place in a user's text.
 
     Attributes:
-        file: The file, or None where the input is no file (a machine, a command line).
+        file: The file; None when the input comes from elsewhere, such as a machine or a command line.
         keys: Key path inside the file, e.g. ``("instances", "backup", "roles", "client")``; list positions are ints.
         line: 1-based line; 0 while unknown; looked up when a fault is shown (see inventory/locate.py).
         column: 1-based column in characters; 0 while unknown.

@@ -264,8 +264,8 @@ class Tree(ABC):
             mode: Permission bits.
 
         Raises:
-            OSError: When it does not exist, or is no directory but should be one.
-            Failure: When it is no file, or also has another name: a user may have linked any file to this path.
+            OSError: When it does not exist, or should be a directory and is not.
+            Failure: When it is not a file, or also has another name: a user may have linked any file to this path.
         """
         with self._walk(path) as (folder, name):
             self._set_access(folder, name, path, type_, owner, group, mode)

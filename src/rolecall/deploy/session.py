@@ -193,7 +193,7 @@ class Session:
         self._ask(message, protocol.Provisional, "provisional", progress)
 
     def check(self, *, peers: bool) -> list[protocol.CheckResult]:
-        """Run the checks that need peers, or the others. Fails when the machine is no longer provisional."""
+        """Run either the checks that need peers or the others. Fails unless the machine is provisional."""
         return self._ask({"type": "check", "peers": peers}, protocol.Checks, "checks")["checks"]
 
     def decide(self) -> None:
@@ -245,7 +245,7 @@ class Session:
         return self._decoded(self._next(progress), kind, answer)
 
     def _next(self, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
-        """Return the next answer, which is no failure."""
+        """Return the next answer; raise AgentFailedError when it reports a failure."""
         message = self.connection.receive(progress)
         if message["type"] == "failed":
             failed = self._decoded(message, protocol.Failed, "failed")

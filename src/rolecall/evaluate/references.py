@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 HINT = (
     'write `{ var = "NAME/FILE" }`, a var and its file, not the value; '
-    "a secret that was in an inventory is no longer secret, so replace it"
+    "others may have read a secret that was in an inventory, so replace it"
 )
 _STAND_IN = {"var": "-/-"}
 

@@ -14,7 +14,7 @@ def frozen(value: T) -> T:
     """Return a value in which nothing can be changed; a model is changed in place."""
     found: Any = value
     kind = type(value)
-    if hasattr(kind, "__pydantic_fields__"):  # a model; this is no reason to import pydantic
+    if hasattr(kind, "__pydantic_fields__"):  # a model; recognized without importing pydantic
         for fields in (found.__dict__, found.__pydantic_extra__ or {}):
             for name, each in fields.items():
                 if not isinstance(each, _PLAIN):

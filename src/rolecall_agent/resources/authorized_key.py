@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT: key type and base64 data; the comment is ours to set.
 _KEY = re.compile(r"(ssh-[a-z0-9-]+|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+={0,3}\Z")
-# As above: options, in which a quoted value may contain blanks and \", may come first. A comment is no key.
+# As above: options, in which a quoted value may contain blanks and \", may come first. A comment is not a key.
 _LINE = re.compile(
     rb"""[ \t]*(?!#)(?:(?:\\"|"(?:\\"|\\(?!")|[^"\\])*"|\\(?!")|[^ \t"\\])+[ \t]+)??"""
     rb"""(?:ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+[ \t]+([A-Za-z0-9+/]+={0,3})(?:[ \t\r\n]|\Z)"""

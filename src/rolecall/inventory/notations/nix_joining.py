@@ -100,7 +100,7 @@ class Joiner:
 
     def _number(self, wrapper: Table, cell: Cell) -> int:
         number = self.constant(wrapper, "priority")
-        if type(number) is not int:  # true is no number here
+        if type(number) is not int:  # in Python, a boolean is an int too
             self.nix.fault("a priority must be a whole number", cell.offset)
         return number
 

@@ -132,7 +132,7 @@ class _Parser:
         return Let(opener.start, Set(opener.start, bindings, recursive=True), self.expression())
 
     def _function(self) -> Expression | None:
-        """Read ``x: …``, ``{ a, b ? 1, ... }: …``, or either with ``@``; return None if there is no function."""
+        """Read ``x: …``, ``{ a, b ? 1, ... }: …``, or either with ``@``; return None if it is something else."""
         start = self.token.start
         whole = ""
         names: dict[str, Expression | None] = {}

@@ -157,7 +157,7 @@ def _end(node: Node) -> int:
     """Return where a node's content ends; the tree includes comments and blank lines below a block."""
     while inner := [child for child in node.children if child.type != "comment"]:
         if node.type == "block_scalar":
-            return node.start_byte + len((node.text or b"").rstrip())  # its lines are no nodes
+            return node.start_byte + len((node.text or b"").rstrip())  # the tree has no nodes for its lines
         node = inner[-1]
     return node.end_byte
 
