@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,12 @@ from rolecall.errors import Fault, Faults, Where, dotted, fault
 from rolecall.inventory import files, nulls
 from rolecall.inventory.changes import Set, Unset, apply, find, has, nested
 from rolecall.inventory.data import merge
+from rolecall.inventory.drafts import drafted
+from rolecall.inventory.elsewhere import fault_set_elsewhere, fault_set_in_several
 from rolecall.inventory.forms import Form
 from rolecall.inventory.join import join, joined
 from rolecall.inventory.load import check, read
 from rolecall.inventory.locate import locate
-from rolecall.inventory.notation import notation_of
 from rolecall.model.equality import same
 from rolecall.model.inventory import Inventory, PerFile
 from rolecall.model.source import Source
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from rolecall.inventory.changes import Change
     from rolecall.inventory.data import Data, Keys
+    from rolecall.inventory.drafts import Draft
     from rolecall.model.inventory import Loaded
     from rolecall.project import Project
 
@@ -42,19 +44,6 @@ if TYPE_CHECKING:
     """Return faults and warnings, one list per stage, stopping at the first stage with faults."""
     Combine = Callable[[PerFile], Data]
     """Return what the settings that several files give at one place amount to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A file that is to be written.
-
-    Attributes:
-        source: Its new data.
-        text: Its new text.
-    """
-
-    source: Source
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +125,7 @@ def edit(
         whole = reduce(apply, effective, _unwrapped(before, sources, combine))
         if not same(merged_data(sources, combine), _unwrapped(whole, sources, combine)):
             if several := [each.keys for each in wanted if isinstance(each, Unset) and has(target.data, each.keys)]:
-                raise Faults([_fault_set_in_several(loaded, several[0])])
+                raise Faults([fault_set_in_several(loaded, several[0])])
             raise Faults([fault_set_elsewhere(loaded, target.file, wanted[0].keys)])
         _, warnings = judged(loaded, faults, sources, judge)
         return write(project, [draft], warnings)
@@ -191,56 +180,6 @@ def locked(project: Project, expect: str = "") -> Iterator[None]:
         if expect and digest(project) != expect:
             raise fault("the inventory has changed since it was read", hint="read it again, then repeat the change")
         yield
-
-
-def drafted(source: Source, changes: Sequence[Change]) -> Draft:
-    """Return a file with changes made, by key paths from the inventory's top.
-
-    Raises:
-        Faults: When its text cannot be changed like this.
-    """
-    notation = notation_of(source.file)
-    if notation is None or not notation.written:
-        hint = "edit it by hand, or omit `--own` to write inventory.json"
-        raise fault(f"{source.file.name} is a program, so Rolecall cannot edit it", hint=hint)
-    data = reduce(apply, changes, dict(source.data))
-    return redrafted(source, lambda text: changed(source, text, changes), data)
-
-
-def changed(source: Source, text: str, changes: Iterable[Change]) -> str:
-    """Return a source's text with changes made by the writer of its notation."""
-    notation = notation_of(source.file)
-    assert notation  # noqa: S101 - that of a file that was read
-    below = (replace(change, keys=(*source.prefix, *change.keys)) for change in changes)
-    return reduce(notation.writer.change, below, text)
-
-
-def redrafted(source: Source, write: Callable[[str], str], data: Data) -> Draft:
-    """Return a file with a new text, after verifying what that says.
-
-    Args:
-        source: The file as it is, or as it would be when there is none.
-        write: Returns the new text, given the old one with plain line breaks.
-        data: The data that the new text must have.
-
-    Raises:
-        Faults: When it has not.
-    """
-    raw = source.file.read_bytes().decode() if source.file.exists() else ""
-    mark = "\ufeff" if raw.startswith("\ufeff") else ""
-    old = raw.removeprefix(mark)
-    windows = old.count("\r\n") == old.count("\n") > 0
-    text, again = "", None
-    try:
-        text = write(old.replace("\r\n", "\n"))
-        notation = notation_of(source.file)
-        again = notation.reader.read(text, source.file) if notation else None
-    except (Faults, ArithmeticError, AssertionError, LookupError, StopIteration, ValueError):
-        pass  # a writer may fail in any way on a text that it does not understand
-    if again is None or again.prefix != source.prefix or not same(again.data, data):
-        hint = f"edit {source.file.name} by hand: Rolecall cannot change how this place is written"
-        raise fault("this change cannot be made automatically", where=Where(source.file), hint=hint)
-    return Draft(again, mark + (text.replace("\n", "\r\n") if windows else text))
 
 
 def judged(
@@ -347,42 +286,6 @@ def tool_written(project: Project, loaded: Loaded) -> Source:
     """Return the source of the tool-written file, an empty one if it does not exist yet."""
     file = project.root / TOOL_FILE
     return next((source for source in loaded.sources if source.file == file), Source(file, {}))
-
-
-def fault_set_elsewhere(loaded: Loaded, target: Path, keys: Keys) -> Fault:
-    """Return the fault that another file sets a key path, or a table around it."""
-    others = [source for source in loaded.sources if source.file != target]
-    source = next((source for source in reversed(others) if has(source.data, keys)), others[-1])
-    depth = next(depth for depth in range(len(keys), -1, -1) if has(source.data, keys[:depth]))
-    return fault_set_by(source, keys[:depth] or keys)
-
-
-def _fault_set_in_several(loaded: Loaded, keys: Keys) -> Fault:
-    """Return the fault that a key path cannot be removed from one file, since another sets it, too."""
-    sources = [source for source in loaded.sources if has(source.data, keys)]
-    names = " and ".join(source.file.name for source in sources)
-    hint = f"remove it from {sources[-1].file.name} by hand, then repeat the command without `--own`"
-    return Fault(f"{names} set {dotted(keys)}", place(sources[-1], keys), hint)
-
-
-def fault_set_by(source: Source, keys: Keys) -> Fault:
-    """Return the fault that a file sets a key path, although it cannot be written now."""
-    if source.file.is_dir() and keys[1:]:
-        folder = f"{source.file.name}/{keys[1]}"
-        hint = "remove or move the folder by hand"
-        return Fault(f"the folder {folder} declares machine {keys[1]!r}", place(source, keys), hint)
-    if source.file.name == TOOL_FILE:
-        hint = "omit `--own` to change it there"
-    else:
-        hint = "edit it there by hand, or let Rolecall do it: `--own`"
-    where = place(source, keys)
-    name = ((where and where.file) or source.file).name
-    return Fault(f"{name} sets {dotted(keys)}", where, hint)
-
-
-def place(source: Source, keys: Keys) -> Where | None:
-    """Return where a key path stands in a source."""
-    return locate(Fault("", Where(source.file, keys)), [source]).where
 
 
 def _new(before: Iterable[Fault], after: Iterable[Fault]) -> list[Fault]:

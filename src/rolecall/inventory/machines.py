@@ -12,6 +12,8 @@ from rolecall import files as writing
 from rolecall.errors import Fault, Faults, fault, nearest
 from rolecall.inventory import edit, files
 from rolecall.inventory.changes import Rename, Set, Unset, apply
+from rolecall.inventory.drafts import changed, drafted, redrafted
+from rolecall.inventory.elsewhere import fault_set_by, fault_set_elsewhere, place
 from rolecall.inventory.load import check, read
 from rolecall.inventory.shape import NAMES
 from rolecall.inventory.writers import tokens
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolecall.inventory.data import Data, Keys
-    from rolecall.inventory.edit import Draft, Edited, Judge
+    from rolecall.inventory.drafts import Draft
+    from rolecall.inventory.edit import Edited, Judge
     from rolecall.inventory.notation import Position
     from rolecall.model.inventory import Loaded
     from rolecall.project import Project
@@ -72,14 +75,11 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
         tool_file = project.root / TOOL_FILE
         writable = {tool_file, loaded.sources[-1].file} if own else {tool_file}
         if refused := [
-            edit.fault_set_by(source, keys)
-            for source, places in naming
-            if source.file not in writable
-            for keys in places
+            fault_set_by(source, keys) for source, places in naming if source.file not in writable for keys in places
         ]:
             raise Faults(refused)
         # The last place in a list first, so that the positions of the others stay valid.
-        drafts = [edit.drafted(source, [Unset(keys) for keys in reversed(places)]) for source, places in naming]
+        drafts = [drafted(source, [Unset(keys) for keys in reversed(places)]) for source, places in naming]
         sources = edit.replaced(project, loaded, [draft.source for draft in drafts])
         _, warnings = edit.judged(loaded, faults, sources, judge)
         return edit.write(project, drafts, warnings)
@@ -120,7 +120,7 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
             sources.insert(0, Source(project.machines, _renamed_data(loaded.sources[0].data, old, new)))
         after, _ = edit.judged(loaded, faults, edit.replaced(project, loaded, sources), judge)
         if old not in after.inventory.machines[new].formerly:
-            raise Faults([edit.fault_set_elsewhere(loaded, project.root / TOOL_FILE, ("machines", new, "formerly"))])
+            raise Faults([fault_set_elsewhere(loaded, project.root / TOOL_FILE, ("machines", new, "formerly"))])
         writing.replace(project.renaming, json.dumps([old, new]) + "\n")
         yield
         if folder.is_dir():
@@ -146,14 +146,14 @@ def _rename_drafts(project: Project, loaded: Loaded, old: str, new: str) -> list
 
         def write(text: str, source: Source = source, places: list[Keys] = places) -> str:
             text = tokens.rename(text, _positions(source, text), {(*source.prefix, *keys) for keys in places}, old, new)
-            return edit.changed(source, text, [formerly]) if source is tool_file else text
+            return changed(source, text, [formerly]) if source is tool_file else text
 
         data = _renamed_data(source.data, old, new)
         try:
-            drafts.append(edit.redrafted(source, write, apply(data, formerly) if source is tool_file else data))
+            drafts.append(redrafted(source, write, apply(data, formerly) if source is tool_file else data))
         except Faults:
             hint = f"change {old} to {new} there by hand, then run this command again"
-            for where in (edit.place(source, keys) for keys in places):
+            for where in (place(source, keys) for keys in places):
                 name = ((where and where.file) or source.file).name
                 refused.append(Fault(f"{name} names {old} in a place that Rolecall cannot edit", where, hint))
     if refused:
