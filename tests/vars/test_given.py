@@ -15,7 +15,7 @@ from rolecall.cli import rolecall
 from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 from rolecall.model.vars import VarKey, step_of
-from rolecall.vars import layout
+from rolecall.vars import effective
 
 if TYPE_CHECKING:
     from rolecall.project import Project
@@ -115,7 +115,7 @@ def test_it_is_kept_by_a_plan_that_discards_what_was_generated(given: Project) -
 
 
 def test_once_it_is_installed_it_is_like_any_other(given: Project) -> None:
-    assert layout.given(given, MADE)
+    assert effective.given(given, MADE)
     call(given, "update", "--yes")
     assert not list(given.vars.rglob(".given"))
     assert value(given) == MINE

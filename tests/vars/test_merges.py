@@ -29,7 +29,7 @@ from rolecall.service import (
     TLSCertificate,
     WireGuardKeyPair,
 )
-from rolecall.vars import layout, store
+from rolecall.vars import effective, layout, store
 from rolecall.vars.make import making
 
 if TYPE_CHECKING:
@@ -508,7 +508,7 @@ def test_fix_never_hides_a_mixed_up_pair_behind_a_pending_value(project: Project
     assert repaired == ({True} if rotated else set())
     assert len(left) == len(v.unsound(project)) == 1
     assert (folder / ".made").read_bytes() == before
-    assert layout.pending_and_stored(project, [KEY], lenient=True) == ({}, {})
+    assert effective.pending_and_stored(project, [KEY], lenient=True) == ({}, {})
 
 
 class Raising:

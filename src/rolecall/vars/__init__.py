@@ -1,25 +1,24 @@
 """Generated values (keys, passwords, certificates), and the store that keeps them.
 
-`decide` says what a run does with each var, `maker` does it, and `rolecall.vars.make` writes the result; `layout` reads
-vars from disk, `store` moves them, and `secret_stores` encrypt them; `keys` and `recipients` manage who can read them.
+`decide` says what a run does with each var, `maker` does it, and `rolecall.vars.make` writes the result. `layout` says
+where vars are on disk, `soundness` reads them and finds what a merge has mixed up, and `effective` chooses between a
+pending and a stored value. `store` moves vars, and `secret_stores` encrypt them. `keys` and `recipients` manage who can
+read them.
 """
 
-from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, own_key, remove_admin
-from rolecall.vars.layout import (
+from rolecall.vars.effective import (
     decrypt,
     given,
-    invalid_names,
     pending,
     pending_and_stored,
     place,
     replaces,
     stored,
     stored_all,
-    unmarked,
-    unsettled,
-    unsound,
     verb,
 )
+from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, own_key, remove_admin
+from rolecall.vars.layout import invalid_names
 from rolecall.vars.make import drafts, make, making, missing, store_drafts
 from rolecall.vars.recipients import (
     Sealed,
@@ -32,6 +31,7 @@ from rolecall.vars.recipients import (
     with_wrong_recipients,
 )
 from rolecall.vars.secret_stores.age import decrypt_file, encrypt_to
+from rolecall.vars.soundness import unmarked, unsettled, unsound
 from rolecall.vars.store import (
     Bound,
     bound_in,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rolecall.vars import layout, store
+from rolecall.vars import soundness, store
 from rolecall.vars.decide import NOTHING
 from rolecall.vars.maker import Maker, sealed_file
 from rolecall.vars.order import in_order, unique
@@ -107,4 +107,4 @@ def store_drafts(project: Project, drafts: Mapping[VarKey, store.Draft]) -> None
     recipients = chosen(project).recipients() if secret else ()
     with store.locked(project):
         store.write_pending(project, drafts, recipients)
-    store.promote(project, layout.read(project.pending, drafts))
+    store.promote(project, soundness.read(project.pending, drafts))

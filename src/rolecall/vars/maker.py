@@ -13,7 +13,7 @@ from rolecall.errors import Fault, Faults, fault
 from rolecall.model.frozen import frozen
 from rolecall.model.generators import Context
 from rolecall.model.vars import NEXT, OLD, StoredFile, current, slot
-from rolecall.vars import layout
+from rolecall.vars import effective, soundness
 from rolecall.vars.decide import NOTHING, Action, Existing, Inputs, decide
 from rolecall.vars.fit import misfit
 from rolecall.vars.generate import Declared, checked, generate, label, mismatch
@@ -59,7 +59,7 @@ class Maker:
         self._project = project
         self._replacement = replacement
         self._answers = answers or Answers(project)
-        self._pending, self._stored = layout.pending_and_stored(project, [recipe.key for recipe in recipes])
+        self._pending, self._stored = effective.pending_and_stored(project, [recipe.key for recipe in recipes])
         self.actions = {recipe.key: decide(recipe, self._existing(recipe), replacement) for recipe in recipes}
         if faults := [fault for recipe in recipes for fault in self._refusal(recipe, self.actions[recipe.key])]:
             raise Faults(faults)
@@ -124,8 +124,8 @@ class Maker:
         key = recipe.key
         stored, pending = self._stored.get(key), self._pending.get(key)
         base = self._project.vars if pending is None else self._project.pending
-        validation = layout.validation(base, key) if recipe.validation else ""
-        return Existing(stored, pending, validation, given=pending is not None and layout.given(self._project, key))
+        validation = effective.validation(base, key) if recipe.validation else ""
+        return Existing(stored, pending, validation, given=pending is not None and effective.given(self._project, key))
 
     def _inputs(self, recipe: Recipe, *, made: bool, exports_replaced: bool) -> Inputs:
         """Return what became of a var's inputs, as far as the run got."""
@@ -223,7 +223,7 @@ class Maker:
             Faults: When there is none, or it cannot be decrypted.
         """
         if key not in self._values:
-            var = self._vars.get(key) or layout.stored(self._project, [key]).get(key)
+            var = self._vars.get(key) or effective.stored(self._project, [key]).get(key)
             if var is None:
                 raise fault(f"{label(reader)} needs {key}, which nothing generates")
             self._values[key] = frozen(self._read(key, var))
@@ -236,7 +236,7 @@ class Maker:
         carried = self.made[key].carried if key in self.made else {}
         on_disk = {name: carried.get(name, name) for name in files}
         secret = [(key, on_disk[name]) for name, file in files.items() if file.secret]
-        opened = layout.decrypt(self._project, secret, pending=self._pending)
+        opened = effective.decrypt(self._project, secret, pending=self._pending)
         return {
             name: opened[key, on_disk[name]] if file.secret else file.public.encode() for name, file in files.items()
         }
@@ -256,7 +256,7 @@ def sealed_file(
 
 def _notes(project: Project, recipe: Recipe, *, given: bool) -> dict[str, str]:
     """Return what is noted beside a new var: what it binds, replaces and was made for, and whether it was given."""
-    stored = layout.read(project.vars, [recipe.key]).get(recipe.key)
-    notes = {"replaces": layout.version_stamp(stored) if stored else "", "validation": recipe.validation}
+    stored = soundness.read(project.vars, [recipe.key]).get(recipe.key)
+    notes = {"replaces": effective.version_stamp(stored) if stored else "", "validation": recipe.validation}
     notes["given"] = "by a person" if given else ""
     return {"binds": recipe.binds} | {name: text for name, text in notes.items() if text}

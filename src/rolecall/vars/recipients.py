@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where
-from rolecall.vars import layout, store
+from rolecall.vars import layout, soundness, store
 from rolecall.vars.secret_stores import chosen, drop, opener
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def with_wrong_recipients(project: Project) -> list[tuple[Sealed, Fault]]:
     return [
         (secret, _fault(secret, admins))
         for secret in sealed(project)
-        if secret.recipients != admins.keys() or layout.conflicting(secret.folder, "recipients")
+        if secret.recipients != admins.keys() or layout.has_conflict(f"{secret.folder}/recipients")
     ]
 
 
@@ -88,7 +88,7 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
         try:
             wrong = [secret for secret, _ in with_wrong_recipients(project)]
         except Faults as error:  # then there is nothing to encrypt to
-            return repaired, [*error.faults, *layout.unsound(project)]
+            return repaired, [*error.faults, *soundness.unsound(project)]
         broken = _broken(project, wrong)
         unseal, secret_store = opener(project), chosen(project)
         recipients = secret_store.recipients() if wrong else {}
@@ -106,14 +106,16 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
             if before != after:
                 drop(project, {before})
             repaired.append(secret)
-    return list(dict.fromkeys(repaired)), [*unreadable, *layout.unsound(project)]
+    return list(dict.fromkeys(repaired)), [*unreadable, *soundness.unsound(project)]
 
 
 def _broken(project: Project, wrong: Iterable[Sealed]) -> set[tuple[Path, VarKey]]:
     """Return the vars whose files do not belong together, pending and stored copies apart."""
     keys = {secret.key for secret in wrong}
     return {
-        (base, key) for base in (project.pending, project.vars) for key in keys - layout.examine(base, keys)[0].keys()
+        (base, key)
+        for base in (project.pending, project.vars)
+        for key in keys - soundness.examine(base, keys)[0].keys()
     }
 
 

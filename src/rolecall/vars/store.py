@@ -51,25 +51,22 @@ from typing import TYPE_CHECKING, Literal
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.files import make_local
 from rolecall.vars import secret_stores
+from rolecall.vars.effective import given, pending_and_stored
 from rolecall.vars.layout import (
     SLOTS,
     binds,
     ciphertext,
-    conflicting,
     file_folder,
-    given,
+    has_conflict,
     keys_of,
     known_to,
-    made_line,
-    manifest,
     of_machine,
-    pending_and_stored,
     read_bytes,
     recipients,
     secrets,
-    unmarked,
     var_folder,
 )
+from rolecall.vars.soundness import made_line, manifest, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
@@ -195,7 +192,7 @@ def keep_both_sides(folder: str) -> bool:
         Whether there was a conflict.
     """
     lists: tuple[Literal["machines", "formerly"], ...] = ("machines", "formerly")
-    conflicts = [name for name in lists if conflicting(folder, name)]
+    conflicts = [name for name in lists if has_conflict(f"{folder}/{name}")]
     for name in conflicts:
         note_known(folder, name, known_to(folder, name))
     return bool(conflicts)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall.model.vars import NEXT, OLD, current, slot
-from rolecall.vars import layout
+from rolecall.vars import effective, layout
 from rolecall.vars.fit import misfit
 from rolecall.vars.generate import mismatch
 
@@ -33,7 +33,7 @@ def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> li
         *verifiable,
         *(key for inputs in needed_by.values() for input_keys in inputs.values() for key in input_keys),
     ]
-    pending, stored = layout.pending_and_stored(project, dict.fromkeys(keys), lenient=True)
+    pending, stored = effective.pending_and_stored(project, dict.fromkeys(keys), lenient=True)
     existing = pending | stored
     names = {recipe.key: recipe.file_names for recipe in recipes}
     whole = {key for key, var in existing.items() if current(var).keys() == names.get(key)}
@@ -44,7 +44,7 @@ def misfits(project: Project, recipes: Sequence[Recipe], *, decrypt: bool) -> li
         if (key, prefix) not in known:
             files = slot(existing[key], prefix)
             secret = [(key, prefix + name) for name, file in files.items() if file.secret] if decrypt else []
-            opened = layout.decrypt(project, secret, pending=pending)
+            opened = effective.decrypt(project, secret, pending=pending)
             public = {name: file.public.encode() for name, file in files.items() if not file.secret}
             known[key, prefix] = public | {name.removeprefix(prefix): value for (_, name), value in opened.items()}
         return known[key, prefix]
