@@ -19,7 +19,7 @@ from rolecall.errors import Faults
 from rolecall.model.vars import VarKey
 from rolecall.pipeline.evaluation import note_recipes
 from rolecall.project import Project
-from rolecall.vars import layout, store
+from rolecall.vars import layout, store, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -334,12 +334,11 @@ def test_no_note_is_written_for_a_var_that_another_writer_removed(
 
     @contextlib.contextmanager
     def locked(project: Project) -> Iterator[None]:
-        monkeypatch.setattr(store, "locked", before)
         v.remove(project, [SSH])
         with before(project):
             yield
 
-    monkeypatch.setattr(store, "locked", locked)
+    monkeypatch.setattr(upgrade, "locked", locked)
     note_recipes(installed, pipeline.Workspace(installed).members())
     assert layout.binds(installed.vars, REPOKEY) == WHY
     assert SSH not in v.stored_all(installed)

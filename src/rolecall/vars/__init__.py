@@ -2,8 +2,8 @@
 
 `decide` says what a run does with each var, `maker` does it, and `rolecall.vars.make` writes the result. `layout` says
 where vars are on disk, `soundness` reads them and finds what a merge has mixed up, and `effective` chooses between a
-pending and a stored value. `store` moves vars, and `secret_stores` encrypt them. `keys` and `recipients` manage who can
-read them.
+pending and a stored value. `store` moves vars, `in_place` changes single files of them, and `upgrade` adds what earlier
+versions did not note. `secret_stores` encrypt secrets; `keys` and `recipients` manage who can read them.
 """
 
 from rolecall.vars.effective import (
@@ -38,13 +38,12 @@ from rolecall.vars.store import (
     bound_to,
     discard,
     knows,
-    mark,
-    note_recipes,
     promote,
     prune,
     remove,
     rename,
 )
+from rolecall.vars.upgrade import mark, note_recipes
 from rolecall.vars.verify import misfits, refuse_mixed
 
 __all__ = [

@@ -26,8 +26,8 @@ A folder NAME is a var, written whole or not at all (see `store`).
 ``.given``       beside a pending value that a person gave: no run replaces it by a generated one unless forced
 ===============  =======================================================================================================
 
-Vars of earlier versions of Rolecall have no ``.made`` and ``.binds``. `store.note_recipes` adds ``.binds``, and
-`store.mark` adds ``.made`` once the files have been compared.
+Vars of earlier versions of Rolecall have no ``.made`` and ``.binds``. `upgrade` adds them: ``.binds`` from the recipe,
+and ``.made`` once the files have been compared.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where
-from rolecall.vars import layout, soundness, store
+from rolecall.vars import in_place, layout, soundness, store
 from rolecall.vars.secret_stores import chosen, drop, opener
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
         Faults: When there is no admin; nothing is written then.
     """
     with store.locked(project):
-        repaired = [secret for secret in sealed(project) if store.keep_both_sides(secret.folder)]
+        repaired = [secret for secret in sealed(project) if in_place.keep_both_sides(secret.folder)]
         unreadable: list[Fault] = []
         try:
             wrong = [secret for secret, _ in with_wrong_recipients(project)]
@@ -102,7 +102,7 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
                 unreadable += [_unreadable(secret, fault) for fault in error.faults]
                 continue
             after = secret_store.seal(f"{secret}/{layout.version(secret.folder)}", value)
-            store.replace_secret(secret.folder, after, recipients)
+            in_place.replace_secret(secret.folder, after, recipients)
             if before != after:
                 drop(project, {before})
             repaired.append(secret)
@@ -148,7 +148,7 @@ def note_machines(project: Project, sent: Mapping[tuple[VarKey, str], Iterable[s
     if new:
         with store.locked(project):
             for folder, machines in new.items():
-                store.note_known(folder, "machines", machines)
+                in_place.note_known(folder, "machines", machines)
 
 
 def former_holders(project: Project, sent: Mapping[tuple[VarKey, str], Collection[str]]) -> Mapping[str, list[VarKey]]:

@@ -30,12 +30,12 @@ finds it.
 A rotation in steps fills the slots of a var (see `layout`) beside the value in use: step 1 ``.next``, step 2 ``.old``,
 step 3 none. Each step is a pending var that replaces the stored one, with its files carried over by `write_pending`.
 
-Single files change in place through a temporary ``.NAME`` (`_replace_file`): lists of recipients and machines, notes,
+Single files change in place through a temporary ``.NAME`` (`replace_file`): lists of recipients and machines, notes,
 re-encrypted secrets. The next writer of that file removes a temporary one that a killed writer left.
 """
 
 # Paths are strings here: in a project with ten thousand vars, pathlib would cost more than the disk.
-# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH110, PTH112, PTH120, PTH123
+# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH110, PTH112, PTH120
 
 from __future__ import annotations
 
@@ -46,32 +46,30 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.files import make_local
 from rolecall.vars import secret_stores
 from rolecall.vars.effective import given, pending_and_stored
+from rolecall.vars.in_place import as_lines, note_known, write_new
 from rolecall.vars.layout import (
     SLOTS,
     binds,
     ciphertext,
     file_folder,
-    has_conflict,
     keys_of,
     known_to,
     of_machine,
     read_bytes,
-    recipients,
     secrets,
     var_folder,
 )
-from rolecall.vars.soundness import made_line, manifest, unmarked
+from rolecall.vars.soundness import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
-    from rolecall.model.recipes import Recipe
     from rolecall.model.vars import StoredVar, VarFile, VarKey
     from rolecall.project import Project
 
@@ -126,27 +124,27 @@ def write_pending(project: Project, drafts: Mapping[VarKey, Draft], recipients: 
         recipients: The public keys that their secrets are encrypted to.
     """
     making = project.local / "making"
-    recipient_lines = _lines(recipients)
+    recipient_lines = as_lines(recipients)
     for key, draft in drafts.items():
         for file, (version, data) in draft.files.items():
             folder = file_folder(making, key, file.name)
             _make_folder(folder)
             kind, mode = ("secret", 0o600) if file.secret else ("value", 0o644)
-            _write(f"{folder}/{kind}", data, mode)
-            _write(f"{folder}/version", f"{version}\n".encode(), 0o644)
+            write_new(f"{folder}/{kind}", data, mode)
+            write_new(f"{folder}/version", f"{version}\n".encode(), 0o644)
             if file.secret:
-                _write(f"{folder}/recipients", recipient_lines, 0o644)
+                write_new(f"{folder}/recipients", recipient_lines, 0o644)
         for name, source in draft.carried.items():
             _make_folder(os.path.dirname(file_folder(making, key, name)))
             shutil.copytree(file_folder(project.vars, key, source), file_folder(making, key, name))
         for name, text in draft.notes.items():
-            _write(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
+            write_new(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
         for prefix in SLOTS:
             same = [source for name, source in draft.carried.items() if _slot(name) == prefix]
             if same and not os.path.exists(f"{var_folder(project.vars, key)}/{_slot(same[0])}.made"):
                 continue  # of an earlier version, and not compared yet
             if made_together := manifest(f"{var_folder(making, key)}/{prefix}"):
-                _write(f"{var_folder(making, key)}/{prefix}.made", made_together, 0o644)
+                write_new(f"{var_folder(making, key)}/{prefix}.made", made_together, 0o644)
     if drafts:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
         os.rename(making, project.local / "made")  # the commit: whoever holds the lock next completes it
@@ -156,119 +154,6 @@ def write_pending(project: Project, drafts: Mapping[VarKey, Draft], recipients: 
 def _slot(name: str) -> str:
     """Return which of a var's values a file belongs to, as `SLOTS` names it."""
     return name[: name.rfind("/") + 1]
-
-
-def note_known(folder: str, whom: Literal["machines", "formerly"], names: Iterable[str]) -> None:
-    """Replace the list that `known_to` reads; the caller holds the lock."""
-    _replace_file(folder, whom, _lines(names), 0o644)
-
-
-def replace_secret(folder: str, data: bytes, new_recipients: Iterable[str]) -> None:
-    """Replace a secret by the same one, encrypted to other recipients; the caller holds the lock.
-
-    Keys that lose access are listed in ``formerly`` first. If interrupted after the secret, ``recipients`` lists too
-    many keys; the next `vars check` reports it. Until the end, ``.made`` lists both.
-    """
-    new_recipients = set(new_recipients)
-    if lost := (recipients(folder) or frozenset()) - new_recipients:
-        note_known(folder, "formerly", known_to(folder, "formerly") | lost)
-    together, file = os.path.split(folder)
-    made = read_bytes(f"{together}/.made").decode() if os.path.exists(f"{together}/.made") else ""
-    others = "".join(line for line in made.splitlines(keepends=True) if not line.startswith(f"{file} "))
-    if made:
-        _replace_file(together, ".made", (made + made_line(folder, data)).encode(), 0o644)
-    _replace_file(folder, "secret", data, 0o600)
-    _replace_file(folder, "recipients", _lines(new_recipients), 0o644)
-    if made:
-        _replace_file(together, ".made", (others + made_line(folder, data)).encode(), 0o644)
-
-
-def keep_both_sides(folder: str) -> bool:
-    """Resolve merge conflicts in the lists beside a secret by keeping both sides: both may have seen the secret.
-
-    The caller holds the lock.
-
-    Returns:
-        Whether there was a conflict.
-    """
-    lists: tuple[Literal["machines", "formerly"], ...] = ("machines", "formerly")
-    conflicts = [name for name in lists if has_conflict(f"{folder}/{name}")]
-    for name in conflicts:
-        note_known(folder, name, known_to(folder, name))
-    return bool(conflicts)
-
-
-def note_recipes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> int:
-    """Note beside stored vars what they bind, for the time when the inventory has no recipe for them.
-
-    A var that is noted as binding something stays so: another module may use the same names.
-
-    Args:
-        project: The project.
-        recipes: All recipes of the inventory.
-        named: By the name of a var that no machine has now: what is lost with it, "" for nothing.
-
-    Returns:
-        The number of vars beside which something was noted.
-    """
-    recipes = list(recipes)
-    if not _lacking_notes(project, recipes, named):
-        return 0
-    with locked(project):
-        lacking = _lacking_notes(project, recipes, named)  # again: another writer may have been first
-        for key, text in lacking.items():
-            _replace_file(var_folder(project.vars, key), ".binds", f"{text}\n".encode(), 0o644)
-    return len(lacking)
-
-
-def mark(project: Project, keys: Iterable[VarKey]) -> list[VarKey]:
-    """Write `.made` for stored vars of an earlier version, whose files have been compared.
-
-    Returns:
-        Those that had none.
-    """
-    keys = list(keys)
-    if not unmarked(project, keys):
-        return []
-    with locked(project):
-        lacking = unmarked(project, keys)  # again: another writer may have been first
-        for folder in (var_folder(project.vars, key) for key in lacking):
-            for prefix in SLOTS:
-                if made := manifest(f"{folder}/{prefix}"):
-                    _replace_file(f"{folder}/{prefix}".rstrip("/"), ".made", made, 0o644)
-    return lacking
-
-
-def _lacking_notes(project: Project, recipes: Iterable[Recipe], named: Mapping[str, str]) -> dict[VarKey, str]:
-    """Return what stored vars bind that is not noted beside them."""
-    wanted = {recipe.key: recipe for recipe in recipes}
-    known = {key: wanted[key].binds if key in wanted else named.get(key.name) for key in keys_of(project.vars)}
-    noted = {key: binds(project.vars, key) for key in known}
-    return {
-        key: text
-        for key, text in known.items()
-        if text is not None and (noted[key] is None or (text not in {"", noted[key]} and key in wanted))
-    }
-
-
-def _replace_file(folder: str, name: str, content: bytes, mode: int) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{folder}/.{name}")  # left by a killed writer
-    _write(f"{folder}/.{name}", content, mode)
-    _flush(f"{folder}/.{name}")
-    os.rename(f"{folder}/.{name}", f"{folder}/{name}")
-
-
-def _lines(recipients: Iterable[str]) -> bytes:
-    return "".join(f"{recipient}\n" for recipient in sorted(recipients)).encode()
-
-
-def _flush(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
@@ -424,11 +309,6 @@ def _forget_pending_notes(folder: str) -> None:
     for name in (".replaces", ".given"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{folder}/{name}")
-
-
-def _write(path: str, data: bytes, mode: int) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
 
 
 def _make_folder(path: str) -> None:
