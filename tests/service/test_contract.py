@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ConfigDict
 
+import rolecall.service
 from rolecall.model.generators import NotDeclaredError
 from rolecall.model.vars import StoredFile, VarKey
 from rolecall.model.world import FILTERS, Host, View, World
@@ -23,7 +24,6 @@ from rolecall.service import (
     Secret,
     Service,
     SSHKeyPair,
-    VarFile,  # noqa: F401 - the table of what breaks the contract names it
 )
 from rolecall.service.member import Member, member_of, members_of
 
@@ -114,6 +114,12 @@ async def asynchronous(_: object) -> list[Any]:
             "one.var('v', Passphrase(files=(VarFile('x'), VarFile('x'))))",
             "the var 'v' has two files with the same name",
         ),
+        (
+            "one.var('v', Script('', (VarFile('x'),), (Prompt('p', 'a'), Prompt('p', 'b'))))",
+            "the var 'v' has two prompts with the same name",
+        ),
+        ("one.var('v', Script('', (VarFile('x'),), ('p',)))", "the var 'v': prompts must be a tuple of Prompt"),
+        ("one.var('v', Script('', (VarFile('x'),), (Prompt('a b', ''),)))", "the var 'v': prompt: invalid name 'a b'"),
         ("one.exports(list)", "s.one: the export of list: list is not an interface, which is a class below Interface"),
         ("one.exports(Interface)", "Interface is not an interface, which is a class below Interface"),
         ("one.exports(Address(text='x'))", "is not an interface, which is a class below Interface"),
@@ -133,7 +139,7 @@ def test_what_breaks_the_contract(code: str, message: str) -> None:
         "foreign": Service("t", description="").role("x", description=""),
     }
     with pytest.raises(ContractError) as caught:
-        eval(code, globals() | names | {"service": service})  # noqa: S307 - the table above
+        eval(code, vars(rolecall.service) | globals() | names | {"service": service})  # noqa: S307 - the table above
     assert message in str(caught.value)
     assert (service.roles.keys(), names["one"].vars, names["one"].publishers) == ({"one"}, {}, [])
 
