@@ -65,7 +65,7 @@ class Link:
         self._notify = _notifier()
         self._changed = threading.Condition()
         self._unread: Deque[Frame] = deque()
-        self._heard = time.monotonic()
+        self._last_sign = time.monotonic()
         self._received = 0  # frames, without ``alive``
         self._joining: Optional[Tuple[socket.socket, BinaryIO, int]] = None
         self._lost = False
@@ -78,7 +78,7 @@ class Link:
             self._listener.bind("\0" + meeting_point(token))  # nobody else knows this name before it is bound
             self._listener.listen(8)
             threading.Thread(target=self._admit, daemon=True).start()
-        threading.Thread(target=self._watch, args=(self._heard_from(source),), daemon=True).start()
+        threading.Thread(target=self._watch, args=(self._watched(source),), daemon=True).start()
 
     def receive(self) -> Optional[Frame]:
         """Return the next frame; None when the link is lost."""
@@ -153,13 +153,13 @@ class Link:
             self._changed.notify_all()
             while sum(len(payload) for _, payload in self._unread) > AHEAD:
                 self._changed.wait(TICK)
-                self._hear()  # what it sends waits
+                self._note_life()  # what it sends waits
 
     def _joined(self) -> Optional[BinaryIO]:
         """Return the stream of a relay that joins before the controller has been silent for too long, or None."""
         self._notify("WATCHDOG=1")
         with self._changed:
-            left = self._heard + self._silence - time.monotonic()
+            left = self._last_sign + self._silence - time.monotonic()
             if not self._token or not self._changed.wait_for(lambda: self._joining, max(left, 0)):
                 return None
             assert self._joining  # noqa: S101 - as awaited
@@ -186,21 +186,21 @@ class Link:
                     source.close()
                     connection.close()
                     continue
-                self._hear()
+                self._note_life()
                 self._hang_up()
                 with self._changed:
-                    self._joining = connection, self._heard_from(source), received
+                    self._joining = connection, self._watched(source), received
                     self._changed.notify_all()
 
     def _admitted(self, connection: socket.socket, source: BinaryIO) -> Optional[int]:
         """Return how many frames the controller has received; None for another user, or one without the token."""
+        if peer(connection) != self._user:
+            return None
         try:
             connection.settimeout(JOIN)
-            message, _ = (frames.read_frame(source, _RESUME, 0) if peer(connection) == self._user else None) or (
-                {},
-                b"",
-            )
+            frame = frames.read_frame(source, _RESUME, 0)
             connection.settimeout(self._silence)
+            message = frame[0] if frame else {}
             known = hmac.compare_digest(str(message["token"]).encode(), self._token.encode())
             return int(message["received"]) if known else None
         except (OSError, frames.ProtocolError, KeyError, TypeError, ValueError):
@@ -210,20 +210,20 @@ class Link:
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
-    def _heard_from(self, source: BufferedReader) -> BinaryIO:
-        return cast("BinaryIO", io.BufferedReader(_Heard(source, self._hear)))
+    def _watched(self, source: BufferedReader) -> BinaryIO:
+        return cast("BinaryIO", io.BufferedReader(_Watched(source, self._note_life)))
 
-    def _hear(self) -> None:
-        self._heard = time.monotonic()
+    def _note_life(self) -> None:
+        self._last_sign = time.monotonic()
         self._notify("WATCHDOG=1")
 
 
-class _Heard(io.RawIOBase):
+class _Watched(io.RawIOBase):
     """Bytes from a relay; each of them is a sign of life."""
 
-    def __init__(self, source: BufferedReader, hear: Callable[[], None]) -> None:
+    def __init__(self, source: BufferedReader, note_life: Callable[[], None]) -> None:
         self._source = source
-        self._hear = hear
+        self._note_life = note_life
 
     def readable(self) -> bool:
         """Return true."""
@@ -233,7 +233,7 @@ class _Heard(io.RawIOBase):
         """Fill the buffer as far as bytes are there; return their number, 0 at the end."""
         data = self._source.read1(len(buffer))
         if data:
-            self._hear()
+            self._note_life()
         buffer[: len(data)] = data
         return len(data)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rolecall.deploy.session import Session
+from rolecall.deploy.threads import leave_ctrl_c_to_the_main_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,8 +50,3 @@ class EarlySessions:
         """
         session = self._sessions.pop(target, None)
         return session.result() if session else Session(target)
-
-
-def leave_ctrl_c_to_the_main_thread() -> None:
-    """Block SIGINT in this thread, and in what it starts, so that this program alone decides how a switch ends."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -18,9 +18,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rolecall.deploy import decisions
-from rolecall.deploy.early import leave_ctrl_c_to_the_main_thread
 from rolecall.deploy.machine import MachineRun
 from rolecall.deploy.session import Session
+from rolecall.deploy.threads import leave_ctrl_c_to_the_main_thread
 from rolecall.errors import Fault, fault
 from rolecall.model.plan import PARALLEL, Report
 
@@ -143,7 +143,7 @@ class Fleet:
         failed = [machine for machine in machines if machine.problems]
         if self._interrupted or not self._in("staged") or not all(machine.locked for machine in failed):
             return False
-        self._each(MachineRun.begin_anew, machines)
+        self._each(MachineRun.start_over, machines)
         return all(self._step(stage, [machine]) for machine in sorted(machines, key=lambda machine: machine.name))
 
     def _decide(self, folder: Path, run: str) -> None:

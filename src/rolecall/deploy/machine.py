@@ -51,7 +51,7 @@ class MachineRun:
     Attributes:
         wanted: What it is to become.
         report_progress: Called with what happens on it.
-        connect: Begins its first session.
+        connect: Begins a session with it, or returns one that has begun.
         plan: What would change.
         session: Its session, while it is connected.
         state: One of ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
@@ -217,7 +217,7 @@ class MachineRun:
         elif (current["number"] if current else 0) == self.plan.generation:
             self.state = "restored"
 
-    def begin_anew(self) -> None:
+    def start_over(self) -> None:
         """Unlock it, and forget that another run had locked it."""
         self.hang_up()
         self.state, self.locked = "untouched", False

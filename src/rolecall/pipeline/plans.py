@@ -82,7 +82,10 @@ def planned(
     parallel: int,
     connect: Callable[[Target], Session],
 ) -> Iterator[Planned]:
-    """Do what `planning` does, in which the arguments are explained."""
+    """Compare the machines with their configurations over sessions that `connect` begins, or has begun.
+
+    The other arguments are those of `connecting.planning`.
+    """
     project = workspace.project
     evaluation = _evaluation(workspace, only)
     wanted, warnings = _wanted(workspace, evaluation)
