@@ -61,6 +61,19 @@ def _complete(path: Path, content: str | bytes, mode: int) -> Iterator[Path]:
             whole.unlink(missing_ok=True)
 
 
+def sync(path: Path | str) -> None:
+    """Wait until a file, or the names in a folder, are on the disk.
+
+    Raises:
+        OSError: When it cannot be opened, or the disk fails.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def make_local(folder: Path) -> None:
     """Create the folder of this checkout's state, ``.rolecall``, if it is missing; git ignores it."""
     folder.mkdir(0o755, parents=True, exist_ok=True)

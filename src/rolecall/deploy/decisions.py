@@ -6,7 +6,6 @@ it commits, whatever happens to the controller or the connection.
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -34,8 +33,8 @@ def note(folder: Path, run: str, machines: Iterable[str]) -> None:
     files.make_local(folder.parent)
     folder.mkdir(exist_ok=True)
     files.create(folder / run, "".join(f"{name}\n" for name in machines))
-    _sync(folder)
-    _sync(folder.parent)
+    files.sync(folder)
+    files.sync(folder.parent)
 
 
 def load(folder: Path) -> Decisions:
@@ -52,11 +51,3 @@ def settle(folder: Path, run: str, machines: Iterable[str]) -> None:
             files.replace(path, left)
         else:
             path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from rolecall.files import sync
 from rolecall.vars.layout import has_conflict, known_to, read_bytes, recipients
 from rolecall.vars.soundness import made_line
 
@@ -62,21 +63,13 @@ def replace_file(folder: str, name: str, content: bytes, mode: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{folder}/.{name}")  # left by a killed writer
     write_new(f"{folder}/.{name}", content, mode)
-    _flush(f"{folder}/.{name}")
+    sync(f"{folder}/.{name}")
     os.rename(f"{folder}/.{name}", f"{folder}/{name}")
 
 
 def as_lines(names: Iterable[str]) -> bytes:
     """Return a list as its file has it: one name or key a line, sorted."""
     return "".join(f"{name}\n" for name in sorted(names)).encode()
-
-
-def _flush(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_new(path: str, data: bytes, mode: int) -> None:
