@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, AbstractSet, Dict, List, Sequence
 
+from rolecall_agent import transaction
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import note_on_owner
 from rolecall_agent.resources.unit import may_run
@@ -63,6 +64,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     removed = [resource for resource in removed if resource.key not in work.lost]
     work.remove = [resource.key for resource in reversed(removed)]
     work.changes += _check_changes(old, new)
+    transaction.preview(system, store, work, new)
     both = (*old.resources, *new.resources)
     restarted = {name for item in both if item.key in changed | undeclared.keys() for name in item.units}
     around = Surroundings(system, store, work, changed, undeclared.keys(), restarted)

@@ -10,13 +10,13 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from rolecall_agent import boot
+from rolecall_agent import boot, transaction
 from rolecall_agent import journal as journals
 from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
-from rolecall_agent.resources import KINDS
+from rolecall_agent.resources import KINDS, Package
 from rolecall_agent.resources.base import ABSENT
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 
@@ -61,7 +61,7 @@ def switch(
     old, new = machine.configuration(store.current), machine.with_boot_unit(target)
     work = compare(machine.system, store, old, new)
     if shown and not work.is_part_of(shown):
-        raise Failure(CHANGED)
+        raise Failure(transaction.difference(shown, work) or CHANGED)
     work.leave_out(boot.NAME)  # it is installed before all else, and removed last
     number = store.add_generation(target, meta)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
@@ -79,6 +79,7 @@ def switch(
         machine.install_boot_unit()
         started = _Move(machine, journal, work, store.configuration(journal.source), target).run()
         _require_no_difference(machine, target, work)
+        transaction.record(machine, journal, target)
         watched = watch(machine.system.units, started, work.settle)
         _require_checks(machine, target, watched.until)
         machine.system.flush()  # before anybody can commit it
@@ -204,7 +205,10 @@ class _Move:
         for kind, group in groupby(due, key=lambda resource: resource.kind):
             resources = list(group)
             self._touch(resources)
-            KINDS[kind].apply_all(resources, self._system, self._store, self._machine.report)
+            if kind == Package.kind:
+                transaction.install(self._machine, self._journal, self._work)
+            else:
+                KINDS[kind].apply_all(resources, self._system, self._store, self._machine.report)
 
     def _stop(self) -> None:
         if self._work.stop:

@@ -70,6 +70,7 @@ def snapshot(root: Path) -> dict[str, Any]:
         "users": {name: user for name, user in record["users"].items() if not user["locked"]},
         "units": record["units"],
         "packages": record["packages"],
+        "broken": record.get("broken", {}),
     }
     for path in sorted(root.rglob("*")):
         name = "/" + str(path.relative_to(root))
@@ -89,7 +90,7 @@ class Killed(BaseException):
 
 
 CHANGING = ("write", "symlink", "mkdir", "set_access", "remove", "add_group", "add_user", "change_user", "install",
-            "uninstall", "run")  # fmt: skip
+            "put_back", "purge", "run")  # fmt: skip
 
 
 class Limited(RecordedSystem):

@@ -12,7 +12,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.system import read_os_release
 from rolecall_agent.systems import commands
 from rolecall_agent.systems.accounts import ShadowAccounts
-from rolecall_agent.systems.packages import AptPackages
+from rolecall_agent.systems.packages import DistributionPackages
 from rolecall_agent.systems.units import SystemdUnits
 from rolecall_agent.tree import Tree
 
@@ -45,7 +45,7 @@ class RealSystem(Tree):
         os.environ.update(commands.ENVIRONMENT)
         self.accounts = ShadowAccounts()
         self.units = SystemdUnits(booting=booting)
-        self.packages = AptPackages(self.os_release, self.units.forget)
+        self.packages = DistributionPackages(self.os_release, self.units.forget)
         self._sealing: Optional[Creds] = None
 
     # Owners
