@@ -134,8 +134,6 @@ def remove(machine: Machine, journal: Journal, ended: Mapping[str, Captured]) ->
         if removed:
             machine.report("remove", " ".join(removed))
             packages.remove(removed)
-            record = store.packages(store.current)
-            store.set_packages(store.current, {name: each for name, each in record.items() if name not in removed})
         # Whose files: those of packages that came along go if those of all others do.
         ours = {key: original["name"] for key, original in ended.items() if _has_left_files(machine.system, original)}
         came = [name for name in removed if name not in going and packages.state(name).status == "config-files"]

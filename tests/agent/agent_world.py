@@ -54,6 +54,7 @@ def make(root: Path) -> Path:
         "users": {"u2": user},
         "groups": ["g2", "u2"],
         "packages": ["p1"],
+        "repository": {"p2": {"version": "2", "needs": ["p3"]}},
         "units": {"dist.service": {"active": True, "enabled": True}, "own.service": {"active": True, "enabled": True}},
         "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
         "commands": [],
