@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
 from rolecall_agent import comparison, damage, frames, protocol, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
+from rolecall_agent.confirm import confirm
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_settled
 from rolecall_agent.lock import PATIENCE, LockedError, locked, note_holder
@@ -89,8 +90,8 @@ class Conversation:
         self._agent, self._holder = first["agent"], first.get("user", "")
         try:
             if first["type"] == "confirm":  # the conversation that switches holds the lock
-                self._prepare()
-                self._confirm(first)
+                confirm(self._root, first["run"], first["nonce"])
+                self._send({"type": "confirmed"})
                 return False
             recover_earlier(self._root if self._recorded else None, first)
             self._hold(first.get("patience", PATIENCE))
@@ -330,14 +331,6 @@ class Conversation:
             settled = recover(self._machine)
         interrupted = journal.described() if journal else None
         self._send({"type": "recovery", "interrupted": interrupted, "settled": settled or ""})
-
-    def _confirm(self, message: Message) -> None:
-        journal = journals.load(self._machine.store)
-        run = journal.meta["run"] if journal and journal.provisional else None
-        if journal is None or run != message["run"] or journal.nonce != message["nonce"]:
-            raise Failure(f"no provisional switch of run {message['run']} expects this confirmation")
-        self._machine.store.confirm(message["nonce"])
-        self._send({"type": "confirmed"})
 
     def _leave(self, state: _State, otherwise: str) -> _Staged:
         """Require a state, leave it, and return what was staged: what fails from here on must be staged again."""

@@ -8,8 +8,8 @@ able to parse this file.
 The agent connects to an abstract Unix socket of the relay. Such a socket has no permissions, so both sides look at the
 user of the other one. Importing `typing` would take longer than all the rest.
 
-Arguments: the text of the `bootstrap`, and the digest of the agent. To join an agent whose relay was lost (`link`), the
-name of its socket.
+Arguments: the text of the `bootstrap`, the digest of the agent, and the module of it that answers. To join an agent
+whose relay was lost (`link`), the name of its socket.
 """
 
 import os
@@ -52,7 +52,7 @@ def join(name: str) -> socket.socket:
     return agent
 
 
-def service(name: str, bootstrap: str, digest: str) -> "list[str]":
+def service(name: str, bootstrap: str, digest: str, module: str) -> "list[str]":
     """Return the command that starts the agent as a service of this name, to connect to the socket of this name."""
     properties = {
         "Type": "exec",
@@ -66,7 +66,7 @@ def service(name: str, bootstrap: str, digest: str) -> "list[str]":
     become_root = ["sudo", "-n", "--"] if os.geteuid() else []
     run = ["systemd-run", "--quiet", "--collect", "--unit=" + name, "--description=Rolecall: agent"]
     options = ["--property=" + key + "=" + value for key, value in properties.items()]
-    agent = ["python3", "-I", "-S", "-X", "utf8", "-c", bootstrap, digest, name, str(os.geteuid())]
+    agent = ["python3", "-I", "-S", "-X", "utf8", "-c", bootstrap, digest, name, str(os.geteuid()), module]
     return become_root + run + options + ["--"] + agent
 
 

@@ -146,10 +146,6 @@ class Store(ContentStore, Generations):
         """The nonce that a second connection sent, or ""."""
         return str(read_json(self._system, "confirmed") or "")
 
-    def confirm(self, nonce: str) -> None:
-        """Record the nonce that a second connection sent."""
-        write_json(self._system, "confirmed", nonce)
-
     def missing(self, configuration: Configuration) -> Tuple[List[Blob], List[Secret]]:
         """Return the blobs and secrets of a configuration that are not stored; damaged blobs count as missing."""
         blobs = {blob.sha256: blob for blob in configuration.blobs}

@@ -172,7 +172,7 @@ class MachineRun:
         self.state = "provisional"
         if over_network:
             try:
-                with self._start_session() as second:
+                with self._start_session(confirms=True) as second:
                     second.confirm(meta["run"], nonce)
             except AgentFailedError as error:
                 message = f"unreachable after its switch: {error}"
@@ -245,9 +245,9 @@ class MachineRun:
         detail = "\n".join(detail for _, detail in self.problems if detail)
         return Outcome(self.name, state, message, detail, self.generation, self.damage)
 
-    def _start_session(self) -> Session:
+    def _start_session(self, *, confirms: bool = False) -> Session:
         self.execs += 1
-        return Session(self.wanted.target)
+        return Session(self.wanted.target, confirms=confirms)
 
 
 def _compared(
