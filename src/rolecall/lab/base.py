@@ -30,8 +30,8 @@ _PACKAGES = (
 _LACKING = {"bullseye": {"wireguard-go"}}
 _WITHOUT_UPDATES = {"sid", "unstable"}
 
-# Runs in the new root. Keeps the package lists, so that `apt-get install` works in a fresh machine at once. A mirror may
-# be old: nothing is exposed to the network.
+# Runs in the new root. Keeps the package lists, so that `apt-get install` works in a fresh machine at once. The mirror
+# may be old, since nothing else can reach the machines.
 _PREPARE = f"""
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive
 apt-get update -qq -o Acquire::Check-Valid-Until=false
