@@ -19,8 +19,8 @@ import struct
 import sys
 
 START = 30  # seconds for the agent to connect
-# An agent that ends well leaves nothing to undo; another one may be at work. Without a `$`, which systemd 252 escapes in
-# the file of a transient unit in a way that it does not understand after a daemon-reload.
+# An agent that ends well leaves nothing to undo; another one may be at work. There is no `$` in it: systemd 252 escapes
+# one in the file of a transient unit, and does not understand that after a daemon-reload.
 RECOVER = """
 test ! -e /var/lib/rolecall/journal.json || env | grep -qx SERVICE_RESULT=success ||
 exec python3 -I -S -X utf8 /var/lib/rolecall/agent/boot recover
