@@ -108,7 +108,7 @@ class MachineRun:
             stay: Whether it stays connected if something would change.
         """
         configuration = self.wanted.configuration
-        state = self._open()
+        state = self._open(self.plan.digest)
         if state["current"]:
             self.generation, self.run = state["current"]["number"], state["current"]["run"]
         self.plan = replace(self.plan, generation=self.generation, recovered=state["recovered"] or "")
@@ -123,10 +123,10 @@ class MachineRun:
             if not stay:
                 self.hang_up()
 
-    def _open(self) -> protocol.State:
+    def _open(self, expect: str | None) -> protocol.State:
         self.execs += 1
         self.session = self.connect(self.wanted.target)
-        return self.session.open(self.plan.digest, self.wanted.formerly, progress=self.report_progress)
+        return self.session.open(expect, self.wanted.formerly, progress=self.report_progress)
 
     def give_up(self) -> None:
         """Note that it could not be compared, because of its last problem."""
@@ -154,7 +154,7 @@ class MachineRun:
         """Send everything that its switch needs."""
         self.report_progress("stage")
         if self.session is None:
-            self._open()
+            self._open(None)
             self.live_session.compare(self.wanted.configuration)
         self.live_session.stage(self.plan.comparison, meta, self.wanted.configuration, reveal)
         self.state = "staged"

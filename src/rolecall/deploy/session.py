@@ -94,7 +94,8 @@ class Session:
     ) -> protocol.State:
         """Open the session and return the machine's state, after an interrupted switch was recovered.
 
-        From here on, it survives the loss of its connection.
+        If the machine is the same as expected, the session has ended. Otherwise, from here on, it survives the loss of
+        its connection.
 
         Args:
             expect: Digest of the configuration that it should have.
@@ -119,7 +120,7 @@ class Session:
             expect=expect,
         )
         state = self._begin(message, protocol.State, "state")
-        if isinstance(self.connection, Connection):
+        if isinstance(self.connection, Connection) and not state["same"]:
             self.connection = Resuming(self.connection, self._target, token, progress)
         return state
 

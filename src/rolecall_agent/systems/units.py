@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import UnitState
+from rolecall_agent.system import Ask, UnitState
 from rolecall_agent.systems import commands
 
 _BOUND = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
@@ -41,10 +41,12 @@ class SystemdUnits:
     """The units of the system's manager.
 
     Args:
+        ask: `System.ask`.
         booting: Whether starting units must not wait for them: during a boot, they may wait for the boot unit.
     """
 
-    def __init__(self, *, booting: bool) -> None:
+    def __init__(self, ask: Ask, *, booting: bool) -> None:
+        self._ask = ask
         self._booting = booting
         self.settled = not booting
         self._known: Dict[str, UnitState] = {}
@@ -62,7 +64,8 @@ class SystemdUnits:
             templates = {unit for unit in wanted if "@." in unit}
             self._show(sorted(wanted - templates))
             for unit in sorted(templates):
-                self._known[unit] = _template_state(unit)
+                enablement = self._ask(["systemctl", "is-enabled", "--", unit])[1].strip()
+                self._known[unit] = _template_state(enablement)
         return self._known[name]
 
     def _show(self, names: Sequence[str]) -> None:
@@ -70,7 +73,7 @@ class SystemdUnits:
         if not names:
             return
         argv = ["systemctl", "show", "--property", ",".join(PROPERTIES), "--", *names]
-        status, output = commands.execute(argv, errors=True)
+        status, output = self._ask(argv, errors=True)
         shown: Dict[str, UnitState] = {}
         for properties in _blocks(output):
             state, own = _unit_state(properties), properties.get("Id", "")
@@ -84,7 +87,7 @@ class SystemdUnits:
     def instances(self, template: str) -> List[str]:
         stem, suffix = template.split("@.")
         escaped = stem.replace("\\", "\\\\")
-        shown = commands.execute(["systemctl", "show", "--property", "Id", "--", f"{escaped}@*.{suffix}"])[1]
+        shown = self._ask(["systemctl", "show", "--property", "Id", "--", f"{escaped}@*.{suffix}"])[1]
         return sorted(properties["Id"] for properties in _blocks(shown) if "Id" in properties)
 
     def run(self, verb: str, names: Sequence[str]) -> None:
@@ -155,7 +158,6 @@ def _names(shown: Mapping[str, str], name: str) -> Tuple[str, ...]:
     return tuple(word[1:-1].replace("\\\\", "\\") if word.startswith('"') else word for word in words)
 
 
-def _template_state(name: str) -> UnitState:
+def _template_state(enablement: str) -> UnitState:
     """Return the state of a template, which never runs itself."""
-    enablement = commands.execute(["systemctl", "is-enabled", "--", name])[1].strip()
     return UnitState(known=enablement not in {"", "not-found"}, enabled=enablement == "enabled")
