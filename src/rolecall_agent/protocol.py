@@ -42,7 +42,8 @@ machine is not locked while a person reads the plan.
 
 The conversation ends with ``end``, or when nothing arrives for too long (`link`). A switch that is still provisional
 is undone then, and one that is not finished, too. If nothing changes, a
-conversation is one frame each way: `Open` with ``expect``, and `State` with ``same``.
+conversation is one frame each way: `Open` with ``expect``, and `State` with ``same``. The relay of root may answer it
+(`fingerprint`), so C ends the conversation then.
 
 Before it decides, C sends ``check`` with ``peers: true`` to every machine, also to those without such checks: the
 answer shows that the machine is reachable and still provisional. Then C notes the decision, and sends ``decide`` to all
@@ -173,10 +174,14 @@ class Change(TypedDict):
 
 
 class Restart(TypedDict):
-    """An effect on a unit: ``stop``, ``restart``, ``reload``, ``start``; or ``run`` of ``action:NAME``."""
+    """An effect on a unit: ``stop``, ``restart``, ``reload``, ``start``; or ``run`` of ``action:NAME``.
+
+    ``also``: other running units that stop or restart along with it.
+    """
 
     name: str
     verb: Verb
+    also: List[str]
 
 
 class Comparison(TypedDict):

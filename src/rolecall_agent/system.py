@@ -25,7 +25,15 @@ from typing import (
 
 if TYPE_CHECKING:
     from rolecall_agent.barriers import Barriers
+    from rolecall_agent.fingerprint import Notes
     from rolecall_agent.tree import Entry
+
+
+class Ask(Protocol):
+    """`System.ask`."""
+
+    def __call__(self, argv: Sequence[str], *, errors: bool = False) -> Tuple[int, str]: ...
+
 
 UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
@@ -55,7 +63,14 @@ class UnitState:
         simple: Whether it counts as started as soon as its program runs, whether that is ready or not.
         invocation: Identifies this run of it; "" if it has not run.
         stale: Whether systemd has loaded another version of its files than there are now.
+        elapsed: Whether it is a timer that will not start its job again.
+        reloads: Whether it can be reloaded.
+        transient: Whether a program has created it at run time, in place of any unit file.
+        alias: The name of the unit that this is another name of, or "".
         triggers: The units that it starts: the service of a socket, timer or path.
+        triggered: Whether such a unit starts it.
+        bound: The units that stop and restart along with it.
+        stopped_along: The units that stop along with it, but do not restart.
     """
 
     known: bool = False
@@ -68,7 +83,14 @@ class UnitState:
     simple: bool = False
     invocation: str = ""
     stale: bool = False
+    elapsed: bool = False
+    reloads: bool = False
+    transient: bool = False
+    alias: str = ""
     triggers: Tuple[str, ...] = ()
+    triggered: bool = False
+    bound: Tuple[str, ...] = ()
+    stopped_along: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,6 +219,10 @@ class Units(Protocol):
         """Return the state of a unit; all false when it does not exist."""
         ...
 
+    def instances(self, template: str) -> List[str]:
+        """Return the names of the instances of a template that systemd has loaded, sorted."""
+        ...
+
     def run(self, verb: str, names: Sequence[str]) -> None:
         """Run systemctl with a verb on units; without units, do nothing unless the verb is ``daemon-reload``."""
         ...
@@ -217,6 +243,7 @@ class System(Protocol):
         boots: Whether it boots, and so needs the boot unit.
         root: The root directory of a recorded system; None for the machine itself.
         token: What temporary names are computed from; see `Tree`.
+        notes: What was looked at; see `fingerprint`.
         accounts: Its users and groups.
         packages: Its packages.
         units: Its systemd units.
@@ -225,6 +252,7 @@ class System(Protocol):
     boots: bool
     root: Optional[str]
     token: str
+    notes: Notes
 
     @property
     def accounts(self) -> Accounts: ...
@@ -260,6 +288,13 @@ class System(Protocol):
 
     def run(self, argv: Sequence[str], timeout: float) -> Tuple[int, str]:
         """Run a command without input; return its exit status, and the end of its output and errors."""
+        ...
+
+    def ask(self, argv: Sequence[str], *, errors: bool = False) -> Tuple[int, str]:
+        """Run a command that changes nothing; return its exit status and output, with ``errors`` also what it reports.
+
+        Unlike after `run`, its answer identifies what the comparison has found: see `fingerprint`.
+        """
         ...
 
     def validate(self, path: str, data: bytes) -> None:

@@ -219,7 +219,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Programs],
         monkeypatch.setattr(commands, "is_installed", lambda program: program == "apt-get")
         monkeypatch.setattr(packages, "_PAUSE", 0)
         monkeypatch.setattr(packages, "FOLDER", str(tmp_path / "packages"))
-        return packages.DistributionPackages(dict, lambda: None)
+        return packages.DistributionPackages(programs, dict, lambda: None)
 
     return with_
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.system import PackageState
 from rolecall_agent.systems import commands
 from rolecall_agent.systems.managers import Manager, apt
+
+if TYPE_CHECKING:
+    from rolecall_agent.system import Ask
 
 MANAGERS: Tuple[Manager, ...] = (apt,)
 """All that are supported."""
@@ -26,11 +29,13 @@ class DistributionPackages:
     """The packages of the distribution.
 
     Args:
+        ask: `System.ask`.
         release: Returns the assignments of os-release(5).
         changed: Called after packages were changed, which may bring or remove units.
     """
 
-    def __init__(self, release: Callable[[], Dict[str, str]], changed: Callable[[], None]) -> None:
+    def __init__(self, ask: Ask, release: Callable[[], Dict[str, str]], changed: Callable[[], None]) -> None:
+        self._ask = ask
         self._release = release
         self._changed = changed
         self._known: Dict[str, PackageState] = {}
@@ -42,7 +47,7 @@ class DistributionPackages:
 
     def state(self, name: str) -> PackageState:
         if name not in self._known:
-            self._known.update(self._states({name, *self._prefetched}))
+            self._known.update(self._states({name, *self._prefetched}, self._ask))
         return self._known[name]
 
     def preview(self, names: Sequence[str], *, sources_change: bool) -> Dict[str, str]:
@@ -154,10 +159,10 @@ class DistributionPackages:
             raise Failure(f"cannot manage packages on {self._release().get('ID', 'this system')}: none of {programs}")
         return self._found
 
-    def _states(self, names: Iterable[str]) -> Dict[str, PackageState]:
+    def _states(self, names: Iterable[str], ask: Optional[Ask] = None) -> Dict[str, PackageState]:
         """Return the states of packages now; of all that are known to the package manager, for no names."""
         wanted = set(names)
-        found = self._manager.states(commands.execute(self._manager.query(wanted))[1])
+        found = self._manager.states((ask or commands.execute)(self._manager.query(wanted))[1])
         return {name: found.get(name, PackageState()) for name in wanted} if wanted else found
 
     def _preview(self, names: Sequence[str]) -> Tuple[int, str]:

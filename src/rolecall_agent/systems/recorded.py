@@ -185,7 +185,11 @@ class RecordedUnits:
             enabled=state.get("enabled", False),
             active=state.get("active", False),
             failed=state.get("failed", False),
+            reloads=True,
         )
+
+    def instances(self, template: str) -> List[str]:  # noqa: ARG002
+        return []
 
     def run(self, verb: str, names: Sequence[str]) -> None:
         if not names and verb != "daemon-reload":
@@ -259,6 +263,9 @@ class RecordedSystem(Tree):
             self._record.save()
 
     # Commands
+
+    def ask(self, argv: Sequence[str], *, errors: bool = False) -> Tuple[int, str]:  # noqa: ARG002 - as on a machine
+        return self.run(argv, 60)
 
     def run(self, argv: Sequence[str], timeout: float) -> Tuple[int, str]:  # noqa: ARG002
         self._record.data["commands"].append(list(argv))
