@@ -71,9 +71,11 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     for resource in reversed(removed):
         resource.plan_removal(around)
     declared = {item.key for item in both}
-    others = sorted(name for name in restarted if f"unit:{name}" not in declared)
-    work.refresh += [name for name in others if may_run(system.units.state(name))]
+    undeclared_units = sorted(name for name in restarted if f"unit:{name}" not in declared)
+    work.refresh += [name for name in undeclared_units if may_run(system.units.state(name))]
     _pause_services_of_sockets(work, system)
+    others = {*work.restart, *work.start, *work.revive, *work.refresh, *work.stop}
+    work.restart += sorted({*work.hold} - others)
     return work
 
 

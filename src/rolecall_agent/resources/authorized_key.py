@@ -44,7 +44,7 @@ class AuthorizedKey(Resource):
 
     def __post_init__(self) -> None:
         what = f"authorized key of {self.user}"
-        checks.matching(checks.ACCOUNT, self.user, what)
+        checks.account(self.user, what)
         bare = " ".join(checks.single_line(self.public_key.strip(), what).split()[:2])
         object.__setattr__(self, "public_key", checks.matching(_KEY, bare, what))
         command = checks.words(self.command, what)
@@ -105,7 +105,9 @@ class AuthorizedKey(Resource):
             self._replace(system, lines, at)
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
-        now = [line for line in self._lines(system) if self._is_mine(line)] if self.paths_on(system) else []
+        account = system.accounts.user(self.user)
+        there = account is not None and system.stat(account.home) is not None  # an undo has removed it, if it was made
+        now = [line for line in self._lines(system) if self._is_mine(line)] if there else []
         before = [line.encode(errors="surrogateescape") for line in captured["lines"]]
         return "" if now == before else "other lines with this key"
 
@@ -130,10 +132,12 @@ class AuthorizedKey(Resource):
         if entry:
             system.write(path, data, entry.owner, entry.group, entry.mode, attributes=system.attributes(path))
             return
+        account = system.accounts.user(self.user)
+        group = account.group if account else self.user
         folder = path.rpartition("/")[0]
         if system.stat(folder) is None:
-            system.mkdir(folder, self.user, self.user, 0o700)
-        system.write(path, data, self.user, self.user)
+            system.mkdir(folder, self.user, group, 0o700)
+        system.write(path, data, self.user, group)
 
     def _lines(self, system: System) -> List[bytes]:
         """Return the lines of the file, each with its newline; none when it does not exist."""

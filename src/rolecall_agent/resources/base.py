@@ -60,6 +60,11 @@ class Resource(ABC):
         return False
 
     @property
+    def partial(self) -> bool:
+        """Whether it leaves parts of what is there as they are, which another definition of the same thing may set."""
+        return False
+
+    @property
     def volatile(self) -> bool:
         """Whether it is lost at a shutdown, so that each boot applies it again."""
         return False

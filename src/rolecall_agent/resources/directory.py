@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Directory(Resource):
-    """A directory. When undeclared, it is removed only if Rolecall created it and it is empty."""
+    """A directory. When undeclared, it is removed only if Rolecall created it and it is empty.
+
+    Attributes:
+        path: Absolute path.
+        owner: Name of a user, or a user id.
+        group: Name of a group, or a group id.
+        mode: Permission bits.
+    """
 
     kind: ClassVar[str] = "directory"
     path: str
@@ -30,8 +37,8 @@ class Directory(Resource):
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", checks.declarable_path(str(self.path), "directory"))
         what = f"directory {self.path}"
-        checks.matching(checks.ACCOUNT, self.owner, what)
-        checks.matching(checks.ACCOUNT, self.group, what)
+        object.__setattr__(self, "owner", checks.owner(self.owner, what))
+        object.__setattr__(self, "group", checks.owner(self.group, what))
         checks.mode(self.mode, what)
 
     @property
