@@ -42,12 +42,15 @@ def command(root: str, python: str) -> List[str]:
     return [python, *PYTHON_OPTIONS, "-c", _as_line("bootstrap"), build()[0], root]
 
 
-def relay_command() -> List[str]:
+def relay_command(module: str = "wire") -> List[str]:
     """Return the argument vector that starts a conversation (`protocol`) on a machine, as any user that may use sudo.
 
     Its words contain no quote, backslash, exclamation mark or line break, so `shlex.join` works for sh, csh and fish.
+
+    Args:
+        module: The module of the agent that answers: `wire`, or `confirm`.
     """
-    return ["python3", *PYTHON_OPTIONS, "-c", _as_line("relay"), _as_line("bootstrap"), build()[0]]
+    return ["python3", *PYTHON_OPTIONS, "-c", _as_line("relay"), _as_line("bootstrap"), build()[0], module]
 
 
 def join_command(token: str) -> List[str]:

@@ -6,7 +6,8 @@ cache their byte code; the digest is that of the canonical JSON of all files. An
 file, to report that it is too old.
 
 Arguments: the digest of the agent; then the root of a recorded system, whose frames come over the standard streams, or
-for the machine itself, the name of the `relay`'s socket and the id of the user who runs the relay.
+for the machine itself, the name of the `relay`'s socket, the id of the user who runs the relay, and the module that
+answers: `wire`, or `confirm`, which starts sooner.
 """
 
 import hashlib
@@ -47,7 +48,8 @@ def main() -> None:
         send({"type": "failed", "message": problem, "restored": True, "detail": "", "locked": False, "damaged": []})
         sys.exit(1)
     sys.path.insert(0, home)
-    agent = import_module("rolecall_agent.wire")  # not this package's; meanwhile, the first message is on its way
+    module = place[2] if connection else "wire"
+    agent = import_module("rolecall_agent." + module)  # not this package's; meanwhile, the first message is on its way
     sys.exit(agent.serve(first[0] if first else receive(source)[0], source, sink, root, connection))
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
 
-from rolecall_agent import comparison, damage, frames, protocol, undo
+from rolecall_agent import comparison, damage, fingerprint, frames, protocol, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
+from rolecall_agent.confirm import confirm
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_settled
 from rolecall_agent.lock import PATIENCE, LockedError, locked, note_holder
@@ -19,6 +21,7 @@ from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS
 from rolecall_agent.store import Store
 from rolecall_agent.switch import CHANGED, check, commit, decide, switch
+from rolecall_agent.systems import commands
 
 if TYPE_CHECKING:
     from rolecall_agent.health import Watch
@@ -83,14 +86,16 @@ class Conversation:
         self._compared: Optional[Configuration] = None
         self._staged: Optional[_Staged] = None
         self._failed = False
+        self._found: Message = {}  # by the first look
+        self._committed: Optional[Configuration] = None
 
     def begin(self, first: Message) -> bool:
         """Answer the first message; return whether others may follow."""
         self._agent, self._holder = first["agent"], first.get("user", "")
         try:
             if first["type"] == "confirm":  # the conversation that switches holds the lock
-                self._prepare()
-                self._confirm(first)
+                confirm(self._root, first["run"], first["nonce"])
+                self._send({"type": "confirmed"})
                 return False
             recover_earlier(self._root if self._recorded else None, first)
             self._hold(first.get("patience", PATIENCE))
@@ -179,7 +184,7 @@ class Conversation:
     def _open(self, message: Message) -> None:
         supported = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
         self._require(supported, f"unsupported protocol: this agent supports {protocol.PROTOCOL}")
-        system, store = self._machine.system, self._machine.store
+        store = self._machine.store
         store.prepare()
         damage.require_whole(store)
         recovered = recover(self._machine)
@@ -190,19 +195,36 @@ class Conversation:
         hint += f"`rolecall inventory set machines.{wanted}.formerly '[\"{name}\"]'`; "
         hint += "if another project manages it, remove its roles there first"
         self._require(name in {wanted, *message["formerly"]}, f"the machine is installed as {name!r}; {hint}")
+        self._found = self._look(name, message["expect"])
+        self._send({**self._found, "recovered": recovered})
+
+    def _look(self, machine: str, expect: Optional[str]) -> Message:
+        """Return `protocol.State` of a machine with this name."""
+        system, store = self._machine.system, self._machine.store
+        current = store.generation(store.current)
         drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
-        self._send(
-            {
-                "type": "state",
-                "machine": name,
-                "same": bool(current and current["digest"] == message["expect"] and not drift),
-                "current": current,
-                "drift": drift,
-                "recovered": recovered,
-                "agent_python": sys.version.split()[0],
-                "os": system.os_release(),
-            }
-        )
+        return {
+            "type": "state",
+            "machine": machine,
+            "same": bool(current and current["digest"] == expect and not drift),
+            "current": current,
+            "drift": drift,
+            "recovered": None,
+            "agent_python": sys.version.split()[0],
+            "os": system.os_release(),
+        }
+
+    def remember(self) -> None:
+        """After the last answer, keep the fingerprint of a machine that is as declared: the next look is short then."""
+        with contextlib.suppress(Failure, OSError):  # without it, the next look takes longer
+            if self._committed:
+                time.sleep(fingerprint.MARGIN / 1e9)  # so that later changes show
+                self._prepare()
+                self._found = self._look(self._committed.machine, self._committed.digest)
+            taken = fingerprint.take(self._machine.system.notes) if self._found.get("same") else None
+            if taken:
+                known = {"agent": self._agent, "protocol": protocol.PROTOCOL, "environment": commands.ENVIRONMENT}
+                self._machine.store.write_fingerprint({**taken, **known, "state": self._found})
 
     def _compare(self, message: Message) -> None:
         self._require(self._state is not _State.PROVISIONAL, _SETTLE_FIRST)
@@ -302,6 +324,7 @@ class Conversation:
 
     def _commit(self, _: Message) -> None:
         number, notes = commit(self._machine)
+        self._committed = self._staged.target if self._staged else None
         self._state, self._staged = _State.LOOKING, None
         self._send({"type": "committed", "number": number, "notes": notes})
 
@@ -330,14 +353,6 @@ class Conversation:
             settled = recover(self._machine)
         interrupted = journal.described() if journal else None
         self._send({"type": "recovery", "interrupted": interrupted, "settled": settled or ""})
-
-    def _confirm(self, message: Message) -> None:
-        journal = journals.load(self._machine.store)
-        run = journal.meta["run"] if journal and journal.provisional else None
-        if journal is None or run != message["run"] or journal.nonce != message["nonce"]:
-            raise Failure(f"no provisional switch of run {message['run']} expects this confirmation")
-        self._machine.store.confirm(message["nonce"])
-        self._send({"type": "confirmed"})
 
     def _leave(self, state: _State, otherwise: str) -> _Staged:
         """Require a state, leave it, and return what was staged: what fails from here on must be staged again."""

@@ -42,7 +42,8 @@ machine is not locked while a person reads the plan.
 
 The conversation ends with ``end``, or when nothing arrives for too long (`link`). A switch that is still provisional
 is undone then, and one that is not finished, too. If nothing changes, a
-conversation is one frame each way: `Open` with ``expect``, and `State` with ``same``.
+conversation is one frame each way: `Open` with ``expect``, and `State` with ``same``. The relay of root may answer it
+(`fingerprint`), so C ends the conversation then.
 
 Before it decides, C sends ``check`` with ``peers: true`` to every machine, also to those without such checks: the
 answer shows that the machine is reachable and still provisional. Then C notes the decision, and sends ``decide`` to all

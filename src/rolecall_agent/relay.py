@@ -1,15 +1,15 @@
 """The command that ssh(1) runs on a machine (see `archive.relay_command`). It needs no privileges.
 
-It starts the agent as a transient service of systemd, as root by sudo(8) if the login is another user, and copies bytes
-between its own standard streams and the agent. The agent thus outlives the login session, and systemd starts `recover`
-however the agent ends. sudo gets no input, which it might record, and no secret as an argument. An old Python must be
-able to parse this file.
+Unless nothing has changed on the machine, it starts the agent as a transient service of systemd, as root by sudo(8) if
+the login is another user, and copies bytes between its own standard streams and the agent. The agent thus outlives the
+login session, and systemd starts `recover` however the agent ends. sudo gets no input, which it might record, and no
+secret as an argument. An old Python must be able to parse this file.
 
 The agent connects to an abstract Unix socket of the relay. Such a socket has no permissions, so both sides look at the
 user of the other one. Importing `typing` would take longer than all the rest.
 
-Arguments: the text of the `bootstrap`, and the digest of the agent. To join an agent whose relay was lost (`link`), the
-name of its socket.
+Arguments: the text of the `bootstrap`, the digest of the agent, and the module of it that answers. To join an agent
+whose relay was lost (`link`), the name of its socket.
 """
 
 import os
@@ -32,12 +32,24 @@ def main() -> None:
         copy(join(sys.argv[1]))
     if not os.path.isdir("/run/systemd/system"):
         sys.exit("the machine does not run systemd, which must undo an update whose connection is lost")
+    request = b"" if os.geteuid() else heard(sys.argv[2])
     name = "rolecall-agent-" + os.urandom(16).hex()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0" + name)
         listener.listen(8)
         agent = accept(listener, *start(service(name, *sys.argv[1:])))
+    agent.sendall(request)
     copy(agent)
+
+
+def heard(digest: str) -> bytes:
+    """Answer the controller and exit, if nothing has changed (`fingerprint`); otherwise, return what it has sent."""
+    sys.path.insert(0, "/var/lib/rolecall/agent/" + digest)  # which only root can write
+    try:
+        from rolecall_agent import fingerprint
+    except ImportError:  # the machine does not have this agent
+        return b""
+    return fingerprint.heard(digest)
 
 
 def join(name: str) -> socket.socket:
@@ -52,7 +64,7 @@ def join(name: str) -> socket.socket:
     return agent
 
 
-def service(name: str, bootstrap: str, digest: str) -> "list[str]":
+def service(name: str, bootstrap: str, digest: str, module: str) -> "list[str]":
     """Return the command that starts the agent as a service of this name, to connect to the socket of this name."""
     properties = {
         "Type": "exec",
@@ -66,7 +78,7 @@ def service(name: str, bootstrap: str, digest: str) -> "list[str]":
     become_root = ["sudo", "-n", "--"] if os.geteuid() else []
     run = ["systemd-run", "--quiet", "--collect", "--unit=" + name, "--description=Rolecall: agent"]
     options = ["--property=" + key + "=" + value for key, value in properties.items()]
-    agent = ["python3", "-I", "-S", "-X", "utf8", "-c", bootstrap, digest, name, str(os.geteuid())]
+    agent = ["python3", "-I", "-S", "-X", "utf8", "-c", bootstrap, digest, name, str(os.geteuid()), module]
     return become_root + run + options + ["--"] + agent
 
 

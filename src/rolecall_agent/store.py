@@ -13,6 +13,7 @@
       original/           index.json: what was in each resource's place before, by key; SHA256: contents of files
       journal.json        exists while a switch is not settled
       confirmed           the nonce with which the switch was confirmed
+      fingerprint.json    the state of the machine when it was found to be as declared
 
 Every write is one rename(2), so that a reader sees the old or the new. Everything is verified when it is read: blobs
 and contents of originals by their names, configurations by their meta.json, secret values by HMAC, and the other files
@@ -146,9 +147,9 @@ class Store(ContentStore, Generations):
         """The nonce that a second connection sent, or ""."""
         return str(read_json(self._system, "confirmed") or "")
 
-    def confirm(self, nonce: str) -> None:
-        """Record the nonce that a second connection sent."""
-        write_json(self._system, "confirmed", nonce)
+    def write_fingerprint(self, fingerprint: Json) -> None:
+        """Replace the fingerprint."""
+        write_json(self._system, "fingerprint.json", fingerprint)
 
     def missing(self, configuration: Configuration) -> Tuple[List[Blob], List[Secret]]:
         """Return the blobs and secrets of a configuration that are not stored; damaged blobs count as missing."""
@@ -199,8 +200,8 @@ class Store(ContentStore, Generations):
         """
         if self.configuration(self.current).resources:
             raise Failure("the machine still has managed resources; remove its roles and run `rolecall update` first")
-        names = ("sealed", "mac.key", "current", "generations", "blobs", "original", "confirmed", "agent", "schema")
-        for name in names:
+        first = ("sealed", "mac.key", "current", "generations", "blobs", "original", "confirmed", "fingerprint.json")
+        for name in (*first, "agent", "schema"):
             remove_all(self._system, f"{HOME}/{name}")
 
     def _retain(self, folder: str, names: set[Any]) -> None:

@@ -25,7 +25,15 @@ from typing import (
 
 if TYPE_CHECKING:
     from rolecall_agent.barriers import Barriers
+    from rolecall_agent.fingerprint import Notes
     from rolecall_agent.tree import Entry
+
+
+class Ask(Protocol):
+    """`System.ask`."""
+
+    def __call__(self, argv: Sequence[str], *, errors: bool = False) -> Tuple[int, str]: ...
+
 
 UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
@@ -191,6 +199,7 @@ class System(Protocol):
         boots: Whether it boots, and so needs the boot unit.
         root: The root directory of a recorded system; None for the machine itself.
         token: What temporary names are computed from; see `Tree`.
+        notes: What was looked at; see `fingerprint`.
         accounts: Its users and groups.
         packages: Its packages.
         units: Its systemd units.
@@ -199,6 +208,7 @@ class System(Protocol):
     boots: bool
     root: Optional[str]
     token: str
+    notes: Notes
 
     @property
     def accounts(self) -> Accounts: ...
@@ -234,6 +244,13 @@ class System(Protocol):
 
     def run(self, argv: Sequence[str], timeout: float) -> Tuple[int, str]:
         """Run a command without input; return its exit status, and the end of its output and errors."""
+        ...
+
+    def ask(self, argv: Sequence[str], *, errors: bool = False) -> Tuple[int, str]:
+        """Run a command that changes nothing; return its exit status and output, with ``errors`` also what it reports.
+
+        Unlike after `run`, its answer identifies what the comparison has found: see `fingerprint`.
+        """
         ...
 
     def validate(self, path: str, data: bytes) -> None:

@@ -13,6 +13,7 @@ from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, 
 
 from rolecall_agent.barriers import Barriers, barriers_at
 from rolecall_agent.errors import Failure
+from rolecall_agent.fingerprint import Notes
 from rolecall_agent.walk import FOLDER, MAX_LINKS, Walk, look
 
 TEMPORARY = ".rolecall-"
@@ -60,11 +61,13 @@ class Tree(ABC):
     Attributes:
         token: What temporary names are computed from, so that no other user can guess one. A switch writes it to its
             journal, so that its recovery finds what a killed agent left.
+        notes: What was looked at.
     """
 
     def __init__(self, root: str) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.token = os.urandom(16).hex()
+        self.notes = Notes()
 
     def close(self) -> None:
         """Close the root."""
@@ -321,6 +324,7 @@ class Tree(ABC):
     # Steps that several methods share.
 
     def _walk(self, path: str) -> Walk:
+        self.notes.paths.add(path)
         return Walk(self._root, path)
 
     def _create(self, path: str, create: Callable[[str], T]) -> Tuple[str, T]:

@@ -51,11 +51,14 @@ def serve(
                 talk.answer(*frame)
                 if link:
                     link.end_when_lost(vital=False)
-        return talk.end()
+        status = talk.end()
     finally:
         wire.ended.set()
         if link:
             link.close()
+    if link:
+        talk.remember()
+    return status
 
 
 def framed(message: Message) -> bytes:

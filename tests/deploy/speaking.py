@@ -8,7 +8,7 @@ from rolecall.deploy.target import Target
 class Speaks(Target):
     program: list[str] = []  # noqa: RUF012 - set below
 
-    def agent(self, *, asks: bool = True, token: str = "") -> list[str]:  # noqa: ARG002 - as of a target
+    def agent(self, *, asks: bool = True, token: str = "", module: str = "wire") -> list[str]:  # noqa: ARG002 - as of a target
         return ["false"] if token else self.program
 
 

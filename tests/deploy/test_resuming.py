@@ -88,7 +88,7 @@ sys.exit(wire.serve(first, source, None, root, connection))
 
 
 class Remote(Target):
-    def agent(self, *, asks: bool = True, token: str = "") -> list[str]:  # noqa: ARG002 - as of a target
+    def agent(self, *, asks: bool = True, token: str = "", module: str = "wire") -> list[str]:  # noqa: ARG002 - as of a target
         folder = self.text
         name = meeting_point(token) if token else ""
         return [sys.executable, "-c", RELAY, folder, f"{folder}/anna", SERVICE, name]

@@ -79,6 +79,7 @@ class Connection:
         target: The machine.
         asks: Whether ssh(1) may ask for a passphrase or password.
         token: That of a session to continue, as in `Target.agent`.
+        module: What of the agent answers, as there.
         login: Seconds to the first word of the agent, if not `LOGIN`.
 
     Attributes:
@@ -90,12 +91,20 @@ class Connection:
         OSError: When ssh(1) cannot be started.
     """
 
-    def __init__(self, target: Target, *, asks: bool = True, token: str = "", login: float | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        asks: bool = True,
+        token: str = "",
+        module: str = "wire",
+        login: float | None = None,
+    ) -> None:
         self._machine = target.machine
         self._asks = asks
         self._login = LOGIN if login is None else login
         self.status: int | None = None
-        argv, pipe = target.agent(asks=asks, token=token), subprocess.PIPE
+        argv, pipe = target.agent(asks=asks, token=token, module=module), subprocess.PIPE
         self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
         self._output = _Output(*(cast("BinaryIO", each) for each in (self.process.stdout, self.process.stderr)))
         self._stream = io.BufferedReader(self._output)

@@ -108,7 +108,7 @@ class MachineRun:
             stay: Whether it stays connected if something would change.
         """
         configuration = self.wanted.configuration
-        state = self._open()
+        state = self._open(self.plan.digest)
         if state["current"]:
             self.generation, self.run = state["current"]["number"], state["current"]["run"]
         self.plan = replace(self.plan, generation=self.generation, recovered=state["recovered"] or "")
@@ -123,10 +123,10 @@ class MachineRun:
             if not stay:
                 self.hang_up()
 
-    def _open(self) -> protocol.State:
+    def _open(self, expect: str | None) -> protocol.State:
         self.execs += 1
         self.session = self.connect(self.wanted.target)
-        return self.session.open(self.plan.digest, self.wanted.formerly, progress=self.report_progress)
+        return self.session.open(expect, self.wanted.formerly, progress=self.report_progress)
 
     def give_up(self) -> None:
         """Note that it could not be compared, because of its last problem."""
@@ -154,7 +154,7 @@ class MachineRun:
         """Send everything that its switch needs."""
         self.report_progress("stage")
         if self.session is None:
-            self._open()
+            self._open(None)
             self.live_session.compare(self.wanted.configuration)
         self.live_session.stage(self.plan.comparison, meta, self.wanted.configuration, reveal)
         self.state = "staged"
@@ -172,7 +172,7 @@ class MachineRun:
         self.state = "provisional"
         if over_network:
             try:
-                with self._start_session() as second:
+                with self._start_session(confirms=True) as second:
                     second.confirm(meta["run"], nonce)
             except AgentFailedError as error:
                 message = f"unreachable after its switch: {error}"
@@ -245,9 +245,9 @@ class MachineRun:
         detail = "\n".join(detail for _, detail in self.problems if detail)
         return Outcome(self.name, state, message, detail, self.generation, self.damage)
 
-    def _start_session(self) -> Session:
+    def _start_session(self, *, confirms: bool = False) -> Session:
         self.execs += 1
-        return Session(self.wanted.target)
+        return Session(self.wanted.target, confirms=confirms)
 
 
 def _compared(

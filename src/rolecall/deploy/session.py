@@ -42,9 +42,9 @@ def user() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
-def _connect(target: Target, *, asks: bool = True) -> Connection | Local:
+def _connect(target: Target, module: str, *, asks: bool = True) -> Connection | Local:
     if target.root is None:
-        return Connection(target, asks=asks)
+        return Connection(target, asks=asks, module=module)
     from rolecall.deploy.local import Local
 
     return Local(target.root)
@@ -56,15 +56,17 @@ class Session:
     Args:
         target: The machine.
         early: Whether it begins while something else may ask on the terminal, so that ssh(1) must not.
+        confirms: Whether it is only to confirm a switch.
 
     Raises:
         OSError: When ssh(1) cannot be started.
     """
 
-    def __init__(self, target: Target, *, early: bool = False) -> None:
+    def __init__(self, target: Target, *, early: bool = False, confirms: bool = False) -> None:
         self.machine = target.machine
         self._target = target
-        self.connection: Connection | Local | Resuming = _connect(target, asks=not early)
+        self._module = "confirm" if confirms else "wire"
+        self.connection: Connection | Local | Resuming = _connect(target, self._module, asks=not early)
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +94,8 @@ class Session:
     ) -> protocol.State:
         """Open the session and return the machine's state, after an interrupted switch was recovered.
 
-        From here on, it survives the loss of its connection.
+        If the machine is the same as expected, the session has ended. Otherwise, from here on, it survives the loss of
+        its connection.
 
         Args:
             expect: Digest of the configuration that it should have.
@@ -117,7 +120,7 @@ class Session:
             expect=expect,
         )
         state = self._begin(message, protocol.State, "state")
-        if isinstance(self.connection, Connection):
+        if isinstance(self.connection, Connection) and not state["same"]:
             self.connection = Resuming(self.connection, self._target, token, progress)
         return state
 
@@ -231,7 +234,7 @@ class Session:
                     raise
             if self.connection.refused:
                 sleep(_random.uniform(0.2, 1) * min(2**attempt, 8))
-            self.connection = _connect(self._target)
+            self.connection = _connect(self._target, self._module)
         raise AssertionError
 
     def _ask(

@@ -63,17 +63,18 @@ class Target:
     port: int = 22
     root: Path | None = None
 
-    def agent(self, *, asks: bool = True, token: str = "") -> list[str]:
+    def agent(self, *, asks: bool = True, token: str = "", module: str = "wire") -> list[str]:
         """Return the argument vector that starts a session with the machine's agent over SSH.
 
         Args:
             asks: Whether ssh(1) may ask for a passphrase or password.
             token: That of a session to continue, whose connection was lost.
+            module: What of the agent answers, see `archive.relay_command`.
         """
         # A dead connection must end while the agent still waits for another one.
         options = ["-o", "ServerAliveInterval=3", "-o", "ServerAliveCountMax=2"]
         options += [] if asks else ["-o", "BatchMode=yes"]
-        command = archive.join_command(token) if token else archive.relay_command()
+        command = archive.join_command(token) if token else archive.relay_command(module)
         return ["ssh", "-T", *options, *self.ssh, shlex.join(command)]
 
     def command(self, argv: list[str], *, terminal: bool = False) -> list[str]:

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Iterable, List, Sequence, Set
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Sequence, Set
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.systems import commands
+
+if TYPE_CHECKING:
+    from rolecall_agent.system import Ask
 
 _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 
@@ -16,11 +19,13 @@ class AptPackages:
     """The packages of Debian and its relatives.
 
     Args:
+        ask: `System.ask`.
         release: Returns the assignments of os-release(5).
         changed: Called after packages were changed, which may bring or remove units.
     """
 
-    def __init__(self, release: Callable[[], Dict[str, str]], changed: Callable[[], None]) -> None:
+    def __init__(self, ask: Ask, release: Callable[[], Dict[str, str]], changed: Callable[[], None]) -> None:
+        self._ask = ask
         self._release = release
         self._changed = changed
         self._known: Dict[str, bool] = {}
@@ -34,7 +39,7 @@ class AptPackages:
             self._require_apt()
             names = sorted({name, *self._prefetched})
             query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *names]
-            lines = commands.execute(query)[1].splitlines()
+            lines = self._ask(query)[1].splitlines()
             self._known.update(dict.fromkeys(names, False))
             self._known.update({line.split()[0]: True for line in lines if line.endswith(" installed")})
         return self._known[name]

@@ -44,8 +44,8 @@ class RealSystem(Tree):
         super().__init__("/")
         os.environ.update(commands.ENVIRONMENT)
         self.accounts = ShadowAccounts()
-        self.units = SystemdUnits(booting=booting)
-        self.packages = AptPackages(self.os_release, self.units.forget)
+        self.units = SystemdUnits(self.ask, booting=booting)
+        self.packages = AptPackages(self.ask, self.os_release, self.units.forget)
         self._sealing: Optional[Creds] = None
 
     # Owners
@@ -75,7 +75,13 @@ class RealSystem(Tree):
     # Commands
 
     def run(self, argv: Sequence[str], timeout: float) -> Tuple[int, str]:
+        self.notes.complete = False  # it may have looked at anything
         return commands.run(argv, timeout)
+
+    def ask(self, argv: Sequence[str], *, errors: bool = False) -> Tuple[int, str]:
+        status, output = commands.execute(argv, errors=errors)
+        self.notes.answers.append((argv, errors, status, output))
+        return status, output
 
     def validate(self, path: str, data: bytes) -> None:
         for pattern, argv in _VALIDATORS:

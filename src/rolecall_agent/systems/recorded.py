@@ -251,6 +251,9 @@ class RecordedSystem(Tree):
 
     # Commands
 
+    def ask(self, argv: Sequence[str], *, errors: bool = False) -> Tuple[int, str]:  # noqa: ARG002 - as on a machine
+        return self.run(argv, 60)
+
     def run(self, argv: Sequence[str], timeout: float) -> Tuple[int, str]:  # noqa: ARG002
         self._record.data["commands"].append(list(argv))
         self._record.save()

@@ -8,7 +8,7 @@ import re
 from typing import Dict, Iterable, Mapping, Sequence, Set
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import UnitState
+from rolecall_agent.system import Ask, UnitState
 from rolecall_agent.systems import commands
 
 PROPERTIES = (
@@ -33,10 +33,12 @@ class SystemdUnits:
     """The units of the system's manager.
 
     Args:
+        ask: `System.ask`.
         booting: Whether starting units must not wait for them: during a boot, they may wait for the boot unit.
     """
 
-    def __init__(self, *, booting: bool) -> None:
+    def __init__(self, ask: Ask, *, booting: bool) -> None:
+        self._ask = ask
         self._booting = booting
         self.settled = not booting
         self._known: Dict[str, UnitState] = {}
@@ -54,7 +56,8 @@ class SystemdUnits:
             templates = {unit for unit in wanted if "@." in unit}
             self._show(sorted(wanted - templates))
             for unit in sorted(templates):
-                self._known[unit] = _template_state(unit)
+                enablement = self._ask(["systemctl", "is-enabled", "--", unit])[1].strip()
+                self._known[unit] = _template_state(enablement)
         return self._known[name]
 
     def _show(self, names: Sequence[str]) -> None:
@@ -62,7 +65,7 @@ class SystemdUnits:
         if not names:
             return
         argv = ["systemctl", "show", "--property", ",".join(PROPERTIES), "--", *names]
-        status, output = commands.execute(argv, errors=True)
+        status, output = self._ask(argv, errors=True)
         shown: Dict[str, UnitState] = {}
         for block in output.split("\n\n"):
             properties = dict(line.partition("=")[::2] for line in block.splitlines())
@@ -123,7 +126,6 @@ def _unit_state(shown: Mapping[str, str]) -> UnitState:
     )
 
 
-def _template_state(name: str) -> UnitState:
+def _template_state(enablement: str) -> UnitState:
     """Return the state of a template, which never runs itself."""
-    enablement = commands.execute(["systemctl", "is-enabled", "--", name])[1].strip()
     return UnitState(known=enablement not in {"", "not-found"}, enabled=enablement == "enabled")
