@@ -74,8 +74,8 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     undeclared_units = sorted(name for name in restarted if f"unit:{name}" not in declared)
     work.refresh += [name for name in undeclared_units if may_run(system.units.state(name))]
     _pause_services_of_sockets(work, system)
-    others = {*work.restart, *work.start, *work.revive, *work.refresh, *work.stop}
-    work.restart += sorted({*work.hold} - others)
+    work.refresh = [name for name in work.refresh if name not in work.hold]  # it would not run by then
+    work.restart += sorted({*work.hold} - {*work.restart, *work.start, *work.revive, *work.stop})
     return work
 
 

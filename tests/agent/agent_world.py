@@ -214,12 +214,12 @@ def configurations(draw: st.DrawFn) -> Configuration:
             name,
             home=f"/home/{name}",
             groups=draw(st.sampled_from([(), ("g1",)])),
-            uid=draw(st.sampled_from([None, 2000 + number])),
+            uid=draw(st.sampled_from([None, {"u1": 2001, "u2": 2002}[name]])),
             group=draw(st.sampled_from([None, "g1", "g2"])),
             comment=draw(st.sampled_from([None, "Someone"])),
             password=draw(st.sampled_from([None, Secret("i.login", "hash", "h1"), Secret("i.login", "hash", "h2")])),
         )
-        for number, name in enumerate(sorted(users))
+        for name in sorted(users)
     ]
     resources.append(Group("g1"))
     resources += [Group("g2", gid) for gid in draw(st.sets(st.sampled_from([None, 3000]), max_size=1))]

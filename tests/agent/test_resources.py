@@ -47,6 +47,46 @@ def test_a_key_replaces_its_own_line_and_no_other(root: Path) -> None:
     assert keys.read_text() == before
 
 
+def test_a_line_with_options_and_a_comment() -> None:
+    given = "ssh-ed25519  KEY1 someone at home\n"
+    assert AuthorizedKey("root", given).line == "ssh-ed25519 KEY1 someone at home"
+    assert AuthorizedKey("root", given, comment="").line == "ssh-ed25519 KEY1"
+    both = AuthorizedKey("root", given, ("say", 'a\\b "c"'), options=('from="10.*,!10.1.*"', "no-pty"), comment="me")
+    # sshd knows one escape: a backslash before a quote. Other backslashes are themselves.
+    command = r"""restrict,command="say 'a\b \"c\"'" """.strip()
+    assert both.line == f'{command},from="10.*,!10.1.*",no-pty ssh-ed25519 KEY1 me'
+    for option in ('from="a', "no pty", 'x="a"b"', "a\nb", 'x="\\"'):
+        with pytest.raises(DefinitionError, match="option"):
+            AuthorizedKey("root", given, options=(option,))
+
+
+def test_keys_go_where_sshd_reads_them(root: Path) -> None:
+    record = root / STATE / "system.json"
+    record.write_text(json.dumps({**recorded(root), "keys_file": "/etc/ssh/ak/%u-%U%%"}))
+    (root / "etc/ssh").mkdir()
+    before = snapshot(root)
+    update(root, Configuration.of("m", [AuthorizedKey("root", "ssh-ed25519 KEY2")]))
+    keys = root / "etc/ssh/ak/root-0%"
+    assert (keys.read_text(), keys.stat().st_mode & 0o777) == ("ssh-ed25519 KEY2\n", 0o644)
+    update(root, NOTHING)
+    assert snapshot(root) == before
+    record.write_text(json.dumps({**recorded(root), "keys_file": "none"}))
+    with pytest.raises(Failure, match="sshd accepts no keys of user root"):
+        planned(root, AuthorizedKey("root", "ssh-ed25519 KEY2"))
+
+
+def test_undeclaring_brings_back_times(root: Path) -> None:
+    keys, link = root / "root/.ssh/authorized_keys", root / "etc/app/b"
+    for path in (keys, link):
+        os.utime(path, ns=(1, 1_000_000_007), follow_symlinks=False)
+    declared = [File("/etc/app/b", "x"), *(AuthorizedKey("root", f"ssh-ed25519 KEY{n}", ("x",)) for n in (1, 2))]
+    update(root, Configuration.of("m", declared))
+    update(root, Configuration.of("m", [*declared, AuthorizedKey("root", "ssh-ed25519 KEY0")]))
+    assert keys.stat().st_mtime_ns > 1_000_000_007
+    update(root, NOTHING)
+    assert (keys.stat().st_mtime_ns, link.lstat().st_mtime_ns) == (1_000_000_007, 1_000_000_007)
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
 def test_lines_of_others_keep_every_byte(root: Path, end: bytes) -> None:
     """Only a line feed ends a line for sshd(8): a key behind another separator must not become one that can log in."""

@@ -55,7 +55,8 @@ def update(desk: Desk, *resources: dict[str, Any]) -> str:
 
 def test_accounts(desk: Desk) -> None:
     """Users in the groups of each other, ids, primary groups, comments and passwords; a person who was there before."""
-    desk.on("jon", "useradd -m -c Person -s /bin/bash person; echo person:before | chpasswd; echo x >~person/own; chown person: ~person/own")
+    desk.on("jon", "useradd -m -c Person -s /bin/bash person; echo person:before | chpasswd")
+    desk.on("jon", "install -o person /dev/null ~person/own")
     before = desk.on("jon", ACCOUNTS.format("person") + "; stat -c %U:%G:%u ~person/own")
     update(
         desk,
@@ -107,3 +108,51 @@ def test_a_user_who_is_logged_in_is_not_moved(desk: Desk) -> None:
     done = desk.rolecall("plan", status=1)
     assert "runs as busy; end its sessions with `pkill -u busy`" in done.stdout + done.stderr
     desk.on("jon", "pkill -u busy; sleep 0.3; userdel -r busy 2>/dev/null", status=None)
+
+
+def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
+    """With options, a comment, and a command whose backslashes and quotes sshd reads as they were meant."""
+    desk.on(
+        "jon", "useradd -m keyed; mkdir -p /etc/ssh/ak; rm -f /tmp/key*; ssh-keygen -q -t ed25519 -N '' -f /tmp/key"
+    )
+    public = desk.on("jon", "cat /tmp/key.pub").strip()
+    login = "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -i /tmp/key keyed@127.0.0.1 2>/dev/null"
+    spoken = r"""a\b \" 'c' $d"""
+    key = resource(
+        "AuthorizedKey",
+        user="keyed",
+        public_key=public,
+        command=["printf", "%s", spoken],
+        options=['environment="A=b \\" c"', "no-pty"],
+        comment="For a test",
+    )
+    update(desk, key)
+    assert desk.on("jon", login) == spoken
+    assert desk.on("jon", "cat ~keyed/.ssh/authorized_keys").endswith(f" {' '.join(public.split()[:2])} For a test\n")
+    desk.on("jon", "echo 'AuthorizedKeysFile /etc/ssh/ak/%u' >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh")
+    desk.on("jon", "printf '# by hand' >/etc/ssh/ak/keyed; touch -d 2001-02-03 /etc/ssh/ak/keyed")
+    before = desk.look("jon", "/etc/ssh/ak/keyed", but=("inode",))
+    assert "authorized-key keyed" in update(desk, key)
+    assert desk.on("jon", login) == spoken
+    update(desk)
+    assert desk.look("jon", "/etc/ssh/ak/keyed", but=("inode",)) == before
+    assert desk.on("jon", login, status=255) == ""
+    desk.on(
+        "jon", "rm -r /etc/ssh/ak /etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; userdel -r keyed 2>/dev/null"
+    )
+
+
+def test_keys_behind_a_link_of_root(desk: Desk) -> None:
+    """As on Proxmox, whose /root/.ssh/authorized_keys leads to /etc/pve."""
+    desk.on(
+        "jon", "useradd -m linked; install -d -o linked -m 700 ~linked/.ssh; mkdir /etc/keys; touch /etc/keys/linked"
+    )
+    desk.on("jon", "chown root ~linked ~linked/.ssh; ln -s /etc/keys/linked ~linked/.ssh/authorized_keys")
+    desk.on("jon", "touch -h -d 2001-02-03 ~linked/.ssh/authorized_keys")
+    before = desk.look("jon", "/home/linked", "/etc/keys/linked", but=("inode",))
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhc2U2NGJhc2U2NGJhc2U2NGJhc2U2NGJhc2U2NGJh me@there"
+    update(desk, resource("AuthorizedKey", user="linked", public_key=key))
+    assert desk.on("jon", "cat /etc/keys/linked") == f"{key}\n"
+    update(desk)
+    assert desk.look("jon", "/home/linked", "/etc/keys/linked", but=("inode",)) == before
+    desk.on("jon", "rm -r /etc/keys; userdel -r linked 2>/dev/null", status=None)

@@ -168,13 +168,15 @@ class User(Resource):
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         account = system.accounts.user(self.name)
         made: Dict[str, Any] = {}
-        if self.home != NO_HOME and system.stat(self.home) is None:
+        entry = system.stat(self.home)
+        if self.home != NO_HOME and entry is None:
             made = {f"made:{self.home}": {"type": "absent"}, **placing.missing_parents(system, self.home)}
         if account is None:
             return {self.key: {"type": "absent"}, **made}
         fields = ["home", "shell", "locked", "groups"]
         fields += [name for name in ("uid", "group", "comment", "password") if getattr(self, name) is not None]
-        return {self.key: _fields(account, fields), **made}
+        folder = {"folder": [entry.owner, entry.group, entry.mode]} if entry else {}
+        return {self.key: {**_fields(account, fields), **folder}, **made}
 
     def apply(self, system: System, store: ContentStore) -> None:
         account = system.accounts.user(self.name)
@@ -210,6 +212,9 @@ class User(Resource):
         account = system.accounts.user(self.name)
         if account:
             _change(system, self.name, account, _before(account, captured))
+            if self._lacks_folder(captured, system):
+                placing.make_parents(system, self.home)
+                system.mkdir(self.home, *captured["folder"])
 
     @classmethod
     def settle(cls, ended: Mapping[str, Captured], declared: Iterable[Captured], system: System) -> List[str]:  # noqa: ARG003 - as above
@@ -227,7 +232,12 @@ class User(Resource):
         if account is None:
             return "it is gone"
         names = [name for name, value in _fields(account, captured).items() if value != captured[name]]
+        names += ["folder"] if self._lacks_folder(captured, system) else []
         return f"not as before: {', '.join(sorted(names))}" if names else ""
+
+    def _lacks_folder(self, captured: Captured, system: System) -> bool:
+        """Return whether the home that there was when it was captured is gone, since it was empty."""
+        return "folder" in captured and system.stat(self.home) is None
 
     def _moves(self, account: Account) -> bool:
         return _moves(account, self._wanted(account, account.groups))

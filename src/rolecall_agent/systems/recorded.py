@@ -262,6 +262,10 @@ class RecordedSystem(Tree):
     def validate(self, path: str, data: bytes) -> None:
         pass
 
+    def keys_file(self, user: str) -> str:  # noqa: ARG002
+        pattern: str = self._record.data.get("keys_file", ".ssh/authorized_keys")
+        return pattern
+
     def flush(self) -> None:
         pass  # no other program has written anything
 
