@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, AbstractSet, Dict, List, Sequence
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import note_on_owner
-from rolecall_agent.resources.unit import may_run
+from rolecall_agent.unit_types import have_unit_files, refresh, taken_along
 from rolecall_agent.work import Surroundings, Work
 
 if TYPE_CHECKING:
@@ -64,18 +64,20 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     work.remove = [resource.key for resource in reversed(removed)]
     work.changes += _check_changes(old, new)
     both = (*old.resources, *new.resources)
-    restarted = {name for item in both if item.key in changed | undeclared.keys() for name in item.units}
-    around = Surroundings(system, store, work, changed, undeclared.keys(), restarted)
+    touched = [item for item in both if item.key in changed | undeclared.keys()]
+    restarted = {name for item in touched for name in item.units}
+    work.units_changed = have_unit_files(touched, system)
+    declared = {item.key for item in both}
+    around = Surroundings(system, store, work, changed, undeclared.keys(), restarted, declared)
     for resource in new.resources:
         resource.plan(before.get(resource.key), around)
     for resource in reversed(removed):
         resource.plan_removal(around)
-    declared = {item.key for item in both}
-    undeclared_units = sorted(name for name in restarted if f"unit:{name}" not in declared)
-    work.refresh += [name for name in undeclared_units if may_run(system.units.state(name))]
+    others = sorted(name for name in restarted if f"unit:{name}" not in declared)
+    refresh(work, system.units, others, declared)
     _pause_services_of_sockets(work, system)
-    work.refresh = [name for name in work.refresh if name not in work.hold]  # it would not run by then
-    work.restart += sorted({*work.hold} - {*work.restart, *work.start, *work.revive, *work.stop})
+    _restart_what_stops_for_accounts(work)
+    _name_what_is_taken_along(work, system)
     return work
 
 
@@ -83,6 +85,20 @@ def _pause_services_of_sockets(work: Work, system: System) -> None:
     for socket in [name for name in (*work.restart, *work.refresh) if name.endswith(".socket")]:
         work.pause += [name for name in system.units.state(socket).triggers if system.units.state(name).active]
     work.restart += sorted({*work.pause} - {*work.restart, *work.refresh, *work.stop})
+
+
+def _restart_what_stops_for_accounts(work: Work) -> None:
+    work.refresh = [name for name in work.refresh if name not in work.hold]  # it would not run by then
+    work.restart += sorted({*work.hold} - {*work.restart, *work.start, *work.revive, *work.stop})
+
+
+def _name_what_is_taken_along(work: Work, system: System) -> None:
+    units = {*work.stop, *work.restart, *work.refresh}
+    for name in sorted(units):
+        if system.units.state(name).active:
+            others = taken_along(system.units, name, stops=name in {*work.stop, *work.pause, *work.hold})
+            if left := [other for other in others if other not in units]:
+                work.along[name] = left
 
 
 def _refuse_obstacles(

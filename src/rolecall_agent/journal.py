@@ -48,6 +48,8 @@ class Journal:
         before: What was in the place of each resource that the switch may have touched, by key, in that order.
         units: Whether each unit that it has an effect on was ``enabled``, ``active`` and ``failed`` before.
         reenabled: Names of units that may start at boot in another way than before.
+        reloaded: Names of units that it may have reloaded, and does not restart.
+        along: Names of units that stop or restart along with others.
         restarted: Whether it may have started or restarted units.
         commands: Commands to undo what actions may have done, last first: the key, and program with arguments.
         damage: What the last undo could not put back.
@@ -67,6 +69,8 @@ class Journal:
     before: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     units: Dict[str, Dict[str, bool]] = field(default_factory=dict)
     reenabled: List[str] = field(default_factory=list)
+    reloaded: List[str] = field(default_factory=list)
+    along: List[str] = field(default_factory=list)
     restarted: bool = False
     commands: List[Tuple[str, List[str]]] = field(default_factory=list)
     damage: List[Damage] = field(default_factory=list)

@@ -174,10 +174,14 @@ class Change(TypedDict):
 
 
 class Restart(TypedDict):
-    """An effect on a unit: ``stop``, ``restart``, ``reload``, ``start``; or ``run`` of ``action:NAME``."""
+    """An effect on a unit: ``stop``, ``restart``, ``reload``, ``start``; or ``run`` of ``action:NAME``.
+
+    ``also``: other running units that stop or restart along with it.
+    """
 
     name: str
     verb: Verb
+    also: List[str]
 
 
 class Comparison(TypedDict):

@@ -19,9 +19,10 @@ import struct
 import sys
 
 START = 30  # seconds for the agent to connect
-# An agent that ends well leaves nothing to undo; another one may be at work.
+# An agent that ends well leaves nothing to undo; another one may be at work. There is no `$` in it: systemd 252 escapes
+# one in the file of a transient unit, and does not understand that after a daemon-reload.
 RECOVER = """
-test $SERVICE_RESULT = success || test ! -e /var/lib/rolecall/journal.json ||
+test ! -e /var/lib/rolecall/journal.json || env | grep -qx SERVICE_RESULT=success ||
 exec python3 -I -S -X utf8 /var/lib/rolecall/agent/boot recover
 """.replace("\n", " ")
 
@@ -32,12 +33,13 @@ def main() -> None:
         copy(join(sys.argv[1]))
     if not os.path.isdir("/run/systemd/system"):
         sys.exit("the machine does not run systemd, which must undo an update whose connection is lost")
-    request = b"" if os.geteuid() else heard(sys.argv[2])
+    _, bootstrap, digest, module = sys.argv
+    request = heard(digest) if module == "wire" and not os.geteuid() else b""
     name = "rolecall-agent-" + os.urandom(16).hex()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0" + name)
         listener.listen(8)
-        agent = accept(listener, *start(service(name, *sys.argv[1:])))
+        agent = accept(listener, *start(service(name, bootstrap, digest, module)))
     agent.sendall(request)
     copy(agent)
 
@@ -72,7 +74,7 @@ def service(name: str, bootstrap: str, digest: str, module: str) -> "list[str]":
         "KillMode": "control-group",  # also what it has started ends with it
         "KillSignal": "SIGKILL",  # at once: it undoes nothing then; this does
         "WatchdogSignal": "SIGKILL",
-        "ExecStopPost": "-/bin/sh -c '" + RECOVER.replace("$", "$$") + "'",
+        "ExecStopPost": "-/bin/sh -c '" + RECOVER + "'",
         "TimeoutStopSec": "3600",  # for that
     }
     become_root = ["sudo", "-n", "--"] if os.geteuid() else []

@@ -19,6 +19,7 @@ from rolecall_agent.journal import DECLARED, Journal
 from rolecall_agent.resources import KINDS, Directory, Unit
 from rolecall_agent.resources.base import ABSENT
 from rolecall_agent.undo import remove_empty_paths, settle, undo
+from rolecall_agent.unit_types import applies_when_loaded, reload
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Check, Configuration
@@ -72,7 +73,7 @@ def switch(
         for name, state in states.items()
         if state.active or name not in work.refresh
     }
-    journal.reenabled = list(work.reenable)
+    journal.reenabled, journal.reloaded, journal.along = list(work.reenable), list(work.reload), work.restarted_along
     store.set_boot_agent()
     journal.save(store)
     try:
@@ -207,10 +208,13 @@ class _Move:
             KINDS[kind].apply_all(resources, self._system, self._store, self._machine.report)
 
     def _stop(self) -> None:
-        if self._work.stop:
-            self._machine.report("stop", " ".join(self._work.stop))
-            self._system.units.run("stop", self._work.stop)
-        self._system.units.run("reset-failed", self._work.reset)
+        work, units = self._work, self._system.units
+        if work.stop:
+            self._machine.report("stop", " ".join(work.stop))
+            units.run("stop", work.stop)
+        stopped = {*work.stop, *(other for name in work.stop for other in work.along.get(name, ()))}
+        # How they end on a signal is up to them. It must not leave the machine degraded.
+        units.run("reset-failed", sorted({*work.reset, *(name for name in stopped if units.state(name).failed)}))
 
     def _remove(self) -> None:
         """Remove what is no longer declared, and restore the originals."""
@@ -252,18 +256,23 @@ class _Move:
         if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")
             units.run("daemon-reload", ())
-        refresh = (name for name in work.refresh if (state := units.state(name)).active or state.failed)
-        restart = [*work.restart, *refresh]
+        refresh = [name for name in work.refresh if (state := units.state(name)).active or state.failed]
+        restart = [*work.restart, *(name for name in refresh if not applies_when_loaded(name, units.state(name)))]
+        reloading = [*work.reload, *(name for name in refresh if name not in restart)]
+        along = work.restarted_along
+        verbs = (("restart", restart), ("reload", reloading), ("start", work.start), ("start", along))
         units.run("stop", work.pause)
         units.run("reset-failed", [*restart, *work.start, *work.revive])  # also what counts towards a start limit
         for last in (False, True):
             started = []
-            for verb, names in (("restart", restart), ("try-reload-or-restart", work.reload), ("start", work.start)):
+            for verb, names in verbs:
                 batch = [name for name in names if (name in _LAST) is last]
+                started += batch
+                if names is along:  # systemd has restarted most of them
+                    batch = [name for name in batch if not units.state(name).active]
                 if batch:
                     report(verb, " ".join(batch))
-                    units.run(verb, batch)
-                    started += batch
+                    reload(units, batch) if verb == "reload" else units.run(verb, batch)
             require_running(units, started)
             self._started += started
         for name in work.revive:

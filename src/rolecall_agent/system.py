@@ -78,7 +78,14 @@ class UnitState:
         simple: Whether it counts as started as soon as its program runs, whether that is ready or not.
         invocation: Identifies this run of it; "" if it has not run.
         stale: Whether systemd has loaded another version of its files than there are now.
+        elapsed: Whether it is a timer that will not start its job again.
+        reloads: Whether it can be reloaded.
+        transient: Whether a program has created it at run time, in place of any unit file.
+        alias: The name of the unit that this is another name of, or "".
         triggers: The units that it starts: the service of a socket, timer or path.
+        triggered: Whether such a unit starts it.
+        bound: The units that stop and restart along with it.
+        stopped_along: The units that stop along with it, but do not restart.
     """
 
     known: bool = False
@@ -91,7 +98,14 @@ class UnitState:
     simple: bool = False
     invocation: str = ""
     stale: bool = False
+    elapsed: bool = False
+    reloads: bool = False
+    transient: bool = False
+    alias: str = ""
     triggers: Tuple[str, ...] = ()
+    triggered: bool = False
+    bound: Tuple[str, ...] = ()
+    stopped_along: Tuple[str, ...] = ()
 
 
 class Accounts(Protocol):
@@ -177,6 +191,10 @@ class Units(Protocol):
 
     def state(self, name: str) -> UnitState:
         """Return the state of a unit; all false when it does not exist."""
+        ...
+
+    def instances(self, template: str) -> List[str]:
+        """Return the names of the instances of a template that systemd has loaded, sorted."""
         ...
 
     def run(self, verb: str, names: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_running
 from rolecall_agent.journal import DECLARED
 from rolecall_agent.resources import KINDS
+from rolecall_agent.unit_types import have_unit_files, reload
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
@@ -191,17 +192,17 @@ class _Undo:
             remove_empty_paths(self._machine, self._source)
         self._each_unit("enable", lambda name: journal.units[name]["enabled"] and not units.state(name).enabled)
         self._each_unit("reenable", lambda name: name in journal.reenabled)
-        if journal.units or self._has_touched_systemd():
+        if journal.units or have_unit_files((self._resources[key] for key in journal.before), self._system):
             with self._attempt("systemd"):
                 units.run("daemon-reload", ())
         self._each_unit("stop", self._keeps_a_socket_from_restarting)
-        self._each_unit("restart", self._may_run_the_new)
+        gently = {*journal.reloaded, *journal.along}
+        self._each_unit("restart", lambda name: name not in gently and self._may_run_the_new(name))
+        for name in filter(self._may_run_the_new, journal.reloaded):
+            with self._attempt(f"unit:{name}"):
+                reload(units, [name])
         self._each_unit("start", self._is_missing)
         self.look()
-
-    def _has_touched_systemd(self) -> bool:
-        touched = (self._resources[key] for key in self._journal.before)
-        return any("/systemd/system/" in path for item in touched for path in item.paths_on(self._system))
 
     def _remove_temporary_files(self) -> None:
         self._system.token = self._journal.token

@@ -45,11 +45,13 @@ class Work:
             service that is running.
         hold: Names of the units among ``restart`` that stop before the account that they run as changes.
         restart: Names of units to restart.
-        reload: Names of units to reload.
+        reload: Names of units that take what changed without a restart (`unit_types.reload`).
         start: Names of units to start.
         revive: Names of units to start that were down before and did not change: the switch does not depend on them.
         refresh: Names of units that the configuration does not start, to restart if they are running by then. They
             may be undeclared; a package of this switch may bring them.
+        along: By the name of a unit that is stopped or restarted: the units that systemd stops or restarts with it, and
+            that nothing else here stops or restarts.
         settle: Seconds that units must run after they were started, where this is declared.
         units_changed: Whether systemd must reload unit files.
         undo: Commands that take back the effect of undeclared actions.
@@ -71,6 +73,7 @@ class Work:
     start: List[str] = field(default_factory=list)
     revive: List[str] = field(default_factory=list)
     refresh: List[str] = field(default_factory=list)
+    along: Dict[str, List[str]] = field(default_factory=dict)
     settle: Dict[str, float] = field(default_factory=dict)
     units_changed: bool = False
     undo: List[Command] = field(default_factory=list)
@@ -91,7 +94,13 @@ class Work:
         """The names of all units that it has an effect on."""
         enablement = (self.disable, self.enable, self.reenable)
         verbs = (self.stop, self.reset, *enablement, self.restart, self.reload, self.start)
-        return sorted({name for names in (*verbs, self.revive, self.refresh) for name in names})
+        return sorted({name for names in (*verbs, self.revive, self.refresh, *self.along.values()) for name in names})
+
+    @property
+    def restarted_along(self) -> List[str]:
+        """The names of the units that restart along with others, and are not stopped along with others."""
+        stopped = {name for unit in self.stop for name in self.along.get(unit, ())}
+        return sorted({name for names in self.along.values() for name in names} - stopped)
 
     def leave_out(self, unit: str) -> None:
         """Let the switch do nothing to a unit, which is still listed among the changes."""
@@ -106,10 +115,14 @@ class Work:
     def restarts(self) -> List[Restart]:
         """The effects on units, and the actions, in the order in which they happen; for a person."""
         verbs: Tuple[Verb, ...] = ("stop", "restart", "reload", "start")
-        units: List[Restart] = [{"name": name, "verb": verb} for verb in verbs for name in getattr(self, verb)]
-        units += [{"name": name, "verb": "start"} for name in self.revive]
-        units += [{"name": name, "verb": "restart"} for name in sorted(self.refresh)]
-        actions: List[Restart] = [{"name": command.key, "verb": "run"} for command in self.run]
+        named = [(verb, name) for verb in verbs for name in getattr(self, verb)]
+        named += [("start", name) for name in self.revive]
+        named += [("restart", name) for name in sorted(self.refresh)]
+        units: List[Restart] = [
+            {"name": name, "verb": verb, "also": self.along.get(name, []) if verb in {"stop", "restart"} else []}
+            for verb, name in named
+        ]
+        actions: List[Restart] = [{"name": command.key, "verb": "run", "also": []} for command in self.run]
         stops = len(self.stop)
         return [*units[:stops], *actions, *units[stops:]]
 
@@ -125,7 +138,9 @@ class Work:
         """
         details = {(each["key"], each["action"]): each["detail"].split(", ") for each in shown.changes}
         differing = [each for each in self.changes if each["action"] != "adopt"]
-        return all(each in shown.restarts for each in self.restarts) and all(
+        also = {(each["name"], each["verb"]): each["also"] for each in shown.restarts}
+        effects = [(also.get((each["name"], each["verb"])), each["also"]) for each in self.restarts]
+        return all(may is not None and set(may) >= set(does) for may, does in effects) and all(
             set(each["detail"].split(", ")) <= set(details.get((each["key"], each["action"]), [])) for each in differing
         )
 
@@ -141,6 +156,7 @@ class Surroundings:
         changed: Keys of all resources that change.
         undeclared: Keys of all resources that are no longer declared.
         restarted: Names of the units that changed files restart.
+        declared: Keys of all resources that are or were declared.
     """
 
     system: System
@@ -149,6 +165,7 @@ class Surroundings:
     changed: AbstractSet[str]
     undeclared: AbstractSet[str]
     restarted: AbstractSet[str]
+    declared: AbstractSet[str]
 
     def triggered(self, followed: Iterable[object], once_followed: Iterable[object]) -> bool:
         """Return whether one of the keys that a resource follows has changed, or one it followed is undeclared."""

@@ -95,7 +95,7 @@ def test_first_update_no_op_change_and_removal(tmp_path: Path, python: str) -> N
         assert state["drift"] == [{"key": "file:/etc/a", "reason": "content"}]
         repair = drifted.compare(RICH)
         assert repair["changes"] == [{"key": "file:/etc/a", "action": "repair", "detail": "content"}]
-        assert {"name": "a.service", "verb": "restart"} in repair["restarts"]
+        assert {"name": "a.service", "verb": "restart", "also": []} in repair["restarts"]
         drifted.switch(NOTHING)
         drifted.commit()
     assert snapshot(root) == before
@@ -110,10 +110,10 @@ def test_a_comparison_names_every_change(root: Path) -> None:
     assert actions["file:/opt/x/y/z"] == "create"
     assert actions["unit:dist.service"] == "overwrite"
     assert comparison["restarts"] == [
-        {"name": "action:refresh", "verb": "run"},
-        {"name": "dist.service", "verb": "restart"},
-        {"name": "a.service", "verb": "start"},
-        {"name": "own.service", "verb": "restart"},
+        {"name": "action:refresh", "verb": "run", "also": []},
+        {"name": "dist.service", "verb": "restart", "also": []},
+        {"name": "a.service", "verb": "start", "also": []},
+        {"name": "own.service", "verb": "restart", "also": []},
     ]
     (root / "etc/one").write_text("1\n")
     (root / "etc/one").chmod(0o644)

@@ -43,7 +43,7 @@ def test_a_service_that_was_down_before_does_not_take_the_run_back(root: Path) -
     target = configured("1\n", File("/etc/two", "2\n"))
     with NearClient(root) as client:
         client.open()
-        assert client.compare(target)["restarts"] == [{"name": "a.service", "verb": "start"}]
+        assert client.compare(target)["restarts"] == [{"name": "a.service", "verb": "start", "also": []}]
         client.switch(target)
         client.ask(type="decide")
         committed = client.ask(type="commit")

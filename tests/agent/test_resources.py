@@ -213,7 +213,7 @@ def test_units_that_run_as_a_user_stop_before_it_moves(root: Path) -> None:
     it = machine(root)
     it.store.prepare()
     work = compare(it.system, it.store, NOTHING, Configuration.of("m", [moved]))
-    assert work.restarts == [{"name": "own.service", "verb": "restart"}]
+    assert work.restarts == [{"name": "own.service", "verb": "restart", "also": []}]
     record = root / STATE / "system.json"
     record.write_text(json.dumps({**recorded(root), "fail": {"units": ["z.service"]}}))
     with pytest.raises(Failure, match=r"z\.service failed"):  # when the undo has to stop own.service again

@@ -5,13 +5,24 @@ from __future__ import annotations
 import pytest
 
 from rolecall.cli.render import plan_text, report_text
-from rolecall.model.plan import Damage, MachinePlan, Outcome, Plan, Report
+from rolecall.model.plan import Damage, MachinePlan, Outcome, Plan, Report, UnitChange
 
 
 def test_a_machine_whose_declaration_alone_has_changed_is_no_riddle() -> None:
     machine = MachinePlan("jon", "dir:targets/jon", 0, "d", comparison="c")
     text = plan_text(Plan((machine,), {}, {}, ()), {})
     assert " (dir:targets/jon)\n  = no change on the machine; only its declaration changed\n" in text
+
+
+def test_a_plan_names_what_stops_and_restarts_along() -> None:
+    others = tuple(f"{name}.service" for name in "abcdefg")
+    units = (UnitChange("x.service", "stop", others), UnitChange("y.service", "restart", others[:1]))
+    machine = MachinePlan("jon", "dir:jon", 0, "d", units=(*units, UnitChange("z.service", "start")), comparison="c")
+    assert plan_text(Plan((machine,), {}, {}, ()), {}).splitlines()[1:4] == [
+        "  stop x.service (also stops a.service, b.service, c.service, d.service, e.service and 2 more)",
+        "  restart y.service (also restarts a.service)",
+        "  start z.service",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,8 @@ def test_an_invalid_answer_is_an_error(tmp_path: Path, answer: bytes, message: s
     [
         ({"changes": [{"key": "file:/x", "action": "burn", "detail": ""}]}, "changes[0].action is invalid"),
         ({"changes": {"key": "file:/x"}}, "changes is invalid"),
-        ({"restarts": [{"name": "a.service", "verb": "kill"}]}, "restarts[0].verb is invalid"),
-        ({"restarts": [{"name": "a.service", "verb": ["stop"]}]}, "restarts[0].verb is invalid"),
+        ({"restarts": [{"name": "a.service", "verb": "kill", "also": []}]}, "restarts[0].verb is invalid"),
+        ({"restarts": [{"name": "a.service", "verb": ["stop"], "also": []}]}, "restarts[0].verb is invalid"),
     ],
 )
 def test_an_invalid_comparison_is_a_failure_of_its_machine_alone(

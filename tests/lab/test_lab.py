@@ -62,8 +62,16 @@ def test_reads_both_formats_of_apt_sources(tmp_path: Path) -> None:
         "deb http://b.test/debian bookworm-updates main",
         "deb http://s.test/debian-security bookworm-security main",
     ]
+    assert [str(source) for source in base.sources(tmp_path, suite="trixie", own="bookworm")][2:] == [
+        "deb http://b.test/debian trixie-updates main",
+        "deb http://s.test/debian-security trixie-security main",
+    ]
+    assert [str(source) for source in base.sources(tmp_path, suite="sid", own="bookworm")] == [
+        "deb http://a.test/debian sid main contrib",
+        "deb http://b.test/debian sid main",
+    ]
     with pytest.raises(Faults, match="no trixie"):
-        base.sources(tmp_path, suite="trixie")
+        base.sources(tmp_path, suite="trixie", own="sid")
 
 
 def test_the_environment_sets_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,11 @@ def update(desk: Desk) -> str:
     return printed
 
 
+def effects(printed: str) -> list[str]:
+    """Return what a plan says that happens to units."""
+    return re.findall(r"^  ((?:stop|restart|reload|start) .*)", printed, re.MULTILINE)
+
+
 def running(desk: Desk, unit: str) -> str:
     return desk.on("jon", f"tr '\\0' ' ' </proc/$(systemctl show --value -p MainPID {unit})/cmdline").strip()
 
@@ -218,3 +223,194 @@ def test_a_start_limit_does_not_stop_an_update(desk: Desk) -> None:
         declare(desk, {"often.service": {"text": SLEEP.format(seconds), "started": True}})
         desk.rolecall("update", "--yes")
     assert running(desk, "often.service") == "/bin/sleep 1006"
+
+
+def test_what_changes_without_a_restart(desk: Desk) -> None:
+    """A restart would run jobs of a timer and a path out of turn, and end what is in a slice or part of a target."""
+    started = {"started": True}
+
+    def units(hours: int, path: str, tasks: int, *wanted: str) -> dict[str, dict[str, Any]]:
+        job = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo {0} >>/run/{0}.ran'\n"
+        part = "[Unit]\nPartOf=all.target\n[Service]\nSlice=own.slice\nExecStart=/bin/sleep 1000\n"
+        return {
+            "turn.service": {"text": job.format("turn")},
+            "turn.timer": {"text": f"[Timer]\nOnBootSec=0\nOnUnitActiveSec={hours}h\n", **started},
+            "seen.service": {"text": job.format("seen")},
+            "seen.path": {"text": f"[Path]\nPathExists={path}\nPathChanged=/run/x\n", **started},
+            "own.slice": {"text": f"[Slice]\nTasksMax={tasks}\n"},
+            "all.target": {"text": f"[Unit]\nWants={' '.join(wanted)}\n", **started},
+            "one.service": {"text": part},
+            "two.service": {"text": part},
+        }
+
+    desk.on("jon", "touch /run/there; rm -f /run/*.ran")
+    declare(desk, units(1, "/run/missing", 100, "one.service"))
+    update(desk)
+    desk.on("jon", "timeout 90 sh -c 'until [ -s /run/turn.ran ]; do sleep 0.1; done'")
+    shown = "systemctl show -p MainPID,TasksMax,NextElapseUSecMonotonic one.service own.slice turn.timer user.slice"
+    before = desk.on("jon", shown)
+    ran = desk.on("jon", "cat /run/*.ran")
+    dropped = dict.fromkeys(
+        (f"/etc/systemd/system/{name}.d/x.conf" for name in ("user.slice", "system.slice")), "[Slice]\nTasksMax=3456\n"
+    )
+    declare(desk, units(2, "/run/missing2", 200, "one.service", "two.service"), dropped)
+    printed = update(desk)
+    changed = ("own.slice", "seen.path", "all.target", "turn.timer", "system.slice", "user.slice")
+    assert set(effects(printed)) == {f"reload {name}" for name in changed}
+    after = desk.on("jon", shown)
+    assert desk.on("jon", "cat /run/*.ran; systemctl is-active one two") == f"{ran}active\nactive\n"
+    pid = re.compile("MainPID=.*")
+    assert pid.findall(before) == pid.findall(after)
+    assert re.findall("TasksMax=(.*)", after)[1:] == ["200", "3456"]
+    elapse = re.compile("NextElapseUSecMonotonic=(.*)")
+    assert elapse.findall(before) != elapse.findall(after)
+
+
+def test_a_mount(desk: Desk) -> None:
+    name = r"srv-my\x2ddata.mount"
+
+    def mount(size: str, options: str = "", what: str = "tmpfs") -> dict[str, dict[str, Any]]:
+        text = f"[Mount]\nWhat={what}\nWhere=/srv/my-data\nType=tmpfs\nOptions=size={size}{options}\n"
+        return {name: {"text": text, "started": True}}
+
+    look = "findmnt -no SOURCE,OPTIONS /srv/my-data; ls /srv/my-data"
+    declare(desk, mount("1M"))
+    update(desk)
+    desk.on("jon", "touch /srv/my-data/kept")
+    declare(desk, mount("2M"))
+    assert f"  reload {name}\n" in update(desk)
+    assert (shown := desk.on("jon", look)).endswith("size=2048k\nkept\n")
+    declare(desk, mount("3M", ",uid=nobody-here"))
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert desk.on("jon", look) == shown
+    declare(desk, mount("2M", what="other"))
+    assert f"  restart {name}\n" in update(desk)
+    assert re.fullmatch(r"other +rw,relatime,size=2048k\n", desk.on("jon", look))
+    declare(desk)
+    update(desk)
+    assert desk.on("jon", "findmnt /srv/my-data", status=1) == ""
+
+
+def test_what_stops_and_restarts_along(desk: Desk) -> None:
+    own = {
+        "needs": "[Unit]\nRequires=db.service\nAfter=db.service\n",
+        "bound": "[Unit]\nBindsTo=needs.service\nAfter=needs.service\n",
+        "part": "[Unit]\nPartOf=db.service\n",
+        "wants": "[Unit]\nWants=db.service\n",
+        "talks": "[Unit]\nRequires=echo.service\nAfter=echo.service\n",
+    }
+    names = " ".join(f"{name}.service" for name in own)
+
+    def db(seconds: int, **more: str) -> dict[str, dict[str, Any]]:
+        return {"db.service": {"text": SLEEP.format(seconds) + more.get("text", ""), "started": True}}
+
+    units, files = sockets("one", 7001)
+    declare(desk, {**db(1000), **units}, files)
+    update(desk)
+    for name, text in own.items():
+        desk.on(
+            "jon", f"cat >/etc/systemd/system/{name}.service", given=text + "[Service]\nExecStart=/bin/sleep 1000\n"
+        )
+    desk.on("jon", f"systemctl daemon-reload; systemctl start {names}")
+
+    declare(desk, {**db(2000), **sockets("one", 7002)[0]}, files)
+    along = "(also restarts {})"
+    assert effects(update(desk)) == [
+        f"restart db.service {along.format('bound.service, needs.service, part.service')}",
+        "restart echo.socket",
+        f"restart echo.service {along.format('talks.service')}",
+    ]
+    assert set(desk.on("jon", f"systemctl is-active {names}").split()) == {"active"}
+    assert running(desk, "db.service") == "/bin/sleep 2000"
+
+    failing = {"bad.service": {"text": "[Service]\nType=oneshot\nExecStart=/bin/false\n", "started": True}}
+    declare(desk, {**db(3000), **sockets("one", 7003)[0], **failing}, files)
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert set(desk.on("jon", f"systemctl is-active {names}").split()) == {"active"}
+    assert running(desk, "db.service") == "/bin/sleep 2000"
+
+    declare(desk, units, files)
+    assert effects(update(desk)) == [
+        "stop db.service (also stops bound.service, needs.service, part.service)",
+        "restart echo.socket",
+        f"restart echo.service {along.format('talks.service')}",
+    ]
+    assert desk.on("jon", f"systemctl is-active {names}", status=None).split() == [
+        *3 * ["inactive"],
+        "active",
+        "active",
+    ]
+    desk.on("jon", f"cd /etc/systemd/system; systemctl stop {names}; rm {names}; systemctl daemon-reload")
+
+
+def test_undeclared_units_end_cleanly(desk: Desk) -> None:
+    """Whatever they answer to a signal: nothing stays failed, and nothing runs that has no unit file any more."""
+    stubborn = "[Service]\nType={}\nExecStart=/bin/sh -c 'trap \"exit 3\" TERM; while :; do sleep 0.1; done'\n"
+    units = {
+        "stubborn.service": {"text": stubborn.format("exec"), "started": True},
+        "job.service": {"text": stubborn.format("oneshot")},
+        "many@.service": {"text": stubborn.format("exec")},
+        "lasting.service": {"text": "[Service]\nExecStart=/bin/sleep 1000\n", "started": True},
+    }
+    declare(desk, units)
+    update(desk)
+    desk.on("jon", "systemctl start many@a many@b; systemctl start --no-block job; sleep 0.5; systemctl stop lasting")
+    units["many@.service"]["text"] = "[Service]\nExecStart=/bin/sleep %i000\n"
+    desk.on("jon", "systemctl start many@1")
+    declare(desk, units)
+    assert effects(desk.rolecall("plan").stdout) == [
+        "start lasting.service",
+        *(f"restart many@{i}.service" for i in "1ab"),
+    ]
+    declare(desk, {"lasting.service": units["lasting.service"] | {"started": False}})
+    stopped = ("many@1", "many@a", "many@b", "job", "stubborn")
+    assert set(effects(update(desk))) == {f"stop {name}.service" for name in stopped}
+    assert desk.on(
+        "jon", f"systemctl is-system-running; systemctl is-active {' '.join(stopped)}", status=3
+    ).split() == [
+        "running",
+        *5 * ["inactive"],
+    ]
+
+
+def test_names_that_systemd_uses_for_other_units(desk: Desk) -> None:
+    declare(desk, {"sshd.service": {"text": SLEEP.format(1000)}})
+    assert "unit:sshd.service: it is another name of ssh.service" in desk.rolecall("plan", status=1).stdout
+    desk.on("jon", "systemd-run --unit=passing sleep 1000")
+    declare(desk, {"passing.service": {"text": SLEEP.format(2000), "started": True}})
+    refused = desk.rolecall("plan", status=1).stdout
+    assert "a transient unit of this name runs; `systemctl stop passing.service` ends it" in refused
+    desk.on("jon", "systemctl stop passing.service")
+    update(desk)
+    assert running(desk, "passing.service") == "/bin/sleep 2000"
+
+
+def test_a_unit_with_a_second_name(desk: Desk) -> None:
+    text = "[Service]\nExecStart=/bin/sleep {}\n[Install]\nAlias={}.service\n"
+    declare(desk, {"first.service": {"text": text.format(1000, "second"), "enabled": True, "started": True}})
+    update(desk)
+    drop_in = {"/etc/systemd/system/second.service.d/x.conf": "[Service]\nEnvironment=A=1\n"}
+    declare(desk, {"first.service": {"text": text.format(1000, "second"), "enabled": True, "started": True}}, drop_in)
+    update(desk)
+    assert "A=1" in desk.on("jon", "systemctl show -p Environment second.service")
+    declare(desk, {"first.service": {"text": text.format(1000, "third"), "enabled": True, "started": True}})
+    update(desk)
+    assert desk.on("jon", "cd /etc/systemd/system; ls *.service | grep -E 'first|second|third'") == (
+        "first.service\nthird.service\n"
+    )
+
+
+def test_a_generated_unit(desk: Desk) -> None:
+    """A unit that systemd makes of /etc/fstab is replaced, and comes back."""
+    desk.on("jon", "mkdir -p /srv/gen; echo 'tmpfs /srv/gen tmpfs size=1M 0 0' >>/etc/fstab; systemctl daemon-reload")
+    desk.on("jon", "systemctl start srv-gen.mount")
+    text = "[Mount]\nWhat=tmpfs\nWhere=/srv/gen\nType=tmpfs\nOptions=size=2M\n[Install]\nWantedBy=local-fs.target\n"
+    look = "findmnt -no OPTIONS /srv/gen"
+    declare(desk, {"srv-gen.mount": {"text": text, "enabled": True, "started": True}})
+    update(desk)
+    assert desk.on("jon", look).endswith("size=2048k\n")
+    declare(desk)
+    update(desk)
+    assert desk.on("jon", look).endswith("size=1024k\n")
+    assert desk.on("jon", "systemctl show --value -p UnitFileState srv-gen.mount") == "generated\n"
+    desk.on("jon", "systemctl stop srv-gen.mount; sed -i '\\,/srv/gen,d' /etc/fstab; systemctl daemon-reload")

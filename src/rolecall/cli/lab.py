@@ -23,13 +23,16 @@ def lab() -> None:
 
 @lab.command()
 @click.option("--disk", is_flag=True, help="Keep the machines' files on disk instead of in memory.")
+@click.option(
+    "--release", metavar="NAME", default="", help="Run a release of Debian, such as trixie. Default: this one's."
+)
 @click.pass_obj
-def up(invocation: Invocation, *, disk: bool) -> None:
+def up(invocation: Invocation, *, disk: bool, release: str) -> None:
     """Boot the machines that are not running yet."""
     from rolecall.lab import Lab
 
     workspace = invocation.workspace
-    made = Lab(workspace.project.lab, workspace.machine_names(), disk=disk)
+    made = Lab(workspace.project.lab, workspace.machine_names(), disk=disk, release=release)
     took = made.up(progress=_progress)
     _progress("")
     text = _table({name: f"up after {seconds:.2f} s" for name, seconds in took.items()})

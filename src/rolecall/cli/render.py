@@ -15,7 +15,7 @@ from rolecall.model.vars import current, step_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rolecall.model.plan import Change, Damage, MachinePlan, Plan, Report
+    from rolecall.model.plan import Change, Damage, MachinePlan, Plan, Report, UnitChange
 
 # By action: sign, colour, and a word for what the sign does not say.
 SIGNS = {
@@ -103,7 +103,7 @@ def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]
     lines = [click.style(head, bold=True) + f" ({target}{recovered}{formerly})"]
     width = max(len(change.key.replace(":", " ", 1)) for change in first.changes) if first.changes else 0
     lines += [_change(change, min(width, 70)) for change in first.changes]
-    lines += [f"  {unit.verb} {unit.name}" for unit in first.units]
+    lines += [f"  {unit.verb} {unit.name}{_also(unit)}" for unit in first.units]
     if not first.changes and not first.units:
         lines.append("  = no change on the machine; only its declaration changed")
     origins = sorted({origin for change in first.changes for origin in change.origins})
@@ -111,6 +111,11 @@ def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]
     if any(change.action == "remove" for change in first.changes):
         lines.append("  because nothing in the inventory declares it any more")
     return lines
+
+
+def _also(unit: UnitChange) -> str:
+    more = f" and {len(unit.also) - 5} more" if len(unit.also) > 5 else ""  # noqa: PLR2004 - a line's worth
+    return f" (also {unit.verb}s {', '.join(unit.also[:5])}{more})" if unit.also else ""
 
 
 def _change(change: Change, width: int) -> str:

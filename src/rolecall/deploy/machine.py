@@ -259,6 +259,6 @@ def _compared(
             Change(change["key"], change["action"], change["detail"], origins.get(change["key"], ()))
             for change in comparison["changes"]
         ),
-        units=tuple(UnitChange(unit["name"], unit["verb"]) for unit in comparison["restarts"]),
+        units=tuple(UnitChange(unit["name"], unit["verb"], tuple(unit["also"])) for unit in comparison["restarts"]),
         comparison=comparison["digest"],
     )

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -26,11 +26,15 @@ _PACKAGES = (
     "systemd systemd-sysv dbus libpam-systemd openssh-server python3 iproute2 iputils-ping sudo nftables "
     "procps kmod netbase ca-certificates curl less wireguard-tools wireguard-go"
 )
+# Packages of these that a release does not have.
+_LACKING = {"bullseye": {"wireguard-go"}}
+_WITHOUT_UPDATES = {"sid", "unstable"}
 
-# Runs in the new root. Keeps the package lists, so that `apt-get install` works in a fresh machine at once.
+# Runs in the new root. Keeps the package lists, so that `apt-get install` works in a fresh machine at once. The mirror
+# may be old, since nothing else can reach the machines.
 _PREPARE = f"""
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
+apt-get update -qq -o Acquire::Check-Valid-Until=false
 apt-get clean
 systemctl enable --quiet ssh systemd-networkd
 systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer \\
@@ -41,7 +45,7 @@ echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin
 chmod 0440 /etc/sudoers.d/admin
 printf 'MaxStartups 200\\nHostKey /etc/ssh/ssh_host_ed25519_key\\n' > /etc/ssh/sshd_config.d/lab.conf
 printf 'Acquire::http::Proxy "http://{GATEWAY}:{PROXY_PORT}";\\nAPT::Periodic::Enable "0";
-APT::Keep-Downloaded-Packages "false";\\n' > /etc/apt/apt.conf.d/00lab
+APT::Keep-Downloaded-Packages "false"; Acquire::Check-Valid-Until "false";\\n' > /etc/apt/apt.conf.d/00lab
 echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/lab
 rm -f /etc/ssh/ssh_host_* /etc/machine-id /var/lib/dbus/machine-id /etc/resolv.conf
 touch /etc/resolv.conf /etc/default/locale /etc/.updated /var/.updated
@@ -81,33 +85,37 @@ def cache() -> Path:
 
 
 def codename(os_release: Path = Path("/etc/os-release")) -> str:
-    """Return this Debian's name, e.g. ``bookworm``, which machines run too."""
+    """Return this Debian's name, e.g. ``bookworm``, which machines run too by default."""
     match = re.search(r'^VERSION_CODENAME="?([a-z]+)', os_release.read_text(), re.MULTILINE)
     return match[1] if match else "bookworm"
 
 
-def sources(apt: Path = Path("/etc/apt"), *, suite: str) -> list[Source]:
+def sources(apt: Path = Path("/etc/apt"), *, suite: str, own: str = "") -> list[Source]:
     """Return this computer's Debian sources of one release, its updates and its security fixes.
+
+    A release that they do not have is taken from the same mirrors as the release of this computer.
 
     Args:
         apt: The directory of apt's configuration; both of its formats (sources.list(5)) are read.
         suite: The release, e.g. ``bookworm``. Other vendors' sources have other suites and are left out.
+        own: The release of this computer.
 
     Raises:
-        Faults: No source has that release.
+        Faults: No source has that release, nor that of this computer.
     """
     every: dict[Source, None] = {}
     for file in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
         if (read := {".list": _lines, ".sources": _stanzas}.get(file.suffix)) and file.is_file():
             every |= dict.fromkeys(read(file.read_text()))
-    wanted = (suite, f"{suite}-updates", f"{suite}-security")
-    matching = [source for name in wanted for source in every if source.suite == name]
-    if not any(source.suite == suite for source in matching):
-        raise fault(
-            f"the apt sources of this computer have no {suite}",
-            hint=f"the lab builds its machines from the Debian mirror in {apt}; use an http or https source",
-        )
-    return matching
+    kinds = ("",) if suite in _WITHOUT_UPDATES else ("", "-updates", "-security")
+    for known in (suite, own):
+        matching = [source for kind in kinds for source in every if source.suite == known + kind]
+        if any(source.suite == known for source in matching):
+            return [replace(each, suite=suite + each.suite.removeprefix(known)) for each in matching]
+    raise fault(
+        f"the apt sources of this computer have no {suite}",
+        hint=f"the lab builds its machines from the Debian mirror in {apt}; use an http or https source",
+    )
 
 
 def _lines(text: str) -> Iterator[Source]:
@@ -132,17 +140,19 @@ def _stanzas(text: str) -> Iterator[Source]:
                     yield Source(uri.rstrip("/"), suite, tuple(fields.get("components", ())))
 
 
-def build(progress: Callable[[str], None]) -> Path:
+def build(suite: str, mirrors: list[Source], progress: Callable[[str], None]) -> Path:
     """Return the base's directory, after building it if it does not exist, which takes about a minute.
 
     Args:
+        suite: The release, e.g. ``bookworm``.
+        mirrors: Its `sources`.
         progress: Called with a few words on how far the build is.
 
     Raises:
-        Faults: When apt has no Debian source, or debootstrap fails; the hint names its log.
+        Faults: When debootstrap does not know the release, or fails; the hint names its log.
     """
-    suite = codename()
-    mirrors = sources(suite=suite)
+    if not Path(f"/usr/share/debootstrap/scripts/{suite}").exists():
+        raise fault(f"{suite!r} is not a release of Debian", hint="use a name such as `trixie`")
     recipe = "\n".join([_PACKAGES, _PREPARE, *map(str, mirrors)])
     base = cache() / "lab" / f"base-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if base.is_dir():
@@ -161,7 +171,7 @@ def _debootstrap(base: Path, suite: str, mirrors: list[Source], lock: IO[str], p
     new = base.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     mirror = next(source.uri for source in mirrors if source.suite == suite)
-    include = "--include=" + ",".join(_PACKAGES.split())
+    include = "--include=" + ",".join(name for name in _PACKAGES.split() if name not in _LACKING.get(suite, ()))
     with base.with_suffix(".log").open("w") as log:
         _step(["debootstrap", "--variant=minbase", include, suite, str(new), mirror], lock, log, progress)
         (new / "etc/apt/sources.list").write_text("".join(f"{source}\n" for source in mirrors))

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rolecall.lab import relay
-from rolecall.lab.machine import BRIDGE, RUN, Machine, shell
+from rolecall.lab.machine import BRIDGE, RUN, Machine, shell, sweep
 from rolecall.lab.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -237,16 +237,6 @@ _VERBS: dict[str, Callable[..., dict[str, object] | None]] = {
     "plug": Boss.plug,
     "down": Boss.down,
 }
-
-
-def sweep(group: Path) -> None:
-    """Remove a cgroup and all below it once its processes are dead; wait at most 5 seconds for them."""
-    until = time.monotonic() + 5
-    while group.exists() and time.monotonic() < until:
-        for path, _, _ in os.walk(group, topdown=False):
-            with contextlib.suppress(OSError):
-                Path(path).rmdir()
-        time.sleep(0.005)
 
 
 def _enter_network(namespace: int) -> None:

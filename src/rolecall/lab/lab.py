@@ -59,18 +59,22 @@ class Lab:
         machines: Names of machines: letters, digits, ``_``, ``-``.
         disk: Whether what machines write goes to the disk under ``directory`` and not to memory: slower,
             but then fsync means something.
+        release: The release of Debian on the machines, such as ``trixie``; "" for that of this computer.
 
     Attributes:
         directory: As given, absolute.
         machines: As given.
+        disk: As given.
+        release: As given.
         ssh_config: Configuration of OpenSSH's client in which each machine is a host of its name.
         known_hosts: The machines' host keys, by name.
     """
 
-    def __init__(self, directory: Path, machines: Sequence[str], *, disk: bool = False) -> None:
+    def __init__(self, directory: Path, machines: Sequence[str], *, disk: bool = False, release: str = "") -> None:
         self.directory = directory.absolute()
         self.machines = tuple(dict.fromkeys(machines))
         self.disk = disk
+        self.release = release
         self.ssh_config = self.directory / "ssh_config"
         self.known_hosts = self.directory / "known_hosts"
         self._control = Control(self.directory)
@@ -116,6 +120,8 @@ class Lab:
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         if not self._control.is_up():
             self._boot(tied=tied, progress=progress)
+        elif self.release and self.release != (runs := (self.directory / "release").read_text()):
+            raise fault(f"the lab is up and runs {runs}, not {self.release}", hint="stop it first: `rolecall lab down`")
         began = time.monotonic()
         authorized = (self.directory / "id.pub").read_text()
         answer = self._control.request("add", machines=self.machines, authorized=authorized)
@@ -264,7 +270,10 @@ class Lab:
         from rolecall.lab import base
         from rolecall.lab.boss import Options
 
-        root = base.build(progress)
+        own = base.codename()
+        release = self.release or own
+        mirrors = base.sources(suite=release, own=own)
+        root = base.build(release, mirrors, progress)
         self.directory.mkdir(mode=0o700, exist_ok=True)
         # A lab is up while this lock is held. The boss inherits it, so it is free once all its processes are dead.
         with (self.directory / "lock").open("w") as lock, Path("/proc/self/ns/net").open("rb") as network:
@@ -272,13 +281,14 @@ class Lab:
                 raise fault(f"a lab is starting or stopping in {self.directory}", hint="try again in a second")
             self._clean(but="lock")
             (self.directory / "log").mkdir(mode=0o700)
+            (self.directory / "release").write_text(release)
             keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]
             subprocess.run([*keygen, str(self.directory / "id")], check=True)
             options = Options(
                 directory=str(self.directory),
                 base=str(root),
                 packages=str(base.cache() / "lab/packages"),
-                mirrors={source.plain: source.uri for source in base.sources(suite=base.codename())},
+                mirrors={source.plain: source.uri for source in mirrors},
                 gateway=base.GATEWAY,
                 proxy_port=base.PROXY_PORT,
                 group=self._group,
@@ -325,7 +335,7 @@ class Lab:
             self.directory.rmdir()
         mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
         if top := next((Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"), None):
-            from rolecall.lab.boss import sweep
+            from rolecall.lab.machine import sweep
 
             sweep(top / self._group)
 

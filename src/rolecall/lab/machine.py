@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,10 +98,13 @@ class Machine:
         """Run it until it is switched off or killed.
 
         Args:
-            group: Its cgroup; created if missing.
+            group: Its cgroup, which is created anew.
             log: The file to which its console is appended.
         """
-        group.mkdir(parents=True, exist_ok=True)
+        # A new one after a kill: since Linux 6.13, what is cloned from a killed cgroup into another one, as systemd 257
+        # does, is killed too.
+        sweep(group)
+        group.mkdir(parents=True)
         tun = ["--bind=/dev/net/tun"] if Path("/dev/net/tun").exists() else []
         argv = [
             *("sh", "-c", 'echo 0 > "$0" && exec "$@"', f"{group}/cgroup.procs"),
@@ -116,6 +121,16 @@ class Machine:
                     status = subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         finally:
             self.off.set()
+
+
+def sweep(group: Path) -> None:
+    """Remove a cgroup and all below it once its processes are dead; wait at most 5 seconds for them."""
+    until = time.monotonic() + 5
+    while group.exists() and time.monotonic() < until:
+        for path, _, _ in os.walk(group, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(path).rmdir()
+        time.sleep(0.005)
 
 
 def shell(*argv: str) -> None:

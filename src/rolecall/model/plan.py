@@ -37,10 +37,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class UnitChange:
-    """What happens to a unit beyond its file: ``stop``, ``restart``, ``reload``, ``start``; ``run`` for an action."""
+    """What happens to a unit beyond its file: ``stop``, ``restart``, ``reload``, ``start``; ``run`` for an action.
+
+    Attributes:
+        name: Its name.
+        verb: One of these words.
+        also: Other running units that stop or restart along with it.
+    """
 
     name: str
     verb: str
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

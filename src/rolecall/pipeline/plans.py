@@ -59,13 +59,13 @@ class Planned:
         """Do exactly what the plan shows; nothing when a machine could not be compared."""
         if self.plan.failing:
             return self._fleet.report()
-        meta = _meta(self._project)
         var_store.promote(self._project, self.plan.makes)
         noted = note_recipes(self._project, self._evaluation.members)
         var_store.note_machines(self._project, sent(self._evaluation))
-        return replace(
-            self._fleet.apply(meta, _revealer(self._project, self._evaluation), self._project.decided), noted=noted
-        )
+        if not any(machine.comparison for machine in self.plan.machines):
+            return replace(self._fleet.report(), noted=noted)
+        reveal = _revealer(self._project, self._evaluation)
+        return replace(self._fleet.apply(_meta(self._project), reveal, self._project.decided), noted=noted)
 
     def reasons(self) -> Mapping[str, str]:
         """Return where the inventory declares each role that has members, by ``INSTANCE.ROLE``."""

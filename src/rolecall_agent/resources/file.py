@@ -13,7 +13,7 @@ from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
 from rolecall_agent.resources.obstacles import obstacle
 
 _SECRETS = "/run/rolecall/secrets/"  # a tmpfs
-_DROP_IN = re.compile(r"/(?:etc|run)/systemd/system/([^/@]+(?:@[^/]+)?\.[a-z]+)\.d/[^/]+\.conf\Z")
+_DROP_IN = re.compile(r"/(?:etc|run)/systemd/system/([^/@]+(?:@[^/]*)?\.[a-z]+)\.d/[^/]+\.conf\Z")
 _GROUP, _WORLD, _SPECIAL = 0o070, 0o007, 0o7000
 
 if TYPE_CHECKING:

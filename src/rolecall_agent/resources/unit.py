@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
@@ -11,6 +12,7 @@ from rolecall_agent.content import Blob, plain
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
 from rolecall_agent.resources.obstacles import obstacle
+from rolecall_agent.unit_types import applies_when_loaded, refresh, undeclared_instances
 
 if TYPE_CHECKING:
     from rolecall_agent.content import Part
@@ -34,6 +36,7 @@ class Unit(Resource):
         reload_on: Resources, or their keys, whose change reloads it if it is running.
         settle_seconds: How long it must run after it was started before the update counts; by default 1 for a type that
             does not say when it is ready (simple, exec, idle), else 0.
+        fixed: Of a mount: the digest of its text without its options, with which it is remounted. Set by itself.
     """
 
     kind: ClassVar[str] = "unit"
@@ -44,6 +47,7 @@ class Unit(Resource):
     restart_on: Tuple[Union[str, Resource], ...] = ()
     reload_on: Tuple[Union[str, Resource], ...] = ()
     settle_seconds: Optional[float] = None
+    fixed: Optional[str] = None
 
     def __post_init__(self) -> None:
         checks.matching(checks.UNIT, self.name, "unit")
@@ -54,6 +58,8 @@ class Unit(Resource):
                 not self.enabled or "[Install]" in self.text,
                 f"unit {self.name}: enabled, but has no [Install] section, so it would never start",
             )
+            if self.name.endswith(".mount"):
+                object.__setattr__(self, "fixed", _fixed(self.text.encode()))
             object.__setattr__(self, "text", Blob.of(self.text))
         elif not isinstance(self.text, Blob):
             hint = "every user can read a unit; put secrets into a file, and name it with EnvironmentFile="  # type: ignore[unreachable]  # an author may give anything
@@ -107,6 +113,11 @@ class Unit(Resource):
             system.units.validate({unit.name: store.content(unit.parts) for unit in resources})
 
     def obstacle(self, system: System) -> str:
+        state = system.units.state(self.name)
+        if state.alias:
+            return f"it is another name of {state.alias}; declare {state.alias}, or remove this name"
+        if state.transient:
+            return f"a transient unit of this name runs; `systemctl stop {self.name}` ends it"
         return obstacle(system, self.path, "file")
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
@@ -155,28 +166,41 @@ class Unit(Resource):
             (work.enable if self.enabled else work.disable).append(self.name)
         elif self.enabled and new_text and self._installs_otherwise(around.system, around.store):
             work.reenable.append(self.name)
-        work.units_changed = work.units_changed or new_text or self.name in work.enable + work.disable
+        work.units_changed = work.units_changed or self.name in work.enable + work.disable
         if self.settle_seconds is not None:
             work.settle[self.name] = self.settle_seconds
         verb = self._verb(before, around, state, new_text=new_text)
         if verb:
             getattr(work, verb).append(self.name)
+        if "@." in self.name and (new_text or self.name in around.restarted):
+            refresh(work, around.system.units, [self.name], around.declared)
 
     def _verb(self, before: Optional[Resource], around: Surroundings, state: UnitState, *, new_text: bool) -> str:
         """Return the attribute of `Work` that says what happens to the unit, or ""."""
-        ran = isinstance(before, Unit) and before.started
-        due = new_text or self._follows_change(before, around)
+        earlier = before if isinstance(before, Unit) else None
+        ran = earlier is not None and earlier.started
+        follows = around.triggered(self.restart_on, earlier.restart_on if earlier else ())
+        loads = new_text or self.name in around.restarted
         runs = state.active and not state.failed
         if not self.started and ran:
             return "stop" if state.active else ""
         if self.started and not (runs or state.done):
-            return "revive" if ran and not due else "start"
-        if due and self.started:
-            return "restart"
-        if due:  # a job that is running takes the new text the next time
-            return "refresh" if runs and not state.job else ""
-        reload = runs and around.triggered(self.reload_on, before.reload_on if isinstance(before, Unit) else ())
-        return "reload" if reload else ""
+            return "revive" if ran and not (loads or follows) else "start"
+        if loads and runs and not follows and self._applies_without_restart(around, state):
+            return "reload"
+        if loads or follows:  # a job that is running takes the new text the next time
+            return "restart" if self.started else "refresh" if runs and not state.job else ""
+        if runs and around.triggered(self.reload_on, earlier.reload_on if earlier else ()):
+            return "reload" if state.reloads else "restart"
+        return ""
+
+    def _applies_without_restart(self, around: Surroundings, state: UnitState) -> bool:
+        if applies_when_loaded(self.name, state):
+            return True
+        entry = around.system.stat(self.path)
+        if not (self.fixed and entry and entry.type == "file") or self.name in around.restarted:
+            return False
+        return _fixed(around.system.read(self.path)) == self.fixed
 
     def _is_enabled_as_declared(self, state: UnitState) -> bool:
         return (state.enabled or state.indirect) if self.enabled else not state.enabled
@@ -189,16 +213,11 @@ class Unit(Resource):
         there = system.read(self.path) if entry and entry.type == "file" else b""
         return _install_section(there) != _install_section(store.content(self.parts))
 
-    def _follows_change(self, before: Optional[Resource], around: Surroundings) -> bool:
-        followed = before.restart_on if isinstance(before, Unit) else ()
-        return self.name in around.restarted or around.triggered(self.restart_on, followed)
-
     def plan_removal(self, around: Surroundings) -> None:
         work, original = around.work, around.store.originals.get(self.key)
         if original is None:
             return  # an interrupted switch never reached it
         state = around.system.units.state(self.name)
-        work.units_changed = True
         if state.failed:
             work.reset.append(self.name)
         if state.enabled and not original["enabled"]:
@@ -209,6 +228,11 @@ class Unit(Resource):
             (work.restart if state.active else work.start).append(self.name)
         elif state.active:
             work.stop.append(self.name)
+        if "@." in self.name and original["file"]["type"] != ABSENT:
+            refresh(work, around.system.units, [self.name], around.declared)
+        elif "@." in self.name:
+            running = undeclared_instances(around.system.units, self.name, around.declared)
+            work.stop += [name for name in running if name not in work.stop]
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         store.restore(self.path, captured["file"])
@@ -226,9 +250,10 @@ def _install_section(text: bytes) -> List[bytes]:
     return lines
 
 
-def may_run(state: UnitState) -> bool:
-    """Return whether a unit that is not declared may be running when the switch gets to it."""
-    return state.active or state.failed or not state.known
+def _fixed(text: bytes) -> str:
+    """Return a digest of a mount unit without its options, which change while it is mounted."""
+    lines = [line.strip() for line in text.splitlines() if not re.match(rb"\s*Options\s*=", line)]
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
 def unit_text(sections: Sections) -> str:

@@ -176,7 +176,11 @@ class RecordedUnits:
             enabled=state.get("enabled", False),
             active=state.get("active", False),
             failed=state.get("failed", False),
+            reloads=True,
         )
+
+    def instances(self, template: str) -> List[str]:  # noqa: ARG002
+        return []
 
     def run(self, verb: str, names: Sequence[str]) -> None:
         if not names and verb != "daemon-reload":

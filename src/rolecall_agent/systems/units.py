@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, Iterable, Mapping, Sequence, Set
+from dataclasses import replace
+from typing import Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.system import Ask, UnitState
 from rolecall_agent.systems import commands
 
+_BOUND = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
+_STOPPED_ALONG = "PropagatesStopTo"
 PROPERTIES = (
     "Id",
     "Names",
@@ -25,7 +28,12 @@ PROPERTIES = (
     "ExecMainStartTimestampMonotonic",
     "InvocationID",
     "NeedDaemonReload",
+    "CanReload",
+    "Transient",
     "Triggers",
+    "TriggeredBy",
+    *_BOUND,
+    _STOPPED_ALONG,
 )
 
 
@@ -67,13 +75,20 @@ class SystemdUnits:
         argv = ["systemctl", "show", "--property", ",".join(PROPERTIES), "--", *names]
         status, output = self._ask(argv, errors=True)
         shown: Dict[str, UnitState] = {}
-        for block in output.split("\n\n"):
-            properties = dict(line.partition("=")[::2] for line in block.splitlines())
-            shown.update(dict.fromkeys(properties.get("Names", "").split(), _unit_state(properties)))
+        for properties in _blocks(output):
+            state, own = _unit_state(properties), properties.get("Id", "")
+            for name in _names(properties, "Names"):
+                shown[name] = state if name == own else replace(state, alias=own)
         missing = [name for name in names if name not in shown]
         if status or missing:
             raise Failure(f"systemctl does not show the state of {', '.join(missing or names)}", output[-2000:])
         self._known.update(shown)
+
+    def instances(self, template: str) -> List[str]:
+        stem, suffix = template.split("@.")
+        escaped = stem.replace("\\", "\\\\")
+        shown = self._ask(["systemctl", "show", "--property", "Id", "--", f"{escaped}@*.{suffix}"])[1]
+        return sorted(properties["Id"] for properties in _blocks(shown) if "Id" in properties)
 
     def run(self, verb: str, names: Sequence[str]) -> None:
         if not names and verb != "daemon-reload":
@@ -122,8 +137,25 @@ def _unit_state(shown: Mapping[str, str]) -> UnitState:
         simple=shown.get("Type") in {"simple", "exec", "idle"},
         invocation=shown.get("InvocationID", ""),
         stale=shown.get("NeedDaemonReload") == "yes",
-        triggers=tuple(shown.get("Triggers", "").split()),
+        elapsed=shown.get("SubState") == "elapsed",
+        reloads=shown.get("CanReload") == "yes",
+        transient=shown.get("Transient") == "yes",
+        triggers=_names(shown, "Triggers"),
+        triggered=bool(shown.get("TriggeredBy")),
+        bound=tuple(name for kind in _BOUND for name in _names(shown, kind)),
+        stopped_along=_names(shown, _STOPPED_ALONG),
     )
+
+
+def _blocks(output: str) -> List[Dict[str, str]]:
+    """Return the properties of each unit that `systemctl show` has printed."""
+    return [dict(line.partition("=")[::2] for line in block.splitlines()) for block in output.split("\n\n")]
+
+
+def _names(shown: Mapping[str, str], name: str) -> Tuple[str, ...]:
+    """Return the names of units in a property. Those with a backslash are in double quotes, with two of them."""
+    words = shown.get(name, "").split()
+    return tuple(word[1:-1].replace("\\\\", "\\") if word.startswith('"') else word for word in words)
 
 
 def _template_state(enablement: str) -> UnitState:

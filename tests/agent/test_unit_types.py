@@ -1,0 +1,107 @@
+"""What a change does to units of each type, and which others it takes along."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall_agent.resources import Unit
+from rolecall_agent.system import UnitState
+from rolecall_agent.unit_types import refresh, taken_along
+from rolecall_agent.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+RUNS = UnitState(known=True, active=True)
+
+
+class Units:
+    """Units that are in these states."""
+
+    settled = True
+
+    def __init__(self, **states: UnitState) -> None:
+        self._states = {name.replace("__", "@").replace("_", "."): state for name, state in states.items()}
+
+    def prefetch(self, names: Iterable[str]) -> None: ...
+    def forget(self) -> None: ...
+    def run(self, verb: str, names: Sequence[str]) -> None: ...
+    def validate(self, texts: object) -> None: ...
+    def log(self, names: Sequence[str]) -> str:
+        return str(names)
+
+    def state(self, name: str) -> UnitState:
+        return self._states.get(name, UnitState())
+
+    def instances(self, template: str) -> list[str]:
+        stem, suffix = template.split("@.")
+        return [name for name in self._states if name.startswith(f"{stem}@") and name.endswith(suffix)]
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "restart", "reload"),
+    [
+        ("a.service", RUNS, ["a.service"], []),
+        ("a.service", UnitState(known=True, failed=True), ["a.service"], []),
+        ("a.service", UnitState(known=True), [], []),
+        ("a.slice", UnitState(), ["a.slice"], []),  # a package may bring it
+        ("a.slice", RUNS, [], ["a.slice"]),
+        ("a.path", RUNS, [], ["a.path"]),
+        ("a.target", RUNS, [], ["a.target"]),
+        ("a.timer", RUNS, [], ["a.timer"]),
+        ("a.timer", replace(RUNS, elapsed=True), ["a.timer"], []),
+    ],
+)
+def test_an_undeclared_unit_whose_drop_in_changes(
+    name: str, state: UnitState, restart: list[str], reload: list[str]
+) -> None:
+    work = Work()
+    refresh(work, Units(**{name.replace(".", "_"): state}), [name], {"unit:b.service"})
+    assert (work.refresh, work.reload) == (restart, reload)
+
+
+def test_a_template_whose_drop_in_changes() -> None:
+    units = Units(
+        t__a_service=RUNS,
+        t__declared_service=RUNS,
+        t__down_service=UnitState(known=True),
+        t__accepted_service=replace(RUNS, triggered=True),
+        t__job_service=replace(RUNS, job=True),
+        user__0_service=RUNS,
+    )
+    work = Work()
+    refresh(work, units, ["t@.service", "user@.service"], {"unit:t@declared.service"})
+    assert work.refresh == ["t@a.service"]
+
+
+def test_what_is_taken_along() -> None:
+    units = Units(
+        a_service=replace(RUNS, bound=("b.service", "c.service"), stopped_along=("d.service",)),
+        b_service=replace(RUNS, bound=("a.service", "b2.service")),
+        b2_service=RUNS,
+        c_service=UnitState(known=True, bound=("c2.service",)),
+        c2_service=RUNS,
+        d_service=RUNS,
+    )
+    assert taken_along(units, "a.service", stops=False) == ["b.service", "b2.service"]
+    assert taken_along(units, "a.service", stops=True) == ["b.service", "b2.service", "c2.service", "d.service"]
+
+
+def test_less_than_was_shown_may_be_taken_along() -> None:
+    shown = Work(restart=["a.service"], along={"a.service": ["b.service", "c.service"]})
+    fewer = Work(restart=["a.service"], along={"a.service": ["b.service"]})
+    assert fewer.is_part_of(shown)
+    assert not shown.is_part_of(fewer)
+    assert not replace(shown, stop=["d.service"]).is_part_of(shown)
+
+
+def test_the_digest_of_a_mount_leaves_out_its_options() -> None:
+    one, other, moved = (
+        Unit("srv.mount", f"[Mount]\nWhat={what}\nWhere=/srv\n{options}\n").fixed
+        for what, options in (("/dev/a", "Options=ro"), ("/dev/a", " Options = rw,noatime"), ("/dev/b", "Options=ro"))
+    )
+    assert one == other != moved
+    assert Unit("srv.service", "[Service]\nExecStart=/x\n").fixed is None

@@ -1,0 +1,87 @@
+"""An agent's whole life on other releases of Debian than this computer's.
+
+`ROLECALL_RELEASES` names them, separated by commas: the test needs their packages once, and a minute for each.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+import services
+
+if TYPE_CHECKING:
+    from conftest import Desk, DeskFactory
+
+RELEASES = os.environ.get("ROLECALL_RELEASES", "trixie").split(",")
+MACHINES = ("a", "b")
+UNIT = "rolecall-probe.daemon.service"
+STARTED = "journalctl --boot --quiet --output=cat | grep --count '^Started .*Rolecall: agent'"
+KEPT = "getent passwd probe | cut -d: -f1,7"  # a user stays, locked
+PLACES = ("/etc", "/srv", "/usr/lib/systemd", "/usr/local")
+ACCOUNTS = tuple(f"/etc/{name}{suffix}" for name in ("passwd", "group", "shadow", "gshadow") for suffix in ("", "-"))
+OF_SYSTEMD = (
+    "/etc/systemd/system",
+    "/etc/systemd/system/multi-user.target.wants",
+    "/etc/systemd/system/sysinit.target.wants",
+)
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def desk(request: pytest.FixtureRequest, new_desk: DeskFactory) -> Desk:
+    desk = new_desk()
+    services.install(desk.root, "probe")
+    declare(desk)
+    desk.rolecall("keys", "create")
+    desk.rolecall("lab", "up", "--release", request.param)
+    return desk
+
+
+def declare(desk: Desk, **settings: object) -> None:
+    role = {"settings": settings, "machines": {machine: {} for machine in MACHINES}}
+    probe = {"module": {"name": "probe", "input": "self"}, "roles": {"node": role}}
+    instances = {"probe": probe} if settings else {}
+    desk.write(machines={machine: {} for machine in MACHINES}, instances=instances)
+
+
+def state(desk: Desk) -> list[str]:
+    return [desk.on(machine, f"cat /etc/motd; ls /srv/probe; systemctl is-active {UNIT}") for machine in MACHINES]
+
+
+def whole(text: str) -> list[str]:
+    return [f"{text} on {machine}\n{text}\nactive\n" for machine in MACHINES]
+
+
+def test_first_same_change_undo_undeclare(desk: Desk) -> None:
+    before = {machine: desk.look(machine, *PLACES, but=("inode",)) for machine in MACHINES}
+    declare(desk, text="one")
+    assert "2 machines updated" in desk.rolecall("update", "--yes").stdout
+    assert state(desk) == whole("one")
+
+    started = [desk.on(machine, STARTED) for machine in MACHINES]
+    assert desk.rolecall("plan").stdout == "nothing changes (2 machines)\n"
+    assert [desk.on(machine, STARTED) for machine in MACHINES] == started  # the relay answers
+
+    declare(desk, text="two")
+    assert "2 machines updated" in desk.rolecall("update", "--yes").stdout
+    assert state(desk) == whole("two")
+
+    declare(desk, text="three", program=["/bin/false"])
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert state(desk) == whole("two")
+    for machine in MACHINES:
+        desk.lab.kill(machine)
+        desk.lab.start(machine)
+    desk.lab.wait(MACHINES)
+    assert state(desk) == whole("two")
+
+    declare(desk)
+    assert "2 machines updated" in desk.rolecall("update", "--yes").stdout
+    for machine in MACHINES:
+        assert desk.on(machine, "systemctl is-system-running --wait") == "running\n"
+        assert desk.on(machine, KEPT) == "probe:/usr/sbin/nologin\n"
+        after = desk.look(machine, *PLACES, but=("inode",))
+        changed = {path for path in {*before[machine], *after} if before[machine].get(path) != after.get(path)}
+        assert changed <= {*ACCOUNTS, *OF_SYSTEMD, "/etc", "/srv"}
