@@ -16,7 +16,7 @@ from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
-from rolecall_agent.resources import KINDS, Directory, Unit
+from rolecall_agent.resources import KINDS
 from rolecall_agent.resources.base import ABSENT
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
@@ -314,9 +314,6 @@ class _Move:
 
     def _capture(self, resource: Resource) -> Dict[str, Captured]:
         captured = resource.capture(self._system, self._store)
-        earlier = any(f"made:{folder}" in self._made for folder in resource.folders)  # by a step of this switch
-        if earlier and isinstance(resource, Directory):
-            captured[resource.key] = {"type": ABSENT}
-        if isinstance(resource, Unit) and resource.name in self._journal.units:  # it may be stopped for an account
-            captured[resource.key]["active"] = self._journal.units[resource.name]["active"]
+        key = resource.key
+        captured[key] = resource.before_switch(captured[key], self._made, self._journal.units)
         return captured

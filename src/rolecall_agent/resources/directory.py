@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Dict, Mapping, Optional, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import with_known_owner
@@ -75,6 +75,11 @@ class Directory(Resource):
         if entry.type != "directory":
             raise Failure(f"{self.path} is not a directory; move it away first")
         return {self.key: {"owner": entry.owner, "group": entry.group, "ids": entry.ids, "mode": entry.mode}}
+
+    def before_switch(
+        self, captured: Captured, made: AbstractSet[str], units: Mapping[str, Mapping[str, bool]]
+    ) -> Captured:
+        return {"type": ABSENT} if f"made:{self.path}" in made else captured
 
     def apply(self, system: System, store: ContentStore) -> None:
         placing.make_parents(system, self.path)
