@@ -251,7 +251,7 @@ class _Move:
             self._journal.save(self._store)
         units.run("enable", work.enable)
         units.run("reenable", work.reenable)
-        units.forget()
+        units.renew()
         starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
         if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")
