@@ -39,7 +39,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     Raises:
         Failure: When something on the machine is in the way of a change.
     """
-    system.units.forget()
+    system.units.renew()
     _announce(system, old)
     _announce(system, new)
     before: Dict[str, Resource] = {resource.key: resource for resource in old.resources}

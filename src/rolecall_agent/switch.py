@@ -17,7 +17,6 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
 from rolecall_agent.resources import KINDS
-from rolecall_agent.resources.base import ABSENT
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
 
@@ -251,7 +250,7 @@ class _Move:
             self._journal.save(self._store)
         units.run("enable", work.enable)
         units.run("reenable", work.reenable)
-        units.forget()
+        units.renew()
         starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
         if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")

@@ -189,6 +189,10 @@ class Units(Protocol):
         """Ask systemd again for every state that is needed from now on."""
         ...
 
+    def renew(self) -> bool:
+        """Ask systemd again, except for states of the last second; return whether it asks for all."""
+        ...
+
     def state(self, name: str) -> UnitState:
         """Return the state of a unit; all false when it does not exist."""
         ...
@@ -227,6 +231,14 @@ class System(Protocol):
     root: Optional[str]
     token: str
     notes: Notes
+
+    def renew(self) -> None:
+        """Look at everything again from now on; states of units stand for a second."""
+        ...
+
+    def close(self) -> None:
+        """Free what it uses."""
+        ...
 
     @property
     def accounts(self) -> Accounts: ...

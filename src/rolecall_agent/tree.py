@@ -66,6 +66,10 @@ class Tree(ABC):
 
     def __init__(self, root: str) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew: with another token, and without notes."""
         self.token = os.urandom(16).hex()
         self.notes = Notes()
 

@@ -153,8 +153,11 @@ class Resource(ABC):
         """Return what is in its place now: under its key, and the paths under ``made:PATH`` that it will create."""
 
     def before_switch(
-        self, captured: Captured, made: AbstractSet[str], units: Mapping[str, Mapping[str, bool]]
-    ) -> Captured:  # noqa: ARG002 - some kinds need it
+        self,
+        captured: Captured,
+        made: AbstractSet[str],  # noqa: ARG002 - some kinds need it
+        units: Mapping[str, Mapping[str, bool]],  # noqa: ARG002 - some kinds need it
+    ) -> Captured:
         """Return what was captured, without what earlier steps of the same switch have done.
 
         Args:

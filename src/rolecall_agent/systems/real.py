@@ -42,13 +42,17 @@ class RealSystem(Tree):
     root: Optional[str] = None
 
     def __init__(self, *, booting: bool = False) -> None:
-        super().__init__("/")
         os.environ.update(commands.ENVIRONMENT)
         self.accounts = ShadowAccounts()
         self.units = SystemdUnits(self.ask, booting=booting)
+        self._sealing: Optional[Creds] = None
+        super().__init__("/")
+
+    def renew(self) -> None:
+        super().renew()
         self.packages = AptPackages(self.ask, self.os_release, self.units.forget)
         self._sshd = Sshd(self.ask, self.read, self.names)
-        self._sealing: Optional[Creds] = None
+        self.notes.complete = self.units.renew()  # what is known already is in earlier notes
 
     # Owners
 

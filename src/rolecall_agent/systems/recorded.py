@@ -167,6 +167,9 @@ class RecordedUnits:
     def forget(self) -> None:
         pass
 
+    def renew(self) -> bool:
+        return True
+
     def state(self, name: str) -> UnitState:
         if not self._unit_file(name):
             return UnitState()
@@ -223,8 +226,12 @@ class RecordedSystem(Tree):
 
     def __init__(self, root: str) -> None:
         self.root: Optional[str] = root
-        self._record = Record(root)
+        self._folder = root
         super().__init__(root)
+
+    def renew(self) -> None:
+        super().renew()
+        self._record = Record(self._folder)
         self.accounts = RecordedAccounts(self._record)
         self.packages = RecordedPackages(self._record)
         self.units = RecordedUnits(self._record, self.stat)
