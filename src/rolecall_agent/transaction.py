@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources.package import Package
-from rolecall_agent.system import PackageState
+from rolecall_agent.system import UNKNOWN, PackageState
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
@@ -66,7 +66,7 @@ def install(machine: Machine, journal: Journal, work: Work) -> None:
     packages = machine.system.packages
     if not work.install:
         return
-    if "" in work.packages.values():  # by now, the files that packages need are there
+    if UNKNOWN in work.packages.values():  # by now, the files that packages need are there
         work.packages = packages.preview(work.install, sources_change=False)
     names = {*work.install, *work.packages}
     journal.packages = {
@@ -180,8 +180,8 @@ def _before(journal: Journal) -> Dict[str, PackageState]:
 
 def _change_of_version(system: System, name: str, versions: Mapping[str, str]) -> str:
     before, after = system.packages.state(name).version, versions.get(name, "")
-    if not after:
-        return "" if before else "version not known before its source is added"
+    if after == UNKNOWN:
+        return "version not known before its source is added"
     return f"{before} → {after}" if before not in {"", after} else after
 
 

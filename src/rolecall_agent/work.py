@@ -36,7 +36,7 @@ class Work:
         changes: By resource, in canonical order, removals last.
         remove: Keys of resources to remove, in this order.
         lost: Keys of undeclared resources that stay as they are, since their originals are damaged.
-        packages: The version that each package will have, by name, of those that change; "" until it is known.
+        packages: The version that each package will have, by name, of those that change; see `Packages.preview`.
         install: Names of the declared packages among them.
         stop: Names of units to stop before anything changes.
         reset: Names of failed units whose failure systemd must forget, so that they can start again or be removed.
@@ -45,6 +45,7 @@ class Work:
         reenable: Names of enabled units whose text says otherwise how they start at boot.
         pause: Names of the services among ``restart`` whose socket restarts too: systemd refuses to listen for a
             service that is running.
+        hold: Names of the units among ``restart`` that stop before the account that they run as changes.
         restart: Names of units to restart.
         reload: Names of units that take what changed without a restart (`unit_types.reload`).
         start: Names of units to start.
@@ -70,6 +71,7 @@ class Work:
     enable: List[str] = field(default_factory=list)
     reenable: List[str] = field(default_factory=list)
     pause: List[str] = field(default_factory=list)
+    hold: List[str] = field(default_factory=list)
     restart: List[str] = field(default_factory=list)
     reload: List[str] = field(default_factory=list)
     start: List[str] = field(default_factory=list)

@@ -14,7 +14,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File, Package
 from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.switch import commit, decide, switch
-from rolecall_agent.system import PackageState
+from rolecall_agent.system import UNKNOWN, PackageState
 from rolecall_agent.systems import commands, packages
 from rolecall_agent.systems.managers import Changes, apt
 from rolecall_agent.undo import abandon, accept, recover
@@ -28,6 +28,7 @@ REPOSITORY = {
     "good": {"version": "1.2-3", "needs": ["dep", "lib"]},
     "dep": {"version": "4"},
     "persons": {"needs": ["lib"]},
+    **{name: {"version": "1"} for name in ("lib", "p1", "tool")},
 }
 
 
@@ -226,22 +227,22 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Programs],
 
 Run = "Callable[[Programs], packages.DistributionPackages]"
 LOCKED = (100, "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 1 (apt-get)")
-UNKNOWN = (100, "E: Unable to locate package x\n")
+NOT_FOUND = (100, "E: Unable to locate package x\n")
 X1, X2 = (0, "Inst x (1 local [all])\n"), (0, "Inst x (2 local [all])\n")
 
 
 def test_unknown_packages_are_looked_for_once_the_lists_are_free(run: Run) -> None:
-    programs = Programs(simulate=[UNKNOWN, X1], update=[LOCKED, LOCKED, (0, "")])
+    programs = Programs(simulate=[NOT_FOUND, X1], update=[LOCKED, LOCKED, (0, "")])
     assert run(programs).preview(["x"], sources_change=False) == {"x": "1"}
     assert [line.rpartition(" ")[2] for line in programs.ran] == ["x", "update", "update", "update", "x"]
-    assert run(Programs(simulate=[UNKNOWN])).preview(["x"], sources_change=True) == {"x": ""}
+    assert run(Programs(simulate=[NOT_FOUND])).preview(["x"], sources_change=True) == {"x": UNKNOWN}
 
 
 def test_errors_of_the_package_manager_are_shown(run: Run) -> None:
     problems = "W: Failed to fetch http://there/Packages\n"
     with pytest.raises(Failure, match="packages: x: E: Unable to locate package x") as raised:
-        run(Programs(simulate=[UNKNOWN], update=[(0, problems)])).preview(["x"], sources_change=False)
-    assert raised.value.detail == problems + UNKNOWN[1]
+        run(Programs(simulate=[NOT_FOUND], update=[(0, problems)])).preview(["x"], sources_change=False)
+    assert raised.value.detail == problems + NOT_FOUND[1]
     with pytest.raises(Failure, match="y would be removed"):
         run(Programs(simulate=[(0, "Remv y [1]\nInst x (1 local [all])")])).preview(["x"], sources_change=False)
 

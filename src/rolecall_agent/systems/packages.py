@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import PackageState
+from rolecall_agent.system import UNKNOWN, PackageState
 from rolecall_agent.systems import commands
 from rolecall_agent.systems.managers import Manager, apt
 
@@ -54,7 +54,7 @@ class DistributionPackages:
         status, output = self._preview(names)
         problems = ""
         if status and sources_change:
-            return dict.fromkeys(names, "")
+            return dict.fromkeys(names, UNKNOWN)
         if status:  # the lists may be missing or outdated
             problems = self._patiently(self._manager.refresh())[1]
             status, output = self._preview(names)
