@@ -39,7 +39,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     Raises:
         Failure: When something on the machine is in the way of a change.
     """
-    system.units.forget()
+    system.units.renew()
     _announce(system, old)
     _announce(system, new)
     before: Dict[str, Resource] = {resource.key: resource for resource in old.resources}
@@ -76,6 +76,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     others = sorted(name for name in restarted if f"unit:{name}" not in declared)
     refresh(work, system.units, others, declared)
     _pause_services_of_sockets(work, system)
+    _restart_what_stops_for_accounts(work)
     _name_what_is_taken_along(work, system)
     return work
 
@@ -86,11 +87,16 @@ def _pause_services_of_sockets(work: Work, system: System) -> None:
     work.restart += sorted({*work.pause} - {*work.restart, *work.refresh, *work.stop})
 
 
+def _restart_what_stops_for_accounts(work: Work) -> None:
+    work.refresh = [name for name in work.refresh if name not in work.hold]  # it would not run by then
+    work.restart += sorted({*work.hold} - {*work.restart, *work.start, *work.revive, *work.stop})
+
+
 def _name_what_is_taken_along(work: Work, system: System) -> None:
     units = {*work.stop, *work.restart, *work.refresh}
     for name in sorted(units):
         if system.units.state(name).active:
-            others = taken_along(system.units, name, stops=name in work.stop or name in work.pause)
+            others = taken_along(system.units, name, stops=name in {*work.stop, *work.pause, *work.hold})
             if left := [other for other in others if other not in units]:
                 work.along[name] = left
 

@@ -86,7 +86,9 @@ class Conversation:
         self._compared: Optional[Configuration] = None
         self._staged: Optional[_Staged] = None
         self._failed = False
+        self._system: Optional[System] = None
         self._found: Message = {}  # by the first look
+        self._notes = fingerprint.Notes()  # of that
         self._committed: Optional[Configuration] = None
 
     def begin(self, first: Message) -> bool:
@@ -117,6 +119,8 @@ class Conversation:
             self._release()
         finally:
             self._lock.close()
+            if self._system and self._recorded:  # this process may have many of them
+                self._system.close()
         return int(self._failed)
 
     def _hold(self, patience: float) -> None:
@@ -171,15 +175,18 @@ class Conversation:
         self._release()
 
     def _prepare(self) -> None:
-        if self._recorded:
+        """Look at the machine again from now on."""
+        if self._system:
+            self._system.renew()
+        elif self._recorded:
             from rolecall_agent.systems.recorded import RecordedSystem
 
-            system: System = RecordedSystem(self._root)
+            self._system = RecordedSystem(self._root)
         else:
             from rolecall_agent.systems.real import RealSystem
 
-            system = RealSystem()
-        self._machine = Machine(system, Store(system, self._agent), self._report)
+            self._system = RealSystem()
+        self._machine = Machine(self._system, Store(self._system, self._agent), self._report)
 
     def _open(self, message: Message) -> None:
         supported = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
@@ -203,6 +210,7 @@ class Conversation:
         system, store = self._machine.system, self._machine.store
         current = store.generation(store.current)
         drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
+        self._notes = system.notes
         return {
             "type": "state",
             "machine": machine,
@@ -219,9 +227,10 @@ class Conversation:
         with contextlib.suppress(Failure, OSError):  # without it, the next look takes longer
             if self._committed:
                 time.sleep(fingerprint.MARGIN / 1e9)  # so that later changes show
+                self._machine.system.units.forget()
                 self._prepare()
                 self._found = self._look(self._committed.machine, self._committed.digest)
-            taken = fingerprint.take(self._machine.system.notes) if self._found.get("same") else None
+            taken = fingerprint.take(self._notes) if self._found.get("same") else None
             if taken:
                 known = {"agent": self._agent, "protocol": protocol.PROTOCOL, "environment": commands.ENVIRONMENT}
                 self._machine.store.write_fingerprint({**taken, **known, "state": self._found})

@@ -89,7 +89,7 @@ class Originals:
             raise Failure(f"{path} is not a file; move it away first")
         captured: Json = {"type": entry.type, "owner": entry.owner, "group": entry.group, "ids": entry.ids}
         if entry.type == "symlink":
-            return {**captured, "target": entry.target}, b""
+            return {**captured, "target": entry.target, "mtime_ns": entry.mtime_ns}, b""
         data = self._system.read(path)
         attributes = self._system.attributes(path)
         captured.update(mode=entry.mode, mtime_ns=entry.mtime_ns, attributes=attributes)
@@ -110,7 +110,8 @@ class Originals:
         if original["type"] == "absent":
             self._system.remove(path)
         elif original["type"] == "symlink":
-            self._system.symlink(path, original["target"], original["owner"], original["group"])
+            mtime_ns = original.get("mtime_ns", 0)  # earlier versions recorded none
+            self._system.symlink(path, original["target"], original["owner"], original["group"], mtime_ns=mtime_ns)
         else:
             data = self._system.read(stored := _content_path(original["content"]))
             if hashlib.sha256(data).hexdigest() != original["content"]:

@@ -17,7 +17,6 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
 from rolecall_agent.resources import KINDS
-from rolecall_agent.resources.base import ABSENT
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
 
@@ -260,7 +259,9 @@ class _Move:
             self._journal.save(self._store)
         units.run("enable", work.enable)
         units.run("reenable", work.reenable)
-        units.forget()
+        units.renew()
+        if work.run:  # which may have changed units
+            units.forget()
         starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
         if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")
@@ -306,6 +307,8 @@ class _Move:
                 originals.update({key: value for key, value in captured.items() if key not in store.originals})
             elif original.pop("abandoned", False):  # it is managed again
                 originals[resource.key] = original
+            elif resource.partial and "type" not in {*original, *captured[resource.key]}:
+                originals[resource.key] = {**captured[resource.key], **original}  # with what only this one changes
         self._made.update(key for key in originals if key.startswith("made:"))
         store.add_originals(originals)
         journal.save(store)
@@ -316,10 +319,11 @@ class _Move:
         if old is None or resource.key not in self._store.originals:
             return True
         # The content of a file with secrets is never copied.
-        return not (old.secrets or (old.in_place(self._system, self._store) and self._store.has_blobs(old.parts)))
+        said = old.in_place(self._system, self._store) and self._store.has_blobs(old.parts)
+        return old.partial or not (old.secrets or said)
 
     def _capture(self, resource: Resource) -> Dict[str, Captured]:
         captured = resource.capture(self._system, self._store)
-        if any(f"made:{folder}" in self._made for folder in resource.folders):  # by an earlier step of this switch
-            captured[resource.key] = {"type": ABSENT}
+        key = resource.key
+        captured[key] = resource.before_switch(captured[key], self._made, self._journal.units)
         return captured

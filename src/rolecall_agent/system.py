@@ -7,7 +7,7 @@ The rest of the agent uses only this. `systems.real` implements it for a machine
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
     AbstractSet,
@@ -41,12 +41,27 @@ UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the machine. A locked one cannot log in by any means."""
+    """A user of the machine.
+
+    Attributes:
+        home: The home directory.
+        shell: The login shell.
+        groups: The supplementary groups.
+        locked: Whether it cannot log in by any means.
+        uid: The user id; None for one that the machine chooses.
+        group: The primary group; "" for one of the user's own name.
+        comment: The comment (GECOS).
+        password: The hash of the password, as crypt(5) has it, or what stands for none.
+    """
 
     home: str
     shell: str
     groups: FrozenSet[str]
     locked: bool = False
+    uid: Optional[int] = None
+    group: str = ""
+    comment: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -105,24 +120,40 @@ class Accounts(Protocol):
         """Return whether a group exists."""
         ...
 
-    def add_group(self, name: str) -> None:
+    def gid(self, name: str) -> Optional[int]:
+        """Return the id of a group; None when it does not exist."""
+        ...
+
+    def group_of(self, gid: int) -> str:
+        """Return the name of the group with an id, "" for none."""
+        ...
+
+    def add_group(self, name: str, gid: Optional[int] = None) -> None:
         """Create a system group."""
+        ...
+
+    def change_group(self, name: str, gid: int) -> None:
+        """Change the id of a group."""
         ...
 
     def user(self, name: str) -> Optional[Account]:
         """Return a user; None when it does not exist."""
         ...
 
-    def has_processes(self, name: str) -> bool:
-        """Return whether processes of an existing user run."""
+    def user_of(self, uid: int) -> str:
+        """Return the name of the user with an id, "" for none."""
+        ...
+
+    def processes(self, name: str) -> Dict[int, str]:
+        """Return the processes of an existing user: each with the unit that it belongs to, "" for a login session."""
         ...
 
     def add_user(self, name: str, account: Account) -> None:
-        """Create a system user, with a group of the same name and without a home directory."""
+        """Create a system user without a home directory."""
         ...
 
     def change_user(self, name: str, account: Account) -> None:
-        """Change a user to match the account; uid and password are kept."""
+        """Change a user to match the account. No process of it may run if its id or home changes."""
         ...
 
 
@@ -161,6 +192,10 @@ class Units(Protocol):
 
     def forget(self) -> None:
         """Ask systemd again for every state that is needed from now on."""
+        ...
+
+    def renew(self) -> bool:
+        """Ask systemd again, except for states of the last second; return whether it asks for all."""
         ...
 
     def state(self, name: str) -> UnitState:
@@ -211,6 +246,14 @@ class System(Protocol):
     token: str
     notes: Notes
 
+    def renew(self) -> None:
+        """Look at everything again from now on; states of units stand for a second."""
+        ...
+
+    def close(self) -> None:
+        """Free what it uses."""
+        ...
+
     @property
     def accounts(self) -> Accounts: ...
     @property
@@ -237,7 +280,9 @@ class System(Protocol):
         mtime_ns: int = 0,
         attributes: Optional[Mapping[str, str]] = None,
     ) -> None: ...
-    def symlink(self, path: str, target: str, owner: str = "root", group: str = "root") -> None: ...
+    def symlink(
+        self, path: str, target: str, owner: str = "root", group: str = "root", *, mtime_ns: int = 0
+    ) -> None: ...
     def mkdir(self, path: str, owner: str = "root", group: str = "root", mode: int = 0o755) -> None: ...
     def set_access(self, path: str, type_: str, owner: str, group: str, mode: int) -> None: ...
     def remove(self, path: str) -> None: ...
@@ -256,6 +301,14 @@ class System(Protocol):
 
     def validate(self, path: str, data: bytes) -> None:
         """Raise Failure when the program that reads this file would reject it."""
+        ...
+
+    def keys_file(self, user: str) -> str:
+        """Return the file with keys that may log in as a user: a pattern of sshd_config(5), AuthorizedKeysFile.
+
+        Raises:
+            Failure: When sshd does not say.
+        """
         ...
 
     def flush(self) -> None:

@@ -66,6 +66,10 @@ class Tree(ABC):
 
     def __init__(self, root: str) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew: with another token, and without notes."""
         self.token = os.urandom(16).hex()
         self.notes = Notes()
 
@@ -222,8 +226,8 @@ class Tree(ABC):
                 raise
             os.fsync(folder)
 
-    def symlink(self, path: str, target: str, owner: str = "root", group: str = "root") -> None:
-        """Create or replace a symbolic link atomically.
+    def symlink(self, path: str, target: str, owner: str = "root", group: str = "root", *, mtime_ns: int = 0) -> None:
+        """Create or replace a symbolic link atomically; ``mtime_ns`` is its modification time, or 0 for now.
 
         Raises:
             OSError: When it cannot be created.
@@ -232,6 +236,8 @@ class Tree(ABC):
             temporary, _ = self._create(path, lambda free: os.symlink(target, free, dir_fd=folder))
             try:
                 self._set_link_owner(folder, temporary, path, owner, group)
+                if mtime_ns:
+                    os.utime(temporary, ns=(mtime_ns, mtime_ns), dir_fd=folder, follow_symlinks=False)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 with contextlib.suppress(OSError):

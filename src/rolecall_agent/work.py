@@ -43,6 +43,7 @@ class Work:
         reenable: Names of enabled units whose text says otherwise how they start at boot.
         pause: Names of the services among ``restart`` whose socket restarts too: systemd refuses to listen for a
             service that is running.
+        hold: Names of the units among ``restart`` that stop before the account that they run as changes.
         restart: Names of units to restart.
         reload: Names of units that take what changed without a restart (`unit_types.reload`).
         start: Names of units to start.
@@ -66,6 +67,7 @@ class Work:
     enable: List[str] = field(default_factory=list)
     reenable: List[str] = field(default_factory=list)
     pause: List[str] = field(default_factory=list)
+    hold: List[str] = field(default_factory=list)
     restart: List[str] = field(default_factory=list)
     reload: List[str] = field(default_factory=list)
     start: List[str] = field(default_factory=list)

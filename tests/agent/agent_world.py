@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 META: Any = {"run": "r", "user": "u", "commit": "", "at": "2026-01-01T00:00:00Z"}
-SECRETS = {"v1": b"first value", "v2": b"second value"}
+SECRETS = {"v1": b"first value", "v2": b"second value", "h1": b"$y$one", "h2": b"$y$two"}
 STATE = "var/lib/rolecall"
 
 
@@ -56,6 +56,7 @@ def make(root: Path) -> Path:
         "packages": ["p1"],
         "units": {"dist.service": {"active": True, "enabled": True}, "own.service": {"active": True, "enabled": True}},
         "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
+        "processes": {"u2": ["own.service"]},
         "commands": [],
         "fail": {},
     }
@@ -64,16 +65,17 @@ def make(root: Path) -> Path:
 
 
 def snapshot(root: Path) -> dict[str, Any]:
-    """Return all that an undo must restore: no locked users, homes and groups."""
+    """Return all that an undo must restore: no locked users, and no groups."""
     record = json.loads((root / STATE / "system.json").read_text())
     state: dict[str, Any] = {
         "users": {name: user for name, user in record["users"].items() if not user["locked"]},
         "units": record["units"],
         "packages": record["packages"],
+        "gids": {name: gid for name, gid in record.get("gids", {}).items() if name in {"g2", "u2"}},
     }
     for path in sorted(root.rglob("*")):
         name = "/" + str(path.relative_to(root))
-        if name.startswith(("/" + STATE, "/var")) or name == "/home/u1":
+        if name.startswith(("/" + STATE, "/var")):
             continue
         info = path.lstat()
         kind = stat.S_IFMT(info.st_mode)
@@ -198,7 +200,7 @@ def service(name: str, command: str, **fields: Any) -> Unit:  # noqa: ANN401 - a
     return Unit(name, text, **fields)
 
 
-secrets = st.sampled_from([Secret("i.pass", "value", version) for version in SECRETS])
+secrets = st.sampled_from([Secret("i.pass", "value", version) for version in ("v1", "v2")])
 contents = st.one_of(st.sampled_from(["", "one\n", "two\n"]), secrets.map(lambda secret: parts("PASS=", secret)))
 
 
@@ -208,9 +210,19 @@ def configurations(draw: st.DrawFn) -> Configuration:
     resources: list[Resource] = []
     users = draw(st.sets(st.sampled_from(["u1", "u2"])))
     resources += [
-        User(name, home=f"/home/{name}", groups=draw(st.sampled_from([(), ("g1",)]))) for name in sorted(users)
+        User(
+            name,
+            home=f"/home/{name}",
+            groups=draw(st.sampled_from([(), ("g1",)])),
+            uid=draw(st.sampled_from([None, {"u1": 2001, "u2": 2002}[name]])),
+            group=draw(st.sampled_from([None, "g1", "g2"])),
+            comment=draw(st.sampled_from([None, "Someone"])),
+            password=draw(st.sampled_from([None, Secret("i.login", "hash", "h1"), Secret("i.login", "hash", "h2")])),
+        )
+        for name in sorted(users)
     ]
     resources.append(Group("g1"))
+    resources += [Group("g2", gid) for gid in draw(st.sets(st.sampled_from([None, 3000]), max_size=1))]
     resources += [Package(name) for name in draw(st.sets(st.sampled_from(["p1", "p2"])))]
     owners = st.sampled_from(["root", *sorted(users)])
     for path in draw(st.sets(st.sampled_from(["/srv/d", "/srv/d/e", "/opt/x", "/opt/x/y"]))):
@@ -236,7 +248,8 @@ def configurations(draw: st.DrawFn) -> Configuration:
 RICH = Configuration.of(
     "m",
     [
-        User("u1", home="/home/u1"),
+        User("u1", home="/home/u1", uid=2000, group="g2", comment="One", password=Secret("i.login", "hash", "h1")),
+        Group("g2", 3000),
         Directory("/srv/d", "u1", mode=0o700),
         File("/etc/a", parts("PASS=", Secret("i.pass", "value", "v1"))),
         File("/etc/app/b", "one\n", needed_for="packages", restarts=("own.service",)),
@@ -255,7 +268,7 @@ OTHER = Configuration.of(
         File("/etc/a", parts("PASS=", Secret("i.pass", "value", "v2"))),
         Directory("/opt/x", mode=0o700),
         File("/opt/x/other", "three\n"),
-        User("u2", home="/home/u2", groups=("g2",)),
+        User("u2", home="/srv/u2", groups=("g2",), uid=2002, password=Secret("i.login", "hash", "h2")),
         AuthorizedKey("u2", "ssh-ed25519 KEY1"),
         service("a.service", "/bin/two", enabled=False, started=True, restart_on=("file:/etc/a",)),
         service("b.service", "/bin/one", enabled=True, started=True),

@@ -190,8 +190,8 @@ def test_a_conversation_remembers_what_it_found(tmp_path: Path, monkeypatch: pyt
         talk = Conversation(sent.append, str(root))
         first = {**OPEN, "user": "", "formerly": [], "expect": expect}
         talk.begin(first)
-        talk.end()
         talk.remember()
+        talk.end()
         path = root / STATE / "fingerprint.json"
         found = json.loads(path.read_text()) if path.exists() else None
         assert found is None or found["state"] == sent[0]

@@ -6,15 +6,17 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent_world import META, NOTHING, STATE, machine, make, service, snapshot, stage, update
 
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
+from rolecall_agent.content import Secret
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, User
+from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.system import read_os_release
 from rolecall_agent.systems.recorded import RecordedSystem
@@ -43,6 +45,46 @@ def test_a_key_replaces_its_own_line_and_no_other(root: Path) -> None:
     ]
     update(root, NOTHING)
     assert keys.read_text() == before
+
+
+def test_a_line_with_options_and_a_comment() -> None:
+    given = "ssh-ed25519  KEY1 someone at home\n"
+    assert AuthorizedKey("root", given).line == "ssh-ed25519 KEY1 someone at home"
+    assert AuthorizedKey("root", given, comment="").line == "ssh-ed25519 KEY1"
+    both = AuthorizedKey("root", given, ("say", 'a\\b "c"'), options=('from="10.*,!10.1.*"', "no-pty"), comment="me")
+    # sshd knows one escape: a backslash before a quote. Other backslashes are themselves.
+    command = r"""restrict,command="say 'a\b \"c\"'" """.strip()
+    assert both.line == f'{command},from="10.*,!10.1.*",no-pty ssh-ed25519 KEY1 me'
+    for option in ('from="a', "no pty", 'x="a"b"', "a\nb", 'x="\\"'):
+        with pytest.raises(DefinitionError, match="option"):
+            AuthorizedKey("root", given, options=(option,))
+
+
+def test_keys_go_where_sshd_reads_them(root: Path) -> None:
+    record = root / STATE / "system.json"
+    record.write_text(json.dumps({**recorded(root), "keys_file": "/etc/ssh/ak/%u-%U%%"}))
+    (root / "etc/ssh").mkdir()
+    before = snapshot(root)
+    update(root, Configuration.of("m", [AuthorizedKey("root", "ssh-ed25519 KEY2")]))
+    keys = root / "etc/ssh/ak/root-0%"
+    assert (keys.read_text(), keys.stat().st_mode & 0o777) == ("ssh-ed25519 KEY2\n", 0o644)
+    update(root, NOTHING)
+    assert snapshot(root) == before
+    record.write_text(json.dumps({**recorded(root), "keys_file": "none"}))
+    with pytest.raises(Failure, match="sshd accepts no keys of user root"):
+        planned(root, AuthorizedKey("root", "ssh-ed25519 KEY2"))
+
+
+def test_undeclaring_brings_back_times(root: Path) -> None:
+    keys, link = root / "root/.ssh/authorized_keys", root / "etc/app/b"
+    for path in (keys, link):
+        os.utime(path, ns=(1, 1_000_000_007), follow_symlinks=False)
+    declared = [File("/etc/app/b", "x"), *(AuthorizedKey("root", f"ssh-ed25519 KEY{n}", ("x",)) for n in (1, 2))]
+    update(root, Configuration.of("m", declared))
+    update(root, Configuration.of("m", [*declared, AuthorizedKey("root", "ssh-ed25519 KEY0")]))
+    assert keys.stat().st_mtime_ns > 1_000_000_007
+    update(root, NOTHING)
+    assert (keys.stat().st_mtime_ns, link.lstat().st_mtime_ns) == (1_000_000_007, 1_000_000_007)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
@@ -77,12 +119,16 @@ def test_a_key_added_by_hand_meanwhile_is_kept(root: Path) -> None:
 def test_a_created_user_is_locked_when_removed_and_unlocked_when_declared_again(root: Path) -> None:
     user = Configuration.of("m", [User("u1", home="/home/u1", shell="/bin/sh")])
     update(root, user)
+    (root / "home/u1/data").write_text("precious")
     update(root, NOTHING)
     account = RecordedSystem(str(root)).accounts.user("u1")
     assert account
     assert account.locked
     assert account.shell.endswith("nologin")
-    assert (root / "home/u1").is_dir()
+    assert (root / "home/u1/data").exists()
+    (root / "home/u1/data").unlink()
+    update(root, NOTHING)
+    assert not (root / "home/u1").exists()
     update(root, user)
     account = RecordedSystem(str(root)).accounts.user("u1")
     assert account
@@ -98,6 +144,110 @@ def test_groups_that_a_user_had_are_kept(root: Path) -> None:
     account = RecordedSystem(str(root)).accounts.user("u2")
     assert account
     assert account.groups == {"g1", "g2"}
+
+
+HASHES = {version: Secret("i.login", "hash", version) for version in ("h1", "h2")}
+
+
+def recorded(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / STATE / "system.json").read_text())
+    return found
+
+
+def test_fields_of_a_user_that_are_not_declared_are_left_as_they_are(root: Path) -> None:
+    before = recorded(root)["users"]["u2"]
+    by_hand = {"comment": "By hand", "password": "$y$hand"}
+    user = User("u2", home="/home/u2", shell="/bin/sh")
+    update(root, Configuration.of("m", [user]))
+    accounts = RecordedSystem(str(root)).accounts
+    mine = accounts.user("u2")
+    assert mine
+    accounts.change_user("u2", replace(mine, **by_hand))  # type: ignore[arg-type]
+    it = machine(root)
+    assert not compare(it.system, it.store, it.configuration(1), it.configuration(1)).changes
+    full = replace(user, uid=4000, group="g2", comment="Ours", password=HASHES["h1"])
+    update(root, Configuration.of("m", [full]))
+    ours = {"uid": 4000, "group": "g2", "comment": "Ours", "password": "$y$one"}
+    assert recorded(root)["users"]["u2"] == {**before, **ours}
+    update(root, Configuration.of("m", [replace(full, password=HASHES["h2"])]))
+    update(root, NOTHING)
+    assert recorded(root)["users"]["u2"] == {**before, **by_hand}
+
+
+def test_a_password_that_is_no_hash_is_refused_before_anything_changes(root: Path) -> None:
+    with pytest.raises(DefinitionError, match="password must be a secret"):
+        User("u1", password="$y$one")  # type: ignore[arg-type]  # noqa: S106
+    target = Configuration.of("m", [User("u1", password=Secret("i.pass", "value", "v1"))])
+    it = machine(root)
+    it.store.prepare()
+    stage(it, target)
+    with pytest.raises(Failure, match=r"the secret i\.pass/value is not the hash of a password") as caught:
+        User.verify(target.resources, {"user:u1"}, it.system, it.store)
+    assert "first value" not in caught.value.message + caught.value.detail
+
+
+def test_users_in_the_groups_of_each_other(root: Path) -> None:
+    users = [
+        User("ua", groups=("ub", "uc")),
+        User("ub", groups=("ua",)),
+        User("uc", group="ud"),
+        User("ud"),
+        Group("uc"),
+    ]
+    update(root, Configuration.of("m", users))
+    accounts = RecordedSystem(str(root)).accounts
+    found = {name: accounts.user(name) for name in ("ua", "ub", "uc")}
+    assert {name: user and sorted(user.groups) for name, user in found.items()} == {
+        "ua": ["ub", "uc"],
+        "ub": ["ua"],
+        "uc": [],
+    }
+    assert found["uc"]
+    assert found["uc"].group == "ud"
+
+
+def test_units_that_run_as_a_user_stop_before_it_moves(root: Path) -> None:
+    """As usermod(8) demands. What runs as u2 is own.service, which nobody declares."""
+    before = snapshot(root)
+    moved = User("u2", home="/srv/u2", shell="/bin/sh")
+    it = machine(root)
+    it.store.prepare()
+    work = compare(it.system, it.store, NOTHING, Configuration.of("m", [moved]))
+    assert work.restarts == [{"name": "own.service", "verb": "restart", "also": []}]
+    record = root / STATE / "system.json"
+    record.write_text(json.dumps({**recorded(root), "fail": {"units": ["z.service"]}}))
+    with pytest.raises(Failure, match=r"z\.service failed"):  # when the undo has to stop own.service again
+        update(root, Configuration.of("m", [moved, service("z.service", "/bin/z", started=True)]))
+    assert snapshot(root) == before
+    update(root, Configuration.of("m", [moved]))
+    assert recorded(root)["units"]["own.service"]["active"]
+    commands = [command for command in recorded(root)["commands"] if "own.service" in command]
+    assert [command[1] for command in commands][-3:] == ["stop", "reset-failed", "restart"]
+    update(root, NOTHING)
+    assert snapshot(root) == before
+
+
+def test_a_plan_refuses_to_move_a_user_who_is_logged_in_and_ids_of_others(root: Path) -> None:
+    record = root / STATE / "system.json"
+    record.write_text(json.dumps({**recorded(root), "processes": {"u2": ["", "own.service"]}}))
+    gid = RecordedSystem(str(root)).accounts.gid("g2")
+    with pytest.raises(Failure) as caught:
+        planned(root, User("u2", home="/srv/u2"), User("u9", uid=0), Group("g9", gid))
+    assert [caught.value.message, *caught.value.detail.splitlines()] == [
+        f"group:g9: the id {gid} belongs to group g2; declare another one",
+        "user:u2: process 1 runs as u2; end its sessions with `pkill -u u2`",
+        "user:u9: the id 0 belongs to user root; declare another one",
+    ]
+
+
+def test_owners_by_id(root: Path) -> None:
+    uid, gid = os.getuid(), os.getgid()
+    (root / "srv/x").write_text("x")
+    file = File("/srv/x", "x", uid, str(gid))  # type: ignore[arg-type]  # as an author may write it
+    assert (file.owner, file.group) == (str(uid), str(gid))
+    planned(root, file)
+    update(root, Configuration.of("m", [file, Directory("/srv/y", "12345", "54321")]))
+    assert recorded(root)["owners"]["/srv/y"] == ["12345", "54321"]
 
 
 def test_a_directory_that_is_not_empty_is_kept(root: Path) -> None:
@@ -245,7 +395,7 @@ def test_a_plan_says_who_can_replace_a_file_of_root(root: Path) -> None:
 def test_processes_of_a_user_that_is_locked_are_named(root: Path) -> None:
     update(root, Configuration.of("m", [User("u1", home="/home/u1"), User("u3")]))
     record = root / STATE / "system.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "processes": ["u1", "u2"]}))
+    record.write_text(json.dumps({**json.loads(record.read_text()), "processes": {"u1": [""], "u2": [""]}}))
     it = machine(root)
     stage(it, NOTHING)
     switch(it, NOTHING, META, nonce="n", confirm=False)

@@ -48,7 +48,7 @@ def test_a_delivered_file_stands_where_its_var_says(make_project: MakeProject) -
     [
         ({"key": Delivery()}, "delivers an unknown file 'key'; its files are: private, public"),
         ({"private": "root"}, "delivers 'private' with 'root', which is not a Delivery"),
-        ({"private": Delivery(owner="a b")}, "delivers 'private': .*'a b' is not allowed"),
+        ({"private": Delivery(owner="a b")}, "delivers 'private': .*'a b' is not the name of a user"),
         ({"private": Delivery(restarts=("web",))}, "delivers 'private': .*'web' is not allowed"),
         ({"private": Delivery("www", needed_for="packages")}, "must be owned by root"),
         ({"private": Delivery(needed_for="users")}, "needed_for must be .*, not 'users'"),  # type: ignore[arg-type]  # that is the mistake

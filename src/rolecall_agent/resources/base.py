@@ -4,7 +4,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import (
+    TYPE_CHECKING,
+    AbstractSet,
+    Any,
+    Callable,
+    ClassVar,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from rolecall_agent.content import Part, Secret
 from rolecall_agent.originals import with_known_owner
@@ -57,6 +71,11 @@ class Resource(ABC):
     @property
     def needed_early(self) -> bool:
         """Whether it is applied before packages are installed and accounts created."""
+        return False
+
+    @property
+    def partial(self) -> bool:
+        """Whether it leaves parts of what is there as they are, which another definition of the same thing may set."""
         return False
 
     @property
@@ -132,6 +151,21 @@ class Resource(ABC):
     @abstractmethod
     def capture(self, system: System, store: ContentStore) -> Dict[str, Captured]:
         """Return what is in its place now: under its key, and the paths under ``made:PATH`` that it will create."""
+
+    def before_switch(
+        self,
+        captured: Captured,
+        made: AbstractSet[str],  # noqa: ARG002 - some kinds need it
+        units: Mapping[str, Mapping[str, bool]],  # noqa: ARG002 - some kinds need it
+    ) -> Captured:
+        """Return what was captured, without what earlier steps of the same switch have done.
+
+        Args:
+            captured: What `capture` returned under its key.
+            made: The folders that they have made, as keys of originals.
+            units: What each unit was before them: ``enabled``, ``active`` and ``failed``.
+        """
+        return captured
 
     @abstractmethod
     def apply(self, system: System, store: ContentStore) -> None:

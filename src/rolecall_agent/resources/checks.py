@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Iterable
+from typing import Callable, Iterable, Union
 
 from rolecall_agent.content import plain
 from rolecall_agent.state import HOME
 
-# useradd(8) of shadow-utils: portable names; 32 characters is the limit of utmp.
-ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
+# useradd(8), CAVEATS: what shadow accepts, at most 32 characters; not only digits, which are an id, nor only dots.
+_ACCOUNT = re.compile(r"(?![0-9]+\Z|\.+\Z)[A-Za-z0-9_.][A-Za-z0-9_.-]{0,30}(?:[A-Za-z0-9_.-]|\$)?\Z")
+_ID = re.compile(r"(?:0|[1-9][0-9]{0,9})\Z")
+_LARGEST_ID = (1 << 32) - 2  # the next one stands for none, see chown(2)
 # systemd.unit(5): "unit name", without template instances that would need escaping.
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,247}\.(service|timer|socket|path|mount|target|slice)\Z")
 # Debian policy 5.6.7 and rpm's names, which also allow capitals and underscores.
@@ -79,6 +81,40 @@ def matching(pattern: re.Pattern[str], text: str, what: str) -> str:
     if isinstance(text, str) and pattern.match(text):  # type: ignore[redundant-expr]  # JSON holds anything
         return text
     raise DefinitionError(f"{what}: {text!r} is not allowed")
+
+
+def account(name: str, what: str) -> str:
+    """Return the name of a user or group.
+
+    Raises:
+        DefinitionError: When shadow would refuse it.
+    """
+    if isinstance(name, str) and _ACCOUNT.match(name):  # type: ignore[redundant-expr]  # JSON holds anything
+        return name
+    rule = "letters, digits, `_`, `.` and `-`, not at the start, at most 32"
+    raise DefinitionError(f"{what}: {name!r} is not the name of a user or group ({rule})")
+
+
+def account_id(value: int, what: str) -> int:
+    """Return the id of a user or group.
+
+    Raises:
+        DefinitionError: When it is no whole number in the range of ids.
+    """
+    require(type(value) is int and 0 <= value <= _LARGEST_ID, f"{what} must be a whole number, not {value!r}")
+    return value
+
+
+def owner(name: Union[str, int], what: str) -> str:
+    """Return the owner or the group of a file: a name, or an id in digits.
+
+    Raises:
+        DefinitionError: When it is neither.
+    """
+    text = str(name) if type(name) is int else name
+    if isinstance(text, str) and _ID.match(text) and int(text) <= _LARGEST_ID:
+        return text
+    return account(text, what)  # type: ignore[arg-type]  # which refuses what is no text
 
 
 def mode(value: int, what: str) -> int:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Dict, Mapping, Optional, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import with_known_owner
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Directory(Resource):
-    """A directory. When undeclared, it is removed only if Rolecall created it and it is empty."""
+    """A directory. When undeclared, it is removed only if Rolecall created it and it is empty.
+
+    Attributes:
+        path: Absolute path.
+        owner: Name of a user, or a user id.
+        group: Name of a group, or a group id.
+        mode: Permission bits.
+    """
 
     kind: ClassVar[str] = "directory"
     path: str
@@ -30,8 +37,8 @@ class Directory(Resource):
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", checks.declarable_path(str(self.path), "directory"))
         what = f"directory {self.path}"
-        checks.matching(checks.ACCOUNT, self.owner, what)
-        checks.matching(checks.ACCOUNT, self.group, what)
+        object.__setattr__(self, "owner", checks.owner(self.owner, what))
+        object.__setattr__(self, "group", checks.owner(self.group, what))
         checks.mode(self.mode, what)
 
     @property
@@ -68,6 +75,11 @@ class Directory(Resource):
         if entry.type != "directory":
             raise Failure(f"{self.path} is not a directory; move it away first")
         return {self.key: {"owner": entry.owner, "group": entry.group, "ids": entry.ids, "mode": entry.mode}}
+
+    def before_switch(
+        self, captured: Captured, made: AbstractSet[str], units: Mapping[str, Mapping[str, bool]]
+    ) -> Captured:
+        return {"type": ABSENT} if f"made:{self.path}" in made else captured
 
     def apply(self, system: System, store: ContentStore) -> None:
         placing.make_parents(system, self.path)

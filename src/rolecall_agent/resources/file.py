@@ -29,8 +29,8 @@ class File(Resource):
         path: Absolute path.
         content: Text, bytes, or `parts(…)` of them and secrets. Only the owner may read a file with a secret, unless
             ``readable_by`` names a group; below /run/rolecall/secrets ``group`` and ``mode`` can allow a group.
-        owner: User name.
-        group: Group name.
+        owner: Name of a user, or a user id.
+        group: Name of a group, or a group id.
         mode: Permission bits; by default 0644, or with a secret 0600, or 0640 if ``readable_by`` names a group.
         needed_for: ``"services"``, or ``"packages"``: written before packages are installed and accounts created.
         restarts: Names of units to restart when it changes, if they are running. They need not be declared. A drop-in
@@ -58,8 +58,8 @@ class File(Resource):
                 f"{what}: readable_by={readable_by!r} contradicts group={self.group!r}",
             )
             object.__setattr__(self, "group", readable_by)
-        checks.matching(checks.ACCOUNT, self.owner, what)
-        checks.matching(checks.ACCOUNT, self.group, what)
+        object.__setattr__(self, "owner", checks.owner(self.owner, what))
+        object.__setattr__(self, "group", checks.owner(self.group, what))
         object.__setattr__(self, "content", as_parts(self.content))
         secret = bool(self.secrets)
         if self.mode == -1:

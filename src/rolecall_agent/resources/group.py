@@ -16,30 +16,70 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Group(Resource):
-    """A system group. It is kept when it is undeclared, since files may have its id."""
+    """A system group. It is kept when it is undeclared, since files may have its id.
+
+    Attributes:
+        name: Its name.
+        gid: Group id; by default one that the machine chooses.
+    """
 
     kind: ClassVar[str] = "group"
     name: str
+    gid: Optional[int] = None
 
     def __post_init__(self) -> None:
-        checks.matching(checks.ACCOUNT, self.name, "group")
+        checks.account(self.name, "group")
+        if self.gid is not None:
+            checks.account_id(self.gid, f"group {self.name}: gid")
 
     @property
     def key(self) -> str:
         return f"group:{self.name}"
 
+    @property
+    def partial(self) -> bool:
+        return True
+
     def removal_note(self, original: Captured) -> str:
         return "no longer managed; it is kept"
 
+    def note(self, system: System) -> str:
+        now = system.accounts.gid(self.name)
+        changes = now is not None and self.gid not in {None, now}
+        return f"files of the group keep the id {now}" if changes else ""
+
+    def obstacle(self, system: System) -> str:
+        other = system.accounts.group_of(self.gid) if self.gid is not None else ""
+        taken = other not in {"", self.name}
+        return f"the id {self.gid} belongs to group {other}; declare another one" if taken else ""
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        return None if system.accounts.has_group(self.name) else ABSENT
+        gid = system.accounts.gid(self.name)
+        if gid is None:
+            return ABSENT
+        return f"gid {gid}, not {self.gid}" if self.gid not in {None, gid} else None
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
-        return {self.key: {}}
+        gid = system.accounts.gid(self.name)
+        if gid is None:
+            return {self.key: {"type": "absent"}}
+        return {self.key: {} if self.gid is None else {"gid": gid}}
 
     def apply(self, system: System, store: ContentStore) -> None:
         if not system.accounts.has_group(self.name):
-            system.accounts.add_group(self.name)
+            system.accounts.add_group(self.name, self.gid)
+        elif self.gid is not None:
+            system.accounts.change_group(self.name, self.gid)
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
-        pass  # kept, so that no other group gets its id and with it access to its files
+        # One that was created is kept, so that no other group gets its id and with it access to its files.
+        if "gid" in captured and system.accounts.gid(self.name) not in {None, captured["gid"]}:
+            system.accounts.change_group(self.name, captured["gid"])
+
+    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
+        gid = system.accounts.gid(self.name)
+        if captured.get("type") == ABSENT:
+            return ""
+        if gid is None:
+            return "it is gone"
+        return f"not as before: gid {gid}" if captured.get("gid", gid) != gid else ""

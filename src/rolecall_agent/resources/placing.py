@@ -19,11 +19,15 @@ def differences(entry: Optional[Entry], kind: str, owner: str, group: str, mode:
     if entry.type != kind:
         return [f"type {entry.type}, not {kind}"]
     reasons = []
-    if (entry.owner, entry.group) != (owner, group):
+    if not (_is(owner, entry.owner, entry.ids[0]) and _is(group, entry.group, entry.ids[1])):
         reasons.append(f"owner {entry.owner}:{entry.group}, not {owner}:{group}")
     if entry.mode != mode:
         reasons.append(f"mode {entry.mode:04o}, not {mode:04o}")
     return reasons
+
+
+def _is(declared: str, name: str, number: int) -> bool:
+    return declared == name or (declared.isdigit() and int(declared) == number)
 
 
 def replaceable_by(system: System, path: str) -> str:

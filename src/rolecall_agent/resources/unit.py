@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from rolecall_agent.content import Blob, plain
 from rolecall_agent.resources import checks, placing
@@ -151,6 +151,12 @@ class Unit(Resource):
         state = system.units.state(self.name)
         original = {"file": store.capture(self.path), "enabled": state.enabled, "active": state.active}
         return {self.key: original, **placing.missing_parents(system, self.path)}
+
+    def before_switch(
+        self, captured: Captured, made: AbstractSet[str], units: Mapping[str, Mapping[str, bool]]
+    ) -> Captured:
+        before = units.get(self.name, captured)
+        return {**captured, "active": before["active"]}  # it may be stopped, since an account has changed
 
     def apply(self, system: System, store: ContentStore) -> None:
         if self.file_differences(system, store):

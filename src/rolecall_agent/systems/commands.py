@@ -33,35 +33,35 @@ def run(argv: Sequence[str], timeout: float = 60) -> Tuple[int, str]:
     return status, output[-4000:]
 
 
-def require(argv: Sequence[str], message: str, timeout: float = 60) -> None:
-    """Run a command.
+def require(argv: Sequence[str], message: str, timeout: float = 60, *, given: bytes = b"") -> None:
+    """Run a command with this input.
 
     Raises:
         Failure: When its exit status is not 0.
     """
-    status, output = run(argv, timeout)
+    status, output = execute(argv, timeout, errors=True, given=given)
     if status:
-        raise Failure(message, output)
+        raise Failure(message, output[-4000:])
 
 
-def execute(argv: Sequence[str], timeout: float = 60, *, errors: bool = False) -> Tuple[int, str]:
-    """Run a command without input; return its exit status and its output, with ``errors`` also what it reports.
+def execute(argv: Sequence[str], timeout: float = 60, *, errors: bool = False, given: bytes = b"") -> Tuple[int, str]:
+    """Run a command; return its exit status and its output, with ``errors`` also what it reports.
 
     It has ended when its own process has: what it leaves in the background may keep its output open. Of a long output,
     only the end is returned. The status is 124 when it takes longer than ``timeout`` seconds, and 127 when it cannot be
-    started.
+    started. ``given`` is its input; it never leaves the memory.
     """
     import subprocess
 
     # No pipe, which would have to be read until all processes have closed it; in memory, as the disk may be full.
-    with open(os.memfd_create("output"), "rb") as output:
+    with open(os.memfd_create("output"), "rb") as output, open(os.memfd_create("input"), "w+b") as source:
+        source.write(given)
+        source.seek(0)
         fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)
         reports = subprocess.STDOUT if errors else subprocess.DEVNULL
         try:
             # A session of its own, so that a timeout ends all of it.
-            process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=reports, start_new_session=True
-            )
+            process = subprocess.Popen(argv, stdin=source, stdout=output, stderr=reports, start_new_session=True)
         except OSError as error:
             return 127, f"{argv[0]}: {error.strerror}"
         deadline = time.monotonic() + timeout

@@ -13,6 +13,7 @@ from rolecall_agent.system import read_os_release
 from rolecall_agent.systems import commands
 from rolecall_agent.systems.accounts import ShadowAccounts
 from rolecall_agent.systems.packages import AptPackages
+from rolecall_agent.systems.sshd import Sshd
 from rolecall_agent.systems.units import SystemdUnits
 from rolecall_agent.tree import Tree
 
@@ -41,12 +42,17 @@ class RealSystem(Tree):
     root: Optional[str] = None
 
     def __init__(self, *, booting: bool = False) -> None:
-        super().__init__("/")
         os.environ.update(commands.ENVIRONMENT)
         self.accounts = ShadowAccounts()
         self.units = SystemdUnits(self.ask, booting=booting)
-        self.packages = AptPackages(self.ask, self.os_release, self.units.forget)
         self._sealing: Optional[Creds] = None
+        super().__init__("/")
+
+    def renew(self) -> None:
+        super().renew()
+        self.packages = AptPackages(self.ask, self.os_release, self.units.forget)
+        self._sshd = Sshd(self.ask, self.read, self.names)
+        self.notes.complete = self.units.renew()  # what is known already is in earlier notes
 
     # Owners
 
@@ -90,6 +96,9 @@ class RealSystem(Tree):
                     status, output = commands.run([*argv, file], 30)
                 if status:
                     raise Failure(f"{argv[0]} rejects {path}", output)
+
+    def keys_file(self, user: str) -> str:
+        return self._sshd.keys_file(user)
 
     def flush(self) -> None:
         # Not all file systems, of which one may be slow or not reachable.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zlib
 from typing import AbstractSet, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from rolecall_agent.bootstrap import sync
@@ -26,8 +27,8 @@ class Record:
     def __init__(self, root: str) -> None:
         self._file = os.path.join(root, RECORD)
         os.makedirs(os.path.dirname(self._file), 0o700, exist_ok=True)
-        empty: Dict[str, Any] = {"users": {}, "groups": [], "packages": [], "units": {}, "owners": {}}
-        self.data: Dict[str, Any] = {**empty, "commands": [], "fail": {}}
+        empty: Dict[str, Any] = {"users": {}, "groups": [], "gids": {}, "packages": [], "units": {}, "owners": {}}
+        self.data: Dict[str, Any] = {**empty, "processes": {}, "commands": [], "fail": {}}
         with contextlib.suppress(FileNotFoundError), open(self._file, encoding="utf-8") as file:
             self.data.update(json.load(file))
 
@@ -46,6 +47,11 @@ class Record:
         return names
 
 
+def _id_of(name: str) -> int:
+    """Return the id of a user or group for which none is declared."""
+    return 10000 + zlib.crc32(name.encode()) % 50000
+
+
 class RecordedAccounts:
     """Accounts that exist only in the record."""
 
@@ -55,33 +61,65 @@ class RecordedAccounts:
     def has_group(self, name: str) -> bool:
         return name == "root" or name in self._record.data["groups"]
 
-    def add_group(self, name: str) -> None:
+    def gid(self, name: str) -> Optional[int]:
+        return self._record.data["gids"].get(name, _id_of(name)) if self.has_group(name) else None
+
+    def group_of(self, gid: int) -> str:
+        return next((name for name in ("root", *self._record.data["groups"]) if self.gid(name) == gid), "")
+
+    def add_group(self, name: str, gid: Optional[int] = None) -> None:
         self._record.data["groups"] = sorted({*self._record.data["groups"], name})
+        self.change_group(name, _id_of(name) if gid is None else gid)
+
+    def change_group(self, name: str, gid: int) -> None:
+        self._record.data["gids"].pop(name, None)
+        if gid != _id_of(name):
+            self._record.data["gids"][name] = gid
         self._record.save()
 
     def user(self, name: str) -> Optional[Account]:
         if name == "root":
-            return Account("/root", "/bin/bash", frozenset())
+            return Account("/root", "/bin/bash", frozenset(), uid=0, group="root")
         user = self._record.data["users"].get(name)
-        return Account(user["home"], user["shell"], frozenset(user["groups"]), user["locked"]) if user else None
+        own = {"uid": _id_of(name), "group": name}
+        return Account(**{**own, **user, "groups": frozenset(user["groups"])}) if user else None
 
-    def has_processes(self, name: str) -> bool:
-        return name in self._record.data.get("processes", ())
+    def user_of(self, uid: int) -> str:
+        names = ("root", *self._record.data["users"])
+        return next((name for name in names if (user := self.user(name)) and user.uid == uid), "")
+
+    def processes(self, name: str) -> Dict[int, str]:
+        units = self._record.data["processes"].get(name, ())
+        return {pid: unit for pid, unit in enumerate(units, 1) if not unit or self._runs(unit)}
 
     def add_user(self, name: str, account: Account) -> None:
         self._set_user(name, account)
-        self.add_group(name)  # which writes both at once
+        if account.group:
+            self._record.save()
+        else:
+            self.add_group(name)  # which writes both at once
 
     def change_user(self, name: str, account: Account) -> None:
+        before = self.user(name)
+        moves = before is None or (before.uid, before.home) != (account.uid, account.home)
+        if moves and self.processes(name):
+            raise Failure(f"user {name} is currently used by process 1")
         self._set_user(name, account)
         self._record.save()
 
+    def _runs(self, unit: str) -> bool:
+        return bool(self._record.data["units"].get(unit, {}).get("active"))
+
     def _set_user(self, name: str, account: Account) -> None:
-        missing = sorted(group for group in account.groups if not self.has_group(group))
+        needed = {*account.groups, *filter(None, [account.group])}
+        missing = sorted(group for group in needed if not self.has_group(group))
         if missing:
             raise Failure(f"user {name}: group {missing[0]} does not exist")
         fields = {"home": account.home, "shell": account.shell, "groups": sorted(account.groups)}
-        self._record.data["users"][name] = {**fields, "locked": account.locked}
+        usual = {"uid": _id_of(name), "group": name}
+        others = {key: getattr(account, key) for key in ("uid", "group", "comment", "password")}
+        unusual = {key: value for key, value in others.items() if value and value != usual.get(key)}
+        self._record.data["users"][name] = {**fields, "locked": account.locked, **unusual}
 
 
 class RecordedPackages:
@@ -128,6 +166,9 @@ class RecordedUnits:
 
     def forget(self) -> None:
         pass
+
+    def renew(self) -> bool:
+        return True
 
     def state(self, name: str) -> UnitState:
         if not self._unit_file(name):
@@ -188,8 +229,12 @@ class RecordedSystem(Tree):
 
     def __init__(self, root: str) -> None:
         self.root: Optional[str] = root
-        self._record = Record(root)
+        self._folder = root
         super().__init__(root)
+
+    def renew(self) -> None:
+        super().renew()
+        self._record = Record(self._folder)
         self.accounts = RecordedAccounts(self._record)
         self.packages = RecordedPackages(self._record)
         self.units = RecordedUnits(self._record, self.stat)
@@ -230,6 +275,10 @@ class RecordedSystem(Tree):
 
     def validate(self, path: str, data: bytes) -> None:
         pass
+
+    def keys_file(self, user: str) -> str:  # noqa: ARG002
+        pattern: str = self._record.data.get("keys_file", ".ssh/authorized_keys")
+        return pattern
 
     def flush(self) -> None:
         pass  # no other program has written anything

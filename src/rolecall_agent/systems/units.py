@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import replace
 from typing import AbstractSet, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -39,6 +40,10 @@ PROPERTIES = (
 )
 
 
+FRESH = 1.0
+"""Seconds for which a state counts as the present one. Within a second, nobody could tell a change from a later one."""
+
+
 class SystemdUnits:
     """The units of the system's manager.
 
@@ -52,10 +57,16 @@ class SystemdUnits:
         self._booting = booting
         self.settled = not booting
         self._known: Dict[str, UnitState] = {}
+        self._asked = 0.0  # when it asked for the oldest of them
         self._prefetched: Set[str] = set()
 
     def forget(self) -> None:
         self._known.clear()
+
+    def renew(self) -> bool:
+        if time.monotonic() - self._asked > FRESH:
+            self._known.clear()
+        return not self._known
 
     def prefetch(self, names: Iterable[str]) -> None:
         self._prefetched.update(names)
@@ -75,6 +86,7 @@ class SystemdUnits:
         if not names:
             return
         argv = ["systemctl", "show", "--property", ",".join(PROPERTIES), "--", *names]
+        self._asked = self._asked if self._known else time.monotonic()
         status, output = self._ask(argv, errors=True)
         shown: Dict[str, UnitState] = {}
         for properties in _blocks(output):

@@ -1,0 +1,158 @@
+"""Kinds of resources on a real machine: what it has then, and that undeclaring them brings back what it had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Desk, DeskFactory
+
+ACCOUNTS = "getent passwd {0}; id -nG {0}; getent shadow {0} | cut -d: -f2,8"
+
+
+@pytest.fixture(scope="module")
+def office(new_desk: DeskFactory) -> Desk:
+    desk = new_desk()
+    services.install(desk.root, "any_resources", module="any")
+    declare(desk)
+    desk.rolecall("keys", "create")
+    desk.rolecall("lab", "up")
+    return desk
+
+
+@pytest.fixture
+def desk(office: Desk) -> Iterator[Desk]:
+    """A machine for which nothing is declared, and on which nothing has failed."""
+    yield office
+    declare(office)
+    office.rolecall("update", "--yes")
+    assert office.on("jon", "systemctl is-system-running") == "running\n"
+
+
+def resource(kind: str, /, *, with_password: bool = False, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - any kind's
+    return {"name": kind, "arguments": arguments, "withPassword": with_password}
+
+
+def declare(desk: Desk, *resources: dict[str, Any]) -> None:
+    role = {"settings": {"resources": list(resources)}, "machines": {"jon": {}}}
+    made = {"module": {"name": "any", "input": "self"}, "roles": {"node": role}}
+    desk.write(machines={"jon": {}}, instances={"made": made})
+
+
+def update(desk: Desk, *resources: dict[str, Any]) -> str:
+    """Declare resources and update, and return what it printed; nothing is left to do afterwards."""
+    declare(desk, *resources)
+    printed = desk.rolecall("update", "--yes").stdout
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    return printed
+
+
+def test_accounts(desk: Desk) -> None:
+    """Users in the groups of each other, ids, primary groups, comments and passwords; a person who was there before."""
+    desk.on("jon", "useradd -m -c Person -s /bin/bash person; echo person:before | chpasswd")
+    desk.on("jon", "install -o person /dev/null ~person/own")
+    before = desk.on("jon", ACCOUNTS.format("person") + "; stat -c %U:%G:%u ~person/own")
+    update(
+        desk,
+        resource("Group", name="crew", gid=4300),
+        resource("User", name="both", groups=["web.app", "crew"]),
+        resource("User", name="web.app", groups=["both"], uid=4200, comment="Web, app", home="/srv/web"),
+        resource("User", name="plain", group="crew", home="/srv/plain"),
+        resource("User", name="person", home="/home/person", shell="/bin/sh", uid=4242, with_password=True),  # noqa: S604
+    )
+    assert desk.on("jon", "getent passwd web.app; id -nu 4200; id -ng web.app; id -ng plain; getent group crew") == (
+        "web.app:x:4200:{}:Web, app:/srv/web:/usr/sbin/nologin\nweb.app\nweb.app\ncrew\ncrew:x:4300:both\n"
+    ).format(desk.on("jon", "id -g web.app").strip())
+    assert set(desk.on("jon", "id -nG both").split()) == {"both", "web.app", "crew"}
+    assert set(desk.on("jon", "id -nG web.app").split()) == {"web.app", "both"}
+    assert desk.on("jon", "stat -c %U:%G /srv/plain") == "plain:crew\n"
+    assert desk.on("jon", "getent shadow person | cut -d: -f2").startswith("$2")
+    assert desk.on("jon", "stat -c %u ~person/own") == "4242\n"
+    update(desk)
+    assert desk.on("jon", ACCOUNTS.format("person") + "; stat -c %U:%G:%u ~person/own") == before
+    assert desk.on("jon", "ls -d /srv/web /srv/plain", status=2)
+    assert desk.on("jon", "getent shadow both | cut -d: -f8") == "1\n"
+
+
+def test_units_that_run_as_a_user_stop_before_it_changes(desk: Desk) -> None:
+    unit = "[Service]\nUser=app\nExecStart=/bin/sleep 1000\n"
+    desk.on("jon", "useradd -r -d /home/app app; cat >/etc/systemd/system/app.service", given=unit)
+    desk.on("jon", "systemctl daemon-reload; systemctl start app")
+    before = desk.on("jon", "getent passwd app")
+    printed = update(desk, resource("User", name="app", home="/srv/app", uid=4201))
+    assert "restart app.service" in printed
+    asked = "stat -c %u /proc/$(systemctl show --value -p MainPID app)"
+    assert desk.on("jon", f"systemctl is-active app; {asked}; getent passwd app") == (
+        f"active\n4201\napp:x:4201:{before.split(':')[3]}::/srv/app:/usr/sbin/nologin\n"
+    )
+    failing = resource("Unit", name="bad.service", text="[Service]\nType=oneshot\nExecStart=/bin/false\n", started=True)
+    declare(desk, resource("User", name="app", home="/srv/other", uid=4202), failing)
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert desk.on("jon", f"systemctl is-active app; {asked}; getent passwd app | cut -d: -f6") == (
+        "active\n4201\n/srv/app\n"
+    )
+    update(desk)
+    assert desk.on("jon", "getent passwd app; systemctl is-active app") == f"{before}active\n"
+    desk.on("jon", "systemctl stop app; userdel app; rm /etc/systemd/system/app.service; systemctl daemon-reload")
+
+
+def test_a_user_who_is_logged_in_is_not_moved(desk: Desk) -> None:
+    desk.on("jon", "useradd -m busy; setsid runuser -u busy -- sleep 1000 >/dev/null 2>&1 </dev/null &")
+    declare(desk, resource("User", name="busy", home="/srv/busy"))
+    done = desk.rolecall("plan", status=1)
+    assert "runs as busy; end its sessions with `pkill -u busy`" in done.stdout + done.stderr
+    desk.on("jon", "pkill -u busy; sleep 0.3; userdel -r busy 2>/dev/null", status=None)
+
+
+def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
+    """With options, a comment, and a command whose backslashes and quotes sshd reads as they were meant."""
+    desk.on(
+        "jon", "useradd -m keyed; mkdir -p /etc/ssh/ak; rm -f /tmp/key*; ssh-keygen -q -t ed25519 -N '' -f /tmp/key"
+    )
+    public = desk.on("jon", "cat /tmp/key.pub").strip()
+    login = "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -i /tmp/key keyed@127.0.0.1 2>/dev/null"
+    spoken = r"""a\b \" 'c' $d"""
+    key = resource(
+        "AuthorizedKey",
+        user="keyed",
+        public_key=public,
+        command=["printf", "%s", spoken],
+        options=['environment="A=b \\" c"', "no-pty"],
+        comment="For a test",
+    )
+    update(desk, key)
+    assert desk.on("jon", login) == spoken
+    assert desk.on("jon", "cat ~keyed/.ssh/authorized_keys").endswith(f" {' '.join(public.split()[:2])} For a test\n")
+    desk.on("jon", "echo 'AuthorizedKeysFile /etc/ssh/ak/%u' >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh")
+    desk.on("jon", "printf '# by hand' >/etc/ssh/ak/keyed; touch -d 2001-02-03 /etc/ssh/ak/keyed")
+    before = desk.look("jon", "/etc/ssh/ak/keyed", but=("inode",))
+    assert "authorized-key keyed" in update(desk, key)
+    assert desk.on("jon", login) == spoken
+    update(desk)
+    assert desk.look("jon", "/etc/ssh/ak/keyed", but=("inode",)) == before
+    assert desk.on("jon", login, status=255) == ""
+    desk.on(
+        "jon", "rm -r /etc/ssh/ak /etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; userdel -r keyed 2>/dev/null"
+    )
+
+
+def test_keys_behind_a_link_of_root(desk: Desk) -> None:
+    """As on Proxmox, whose /root/.ssh/authorized_keys leads to /etc/pve."""
+    desk.on(
+        "jon", "useradd -m linked; install -d -o linked -m 700 ~linked/.ssh; mkdir /etc/keys; touch /etc/keys/linked"
+    )
+    desk.on("jon", "chown root ~linked ~linked/.ssh; ln -s /etc/keys/linked ~linked/.ssh/authorized_keys")
+    desk.on("jon", "touch -h -d 2001-02-03 ~linked/.ssh/authorized_keys")
+    before = desk.look("jon", "/home/linked", "/etc/keys/linked", but=("inode",))
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhc2U2NGJhc2U2NGJhc2U2NGJhc2U2NGJhc2U2NGJh me@there"
+    update(desk, resource("AuthorizedKey", user="linked", public_key=key))
+    assert desk.on("jon", "cat /etc/keys/linked") == f"{key}\n"
+    update(desk)
+    assert desk.look("jon", "/home/linked", "/etc/keys/linked", but=("inode",)) == before
+    desk.on("jon", "rm -r /etc/keys; userdel -r linked 2>/dev/null", status=None)
