@@ -259,13 +259,16 @@ class RecordedUnits:
                 del self._record.data["units"][name]
         self._record.save()
 
+    def has_failed(self, name: str, since: float) -> bool:  # noqa: ARG002
+        return self.state(name).failed
+
     def log(self, names: Sequence[str]) -> str:  # noqa: ARG002
         return "recorded: listed in fail.units"
 
     def _unit_file(self, name: str) -> bool:
         return any(self._stat(f"{folder}/{name}") for folder in UNIT_FOLDERS)
 
-    def validate(self, texts: Mapping[str, bytes]) -> None:
+    def validate(self, texts: Mapping[str, bytes], coming: Optional[AbstractSet[str]]) -> None:
         pass
 
 
