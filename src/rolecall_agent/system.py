@@ -198,7 +198,7 @@ class Packages(Protocol):
 
         Args:
             names: The packages.
-            sources_change: Whether they may be known only once the switch has written its files: then their version is `UNKNOWN`.
+            sources_change: Whether files of this switch may make them known: until then, their version is `UNKNOWN`.
 
         Raises:
             Failure: When they cannot be installed, or others would be removed.
