@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, AbstractSet, Dict, List, Sequence
 
-from rolecall_agent import transaction
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import note_on_owner
+from rolecall_agent.resources import transaction
 from rolecall_agent.unit_types import have_unit_files, refresh, taken_along
 from rolecall_agent.work import Surroundings, Work
 

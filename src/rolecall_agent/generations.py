@@ -91,7 +91,7 @@ class Generations:
         return number
 
     def packages(self, number: int) -> Json:
-        """Return what is known of the packages of a generation, by name: see `transaction.record`.
+        """Return what is known of the packages of a generation, by name: see `resources.transaction.record`.
 
         What is lost or damaged is not used: the packages stay, and only their versions are not known any more.
         """

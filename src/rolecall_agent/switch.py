@@ -10,13 +10,13 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from rolecall_agent import boot, transaction
+from rolecall_agent import boot
 from rolecall_agent import journal as journals
 from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
-from rolecall_agent.resources import KINDS, Package
+from rolecall_agent.resources import KINDS, transaction
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
 
@@ -214,10 +214,8 @@ class _Move:
         for kind, group in groupby(due, key=lambda resource: resource.kind):
             resources = list(group)
             self._touch(resources)
-            if kind == Package.kind:
-                transaction.install(self._machine, self._journal, self._work)
-            else:
-                KINDS[kind].apply_all(resources, self._system, self._store, self._machine.report)
+            transaction.install(resources, self._machine, self._journal, self._work)
+            KINDS[kind].apply_all(resources, self._system, self._store, self._machine.report)
 
     def _stop(self) -> None:
         work, units = self._work, self._system.units

@@ -13,11 +13,10 @@ import errno
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional
 
 from rolecall_agent import journal as journals
-from rolecall_agent import transaction
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_running
 from rolecall_agent.journal import DECLARED
-from rolecall_agent.resources import KINDS
+from rolecall_agent.resources import KINDS, transaction
 from rolecall_agent.unit_types import have_unit_files, reload
 
 if TYPE_CHECKING:

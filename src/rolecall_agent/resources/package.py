@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Optional, Sequence
 
 from rolecall_agent.resources import checks
-from rolecall_agent.resources.base import ABSENT, Captured, Resource
+from rolecall_agent.resources.base import ABSENT, Captured, Report, Resource
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -72,6 +72,10 @@ class Package(Resource):
     def apply(self, system: System, store: ContentStore) -> None:
         name = self.name_on(system)
         system.packages.install([name], system.packages.preview([name], sources_change=False))
+
+    @classmethod
+    def apply_all(cls, resources: Sequence[Package], system: System, store: ContentStore, report: Report) -> None:
+        pass  # `transaction.install` installs all of them together
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         pass  # `transaction` puts all packages back together, and removes none before the switch is committed

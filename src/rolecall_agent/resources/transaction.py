@@ -7,7 +7,7 @@ before is in the journal. Packages are removed after the commit, so that an undo
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Sequence
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources.package import Package
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
     from rolecall_agent.journal import Journal
     from rolecall_agent.machine import Machine
-    from rolecall_agent.resources.base import Captured
+    from rolecall_agent.resources.base import Captured, Resource
     from rolecall_agent.store import Store
     from rolecall_agent.system import System
     from rolecall_agent.work import Work
@@ -61,10 +61,10 @@ def difference(shown: Work, work: Work) -> str:
     return ""
 
 
-def install(machine: Machine, journal: Journal, work: Work) -> None:
-    """Install what is due; before that, record what each package was."""
+def install(due: Sequence[Resource], machine: Machine, journal: Journal, work: Work) -> None:
+    """Install packages, if these resources are some; before that, record what each package was."""
     packages = machine.system.packages
-    if not work.install:
+    if not work.install or not any(isinstance(item, Package) for item in due):
         return
     if UNKNOWN in work.packages.values():  # by now, the files that packages need are there
         work.packages = packages.preview(work.install, sources_change=False)
