@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret, parts
 from rolecall_agent.machine import Machine
-from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, Resource, Unit, User
+from rolecall_agent.resources import (
+    Action,
+    AuthorizedKey,
+    Block,
+    Directory,
+    File,
+    Group,
+    Package,
+    Resource,
+    Symlink,
+    Unit,
+    User,
+)
 from rolecall_agent.resources.unit import unit_text
 from rolecall_agent.store import Store
 from rolecall_agent.switch import commit, decide, switch
@@ -38,6 +50,7 @@ def make(root: Path) -> Path:
         "lib/systemd/system/dist.service": "[Service]\nExecStart=/bin/dist\n",
         "etc/systemd/system/own.service": "[Service]\nExecStart=/bin/own\n[Install]\nWantedBy=x.target\n",
         "home/u2/note": "mine\n",
+        "etc/shared": "one\n# BEGIN Rolecall old\nx\n# END Rolecall old\nlast line without an end",
     }
     for name, text in texts.items():
         path = root / name
@@ -233,6 +246,10 @@ def configurations(draw: st.DrawFn) -> Configuration:
         restarts = draw(st.sampled_from([(), ("own.service",), ("dist.service", "none.service")]))
         mode = draw(st.sampled_from([0o600, 0o400]))
         resources.append(File(path, draw(contents), owner, mode=mode, needed_for=needed_for, restarts=restarts))
+    for path in draw(st.sets(st.sampled_from(["/etc/link", "/srv/d/link", "/opt/l/link"]))):
+        resources.append(Symlink(path, draw(st.sampled_from(["/etc/a", "nowhere"])), draw(owners)))
+    for path, name in draw(st.sets(st.tuples(st.sampled_from(["/etc/shared", "/etc/new"]), st.sampled_from("ab")))):
+        resources.append(Block(path, name, draw(st.sampled_from(["", "line\n", "two\nlines"]))))
     keys = st.sets(st.tuples(st.sampled_from(["root", *sorted(users)]), st.sampled_from(["KEY1", "KEY2"])))
     for user, key in draw(keys):
         resources.append(AuthorizedKey(user, f"ssh-ed25519 {key}", draw(st.sampled_from([(), ("serve",)]))))
@@ -254,6 +271,9 @@ RICH = Configuration.of(
         File("/etc/a", parts("PASS=", Secret("i.pass", "value", "v1"))),
         File("/etc/app/b", "one\n", needed_for="packages", restarts=("own.service",)),
         File("/opt/x/y/z", "two\n", "u1"),
+        Symlink("/etc/link", "/opt/x/y/z", "u1"),
+        Block("/etc/shared", "b", "b\n"),
+        Block("/etc/shared", "old", "ours\n"),
         AuthorizedKey("u1", "ssh-ed25519 KEY2", ("serve",)),
         AuthorizedKey("root", "ssh-ed25519 KEY1"),
         service("a.service", "/bin/one", enabled=True, started=True, restart_on=("file:/etc/a",)),
@@ -268,6 +288,9 @@ OTHER = Configuration.of(
         File("/etc/a", parts("PASS=", Secret("i.pass", "value", "v2"))),
         Directory("/opt/x", mode=0o700),
         File("/opt/x/other", "three\n"),
+        Symlink("/etc/link", "/opt/x/other"),
+        Block("/etc/shared", "a", "a\n"),
+        Block("/etc/shared", "b", "changed\n"),
         User("u2", home="/srv/u2", groups=("g2",), uid=2002, password=Secret("i.login", "hash", "h2")),
         AuthorizedKey("u2", "ssh-ed25519 KEY1"),
         service("a.service", "/bin/two", enabled=False, started=True, restart_on=("file:/etc/a",)),

@@ -15,7 +15,7 @@ from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret
 from rolecall_agent.errors import Failure
-from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, User
+from rolecall_agent.resources import Action, AuthorizedKey, Block, Directory, File, Group, Package, Symlink, User
 from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.system import read_os_release
@@ -493,3 +493,41 @@ def test_files_needed_for_packages_are_written_first(root: Path) -> None:
 def _commands(root: Path) -> list[list[str]]:
     commands: list[list[str]] = json.loads((root / STATE / "system.json").read_text())["commands"]
     return [command for command in commands if command[0] == "systemctl" and command[1] in {"restart", "start"}]
+
+
+@pytest.mark.parametrize("others", ["", "one\n", "one\ntwo", "# BEGIN Rolecall b\nx\n# END Rolecall b", "\n\n"])
+def test_a_block_in_a_file_of_somebody_else(root: Path, others: str) -> None:
+    path = root / "etc/theirs"
+    path.write_bytes(others.encode())
+    os.utime(path, ns=(1, 1_000_000_007))
+    ended = others if others.endswith("\n") or not others else f"{others}\n"
+    for text in ("mine", "mine\nagain\n"):
+        update(root, Configuration.of("m", [Block("/etc/theirs", "a", text)]))
+        assert path.read_text() == f"{ended}# BEGIN Rolecall a\n{text.strip()}\n# END Rolecall a\n"
+    update(root, NOTHING)
+    assert (path.read_text(), path.stat().st_mtime_ns) == (others, 1_000_000_007)
+
+
+def test_a_block_stays_where_a_person_moves_it(root: Path) -> None:
+    path = root / "etc/theirs"
+    update(root, Configuration.of("m", [Block("/etc/theirs", "a", "x", comment="//")]))
+    lines = path.read_text()
+    path.write_text(f"before\n{lines}after\n")
+    update(root, Configuration.of("m", [Block("/etc/theirs", "a", "y", comment="//")]))
+    assert path.read_text() == f"before\n{lines.replace('x', 'y')}after\n"
+    update(root, NOTHING)
+    assert path.read_text() == "before\nafter\n"
+    path.write_text("// BEGIN Rolecall a\nx\n")
+    with pytest.raises(Failure, match="has a line '// BEGIN Rolecall a', but not '// END Rolecall a'"):
+        planned(root, Block("/etc/theirs", "a", "y", comment="//"))
+
+
+def test_a_link_replaces_a_file_which_comes_back(root: Path) -> None:
+    before = snapshot(root)
+    update(root, Configuration.of("m", [Symlink("/etc/a", "app/b"), Symlink("/srv/new/link", "/nowhere", "u2")]))
+    assert (root / "etc/a").readlink().as_posix() == "app/b"
+    assert recorded(root)["owners"]["/srv/new/link"] == ["u2", "root"]
+    update(root, NOTHING)
+    assert snapshot(root) == before
+    with pytest.raises(Failure, match="/srv/d is a directory, not a symbolic link"):
+        planned(root, Symlink("/srv/d", "x"))

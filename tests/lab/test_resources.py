@@ -129,7 +129,8 @@ def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
     update(desk, key)
     assert desk.on("jon", login) == spoken
     assert desk.on("jon", "cat ~keyed/.ssh/authorized_keys").endswith(f" {' '.join(public.split()[:2])} For a test\n")
-    desk.on("jon", "echo 'AuthorizedKeysFile /etc/ssh/ak/%u' >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh")
+    elsewhere = "Match User keyed\nAuthorizedKeysFile /etc/ssh/ak/%u\n"
+    desk.on("jon", "cat >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh", given=elsewhere)
     desk.on("jon", "printf '# by hand' >/etc/ssh/ak/keyed; touch -d 2001-02-03 /etc/ssh/ak/keyed")
     before = desk.look("jon", "/etc/ssh/ak/keyed", but=("inode",))
     assert "authorized-key keyed" in update(desk, key)
@@ -156,3 +157,28 @@ def test_keys_behind_a_link_of_root(desk: Desk) -> None:
     update(desk)
     assert desk.look("jon", "/home/linked", "/etc/keys/linked", but=("inode",)) == before
     desk.on("jon", "rm -r /etc/keys; userdel -r linked 2>/dev/null", status=None)
+
+
+def test_links_and_blocks(desk: Desk) -> None:
+    """In /etc/hosts, which keeps every byte and its time; a link over a file with an ACL-like attribute."""
+    desk.on("jon", "printf '10.9.9.9 last.line' >>/etc/hosts; touch -d 2001-02-03 /etc/hosts; ln -s /x /etc/theirs")
+    desk.on(
+        "jon",
+        "touch -h -d 2001-02-03 /etc/theirs; echo kept >/etc/kept; setfattr -n user.a -v b /etc/kept",
+        status=None,
+    )
+    paths = ("/etc/hosts", "/etc/theirs", "/etc/kept")
+    before = desk.look("jon", *paths, but=("inode",))
+    update(
+        desk,
+        resource("Block", path="/etc/hosts", name="db", text="10.1.2.3 db.example"),
+        resource("Symlink", path="/etc/theirs", target="/etc/hosts"),
+        resource("Symlink", path="/etc/kept", target="/usr/share/zoneinfo/UTC", owner="nobody"),
+        resource("Symlink", path="/srv/some/where", target="../x"),
+    )
+    asked = "getent hosts db.example last.line; readlink /etc/theirs /srv/some/where; stat -c %U /etc/kept"
+    assert desk.on("jon", asked).split() == [
+        *("10.1.2.3", "db.example", "10.9.9.9", "last.line", "/etc/hosts", "../x", "nobody")
+    ]
+    update(desk)
+    assert desk.look("jon", *paths, "/srv/some", but=("inode",)) == before
