@@ -70,6 +70,13 @@ def test_keys_go_where_sshd_reads_them(root: Path) -> None:
     assert (keys.read_text(), keys.stat().st_mode & 0o777) == ("ssh-ed25519 KEY2\n", 0o644)
     update(root, NOTHING)
     assert snapshot(root) == before
+    update(root, Configuration.of("m", [AuthorizedKey("root", "ssh-ed25519 KEY2")]))
+    record.write_text(json.dumps({**recorded(root), "keys_file": "/etc/ssh/%u"}))
+    (root / "etc/ssh/root").write_text("by hand\n")
+    update(root, Configuration.of("m", [AuthorizedKey("root", "ssh-ed25519 KEY2", comment="x")]))
+    update(root, NOTHING)
+    assert (root / "etc/ssh/root").read_text() == "by hand\n"
+    assert not keys.exists()
     record.write_text(json.dumps({**recorded(root), "keys_file": "none"}))
     with pytest.raises(Failure, match="sshd accepts no keys of user root"):
         planned(root, AuthorizedKey("root", "ssh-ed25519 KEY2"))

@@ -123,6 +123,9 @@ class AuthorizedKey(Resource):
             lines = [line.encode(errors="surrogateescape") for line in captured["lines"]]
             at = captured.get("at") or range(len(lines))  # earlier versions recorded no places
             self._replace(system, path, lines, at, (captured, *store.originals.values()))
+        for now in self.paths_on(system):  # sshd may have looked elsewhere when it was captured
+            if path and system.resolve(now) != path and system.stat(now):
+                self._replace(system, system.resolve(now), [], [], store.originals.values())
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         path = self._captured_path(system, captured)
