@@ -48,6 +48,8 @@ def make(root: Path) -> Path:
         "etc/a": "ours once\n",
         "root/.ssh/authorized_keys": '# by hand\nssh-rsa FOREIGN someone\nfrom="10.0.0.1" ssh-ed25519 KEY1 old\n',
         "lib/systemd/system/dist.service": "[Service]\nExecStart=/bin/dist\n",
+        "lib/systemd/system/theirs.service": "[Service]\nExecStart=/bin/theirs\n",
+        "lib/systemd/system/also.service": "[Service]\nExecStart=/bin/also\n",
         "etc/systemd/system/own.service": "[Service]\nExecStart=/bin/own\n[Install]\nWantedBy=x.target\n",
         "home/u2/note": "mine\n",
         "etc/shared": "one\n# BEGIN Rolecall old\nx\n# END Rolecall old\nlast line without an end",
@@ -67,7 +69,7 @@ def make(root: Path) -> Path:
         "users": {"u2": user},
         "groups": ["g2", "u2"],
         "packages": ["p1"],
-        "units": {"dist.service": {"active": True, "enabled": True}, "own.service": {"active": True, "enabled": True}},
+        "units": {f"{name}.service": {"active": True, "enabled": True} for name in ("dist", "own", "also")},
         "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
         "processes": {"u2": ["own.service"]},
         "commands": [],
@@ -258,6 +260,11 @@ def configurations(draw: st.DrawFn) -> Configuration:
         flags = {"enabled": draw(st.booleans()), "started": draw(st.booleans())}
         resources.append(service(name, command, restart_on=("file:/etc/a",), **flags))
     if draw(st.booleans()):
+        wanted = st.sampled_from([None, True, False])
+        resources.append(Unit("theirs.service", enabled=draw(wanted), started=draw(wanted)))
+    if draw(st.booleans()):
+        resources.append(Unit("also.service", masked=draw(st.booleans())))
+    if draw(st.booleans()):
         resources.append(Action("refresh", ("refresh",), ("file:/etc/a",), ("unrefresh",)))
     return Configuration.of("m", resources)
 
@@ -278,6 +285,8 @@ RICH = Configuration.of(
         AuthorizedKey("root", "ssh-ed25519 KEY1"),
         service("a.service", "/bin/one", enabled=True, started=True, restart_on=("file:/etc/a",)),
         service("dist.service", "/bin/two", started=True),
+        Unit("theirs.service", enabled=True, started=True, restart_on=("file:/etc/a",)),
+        Unit("also.service", masked=True),
         Package("p2"),
         Action("refresh", ("refresh",), ("file:/etc/a",), ("unrefresh",)),
     ],
@@ -295,6 +304,7 @@ OTHER = Configuration.of(
         AuthorizedKey("u2", "ssh-ed25519 KEY1"),
         service("a.service", "/bin/two", enabled=False, started=True, restart_on=("file:/etc/a",)),
         service("b.service", "/bin/one", enabled=True, started=True),
+        Unit("theirs.service", started=False),
         Package("p1"),
     ],
 )

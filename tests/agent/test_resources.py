@@ -15,7 +15,7 @@ from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret
 from rolecall_agent.errors import Failure
-from rolecall_agent.resources import Action, AuthorizedKey, Block, Directory, File, Group, Package, Symlink, User
+from rolecall_agent.resources import Action, AuthorizedKey, Block, Directory, File, Group, Package, Symlink, Unit, User
 from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.system import read_os_release
@@ -538,3 +538,32 @@ def test_a_link_replaces_a_file_which_comes_back(root: Path) -> None:
     assert snapshot(root) == before
     with pytest.raises(Failure, match="/srv/d is a directory, not a symbolic link"):
         planned(root, Symlink("/srv/d", "x"))
+
+
+def test_the_state_of_a_unit_that_a_package_owns(root: Path) -> None:
+    """What is not declared of it stays as it is; what is comes back."""
+    before = snapshot(root)
+    units = lambda: RecordedSystem(str(root)).units  # noqa: E731 - as a name for each look
+    update(root, Configuration.of("m", [Unit("theirs.service", started=True), Unit("also.service", enabled=False)]))
+    assert (units().state("theirs.service").enabled, units().state("theirs.service").active) == (False, True)
+    assert (units().state("also.service").enabled, units().state("also.service").active) == (False, True)
+    units().run("stop", ["theirs.service"])
+    it = machine(root)
+    [change] = compare(it.system, it.store, it.configuration(1), it.configuration(1)).changes
+    assert (change["action"], change["detail"]) == ("repair", "not running")
+    update(root, Configuration.of("m", [Unit("theirs.service", enabled=True), Unit("also.service", masked=True)]))
+    assert (root / "etc/systemd/system/also.service").readlink().as_posix() == "/dev/null"
+    assert not units().state("also.service").active
+    update(root, Configuration.of("m", [Unit("also.service", masked=False, started=True)]))
+    assert not (root / "etc/systemd/system/also.service").is_symlink()
+    update(root, NOTHING)
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize(("settings", "problem"), [
+    ({"masked": True, "started": True}, "a masked unit cannot start"),
+    ({"masked": True, "text": "[Service]"}, "only a unit without a text can be masked"),
+])  # fmt: skip
+def test_units_that_contradict_themselves(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(DefinitionError, match=problem):
+        Unit("a.service", **settings)

@@ -130,7 +130,7 @@ def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
     assert desk.on("jon", login) == spoken
     assert desk.on("jon", "cat ~keyed/.ssh/authorized_keys").endswith(f" {' '.join(public.split()[:2])} For a test\n")
     elsewhere = "Match User keyed\nAuthorizedKeysFile /etc/ssh/ak/%u\n"
-    desk.on("jon", "cat >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh", given=elsewhere)
+    desk.on("jon", "cat >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; sleep 0.5", given=elsewhere)
     desk.on("jon", "printf '# by hand' >/etc/ssh/ak/keyed; touch -d 2001-02-03 /etc/ssh/ak/keyed")
     before = desk.look("jon", "/etc/ssh/ak/keyed", but=("inode",))
     assert "authorized-key keyed" in update(desk, key)
@@ -178,3 +178,32 @@ def test_links_and_blocks(desk: Desk) -> None:
     ]
     update(desk)
     assert desk.look("jon", *paths, "/srv/some", but=("inode",)) == before
+
+
+def test_units_of_the_distribution(desk: Desk) -> None:
+    """Their state is declared, not their text; what is not declared of it stays as it is."""
+    unit = "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target\n"
+    names = ("one", "two", "three")
+    for name in names:
+        desk.on("jon", f"cat >/usr/lib/systemd/system/{name}.service", given=unit)
+    desk.on("jon", "systemctl daemon-reload; systemctl enable -q --now two three")
+    asked = "; ".join(f"systemctl is-enabled {name}; systemctl is-active {name}" for name in names)
+    before = desk.on("jon", asked, status=None).split()
+    assert before == ["disabled", "inactive", "enabled", "active", "enabled", "active"]
+    declared = [
+        resource("Unit", name="one.service", started=True, restart_on=["file:/etc/one"]),
+        resource("Unit", name="two.service", masked=True),
+        resource("Unit", name="three.service", enabled=False, started=False),
+    ]
+    update(desk, *declared, resource("File", path="/etc/one", content="1"))
+    now = ["disabled", "active", "masked", "inactive", "disabled", "inactive"]
+    assert desk.on("jon", asked, status=None).split() == now
+    assert "restart one.service" in update(desk, *declared, resource("File", path="/etc/one", content="2"))
+    desk.on("jon", "systemctl stop one; systemctl start three")
+    assert "not running" in desk.rolecall("plan").stdout
+    update(desk, *declared, resource("File", path="/etc/one", content="2"))
+    assert desk.on("jon", asked, status=None).split() == now
+    update(desk)
+    assert desk.on("jon", asked, status=None).split() == before
+    desk.on("jon", "systemctl disable -q --now two three; rm /usr/lib/systemd/system/{one,two,three}.service")
+    desk.on("jon", "systemctl daemon-reload")

@@ -227,7 +227,7 @@ class _Draft:
         placed = [
             (resource.path, resource)
             for resource in self.resources.values()
-            if isinstance(resource, (Directory, File, Symlink, Unit))
+            if isinstance(resource, (Directory, File, Symlink)) or (isinstance(resource, Unit) and resource.has_file)
         ]
         taken: dict[str, str] = {}
         for path, resource in placed:
