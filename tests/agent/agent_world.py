@@ -21,9 +21,12 @@ from rolecall_agent.resources import (
     Directory,
     File,
     Group,
+    Hostname,
+    KernelModule,
     Package,
     Resource,
     Symlink,
+    Sysctl,
     Unit,
     User,
 )
@@ -71,6 +74,7 @@ def make(root: Path) -> Path:
         "packages": ["p1"],
         "units": {f"{name}.service": {"active": True, "enabled": True} for name in ("dist", "own", "also")},
         "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
+        "kernel": {"sysctl:vm.one": "1", "hostname:/etc/hostname": "was"},
         "processes": {"u2": ["own.service"]},
         "commands": [],
         "fail": {},
@@ -86,6 +90,7 @@ def snapshot(root: Path) -> dict[str, Any]:
         "users": {name: user for name, user in record["users"].items() if not user["locked"]},
         "units": record["units"],
         "packages": record["packages"],
+        "kernel": record.get("kernel", {}),
         "gids": {name: gid for name, gid in record.get("gids", {}).items() if name in {"g2", "u2"}},
     }
     for path in sorted(root.rglob("*")):
@@ -105,8 +110,8 @@ class Killed(BaseException):
     """Stands for SIGKILL: no code of the agent handles it."""
 
 
-CHANGING = ("write", "symlink", "mkdir", "set_access", "remove", "add_group", "add_user", "change_user", "install",
-            "uninstall", "run")  # fmt: skip
+CHANGING = ("write", "symlink", "mkdir", "set_access", "remove", "add_group", "add_user", "change_user", "change_group",
+            "change", "install", "uninstall", "run")  # fmt: skip
 
 
 class Limited(RecordedSystem):
@@ -116,7 +121,7 @@ class Limited(RecordedSystem):
         super().__init__(root)
         self._left = changes
         self._end = end
-        for part in ("accounts", "packages", "units"):
+        for part in ("accounts", "packages", "units", "kernel"):
             setattr(self, part, Counted(getattr(self, part), self._count))
 
     def _count(self, name: str) -> None:
@@ -220,6 +225,15 @@ contents = st.one_of(st.sampled_from(["", "one\n", "two\n"]), secrets.map(lambda
 
 
 @st.composite
+def live(draw: st.DrawFn) -> list[Resource]:
+    """Any values of the kernel."""
+    values = {name: draw(st.sampled_from("12")) for name in draw(st.sets(st.sampled_from(["vm.one", "vm.two"])))}
+    modules = [KernelModule(name) for name in draw(st.sets(st.just("dummy")))]
+    names = [Hostname(name) for name in draw(st.sets(st.sampled_from("ab"), max_size=1))]
+    return [*(Sysctl(name, value) for name, value in values.items()), *modules, *names]
+
+
+@st.composite
 def configurations(draw: st.DrawFn) -> Configuration:
     """Any configuration that is possible on the machine of `make`."""
     resources: list[Resource] = []
@@ -252,6 +266,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
         resources.append(Symlink(path, draw(st.sampled_from(["/etc/a", "nowhere"])), draw(owners)))
     for path, name in draw(st.sets(st.tuples(st.sampled_from(["/etc/shared", "/etc/new"]), st.sampled_from("ab")))):
         resources.append(Block(path, name, draw(st.sampled_from(["", "line\n", "two\nlines"]))))
+    resources += draw(live())
     keys = st.sets(st.tuples(st.sampled_from(["root", *sorted(users)]), st.sampled_from(["KEY1", "KEY2"])))
     for user, key in draw(keys):
         resources.append(AuthorizedKey(user, f"ssh-ed25519 {key}", draw(st.sampled_from([(), ("serve",)]))))
@@ -279,6 +294,9 @@ RICH = Configuration.of(
         File("/etc/app/b", "one\n", needed_for="packages", restarts=("own.service",)),
         File("/opt/x/y/z", "two\n", "u1"),
         Symlink("/etc/link", "/opt/x/y/z", "u1"),
+        Sysctl("vm.one", "2"),
+        KernelModule("dummy"),
+        Hostname("new"),
         Block("/etc/shared", "b", "b\n"),
         Block("/etc/shared", "old", "ours\n"),
         AuthorizedKey("u1", "ssh-ed25519 KEY2", ("serve",)),
@@ -298,6 +316,8 @@ OTHER = Configuration.of(
         Directory("/opt/x", mode=0o700),
         File("/opt/x/other", "three\n"),
         Symlink("/etc/link", "/opt/x/other"),
+        Sysctl("vm.one", "3"),
+        Sysctl("vm.two", "3"),
         Block("/etc/shared", "a", "a\n"),
         Block("/etc/shared", "b", "changed\n"),
         User("u2", home="/srv/u2", groups=("g2",), uid=2002, password=Secret("i.login", "hash", "h2")),

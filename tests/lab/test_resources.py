@@ -207,3 +207,45 @@ def test_units_of_the_distribution(desk: Desk) -> None:
     assert desk.on("jon", asked, status=None).split() == before
     desk.on("jon", "systemctl disable -q --now two three; rm /usr/lib/systemd/system/{one,two,three}.service")
     desk.on("jon", "systemctl daemon-reload")
+
+
+def test_parts_of_a_machine(desk: Desk) -> None:
+    """Values of the kernel, a mount, a table of nftables beside another one, the host name and the time zone."""
+    desk.on("jon", "echo 100 >/proc/sys/net/ipv4/ip_default_ttl || true; which nft || apt-get -qq install nftables")
+    desk.on("jon", "nft add table inet theirs")
+    paths = (
+        "/etc/hostname",
+        "/etc/localtime",
+        "/etc/timezone",
+        "/etc/sysctl.d",
+        "/etc/modules-load.d",
+        "/etc/rolecall",
+    )
+    before = desk.look("jon", *paths, but=("inode",))
+    asked = "sysctl -n net.ipv4.ip_default_ttl net.ipv4.tcp_rmem; uname -n; nft list tables; findmnt -n /srv/mounted"
+    was = desk.on("jon", asked, status=None)
+    rmem = desk.on("jon", "sysctl -n net.ipv4.tcp_rmem").split()
+    declared = [
+        resource("Sysctl", name="net.ipv4.ip_default_ttl", value="77"),
+        resource("Sysctl", name="net.ipv4.tcp_rmem", value=" ".join(rmem)),
+        resource("Hostname", name="another"),
+        resource("time_zone", name="Europe/Lisbon"),
+        resource("mount_unit", path="/srv/mounted", source="none", type="tmpfs", options=["size=1m"]),
+    ]
+    rules = "chain out {{ type filter hook output priority 0; ip daddr 192.0.2.{} drop; }}"
+    update(desk, *declared, resource("nftables_table", name="ours", rules=rules.format(1)))
+    assert desk.on(
+        "jon", "sysctl -n net.ipv4.ip_default_ttl; uname -n; date +%Z; findmnt -no SIZE /srv/mounted"
+    ).split()[:2] == ["77", "another"]
+    assert "192.0.2.1" in desk.on("jon", "nft list table inet ours")
+    desk.on("jon", "echo 55 >/proc/sys/net/ipv4/ip_default_ttl")
+    assert "55, not 77" in desk.rolecall("plan").stdout
+    printed = update(desk, *declared, resource("nftables_table", name="ours", rules=rules.format(2)))
+    assert "reload nftables-inet-ours.service" in printed
+    assert "192.0.2.2" in desk.on("jon", "nft list table inet ours")
+    broken = resource("nftables_table", name="ours", rules="chain out {{ type nonsense; }}")
+    declare(desk, *declared, broken)
+    assert "nft rejects /etc/rolecall/nftables/inet-ours.nft" in desk.rolecall("update", "--yes", status=1).stdout
+    update(desk)
+    assert desk.on("jon", asked, status=None) == was
+    assert desk.look("jon", *paths, but=("inode",)) == before

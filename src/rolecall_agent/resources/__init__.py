@@ -11,8 +11,11 @@ from rolecall_agent.resources.block import Block
 from rolecall_agent.resources.directory import Directory
 from rolecall_agent.resources.file import File
 from rolecall_agent.resources.group import Group
+from rolecall_agent.resources.hostname import Hostname
+from rolecall_agent.resources.kernel_module import KernelModule
 from rolecall_agent.resources.package import Package
 from rolecall_agent.resources.symlink import Symlink
+from rolecall_agent.resources.sysctl import Sysctl
 from rolecall_agent.resources.unit import Unit
 from rolecall_agent.resources.user import User
 
@@ -24,14 +27,32 @@ __all__ = [
     "Directory",
     "File",
     "Group",
+    "Hostname",
+    "KernelModule",
     "Package",
     "Resource",
     "Symlink",
+    "Sysctl",
     "Unit",
     "User",
 ]
 
 KINDS: Dict[str, Type[Resource]] = {
-    kind.kind: kind for kind in (Package, Group, User, Directory, File, Symlink, Block, AuthorizedKey, Unit, Action)
+    kind.kind: kind
+    for kind in (
+        Package,
+        Group,
+        User,
+        Directory,
+        File,
+        Symlink,
+        Block,
+        AuthorizedKey,
+        KernelModule,
+        Sysctl,
+        Hostname,
+        Unit,
+        Action,
+    )
 }
 """Every kind by its name, in the order in which they are applied; also the canonical order of a configuration."""

@@ -28,7 +28,7 @@ class Record:
         self._file = os.path.join(root, RECORD)
         os.makedirs(os.path.dirname(self._file), 0o700, exist_ok=True)
         empty: Dict[str, Any] = {"users": {}, "groups": [], "gids": {}, "packages": [], "units": {}, "owners": {}}
-        self.data: Dict[str, Any] = {**empty, "processes": {}, "commands": [], "fail": {}}
+        self.data: Dict[str, Any] = {**empty, "processes": {}, "kernel": {}, "commands": [], "fail": {}}
         with contextlib.suppress(FileNotFoundError), open(self._file, encoding="utf-8") as file:
             self.data.update(json.load(file))
 
@@ -215,6 +215,26 @@ class RecordedUnits:
         pass
 
 
+class RecordedKernel:
+    """Values that exist only in the record."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def prefetch(self, kind: str, names: Iterable[str]) -> None:
+        pass
+
+    def value(self, kind: str, name: str) -> Optional[str]:
+        value: Optional[str] = self._record.data["kernel"].get(f"{kind}:{name}")
+        return value
+
+    def change(self, kind: str, name: str, value: Optional[str]) -> None:
+        self._record.data["kernel"].pop(f"{kind}:{name}", None)
+        if value is not None:
+            self._record.data["kernel"][f"{kind}:{name}"] = value
+        self._record.save()
+
+
 class RecordedSystem(Tree):
     """Users, groups, packages, owners of paths, units and commands in ``ROOT/var/lib/rolecall/system.json``.
 
@@ -235,6 +255,7 @@ class RecordedSystem(Tree):
         self.accounts = RecordedAccounts(self._record)
         self.packages = RecordedPackages(self._record)
         self.units = RecordedUnits(self._record, self.stat)
+        self.kernel = RecordedKernel(self._record)
 
     # Owners
 
