@@ -234,9 +234,8 @@ def test_parts_of_a_machine(desk: Desk) -> None:
     ]
     rules = "chain out {{ type filter hook output priority 0; ip daddr 192.0.2.{} drop; }}"
     update(desk, *declared, resource("nftables_table", name="ours", rules=rules.format(1)))
-    assert desk.on(
-        "jon", "sysctl -n net.ipv4.ip_default_ttl; uname -n; date +%Z; findmnt -no SIZE /srv/mounted"
-    ).split()[:2] == ["77", "another"]
+    now = "sysctl -n net.ipv4.ip_default_ttl; uname -n; date +%Z; findmnt -no FSTYPE /srv/mounted"
+    assert desk.on("jon", now).split() == ["77", "another", "WET", "tmpfs"]
     assert "192.0.2.1" in desk.on("jon", "nft list table inet ours")
     desk.on("jon", "echo 55 >/proc/sys/net/ipv4/ip_default_ttl")
     assert "55, not 77" in desk.rolecall("plan").stdout

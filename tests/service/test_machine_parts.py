@@ -19,9 +19,7 @@ KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc\n-----END PGP PUBLIC KEY BLOC
 
 def texts(resources: Iterable[Resource]) -> dict[str, str]:
     """Return the public contents of resources by key."""
-    return {
-        it.key: b"".join(part.data or b"" for part in it.parts if hasattr(part, "data")).decode() for it in resources
-    }
+    return {each.key: b"".join(getattr(part, "data", b"") for part in each.parts).decode() for each in resources}
 
 
 def test_hosts() -> None:
