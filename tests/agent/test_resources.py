@@ -567,3 +567,14 @@ def test_the_state_of_a_unit_that_a_package_owns(root: Path) -> None:
 def test_units_that_contradict_themselves(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(DefinitionError, match=problem):
         Unit("a.service", **settings)
+
+
+def test_the_order_of_blocks_has_no_history(root: Path) -> None:
+    declared = [Block("/etc/x", name, name) for name in "abc"]
+    for first in (declared[1:2], declared[2:], declared[:1]):
+        update(root, Configuration.of("m", first))
+        update(root, Configuration.of("m", declared))
+        marks = [line for line in (root / "etc/x").read_text().splitlines() if "BEGIN" in line]
+        assert [mark[-1] for mark in marks] == ["a", "b", "c"]
+        update(root, NOTHING)
+        assert not (root / "etc/x").exists()

@@ -29,7 +29,8 @@ _ANY = re.compile(
 class Block(Resource):
     """Lines in a file that a person or another program owns, between two comments that name them.
 
-    Every other byte of the file stays. The lines are added at its end, and stay where a person moves them.
+    Every other byte of the file stays. The lines are added at its end, in the order of the names of all blocks there,
+    and stay where a person moves them.
 
     Attributes:
         path: Absolute path. A file that does not exist is created, owned by root with mode 0644.
@@ -146,7 +147,7 @@ class Block(Resource):
             return data[: found.start()] + block + data[found.end() :]
         if data and not data.endswith(b"\n"):
             data += b"\n"
-        index = len(data) if at is None else _index(data, at)
+        index = _end(data, self.name.encode()) if at is None else _index(data, at)
         return data[:index] + block + data[index:]
 
     def _without(self, data: bytes, *, ended: bool) -> bytes:
@@ -191,6 +192,16 @@ class Block(Resource):
 
 def _read(system: System, path: str) -> bytes:
     return system.read(path, _LIMIT) if system.stat(path) else b""
+
+
+def _end(data: bytes, name: bytes) -> int:
+    """Return the index of the end, but before blocks there whose names come later: their order has no history."""
+    index = len(data)
+    for found in reversed(list(_ANY.finditer(data))):
+        if found.end() != index or found[2] < name:
+            break
+        index = found.start()
+    return index
 
 
 def _outside(data: bytes) -> int:

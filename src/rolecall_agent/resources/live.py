@@ -73,9 +73,9 @@ class Live(Resource):
             system.kernel.change(self.kind, self.subject, self.wanted)
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
-        store.restore(self.file.path, captured["file"])
         if system.kernel.value(self.kind, self.subject) != captured["live"]:
             system.kernel.change(self.kind, self.subject, captured["live"])
+        store.restore(self.file.path, captured["file"])  # last, since `difference_from` cannot demand an absent value
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         live = system.kernel.value(self.kind, self.subject)
