@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Dict, Mapping, Sequence
 from rolecall_agent.errors import Failure
 
 if TYPE_CHECKING:
-    from rolecall_agent.system import Units, UnitState
+    from rolecall_agent.system import Units
 
 SETTLE = 1.0
 """Seconds that a unit must run after it was started, if its type does not say when it is ready."""
@@ -22,10 +22,12 @@ class Watch:
 
     Attributes:
         invocations: The run of each, by name.
+        since: When they were found running, in seconds since the epoch.
         until: When all of them have run long enough, as `time.monotonic`.
     """
 
     invocations: Mapping[str, str]
+    since: float
     until: float
 
 
@@ -40,7 +42,7 @@ def watch(units: Units, names: Sequence[str], settle: Mapping[str, float]) -> Wa
     states = {name: state for name in names if (state := units.state(name)).active}
     seconds = (settle.get(name, SETTLE if state.simple else 0.0) for name, state in states.items())
     until = time.monotonic() + max(seconds, default=0.0)
-    return Watch({name: state.invocation for name, state in states.items()}, until)
+    return Watch({name: state.invocation for name, state in states.items()}, time.time(), until)
 
 
 def require_settled(units: Units, watched: Watch) -> None:
@@ -53,7 +55,7 @@ def require_settled(units: Units, watched: Watch) -> None:
     units.forget()
     problems: Dict[str, str] = {}
     for name, invocation in watched.invocations.items():
-        if problem := _problem(units.state(name), invocation):
+        if problem := _problem(units, name, invocation, watched.since):
             problems[name] = problem
     if problems:
         message = ", ".join(f"{name} {problem}" for name, problem in problems.items())
@@ -77,11 +79,14 @@ def require_running(units: Units, names: Sequence[str], seconds: float = 0.0) ->
         time.sleep(_PAUSE)
 
 
-def _problem(state: UnitState, invocation: str) -> str:
+def _problem(units: Units, name: str, invocation: str, since: float) -> str:
+    state = units.state(name)
     if state.failed:
         return "failed after it was started"
     if not (state.active or state.done):
         return "ended after it was started"
-    if state.invocation != invocation and state.simple:
-        return "ended after it was started, and was started again"
-    return ""
+    if state.invocation == invocation or not state.daemon:
+        return ""
+    if state.repeats and not units.has_failed(name, since):
+        return ""  # it has ended well, as its kind does again and again
+    return "ended after it was started, and was started again"

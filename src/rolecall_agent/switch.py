@@ -193,12 +193,21 @@ class _Move:
         listed = work.listed
         due = [resource for resource in self._new.resources if resource.key in listed]
         self._apply(resource for resource in due if not resource.interrupts)
+        self._verify_units_again()
         self._stop()
         self._apply(resource for resource in due if resource.interrupts)
         self._remove()
         self._run(work.run)
         self._start()
         return self._started
+
+    def _verify_units_again(self) -> None:
+        """Verify unit files once packages have brought the units that they may require."""
+        listed = self._work.listed
+        left = {key for key in listed if not key.startswith("package:")}
+        if left != listed:
+            units = [resource for resource in self._new.resources if resource.kind == "unit"]
+            KINDS["unit"].verify(units, left, self._system, self._store)
 
     def _apply(self, due: Iterable[Resource]) -> None:
         for kind, group in groupby(due, key=lambda resource: resource.kind):
@@ -251,6 +260,8 @@ class _Move:
         units.run("enable", work.enable)
         units.run("reenable", work.reenable)
         units.renew()
+        if work.run:  # which may have changed units
+            units.forget()
         starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
         if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
+    AbstractSet,
     Dict,
     FrozenSet,
     Iterable,
@@ -75,11 +76,13 @@ class UnitState:
         job: Whether it is running, and will end by itself: a oneshot.
         done: Whether it need not be running: a oneshot that has succeeded, or a condition that is not met.
         failed: Whether it failed, or is about to be restarted after a failure.
+        daemon: Whether it is a service, and not a job.
         simple: Whether it counts as started as soon as its program runs, whether that is ready or not.
         invocation: Identifies this run of it; "" if it has not run.
         stale: Whether systemd has loaded another version of its files than there are now.
         elapsed: Whether it is a timer that will not start its job again.
         reloads: Whether it can be reloaded.
+        repeats: Whether systemd starts it again after it has ended well.
         transient: Whether a program has created it at run time, in place of any unit file.
         alias: The name of the unit that this is another name of, or "".
         triggers: The units that it starts: the service of a socket, timer or path.
@@ -95,11 +98,13 @@ class UnitState:
     job: bool = False
     done: bool = False
     failed: bool = False
+    daemon: bool = False
     simple: bool = False
     invocation: str = ""
     stale: bool = False
     elapsed: bool = False
     reloads: bool = False
+    repeats: bool = False
     transient: bool = False
     alias: str = ""
     triggers: Tuple[str, ...] = ()
@@ -205,12 +210,21 @@ class Units(Protocol):
         """Run systemctl with a verb on units; without units, do nothing unless the verb is ``daemon-reload``."""
         ...
 
+    def has_failed(self, name: str, since: float) -> bool:
+        """Return whether a run of a unit has failed since a time, in seconds since the epoch."""
+        ...
+
     def log(self, names: Sequence[str]) -> str:
         """Return the end of the log of units, for a person."""
         ...
 
-    def validate(self, texts: Mapping[str, bytes]) -> None:
-        """Raise Failure when systemd could not load these unit files."""
+    def validate(self, texts: Mapping[str, bytes], coming: Optional[AbstractSet[str]]) -> None:
+        """Raise Failure when systemd could not load these unit files.
+
+        Args:
+            texts: The unit files, by the names of the units.
+            coming: Names of units that they may require although these are not there yet; None for any.
+        """
         ...
 
 

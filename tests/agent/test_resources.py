@@ -502,7 +502,7 @@ def _commands(root: Path) -> list[list[str]]:
     return [command for command in commands if command[0] == "systemctl" and command[1] in {"restart", "start"}]
 
 
-@pytest.mark.parametrize("others", ["", "one\n", "one\ntwo", "# BEGIN Rolecall b\nx\n# END Rolecall b", "\n\n"])
+@pytest.mark.parametrize("others", ["", "one\n", "one\ntwo", "# BEGIN Rolecall b\nx\n# END Rolecall b\ntail", "\n\n"])
 def test_a_block_in_a_file_of_somebody_else(root: Path, others: str) -> None:
     path = root / "etc/theirs"
     path.write_bytes(others.encode())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolecall_agent.errors import Failure
+from rolecall_agent.health import require_settled, watch
 from rolecall_agent.resources import Unit
 from rolecall_agent.system import UnitState
 from rolecall_agent.unit_types import refresh, taken_along
@@ -29,7 +31,10 @@ class Units:
     def prefetch(self, names: Iterable[str]) -> None: ...
     def forget(self) -> None: ...
     def run(self, verb: str, names: Sequence[str]) -> None: ...
-    def validate(self, texts: object) -> None: ...
+    def validate(self, texts: object, coming: object) -> None: ...
+    def has_failed(self, name: str, since: float) -> bool:
+        return name.startswith("fails") and since > 0
+
     def log(self, names: Sequence[str]) -> str:
         return str(names)
 
@@ -105,3 +110,29 @@ def test_the_digest_of_a_mount_leaves_out_its_options() -> None:
     )
     assert one == other != moved
     assert Unit("srv.service", "[Service]\nExecStart=/x\n").fixed is None
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "problem"),
+    [
+        ("a_service", {}, ""),
+        ("a_service", {"failed": True}, "failed after it was started"),
+        ("a_service", {"active": False}, "ended after it was started"),
+        ("a_service", {"active": False, "done": True}, ""),
+        ("a_service", {"invocation": "2"}, "ended after it was started, and was started again"),
+        ("a_service", {"invocation": "2", "daemon": False}, ""),  # a job that a timer has started again
+        ("a_service", {"invocation": "2", "repeats": True}, ""),
+        ("fails_service", {"invocation": "2", "repeats": True}, "ended after it was started, and was started again"),
+    ],
+)
+def test_what_happens_to_a_unit_before_the_update_counts(name: str, then: dict[str, Any], problem: str) -> None:
+    runs = replace(RUNS, daemon=True, simple=True, invocation="1")
+    unit = name.replace("_", ".")
+    watched = watch(Units(**{name: runs}), [unit], {unit: 0})
+    after = Units(**{name: replace(runs, **then)})
+    if not problem:
+        require_settled(after, watched)
+        return
+    with pytest.raises(Failure) as caught:
+        require_settled(after, watched)
+    assert caught.value.message == f"{unit} {problem}"

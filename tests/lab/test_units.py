@@ -45,8 +45,10 @@ def desk(office: Desk) -> Iterator[Desk]:
     assert office.on("jon", "systemctl is-system-running") == "running\n"
 
 
-def declare(desk: Desk, units: dict[str, dict[str, Any]] | None = None, files: dict[str, str] | None = None) -> None:
-    settings = {"files": files or {}, "units": units or {}}
+def declare(
+    desk: Desk, units: dict[str, dict[str, Any]] | None = None, files: dict[str, str] | None = None, *packages: str
+) -> None:
+    settings = {"files": files or {}, "units": units or {}, "packages": packages}
     role = {"settings": settings, "machines": {"jon": {}}}
     raw = {"module": {"name": "raw", "input": "self"}, "roles": {"node": role}}
     desk.write(machines={"jon": {}}, instances={"raw": raw})
@@ -197,6 +199,9 @@ def test_a_service_that_starts_again_and_again(desk: Desk) -> None:
     waiting = "systemctl show -p SubState loop.service | grep auto-restart"
     desk.on("jon", f"timeout 30 sh -c 'until {waiting}; do sleep 0.05; done'")
     assert "nothing changes" in desk.rolecall("plan").stdout
+    # It ends well, and starts again, before the update counts.
+    declare(desk, {"loop.service": {"text": text.format("/bin/sleep 0.5"), "started": True, "settleSeconds": 3}})
+    desk.rolecall("update", "--yes")
     declare(desk, {"loop.service": {"text": text.format("/bin/false"), "started": True}})
     assert "loop.service" in desk.rolecall("update", "--yes", status=1).stdout
 
@@ -235,6 +240,8 @@ def test_what_changes_without_a_restart(desk: Desk) -> None:
         return {
             "turn.service": {"text": job.format("turn")},
             "turn.timer": {"text": f"[Timer]\nOnBootSec=0\nOnUnitActiveSec={hours}h\n", **started},
+            "late.service": {"text": job.format("late")},
+            "late.timer": {"text": f"[Timer]\nOnCalendar=*-1-{hours}\nPersistent=true\n", **started},
             "seen.service": {"text": job.format("seen")},
             "seen.path": {"text": f"[Path]\nPathExists={path}\nPathChanged=/run/x\n", **started},
             "own.slice": {"text": f"[Slice]\nTasksMax={tasks}\n"},
@@ -255,7 +262,7 @@ def test_what_changes_without_a_restart(desk: Desk) -> None:
     )
     declare(desk, units(2, "/run/missing2", 200, "one.service", "two.service"), dropped)
     printed = update(desk)
-    changed = ("own.slice", "seen.path", "all.target", "turn.timer", "system.slice", "user.slice")
+    changed = ("own.slice", "seen.path", "all.target", "late.timer", "turn.timer", "system.slice", "user.slice")
     assert set(effects(printed)) == {f"reload {name}" for name in changed}
     after = desk.on("jon", shown)
     assert desk.on("jon", "cat /run/*.ran; systemctl is-active one two") == f"{ran}active\nactive\n"
@@ -414,3 +421,52 @@ def test_a_generated_unit(desk: Desk) -> None:
     assert desk.on("jon", look).endswith("size=1024k\n")
     assert desk.on("jon", "systemctl show --value -p UnitFileState srv-gen.mount") == "generated\n"
     desk.on("jon", "systemctl stop srv-gen.mount; sed -i '\\,/srv/gen,d' /etc/fstab; systemctl daemon-reload")
+
+
+PACKAGE = """
+set -e
+mkdir -p /srv/repo/brings/DEBIAN /srv/repo/brings/lib/systemd/system
+cd /srv/repo
+printf 'Package: brings\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n' >brings/DEBIAN/control
+printf '[Service]\nExecStart=/bin/sleep 1000\n' >brings/lib/systemd/system/brought.service
+dpkg-deb --build brings brings.deb
+{ dpkg-deb --field brings.deb; stat -c 'Size: %s' brings.deb; echo 'Filename: brings.deb'
+  echo "SHA256: $(sha256sum <brings.deb | cut -d' ' -f1)"; } >Packages
+echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list.d/own.list
+"""
+
+
+def test_a_unit_that_requires_one_of_a_package_and_one_of_a_file(desk: Desk) -> None:
+    desk.on("jon", PACKAGE)
+    head = "[Unit]\nRequires={0}\nAfter={0}\n"
+    app = {"text": head.format("brought.service written.service") + SLEEP.format(1000), "started": True}
+    written = {"/etc/systemd/system/written.service": "[Service]\nExecStart=/bin/sleep 1000\n"}
+    declare(desk, {"app.service": app}, {})
+    refused = desk.rolecall("update", "--yes", status=1)
+    assert "systemd rejects a unit file" in refused.stdout
+    declare(desk, {"app.service": app}, {}, "brings")  # which brings one of the two
+    failed = desk.rolecall("update", "--yes", status=1)
+    assert "Unit written.service not found" in failed.stdout + failed.stderr
+    assert "every machine is as it was before" in failed.stdout
+    declare(desk, {"app.service": app}, written, "brings")
+    update(desk)
+    assert desk.on("jon", "systemctl is-active app brought written") == 3 * "active\n"
+    declare(desk, {}, {}, "brings")
+    update(desk)
+    desk.on("jon", "systemctl stop brought written; rm -r /srv/repo /etc/apt/sources.list.d/own.list")
+
+
+def test_enabling_one_unit_enables_another(desk: Desk) -> None:
+    """A unit with nothing but Also= in its [Install] section is indirect; one without such a section is static."""
+    units = {
+        "lead.service": {"text": "[Service]\nExecStart=/bin/true\n[Install]\nAlso=led.service\n", "enabled": True},
+        "led.service": {"text": SLEEP.format(1000), "enabled": True},
+        "alone.service": {"text": "[Service]\nExecStart=/bin/true\n"},
+    }
+    declare(desk, units)
+    update(desk)
+    state = "systemctl is-enabled lead led alone"
+    assert desk.on("jon", state, status=None) == "indirect\nenabled\nstatic\n"
+    declare(desk)
+    update(desk)
+    assert desk.on("jon", "ls -d /etc/systemd/system/*.wants/le[ad]*", status=2).endswith("No such file or directory\n")

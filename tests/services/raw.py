@@ -1,8 +1,8 @@
-"""Files and units as the inventory writes them."""
+"""Files, units and packages as the inventory writes them."""
 
 from collections.abc import Iterator
 
-from rolecall.service import File, Member, Resource, Service, Settings, Unit
+from rolecall.service import File, Member, Package, Resource, Service, Settings, Unit
 
 
 class OneUnit(Settings):
@@ -17,14 +17,16 @@ class OneUnit(Settings):
 class NodeSettings(Settings):
     files: dict[str, str] = {}
     units: dict[str, OneUnit] = {}
+    packages: list[str] = []
 
 
-service = Service("raw", description="Files and units as they are written.")
+service = Service("raw", description="Files, units and packages as they are written.")
 node = service.role("node", NodeSettings, description="Has them.")
 
 
 @node.configure
 def have(me: Member[NodeSettings]) -> Iterator[Resource]:
+    yield from map(Package, me.settings.packages)
     for path, text in me.settings.files.items():
         yield File(path, text)
     for name, unit in me.settings.units.items():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
@@ -68,7 +69,7 @@ class Unit(Resource):
         if isinstance(self.text, str):
             checks.require("\x00" not in self.text, f"unit {self.name}: the text contains a NUL")
             checks.require(
-                not self.enabled or "[Install]" in self.text,
+                not self.enabled or _install_section(self.text.encode()),
                 f"unit {self.name}: enabled, but has no [Install] section, so it would never start",
             )
             if self.name.endswith(".mount"):
@@ -131,9 +132,12 @@ class Unit(Resource):
 
     @classmethod
     def verify(cls, resources: Sequence[Unit], changed: Set[str], system: System, store: ContentStore) -> None:
-        if any(unit.key in changed for unit in resources):  # all of them, since they name each other
-            texts = {unit.name: store.content(unit.parts) for unit in resources if unit.text is not None}
-            system.units.validate(texts)
+        if not any(unit.key in changed for unit in resources):
+            return
+        # All of them, since they name each other.
+        texts = {unit.name: store.content(unit.parts) for unit in resources if unit.text is not None}
+        packages = any(key.startswith("package:") for key in changed)  # which may bring any unit
+        system.units.validate(texts, None if packages else {os.path.basename(key) for key in changed})
 
     def obstacle(self, system: System) -> str:
         state = system.units.state(self.name)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import zlib
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import AbstractSet, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from rolecall_agent.bootstrap import sync
 from rolecall_agent.errors import Failure
@@ -205,13 +205,16 @@ class RecordedUnits:
                 del self._record.data["units"][name]
         self._record.save()
 
+    def has_failed(self, name: str, since: float) -> bool:  # noqa: ARG002
+        return self.state(name).failed
+
     def log(self, names: Sequence[str]) -> str:  # noqa: ARG002
         return "recorded: listed in fail.units"
 
     def _unit_file(self, name: str) -> bool:
         return any(self._stat(f"{folder}/{name}") for folder in UNIT_FOLDERS)
 
-    def validate(self, texts: Mapping[str, bytes]) -> None:
+    def validate(self, texts: Mapping[str, bytes], coming: Optional[AbstractSet[str]]) -> None:
         pass
 
 

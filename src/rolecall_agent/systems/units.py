@@ -7,7 +7,7 @@ import os
 import re
 import time
 from dataclasses import replace
-from typing import Dict, Iterable, List, Mapping, Sequence, Set, Tuple
+from typing import AbstractSet, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.system import Ask, UnitState
@@ -15,6 +15,7 @@ from rolecall_agent.systems import commands
 
 _BOUND = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
 _STOPPED_ALONG = "PropagatesStopTo"
+_FAILED = "d9b373ed55a64feb8242e02dbe79a49c"  # SD_MESSAGE_UNIT_FAILURE_RESULT, sd-messages.h
 PROPERTIES = (
     "Id",
     "Names",
@@ -30,6 +31,7 @@ PROPERTIES = (
     "InvocationID",
     "NeedDaemonReload",
     "CanReload",
+    "Restart",
     "Transient",
     "Triggers",
     "TriggeredBy",
@@ -115,16 +117,23 @@ class SystemdUnits:
             failed = [name for name in names if self.state(name).failed] or list(names)
             raise Failure(f"systemctl {verb} failed for {', '.join(failed)}", self.log(failed) or output)
 
-    def validate(self, texts: Mapping[str, bytes]) -> None:
+    def validate(self, texts: Mapping[str, bytes], coming: Optional[AbstractSet[str]]) -> None:
         if not texts or not commands.is_installed("systemd-analyze"):
             return
         with commands.scratch(texts) as files:
             status, output = commands.run(["systemd-analyze", "verify", "--man=no", *files], 60)
         # Programs may be missing still: packages and files are installed later.
         lines = [line for line in output.splitlines() if not re.search(r"is not executable: No such file|^$", line)]
+        missing = {line: match[1] for line in lines if (match := re.search(r" Unit (\S+) not found\.$", line))}
+        lines = [line for line in lines if line not in missing or not (coming is None or missing[line] in coming)]
         named = [line for line in lines if any(os.path.basename(file) in line for file in files)]
         if status and named:
             raise Failure("systemd rejects a unit file", "\n".join(named))
+
+    def has_failed(self, name: str, since: float) -> bool:
+        fields = [f"MESSAGE_ID={_FAILED}", f"UNIT={name}", f"--since=@{since:.6f}"]
+        status, output = commands.execute(["journalctl", "--quiet", "--no-pager", "--lines=1", "--output=cat", *fields])
+        return bool(status or output)
 
     def log(self, names: Sequence[str]) -> str:
         return commands.execute(["systemctl", "status", "--no-pager", "--full", "--lines=10", "--", *names])[1][-4000:]
@@ -146,11 +155,13 @@ def _unit_state(shown: Mapping[str, str]) -> UnitState:
         job=oneshot and active == "activating",
         done=active == "inactive" and ((oneshot and result == "success" and ran) or unmet),
         failed=active == "failed" or failing,
+        daemon=shown.get("Id", "").endswith(".service") and not oneshot,
         simple=shown.get("Type") in {"simple", "exec", "idle"},
         invocation=shown.get("InvocationID", ""),
         stale=shown.get("NeedDaemonReload") == "yes",
         elapsed=shown.get("SubState") == "elapsed",
         reloads=shown.get("CanReload") == "yes",
+        repeats=shown.get("Restart") in {"always", "on-success"},
         transient=shown.get("Transient") == "yes",
         triggers=_names(shown, "Triggers"),
         triggered=bool(shown.get("TriggeredBy")),
