@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, AbstractSet, Dict, List, Sequence
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import note_on_owner
+from rolecall_agent.resources import transaction
 from rolecall_agent.unit_types import have_unit_files, refresh, taken_along
 from rolecall_agent.work import Surroundings, Work
 
@@ -63,6 +64,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     removed = [resource for resource in removed if resource.key not in work.lost]
     work.remove = [resource.key for resource in reversed(removed)]
     work.changes += _check_changes(old, new)
+    transaction.preview(system, store, work, new)
     both = (*old.resources, *new.resources)
     touched = [item for item in both if item.key in changed | undeclared.keys()]
     restarted = {name for item in touched for name in item.units}

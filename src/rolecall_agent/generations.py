@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
-from rolecall_agent.state import HOME, damaged, is_intact, read_json, remove_all, write_json
+from rolecall_agent.state import HOME, DamagedError, Json, damaged, is_intact, read_json, remove_all, write_json
 
 if TYPE_CHECKING:
     from rolecall_agent.protocol import Generation, Meta
@@ -88,6 +89,20 @@ class Generations:
         generation = {**meta, "number": number, "digest": configuration.digest}
         write_json(self._system, f"generations/{number}/meta.json", generation)
         return number
+
+    def packages(self, number: int) -> Json:
+        """Return what is known of the packages of a generation, by name: see `resources.transaction.record`.
+
+        What is lost or damaged is not used: the packages stay, and only their versions are not known any more.
+        """
+        with contextlib.suppress(DamagedError):
+            return read_json(self._system, f"generations/{number}/packages.json") or {}
+        return {}
+
+    def set_packages(self, number: int, packages: Json) -> None:
+        """Record what is known of the packages of a generation."""
+        if packages != self.packages(number):
+            write_json(self._system, f"generations/{number}/packages.json", packages)
 
     def numbers(self) -> List[int]:
         """Return the numbers of all generations."""

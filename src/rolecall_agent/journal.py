@@ -46,6 +46,7 @@ class Journal:
         provisional: Whether everything is done, and only the commit is missing.
         decided: Whether all machines of the run can commit, so that recovery goes forward.
         before: What was in the place of each resource that the switch may have touched, by key, in that order.
+        packages: The state of each package that the switch may have touched, by name.
         units: Whether each unit that it has an effect on was ``enabled``, ``active`` and ``failed`` before.
         reenabled: Names of units that may start at boot in another way than before.
         reloaded: Names of units that it may have reloaded, and does not restart.
@@ -67,6 +68,7 @@ class Journal:
     provisional: bool = False
     decided: bool = False
     before: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    packages: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     units: Dict[str, Dict[str, bool]] = field(default_factory=dict)
     reenabled: List[str] = field(default_factory=list)
     reloaded: List[str] = field(default_factory=list)

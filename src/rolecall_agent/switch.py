@@ -16,7 +16,7 @@ from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
-from rolecall_agent.resources import KINDS
+from rolecall_agent.resources import KINDS, transaction
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
 
@@ -61,7 +61,7 @@ def switch(
     old, new = machine.configuration(store.current), machine.with_boot_unit(target)
     work = compare(machine.system, store, old, new)
     if shown and not work.is_part_of(shown):
-        raise Failure(CHANGED)
+        raise Failure(transaction.difference(shown, work) or CHANGED)
     work.leave_out(boot.NAME)  # it is installed before all else, and removed last
     number = store.add_generation(target, meta)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
@@ -79,6 +79,7 @@ def switch(
         machine.install_boot_unit()
         started = _Move(machine, journal, work, store.configuration(journal.source), target).run()
         _require_no_difference(machine, target, work)
+        transaction.record(machine, journal, target)
         watched = watch(machine.system.units, started, work.settle)
         _require_checks(machine, target, watched.until)
         machine.system.flush()  # before anybody can commit it
@@ -213,6 +214,7 @@ class _Move:
         for kind, group in groupby(due, key=lambda resource: resource.kind):
             resources = list(group)
             self._touch(resources)
+            transaction.install(resources, self._machine, self._journal, self._work)
             KINDS[kind].apply_all(resources, self._system, self._store, self._machine.report)
 
     def _stop(self) -> None:

@@ -16,7 +16,7 @@ from rolecall_agent import journal as journals
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_running
 from rolecall_agent.journal import DECLARED
-from rolecall_agent.resources import KINDS
+from rolecall_agent.resources import KINDS, transaction
 from rolecall_agent.unit_types import have_unit_files, reload
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def accept(machine: Machine) -> None:
     if journal:
         steps = _Undo(machine, journal)
         steps.look()
-        journal.abandoned = sorted({*journal.abandoned, *(steps.damage.keys() & journal.before.keys())})
+        journal.abandoned = sorted({*journal.abandoned, *(steps.damage.keys() & machine.store.originals.keys())})
         settle(machine, journal)
 
 
@@ -104,11 +104,17 @@ def abandon(machine: Machine, keys: Iterable[str]) -> None:
     journal = journals.load(machine.store)
     if journal is None:
         raise Failure("no switch was interrupted")
-    known = {*journal.before, *(f"unit:{name}" for name in journal.units), *(key for key, _ in journal.commands)}
+    known = {
+        *journal.before,
+        *(f"package:{name}" for name in journal.packages),
+        *(f"unit:{name}" for name in journal.units),
+        *(key for key, _ in journal.commands),
+    }
     for key in keys:
         if key not in known:
             raise Failure(f"the interrupted switch has not touched {key}")
         journal.before.pop(key, None)
+        journal.packages.pop(key.partition(":")[2] if key.startswith("package:") else "", None)
         journal.units.pop(key.partition(":")[2] if key.startswith("unit:") else "", None)
         journal.commands = [command for command in journal.commands if command[0] != key]
         journal.abandoned = sorted({*journal.abandoned, key})
@@ -123,7 +129,7 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     store.mark_abandoned(key for key in journal.abandoned if key not in declared)
     originals = {key: value for key, value in store.originals.items() if not key.startswith("made:")}
     ended = {key: value for key, value in originals.items() if key not in declared and not value.get("abandoned")}
-    notes: List[str] = []
+    notes = transaction.remove(machine, journal, ended)
     for name, kind in KINDS.items():
         of_kind = _of_kind(name, ended)
         if of_kind:
@@ -202,7 +208,15 @@ class _Undo:
             with self._attempt(f"unit:{name}"):
                 reload(units, [name])
         self._each_unit("start", self._is_missing)
-        self.look()
+        self.look_at_resources()
+        if journal.packages:
+            # What packages brought must not be put back once they are removed, even if this is done again.
+            journal.before = {key: before for key, before in journal.before.items() if key in self.damage}
+            with self._attempt("packages"):
+                journal.save(self._store)
+                transaction.put_back(self._machine, journal)
+        self.look_at_packages()
+        self.look_at_units()
 
     def _remove_temporary_files(self) -> None:
         self._system.token = self._journal.token
@@ -262,10 +276,26 @@ class _Undo:
 
     def look(self) -> None:
         """Compare everything with what it was, and record what differs: nothing else shows that it is restored."""
+        self.look_at_resources()
+        self.look_at_packages()
+        self.look_at_units()
+
+    def look_at_resources(self) -> None:
+        """Record which resources differ from what they were, packages and units aside."""
         for key in self._journal.before:
             with self._attempt(key):
                 if difference := self._difference(key):
                     raise Failure(difference)
+
+    def look_at_packages(self) -> None:
+        """Record which packages differ from what they were."""
+        with self._attempt("packages"):
+            for name, difference in transaction.differences(self._system, self._journal).items():
+                with self._attempt(f"package:{name}"):
+                    raise Failure(difference)
+
+    def look_at_units(self) -> None:
+        """Record which units differ from what they were."""
         units = self._system.units
         healthy = [name for name, before in self._journal.units.items() if before["active"] and not before["failed"]]
         if units.settled:

@@ -36,6 +36,8 @@ class Work:
         changes: By resource, in canonical order, removals last.
         remove: Keys of resources to remove, in this order.
         lost: Keys of undeclared resources that stay as they are, since their originals are damaged.
+        packages: The version that each package will have, by name, of those that change; see `Packages.preview`.
+        install: Names of the declared packages among them.
         stop: Names of units to stop before anything changes.
         reset: Names of failed units whose failure systemd must forget, so that they can start again or be removed.
         disable: Names of units that no longer start at boot.
@@ -61,6 +63,8 @@ class Work:
     changes: List[Change] = field(default_factory=list)
     remove: List[str] = field(default_factory=list)
     lost: List[str] = field(default_factory=list)
+    packages: Dict[str, str] = field(default_factory=dict)
+    install: List[str] = field(default_factory=list)
     stop: List[str] = field(default_factory=list)
     reset: List[str] = field(default_factory=list)
     disable: List[str] = field(default_factory=list)
@@ -128,7 +132,7 @@ class Work:
 
     def digest(self, *configurations: str) -> str:
         """Return a digest of this work and of the configurations with these digests."""
-        text = json.dumps([*configurations, self.changes, self.restarts], sort_keys=True)
+        text = json.dumps([*configurations, self.changes, self.restarts, self.packages], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def is_part_of(self, shown: Work) -> bool:
@@ -140,6 +144,8 @@ class Work:
         differing = [each for each in self.changes if each["action"] != "adopt"]
         also = {(each["name"], each["verb"]): each["also"] for each in shown.restarts}
         effects = [(also.get((each["name"], each["verb"])), each["also"]) for each in self.restarts]
+        if not self.packages.items() <= shown.packages.items():
+            return False
         return all(may is not None and set(may) >= set(does) for may, does in effects) and all(
             set(each["detail"].split(", ")) <= set(details.get((each["key"], each["action"]), [])) for each in differing
         )

@@ -72,6 +72,7 @@ def make(root: Path) -> Path:
         "users": {"u2": user},
         "groups": ["g2", "u2"],
         "packages": ["p1"],
+        "repository": {"p2": {"version": "2", "needs": ["p3"]}},
         "units": {f"{name}.service": {"active": True, "enabled": True} for name in ("dist", "own", "also")},
         "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
         "kernel": {"sysctl:vm.one": "1", "hostname:/etc/hostname": "was"},
@@ -91,6 +92,7 @@ def snapshot(root: Path) -> dict[str, Any]:
         "units": record["units"],
         "packages": record["packages"],
         "kernel": record.get("kernel", {}),
+        "broken": record.get("broken", {}),
         "gids": {name: gid for name, gid in record.get("gids", {}).items() if name in {"g2", "u2"}},
     }
     for path in sorted(root.rglob("*")):
@@ -111,7 +113,7 @@ class Killed(BaseException):
 
 
 CHANGING = ("write", "symlink", "mkdir", "set_access", "remove", "add_group", "add_user", "change_user", "change_group",
-            "change", "install", "uninstall", "run")  # fmt: skip
+            "change", "install", "put_back", "purge", "run")  # fmt: skip
 
 
 class Limited(RecordedSystem):

@@ -396,7 +396,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     talk, sent = provisional(root, ONE)
     talk.answer({"type": "decide"})
     with monkeypatch.context() as context:
-        context.setattr(RecordedPackages, "uninstall", lambda *_: 1 / 0)
+        context.setattr(RecordedPackages, "remove", lambda *_: 1 / 0)
         talk.answer({"type": "commit"})
     committed = sent[-1]
     assert (committed["type"], committed["number"]) == ("committed", 2)
@@ -404,7 +404,7 @@ def test_a_failing_cleanup_does_not_undo_the_commit(root: Path, monkeypatch: pyt
     talk.end()
     after = agent_world.machine(root)
     assert recover(after) == "committed"
-    assert (after.store.journal, after.system.packages.installed("p2")) == (None, False)
+    assert (after.store.journal, after.system.packages.state("p2").present) == (None, False)
 
 
 def test_a_commit_that_fails_late_is_not_undone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -420,11 +420,11 @@ def test_a_file_with_another_name_is_replaced(root: Path) -> None:
 def test_a_package_by_the_name_of_the_distribution(root: Path) -> None:
     (root / "etc/os-release").write_text("NAME=\"X Y\"\nID=manjaro\nID_LIKE='arch other'\n")
     update(root, Configuration.of("m", [Package("borgbackup", {"arch": "borg"}), Package("p1")]))
-    assert RecordedSystem(str(root)).packages.installed("borg")
+    assert RecordedSystem(str(root)).packages.state("borg").present
     update(root, NOTHING)
     system = RecordedSystem(str(root))
-    assert not system.packages.installed("borg")
-    assert system.packages.installed("p1")
+    assert not system.packages.state("borg").present
+    assert system.packages.state("p1").present
 
 
 def test_os_release() -> None:

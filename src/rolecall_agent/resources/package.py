@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Optional, Sequence
 
 from rolecall_agent.resources import checks
 from rolecall_agent.resources.base import ABSENT, Captured, Report, Resource
@@ -21,16 +21,20 @@ class Package(Resource):
     Attributes:
         name: Its name on Debian, and on distributions that ``names`` does not list.
         names: Other names by the ``ID`` or ``ID_LIKE`` of os-release(5), e.g. ``{"arch": "borg"}``.
+        purge: Whether its configuration files are removed with it; by default, they stay.
     """
 
     kind: ClassVar[str] = "package"
     name: str
     names: Mapping[str, str] = field(default_factory=dict)
+    purge: Optional[bool] = None
 
     def __post_init__(self) -> None:
         checks.matching(checks.PACKAGE, self.name, "package")
         for name in self.names.values():
             checks.matching(checks.PACKAGE, name, f"package {self.name}")
+        known = self.purge is None or type(self.purge) is bool
+        checks.require(known, f"package {self.name}: purge must be True or False, not {self.purge!r}")
 
     @property
     def key(self) -> str:
@@ -44,7 +48,9 @@ class Package(Resource):
         system.packages.prefetch([self.name_on(system)])
 
     def removal_note(self, original: Captured) -> str:
-        return "was installed before; it is kept" if original.get("installed") else ""
+        if original.get("installed"):
+            return "was installed before; it is kept"
+        return "with its configuration files" if self.purge else "its configuration files are kept"
 
     def name_on(self, system: System) -> str:
         """Return its name on this machine's distribution."""
@@ -55,32 +61,24 @@ class Package(Resource):
         return next((self.names[family] for family in families if family in self.names), self.name)
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        return None if system.packages.installed(self.name_on(system)) else ABSENT
+        state = system.packages.state(self.name_on(system))
+        return None if state.status == "installed" else state.status if state.present else ABSENT
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         name = self.name_on(system)
-        return {self.key: {"name": name, "installed": system.packages.installed(name)}}
+        state = system.packages.state(name)
+        return {self.key: {"name": name, "installed": state.present, "status": state.status}}
 
     def apply(self, system: System, store: ContentStore) -> None:
-        system.packages.install([self.name_on(system)])
+        name = self.name_on(system)
+        system.packages.install([name], system.packages.preview([name], sources_change=False))
 
     @classmethod
     def apply_all(cls, resources: Sequence[Package], system: System, store: ContentStore, report: Report) -> None:
-        missing = [item.name_on(system) for item in resources if item.reason_to_change(system, store)]
-        if missing:  # all at once, as the packages may depend on each other
-            report("install", " ".join(missing))
-            system.packages.install(missing)
+        pass  # `transaction.install` installs all of them together
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
-        pass  # `settle` removes it, so that an undo needs no network
+        pass  # `transaction` puts all packages back together, and removes none before the switch is committed
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         return ""  # as above
-
-    @classmethod
-    def settle(cls, ended: Mapping[str, Captured], declared: Iterable[Captured], system: System) -> List[str]:
-        needed = {original["name"] for original in declared}  # two resources may name the same package
-        ours = [original["name"] for original in ended.values() if not original["installed"]]
-        return system.packages.uninstall(
-            [name for name in ours if name not in needed and system.packages.installed(name)]
-        )

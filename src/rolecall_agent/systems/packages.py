@@ -1,22 +1,32 @@
-"""Packages of a real machine, by dpkg and apt."""
+"""Packages of a real machine, by the package manager of its distribution."""
 # ruff: noqa: D102 - `system.Packages` describes the methods
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Sequence, Set
+import os
+import time
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.errors import Failure
+from rolecall_agent.system import UNKNOWN, PackageState
 from rolecall_agent.systems import commands
+from rolecall_agent.systems.managers import Manager, apt
 
 if TYPE_CHECKING:
     from rolecall_agent.system import Ask
 
-_APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
+MANAGERS: Tuple[Manager, ...] = (apt,)
+"""All that are supported."""
+FOLDER = "/var/lib/rolecall/packages"
+"""Where package files are downloaded to."""
+PATIENCE = 120.0
+"""Seconds to wait for another command that is at work on packages."""
+_SECONDS = 1800  # for an installation
+_PAUSE = 1.0  # seconds
 
 
-class AptPackages:
-    """The packages of Debian and its relatives.
+class DistributionPackages:
+    """The packages of the distribution.
 
     Args:
         ask: `System.ask`.
@@ -28,61 +38,186 @@ class AptPackages:
         self._ask = ask
         self._release = release
         self._changed = changed
-        self._known: Dict[str, bool] = {}
+        self._known: Dict[str, PackageState] = {}
         self._prefetched: Set[str] = set()
+        self._found: Optional[Manager] = None
 
     def prefetch(self, names: Iterable[str]) -> None:
         self._prefetched.update(names)
 
-    def installed(self, name: str) -> bool:
+    def state(self, name: str) -> PackageState:
         if name not in self._known:
-            self._require_apt()
-            names = sorted({name, *self._prefetched})
-            query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *names]
-            lines = self._ask(query)[1].splitlines()
-            self._known.update(dict.fromkeys(names, False))
-            self._known.update({line.split()[0]: True for line in lines if line.endswith(" installed")})
+            self._known.update(self._states({name, *self._prefetched}, self._ask))
         return self._known[name]
 
-    def install(self, names: Sequence[str]) -> None:
-        if not names:
-            return
-        self._require_apt()
+    def preview(self, names: Sequence[str], *, sources_change: bool) -> Dict[str, str]:
+        status, output = self._preview(names)
+        problems = ""
+        if status and sources_change:
+            return dict.fromkeys(names, UNKNOWN)
+        if status:  # the lists may be missing or outdated
+            problems = self._patiently(self._manager.refresh())[1]
+            status, output = self._preview(names)
+        if status:
+            raise _failure(f"cannot install packages: {' '.join(names)}", problems + output)
+        changes = self._manager.changes(output)
+        if changes.removed:
+            others = ", ".join(sorted(changes.removed))
+            raise Failure(f"cannot install packages: {' '.join(names)}: {others} would be removed; remove them first")
+        return dict(changes.versions)
+
+    def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
+        wanted = set(names)
+        everything = self._states(())
+        states = {name: everything.get(name, PackageState()) for name in wanted}
+        states.update({name: state for name, state in everything.items() if state.present and _is_broken(state)})
+        present = [name for name, state in states.items() if state.present]
+        manual: Set[str] = set()
+        if present:
+            manual = set(commands.execute(self._manager.query_manual(present))[1].split())
+        return {
+            name: PackageState(state.status, state.version, name in manual) for name, state in sorted(states.items())
+        }
+
+    def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
+        manager = self._manager
+        os.makedirs(FOLDER, 0o755, exist_ok=True)
+        specs = [manager.exact(name, versions[name]) if versions.get(name) else name for name in names]
+        download = manager.download(specs, FOLDER)
+        if download and self._patiently(download)[0]:  # the lists may be outdated
+            problems = self._patiently(manager.refresh())[1]
+            _require_same(versions, self.preview(names, sources_change=False), "is available by now")
+            status, output = self._patiently(download)
+            if status:
+                raise _failure(f"cannot download packages: {' '.join(names)}", problems + output)
+        self._forget()
+        status, output = self._patiently(manager.install(specs, FOLDER))
+        if status:
+            raise _failure(f"cannot install packages: {' '.join(names)}", output)
+        self._configure(name for name, state in self._states(names).items() if _is_broken(state))
+        now = {name: state.version for name, state in self._states(versions).items() if not _is_broken(state)}
+        _require_same(versions, now, "was installed")
+
+    def put_back(self, before: Mapping[str, PackageState]) -> None:
+        manager, now = self._manager, self.capture(before)
+        came = [name for name, state in now.items() if state.present and not _before(before, name).present]
+        problems = []
+        self._forget()
+        for purge in (True, False):
+            names = [name for name in came if (_before(before, name).status != "config-files") is purge]
+            if names:
+                problems.append(self._patiently(manager.force_removal(names, purge=purge)))
+        problems.append(self._configure(self._broken_since(before)))
+        now = self.capture(before)
+        for manual in (True, False):
+            wrong = [
+                name
+                for name, state in before.items()
+                if state.present and now[name].present and state.manual is manual is not now[name].manual
+            ]
+            mark = manager.mark(wrong, manual=manual) if wrong else None
+            if mark:
+                problems.append(self._patiently(mark))
+        failed = [output for status, output in problems if status]
+        if failed:
+            raise _failure("cannot put packages back", failed[0])
+
+    def removable(self, names: Sequence[str], dependencies: Iterable[str]) -> Tuple[List[str], Dict[str, List[str]]]:
+        came = set(dependencies)
+        if came:
+            came -= set(commands.execute(self._manager.query_manual(came))[1].split())
+        kept: Dict[str, List[str]] = {}
+        going = sorted(names)
+        while going:
+            needing = self._removed_with(going) - {*going, *came}
+            if not needing:
+                break
+            alone = {name: self._removed_with([name]) & needing for name in going}
+            blamed = {name: others for name, others in alone.items() if others} or dict.fromkeys(going, needing)
+            kept.update({name: sorted(others) for name, others in blamed.items()})
+            going = [name for name in going if name not in blamed]
+        unneeded = self._removed_with(going, unneeded=True) & came if going and came else set()
+        together = sorted({*going, *unneeded})
+        if self._removed_with(together) <= set(together):
+            return together, kept
+        return sorted({*going, *self._removed_with(going)}) if going else [], kept
+
+    def remove(self, names: Sequence[str]) -> None:
+        self._run(self._manager.remove(names), f"cannot remove packages: {' '.join(names)}")
+
+    def purge(self, names: Sequence[str]) -> None:
+        argv = self._manager.purge(names)
+        if argv:
+            self._run(argv, f"cannot purge packages: {' '.join(names)}")
+
+    @property
+    def _manager(self) -> Manager:
+        if self._found is None:
+            self._found = next((each for each in MANAGERS if commands.is_installed(each.PROGRAM)), None)
+        if self._found is None:
+            programs = ", ".join(each.PROGRAM for each in MANAGERS)
+            raise Failure(f"cannot manage packages on {self._release().get('ID', 'this system')}: none of {programs}")
+        return self._found
+
+    def _states(self, names: Iterable[str], ask: Optional[Ask] = None) -> Dict[str, PackageState]:
+        """Return the states of packages now; of all that are known to the package manager, for no names."""
+        wanted = set(names)
+        found = self._manager.states((ask or commands.execute)(self._manager.query(wanted))[1])
+        return {name: found.get(name, PackageState()) for name in wanted} if wanted else found
+
+    def _preview(self, names: Sequence[str]) -> Tuple[int, str]:
+        return commands.execute(self._manager.preview(names), errors=True)
+
+    def _removed_with(self, names: Sequence[str], *, unneeded: bool = False) -> Set[str]:
+        argv = self._manager.preview_removal(names, unneeded=unneeded)
+        status, output = commands.execute(argv, errors=True)
+        if status:
+            raise _failure(f"cannot remove packages: {' '.join(names)}", output)
+        return set(self._manager.changes(output).removed)
+
+    def _broken_since(self, before: Mapping[str, PackageState]) -> List[str]:
+        return [name for name, now in self.capture(before).items() if _is_broken(now) and now != before.get(name)]
+
+    def _configure(self, names: Iterable[str]) -> Tuple[int, str]:
+        broken = sorted(names)
+        argv = self._manager.configure(broken) if broken else None
+        return self._patiently(argv) if argv else (0, "")
+
+    def _run(self, argv: Sequence[str], message: str) -> None:
+        self._forget()
+        status, output = self._patiently(argv)
+        if status:
+            raise _failure(message, output)
+
+    def _patiently(self, argv: Sequence[str]) -> Tuple[int, str]:
+        """Run a command, again while another one is at work on packages; return its exit status and output."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            status, output = commands.run(argv, _SECONDS)
+            if not status or not self._manager.is_locked(output) or time.monotonic() > end:
+                return status, output
+            time.sleep(_PAUSE)
+
+    def _forget(self) -> None:
         self._known.clear()
         self._changed()
-        argv = [
-            *_APT,
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "-o",
-            "Dpkg::Options::=--force-confold",
-            *names,
-        ]
-        status, _ = commands.run(argv, 1800)
-        if status:  # the package lists may be missing or outdated
-            commands.run([*_APT, "update"], 600)
-            commands.require(argv, f"cannot install packages: {' '.join(names)}", 1800)
 
-    def uninstall(self, names: Sequence[str]) -> List[str]:
-        notes = []
-        for name in names:
-            _, plan = commands.execute([*_APT, "--simulate", "remove", name])
-            removed = set(re.findall(r"^Remv (\S+)", plan, re.MULTILINE)) - {name}
-            manual = (
-                set(commands.execute(["apt-mark", "showmanual", *sorted(removed)])[1].split()) if removed else set()
-            )
-            if manual:
-                notes.append(f"package {name} was kept: {', '.join(manual)} would be removed with it")
-                continue
-            status, output = commands.run([*_APT, "remove", "--yes", "--no-auto-remove", name], 1800)
-            if status:
-                last_line = output.strip().rpartition("\n")[2]
-                notes.append(f"package {name} was kept: {last_line}")
-        self._known.clear()
-        return notes
 
-    def _require_apt(self) -> None:
-        if not commands.is_installed("apt-get"):
-            release = self._release()
-            raise Failure(f"cannot manage packages on {release.get('ID', 'this system')}: only apt is supported")
+def _require_same(versions: Mapping[str, str], now: Mapping[str, str], what: str) -> None:
+    for name, version in sorted(versions.items()):
+        if now.get(name) != version:
+            raise Failure(f"package {name}: version {now.get(name) or 'none'} {what}, not {version}")
+
+
+def _before(before: Mapping[str, PackageState], name: str) -> PackageState:
+    return before.get(name, PackageState("installed"))  # one that was whole, and is not any more
+
+
+def _is_broken(state: PackageState) -> bool:
+    return state.present and state.status != "installed"
+
+
+def _failure(message: str, output: str) -> Failure:
+    """Return the failure of a command, with the first error that it printed, if it marks them."""
+    errors = [line for line in output.splitlines() if line.startswith(("E: ", "dpkg: error"))]
+    return Failure(f"{message}: {errors[0]}" if errors else message, output)

@@ -13,7 +13,7 @@ from rolecall_agent.system import read_os_release
 from rolecall_agent.systems import commands
 from rolecall_agent.systems.accounts import ShadowAccounts
 from rolecall_agent.systems.kernel import RealKernel
-from rolecall_agent.systems.packages import AptPackages
+from rolecall_agent.systems.packages import DistributionPackages
 from rolecall_agent.systems.sshd import Sshd
 from rolecall_agent.systems.units import SystemdUnits
 from rolecall_agent.tree import Tree
@@ -51,7 +51,7 @@ class RealSystem(Tree):
 
     def renew(self) -> None:
         super().renew()
-        self.packages = AptPackages(self.ask, self.os_release, self.units.forget)
+        self.packages = DistributionPackages(self.ask, self.os_release, self.units.forget)
         self.kernel = RealKernel(self.ask)
         self._sshd = Sshd(self.ask, self.read, self.names)
         self.notes.complete = self.units.renew()  # what is known already is in earlier notes

@@ -11,7 +11,7 @@ from typing import AbstractSet, Any, Callable, Dict, Iterable, List, Mapping, Op
 
 from rolecall_agent.bootstrap import sync
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import UNIT_FOLDERS, Account, UnitState, read_os_release
+from rolecall_agent.system import UNIT_FOLDERS, Account, PackageState, UnitState, read_os_release
 from rolecall_agent.tree import Entry, Tree
 
 RECORD = "var/lib/rolecall/system.json"
@@ -28,7 +28,15 @@ class Record:
         self._file = os.path.join(root, RECORD)
         os.makedirs(os.path.dirname(self._file), 0o700, exist_ok=True)
         empty: Dict[str, Any] = {"users": {}, "groups": [], "gids": {}, "packages": [], "units": {}, "owners": {}}
-        self.data: Dict[str, Any] = {**empty, "processes": {}, "kernel": {}, "commands": [], "fail": {}}
+        self.data: Dict[str, Any] = {
+            **empty,
+            "processes": {},
+            "kernel": {},
+            "commands": [],
+            "fail": {},
+            "broken": {},
+            "repository": {},
+        }
         with contextlib.suppress(FileNotFoundError), open(self._file, encoding="utf-8") as file:
             self.data.update(json.load(file))
 
@@ -123,7 +131,7 @@ class RecordedAccounts:
 
 
 class RecordedPackages:
-    """Packages that exist only in the record."""
+    """Packages that exist only in the record; ``repository`` has the ``version`` of some, and what they ``need``."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
@@ -131,20 +139,67 @@ class RecordedPackages:
     def prefetch(self, names: Iterable[str]) -> None:
         pass
 
-    def installed(self, name: str) -> bool:
-        return name in self._record.data["packages"]
+    def state(self, name: str) -> PackageState:
+        status = "installed" if name in self._record.data["packages"] else "not-installed"
+        status = self._record.data["broken"].get(name, status)
+        return PackageState(status, "" if status == "not-installed" else self._version(name))
 
-    def install(self, names: Sequence[str]) -> None:
-        failing = sorted(set(names) & set(self._record.fails("packages")))
+    def preview(self, names: Sequence[str], *, sources_change: bool) -> Dict[str, str]:  # noqa: ARG002
+        needed = [*names]
+        for name in needed:
+            needed += [each for each in self._needs(name) if each not in needed]
+        return {name: self._version(name) for name in needed if self.state(name).status != "installed"}
+
+    def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
+        return {name: self.state(name) for name in sorted({*names, *self._record.data["broken"]})}
+
+    def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
+        failing = sorted({*names, *versions} & {*self._record.fails("packages")})
+        installed = {*names, *versions} - {*failing}
+        self._record.data["packages"] = sorted({*self._record.data["packages"], *installed})
+        still = {name: status for name, status in self._record.data["broken"].items() if name not in installed}
+        self._record.data["broken"] = {**still, **dict.fromkeys(failing, "half-configured")}
+        self._record.save()
         if failing:
             raise Failure(f"cannot install packages: {' '.join(failing)}")
-        self._record.data["packages"] = sorted({*self._record.data["packages"], *names})
+
+    def put_back(self, before: Mapping[str, PackageState]) -> None:
+        others = {*self._record.data["packages"]} - before.keys()
+        there = {name for name, state in before.items() if state.status == "installed"}
+        self._record.data["packages"] = sorted(others | there)
+        self._record.data["broken"] = {
+            name: state.status for name, state in before.items() if state.present and name not in there
+        }
         self._record.save()
 
-    def uninstall(self, names: Sequence[str]) -> List[str]:
-        self._record.data["packages"] = sorted(set(self._record.data["packages"]) - set(names))
+    def removable(self, names: Sequence[str], dependencies: Iterable[str]) -> Tuple[List[str], Dict[str, List[str]]]:
+        going, unneeded = {*names}, {*dependencies}
+        needing: Dict[str, List[str]] = {}
+        while blamed := {name: others for name in going if (others := self._needing(name, going | unneeded))}:
+            needing.update(blamed)
+            going -= blamed.keys()
+        while needed := {name for name in unneeded if self._needing(name, going | unneeded)}:
+            unneeded -= needed
+        return sorted(going | unneeded), needing
+
+    def remove(self, names: Sequence[str]) -> None:
+        self._record.data["packages"] = sorted({*self._record.data["packages"]} - {*names})
+        self._record.data["broken"] = {
+            name: status for name, status in self._record.data["broken"].items() if name not in names
+        }
         self._record.save()
-        return []
+
+    def purge(self, names: Sequence[str]) -> None:
+        pass
+
+    def _version(self, name: str) -> str:
+        return str(self._record.data["repository"].get(name, {}).get("version", ""))
+
+    def _needs(self, name: str) -> List[str]:
+        return list(self._record.data["repository"].get(name, {}).get("needs", []))
+
+    def _needing(self, name: str, but: AbstractSet[str]) -> List[str]:
+        return [each for each in self._record.data["packages"] if name in self._needs(each) and each not in but]
 
 
 class RecordedUnits:
@@ -242,7 +297,7 @@ class RecordedSystem(Tree):
     """Users, groups, packages, owners of paths, units and commands in ``ROOT/var/lib/rolecall/system.json``.
 
     Runs as any user. ``fail`` in that file lists what must fail: ``{"units": [NAME…], "commands": [PROGRAM…],
-    "packages": [NAME…]}``.
+    "packages": [NAME…]}``. Packages in ``broken`` are not wholly installed.
     """
 
     boots = False

@@ -1,0 +1,203 @@
+"""The packages of a switch, as one transaction: they depend on each other, so they come and go together.
+
+A comparison says which versions would be there afterwards; the switch installs exactly these. What each package was
+before is in the journal. Packages are removed after the commit, so that an undo needs no network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Sequence
+
+from rolecall_agent.errors import Failure
+from rolecall_agent.resources.package import Package
+from rolecall_agent.system import UNKNOWN, PackageState
+
+if TYPE_CHECKING:
+    from rolecall_agent.configuration import Configuration
+    from rolecall_agent.journal import Journal
+    from rolecall_agent.machine import Machine
+    from rolecall_agent.resources.base import Captured, Resource
+    from rolecall_agent.store import Store
+    from rolecall_agent.system import System
+    from rolecall_agent.work import Work
+
+NAMED = 8
+"""How many of the packages that come or go with others a plan names."""
+
+
+def preview(system: System, store: Store, work: Work, new: Configuration) -> None:
+    """Add to the changes of packages which versions they are about, and which others come and go with them."""
+    packages = system.packages
+    details = {change["key"]: change for change in work.changes}
+    declared = {item.key: item.name_on(system) for item in _packages(new)}
+    due = {key: name for key, name in declared.items() if key in work.changed}
+    if due:
+        early = any(item.needed_early and item.key in work.changed for item in new.resources)
+        work.install = sorted({*due.values()})
+        work.packages = packages.preview(work.install, sources_change=early)
+        packages.prefetch(work.packages)
+        notes = {key: _change_of_version(system, name, work.packages) for key, name in due.items()}
+        others = sorted(work.packages.keys() - {*work.install})
+        notes[max(due)] += _more([f"{name} {_change_of_version(system, name, work.packages)}" for name in others])
+        for key, note in notes.items():
+            details[key]["detail"] = "; ".join(filter(None, (details[key]["detail"], note)))
+    ended = {key: store.originals.get(key, {}) for key in work.remove if key.startswith("package:")}
+    going = _ours(system, ended, declared.values())
+    if going:
+        removed, kept = packages.removable(sorted(going), _dependencies(store, declared.values()))
+        for name, key in going.items():
+            if name in kept:
+                details[key]["detail"] = f"it is kept: {_needed(kept[name])}"
+        details[max(going.values())]["detail"] += _more(sorted({*removed} - going.keys()))
+
+
+def difference(shown: Work, work: Work) -> str:
+    """Return which package would get another version than the one that was shown, or ""."""
+    for name, version in sorted(work.packages.items()):
+        planned = shown.packages.get(name)
+        if planned != version:
+            return f"package {name} changed since this was planned: version {version}, not {planned or 'none'}"
+    return ""
+
+
+def install(due: Sequence[Resource], machine: Machine, journal: Journal, work: Work) -> None:
+    """Install packages, if these resources are some; before that, record what each package was."""
+    packages = machine.system.packages
+    if not work.install or not any(isinstance(item, Package) for item in due):
+        return
+    if UNKNOWN in work.packages.values():  # by now, the files that packages need are there
+        work.packages = packages.preview(work.install, sources_change=False)
+    names = {*work.install, *work.packages}
+    journal.packages = {
+        name: {**asdict(state), "came_along": name in work.packages and name not in work.install and not state.present}
+        for name, state in packages.capture(names).items()
+    }
+    journal.save(machine.store)
+    machine.report("install", " ".join(work.install))
+    packages.install(work.install, work.packages)
+
+
+def record(machine: Machine, journal: Journal, target: Configuration) -> None:
+    """Record the packages of a generation: their versions, and whether they came along with others."""
+    system, store = machine.system, machine.store
+    came = {name for name, each in store.packages(journal.source).items() if each["came_along"]}
+    came |= {name for name, before in journal.packages.items() if before["came_along"]}
+    names = {*(item.name_on(system) for item in _packages(target)), *came}
+    system.packages.prefetch(names)
+    states = {name: system.packages.state(name) for name in sorted(names)}
+    present = {name: state for name, state in states.items() if state.present}
+    packages = {name: {"version": state.version, "came_along": name in came} for name, state in present.items()}
+    store.set_packages(journal.target, packages)
+
+
+def put_back(machine: Machine, journal: Journal) -> None:
+    """Give packages the states that they had before a switch."""
+    if differences(machine.system, journal):
+        machine.report("restore", "packages")
+        machine.system.packages.put_back(_before(journal))
+
+
+def differences(system: System, journal: Journal) -> Dict[str, str]:
+    """Return how packages differ from what they were before a switch, for a person."""
+    before = _before(journal)
+    if not before:
+        return {}
+    now = system.packages.capture(before)
+    was = {
+        name: before.get(name, PackageState("installed", state.version, state.manual)) for name, state in now.items()
+    }
+    return {name: f"it is {_text(state)}, not {_text(was[name])}" for name, state in now.items() if state != was[name]}
+
+
+def remove(machine: Machine, journal: Journal, ended: Mapping[str, Captured]) -> List[str]:
+    """Remove the packages among resources that are no longer declared; return notes on what stays.
+
+    Args:
+        machine: The machine.
+        journal: The switch that is to be settled.
+        ended: What was in the place of those resources, by key.
+    """
+    ended = {key: original for key, original in ended.items() if key.startswith("package:")}
+    if not ended:
+        return []
+    packages, store = machine.system.packages, machine.store
+    declared = [item.name_on(machine.system) for item in _packages(machine.configuration(store.current))]
+    going = _ours(machine.system, ended, declared)
+    purged = {item.key for item in _packages(machine.configuration(journal.source)) if item.purge}
+    removed: List[str] = []
+    notes: List[str] = []
+    try:
+        if going:
+            removed, kept = packages.removable(sorted(going), _dependencies(store, declared))
+            notes += [f"package {name} was kept: {_needed(others)}" for name, others in sorted(kept.items())]
+        if removed:
+            machine.report("remove", " ".join(removed))
+            packages.remove(removed)
+        # Whose files: those of packages that came along go if those of all others do.
+        ours = {key: original["name"] for key, original in ended.items() if _has_left_files(machine.system, original)}
+        came = [name for name in removed if name not in going and packages.state(name).status == "config-files"]
+        purge = [name for key, name in ours.items() if key in purged] + (came if purged.issuperset(ended) else [])
+        if purge:
+            packages.purge(sorted(purge))
+        left = sorted({*ours.values()} - {*purge})
+        notes += [f"package {name} was removed; its configuration files were kept" for name in left if name in removed]
+    except Failure as failure:
+        notes.append(f"packages were kept: {failure.message}")
+    return notes
+
+
+def _ours(system: System, ended: Mapping[str, Captured], declared: Iterable[str]) -> Dict[str, str]:
+    """Return the keys of packages that Rolecall has installed and nothing declares any more, by name."""
+    needed = {*declared}  # two resources may name the same package
+    ours = {each["name"]: key for key, each in ended.items() if each and not each["installed"]}
+    return {name: key for name, key in ours.items() if name not in needed and system.packages.state(name).present}
+
+
+def _has_left_files(system: System, original: Captured) -> bool:
+    """Return whether a package has left configuration files that were not there before."""
+    if original["installed"] or original.get("status") == "config-files":
+        return False
+    return system.packages.state(original["name"]).status == "config-files"
+
+
+def _dependencies(store: Store, declared: Iterable[str]) -> List[str]:
+    """Return the packages that came along with others, and are not declared themselves."""
+    came = {name for name, each in store.packages(store.current).items() if each["came_along"]}
+    return sorted(came - {*declared})
+
+
+def _packages(configuration: Configuration) -> List[Package]:
+    return [item for item in configuration.resources if isinstance(item, Package)]
+
+
+def _before(journal: Journal) -> Dict[str, PackageState]:
+    packages: Dict[str, Dict[str, Any]] = journal.packages
+    return {
+        name: PackageState(each["status"], each["version"], each["manual"]) for name, each in sorted(packages.items())
+    }
+
+
+def _change_of_version(system: System, name: str, versions: Mapping[str, str]) -> str:
+    before, after = system.packages.state(name).version, versions.get(name, "")
+    if after == UNKNOWN:
+        return "version not known before its source is added"
+    return f"{before} → {after}" if before not in {"", after} else after
+
+
+def _more(packages: List[str]) -> str:
+    """Return which other packages come or go, for a person."""
+    if not packages:
+        return ""
+    more = f", and {len(packages) - NAMED} more" if len(packages) > NAMED else ""
+    count = "1 other package" if len(packages) == 1 else f"{len(packages)} other packages"
+    return f"; with {count}: {', '.join(packages[:NAMED])}{more}"
+
+
+def _needed(others: List[str]) -> str:
+    return f"{', '.join(others)} would be removed with it"
+
+
+def _text(state: PackageState) -> str:
+    marked = (" (manual)" if state.manual else " (automatic)") if state.status == "installed" else ""
+    return " ".join(filter(None, (state.status, state.version))) + marked

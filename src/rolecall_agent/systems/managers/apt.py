@@ -1,0 +1,95 @@
+"""apt and dpkg, of Debian and its relatives."""
+# ruff: noqa: D103 - `managers.Manager` describes the functions
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterable, List, Optional, Sequence
+
+from rolecall_agent.system import PackageState
+from rolecall_agent.systems.managers import Changes
+
+PROGRAM = "apt-get"
+
+_APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
+_KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed
+_INSTALL = ["install", "--yes", "--no-install-recommends", "--no-remove", "-o", f"Dpkg::Options::={_KEEP_FILES}"]
+_FIELDS = "${Package} ${Architecture} ${db:Status-Status} ${db:Status-Eflag} ${Version}\n"
+
+
+def query(names: Iterable[str]) -> List[str]:
+    wanted = sorted(names)
+    return ["dpkg-query", "--show", "--showformat", _FIELDS, *(["dpkg", *wanted] if wanted else [])]
+
+
+def states(output: str) -> Dict[str, PackageState]:
+    lines = [line.split(" ") for line in output.splitlines() if line.count(" ") == 4]  # noqa: PLR2004 - as `_FIELDS`
+    native = {architecture for name, architecture, *_ in lines if name == "dpkg"} | {"all", ""}
+    found = {}
+    for name, architecture, status, flag, version in lines:
+        key = name if architecture in native else f"{name}:{architecture}"
+        whole = status == "installed" and flag == "ok"
+        state = status if whole or status != "installed" else flag
+        found[key] = PackageState(state, "" if status in {"not-installed", "config-files"} else version)
+    return found
+
+
+def query_manual(names: Iterable[str]) -> List[str]:
+    return ["apt-mark", "showmanual", *sorted(names)]
+
+
+def preview(specs: Sequence[str]) -> List[str]:
+    return [*_APT, "--simulate", "install", "--no-install-recommends", *specs]
+
+
+def preview_removal(names: Sequence[str], *, unneeded: bool) -> List[str]:
+    return [*_APT, "--simulate", "remove", "--auto-remove" if unneeded else "--no-auto-remove", *names]
+
+
+def changes(output: str) -> Changes:
+    after = re.findall(r"^(?:Inst|Conf) (\S+) (?:\[\S*\] )?\((\S+)", output, re.MULTILINE)
+    return Changes(dict(after), frozenset(re.findall(r"^(?:Remv|Purg) (\S+)", output, re.MULTILINE)))
+
+
+def exact(name: str, version: str) -> str:
+    return f"{name}={version}"
+
+
+def refresh() -> List[str]:
+    return [*_APT, "update"]
+
+
+def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
+    return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, "--download-only", *specs]
+
+
+def install(specs: Sequence[str], folder: str) -> List[str]:
+    return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, *specs]
+
+
+def remove(names: Sequence[str]) -> List[str]:
+    return [*_APT, "remove", "--yes", "--no-auto-remove", *names]
+
+
+def purge(names: Sequence[str]) -> Optional[List[str]]:
+    return ["dpkg", "--purge", *names]
+
+
+def force_removal(names: Sequence[str], *, purge: bool) -> List[str]:
+    return ["dpkg", "--force-remove-reinstreq", "--purge" if purge else "--remove", *names]
+
+
+def install_files(paths: Sequence[str]) -> List[str]:
+    return ["dpkg", "--force-downgrade", _KEEP_FILES, "--install", *paths]
+
+
+def configure(names: Sequence[str]) -> Optional[List[str]]:
+    return ["dpkg", _KEEP_FILES, "--configure", *names]
+
+
+def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:
+    return ["apt-mark", "manual" if manual else "auto", *names]
+
+
+def is_locked(output: str) -> bool:
+    return bool(re.search(r"Could not get lock|locked by another process", output))

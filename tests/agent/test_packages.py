@@ -1,0 +1,255 @@
+"""Packages: what a plan says about versions, what comes and goes together, and what package managers print."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from agent_world import META, NOTHING, STATE, machine, make, snapshot, stage, update
+
+from rolecall_agent.comparison import compare
+from rolecall_agent.configuration import Configuration
+from rolecall_agent.errors import Failure
+from rolecall_agent.resources import File, Package
+from rolecall_agent.resources.checks import DefinitionError
+from rolecall_agent.switch import commit, decide, switch
+from rolecall_agent.system import UNKNOWN, PackageState
+from rolecall_agent.systems import commands, packages
+from rolecall_agent.systems.managers import Changes, apt
+from rolecall_agent.undo import abandon, accept, recover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+GOOD = Configuration.of("m", [Package("good"), Package("tool"), Package("p1")])
+REPOSITORY = {
+    "good": {"version": "1.2-3", "needs": ["dep", "lib"]},
+    "dep": {"version": "4"},
+    "persons": {"needs": ["lib"]},
+    **{name: {"version": "1"} for name in ("lib", "p1", "tool")},
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = make(tmp_path / "m")
+    change(root, repository=REPOSITORY)
+    return root
+
+
+def record(root: Path) -> dict[str, Any]:
+    recorded: dict[str, Any] = json.loads((root / STATE / "system.json").read_text())
+    return recorded
+
+
+def change(root: Path, **fields: object) -> None:
+    (root / STATE / "system.json").write_text(json.dumps({**record(root), **fields}))
+
+
+def planned(root: Path, new: Configuration) -> dict[str, tuple[str, str]]:
+    it = machine(root)
+    work = compare(it.system, it.store, it.store.configuration(it.store.current), new)
+    return {change["key"]: (change["action"], change["detail"]) for change in work.changes}
+
+
+def test_a_plan_names_versions_and_what_comes_and_goes_with_them(root: Path) -> None:
+    assert planned(root, GOOD) == {
+        "package:good": ("create", "1.2-3"),
+        "package:tool": ("create", "1; with 2 other packages: dep 4, lib 1"),
+        "package:p1": ("adopt", ""),
+    }
+    update(root, GOOD)
+    assert machine(root).store.packages(1) == {
+        "dep": {"version": "4", "came_along": True},
+        "good": {"version": "1.2-3", "came_along": False},
+        "lib": {"version": "1", "came_along": True},
+        "p1": {"version": "1", "came_along": False},
+        "tool": {"version": "1", "came_along": False},
+    }
+    assert planned(root, GOOD) == {}
+    change(root, packages=sorted([*record(root)["packages"], "persons"]))
+    kept = "its configuration files are kept"
+    assert planned(root, NOTHING) == {
+        "package:good": ("remove", kept),
+        "package:tool": ("remove", f"{kept}; with 1 other package: dep"),
+        "package:p1": ("remove", "was installed before; it is kept"),
+    }
+    update(root, NOTHING)
+    assert record(root)["packages"] == ["lib", "p1", "persons"]  # a person's package needs lib
+
+
+def test_a_package_that_came_along_and_is_declared_later(root: Path) -> None:
+    update(root, GOOD)
+    update(root, Configuration.of("m", [Package("dep")]))
+    assert record(root)["packages"] == ["dep", "p1"]
+    purged = Configuration.of("m", [Package("dep"), Package("good", purge=True)])
+    update(root, purged)
+    assert planned(root, NOTHING)["package:good"][1].startswith("with its configuration files; with ")
+    with pytest.raises(DefinitionError, match="purge must be True or False"):
+        Package("x", purge="yes")  # type: ignore[arg-type]
+
+
+def test_a_package_that_another_one_needs_is_kept(root: Path) -> None:
+    lib = Configuration.of("m", [Package("lib")])
+    update(root, lib)
+    change(root, packages=[*record(root)["packages"], "persons"])
+    assert planned(root, NOTHING) == {"package:lib": ("remove", "it is kept: persons would be removed with it")}
+    it = machine(root)
+    switch(it, NOTHING, META, nonce="n", confirm=False)
+    decide(it)
+    assert commit(it)[1] == ["package lib was kept: persons would be removed with it"]
+
+
+def test_a_version_that_was_not_shown_is_not_installed(root: Path) -> None:
+    it = machine(root)
+    it.store.prepare()
+    shown = compare(it.system, it.store, NOTHING, GOOD)
+    change(root, repository={**REPOSITORY, "dep": {"version": "5"}})
+    it = machine(root)
+    again = compare(it.system, it.store, NOTHING, GOOD)
+    assert again.digest() != shown.digest()
+    stage(it, GOOD)
+    with pytest.raises(Failure, match="package dep changed since this was planned: version 5, not 4"):
+        switch(it, GOOD, META, nonce="n", confirm=False, shown=shown)
+    assert "good" not in record(root)["packages"]
+
+
+def failed(root: Path, target: Configuration) -> None:
+    """Leave a switch whose undo fails."""
+    it = machine(root)
+    it.store.prepare()
+    stage(it, target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(it.system.packages), "put_back", lambda *_: None)
+        with pytest.raises(Failure, match="the undo failed for package:dep"):
+            switch(it, target, META, nonce="n", confirm=False)
+
+
+def test_an_undo_leaves_no_package_in_another_state(root: Path) -> None:
+    change(root, fail={"packages": ["good"]}, broken={"persons": "half-configured"})
+    before = snapshot(root)
+    target = Configuration.of("m", [*GOOD.resources, File("/etc/good.conf", "1")])
+    failed(root, target)
+    assert record(root)["broken"] == {"good": "half-configured", "persons": "half-configured"}
+    it = machine(root)
+    damage = {each["key"]: each["reason"] for each in it.store.journal["damage"]}  # type: ignore[index]
+    assert damage["package:good"] == "it is half-configured 1.2-3, not not-installed"
+    assert recover(it) == "undone"
+    assert snapshot(root) == before
+
+
+def test_packages_that_are_given_up_stay(root: Path) -> None:
+    change(root, fail={"packages": ["good"]})
+    failed(root, GOOD)
+    it = machine(root)
+    abandon(it, ["package:dep"])
+    accept(it)
+    assert (record(root)["packages"], record(root)["broken"]) == (
+        ["dep", "lib", "p1", "tool"],
+        {"good": "half-configured"},
+    )
+    assert planned(root, GOOD)["package:good"] == ("overwrite", "half-configured; 1.2-3")
+
+
+# What apt and dpkg print
+
+QUERY = """\
+bc amd64 installed ok 1.07.1-3+b1
+broken all half-configured ok 1
+dpkg amd64 installed ok 1.21.22
+half all installed reinstreq 2
+libc6 amd64 installed ok 2.36-9
+libc6 i386 unpacked ok 2.36-9
+old all config-files ok 3
+gone all not-installed ok\x20
+"""
+SIMULATION = """\
+Inst libc6 [2.36-9] (2.36-10 Debian:12.15/oldstable [amd64]) []
+Inst nginx-common (1.22.1-9+deb12u11 Debian-Security:12/oldstable-security [all])
+Inst libnginx (1:0.63-4 Debian:12.15/oldstable [amd64])
+Remv lib [1]
+Purg liby [1]
+Conf nginx-common (1.22.1-9+deb12u11 Debian-Security:12/oldstable-security [all])
+Conf broken (1 localhost [all])
+"""
+
+
+def test_what_apt_prints() -> None:
+    assert apt.states(QUERY) == {
+        "bc": PackageState("installed", "1.07.1-3+b1"),
+        "broken": PackageState("half-configured", "1"),
+        "dpkg": PackageState("installed", "1.21.22"),
+        "half": PackageState("reinstreq", "2"),
+        "libc6": PackageState("installed", "2.36-9"),
+        "libc6:i386": PackageState("unpacked", "2.36-9"),
+        "old": PackageState("config-files"),
+        "gone": PackageState("not-installed"),
+    }
+    versions = {"libc6": "2.36-10", "nginx-common": "1.22.1-9+deb12u11", "libnginx": "1:0.63-4", "broken": "1"}
+    assert apt.changes(SIMULATION) == Changes(versions, frozenset({"lib", "liby"}))
+    held = "Could not get lock /var/lib/apt/lists/lock. It is held by process 1 (apt-get)"
+    assert apt.is_locked(f"E: {held}")
+    assert apt.is_locked("dpkg: error: dpkg frontend lock was locked by another process with pid 7")
+    assert not apt.is_locked("E: Unable to locate package lock")
+
+
+# How they are run
+
+
+class Programs:
+    """Commands that print what a test wants; `commands` may be called as often as there are answers for a word."""
+
+    def __init__(self, **answers: list[tuple[int, str]]) -> None:
+        self.answers = answers
+        self.ran: list[str] = []
+
+    def __call__(self, argv: Sequence[str], *_: object, **__: object) -> tuple[int, str]:
+        line = " ".join(argv)
+        self.ran.append(line)
+        word = next(word for word in self.answers if word.replace("_", "-") in line)
+        return self.answers[word].pop(0) if len(self.answers[word]) > 1 else self.answers[word][0]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Programs], packages.DistributionPackages]:
+    def with_(programs: Programs) -> packages.DistributionPackages:
+        for name in ("run", "execute"):
+            monkeypatch.setattr(commands, name, programs)
+        monkeypatch.setattr(commands, "is_installed", lambda program: program == "apt-get")
+        monkeypatch.setattr(packages, "_PAUSE", 0)
+        monkeypatch.setattr(packages, "FOLDER", str(tmp_path / "packages"))
+        return packages.DistributionPackages(programs, dict, lambda: None)
+
+    return with_
+
+
+Run = "Callable[[Programs], packages.DistributionPackages]"
+LOCKED = (100, "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 1 (apt-get)")
+NOT_FOUND = (100, "E: Unable to locate package x\n")
+X1, X2 = (0, "Inst x (1 local [all])\n"), (0, "Inst x (2 local [all])\n")
+
+
+def test_unknown_packages_are_looked_for_once_the_lists_are_free(run: Run) -> None:
+    programs = Programs(simulate=[NOT_FOUND, X1], update=[LOCKED, LOCKED, (0, "")])
+    assert run(programs).preview(["x"], sources_change=False) == {"x": "1"}
+    assert [line.rpartition(" ")[2] for line in programs.ran] == ["x", "update", "update", "update", "x"]
+    assert run(Programs(simulate=[NOT_FOUND])).preview(["x"], sources_change=True) == {"x": UNKNOWN}
+
+
+def test_errors_of_the_package_manager_are_shown(run: Run) -> None:
+    problems = "W: Failed to fetch http://there/Packages\n"
+    with pytest.raises(Failure, match="packages: x: E: Unable to locate package x") as raised:
+        run(Programs(simulate=[NOT_FOUND], update=[(0, problems)])).preview(["x"], sources_change=False)
+    assert raised.value.detail == problems + NOT_FOUND[1]
+    with pytest.raises(Failure, match="y would be removed"):
+        run(Programs(simulate=[(0, "Remv y [1]\nInst x (1 local [all])")])).preview(["x"], sources_change=False)
+
+
+def test_a_version_that_is_gone_is_not_replaced_by_another(run: Run) -> None:
+    now = "dpkg amd64 installed ok 1\nx all installed ok 2\n"
+    programs = Programs(download_only=[(0, "")], query=[(0, now)], install=[(0, "")])
+    with pytest.raises(Failure, match="package x: version 2 was installed, not 1"):
+        run(programs).install(["x"], {"x": "1"})
+    assert "x=1" in next(line for line in programs.ran if "--download-only" in line)
