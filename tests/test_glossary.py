@@ -25,6 +25,7 @@ PAGES = [
 EXCEPTIONS = {
     "AbsolutePath": "a type of settings",
     "NoSettings": "the settings of a role without any",
+    "Live": "the base class of some kinds",
     "Table": "the base class of the inventory's tables",
     "ContractError": "an exception",
     "NotMadeError": "an exception",

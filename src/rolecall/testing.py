@@ -30,7 +30,7 @@ from rolecall.pipeline.workspace import Workspace
 from rolecall.project import Project
 from rolecall.service.registry import Found, Registry, verified
 from rolecall.vars.layout import ciphertext, file_folder
-from rolecall_agent.content import Secret, as_parts
+from rolecall_agent.content import Secret
 from rolecall_agent.resources import File, Resource, Unit
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Evaluated:
         resource = self.resources(machine)[key]
         if not isinstance(resource, (File, Unit)):
             raise TypeError(f"{key} has no text")
-        pieces = as_parts(resource.content if isinstance(resource, File) else resource.text)
+        pieces = resource.parts
         return b"".join(
             self._secrets[it.version] if isinstance(it, Secret) else it.data or b"" for it in pieces
         ).decode()

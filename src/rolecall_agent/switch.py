@@ -221,7 +221,7 @@ class _Move:
         work, units = self._work, self._system.units
         if work.stop:
             self._machine.report("stop", " ".join(work.stop))
-            units.run("stop", work.stop)
+            units.run("stop", [name for name in work.stop if units.state(name).known])
         stopped = {*work.stop, *(other for name in work.stop for other in work.along.get(name, ()))}
         # How they end on a signal is up to them. It must not leave the machine degraded.
         units.run("reset-failed", sorted({*work.reset, *(name for name in stopped if units.state(name).failed)}))

@@ -289,6 +289,22 @@ class Units(Protocol):
         ...
 
 
+class Kernel(Protocol):
+    """What the kernel has now, by kind of resource and name. Every method raises Failure or OSError when it fails."""
+
+    def prefetch(self, kind: str, names: Iterable[str]) -> None:
+        """Announce values that will be needed, so that one call gets all of them."""
+        ...
+
+    def value(self, kind: str, name: str) -> Optional[str]:
+        """Return a value; None when there is none."""
+        ...
+
+    def change(self, kind: str, name: str, value: Optional[str]) -> None:
+        """Set a value; None, to take it away if nothing uses it."""
+        ...
+
+
 class System(Protocol):
     """A machine. Every method raises Failure or OSError when it fails.
 
@@ -300,6 +316,7 @@ class System(Protocol):
         accounts: Its users and groups.
         packages: Its packages.
         units: Its systemd units.
+        kernel: What its kernel has.
     """
 
     boots: bool
@@ -321,6 +338,8 @@ class System(Protocol):
     def packages(self) -> Packages: ...
     @property
     def units(self) -> Units: ...
+    @property
+    def kernel(self) -> Kernel: ...
 
     def stat(self, path: str) -> Optional[Entry]: ...  # described in `Tree`, up to `remove_temporary`
     def resolve(self, path: str) -> str: ...

@@ -14,7 +14,22 @@ from hypothesis import strategies as st
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret, parts
 from rolecall_agent.machine import Machine
-from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, Resource, Unit, User
+from rolecall_agent.resources import (
+    Action,
+    AuthorizedKey,
+    Block,
+    Directory,
+    File,
+    Group,
+    Hostname,
+    KernelModule,
+    Package,
+    Resource,
+    Symlink,
+    Sysctl,
+    Unit,
+    User,
+)
 from rolecall_agent.resources.unit import unit_text
 from rolecall_agent.store import Store
 from rolecall_agent.switch import commit, decide, switch
@@ -36,8 +51,11 @@ def make(root: Path) -> Path:
         "etc/a": "ours once\n",
         "root/.ssh/authorized_keys": '# by hand\nssh-rsa FOREIGN someone\nfrom="10.0.0.1" ssh-ed25519 KEY1 old\n',
         "lib/systemd/system/dist.service": "[Service]\nExecStart=/bin/dist\n",
+        "lib/systemd/system/theirs.service": "[Service]\nExecStart=/bin/theirs\n",
+        "lib/systemd/system/also.service": "[Service]\nExecStart=/bin/also\n",
         "etc/systemd/system/own.service": "[Service]\nExecStart=/bin/own\n[Install]\nWantedBy=x.target\n",
         "home/u2/note": "mine\n",
+        "etc/shared": "one\n# BEGIN Rolecall old\nx\n# END Rolecall old\nlast line without an end",
     }
     for name, text in texts.items():
         path = root / name
@@ -55,8 +73,9 @@ def make(root: Path) -> Path:
         "groups": ["g2", "u2"],
         "packages": ["p1"],
         "repository": {"p2": {"version": "2", "needs": ["p3"]}},
-        "units": {"dist.service": {"active": True, "enabled": True}, "own.service": {"active": True, "enabled": True}},
+        "units": {f"{name}.service": {"active": True, "enabled": True} for name in ("dist", "own", "also")},
         "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
+        "kernel": {"sysctl:vm.one": "1", "hostname:/etc/hostname": "was"},
         "processes": {"u2": ["own.service"]},
         "commands": [],
         "fail": {},
@@ -72,6 +91,7 @@ def snapshot(root: Path) -> dict[str, Any]:
         "users": {name: user for name, user in record["users"].items() if not user["locked"]},
         "units": record["units"],
         "packages": record["packages"],
+        "kernel": record.get("kernel", {}),
         "broken": record.get("broken", {}),
         "gids": {name: gid for name, gid in record.get("gids", {}).items() if name in {"g2", "u2"}},
     }
@@ -92,8 +112,8 @@ class Killed(BaseException):
     """Stands for SIGKILL: no code of the agent handles it."""
 
 
-CHANGING = ("write", "symlink", "mkdir", "set_access", "remove", "add_group", "add_user", "change_user", "install",
-            "put_back", "purge", "run")  # fmt: skip
+CHANGING = ("write", "symlink", "mkdir", "set_access", "remove", "add_group", "add_user", "change_user", "change_group",
+            "change", "install", "put_back", "purge", "run")  # fmt: skip
 
 
 class Limited(RecordedSystem):
@@ -103,7 +123,7 @@ class Limited(RecordedSystem):
         super().__init__(root)
         self._left = changes
         self._end = end
-        for part in ("accounts", "packages", "units"):
+        for part in ("accounts", "packages", "units", "kernel"):
             setattr(self, part, Counted(getattr(self, part), self._count))
 
     def _count(self, name: str) -> None:
@@ -207,6 +227,15 @@ contents = st.one_of(st.sampled_from(["", "one\n", "two\n"]), secrets.map(lambda
 
 
 @st.composite
+def live(draw: st.DrawFn) -> list[Resource]:
+    """Any values of the kernel."""
+    values = {name: draw(st.sampled_from("12")) for name in draw(st.sets(st.sampled_from(["vm.one", "vm.two"])))}
+    modules = [KernelModule(name) for name in draw(st.sets(st.just("dummy")))]
+    names = [Hostname(name) for name in draw(st.sets(st.sampled_from("ab"), max_size=1))]
+    return [*(Sysctl(name, value) for name, value in values.items()), *modules, *names]
+
+
+@st.composite
 def configurations(draw: st.DrawFn) -> Configuration:
     """Any configuration that is possible on the machine of `make`."""
     resources: list[Resource] = []
@@ -235,6 +264,11 @@ def configurations(draw: st.DrawFn) -> Configuration:
         restarts = draw(st.sampled_from([(), ("own.service",), ("dist.service", "none.service")]))
         mode = draw(st.sampled_from([0o600, 0o400]))
         resources.append(File(path, draw(contents), owner, mode=mode, needed_for=needed_for, restarts=restarts))
+    for path in draw(st.sets(st.sampled_from(["/etc/link", "/srv/d/link", "/opt/l/link"]))):
+        resources.append(Symlink(path, draw(st.sampled_from(["/etc/a", "nowhere"])), draw(owners)))
+    for path, name in draw(st.sets(st.tuples(st.sampled_from(["/etc/shared", "/etc/new"]), st.sampled_from("ab")))):
+        resources.append(Block(path, name, draw(st.sampled_from(["", "line\n", "two\nlines"]))))
+    resources += draw(live())
     keys = st.sets(st.tuples(st.sampled_from(["root", *sorted(users)]), st.sampled_from(["KEY1", "KEY2"])))
     for user, key in draw(keys):
         resources.append(AuthorizedKey(user, f"ssh-ed25519 {key}", draw(st.sampled_from([(), ("serve",)]))))
@@ -242,6 +276,11 @@ def configurations(draw: st.DrawFn) -> Configuration:
         command = draw(st.sampled_from(["/bin/one", "/bin/two"]))
         flags = {"enabled": draw(st.booleans()), "started": draw(st.booleans())}
         resources.append(service(name, command, restart_on=("file:/etc/a",), **flags))
+    if draw(st.booleans()):
+        wanted = st.sampled_from([None, True, False])
+        resources.append(Unit("theirs.service", enabled=draw(wanted), started=draw(wanted)))
+    if draw(st.booleans()):
+        resources.append(Unit("also.service", masked=draw(st.booleans())))
     if draw(st.booleans()):
         resources.append(Action("refresh", ("refresh",), ("file:/etc/a",), ("unrefresh",)))
     return Configuration.of("m", resources)
@@ -256,10 +295,18 @@ RICH = Configuration.of(
         File("/etc/a", parts("PASS=", Secret("i.pass", "value", "v1"))),
         File("/etc/app/b", "one\n", needed_for="packages", restarts=("own.service",)),
         File("/opt/x/y/z", "two\n", "u1"),
+        Symlink("/etc/link", "/opt/x/y/z", "u1"),
+        Sysctl("vm.one", "2"),
+        KernelModule("dummy"),
+        Hostname("new"),
+        Block("/etc/shared", "b", "b\n"),
+        Block("/etc/shared", "old", "ours\n"),
         AuthorizedKey("u1", "ssh-ed25519 KEY2", ("serve",)),
         AuthorizedKey("root", "ssh-ed25519 KEY1"),
         service("a.service", "/bin/one", enabled=True, started=True, restart_on=("file:/etc/a",)),
         service("dist.service", "/bin/two", started=True),
+        Unit("theirs.service", enabled=True, started=True, restart_on=("file:/etc/a",)),
+        Unit("also.service", masked=True),
         Package("p2"),
         Action("refresh", ("refresh",), ("file:/etc/a",), ("unrefresh",)),
     ],
@@ -270,10 +317,16 @@ OTHER = Configuration.of(
         File("/etc/a", parts("PASS=", Secret("i.pass", "value", "v2"))),
         Directory("/opt/x", mode=0o700),
         File("/opt/x/other", "three\n"),
+        Symlink("/etc/link", "/opt/x/other"),
+        Sysctl("vm.one", "3"),
+        Sysctl("vm.two", "3"),
+        Block("/etc/shared", "a", "a\n"),
+        Block("/etc/shared", "b", "changed\n"),
         User("u2", home="/srv/u2", groups=("g2",), uid=2002, password=Secret("i.login", "hash", "h2")),
         AuthorizedKey("u2", "ssh-ed25519 KEY1"),
         service("a.service", "/bin/two", enabled=False, started=True, restart_on=("file:/etc/a",)),
         service("b.service", "/bin/one", enabled=True, started=True),
+        Unit("theirs.service", started=False),
         Package("p1"),
     ],
 )

@@ -109,11 +109,13 @@ def test_a_comparison_names_every_change(root: Path) -> None:
     assert actions["file:/etc/a"] == "overwrite"
     assert actions["file:/opt/x/y/z"] == "create"
     assert actions["unit:dist.service"] == "overwrite"
-    assert comparison["restarts"] == [
-        {"name": "action:refresh", "verb": "run", "also": []},
-        {"name": "dist.service", "verb": "restart", "also": []},
-        {"name": "a.service", "verb": "start", "also": []},
-        {"name": "own.service", "verb": "restart", "also": []},
+    assert [(each["verb"], each["name"], each["also"]) for each in comparison["restarts"]] == [
+        ("stop", "also.service", []),
+        ("run", "action:refresh", []),
+        ("restart", "dist.service", []),
+        ("start", "a.service", []),
+        ("start", "theirs.service", []),
+        ("restart", "own.service", []),
     ]
     (root / "etc/one").write_text("1\n")
     (root / "etc/one").chmod(0o644)

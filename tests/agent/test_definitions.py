@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.service import Action, AuthorizedKey, Check, Directory, File, Unit, User, exec_line, service_unit
+from rolecall.service import (
+    Action,
+    AuthorizedKey,
+    Block,
+    Check,
+    Directory,
+    File,
+    Symlink,
+    Unit,
+    User,
+    exec_line,
+    service_unit,
+)
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.resources import KINDS
 from rolecall_agent.resources.checks import DefinitionError
@@ -70,8 +82,13 @@ def test_modes(mode: int) -> None:
     ],
 )
 def test_paths_that_are_never_right(path: str, problem: str) -> None:
-    for define in (lambda: File(path, ""), lambda: Directory(path)):
-        with pytest.raises(DefinitionError, match=f"(file|directory) {path}: {problem}"):
+    for define in (
+        lambda: File(path, ""),
+        lambda: Directory(path),
+        lambda: Symlink(path, "x"),
+        lambda: Block(path, "a", ""),
+    ):
+        with pytest.raises(DefinitionError, match=f"(file|directory|symlink|block) {path}: {problem}"):
             define()
     if "rolecall" in path:
         with pytest.raises(DefinitionError, match=f"user u: {problem}"):

@@ -15,7 +15,7 @@ from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret
 from rolecall_agent.errors import Failure
-from rolecall_agent.resources import Action, AuthorizedKey, Directory, File, Group, Package, User
+from rolecall_agent.resources import Action, AuthorizedKey, Block, Directory, File, Group, Package, Symlink, Unit, User
 from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.system import read_os_release
@@ -70,6 +70,13 @@ def test_keys_go_where_sshd_reads_them(root: Path) -> None:
     assert (keys.read_text(), keys.stat().st_mode & 0o777) == ("ssh-ed25519 KEY2\n", 0o644)
     update(root, NOTHING)
     assert snapshot(root) == before
+    update(root, Configuration.of("m", [AuthorizedKey("root", "ssh-ed25519 KEY2")]))
+    record.write_text(json.dumps({**recorded(root), "keys_file": "/etc/ssh/%u"}))
+    (root / "etc/ssh/root").write_text("by hand\n")
+    update(root, Configuration.of("m", [AuthorizedKey("root", "ssh-ed25519 KEY2", comment="x")]))
+    update(root, NOTHING)
+    assert (root / "etc/ssh/root").read_text() == "by hand\n"
+    assert not keys.exists()
     record.write_text(json.dumps({**recorded(root), "keys_file": "none"}))
     with pytest.raises(Failure, match="sshd accepts no keys of user root"):
         planned(root, AuthorizedKey("root", "ssh-ed25519 KEY2"))
@@ -493,3 +500,81 @@ def test_files_needed_for_packages_are_written_first(root: Path) -> None:
 def _commands(root: Path) -> list[list[str]]:
     commands: list[list[str]] = json.loads((root / STATE / "system.json").read_text())["commands"]
     return [command for command in commands if command[0] == "systemctl" and command[1] in {"restart", "start"}]
+
+
+@pytest.mark.parametrize("others", ["", "one\n", "one\ntwo", "# BEGIN Rolecall b\nx\n# END Rolecall b\ntail", "\n\n"])
+def test_a_block_in_a_file_of_somebody_else(root: Path, others: str) -> None:
+    path = root / "etc/theirs"
+    path.write_bytes(others.encode())
+    os.utime(path, ns=(1, 1_000_000_007))
+    ended = others if others.endswith("\n") or not others else f"{others}\n"
+    for text in ("mine", "mine\nagain\n"):
+        update(root, Configuration.of("m", [Block("/etc/theirs", "a", text)]))
+        assert path.read_text() == f"{ended}# BEGIN Rolecall a\n{text.strip()}\n# END Rolecall a\n"
+    update(root, NOTHING)
+    assert (path.read_text(), path.stat().st_mtime_ns) == (others, 1_000_000_007)
+
+
+def test_a_block_stays_where_a_person_moves_it(root: Path) -> None:
+    path = root / "etc/theirs"
+    update(root, Configuration.of("m", [Block("/etc/theirs", "a", "x", comment="//")]))
+    lines = path.read_text()
+    path.write_text(f"before\n{lines}after\n")
+    update(root, Configuration.of("m", [Block("/etc/theirs", "a", "y", comment="//")]))
+    assert path.read_text() == f"before\n{lines.replace('x', 'y')}after\n"
+    update(root, NOTHING)
+    assert path.read_text() == "before\nafter\n"
+    path.write_text("// BEGIN Rolecall a\nx\n")
+    with pytest.raises(Failure, match="has a line '// BEGIN Rolecall a', but not '// END Rolecall a'"):
+        planned(root, Block("/etc/theirs", "a", "y", comment="//"))
+
+
+def test_a_link_replaces_a_file_which_comes_back(root: Path) -> None:
+    before = snapshot(root)
+    update(root, Configuration.of("m", [Symlink("/etc/a", "app/b"), Symlink("/srv/new/link", "/nowhere", "u2")]))
+    assert (root / "etc/a").readlink().as_posix() == "app/b"
+    assert recorded(root)["owners"]["/srv/new/link"] == ["u2", "root"]
+    update(root, NOTHING)
+    assert snapshot(root) == before
+    with pytest.raises(Failure, match="/srv/d is a directory, not a symbolic link"):
+        planned(root, Symlink("/srv/d", "x"))
+
+
+def test_the_state_of_a_unit_that_a_package_owns(root: Path) -> None:
+    """What is not declared of it stays as it is; what is comes back."""
+    before = snapshot(root)
+    units = lambda: RecordedSystem(str(root)).units  # noqa: E731 - as a name for each look
+    update(root, Configuration.of("m", [Unit("theirs.service", started=True), Unit("also.service", enabled=False)]))
+    assert (units().state("theirs.service").enabled, units().state("theirs.service").active) == (False, True)
+    assert (units().state("also.service").enabled, units().state("also.service").active) == (False, True)
+    units().run("stop", ["theirs.service"])
+    it = machine(root)
+    [change] = compare(it.system, it.store, it.configuration(1), it.configuration(1)).changes
+    assert (change["action"], change["detail"]) == ("repair", "not running")
+    update(root, Configuration.of("m", [Unit("theirs.service", enabled=True), Unit("also.service", masked=True)]))
+    assert (root / "etc/systemd/system/also.service").readlink().as_posix() == "/dev/null"
+    assert not units().state("also.service").active
+    update(root, Configuration.of("m", [Unit("also.service", masked=False, started=True)]))
+    assert not (root / "etc/systemd/system/also.service").is_symlink()
+    update(root, NOTHING)
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize(("settings", "problem"), [
+    ({"masked": True, "started": True}, "a masked unit cannot start"),
+    ({"masked": True, "text": "[Service]"}, "only a unit without a text can be masked"),
+])  # fmt: skip
+def test_units_that_contradict_themselves(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(DefinitionError, match=problem):
+        Unit("a.service", **settings)
+
+
+def test_the_order_of_blocks_has_no_history(root: Path) -> None:
+    declared = [Block("/etc/x", name, name) for name in "abc"]
+    for first in (declared[1:2], declared[2:], declared[:1]):
+        update(root, Configuration.of("m", first))
+        update(root, Configuration.of("m", declared))
+        marks = [line for line in (root / "etc/x").read_text().splitlines() if "BEGIN" in line]
+        assert [mark[-1] for mark in marks] == ["a", "b", "c"]
+        update(root, NOTHING)
+        assert not (root / "etc/x").exists()

@@ -137,7 +137,7 @@ def test_a_failing_write_changes_nothing(root: Path) -> None:
     assert (root / "etc/a").read_text() == "ours once\n"
     with pytest.raises(IsADirectoryError):
         system.write("/srv/d", b"new")
-    assert sorted(path.name for path in (root / "etc").iterdir()) == ["a", "app", "systemd"]
+    assert sorted(path.name for path in (root / "etc").iterdir()) == ["a", "app", "shared", "systemd"]
 
 
 def test_a_link_at_the_path_itself_is_replaced(root: Path) -> None:

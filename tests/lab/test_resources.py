@@ -129,13 +129,14 @@ def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
     update(desk, key)
     assert desk.on("jon", login) == spoken
     assert desk.on("jon", "cat ~keyed/.ssh/authorized_keys").endswith(f" {' '.join(public.split()[:2])} For a test\n")
-    desk.on("jon", "echo 'AuthorizedKeysFile /etc/ssh/ak/%u' >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh")
-    desk.on("jon", "printf '# by hand' >/etc/ssh/ak/keyed; touch -d 2001-02-03 /etc/ssh/ak/keyed")
-    before = desk.look("jon", "/etc/ssh/ak/keyed", but=("inode",))
+    elsewhere = "Match User keyed\nAuthorizedKeysFile /etc/ssh/ak/%u\n"
+    desk.on("jon", "cat >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; sleep 0.5", given=elsewhere)
+    desk.on("jon", "printf '# by hand' >/etc/ssh/ak/keyed")
+    before = desk.look("jon", "/etc/ssh/ak/keyed", but=("inode", "mtime"))
     assert "authorized-key keyed" in update(desk, key)
     assert desk.on("jon", login) == spoken
     update(desk)
-    assert desk.look("jon", "/etc/ssh/ak/keyed", but=("inode",)) == before
+    assert desk.look("jon", "/etc/ssh/ak/keyed", but=("inode", "mtime")) == before
     assert desk.on("jon", login, status=255) == ""
     desk.on(
         "jon", "rm -r /etc/ssh/ak /etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; userdel -r keyed 2>/dev/null"
@@ -156,3 +157,94 @@ def test_keys_behind_a_link_of_root(desk: Desk) -> None:
     update(desk)
     assert desk.look("jon", "/home/linked", "/etc/keys/linked", but=("inode",)) == before
     desk.on("jon", "rm -r /etc/keys; userdel -r linked 2>/dev/null", status=None)
+
+
+def test_links_and_blocks(desk: Desk) -> None:
+    """In /etc/hosts, which keeps every byte and its time; a link over a link and over a file."""
+    desk.on("jon", "printf '10.9.9.9 last.line' >>/etc/hosts; touch -d 2001-02-03 /etc/hosts; ln -s /x /etc/theirs")
+    desk.on("jon", "touch -h -d 2001-02-03 /etc/theirs; echo kept >/etc/kept; chmod 4711 /etc/kept")
+    paths = ("/etc/hosts", "/etc/theirs", "/etc/kept")
+    before = desk.look("jon", *paths, but=("inode",))
+    update(
+        desk,
+        resource("Block", path="/etc/hosts", name="db", text="10.1.2.3 db.example"),
+        resource("Symlink", path="/etc/theirs", target="/etc/hosts"),
+        resource("Symlink", path="/etc/kept", target="/usr/share/zoneinfo/UTC", owner="nobody"),
+        resource("Symlink", path="/srv/some/where", target="../x"),
+    )
+    asked = "getent hosts db.example last.line; readlink /etc/theirs /srv/some/where; stat -c %U /etc/kept"
+    assert desk.on("jon", asked).split() == [
+        *("10.1.2.3", "db.example", "10.9.9.9", "last.line", "/etc/hosts", "../x", "nobody")
+    ]
+    update(desk)
+    assert desk.look("jon", *paths, "/srv/some", but=("inode",)) == before
+
+
+def test_units_of_the_distribution(desk: Desk) -> None:
+    """Their state is declared, not their text; what is not declared of it stays as it is."""
+    unit = "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target\n"
+    names = ("one", "two", "three")
+    for name in names:
+        desk.on("jon", f"cat >/usr/lib/systemd/system/{name}.service", given=unit)
+    desk.on("jon", "systemctl daemon-reload; systemctl enable -q --now two three")
+    asked = "; ".join(f"systemctl is-enabled {name}; systemctl is-active {name}" for name in names)
+    before = desk.on("jon", asked, status=None).split()
+    assert before == ["disabled", "inactive", "enabled", "active", "enabled", "active"]
+    declared = [
+        resource("Unit", name="one.service", started=True, restart_on=["file:/etc/one"]),
+        resource("Unit", name="two.service", masked=True),
+        resource("Unit", name="three.service", enabled=False, started=False),
+    ]
+    update(desk, *declared, resource("File", path="/etc/one", content="1"))
+    now = ["disabled", "active", "masked", "inactive", "disabled", "inactive"]
+    assert desk.on("jon", asked, status=None).split() == now
+    assert "restart one.service" in update(desk, *declared, resource("File", path="/etc/one", content="2"))
+    desk.on("jon", "systemctl stop one; systemctl start three")
+    assert "not running" in desk.rolecall("plan").stdout
+    update(desk, *declared, resource("File", path="/etc/one", content="2"))
+    assert desk.on("jon", asked, status=None).split() == now
+    update(desk)
+    assert desk.on("jon", asked, status=None).split() == before
+    desk.on("jon", "systemctl disable -q --now two three; rm /usr/lib/systemd/system/{one,two,three}.service")
+    desk.on("jon", "systemctl daemon-reload")
+
+
+def test_parts_of_a_machine(desk: Desk) -> None:
+    """Values of the kernel, a mount, a table of nftables beside another one, the host name and the time zone."""
+    desk.on("jon", "echo 100 >/proc/sys/net/ipv4/ip_default_ttl || true; which nft || apt-get -qq install nftables")
+    desk.on("jon", "nft add table inet theirs")
+    paths = (
+        "/etc/hostname",
+        "/etc/localtime",
+        "/etc/timezone",
+        "/etc/sysctl.d",
+        "/etc/modules-load.d",
+        "/etc/rolecall",
+    )
+    before = desk.look("jon", *paths, but=("inode",))
+    asked = "sysctl -n net.ipv4.ip_default_ttl net.ipv4.tcp_rmem; uname -n; nft list tables; findmnt -n /srv/mounted"
+    was = desk.on("jon", asked, status=None)
+    rmem = desk.on("jon", "sysctl -n net.ipv4.tcp_rmem").split()
+    declared = [
+        resource("Sysctl", name="net.ipv4.ip_default_ttl", value="77"),
+        resource("Sysctl", name="net.ipv4.tcp_rmem", value=" ".join(rmem)),
+        resource("Hostname", name="another"),
+        resource("time_zone", name="Europe/Lisbon"),
+        resource("mount_unit", path="/srv/mounted", source="none", type="tmpfs", options=["size=1m"]),
+    ]
+    rules = "chain out {{ type filter hook output priority 0; ip daddr 192.0.2.{} drop; }}"
+    update(desk, *declared, resource("nftables_table", name="ours", rules=rules.format(1)))
+    now = "sysctl -n net.ipv4.ip_default_ttl; uname -n; date +%Z; findmnt -no FSTYPE /srv/mounted"
+    assert desk.on("jon", now).split() == ["77", "another", "WET", "tmpfs"]
+    assert "192.0.2.1" in desk.on("jon", "nft list table inet ours")
+    desk.on("jon", "echo 55 >/proc/sys/net/ipv4/ip_default_ttl")
+    assert "55, not 77" in desk.rolecall("plan").stdout
+    printed = update(desk, *declared, resource("nftables_table", name="ours", rules=rules.format(2)))
+    assert "reload nftables-inet-ours.service" in printed
+    assert "192.0.2.2" in desk.on("jon", "nft list table inet ours")
+    broken = resource("nftables_table", name="ours", rules="chain out {{ type nonsense; }}")
+    declare(desk, *declared, broken)
+    assert "nft rejects /etc/rolecall/nftables/inet-ours.nft" in desk.rolecall("update", "--yes", status=1).stdout
+    update(desk)
+    assert desk.on("jon", asked, status=None) == was
+    assert desk.look("jon", *paths, but=("inode",)) == before

@@ -12,7 +12,7 @@ from rolecall.evaluate.differences import difference
 from rolecall.model.world import NotMadeError
 from rolecall.service.member import member_of
 from rolecall_agent.configuration import Check, Configuration
-from rolecall_agent.resources import Directory, File, Resource, Unit, User
+from rolecall_agent.resources import Block, Directory, File, Resource, Symlink, Unit, User
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -227,12 +227,15 @@ class _Draft:
         placed = [
             (resource.path, resource)
             for resource in self.resources.values()
-            if isinstance(resource, (Directory, File, Unit))
+            if isinstance(resource, (Directory, File, Symlink)) or (isinstance(resource, Unit) and resource.has_file)
         ]
         taken: dict[str, str] = {}
         for path, resource in placed:
             if taken.setdefault(path, resource.key) != resource.key:
                 self._clash(taken[path], resource, "and {} on {} have the same path")
+        for block in (resource for resource in self.resources.values() if isinstance(resource, Block)):
+            if block.path in taken:
+                self._clash(taken[block.path], block, "and {} on {} have the same path")
         files = {path for path, resource in placed if not isinstance(resource, Directory)}
         folders: set[str] = set()
         for path, resource in placed:

@@ -17,10 +17,16 @@ _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
 
 def is_host_address(text: str) -> bool:
     """Return whether a text is a host name or an IP address, without user, port, brackets or zone."""
+    return "%" not in text if is_ip(text) else bool(_NAME.match(text))
+
+
+def is_ip(text: str) -> bool:
+    """Return whether a text is an IP address, perhaps with a zone."""
     try:
-        return "%" not in str(ip_address(text))
+        ip_address(text)
     except ValueError:
-        return bool(_NAME.match(text))
+        return False
+    return True
 
 
 def host_and_port(address: str, port: int, *, default: int = SSH_PORT) -> str:

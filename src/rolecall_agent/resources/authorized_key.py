@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.resources import checks, placing
+from rolecall_agent.resources import checks, placing, shared_file
 from rolecall_agent.resources.base import ABSENT, Captured, Resource
 from rolecall_agent.resources.obstacles import obstacle
 
@@ -112,12 +111,8 @@ class AuthorizedKey(Resource):
         lines = self._lines(system, path)
         at = [index for index, line in enumerate(lines) if self._is_mine(line)]
         mine = [lines[index].decode(errors="surrogateescape") for index in at]
-        captured: Captured = {"path": path, "lines": mine, "at": at}
-        entry = system.stat(path)
-        if entry:
-            captured.update(whole=_digest(lines), mtime_ns=entry.mtime_ns)
-        created = {} if entry else {f"made:{path}": {"type": "absent"}}
-        return {self.key: captured, **created, **placing.missing_parents(system, path)}
+        captured = {**shared_file.capture(system, path, b"".join(lines)), "lines": mine, "at": at}
+        return {self.key: captured, **shared_file.missing(system, path)}
 
     def apply(self, system: System, store: ContentStore) -> None:
         self._replace(system, self._path(system), [self._wanted], [0])
@@ -127,9 +122,10 @@ class AuthorizedKey(Resource):
         if path and (captured["lines"] or system.stat(path)):
             lines = [line.encode(errors="surrogateescape") for line in captured["lines"]]
             at = captured.get("at") or range(len(lines))  # earlier versions recorded no places
-            known = [each for each in (captured, *store.originals.values()) if each.get("path") == path]
-            times = {each["whole"]: each["mtime_ns"] for each in known if "whole" in each}
-            self._replace(system, path, lines, at, times)
+            self._replace(system, path, lines, at, (captured, *store.originals.values()))
+        for now in self.paths_on(system):  # sshd may have looked elsewhere when it was captured
+            if path and system.resolve(now) != path and system.stat(now):
+                self._replace(system, system.resolve(now), [], [], store.originals.values())
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         path = self._captured_path(system, captured)
@@ -143,12 +139,12 @@ class AuthorizedKey(Resource):
         path: str,
         wanted: Sequence[bytes],
         at: Sequence[int],
-        times: Optional[Dict[str, int]] = None,
+        known: Iterable[Captured] = (),
     ) -> None:
         """Replace all lines with this key, and keep every byte of the others.
 
         The first of the wanted lines goes where the first replaced one was, or to the end; the others follow at the
-        same distance as in ``at``. The file gets a modification time that is known for its new content.
+        same distance as in ``at``. What was captured is ``known``.
         """
         before = self._lines(system, path)
         after = [line for line in before if not self._is_mine(line)]
@@ -159,12 +155,9 @@ class AuthorizedKey(Resource):
             after.insert(place + index - at[0], line)
         if after == before:
             return
-        entry = system.stat(path)
         after[:-1] = [line if line.endswith(b"\n") else line + b"\n" for line in after[:-1]]
-        if entry:
-            access = (entry.owner, entry.group, entry.mode)
-            mtime = (times or {}).get(_digest(after), 0)
-            system.write(path, b"".join(after), *access, mtime_ns=mtime, attributes=system.attributes(path))
+        if system.stat(path):
+            shared_file.rewrite(system, path, b"".join(after), known)
         else:
             self._create(system, path, b"".join(after))
 
@@ -232,7 +225,3 @@ def keys_file(system: System, user: str, account: Account) -> str:
 
 def _option(text: str, what: str) -> str:
     return checks.matching(_OPTION, checks.single_line(text, what), what)
-
-
-def _digest(lines: Sequence[bytes]) -> str:
-    return hashlib.sha256(b"".join(lines)).hexdigest()

@@ -22,11 +22,11 @@ def obstacle(system: System, path: str, type_: str) -> str:
     Args:
         system: The machine.
         path: Where.
-        type_: What is declared there: ``file``, which replaces what is there, or ``directory``.
+        type_: What is declared there: ``file`` or ``symlink``, which replace each other, or ``directory``.
     """
     entry = system.stat(path)
-    if entry and entry.type != type_ and (entry.type, type_) != ("symlink", "file"):
-        return f"{path} is a {_NAMES[entry.type]}, not a {type_}; {_MOVE}"
+    if entry and entry.type != type_ and {entry.type, type_} != {"symlink", "file"}:
+        return f"{path} is a {_NAMES[entry.type]}, not a {_NAMES[type_]}; {_MOVE}"
     try:
         while True:
             try:

@@ -30,9 +30,12 @@ class Unit(Resource):
 
     Attributes:
         name: Unit name with its suffix (systemd.unit(5)).
-        text: The unit file's text.
-        enabled: Whether it starts at boot; needs an ``[Install]`` section.
-        started: Whether it should be running. False for what something else starts: a timer, a socket, another unit.
+        text: The unit file's text. None for a unit that the machine has already, or that a package brings: then only
+            its state is declared, and what is None of ``enabled``, ``started`` and ``masked`` stays as it is.
+        enabled: Whether it starts at boot; needs an ``[Install]`` section. With a text, by default False.
+        started: Whether it should be running. With a text, by default False: something else starts it, such as a timer,
+            a socket or another unit. Without a text, False means that it must not run.
+        masked: Whether nothing can start it (``systemctl mask``); only without a text.
         restart_on: Resources, or their keys, whose change restarts it if it is running, as a change of its text does.
         reload_on: Resources, or their keys, whose change reloads it if it is running.
         settle_seconds: How long it must run after it was started before the update counts; by default 1 for a type that
@@ -42,16 +45,26 @@ class Unit(Resource):
 
     kind: ClassVar[str] = "unit"
     name: str
-    text: Union[str, Blob]
-    enabled: bool = False
-    started: bool = False
+    text: Union[str, Blob, None] = None
+    enabled: Optional[bool] = None
+    started: Optional[bool] = None
     restart_on: Tuple[Union[str, Resource], ...] = ()
     reload_on: Tuple[Union[str, Resource], ...] = ()
     settle_seconds: Optional[float] = None
     fixed: Optional[str] = None
+    masked: Optional[bool] = None
 
     def __post_init__(self) -> None:
         checks.matching(checks.UNIT, self.name, "unit")
+        if self.text is None:
+            starts = self.masked and (self.enabled or self.started)
+            checks.require(not starts, f"unit {self.name}: a masked unit cannot start")
+            if self.masked:
+                object.__setattr__(self, "started", False)
+        else:
+            checks.require(self.masked is None, f"unit {self.name}: only a unit without a text can be masked")
+            for field in ("enabled", "started"):
+                object.__setattr__(self, field, bool(getattr(self, field)))
         text = self.text
         if isinstance(self.text, str):
             checks.require("\x00" not in self.text, f"unit {self.name}: the text contains a NUL")
@@ -62,7 +75,7 @@ class Unit(Resource):
             if self.name.endswith(".mount"):
                 object.__setattr__(self, "fixed", _fixed(self.text.encode()))
             object.__setattr__(self, "text", Blob.of(self.text))
-        elif not isinstance(self.text, Blob):
+        elif not isinstance(self.text, (Blob, type(None))):
             hint = "every user can read a unit; put secrets into a file, and name it with EnvironmentFile="  # type: ignore[unreachable]  # an author may give anything
             raise checks.DefinitionError(f"unit {self.name}: the text must be a string: {hint}")
         if "@." in self.name:
@@ -100,19 +113,29 @@ class Unit(Resource):
 
     @property
     def parts(self) -> Tuple[Part, ...]:
-        return (self.blob,)
+        return () if self.text is None else (self.blob,)
+
+    @property
+    def partial(self) -> bool:
+        return self.text is None
+
+    @property
+    def has_file(self) -> bool:
+        """Whether it says what is at its path: a unit file, or for a masked one a link to /dev/null."""
+        return self.text is not None or self.masked is not None
 
     def announce(self, system: System) -> None:
         system.units.prefetch([self.name])
 
     def paths_on(self, system: System) -> Tuple[str, ...]:
-        return (self.path,)
+        return (self.path,) if self.has_file else ()
 
     @classmethod
     def verify(cls, resources: Sequence[Unit], changed: Set[str], system: System, store: ContentStore) -> None:
         if not any(unit.key in changed for unit in resources):
             return
-        texts = {unit.name: store.content(unit.parts) for unit in resources}  # all of them, since they name each other
+        # All of them, since they name each other.
+        texts = {unit.name: store.content(unit.parts) for unit in resources if unit.text is not None}
         packages = any(key.startswith("package:") for key in changed)  # which may bring any unit
         system.units.validate(texts, None if packages else {os.path.basename(key) for key in changed})
 
@@ -122,24 +145,29 @@ class Unit(Resource):
             return f"it is another name of {state.alias}; declare {state.alias}, or remove this name"
         if state.transient:
             return f"a transient unit of this name runs; `systemctl stop {self.name}` ends it"
-        return obstacle(system, self.path, "file")
+        return obstacle(system, self.path, "file") if self.has_file else ""
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
-        if system.stat(self.path) is None and not system.units.state(self.name).known:
+        state = system.units.state(self.name)
+        if not state.known and (self.text is None or system.stat(self.path) is None):
             return ABSENT
         reasons = self.file_differences(system, store)
-        state = system.units.state(self.name)
         if not self._is_enabled_as_declared(state):
             reasons.append("not enabled" if self.enabled else "enabled")
         if self.started and state.failed:
             reasons.append("failed")
         elif self.started and not (state.active or state.done):
             reasons.append("not running")
+        elif self._must_rest and state.active:
+            reasons.append("running")
         return ", ".join(reasons) or None
 
     def file_differences(self, system: System, store: ContentStore) -> List[str]:
         """Return how the unit file differs; [] when it does not."""
         entry = system.stat(self.path)
+        if self.text is None:
+            masked = entry is not None and entry.target == "/dev/null"
+            return ["masked" if masked else "not masked"] if self.masked not in {None, masked} else []
         if entry is None:
             return ["no unit file in /etc/systemd/system"]
         differences = placing.differences(entry, "file", "root", "root", 0o644)
@@ -149,25 +177,36 @@ class Unit(Resource):
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         state = system.units.state(self.name)
-        original = {"file": store.capture(self.path), "enabled": state.enabled, "active": state.active}
-        return {self.key: original, **placing.missing_parents(system, self.path)}
+        declared = {"enabled": self.enabled, "active": self.started}
+        original = {name: getattr(state, name) for name, value in declared.items() if value is not None}
+        if not self.has_file:
+            return {self.key: original}
+        return {self.key: {**original, "file": store.capture(self.path)}, **placing.missing_parents(system, self.path)}
 
     def before_switch(
         self, captured: Captured, made: AbstractSet[str], units: Mapping[str, Mapping[str, bool]]
     ) -> Captured:
-        before = units.get(self.name, captured)
+        before = units.get(self.name)
+        if before is None or "active" not in captured:
+            return captured
         return {**captured, "active": before["active"]}  # it may be stopped, since an account has changed
 
     def apply(self, system: System, store: ContentStore) -> None:
-        if self.file_differences(system, store):
-            placing.make_parents(system, self.path)
+        if not self.file_differences(system, store):
+            return
+        placing.make_parents(system, self.path)
+        if self.masked:
+            system.symlink(self.path, "/dev/null")
+        elif self.text is None:
+            system.remove(self.path)
+        else:
             system.write(self.path, store.content(self.parts), "root", "root", 0o644)
 
     def in_place(self, system: System, store: ContentStore) -> bool:
         return not self.file_differences(system, store)
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
-        return difference(captured["file"], store.look(self.path), system)
+        return difference(captured["file"], store.look(self.path), system) if "file" in captured else ""
 
     def plan(self, before: Optional[Resource], around: Surroundings) -> None:
         work, state = around.work, around.system.units.state(self.name)
@@ -192,8 +231,9 @@ class Unit(Resource):
         follows = around.triggered(self.restart_on, earlier.restart_on if earlier else ())
         loads = new_text or self.name in around.restarted
         runs = state.active and not state.failed
-        if not self.started and ran:
-            return "stop" if state.active else ""
+        if self._must_rest or (self.started is False and ran):
+            brought = self._must_rest and not state.known  # a package may bring it, and start it
+            return "stop" if state.active or brought else ""
         if self.started and not (runs or state.done):
             return "revive" if ran and not (loads or follows) else "start"
         if loads and runs and not follows and self._applies_without_restart(around, state):
@@ -213,7 +253,15 @@ class Unit(Resource):
         return _fixed(around.system.read(self.path)) == self.fixed
 
     def _is_enabled_as_declared(self, state: UnitState) -> bool:
+        if self.enabled is None:
+            return True
+        if not state.known and self.text is None:
+            return False  # a package may bring it, enabled or not
         return (state.enabled or state.indirect) if self.enabled else not state.enabled
+
+    @property
+    def _must_rest(self) -> bool:
+        return self.text is None and self.started is False
 
     def _installs_otherwise(self, system: System, store: ContentStore) -> bool:
         """Return whether the unit file that is there has another [Install] section; before staging, it is not known."""
@@ -230,10 +278,10 @@ class Unit(Resource):
         state = around.system.units.state(self.name)
         if state.failed:
             work.reset.append(self.name)
-        if state.enabled and not original["enabled"]:
-            work.disable.append(self.name)
-        elif original["enabled"] and not state.enabled:
-            work.enable.append(self.name)
+        if state.enabled != original.get("enabled", state.enabled):
+            (work.enable if original["enabled"] else work.disable).append(self.name)
+        if self.text is None and state.active == original.get("active", state.active):
+            return
         if original["active"]:
             (work.restart if state.active else work.start).append(self.name)
         elif state.active:
@@ -245,7 +293,8 @@ class Unit(Resource):
             work.stop += [name for name in running if name not in work.stop]
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
-        store.restore(self.path, captured["file"])
+        if "file" in captured:
+            store.restore(self.path, captured["file"])
 
 
 def _install_section(text: bytes) -> List[bytes]:

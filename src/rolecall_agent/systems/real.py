@@ -12,6 +12,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.system import read_os_release
 from rolecall_agent.systems import commands
 from rolecall_agent.systems.accounts import ShadowAccounts
+from rolecall_agent.systems.kernel import RealKernel
 from rolecall_agent.systems.packages import DistributionPackages
 from rolecall_agent.systems.sshd import Sshd
 from rolecall_agent.systems.units import SystemdUnits
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _VALIDATORS = (
     (r"/etc/ssh/sshd_config(\Z|\.d/[^/]+\.conf\Z)", ["sshd", "-t", "-f"]),
     (r"/etc/sudoers(\Z|\.d/[^/]+\Z)", ["visudo", "-c", "-q", "-f"]),
-    (r"/etc/nftables\.conf\Z", ["nft", "-c", "-f"]),
+    (r"/etc/(nftables\.conf|rolecall/nftables/[^/]+\.nft)\Z", ["nft", "-c", "-f"]),
 )
 
 
@@ -51,6 +52,7 @@ class RealSystem(Tree):
     def renew(self) -> None:
         super().renew()
         self.packages = DistributionPackages(self.ask, self.os_release, self.units.forget)
+        self.kernel = RealKernel(self.ask)
         self._sshd = Sshd(self.ask, self.read, self.names)
         self.notes.complete = self.units.renew()  # what is known already is in earlier notes
 

@@ -31,6 +31,7 @@ class Record:
         self.data: Dict[str, Any] = {
             **empty,
             "processes": {},
+            "kernel": {},
             "commands": [],
             "fail": {},
             "broken": {},
@@ -272,6 +273,26 @@ class RecordedUnits:
         pass
 
 
+class RecordedKernel:
+    """Values that exist only in the record."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def prefetch(self, kind: str, names: Iterable[str]) -> None:
+        pass
+
+    def value(self, kind: str, name: str) -> Optional[str]:
+        value: Optional[str] = self._record.data["kernel"].get(f"{kind}:{name}")
+        return value
+
+    def change(self, kind: str, name: str, value: Optional[str]) -> None:
+        self._record.data["kernel"].pop(f"{kind}:{name}", None)
+        if value is not None:
+            self._record.data["kernel"][f"{kind}:{name}"] = value
+        self._record.save()
+
+
 class RecordedSystem(Tree):
     """Users, groups, packages, owners of paths, units and commands in ``ROOT/var/lib/rolecall/system.json``.
 
@@ -292,6 +313,7 @@ class RecordedSystem(Tree):
         self.accounts = RecordedAccounts(self._record)
         self.packages = RecordedPackages(self._record)
         self.units = RecordedUnits(self._record, self.stat)
+        self.kernel = RecordedKernel(self._record)
 
     # Owners
 

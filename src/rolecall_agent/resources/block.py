@@ -1,0 +1,221 @@
+"""Some lines in a file that somebody else owns."""
+# ruff: noqa: ARG002, D102 - `base.Resource` describes the methods of every kind
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, Optional, Sequence, Set, Tuple, Union
+
+from rolecall_agent.content import Blob
+from rolecall_agent.errors import Failure
+from rolecall_agent.resources import checks, placing, shared_file
+from rolecall_agent.resources.base import ABSENT, Captured, Resource
+from rolecall_agent.resources.obstacles import obstacle
+
+if TYPE_CHECKING:
+    from rolecall_agent.content import Part
+    from rolecall_agent.content_store import ContentStore
+    from rolecall_agent.system import System
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
+_LIMIT = 1 << 24  # bytes of the file
+_ANY = re.compile(
+    rb"^(\S[^\n]* )BEGIN Rolecall ([A-Za-z0-9_.-]+)\n(?:[^\n]*\n)*?\1END Rolecall \2(?:\n|\Z)", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Block(Resource):
+    """Lines in a file that a person or another program owns, between two comments that name them.
+
+    Every other byte of the file stays. The lines are added at its end, in the order of the names of all blocks there,
+    and stay where a person moves them.
+
+    Attributes:
+        path: Absolute path. A file that does not exist is created, owned by root with mode 0644.
+        name: Name among all blocks of the file.
+        text: The lines.
+        comment: What begins a comment in the file.
+    """
+
+    kind: ClassVar[str] = "block"
+    path: str
+    name: str
+    text: Union[str, Blob]
+    comment: str = "#"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", checks.declarable_path(str(self.path), "block"))
+        what = f"block {self.path}"
+        checks.matching(_NAME, self.name, f"{what}: name")
+        what = f"{what}:{self.name}"
+        checks.require(self.comment.strip(), f"{what}: the comment is empty")
+        checks.single_line(self.comment, f"{what}: comment")
+        if isinstance(self.text, str):
+            text = self.text if self.text.endswith("\n") or not self.text else f"{self.text}\n"
+            marked = any(line in {self._begin, self._end} for line in text.encode().splitlines(keepends=True))
+            checks.require(not marked, f"{what}: the text contains the line that marks its begin or end")
+            object.__setattr__(self, "text", Blob.of(text))
+        elif not isinstance(self.text, Blob):
+            hint = "other users may read the file; put secrets into a file of their own"  # type: ignore[unreachable]  # an author may give anything
+            raise checks.DefinitionError(f"{what}: the text must be a string: {hint}")
+
+    @property
+    def key(self) -> str:
+        return f"block:{self.path}:{self.name}"
+
+    @property
+    def parts(self) -> Tuple[Part, ...]:
+        return (self.text,)  # type: ignore[return-value]  # __post_init__ made it a blob
+
+    @property
+    def volatile(self) -> bool:
+        return self.path.startswith("/run/")
+
+    def paths_on(self, system: System) -> Tuple[str, ...]:
+        return (self.path,)
+
+    @classmethod
+    def verify(cls, resources: Sequence[Block], changed: Set[str], system: System, store: ContentStore) -> None:
+        for block in resources:
+            if block.key in changed:
+                path = system.resolve(block.path)
+                system.validate(block.path, block.placed(_read(system, path), store.content(block.parts)))
+
+    def obstacle(self, system: System) -> str:
+        try:
+            path = system.resolve(self.path)
+            found = obstacle(system, path, "file")
+            if not found:
+                self._found(_read(system, path))
+        except (Failure, OSError) as error:
+            return str(error)
+        return found
+
+    def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
+        try:
+            found = self._found(_read(system, system.resolve(self.path)))
+        except (Failure, OSError) as error:  # whatever somebody did to the file, the rest of the machine is compared
+            return str(error)
+        if found is None:
+            return ABSENT
+        return None if store.matches(self.parts, found[2]) else "content"
+
+    def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
+        path = system.resolve(self.path)
+        data = _read(system, path)
+        found = self._found(data)
+        captured = shared_file.capture(system, path, data)
+        if found:
+            text = found[2].decode(errors="surrogateescape")
+            captured.update(text=text, at=_outside(data[: found.start()]))
+        captured["ended"] = not data or data.endswith(b"\n")
+        return {self.key: captured, **shared_file.missing(system, path)}
+
+    def apply(self, system: System, store: ContentStore) -> None:
+        path = system.resolve(self.path)
+        self._write(system, path, self.placed(_read(system, path), store.content(self.parts)))
+
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
+        path = captured["path"]
+        data = _read(system, path)
+        if "text" in captured:
+            text = str(captured["text"]).encode(errors="surrogateescape")
+            restored = self.placed(data, text, captured["at"])
+        else:
+            restored = self._without(data, ended=captured["ended"])
+        if restored != data:
+            self._write(system, path, restored, (captured, *store.originals.values()))
+
+    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
+        found = self._found(_read(system, captured["path"]))
+        now = found[2].decode(errors="surrogateescape") if found else None
+        return "" if now == captured.get("text") else "other lines"
+
+    def placed(self, data: bytes, text: bytes, at: Optional[int] = None) -> bytes:
+        """Return the content of the file with the block.
+
+        Args:
+            data: The content of the file, in which the block is replaced.
+            text: The lines.
+            at: Where it is put if it is missing: after so many bytes that are in no block; by default at the end.
+        """
+        block = self._begin + text + self._end
+        found = self._found(data)
+        if found:
+            return data[: found.start()] + block + data[found.end() :]
+        if data and not data.endswith(b"\n"):
+            data += b"\n"
+        index = _end(data, self.name.encode()) if at is None else _index(data, at)
+        return data[:index] + block + data[index:]
+
+    def _without(self, data: bytes, *, ended: bool) -> bytes:
+        """Return the content of a file without the block; ``ended``: whether its last line had a newline before."""
+        found = self._found(data)
+        if found is None:
+            return data
+        before = data[: found.start()]
+        if found.end() == len(data) and not ended:
+            before = before[:-1]
+        return before + data[found.end() :]
+
+    def _found(self, data: bytes) -> Optional[re.Match[bytes]]:
+        """Return the block in the content of a file; its second group is the text.
+
+        Raises:
+            Failure: When its end is missing.
+        """
+        begin, end = re.escape(self._begin), re.escape(self._end[:-1])
+        found = re.search(rb"^(%b)((?:[^\n]*\n)*?)%b(?:\n|\Z)" % (begin, end), data, re.MULTILINE)
+        if found is None and re.search(rb"^%b" % begin, data, re.MULTILINE):
+            raise Failure(
+                f"{self.path} has a line {self._begin.decode().strip()!r}, but not {self._end.decode().strip()!r}"
+            )
+        return found
+
+    def _write(self, system: System, path: str, data: bytes, known: Iterable[Captured] = ()) -> None:
+        if system.stat(path):
+            shared_file.rewrite(system, path, data, known)
+        else:
+            placing.make_parents(system, path)
+            system.write(path, data, mode=0o644)
+
+    @property
+    def _begin(self) -> bytes:
+        return f"{self.comment} BEGIN Rolecall {self.name}\n".encode()
+
+    @property
+    def _end(self) -> bytes:
+        return f"{self.comment} END Rolecall {self.name}\n".encode()
+
+
+def _read(system: System, path: str) -> bytes:
+    return system.read(path, _LIMIT) if system.stat(path) else b""
+
+
+def _end(data: bytes, name: bytes) -> int:
+    """Return the index of the end, but before blocks there whose names come later: their order has no history."""
+    index = len(data)
+    for found in reversed(list(_ANY.finditer(data))):
+        if found.end() != index or found[2] < name:
+            break
+        index = found.start()
+    return index
+
+
+def _outside(data: bytes) -> int:
+    """Return how many bytes are in no block."""
+    return len(_ANY.sub(b"", data))
+
+
+def _index(data: bytes, at: int) -> int:
+    """Return the index after so many bytes that are in no block, and after blocks that follow them."""
+    index = passed = 0
+    for found in _ANY.finditer(data):
+        if passed + found.start() - index > at:
+            break
+        passed += found.start() - index
+        index = found.end()
+    index += at - passed
+    return index if index <= len(data) and data[:index][-1:] in {b"", b"\n"} else len(data)

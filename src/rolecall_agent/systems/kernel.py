@@ -1,0 +1,82 @@
+"""What the kernel of a real machine has: its parameters, modules and host name."""
+# ruff: noqa: D102 - `system.Kernel` describes the methods
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Dict, Iterable, Optional, Set
+
+from rolecall_agent.errors import Failure
+from rolecall_agent.systems import commands
+
+if TYPE_CHECKING:
+    from rolecall_agent.system import Ask
+
+
+class RealKernel:
+    """The kernel that this runs on.
+
+    Args:
+        ask: `System.ask`.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._announced: Dict[str, Set[str]] = {}
+        self._known: Dict[str, Dict[str, str]] = {}
+
+    def prefetch(self, kind: str, names: Iterable[str]) -> None:
+        self._announced.setdefault(kind, set()).update(names)
+
+    def value(self, kind: str, name: str) -> Optional[str]:
+        names = self._announced.setdefault(kind, set())
+        if name not in names:
+            names.add(name)
+            self._known.pop(kind, None)
+        if kind not in self._known:
+            look = {"sysctl": self._parameters, "kernel-module": self._modules, "hostname": self._hostname}[kind]
+            self._known[kind] = look(sorted(names))
+        return self._known[kind].get(name)
+
+    def change(self, kind: str, name: str, value: Optional[str]) -> None:
+        self._known.pop(kind, None)
+        if kind == "hostname":
+            socket.sethostname(value or "localhost")
+        elif kind == "kernel-module" and value:
+            commands.require(["modprobe", "--", name], f"cannot load kernel module {name}")
+        elif kind == "kernel-module":
+            commands.run(["modprobe", "--remove", "--", name])  # it stays while something uses it
+        elif value is not None:
+            try:
+                with open(_parameter(name), "w", encoding="utf-8") as file:
+                    file.write(value)
+            except FileNotFoundError:
+                hint = "load the kernel module that brings it"
+                raise Failure(f"kernel parameter {name} does not exist; {hint}") from None
+            except OSError as error:
+                raise Failure(f"cannot set kernel parameter {name} to {value}: {error.strerror}") from error
+
+    # Each is one command, whose answer is part of the fingerprint.
+
+    def _parameters(self, names: Iterable[str]) -> Dict[str, str]:
+        by_path = {_parameter(name): name for name in names}
+        found: Dict[str, str] = {}
+        # A NUL ends the path, which may contain a colon. A value may have several lines.
+        for line in self._ask(["grep", "-HsZ", "", "--", *by_path])[1].splitlines():
+            path, _, value = line.partition("\0")
+            if path in by_path:
+                found[by_path[path]] = " ".join(f"{found.get(by_path[path], '')} {value}".split())
+        return found
+
+    def _modules(self, names: Iterable[str]) -> Dict[str, str]:
+        by_path = {f"/sys/module/{name.replace('-', '_')}": name for name in names}
+        lines = self._ask(["ls", "-d", "--", *by_path])[1].splitlines()
+        return {by_path[line]: "loaded" for line in lines if line in by_path}
+
+    def _hostname(self, names: Iterable[str]) -> Dict[str, str]:
+        return dict.fromkeys(names, self._ask(["uname", "-n"])[1].strip())
+
+
+def _parameter(name: str) -> str:
+    """Return the path of a parameter. Source: sysctl.d(5), where a slash in a name stands for a dot in the path."""
+    return "/proc/sys/" + name.translate(str.maketrans("./", "/."))
