@@ -270,5 +270,5 @@ def test_the_undo_of_an_upgrade_works_from_kept_files(
         package_manager.put_back(before)
     assert f"dpkg --force-downgrade --force-confold --install {kept}" in programs.ran
     monkeypatch.setattr(packages, "LIMIT", 5)
-    packages._tidy()
+    packages.tidy()
     assert [kept.exists(), other.exists()].count(True) == 1

@@ -98,7 +98,7 @@ class DistributionPackages:
         if status:
             raise _failure(f"cannot install packages: {' '.join(names)}", output)
         self._configure(name for name, state in self._states(names).items() if _is_broken(state))
-        _tidy()
+        tidy()
         now = {name: state.version for name, state in self._states(versions).items() if not _is_broken(state)}
         _require_same(versions, now, "was installed")
 
@@ -238,7 +238,7 @@ def _require_same(versions: Mapping[str, str], now: Mapping[str, str], what: str
             raise Failure(f"package {name}: version {now.get(name) or 'none'} {what}, not {version}")
 
 
-def _tidy() -> None:
+def tidy() -> None:
     """Remove the oldest files beyond the limit."""
     files = [os.path.join(FOLDER, name) for name in os.listdir(FOLDER)]
     size = 0
