@@ -11,6 +11,7 @@
       generations/N/      configuration.json, meta.json; packages.json: versions of packages
       current             -> generations/N; missing before the first commit
       original/           index.json: what was in each resource's place before, by key; SHA256: contents of files
+      packages/           files of packages that were installed, for an undo
       journal.json        exists while a switch is not settled
       confirmed           the nonce with which the switch was confirmed
       fingerprint.json    the state of the machine when it was found to be as declared
@@ -204,7 +205,17 @@ class Store(ContentStore, Generations):
             Failure: When resources are still managed.
         """
         self.require_nothing_managed()
-        first = ("sealed", "mac.key", "current", "generations", "blobs", "original", "confirmed", "fingerprint.json")
+        first = (
+            "sealed",
+            "mac.key",
+            "current",
+            "generations",
+            "blobs",
+            "original",
+            "packages",
+            "confirmed",
+            "fingerprint.json",
+        )
         for name in (*first, "agent", "schema"):
             remove_all(self._system, f"{HOME}/{name}")
 

@@ -253,3 +253,22 @@ def test_a_version_that_is_gone_is_not_replaced_by_another(run: Run) -> None:
     with pytest.raises(Failure, match="package x: version 2 was installed, not 1"):
         run(programs).install(["x"], {"x": "1"})
     assert "x=1" in next(line for line in programs.ran if "--download-only" in line)
+
+
+def test_the_undo_of_an_upgrade_works_from_kept_files(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {name: PackageState("installed", "1:1") for name in ("x", "y")}
+    now = "dpkg amd64 installed ok 1\nx all installed ok 2\ny all half-installed ok 1:1\n"
+    programs = Programs(query=[(0, now)], showmanual=[(0, "")], dpkg=[(0, "")])
+    package_manager = run(programs)
+    kept, other = (tmp_path / "packages" / name for name in ("x_1%3a1_all.deb", "xy_1%3a1_all.deb"))
+    kept.parent.mkdir()
+    for file in (kept, other):
+        file.write_bytes(b"12345")
+    with pytest.raises(Failure, match="version 1:1 of package y is not available any more"):
+        package_manager.put_back(before)
+    assert f"dpkg --force-downgrade --force-confold --install {kept}" in programs.ran
+    monkeypatch.setattr(packages, "LIMIT", 5)
+    packages.tidy()
+    assert [kept.exists(), other.exists()].count(True) == 1

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 MANAGERS: Tuple[Manager, ...] = (apt,)
 """All that are supported."""
 FOLDER = "/var/lib/rolecall/packages"
-"""Where package files are downloaded to."""
+"""Where package files are downloaded to, and kept for an undo."""
+LIMIT = 500_000_000
+"""How many bytes of them are kept; the oldest leave first."""
 PATIENCE = 120.0
 """Seconds to wait for another command that is at work on packages."""
 _SECONDS = 1800  # for an installation
@@ -90,11 +92,13 @@ class DistributionPackages:
             status, output = self._patiently(download)
             if status:
                 raise _failure(f"cannot download packages: {' '.join(names)}", problems + output)
+        self._keep_installed(versions)
         self._forget()
         status, output = self._patiently(manager.install(specs, FOLDER))
         if status:
             raise _failure(f"cannot install packages: {' '.join(names)}", output)
         self._configure(name for name, state in self._states(names).items() if _is_broken(state))
+        tidy()
         now = {name: state.version for name, state in self._states(versions).items() if not _is_broken(state)}
         _require_same(versions, now, "was installed")
 
@@ -107,6 +111,17 @@ class DistributionPackages:
             names = [name for name in came if (_before(before, name).status != "config-files") is purge]
             if names:
                 problems.append(self._patiently(manager.force_removal(names, purge=purge)))
+        earlier = [
+            name
+            for name, state in before.items()
+            if state.present and (now[name].version, now[name].status == "half-installed") != (state.version, False)
+        ]
+        files = {name: self._file(name, before[name].version) for name in earlier}
+        if any(files.values()):
+            problems.append(self._patiently(manager.install_files([file for file in files.values() if file])))
+        for name in (name for name, file in files.items() if not file):
+            message = f"version {before[name].version} of package {name} is not available any more"
+            problems.append((1, f"E: {message}"))
         problems.append(self._configure(self._broken_since(before)))
         now = self.capture(before)
         for manual in (True, False):
@@ -175,6 +190,20 @@ class DistributionPackages:
             raise _failure(f"cannot remove packages: {' '.join(names)}", output)
         return set(self._manager.changes(output).removed)
 
+    def _keep_installed(self, versions: Mapping[str, str]) -> None:
+        """Get the files of packages that are about to be replaced, as far as their versions are still available."""
+        for name, state in self._states(versions).items():
+            if state.present and state.version != versions[name] and not self._file(name, state.version):
+                argv = self._manager.download_again([self._manager.exact(name, state.version)], FOLDER)
+                if argv:
+                    self._patiently(argv)
+
+    def _file(self, name: str, version: str) -> str:
+        """Return the kept file of a package, or ""."""
+        start = self._manager.file_name(name, version)
+        files = sorted(file for file in os.listdir(FOLDER) if file.startswith(start)) if os.path.isdir(FOLDER) else []
+        return os.path.join(FOLDER, files[0]) if files else ""
+
     def _broken_since(self, before: Mapping[str, PackageState]) -> List[str]:
         return [name for name, now in self.capture(before).items() if _is_broken(now) and now != before.get(name)]
 
@@ -207,6 +236,16 @@ def _require_same(versions: Mapping[str, str], now: Mapping[str, str], what: str
     for name, version in sorted(versions.items()):
         if now.get(name) != version:
             raise Failure(f"package {name}: version {now.get(name) or 'none'} {what}, not {version}")
+
+
+def tidy() -> None:
+    """Remove the oldest files beyond the limit."""
+    files = [os.path.join(FOLDER, name) for name in os.listdir(FOLDER)]
+    size = 0
+    for file in sorted(filter(os.path.isfile, files), key=lambda file: -os.stat(file).st_ctime_ns):
+        size += os.path.getsize(file)
+        if size > LIMIT:
+            os.remove(file)
 
 
 def _before(before: Mapping[str, PackageState], name: str) -> PackageState:

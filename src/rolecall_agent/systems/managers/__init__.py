@@ -67,6 +67,14 @@ class Manager(Protocol):
         """Return the command that gets all that an installation needs; None when `install` must do so."""
         ...
 
+    def download_again(self, specs: Sequence[str], folder: str) -> Optional[List[str]]:
+        """Return the command that gets versions that are installed already; None when none can be kept."""
+        ...
+
+    def file_name(self, name: str, version: str) -> str:
+        """Return how the name of the file begins that `download` makes of a package."""
+        ...
+
     def install(self, specs: Sequence[str], folder: str) -> List[str]:
         """Return the command that installs packages, with what was downloaded into a folder."""
         ...

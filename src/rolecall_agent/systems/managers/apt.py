@@ -63,6 +63,14 @@ def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, "--download-only", *specs]
 
 
+def download_again(specs: Sequence[str], folder: str) -> Optional[List[str]]:
+    return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, "--download-only", "--reinstall", *specs]
+
+
+def file_name(name: str, version: str) -> str:
+    return f"{name.partition(':')[0]}_{version.replace(':', '%3a')}_"
+
+
 def install(specs: Sequence[str], folder: str) -> List[str]:
     return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, *specs]
 
