@@ -193,14 +193,18 @@ class Store(ContentStore, Generations):
             self._retain("agent", {"boot", boot.target, self.agent})
         return notes
 
+    def require_nothing_managed(self) -> None:
+        """Raise Failure when resources are still managed."""
+        if self.configuration(self.current).resources:
+            raise Failure("the machine still has managed resources; remove its roles and run `rolecall update` first")
+
     def purge(self) -> None:
         """Remove everything but the lock, which is held: the secrets first, the version of the layout last.
 
         Raises:
             Failure: When resources are still managed.
         """
-        if self.configuration(self.current).resources:
-            raise Failure("the machine still has managed resources; remove its roles and run `rolecall update` first")
+        self.require_nothing_managed()
         first = (
             "sealed",
             "mac.key",
