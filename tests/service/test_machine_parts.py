@@ -72,7 +72,7 @@ def test_a_repository() -> None:
 
 def test_places_and_languages() -> None:
     keys = [each.key for each in time_zone("America/Argentina/Ushuaia")]
-    assert keys == ["symlink:/etc/localtime", "file:/etc/timezone"]
+    assert keys == ["package:tzdata", "symlink:/etc/localtime", "file:/etc/timezone"]
     assert [each.key for each in locale("C.UTF-8")] == ["file:/etc/default/locale"]
     german = texts(locale("de_DE.UTF-8@euro", language="de:en"))
     assert german["block:/etc/locale.gen:locale"] == "de_DE.UTF-8@euro UTF-8\n"

@@ -147,8 +147,8 @@ def apt_repository(
 def time_zone(name: str) -> list[Resource]:
     """Return the time zone of a machine, such as ``Europe/Berlin``; programs take it when they start."""
     matching(_ZONE, name, "time zone")
-    link = Symlink("/etc/localtime", f"/usr/share/zoneinfo/{name}")
-    return [link, File("/etc/timezone", f"{name}\n")]  # which older programs of Debian read
+    link = Symlink("/etc/localtime", f"/usr/share/zoneinfo/{name}", needs_target=True)
+    return [Package("tzdata"), link, File("/etc/timezone", f"{name}\n")]  # which older programs of Debian read
 
 
 def locale(name: str, *, language: str = "") -> list[Resource]:

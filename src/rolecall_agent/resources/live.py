@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
 
 from rolecall_agent.resources import placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 class Live(Resource):
     """A value that the kernel has now, and a file that gives it to it at each boot. Undeclaring brings back both."""
+
+    can_be_made: ClassVar[bool] = True
+    """Whether giving the kernel a value makes it have one, even if it had none before."""
 
     @property
     @abstractmethod
@@ -33,6 +36,14 @@ class Live(Resource):
     def subject(self) -> str:
         """Of what: the name in `system.Kernel`."""
         return self.key.partition(":")[2]
+
+    def is_wanted(self, live: Optional[str]) -> bool:
+        """Return whether a value is the wanted one; the kernel may show it in another way."""
+        return live == self.wanted
+
+    def _is_gone(self, live: Optional[str]) -> bool:
+        """Return whether the kernel no longer has what a value could be given to."""
+        return live is None and not self.can_be_made
 
     @property
     def parts(self) -> Tuple[Part, ...]:
@@ -57,7 +68,7 @@ class Live(Resource):
         if in_file == ABSENT and live is None:
             return ABSENT
         reasons = [f"{self.file.path}: {in_file}"] if in_file else []
-        if live != self.wanted:
+        if not self.is_wanted(live):
             reasons.append(f"{live or 'nothing'}, not {self.wanted}")
         return ", ".join(reasons) or None
 
@@ -69,16 +80,17 @@ class Live(Resource):
     def apply(self, system: System, store: ContentStore) -> None:
         if self.file.reason_to_change(system, store):
             self.file.apply(system, store)
-        if system.kernel.value(self.kind, self.subject) != self.wanted:
+        if not self.is_wanted(system.kernel.value(self.kind, self.subject)):
             system.kernel.change(self.kind, self.subject, self.wanted)
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
-        if system.kernel.value(self.kind, self.subject) != captured["live"]:
+        now = system.kernel.value(self.kind, self.subject)
+        if now != captured["live"] and not self._is_gone(now):
             system.kernel.change(self.kind, self.subject, captured["live"])
         store.restore(self.file.path, captured["file"])  # last, since `difference_from` cannot demand an absent value
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         live = system.kernel.value(self.kind, self.subject)
-        if captured["live"] not in {None, live}:
+        if captured["live"] not in {None, live} and not self._is_gone(live):
             return f"{live or 'nothing'}, not {captured['live']} as before"
         return difference(captured["file"], store.look(self.file.path), system)

@@ -27,6 +27,7 @@ class RealKernel:
 
     def prefetch(self, kind: str, names: Iterable[str]) -> None:
         self._announced.setdefault(kind, set()).update(names)
+        self._known.pop(kind, None)  # a comparison begins
 
     def value(self, kind: str, name: str) -> Optional[str]:
         names = self._announced.setdefault(kind, set())

@@ -1,0 +1,116 @@
+"""Kinds that set values of a running machine: at once, after a boot, and undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Desk, DeskFactory
+
+
+@pytest.fixture(scope="module")
+def office(new_desk: DeskFactory) -> Desk:
+    desk = new_desk()
+    services.install(desk.root, "any_resources", module="any")
+    declare(desk)
+    desk.rolecall("keys", "create")
+    desk.rolecall("lab", "up")
+    return desk
+
+
+@pytest.fixture
+def desk(office: Desk) -> Iterator[Desk]:
+    """A machine for which nothing is declared, and on which nothing has failed."""
+    yield office
+    declare(office)
+    office.rolecall("update", "--yes")
+    assert office.on("jon", "systemctl is-system-running") == "running\n"
+
+
+def resource(kind: str, /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - any kind's
+    return {"name": kind, "arguments": arguments}
+
+
+def declare(desk: Desk, *resources: dict[str, Any]) -> None:
+    role = {"settings": {"resources": list(resources)}, "machines": {"jon": {}}}
+    made = {"module": {"name": "any", "input": "self"}, "roles": {"node": role}}
+    desk.write(machines={"jon": {}}, instances={"made": made})
+
+
+def update(desk: Desk, *resources: dict[str, Any]) -> str:
+    """Declare resources and update, and return what it printed; nothing is left to do afterwards."""
+    declare(desk, *resources)
+    printed = desk.rolecall("update", "--yes").stdout
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    return printed
+
+
+def refused(desk: Desk, *resources: dict[str, Any]) -> str:
+    """Return what a plan prints that refuses these resources."""
+    declare(desk, *resources)
+    done = desk.rolecall("plan", status=1)
+    return done.stdout + done.stderr
+
+
+def reboot(desk: Desk) -> None:
+    desk.lab.kill("jon")
+    desk.lab.start("jon")
+    desk.lab.wait(["jon"])
+    desk.on("jon", "systemctl is-system-running --wait")
+
+
+FAILING = resource("Unit", name="bad.service", text="[Service]\nType=oneshot\nExecStart=/bin/false\n", started=True)
+
+
+def test_kernel_parameters(desk: Desk) -> None:
+    """Of the network, which each machine of a lab has for itself; the kernel shows lists in another way."""
+    asked = "cd /proc/sys/net/ipv4; cat ip_forward ip_local_port_range ip_local_reserved_ports conf/lo/rp_filter"
+    before = desk.on("jon", asked)
+    assert before.split() == ["0", "32768", "60999", "0"]
+    declared = (
+        resource("Sysctl", name="net.ipv4.ip_forward", value=1),
+        resource("Sysctl", name="net.ipv4.ip_local_port_range", value="32768\t60000"),
+        resource("Sysctl", name="net.ipv4.ip_local_reserved_ports", value="8080,1000,1001,1002"),
+        resource("Sysctl", name="net.ipv4.conf.lo.rp_filter", value=2),
+    )
+    now = ["1", "32768", "60000", "1000-1002,8080", "2"]
+    assert "0, not 1" in update(desk, *declared)
+    assert desk.on("jon", asked).split() == now
+    reboot(desk)
+    assert desk.on("jon", asked).split() == now
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    desk.on("jon", "echo 0 >/proc/sys/net/ipv4/ip_forward")
+    assert "0, not 1" in desk.rolecall("plan").stdout
+    declare(desk, *declared, FAILING)
+    desk.rolecall("update", "--yes", status=1)
+    assert desk.on("jon", asked).split() == ["0", *now[1:]]
+    wrong = resource("Sysctl", name="net.ipv4.ip_local_port_range", value="5 1")
+    declare(desk, wrong)
+    assert "Invalid argument" in desk.rolecall("update", "--yes", status=1).stdout
+    assert "does not have it" in refused(desk, resource("Sysctl", name="net.bridge.none", value=1))
+    update(desk)
+    assert desk.on("jon", f"ls /etc/sysctl.d | grep -c rolecall; {asked}") == f"0\n{before}"
+
+
+def test_host_name_and_time_zone(desk: Desk) -> None:
+    desk.on("jon", "echo by-hand >/etc/hostname; hostname from-dhcp")
+    look = "hostname; cat /etc/hostname; date +%Z"
+    paths = ("/etc/hostname", "/etc/localtime", "/etc/timezone")
+    before, kept = desk.on("jon", look), desk.look("jon", *paths, but=("inode",))
+    update(desk, resource("Hostname", name="web.example"), resource("time_zone", name="Asia/Tokyo"))
+    assert desk.on("jon", look).split() == ["web.example", "web.example", "JST"]
+    reboot(desk)
+    assert desk.on("jon", look).split() == ["web.example", "web.example", "JST"]
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    desk.on("jon", "hostname elsewhere")
+    assert "elsewhere, not web.example" in desk.rolecall("plan").stdout
+    update(desk)
+    assert desk.look("jon", *paths, but=("inode",)) == kept
+    assert desk.on("jon", look) == before
+    assert "zoneinfo/Mars/Base does not exist on this machine" in refused(desk, resource("time_zone", name="Mars/Base"))
