@@ -114,3 +114,42 @@ def test_host_name_and_time_zone(desk: Desk) -> None:
     assert desk.look("jon", *paths, but=("inode",)) == kept
     assert desk.on("jon", look) == before
     assert "zoneinfo/Mars/Base does not exist on this machine" in refused(desk, resource("time_zone", name="Mars/Base"))
+
+
+def test_a_table_of_nftables(desk: Desk) -> None:
+    """Rules that somebody changes show as drift; a table of the same name that was there before comes back."""
+    theirs = "table inet ours { set s { type ipv4_addr; elements = { 192.0.2.9 } }; chain theirs { counter; }; }"
+    desk.on("jon", f"nft add table inet other; echo '{theirs}' | nft -f -")
+    listed = "nft --stateless list table inet ours; nft list table inet other"
+    before = desk.on("jon", listed)
+    rules = """
+        set seen {{ type ipv4_addr; flags dynamic,timeout; timeout 1h; }}
+        chain out {{
+            type filter hook output priority 0;
+            ip daddr {} counter drop comment "a }}"
+            ip daddr 192.0.2.77 update @seen {{ ip daddr }}
+        }}
+    """
+    one, two = (resource("nftables_table", name="ours", rules=rules.format(f"192.0.2.{last}")) for last in (1, 2))
+    update(desk, one)
+    assert "192.0.2.9" not in desk.on("jon", listed)
+    desk.on("jon", "nft add element inet ours seen '{ 192.0.2.77 }'; ping -c1 -W1 192.0.2.1", status=None)
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    for change in ("nft flush chain inet ours out", "nft delete table inet ours", "nft flush ruleset"):
+        desk.on("jon", change)
+        assert "not the declared rules" in desk.rolecall("plan").stdout
+        update(desk, one)
+        assert "192.0.2.1 " in desk.on("jon", "nft list table inet ours")
+    desk.on("jon", "nft add table inet other")
+    reboot(desk)
+    assert "192.0.2.1 " in desk.on("jon", "nft list table inet ours")
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    declare(desk, two, FAILING)
+    desk.rolecall("update", "--yes", status=1)
+    assert "192.0.2.1 " in desk.on("jon", "nft list table inet ours")
+    update(desk, two)
+    assert "192.0.2.2 " in desk.on("jon", "nft list table inet ours")
+    update(desk)
+    desk.on("jon", "nft add table inet other")
+    assert desk.on("jon", listed) == before
+    desk.on("jon", "nft delete table inet ours; nft delete table inet other")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rolecall.service import File, Unit, apt_repository, hosts, locale, mount_unit, nftables_table, time_zone
+from rolecall.service import apt_repository, hosts, locale, mount_unit, nftables_table, time_zone
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -49,12 +49,13 @@ def test_mounts() -> None:
 
 
 def test_a_table_of_nftables() -> None:
-    package, file, unit = nftables_table("mine", 'chain a { comment "}" ; } # }')
-    assert isinstance(file, File)
-    assert isinstance(unit, Unit)
-    table = "table inet mine"
-    assert texts([file])[file.key] == f'{table}\ndelete {table}\n{table} {{\nchain a {{ comment "}}" ; }} # }}\n}}\n'
-    assert unit.reload_on == (file.key,)
+    package, table, unit = nftables_table("mine", 'chain a { comment "}" ; } # }')
+    name = "table inet mine"
+    assert texts([table, unit]) == {
+        "nftables-table:inet mine": f'{name}\ndelete {name}\n{name} {{\nchain a {{ comment "}}" ; }} # }}\n}}\n',
+        "unit:nftables-inet-mine.service": texts([unit])[unit.key],
+    }
+    assert "ExecStart=/usr/sbin/nft --file /etc/rolecall/nftables/inet-mine.nft\n" in texts([unit])[unit.key]
     assert package.key == "package:nftables"
 
 

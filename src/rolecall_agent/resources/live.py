@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.resources import placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
@@ -37,6 +37,10 @@ class Live(Resource):
         """Of what: the name in `system.Kernel`."""
         return self.key.partition(":")[2]
 
+    def shown(self, live: Optional[str]) -> str:
+        """Return a value for a person."""
+        return live or "nothing"
+
     def is_wanted(self, live: Optional[str]) -> bool:
         """Return whether a value is the wanted one; the kernel may show it in another way."""
         return live == self.wanted
@@ -60,7 +64,13 @@ class Live(Resource):
 
     def removal_note(self, original: Captured) -> str:
         live = original.get("live")
-        return f"it is {live} again" if live and live != self.wanted else ""
+        return f"it is {self.shown(live)} again" if live and live != self.wanted else ""
+
+    @classmethod
+    def verify(cls, resources: Sequence[Any], changed: Set[str], system: System, store: ContentStore) -> None:
+        for item in resources:
+            if item.key in changed:
+                system.validate(item.file.path, store.content(item.parts))
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         live = system.kernel.value(self.kind, self.subject)
@@ -69,7 +79,7 @@ class Live(Resource):
             return ABSENT
         reasons = [f"{self.file.path}: {in_file}"] if in_file else []
         if not self.is_wanted(live):
-            reasons.append(f"{live or 'nothing'}, not {self.wanted}")
+            reasons.append(f"{self.shown(live)}, not {self.shown(self.wanted)}")
         return ", ".join(reasons) or None
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
@@ -92,5 +102,5 @@ class Live(Resource):
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         live = system.kernel.value(self.kind, self.subject)
         if captured["live"] not in {None, live} and not self._is_gone(live):
-            return f"{live or 'nothing'}, not {captured['live']} as before"
+            return f"{self.shown(live)}, not {self.shown(captured['live'])} as before"
         return difference(captured["file"], store.look(self.file.path), system)
