@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ from agent_world import NOTHING, STATE, machine, make, snapshot, update
 from rolecall_agent.comparison import compare, drift
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
-from rolecall_agent.resources import Hostname, Package, Resource, Symlink, Sysctl
+from rolecall_agent.resources import Hostname, Package, Resource, Symlink, Sysctl, Unit
 from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.systems.kernel import RealKernel
+from rolecall_agent.systems.mounts import users
 from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
@@ -137,3 +139,15 @@ def test_one_call_for_all_values_of_a_kind() -> None:
 def test_definitions_that_are_refused(define: Callable[[], Resource]) -> None:
     with pytest.raises(DefinitionError):
         define()
+
+
+def test_a_user_of_what_is_mounted(tmp_path: Path) -> None:
+    with (tmp_path / "held").open("w"):
+        assert any(user.endswith(f"(process {os.getpid()})") for user in users(str(tmp_path)))
+    assert not any(f"process {os.getpid()})" in user for user in users(f"{tmp_path}/hel"))
+
+
+def test_the_folder_of_a_mount_goes_with_it(root: Path) -> None:
+    it = machine(root)
+    captured = Unit("srv-new-d.mount", "[Mount]\nWhat=x\nWhere=/srv/new/d\n").capture(it.system, it.store)
+    assert {key for key in captured if key.startswith("made:/srv")} == {"made:/srv/new", "made:/srv/new/d"}

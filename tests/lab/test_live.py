@@ -153,3 +153,19 @@ def test_a_table_of_nftables(desk: Desk) -> None:
     desk.on("jon", "nft add table inet other")
     assert desk.on("jon", listed) == before
     desk.on("jon", "nft delete table inet ours; nft delete table inet other")
+
+
+def test_a_mount(desk: Desk) -> None:
+    """With its folder, which goes with it; one that somebody uses stays, and everything else with it."""
+    before = desk.look("jon", "/srv", but=("inode", "mtime"))
+    mounted = resource("mount_unit", path="/srv/a/b-c", source="none", type="tmpfs", options=["mode=0700"])
+    update(desk, mounted)
+    assert desk.on("jon", "findmnt -no FSTYPE /srv/a/b-c; stat -c %a /srv/a/b-c") == "tmpfs\n700\n"
+    desk.on("jon", "cd /srv/a/b-c; setsid sleep 1000 >/dev/null 2>&1 </dev/null &")
+    declare(desk)
+    done = desk.rolecall("update", "--yes", status=1)
+    assert "sleep (process " in done.stdout + done.stderr
+    assert desk.on("jon", "findmnt -no FSTYPE /srv/a/b-c") == "tmpfs\n"
+    desk.on("jon", "pkill sleep; sleep 0.2")
+    update(desk)
+    assert desk.look("jon", "/srv", but=("inode", "mtime")) == before

@@ -8,6 +8,7 @@ import pytest
 
 from rolecall.service import apt_repository, hosts, locale, mount_unit, nftables_table, time_zone
 from rolecall_agent.resources.checks import DefinitionError
+from rolecall_agent.unit_types import mount_point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +38,7 @@ def test_hosts() -> None:
 )
 def test_names_of_mounts(path: str, name: str) -> None:
     assert mount_unit(path, "/dev/sdb1", type="ext4").name == name
+    assert mount_point(name) == path
 
 
 def test_mounts() -> None:
