@@ -17,6 +17,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_settled
 from rolecall_agent.lock import PATIENCE, LockedError, locked, note_holder
 from rolecall_agent.machine import Machine
+from rolecall_agent.purge import purge
 from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS
 from rolecall_agent.store import Store
@@ -345,10 +346,9 @@ class Conversation:
             raise Failure("the switch is no longer provisional", machine_unchanged=False)
         self._send({"type": "undone"})
 
-    def _purge(self, _: Message) -> None:
+    def _purge(self, message: Message) -> None:
         self._require(self._state is _State.LOOKING, "a run is in progress")
-        self._machine.store.purge()
-        self._send({"type": "purged"})
+        self._send({"type": "purged", "notes": purge(self._machine, homes=message["homes"])})
 
     def _recover(self, message: Message) -> None:
         accepts = message["mode"] == "accept"

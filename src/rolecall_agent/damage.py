@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Callable
 
 from rolecall_agent import journal as journals
-from rolecall_agent.originals import INDEX
+from rolecall_agent.originals import INDEX, is_resource
 from rolecall_agent.state import DamagedError, damaged
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ def give_up(store: Store) -> bool:
         lost = True
     if lost:  # of a damaged generation, or an interrupted switch
         declared = {resource.key for resource in store.configuration(store.current).resources}
-        store.mark_abandoned(key for key in store.originals if key not in declared and not key.startswith("made:"))
+        store.mark_abandoned(key for key in store.originals if key not in declared and is_resource(key))
     return lost
 
 
 def _require_current(store: Store) -> None:
     store.configuration(store.current)
     kept = [key for key, original in store.originals.items() if not original.get("abandoned")]
-    committed = not all(key.startswith("made:") for key in kept)
+    committed = any(map(is_resource, kept))
     if committed and not store.current and not store.is_interrupted:
         raise damaged("current", "it is missing")
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from rolecall_agent.system import System
 
 INDEX = "original/index.json"
+MADE = "made:"
+"""How the keys of paths begin that were created because a resource needed them."""
+LEFT = "left:"
+"""How the keys of resources begin that were created, are undeclared, and are left on the machine until a purge."""
 
 
 class Originals:
@@ -54,6 +58,10 @@ class Originals:
             del self.originals[key]
         if recorded:
             write_json(self._system, INDEX, self.originals)
+
+    def leave(self, left: Json) -> None:
+        """Record what is left on the machine of resources that are undeclared, by key."""
+        self.add_originals({f"{LEFT}{key}": value for key, value in left.items()})
 
     def mark_abandoned(self, keys: Iterable[str]) -> None:
         """Keep the originals of resources that are not managed and were not restored, until they are managed again."""
@@ -130,6 +138,11 @@ class Originals:
         """Begin a new index, since the old one is damaged or lost."""
         self._originals = {}
         write_json(self._system, INDEX, {})
+
+
+def is_resource(key: str) -> bool:
+    """Return whether the key of an original is that of a resource."""
+    return not key.startswith((MADE, LEFT))
 
 
 def with_known_owner(captured: Json, system: System) -> Json:

@@ -22,8 +22,9 @@ C sends                   A answers                                       meanin
                                                                           Refused if a required `Confirm` is missing
 ``commit``                `Committed`                                     only once it is decided
 ``undo``                  `Progress`…, ``undone``                         while provisional: back to the state before
-``purge``                 ``purged``                                      right after `Open`, if nothing is declared
-                                                                          any more: removes what the agent stores
+`Purge`                   `Purged`                                        right after `Open`, if nothing is declared
+                                                                          any more: removes what the agent stores, and
+                                                                          the accounts that it made
 `Recover`                 `Recovery`                                      instead of `Open`, as the only message: shows
                                                                           or settles an interrupted switch
 `Confirm`                 ``confirmed``                                   instead of `Open`, as the only message of a
@@ -335,6 +336,20 @@ class Recovery(TypedDict):
     type: str
     interrupted: Optional[Interrupted]
     settled: Literal["undone", "committed", "accepted", ""]
+
+
+class Purge(TypedDict):
+    """``purge``. ``homes``: whether to remove the homes of accounts, too."""
+
+    type: str
+    homes: bool
+
+
+class Purged(TypedDict):
+    """``purged``. ``notes``: what stays, for a person."""
+
+    type: str
+    notes: List[str]
 
 
 class Failed(TypedDict):

@@ -11,6 +11,7 @@
       generations/N/      configuration.json, meta.json; packages.json: versions of packages
       current             -> generations/N; missing before the first commit
       original/           index.json: what was in each resource's place before, by key; SHA256: contents of files
+      packages/           files of packages that were installed, for an undo
       journal.json        exists while a switch is not settled
       confirmed           the nonce with which the switch was confirmed
       fingerprint.json    the state of the machine when it was found to be as declared
@@ -192,15 +193,29 @@ class Store(ContentStore, Generations):
             self._retain("agent", {"boot", boot.target, self.agent})
         return notes
 
+    def require_nothing_managed(self) -> None:
+        """Raise Failure when resources are still managed."""
+        if self.configuration(self.current).resources:
+            raise Failure("the machine still has managed resources; remove its roles and run `rolecall update` first")
+
     def purge(self) -> None:
         """Remove everything but the lock, which is held: the secrets first, the version of the layout last.
 
         Raises:
             Failure: When resources are still managed.
         """
-        if self.configuration(self.current).resources:
-            raise Failure("the machine still has managed resources; remove its roles and run `rolecall update` first")
-        first = ("sealed", "mac.key", "current", "generations", "blobs", "original", "confirmed", "fingerprint.json")
+        self.require_nothing_managed()
+        first = (
+            "sealed",
+            "mac.key",
+            "current",
+            "generations",
+            "blobs",
+            "original",
+            "packages",
+            "confirmed",
+            "fingerprint.json",
+        )
         for name in (*first, "agent", "schema"):
             remove_all(self._system, f"{HOME}/{name}")
 

@@ -157,6 +157,10 @@ class Accounts(Protocol):
         """Create a system group."""
         ...
 
+    def remove_group(self, name: str) -> None:
+        """Remove a group that is nobody's primary group."""
+        ...
+
     def change_group(self, name: str, gid: int) -> None:
         """Change the id of a group."""
         ...
@@ -175,6 +179,10 @@ class Accounts(Protocol):
 
     def add_user(self, name: str, account: Account) -> None:
         """Create a system user without a home directory."""
+        ...
+
+    def remove_user(self, name: str) -> None:
+        """Remove a user that has no processes, with the group of its own, and without its home."""
         ...
 
     def change_user(self, name: str, account: Account) -> None:
@@ -235,6 +243,10 @@ class Packages(Protocol):
 
     def purge(self, names: Sequence[str]) -> None:
         """Remove the configuration files that removed packages have left."""
+        ...
+
+    def tidy(self) -> List[str]:
+        """Delete the oldest package files if too many are kept for an undo; return their names."""
         ...
 
 

@@ -16,6 +16,7 @@ from rolecall_agent import journal as journals
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_running
 from rolecall_agent.journal import DECLARED
+from rolecall_agent.originals import MADE, is_resource
 from rolecall_agent.resources import KINDS, transaction
 from rolecall_agent.unit_types import have_unit_files, reload
 
@@ -127,20 +128,21 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     system, store = machine.system, machine.store
     declared = {resource.key for resource in machine.configuration(store.current).resources}
     store.mark_abandoned(key for key in journal.abandoned if key not in declared)
-    originals = {key: value for key, value in store.originals.items() if not key.startswith("made:")}
+    originals = {key: value for key, value in store.originals.items() if is_resource(key)}
     ended = {key: value for key, value in originals.items() if key not in declared and not value.get("abandoned")}
-    notes = transaction.remove(machine, journal, ended)
+    notes = transaction.remove(machine, journal, ended) + transaction.tidy(machine, journal)
     for name, kind in KINDS.items():
         of_kind = _of_kind(name, ended)
         if of_kind:
             still = _of_kind(name, {key: value for key, value in originals.items() if key in declared})
             notes += kind.settle(of_kind, still.values(), system)
+            store.leave(kind.left(of_kind, _created_paths(store), system))
     if not declared:
         machine.remove_boot_unit()
     # Only now: an undo may have created them again. During a boot, what is below /run is created later.
     gone = [path for path in _created_paths(store) if system.stat(path) is None]
     forgotten = [path for path in gone if system.units.settled or not path.startswith("/run/")]
-    store.drop_originals([*ended, *(f"made:{path}" for path in forgotten)])
+    store.drop_originals([*ended, *(f"{MADE}{path}" for path in forgotten)])
     if not (declared and journal.provisional):  # the switch has flushed what is committed
         system.flush()
     store.drop_journal()
@@ -336,4 +338,4 @@ def _of_kind(kind: str, originals: Mapping[str, Dict[str, Any]]) -> Dict[str, Di
 
 def _created_paths(store: Store) -> List[str]:
     """Return the paths that were created because resources needed them."""
-    return [key[len("made:") :] for key in store.originals if key.startswith("made:")]
+    return [key[len(MADE) :] for key in store.originals if key.startswith(MADE)]

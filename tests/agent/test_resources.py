@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent_world import META, NOTHING, STATE, machine, make, service, snapshot, stage, update
+from agent_world import META, NOTHING, STATE, copy, machine, make, service, snapshot, stage, update
 
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.content import Secret
 from rolecall_agent.errors import Failure
+from rolecall_agent.purge import purge
 from rolecall_agent.resources import Action, AuthorizedKey, Block, Directory, File, Group, Package, Symlink, Unit, User
 from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.switch import commit, decide, switch
@@ -578,3 +579,42 @@ def test_the_order_of_blocks_has_no_history(root: Path) -> None:
         assert [mark[-1] for mark in marks] == ["a", "b", "c"]
         update(root, NOTHING)
         assert not (root / "etc/x").exists()
+
+
+def test_a_purge_removes_accounts_that_were_created(root: Path) -> None:
+    before = recorded(root)
+    users = [User("u1", home="/home/u1", group="g9"), User("u2", home="/home/u2"), User("u3", home="/srv/d")]
+    update(root, Configuration.of("m", [*users, Group("g9", 7777), Group("g2")]))
+    (root / "home/u1/data").write_text("x")
+    with pytest.raises(Failure, match="still has managed resources"):
+        purge(machine(root), homes=True)
+    update(root, NOTHING)
+    assert recorded(root)["users"]["u1"]["locked"]
+    kept = copy(root, root.parent / "kept")
+    assert purge(machine(kept), homes=False) == ["the home /home/u1 of user u1 is kept"]
+    assert (kept / "home/u1/data").exists()
+    assert purge(machine(root), homes=True) == []
+    assert not (root / "home/u1").exists()
+    assert (root / "srv/d").is_dir()
+    for tried in (root, kept):
+        now = recorded(tried)
+        assert (now["users"], now["groups"], now["gids"]) == (before["users"], before["groups"], {})
+        assert [path.name for path in (tried / STATE).iterdir()] == ["system.json"]
+
+
+def test_a_purge_keeps_what_somebody_uses(root: Path) -> None:
+    update(root, Configuration.of("m", [User("u1"), User("u3"), User("u4")]))
+    update(root, NOTHING)
+    accounts = RecordedSystem(str(root)).accounts
+    for name, fields in {"u1": {"locked": False}, "u3": {"uid": 4321}}.items():
+        account = accounts.user(name)
+        assert account
+        accounts.change_user(name, replace(account, **fields))
+    record = root / STATE / "system.json"
+    record.write_text(json.dumps({**recorded(root), "processes": {"u4": [""]}}))
+    with pytest.raises(Failure, match="user u4 cannot be removed: its processes run; `pkill -u u4` ends them"):
+        purge(machine(root), homes=False)
+    record.write_text(json.dumps({**recorded(root), "processes": {}}))
+    notes = purge(machine(root), homes=False)
+    assert notes == [f"user {name} is kept: somebody else uses it now" for name in ("u1", "u3")]
+    assert "u4" not in recorded(root)["users"]

@@ -220,6 +220,24 @@ def test_packages_that_would_remove_others_are_refused(desk: Desk) -> None:
     desk.on("jon", "apt-get -qq purge lib")
 
 
+def test_the_undo_of_an_upgrade_brings_the_earlier_version_back(desk: Desk) -> None:
+    desk.on("jon", "apt-get -qq install lib; apt-mark -qq auto lib")
+    before = state(desk)
+    desk.on("jon", REPOSITORY + SECOND)  # apt does not know these until it must
+    declare(desk, "app")
+    assert "with 1 other package: lib 1 → 2" in desk.rolecall("plan").stdout
+    declare(desk, "app", works=False)
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert state(desk) == before
+    declare(desk, "app")
+    desk.rolecall("update", "--yes")
+    assert installed(desk) == {"app": "1", "lib": "2"}
+    declare(desk)
+    desk.rolecall("update", "--yes")
+    assert installed(desk) == {"lib": "2"}
+    desk.on("jon", "apt-get -qq purge lib")
+
+
 def test_a_source_that_comes_with_the_same_update(desk: Desk) -> None:
     moved = "deb [trusted=yes] http://127.0.0.1:8000/ ./\n"
     desk.on("jon", "mv /etc/apt/sources.list /etc/apt/kept; rm -rf /var/lib/apt/lists/*")

@@ -148,20 +148,21 @@ def _recovery(name: str, answer: RecoveredMachine) -> str:
 
 @machines.command()
 @click.argument("name", shell_complete=completion.machines)
+@click.option("--homes", is_flag=True, help="Remove the homes of these users, too.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
-def purge(invocation: Invocation, name: str, *, yes: bool) -> None:
+def purge(invocation: Invocation, name: str, *, homes: bool, yes: bool) -> None:
     """Delete Rolecall's own state from a machine.
 
-    Removes the kept generations, originals and secrets. This cannot be undone. Remove the machine's roles and update
-    first. Users that Rolecall made stay, locked, with their homes; data of backups and services stays too.
+    Removes the kept generations, originals and secrets, and the users and groups that Rolecall created. This cannot be
+    undone. Remove the machine's roles and update first. Data of backups and services stays.
     """
     from rolecall import pipeline
 
     if not yes:
         ask(invocation, f"delete the kept generations and secrets of {name}? This cannot be undone")
-    pipeline.purge_machine(invocation.workspace, name)
-    invocation.emit({"machine": name}, f"purged {name}")
+    notes = pipeline.purge_machine(invocation.workspace, name, homes=homes)
+    invocation.emit({"machine": name, "notes": notes}, "\n".join([f"purged {name}", *notes]))
 
 
 @machines.command()

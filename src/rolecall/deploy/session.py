@@ -211,9 +211,12 @@ class Session:
         """Go back to the state before the switch."""
         self._ask({"type": "undo"}, protocol.Bare, "undone", progress)
 
-    def purge(self) -> None:
-        """Delete everything that the agent stores, including secrets; nothing may be declared for the machine."""
-        self._ask({"type": "purge"}, protocol.Bare, "purged")
+    def purge(self, *, homes: bool) -> list[str]:
+        """Delete everything that the agent stores, including secrets, and the accounts that it made; return notes.
+
+        Nothing may be declared for the machine.
+        """
+        return self._ask(protocol.Purge(type="purge", homes=homes), protocol.Purged, "purged")["notes"]
 
     def _begin(self, message: Any, kind: type[Answer], answer: str) -> Answer:  # noqa: ANN401 - any of the protocol's
         """Send the first message, and the agent if the machine does not have it."""

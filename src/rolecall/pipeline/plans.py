@@ -130,8 +130,10 @@ def _steps_alone(progress: Progress) -> Progress:
     return show
 
 
-def purge_machine(workspace: Workspace, name: str) -> None:
-    """Remove from a machine what Rolecall keeps there for itself: kept generations, originals and secrets.
+def purge_machine(workspace: Workspace, name: str, *, homes: bool) -> list[str]:
+    """Remove from a machine what is left of Rolecall: kept generations, originals and secrets, and accounts it made.
+
+    With ``homes``, also the homes of these accounts. Return notes on what stays.
 
     Raises:
         Faults: When it is not declared, or cannot be reached; when something that was installed is still there.
@@ -139,7 +141,7 @@ def purge_machine(workspace: Workspace, name: str) -> None:
     try:
         with Session(workspace.target(name)) as session:
             session.open(None, workspace.loaded().inventory.machines[name].formerly)
-            session.purge()
+            return session.purge(homes=homes)
     except (AgentFailedError, OSError) as error:
         raise fault(f"{name} is not purged: {error}") from None
 

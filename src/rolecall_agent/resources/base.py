@@ -10,6 +10,7 @@ from typing import (
     Any,
     Callable,
     ClassVar,
+    Container,
     Dict,
     Iterable,
     List,
@@ -207,6 +208,22 @@ class Resource(ABC):
             declared: What was in the place of those that are.
             system: The machine.
         """
+        return []
+
+    @classmethod
+    def left(cls, ended: Mapping[str, Captured], made: Container[str], system: System) -> Dict[str, Captured]:  # noqa: ARG003
+        """Return what stays on the machine until a purge, by key.
+
+        Args:
+            ended: What was in the place of those that are no longer declared, by key.
+            made: The paths that were created.
+            system: The machine.
+        """
+        return {}
+
+    @classmethod
+    def remove_left(cls, name: str, left: Captured, system: System, *, homes: bool) -> List[str]:  # noqa: ARG003
+        """Remove what `left` returned for a name; return notes on what stays. Only with ``homes``, also homes."""
         return []
 
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Container, Dict, List, Mapping, Optional
 
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks
 from rolecall_agent.resources.base import ABSENT, Captured, Resource
 
@@ -75,6 +76,22 @@ class Group(Resource):
         # One that was created is kept, so that no other group gets its id and with it access to its files.
         if "gid" in captured and system.accounts.gid(self.name) not in {None, captured["gid"]}:
             system.accounts.change_group(self.name, captured["gid"])
+
+    @classmethod
+    def left(cls, ended: Mapping[str, Captured], made: Container[str], system: System) -> Dict[str, Captured]:  # noqa: ARG003 - as above
+        names = [key.partition(":")[2] for key, original in ended.items() if original.get("type") == ABSENT]
+        ids = {name: system.accounts.gid(name) for name in names}
+        return {f"group:{name}": {"gid": gid} for name, gid in ids.items() if gid is not None}
+
+    @classmethod
+    def remove_left(cls, name: str, left: Captured, system: System, *, homes: bool) -> List[str]:  # noqa: ARG003 - as above
+        if system.accounts.gid(name) != left["gid"]:
+            return []  # its user has taken it along, or somebody has made it again
+        try:
+            system.accounts.remove_group(name)
+        except Failure as failure:  # it may have become the primary group of a user
+            return [f"group {name} is kept: {failure.detail.strip() or failure.message}"]
+        return []
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         gid = system.accounts.gid(self.name)

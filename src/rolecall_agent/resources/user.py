@@ -9,6 +9,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    Container,
     Dict,
     FrozenSet,
     Iterable,
@@ -25,6 +26,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Report, Resource
 from rolecall_agent.resources.obstacles import obstacle
+from rolecall_agent.state import remove_all
 from rolecall_agent.system import Account
 
 if TYPE_CHECKING:
@@ -224,6 +226,32 @@ class User(Resource):
             for name in names
             if (account := system.accounts.user(name)) and account.locked and system.accounts.processes(name)
         ]
+
+    @classmethod
+    def left(cls, ended: Mapping[str, Captured], made: Container[str], system: System) -> Dict[str, Captured]:
+        names = [key.partition(":")[2] for key, original in ended.items() if original.get("type") == ABSENT]
+        accounts = {name: system.accounts.user(name) for name in names}
+        return {
+            f"user:{name}": {"uid": account.uid, "home": account.home if account.home in made else ""}
+            for name, account in accounts.items()
+            if account
+        }
+
+    @classmethod
+    def remove_left(cls, name: str, left: Captured, system: System, *, homes: bool) -> List[str]:
+        account = system.accounts.user(name)
+        if account and (account.uid != left["uid"] or not account.locked):
+            return [f"user {name} is kept: somebody else uses it now"]
+        if account and system.accounts.processes(name):
+            raise Failure(f"user {name} cannot be removed: its processes run; `pkill -u {name}` ends them")
+        if account:
+            system.accounts.remove_user(name)
+        if not left["home"] or system.stat(left["home"]) is None:
+            return []
+        if not homes:
+            return [f"the home {left['home']} of user {name} is kept"]
+        remove_all(system, left["home"])
+        return []
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         account = system.accounts.user(self.name)

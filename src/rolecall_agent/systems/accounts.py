@@ -37,6 +37,9 @@ class ShadowAccounts:
         wanted = [] if gid is None else ["--gid", str(gid)]
         commands.require(["groupadd", "--system", *wanted, name], f"cannot create group {name}")
 
+    def remove_group(self, name: str) -> None:
+        commands.require(["groupdel", name], f"cannot remove group {name}")
+
     def change_group(self, name: str, gid: int) -> None:
         commands.require(["groupmod", "--gid", str(gid), name], f"cannot change group {name}")
 
@@ -83,6 +86,9 @@ class ShadowAccounts:
         commands.require(argv, f"cannot create user {name}")
         if account.password:
             self._set_password(name, account.password)
+
+    def remove_user(self, name: str) -> None:
+        commands.require(["userdel", name], f"cannot remove user {name}")
 
     def change_user(self, name: str, account: Account) -> None:
         before = self.user(name)

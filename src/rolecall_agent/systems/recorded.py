@@ -79,6 +79,11 @@ class RecordedAccounts:
         self._record.data["groups"] = sorted({*self._record.data["groups"], name})
         self.change_group(name, _id_of(name) if gid is None else gid)
 
+    def remove_group(self, name: str) -> None:
+        self._record.data["groups"] = [group for group in self._record.data["groups"] if group != name]
+        self._record.data["gids"].pop(name, None)
+        self._record.save()
+
     def change_group(self, name: str, gid: int) -> None:
         self._record.data["gids"].pop(name, None)
         if gid != _id_of(name):
@@ -106,6 +111,10 @@ class RecordedAccounts:
             self._record.save()
         else:
             self.add_group(name)  # which writes both at once
+
+    def remove_user(self, name: str) -> None:
+        del self._record.data["users"][name]
+        self.remove_group(name)  # which writes both at once
 
     def change_user(self, name: str, account: Account) -> None:
         before = self.user(name)
@@ -191,6 +200,9 @@ class RecordedPackages:
 
     def purge(self, names: Sequence[str]) -> None:
         pass
+
+    def tidy(self) -> List[str]:
+        return []
 
     def _version(self, name: str) -> str:
         return str(self._record.data["repository"].get(name, {}).get("version", ""))

@@ -27,9 +27,11 @@ class Manager(Protocol):
 
     Attributes:
         PROGRAM: What shows that a machine has it.
+        FILES: How the names of its package files end.
     """
 
     PROGRAM: str
+    FILES: str
 
     def query(self, names: Iterable[str]) -> List[str]:
         """Return the command that prints the states of packages; of all packages, for no names."""
@@ -65,6 +67,14 @@ class Manager(Protocol):
 
     def download(self, specs: Sequence[str], folder: str) -> Optional[List[str]]:
         """Return the command that gets all that an installation needs; None when `install` must do so."""
+        ...
+
+    def download_again(self, specs: Sequence[str], folder: str) -> Optional[List[str]]:
+        """Return the command that gets versions that are installed already; None when none can be kept."""
+        ...
+
+    def file_name(self, name: str, version: str) -> str:
+        """Return how the name of the file begins that `download` makes of a package."""
         ...
 
     def install(self, specs: Sequence[str], folder: str) -> List[str]:

@@ -10,6 +10,7 @@ from rolecall_agent.system import PackageState
 from rolecall_agent.systems.managers import Changes
 
 PROGRAM = "apt-get"
+FILES = ".deb"
 
 _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 _KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed
@@ -61,6 +62,14 @@ def refresh() -> List[str]:
 
 def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, "--download-only", *specs]
+
+
+def download_again(specs: Sequence[str], folder: str) -> Optional[List[str]]:
+    return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, "--download-only", "--reinstall", *specs]
+
+
+def file_name(name: str, version: str) -> str:
+    return f"{name.partition(':')[0]}_{version.replace(':', '%3a')}_"
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:
