@@ -80,3 +80,13 @@ def taken_along(units: Units, name: str, *, stops: bool) -> List[str]:
             # A stop also reaches what is behind a unit that is not running, a restart does not.
             waiting += [other] if active or stops else []
     return sorted(found)
+
+
+def mount_point(name: str) -> str:
+    """Return where a mount unit of this name mounts, "" for another unit. Source: systemd.mount(5), WHERE."""
+    if not name.endswith(".mount"):
+        return ""
+    raw = re.sub(
+        rb"\\x([0-9a-f]{2})", lambda code: bytes([int(code[1], 16)]), name[: -len(".mount")].replace("-", "/").encode()
+    )
+    return "/" + raw.decode(errors="surrogateescape")
