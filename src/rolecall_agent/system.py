@@ -245,6 +245,10 @@ class Packages(Protocol):
         """Remove the configuration files that removed packages have left."""
         ...
 
+    def tidy(self) -> List[str]:
+        """Delete the oldest package files if too many are kept for an undo; return their names."""
+        ...
+
 
 class Units(Protocol):
     """Systemd units. Every method raises Failure when it fails.

@@ -130,7 +130,7 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     store.mark_abandoned(key for key in journal.abandoned if key not in declared)
     originals = {key: value for key, value in store.originals.items() if is_resource(key)}
     ended = {key: value for key, value in originals.items() if key not in declared and not value.get("abandoned")}
-    notes = transaction.remove(machine, journal, ended)
+    notes = transaction.remove(machine, journal, ended) + transaction.tidy(machine, journal)
     for name, kind in KINDS.items():
         of_kind = _of_kind(name, ended)
         if of_kind:

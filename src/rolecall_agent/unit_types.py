@@ -29,7 +29,9 @@ def mount_point(name: str) -> str:
     if not name.endswith(".mount"):
         return ""
     path = name[: -len(".mount")].replace("-", "/").encode()
-    return "/" + re.sub(rb"\\x([0-9a-f]{2})", lambda byte: bytes([int(byte[1], 16)]), path).decode(errors="replace")
+    return "/" + re.sub(rb"\\x([0-9a-f]{2})", lambda byte: bytes([int(byte[1], 16)]), path).decode(
+        errors="surrogateescape"
+    )
 
 
 def applies_when_loaded(name: str, state: UnitState) -> bool:

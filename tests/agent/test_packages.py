@@ -15,7 +15,7 @@ from rolecall_agent.resources import File, Package
 from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.switch import commit, decide, switch
 from rolecall_agent.system import UNKNOWN, PackageState
-from rolecall_agent.systems import commands, packages
+from rolecall_agent.systems import commands, package_files, packages
 from rolecall_agent.systems.managers import Changes, apt
 from rolecall_agent.undo import abandon, accept, recover
 
@@ -219,7 +219,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Programs],
             monkeypatch.setattr(commands, name, programs)
         monkeypatch.setattr(commands, "is_installed", lambda program: program == "apt-get")
         monkeypatch.setattr(packages, "_PAUSE", 0)
-        monkeypatch.setattr(packages, "FOLDER", str(tmp_path / "packages"))
+        monkeypatch.setattr(package_files, "FOLDER", str(tmp_path / "packages"))
         return packages.DistributionPackages(programs, dict, lambda: None)
 
     return with_
@@ -255,20 +255,42 @@ def test_a_version_that_is_gone_is_not_replaced_by_another(run: Run) -> None:
     assert "x=1" in next(line for line in programs.ran if "--download-only" in line)
 
 
-def test_the_undo_of_an_upgrade_works_from_kept_files(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = {name: PackageState("installed", "1:1") for name in ("x", "y")}
-    now = "dpkg amd64 installed ok 1\nx all installed ok 2\ny all half-installed ok 1:1\n"
+def test_the_undo_of_an_upgrade_works_from_kept_files_that_are_intact(run: Run, tmp_path: Path) -> None:
+    before = {name: PackageState("installed", "1:1") for name in ("x", "y", "z")}
+    now = "dpkg amd64 installed ok 1\nx all installed ok 2\ny all half-installed ok 1:1\nz all installed ok 2\n"
     programs = Programs(query=[(0, now)], showmanual=[(0, "")], dpkg=[(0, "")])
     package_manager = run(programs)
-    kept, other = (tmp_path / "packages" / name for name in ("x_1%3a1_all.deb", "xy_1%3a1_all.deb"))
-    kept.parent.mkdir()
-    for file in (kept, other):
-        file.write_bytes(b"12345")
-    with pytest.raises(Failure, match="version 1:1 of package y is not available any more"):
+    x, z = (keep(tmp_path, f"{name}_1%3a1_all.deb") for name in ("x", "z"))
+    keep(tmp_path, "xy_1%3a1_all.deb")
+    z.write_bytes(b"damaged")
+    with pytest.raises(Failure, match="version 1:1 of package y is not available any more; ") as raised:
         package_manager.put_back(before)
-    assert f"dpkg --force-downgrade --force-confold --install {kept}" in programs.ran
-    monkeypatch.setattr(packages, "LIMIT", 5)
-    packages.tidy()
-    assert [kept.exists(), other.exists()].count(True) == 1
+    assert raised.value.message.endswith(f"version 1:1 of package z cannot be installed: {z} is damaged")
+    assert f"dpkg --force-downgrade --force-confold --install {x}" in programs.ran
+
+
+def test_the_oldest_package_files_are_deleted_and_named(
+    root: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = run(Programs())
+    old, new = keep(tmp_path, "b_1_all.deb"), keep(tmp_path, "a_1_all.deb")
+    monkeypatch.setattr(package_files, "LIMIT", 5)
+    it = machine(root)
+    monkeypatch.setattr(type(it.system.packages), "tidy", lambda _: kept.tidy())
+    it.store.prepare()
+    stage(it, GOOD)
+    switch(it, GOOD, META, nonce="n", confirm=False)
+    assert old.exists()  # an undo may need it
+    decide(it)
+    assert commit(it)[1] == ["too many package files were kept for an undo; deleted the oldest: b_1_all.deb"]
+    assert (old.exists(), new.exists()) == (False, True)
+    assert kept.tidy() == []
+
+
+def keep(tmp_path: Path, name: str) -> Path:
+    """Keep a package file for an undo."""
+    file = tmp_path / "packages" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"12345")
+    package_files.record(".deb")
+    return file

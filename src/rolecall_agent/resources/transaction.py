@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rolecall_agent.work import Work
 
 NAMED = 8
-"""How many of the packages that come or go with others a plan names."""
+"""How many packages or files a sentence names."""
 
 
 def preview(system: System, store: Store, work: Work, new: Configuration) -> None:
@@ -147,6 +147,12 @@ def remove(machine: Machine, journal: Journal, ended: Mapping[str, Captured]) ->
     return notes
 
 
+def tidy(machine: Machine, journal: Journal) -> List[str]:
+    """Delete package files beyond what is kept for an undo; return a note on them."""
+    deleted = machine.system.packages.tidy() if journal.packages else []
+    return [f"too many package files were kept for an undo; deleted the oldest: {_list(deleted)}"] if deleted else []
+
+
 def _ours(system: System, ended: Mapping[str, Captured], declared: Iterable[str]) -> Dict[str, str]:
     """Return the keys of packages that Rolecall has installed and nothing declares any more, by name."""
     needed = {*declared}  # two resources may name the same package
@@ -189,9 +195,13 @@ def _more(packages: List[str]) -> str:
     """Return which other packages come or go, for a person."""
     if not packages:
         return ""
-    more = f", and {len(packages) - NAMED} more" if len(packages) > NAMED else ""
     count = "1 other package" if len(packages) == 1 else f"{len(packages)} other packages"
-    return f"; with {count}: {', '.join(packages[:NAMED])}{more}"
+    return f"; with {count}: {_list(packages)}"
+
+
+def _list(names: List[str]) -> str:
+    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _needed(others: List[str]) -> str:

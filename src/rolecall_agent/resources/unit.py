@@ -187,8 +187,8 @@ class Unit(Resource):
         if not self.has_file:
             return {self.key: original}
         made = placing.missing_parents(system, self.path)
-        if point := mount_point(self.name):  # which systemd creates
-            made.update(placing.missing_parents(system, f"{point}/."))
+        if where := mount_point(self.name):  # systemd makes it
+            made.update(placing.missing_parents(system, f"{where}/"))
         return {self.key: {**original, "file": store.capture(self.path)}, **made}
 
     def before_switch(

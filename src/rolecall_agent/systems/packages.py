@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.system import UNKNOWN, PackageState
-from rolecall_agent.systems import commands
+from rolecall_agent.systems import commands, package_files
 from rolecall_agent.systems.managers import Manager, apt
 
 if TYPE_CHECKING:
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
 
 MANAGERS: Tuple[Manager, ...] = (apt,)
 """All that are supported."""
-FOLDER = "/var/lib/rolecall/packages"
-"""Where package files are downloaded to, and kept for an undo."""
-LIMIT = 500_000_000
-"""How many bytes of them are kept; the oldest leave first."""
 PATIENCE = 120.0
 """Seconds to wait for another command that is at work on packages."""
 _SECONDS = 1800  # for an installation
@@ -83,9 +78,9 @@ class DistributionPackages:
 
     def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
         manager = self._manager
-        os.makedirs(FOLDER, 0o755, exist_ok=True)
+        package_files.prepare()
         specs = [manager.exact(name, versions[name]) if versions.get(name) else name for name in names]
-        download = manager.download(specs, FOLDER)
+        download = manager.download(specs, package_files.FOLDER)
         if download and self._patiently(download)[0]:  # the lists may be outdated
             problems = self._patiently(manager.refresh())[1]
             _require_same(versions, self.preview(names, sources_change=False), "is available by now")
@@ -93,12 +88,12 @@ class DistributionPackages:
             if status:
                 raise _failure(f"cannot download packages: {' '.join(names)}", problems + output)
         self._keep_installed(versions)
+        package_files.record(manager.FILES)
         self._forget()
-        status, output = self._patiently(manager.install(specs, FOLDER))
+        status, output = self._patiently(manager.install(specs, package_files.FOLDER))
         if status:
             raise _failure(f"cannot install packages: {' '.join(names)}", output)
         self._configure(name for name, state in self._states(names).items() if _is_broken(state))
-        tidy()
         now = {name: state.version for name, state in self._states(versions).items() if not _is_broken(state)}
         _require_same(versions, now, "was installed")
 
@@ -116,12 +111,11 @@ class DistributionPackages:
             for name, state in before.items()
             if state.present and (now[name].version, now[name].status == "half-installed") != (state.version, False)
         ]
-        files = {name: self._file(name, before[name].version) for name in earlier}
-        if any(files.values()):
-            problems.append(self._patiently(manager.install_files([file for file in files.values() if file])))
-        for name in (name for name, file in files.items() if not file):
-            message = f"version {before[name].version} of package {name} is not available any more"
-            problems.append((1, f"E: {message}"))
+        files, missing = self._files({name: before[name].version for name in earlier})
+        if files:
+            problems.append(self._patiently(manager.install_files(files)))
+        if missing:
+            problems.append((1, f"E: {'; '.join(missing)}"))
         problems.append(self._configure(self._broken_since(before)))
         now = self.capture(before)
         for manual in (True, False):
@@ -135,7 +129,7 @@ class DistributionPackages:
                 problems.append(self._patiently(mark))
         failed = [output for status, output in problems if status]
         if failed:
-            raise _failure("cannot put packages back", failed[0])
+            raise _failure("cannot put packages back", "\n".join(failed))
 
     def removable(self, names: Sequence[str], dependencies: Iterable[str]) -> Tuple[List[str], Dict[str, List[str]]]:
         came = set(dependencies)
@@ -165,6 +159,9 @@ class DistributionPackages:
         if argv:
             self._run(argv, f"cannot purge packages: {' '.join(names)}")
 
+    def tidy(self) -> List[str]:
+        return package_files.tidy()
+
     @property
     def _manager(self) -> Manager:
         if self._found is None:
@@ -193,16 +190,24 @@ class DistributionPackages:
     def _keep_installed(self, versions: Mapping[str, str]) -> None:
         """Get the files of packages that are about to be replaced, as far as their versions are still available."""
         for name, state in self._states(versions).items():
-            if state.present and state.version != versions[name] and not self._file(name, state.version):
-                argv = self._manager.download_again([self._manager.exact(name, state.version)], FOLDER)
+            if state.present and state.version != versions[name] and self._files({name: state.version})[1]:
+                argv = self._manager.download_again([self._manager.exact(name, state.version)], package_files.FOLDER)
                 if argv:
+                    package_files.delete(self._manager.file_name(name, state.version))  # apt only compares its size
                     self._patiently(argv)
 
-    def _file(self, name: str, version: str) -> str:
-        """Return the kept file of a package, or ""."""
-        start = self._manager.file_name(name, version)
-        files = sorted(file for file in os.listdir(FOLDER) if file.startswith(start)) if os.path.isdir(FOLDER) else []
-        return os.path.join(FOLDER, files[0]) if files else ""
+    def _files(self, versions: Mapping[str, str]) -> Tuple[List[str], List[str]]:
+        """Return the kept files of packages, and why those of the others cannot be used."""
+        files, problems = [], []
+        for name, version in versions.items():
+            path = package_files.path_of(self._manager.file_name(name, version))
+            if not path:
+                problems.append(f"version {version} of package {name} is not available any more")
+            elif package_files.is_intact(path):
+                files.append(path)
+            else:
+                problems.append(f"version {version} of package {name} cannot be installed: {path} is damaged")
+        return files, problems
 
     def _broken_since(self, before: Mapping[str, PackageState]) -> List[str]:
         return [name for name, now in self.capture(before).items() if _is_broken(now) and now != before.get(name)]
@@ -236,16 +241,6 @@ def _require_same(versions: Mapping[str, str], now: Mapping[str, str], what: str
     for name, version in sorted(versions.items()):
         if now.get(name) != version:
             raise Failure(f"package {name}: version {now.get(name) or 'none'} {what}, not {version}")
-
-
-def tidy() -> None:
-    """Remove the oldest files beyond the limit."""
-    files = [os.path.join(FOLDER, name) for name in os.listdir(FOLDER)]
-    size = 0
-    for file in sorted(filter(os.path.isfile, files), key=lambda file: -os.stat(file).st_ctime_ns):
-        size += os.path.getsize(file)
-        if size > LIMIT:
-            os.remove(file)
 
 
 def _before(before: Mapping[str, PackageState], name: str) -> PackageState:

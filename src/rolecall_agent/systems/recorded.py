@@ -201,6 +201,9 @@ class RecordedPackages:
     def purge(self, names: Sequence[str]) -> None:
         pass
 
+    def tidy(self) -> List[str]:
+        return []
+
     def _version(self, name: str) -> str:
         return str(self._record.data["repository"].get(name, {}).get("version", ""))
 

@@ -27,9 +27,11 @@ class Manager(Protocol):
 
     Attributes:
         PROGRAM: What shows that a machine has it.
+        FILES: How the names of its package files end.
     """
 
     PROGRAM: str
+    FILES: str
 
     def query(self, names: Iterable[str]) -> List[str]:
         """Return the command that prints the states of packages; of all packages, for no names."""

@@ -10,6 +10,7 @@ from rolecall_agent.system import PackageState
 from rolecall_agent.systems.managers import Changes
 
 PROGRAM = "apt-get"
+FILES = ".deb"
 
 _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 _KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed

@@ -1,0 +1,84 @@
+"""Package files that are kept for an undo, with their digests: a damaged one must not be installed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Dict, List
+
+FOLDER = "/var/lib/rolecall/packages"
+"""Where package files are downloaded to, and kept."""
+LIMIT = 500_000_000
+"""How many bytes of them are kept; the oldest leave first."""
+DIGESTS = "SHA256SUMS"
+_BLOCK = 1 << 20
+_HEX = 64  # digits
+
+
+def prepare() -> None:
+    """Create the folder."""
+    os.makedirs(FOLDER, 0o755, exist_ok=True)
+
+
+def record(ending: str) -> None:
+    """Record the digests of the files whose names end like this, as far as they are new; durable afterwards."""
+    before = _digests()
+    names = sorted(name for name in os.listdir(FOLDER) if name.endswith(ending))
+    after = {name: before.get(name) or _digest(name) for name in names}
+    if after != before:
+        lines = [f"{digest}  {name}\n" for name, digest in after.items()]
+        path = os.path.join(FOLDER, DIGESTS)
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(f"{path}.new", path)
+
+
+def path_of(start: str) -> str:
+    """Return the path of the file whose name begins like this, or "" if none is kept."""
+    paths = (os.path.join(FOLDER, name) for name in sorted(_digests()) if name.startswith(start))
+    return next(filter(os.path.exists, paths), "")
+
+
+def is_intact(path: str) -> bool:
+    """Return whether a file is as it was recorded."""
+    name = os.path.basename(path)
+    return _digest(name) == _digests().get(name)
+
+
+def delete(start: str) -> None:
+    """Delete the file whose name begins like this, if one is kept."""
+    path = path_of(start)
+    if path:
+        os.remove(path)
+
+
+def tidy() -> List[str]:
+    """Delete the oldest files beyond the limit; return their names."""
+    paths = filter(os.path.exists, (os.path.join(FOLDER, name) for name in _digests()))
+    size, deleted = 0, []
+    for path in sorted(paths, key=lambda path: -os.stat(path).st_ctime_ns):
+        size += os.path.getsize(path)
+        if size > LIMIT:
+            os.remove(path)
+            deleted.append(os.path.basename(path))
+    return sorted(deleted)
+
+
+def _digests() -> Dict[str, str]:
+    try:
+        with open(os.path.join(FOLDER, DIGESTS), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return {}
+    return {line[_HEX + 2 :]: line[:_HEX] for line in lines}
+
+
+def _digest(name: str) -> str:
+    digest = hashlib.sha256()
+    with open(os.path.join(FOLDER, name), "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+        os.fsync(file.fileno())
+    return digest.hexdigest()
