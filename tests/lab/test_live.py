@@ -169,3 +169,27 @@ def test_a_mount(desk: Desk) -> None:
     desk.on("jon", "pkill sleep; sleep 0.2")
     update(desk)
     assert desk.look("jon", "/srv", but=("inode", "mtime")) == before
+
+
+def test_locales(desk: Desk) -> None:
+    """One that a person has generated stays; one that nobody knows is refused, and all is as before."""
+    desk.on(
+        "jon",
+        "apt-get -qq install locales >/dev/null; echo 'nl_BE.UTF-8 UTF-8' >>/etc/locale.gen; locale-gen >/dev/null",
+    )
+    paths = ("/etc/default/locale", "/etc/locale.gen")
+    before, kept = desk.on("jon", "locale -a"), desk.look("jon", *paths, but=("inode",))
+    update(desk, resource("locale", name="nl_BE.UTF-8"))
+    update(desk, resource("locale", name="de_DE.UTF-8", language="de:en"))
+    assert {*desk.on("jon", "locale -a").split()} == {*before.split(), "de_DE.utf8"}
+    asked = """su - nobody -s /bin/sh -c 'echo $LANG $LANGUAGE; locale day | cut -d";" -f1'"""
+    assert desk.on("jon", asked).endswith("\nde_DE.UTF-8 de:en\nSonntag\n")
+    desk.on("jon", "locale-gen")
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    assert "de_DE.utf8" in desk.on("jon", "locale -a")
+    declare(desk, resource("locale", name="xx_YY.UTF-8"))
+    assert "xx_YY" in desk.rolecall("update", "--yes", status=1).stdout
+    assert "de_DE.utf8" in desk.on("jon", "locale -a")
+    update(desk)
+    assert desk.on("jon", "locale -a") == before
+    assert desk.look("jon", *paths, but=("inode",)) == kept
