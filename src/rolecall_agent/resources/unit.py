@@ -127,6 +127,11 @@ class Unit(Resource):
     def announce(self, system: System) -> None:
         system.units.prefetch([self.name])
 
+    @property
+    def folders(self) -> Tuple[str, ...]:
+        point = mount_point(self.name)
+        return (point,) if point else ()
+
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.path,) if self.has_file else ()
 
