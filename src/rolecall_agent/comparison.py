@@ -109,6 +109,10 @@ def _refuse_obstacles(
     there = [item for item in removed if any(system.stat(path) for path in item.paths_on(system))]
     due = [*(item for item in new.resources if item.key in changed), *there]
     obstacles = [f"{item.key}: {obstacle}" for item in due if (obstacle := item.obstacle(system))]
+    brought = any(key.startswith(("package:", "kernel-module:")) for key in changed)  # which may bring anything
+    if system.boots and not brought:
+        applied = (item for item in new.resources if item.key in changed)
+        obstacles += [f"{item.key}: {lack}" for item in applied if (lack := item.lacks(system))]
     if obstacles:
         raise Failure(obstacles[0], "\n".join(obstacles[1:]))
 

@@ -33,13 +33,16 @@ def locked(root: str, holder: str, patience: float = PATIENCE) -> Iterator[None]
         LockedError: When another agent holds it for longer.
     """
     path = os.path.join(root, HOME[1:], "lock")
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    began = time.monotonic()
+    fd = _opened(path)
     try:
-        began = time.monotonic()
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                if os.path.exists(path) and os.path.samestat(os.fstat(fd), os.stat(path)):
+                    break
+                os.close(fd)  # who held it has purged the machine
+                fd = _opened(path)
             except BlockingIOError:
                 noted = os.pread(fd, 500, 0).decode(errors="replace") or "another agent"
                 recovers = noted.startswith(RECOVERY)
@@ -50,6 +53,13 @@ def locked(root: str, holder: str, patience: float = PATIENCE) -> Iterator[None]
         yield
     finally:
         os.close(fd)
+
+
+def _opened(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        raise Failure("the machine has just been purged; try again") from None
 
 
 def note_holder(root: str, holder: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, List
 
 from rolecall_agent.originals import LEFT
 from rolecall_agent.resources import KINDS
+from rolecall_agent.state import HOME
 
 if TYPE_CHECKING:
     from rolecall_agent.machine import Machine
@@ -30,4 +32,7 @@ def purge(machine: Machine, *, homes: bool) -> List[str]:
             if key.partition(":")[0] == kind.kind:
                 notes += kind.remove_left(key.partition(":")[2], value, system, homes=homes)
     store.purge()
+    system.remove(f"{HOME}/lock")  # which is held: `locked` notices
+    with contextlib.suppress(OSError):  # a recorded system keeps its record there
+        system.remove(HOME)
     return notes

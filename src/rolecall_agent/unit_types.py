@@ -24,6 +24,16 @@ def have_unit_files(resources: Iterable[Resource], system: System) -> bool:
     return any("/systemd/system/" in path for item in resources for path in item.paths_on(system))
 
 
+def mount_point(name: str) -> str:
+    """Return where a mount unit mounts, which is its name; "" for any other unit. Source: systemd.unit(5)."""
+    if not name.endswith(".mount"):
+        return ""
+    path = name[: -len(".mount")].replace("-", "/").encode()
+    return "/" + re.sub(rb"\\x([0-9a-f]{2})", lambda byte: bytes([int(byte[1], 16)]), path).decode(
+        errors="surrogateescape"
+    )
+
+
 def applies_when_loaded(name: str, state: UnitState) -> bool:
     """Return whether a changed unit file takes effect once systemd has loaded it, without a restart."""
     return bool(_LOADED.match(name)) and not state.elapsed

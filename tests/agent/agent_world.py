@@ -23,6 +23,7 @@ from rolecall_agent.resources import (
     Group,
     Hostname,
     KernelModule,
+    NftablesTable,
     Package,
     Resource,
     Symlink,
@@ -75,7 +76,7 @@ def make(root: Path) -> Path:
         "repository": {"p2": {"version": "2", "needs": ["p3"]}},
         "units": {f"{name}.service": {"active": True, "enabled": True} for name in ("dist", "own", "also")},
         "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
-        "kernel": {"sysctl:vm.one": "1", "hostname:/etc/hostname": "was"},
+        "kernel": {"sysctl:vm.one": "1", "nftables-table:inet t": "theirs", "hostname:/etc/hostname": "was"},
         "processes": {"u2": ["own.service"]},
         "commands": [],
         "fail": {},
@@ -232,7 +233,8 @@ def live(draw: st.DrawFn) -> list[Resource]:
     values = {name: draw(st.sampled_from("12")) for name in draw(st.sets(st.sampled_from(["vm.one", "vm.two"])))}
     modules = [KernelModule(name) for name in draw(st.sets(st.just("dummy")))]
     names = [Hostname(name) for name in draw(st.sets(st.sampled_from("ab"), max_size=1))]
-    return [*(Sysctl(name, value) for name, value in values.items()), *modules, *names]
+    tables = [NftablesTable("t", draw(st.sampled_from("12"))) for _ in draw(st.sets(st.just(1)))]
+    return [*(Sysctl(name, value) for name, value in values.items()), *modules, *names, *tables]
 
 
 @st.composite
@@ -297,6 +299,7 @@ RICH = Configuration.of(
         File("/opt/x/y/z", "two\n", "u1"),
         Symlink("/etc/link", "/opt/x/y/z", "u1"),
         Sysctl("vm.one", "2"),
+        NftablesTable("t", "one"),
         KernelModule("dummy"),
         Hostname("new"),
         Block("/etc/shared", "b", "b\n"),
@@ -319,6 +322,7 @@ OTHER = Configuration.of(
         File("/opt/x/other", "three\n"),
         Symlink("/etc/link", "/opt/x/other"),
         Sysctl("vm.one", "3"),
+        NftablesTable("t", "two"),
         Sysctl("vm.two", "3"),
         Block("/etc/shared", "a", "a\n"),
         Block("/etc/shared", "b", "changed\n"),

@@ -27,6 +27,7 @@ from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.content import Secret, parts
 from rolecall_agent.errors import Failure
+from rolecall_agent.lock import locked
 from rolecall_agent.resources import File, Package
 from rolecall_agent.systems.recorded import RecordedPackages
 from rolecall_agent.undo import recover
@@ -561,7 +562,7 @@ def test_unchanged_files_are_not_touched(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_purge_removes_everything_but_the_lock(root: Path) -> None:
+def test_a_purge_removes_everything(root: Path) -> None:
     update(root, RICH, SECRETS)
     with Client(root) as client:
         client.open()
@@ -573,7 +574,7 @@ def test_a_purge_removes_everything_but_the_lock(root: Path) -> None:
     with Client(root) as client:
         client.open()
         assert client.ask(type="purge", homes=False) == {"type": "purged", "notes": []}
-    assert sorted(path.name for path in (root / STATE).iterdir()) == ["lock", "system.json"]
+    assert sorted(path.name for path in (root / STATE).iterdir()) == ["system.json"]
     update(root, RICH, SECRETS)  # and it can be installed again
 
 
@@ -601,3 +602,23 @@ def test_a_path_has_the_same_bytes_in_every_locale(root: Path, tmp_path: Path) -
     assert (os.fsencode(root) + "/etc/größe-日本.conf".encode()) in {
         os.fsencode(path) for path in (root / "etc").iterdir()
     }
+
+
+def test_who_waits_for_a_machine_that_is_purged_locks_a_new_one(root: Path) -> None:
+    """Or two agents would each hold a lock, one of them of a file that is gone."""
+    lock = root / STATE / "lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    taken: list[int] = []
+
+    def wait() -> None:
+        with locked(str(root), "two"):
+            taken.append(lock.stat().st_ino)
+
+    waiting = threading.Thread(target=wait)
+    with locked(str(root), "one"):
+        (root / "kept").hardlink_to(lock)  # so that its inode is not used again
+        waiting.start()
+        lock.unlink()
+    waiting.join()
+    assert taken == [lock.stat().st_ino]
+    assert taken != [(root / "kept").stat().st_ino]

@@ -618,3 +618,16 @@ def test_a_purge_keeps_what_somebody_uses(root: Path) -> None:
     notes = purge(machine(root), homes=False)
     assert notes == [f"user {name} is kept: somebody else uses it now" for name in ("u1", "u3")]
     assert "u4" not in recorded(root)["users"]
+
+
+@pytest.mark.parametrize(
+    "names", [("b", "a"), ("a", "b"), ("b", "ab", "a"), ("a", "ab", "b"), ("ab", "b"), ("ab", "a")]
+)
+def test_blocks_that_follow_each_other_keep_a_last_line_without_an_end(root: Path, names: tuple[str, ...]) -> None:
+    path = root / "etc/theirs"
+    path.write_text("last")
+    for each in names:
+        update(root, Configuration.of("m", [Block("/etc/theirs", name, "x") for name in each]))
+        assert path.read_text().endswith("\n")
+    update(root, NOTHING)
+    assert path.read_text() == "last"

@@ -11,13 +11,27 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_settled, watch
 from rolecall_agent.resources import Unit
 from rolecall_agent.system import UnitState
-from rolecall_agent.unit_types import refresh, taken_along
+from rolecall_agent.unit_types import mount_point, refresh, taken_along
 from rolecall_agent.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 RUNS = UnitState(known=True, active=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("srv-data.mount", "/srv/data"),
+        ("srv-my\\x2ddata.mount", "/srv/my-data"),
+        ("gr\\xc3\\xb6\\xc3\\x9fe.mount", "/größe"),
+        ("\\x2ehidden.mount", "/.hidden"),
+        ("srv-data.automount", ""),
+    ],
+)
+def test_where_a_mount_unit_mounts(name: str, path: str) -> None:
+    assert mount_point(name) == path
 
 
 class Units:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rolecall.service import File, Unit, apt_repository, hosts, locale, mount_unit, nftables_table, time_zone
+from rolecall.service import apt_repository, hosts, locale, mount_unit, nftables_table, time_zone
 from rolecall_agent.resources.checks import DefinitionError
+from rolecall_agent.unit_types import mount_point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +38,7 @@ def test_hosts() -> None:
 )
 def test_names_of_mounts(path: str, name: str) -> None:
     assert mount_unit(path, "/dev/sdb1", type="ext4").name == name
+    assert mount_point(name) == path
 
 
 def test_mounts() -> None:
@@ -49,12 +51,13 @@ def test_mounts() -> None:
 
 
 def test_a_table_of_nftables() -> None:
-    package, file, unit = nftables_table("mine", 'chain a { comment "}" ; } # }')
-    assert isinstance(file, File)
-    assert isinstance(unit, Unit)
-    table = "table inet mine"
-    assert texts([file])[file.key] == f'{table}\ndelete {table}\n{table} {{\nchain a {{ comment "}}" ; }} # }}\n}}\n'
-    assert unit.reload_on == (file.key,)
+    package, table, unit = nftables_table("mine", 'chain a { comment "}" ; } # }')
+    name = "table inet mine"
+    assert texts([table, unit]) == {
+        "nftables-table:inet mine": f'{name}\ndelete {name}\n{name} {{\nchain a {{ comment "}}" ; }} # }}\n}}\n',
+        "unit:nftables-inet-mine.service": texts([unit])[unit.key],
+    }
+    assert "ExecStart=/usr/sbin/nft --file /etc/rolecall/nftables/inet-mine.nft\n" in texts([unit])[unit.key]
     assert package.key == "package:nftables"
 
 
@@ -72,7 +75,7 @@ def test_a_repository() -> None:
 
 def test_places_and_languages() -> None:
     keys = [each.key for each in time_zone("America/Argentina/Ushuaia")]
-    assert keys == ["symlink:/etc/localtime", "file:/etc/timezone"]
+    assert keys == ["package:tzdata", "symlink:/etc/localtime", "file:/etc/timezone"]
     assert [each.key for each in locale("C.UTF-8")] == ["file:/etc/default/locale"]
     german = texts(locale("de_DE.UTF-8@euro", language="de:en"))
     assert german["block:/etc/locale.gen:locale"] == "de_DE.UTF-8@euro UTF-8\n"

@@ -13,6 +13,7 @@ from rolecall.model.world import NotMadeError
 from rolecall.service.member import member_of
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.resources import Block, Directory, File, Resource, Symlink, Unit, User
+from rolecall_agent.resources.live import Live
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -225,9 +226,10 @@ class _Draft:
     def _check_paths(self) -> None:
         """Check that each path belongs to one resource, and that no file stands where another needs a directory."""
         placed = [
-            (resource.path, resource)
+            (resource.file.path if isinstance(resource, Live) else resource.path, resource)
             for resource in self.resources.values()
-            if isinstance(resource, (Directory, File, Symlink)) or (isinstance(resource, Unit) and resource.has_file)
+            if isinstance(resource, (Directory, File, Live, Symlink))
+            or (isinstance(resource, Unit) and resource.has_file)
         ]
         taken: dict[str, str] = {}
         for path, resource in placed:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rolecall.service.hosts import is_host_address, is_ip
-from rolecall_agent.resources import Action, Block, File, Package, Symlink, Unit
+from rolecall_agent.resources import Action, Block, File, NftablesTable, Package, Symlink, Unit
 from rolecall_agent.resources.checks import absolute_path, matching, require, single_line
 from rolecall_agent.resources.unit import unit_text
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from rolecall_agent.resources import Resource
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
-_TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
-_FAMILIES = ("inet", "ip", "ip6", "arp", "bridge", "netdev")
 _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(?:/[A-Z][A-Za-z0-9_+-]*)*\Z")
 _LOCALE = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z0-9-]+)?(?:@[a-z]+)?\Z")
 _NETWORK_FILE_SYSTEMS = re.compile(r"(nfs4?|cifs|smb3|ceph|glusterfs|fuse\.sshfs|9p)\Z")
@@ -73,20 +71,11 @@ def nftables_table(name: str, rules: str, *, family: str = "inet") -> list[Resou
         rules: What is in it: chains, sets, maps, as nft(8) writes them between the braces.
         family: Its family.
     """
-    what = f"nftables table {name}"
-    matching(_TABLE, name, "nftables table")
-    require(family in _FAMILIES, f"{what}: {family!r} is not a family of nftables; use one of {', '.join(_FAMILIES)}")
-    require(_is_balanced(rules), f"{what}: the braces in its rules do not match")
-    table = f"table {family} {name}"
-    file = File(
-        f"/etc/rolecall/nftables/{family}-{name}.nft",
-        f"{table}\ndelete {table}\n{table} {{\n{rules.strip()}\n}}\n",
-        mode=0o600,
-    )
-    load = f"/usr/sbin/nft --file {file.path}"
+    table = NftablesTable(name, rules, family)
+    load = f"/usr/sbin/nft --file {table.file.path}"
     sections: dict[str, Mapping[str, str | Sequence[str]]] = {
         "Unit": {
-            "Description": f"nftables {table}",
+            "Description": f"nftables table {table.subject}",
             "DefaultDependencies": "no",
             # That unit loads the rules of a person, which often begin with `flush ruleset`.
             "After": "nftables.service",
@@ -99,13 +88,12 @@ def nftables_table(name: str, rules: str, *, family: str = "inet") -> list[Resou
             "Type": "oneshot",
             "RemainAfterExit": "yes",
             "ExecStart": load,
-            "ExecReload": load,
-            "ExecStop": f"-/usr/sbin/nft delete {table}",
+            "ExecStop": f"-/usr/sbin/nft delete table {table.subject}",
         },
         "Install": {"WantedBy": "sysinit.target"},
     }
-    unit = Unit(f"nftables-{family}-{name}.service", unit_text(sections), enabled=True, started=True, reload_on=(file,))
-    return [Package("nftables"), file, unit]
+    unit = Unit(f"nftables-{family}-{name}.service", unit_text(sections), enabled=True, started=True)
+    return [Package("nftables"), table, unit]
 
 
 def apt_repository(
@@ -147,8 +135,8 @@ def apt_repository(
 def time_zone(name: str) -> list[Resource]:
     """Return the time zone of a machine, such as ``Europe/Berlin``; programs take it when they start."""
     matching(_ZONE, name, "time zone")
-    link = Symlink("/etc/localtime", f"/usr/share/zoneinfo/{name}")
-    return [link, File("/etc/timezone", f"{name}\n")]  # which older programs of Debian read
+    link = Symlink("/etc/localtime", f"/usr/share/zoneinfo/{name}", needs_target=True)
+    return [Package("tzdata"), link, File("/etc/timezone", f"{name}\n")]  # which older programs of Debian read
 
 
 def locale(name: str, *, language: str = "") -> list[Resource]:
@@ -182,13 +170,3 @@ def _escaped(path: str) -> str:
 
 def _specifier(text: str) -> str:
     return text.replace("%", "%%")
-
-
-def _is_balanced(rules: str) -> bool:
-    """Return whether rules cannot end the table that they are in; quoted texts and comments may hold any brace."""
-    depth = 0
-    for brace in re.sub(r'"[^"\n]*"|#[^\n]*', "", rules):
-        depth += {"{": 1, "}": -1}.get(brace, 0)
-        if depth < 0:
-            return False
-    return depth == 0

@@ -13,6 +13,7 @@ from rolecall_agent.resources.file import File
 from rolecall_agent.resources.group import Group
 from rolecall_agent.resources.hostname import Hostname
 from rolecall_agent.resources.kernel_module import KernelModule
+from rolecall_agent.resources.nftables_table import NftablesTable
 from rolecall_agent.resources.package import Package
 from rolecall_agent.resources.symlink import Symlink
 from rolecall_agent.resources.sysctl import Sysctl
@@ -29,6 +30,7 @@ __all__ = [
     "Group",
     "Hostname",
     "KernelModule",
+    "NftablesTable",
     "Package",
     "Resource",
     "Symlink",
@@ -51,6 +53,7 @@ KINDS: Dict[str, Type[Resource]] = {
         KernelModule,
         Sysctl,
         Hostname,
+        NftablesTable,
         Unit,
         Action,
     )

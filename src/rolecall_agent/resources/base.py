@@ -129,6 +129,13 @@ class Resource(ABC):
         """Return why it cannot be applied or removed, whatever else changes, with a hint; "" if nothing is known."""
         return ""
 
+    def lacks(self, system: System) -> str:  # noqa: ARG002 - some kinds need it
+        """Return what it needs and the machine does not have, with a hint; "" for nothing.
+
+        What is applied before it may bring that: a package, a kernel module.
+        """
+        return ""
+
     def note(self, system: System) -> str:  # noqa: ARG002 - some kinds need it
         """Return what a person should know before it is applied, or ""."""
         return ""

@@ -110,7 +110,9 @@ class Block(Resource):
         if found:
             text = found[2].decode(errors="surrogateescape")
             captured.update(text=text, at=_outside(data[: found.start()]))
-        captured["ended"] = not data or data.endswith(b"\n")
+        # A block got the newline that the last line had not: then, whoever removes the last block takes it away.
+        others = [each["ended"] for each in store.originals.values() if each.get("path") == path and "ended" in each]
+        captured["ended"] = all(others) if _ends_with_block(data) else not data or data.endswith(b"\n")
         return {self.key: captured, **shared_file.missing(system, path)}
 
     def apply(self, system: System, store: ContentStore) -> None:
@@ -156,7 +158,7 @@ class Block(Resource):
         if found is None:
             return data
         before = data[: found.start()]
-        if found.end() == len(data) and not ended:
+        if found.end() == len(data) and not (ended or _ends_with_block(before)):
             before = before[:-1]
         return before + data[found.end() :]
 
@@ -202,6 +204,10 @@ def _end(data: bytes, name: bytes) -> int:
             break
         index = found.start()
     return index
+
+
+def _ends_with_block(data: bytes) -> bool:
+    return any(found.end() == len(data) for found in _ANY.finditer(data))
 
 
 def _outside(data: bytes) -> int:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.resources import placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 class Live(Resource):
     """A value that the kernel has now, and a file that gives it to it at each boot. Undeclaring brings back both."""
+
+    can_be_made: ClassVar[bool] = True
+    """Whether giving the kernel a value makes it have one, even if it had none before."""
 
     @property
     @abstractmethod
@@ -34,6 +37,18 @@ class Live(Resource):
         """Of what: the name in `system.Kernel`."""
         return self.key.partition(":")[2]
 
+    def shown(self, live: Optional[str]) -> str:
+        """Return a value for a person."""
+        return live or "nothing"
+
+    def is_wanted(self, live: Optional[str]) -> bool:
+        """Return whether a value is the wanted one; the kernel may show it in another way."""
+        return live == self.wanted
+
+    def _is_gone(self, live: Optional[str]) -> bool:
+        """Return whether the kernel no longer has what a value could be given to."""
+        return live is None and not self.can_be_made
+
     @property
     def parts(self) -> Tuple[Part, ...]:
         return self.file.parts
@@ -49,7 +64,13 @@ class Live(Resource):
 
     def removal_note(self, original: Captured) -> str:
         live = original.get("live")
-        return f"it is {live} again" if live and live != self.wanted else ""
+        return f"it is {self.shown(live)} again" if live and live != self.wanted else ""
+
+    @classmethod
+    def verify(cls, resources: Sequence[Any], changed: Set[str], system: System, store: ContentStore) -> None:
+        for item in resources:
+            if item.key in changed:
+                system.validate(item.file.path, store.content(item.parts))
 
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         live = system.kernel.value(self.kind, self.subject)
@@ -57,8 +78,8 @@ class Live(Resource):
         if in_file == ABSENT and live is None:
             return ABSENT
         reasons = [f"{self.file.path}: {in_file}"] if in_file else []
-        if live != self.wanted:
-            reasons.append(f"{live or 'nothing'}, not {self.wanted}")
+        if not self.is_wanted(live):
+            reasons.append(f"{self.shown(live)}, not {self.shown(self.wanted)}")
         return ", ".join(reasons) or None
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
@@ -69,16 +90,17 @@ class Live(Resource):
     def apply(self, system: System, store: ContentStore) -> None:
         if self.file.reason_to_change(system, store):
             self.file.apply(system, store)
-        if system.kernel.value(self.kind, self.subject) != self.wanted:
+        if not self.is_wanted(system.kernel.value(self.kind, self.subject)):
             system.kernel.change(self.kind, self.subject, self.wanted)
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
-        if system.kernel.value(self.kind, self.subject) != captured["live"]:
+        now = system.kernel.value(self.kind, self.subject)
+        if now != captured["live"] and not self._is_gone(now):
             system.kernel.change(self.kind, self.subject, captured["live"])
         store.restore(self.file.path, captured["file"])  # last, since `difference_from` cannot demand an absent value
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
         live = system.kernel.value(self.kind, self.subject)
-        if captured["live"] not in {None, live}:
-            return f"{live or 'nothing'}, not {captured['live']} as before"
+        if captured["live"] not in {None, live} and not self._is_gone(live):
+            return f"{self.shown(live)}, not {self.shown(captured['live'])} as before"
         return difference(captured["file"], store.look(self.file.path), system)

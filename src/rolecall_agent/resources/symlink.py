@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
 
+from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
 from rolecall_agent.resources.obstacles import obstacle
@@ -21,9 +22,11 @@ class Symlink(Resource):
 
     Attributes:
         path: Absolute path. Missing parent folders are created.
-        target: Where it leads, which need not exist: an absolute path, or one relative to the link's folder.
+        target: Where it leads: an absolute path, or one relative to the link's folder.
         owner: Name of a user, or a user id.
         group: Name of a group, or a group id.
+        needs_target: Whether a plan refuses it where the target, an absolute path, does not exist. By default, it need
+            not exist.
     """
 
     kind: ClassVar[str] = "symlink"
@@ -31,6 +34,7 @@ class Symlink(Resource):
     target: str
     owner: str = "root"
     group: str = "root"
+    needs_target: Optional[bool] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", checks.declarable_path(str(self.path), "symlink"))
@@ -57,6 +61,10 @@ class Symlink(Resource):
     def obstacle(self, system: System) -> str:
         return obstacle(system, self.path, "symlink")
 
+    def lacks(self, system: System) -> str:
+        missing = self.needs_target and system.stat(self.target) is None
+        return f"{self.target} does not exist on this machine" if missing else ""
+
     def reason_to_change(self, system: System, store: ContentStore) -> Optional[str]:
         entry = system.stat(self.path)
         mode = entry.mode if entry else 0  # it means nothing
@@ -69,6 +77,8 @@ class Symlink(Resource):
         return {self.key: store.capture(self.path), **placing.missing_parents(system, self.path)}
 
     def apply(self, system: System, store: ContentStore) -> None:
+        if system.boots and (lack := self.lacks(system)):
+            raise Failure(f"{self.path}: {lack}")
         placing.make_parents(system, self.path)
         system.symlink(self.path, self.target, self.owner, self.group)
 

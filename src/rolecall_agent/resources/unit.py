@@ -13,7 +13,7 @@ from rolecall_agent.content import Blob, plain
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
 from rolecall_agent.resources.obstacles import obstacle
-from rolecall_agent.unit_types import applies_when_loaded, refresh, undeclared_instances
+from rolecall_agent.unit_types import applies_when_loaded, mount_point, refresh, undeclared_instances
 
 if TYPE_CHECKING:
     from rolecall_agent.content import Part
@@ -127,6 +127,11 @@ class Unit(Resource):
     def announce(self, system: System) -> None:
         system.units.prefetch([self.name])
 
+    @property
+    def folders(self) -> Tuple[str, ...]:
+        point = mount_point(self.name)
+        return (point,) if point else ()
+
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.path,) if self.has_file else ()
 
@@ -181,7 +186,10 @@ class Unit(Resource):
         original = {name: getattr(state, name) for name, value in declared.items() if value is not None}
         if not self.has_file:
             return {self.key: original}
-        return {self.key: {**original, "file": store.capture(self.path)}, **placing.missing_parents(system, self.path)}
+        made = placing.missing_parents(system, self.path)
+        if where := mount_point(self.name):  # systemd makes it
+            made.update(placing.missing_parents(system, f"{where}/"))
+        return {self.key: {**original, "file": store.capture(self.path)}, **made}
 
     def before_switch(
         self, captured: Captured, made: AbstractSet[str], units: Mapping[str, Mapping[str, bool]]

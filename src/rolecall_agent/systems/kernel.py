@@ -1,4 +1,4 @@
-"""What the kernel of a real machine has: its parameters, modules and host name."""
+"""What the kernel of a real machine has: its parameters, modules, tables of nftables and host name."""
 # ruff: noqa: D102 - `system.Kernel` describes the methods
 
 from __future__ import annotations
@@ -7,26 +7,28 @@ import socket
 from typing import TYPE_CHECKING, Dict, Iterable, Optional, Set
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.systems import commands
+from rolecall_agent.systems import commands, nftables
 
 if TYPE_CHECKING:
-    from rolecall_agent.system import Ask
+    from rolecall_agent.system import System
 
 
 class RealKernel:
     """The kernel that this runs on.
 
     Args:
-        ask: `System.ask`.
+        system: The machine.
     """
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._ask = system.ask
         self._announced: Dict[str, Set[str]] = {}
         self._known: Dict[str, Dict[str, str]] = {}
 
     def prefetch(self, kind: str, names: Iterable[str]) -> None:
         self._announced.setdefault(kind, set()).update(names)
+        self._known.pop(kind, None)  # a comparison begins
 
     def value(self, kind: str, name: str) -> Optional[str]:
         names = self._announced.setdefault(kind, set())
@@ -34,7 +36,12 @@ class RealKernel:
             names.add(name)
             self._known.pop(kind, None)
         if kind not in self._known:
-            look = {"sysctl": self._parameters, "kernel-module": self._modules, "hostname": self._hostname}[kind]
+            look = {
+                "sysctl": self._parameters,
+                "kernel-module": self._modules,
+                "hostname": self._hostname,
+                "nftables-table": self._tables,
+            }[kind]
             self._known[kind] = look(sorted(names))
         return self._known[kind].get(name)
 
@@ -42,6 +49,8 @@ class RealKernel:
         self._known.pop(kind, None)
         if kind == "hostname":
             socket.sethostname(value or "localhost")
+        elif kind == "nftables-table":
+            nftables.write(self._system, name, value)
         elif kind == "kernel-module" and value:
             commands.require(["modprobe", "--", name], f"cannot load kernel module {name}")
         elif kind == "kernel-module":
@@ -49,14 +58,14 @@ class RealKernel:
         elif value is not None:
             try:
                 with open(_parameter(name), "w", encoding="utf-8") as file:
-                    file.write(value)
+                    file.write(f"{value}\n")
             except FileNotFoundError:
                 hint = "load the kernel module that brings it"
                 raise Failure(f"kernel parameter {name} does not exist; {hint}") from None
             except OSError as error:
                 raise Failure(f"cannot set kernel parameter {name} to {value}: {error.strerror}") from error
 
-    # Each is one command, whose answer is part of the fingerprint.
+    # Each asks as few commands as it can. Their answers are part of the fingerprint.
 
     def _parameters(self, names: Iterable[str]) -> Dict[str, str]:
         by_path = {_parameter(name): name for name in names}
@@ -75,6 +84,9 @@ class RealKernel:
 
     def _hostname(self, names: Iterable[str]) -> Dict[str, str]:
         return dict.fromkeys(names, self._ask(["uname", "-n"])[1].strip())
+
+    def _tables(self, names: Iterable[str]) -> Dict[str, str]:
+        return nftables.read(self._system, names)
 
 
 def _parameter(name: str) -> str:

@@ -52,7 +52,7 @@ class RealSystem(Tree):
     def renew(self) -> None:
         super().renew()
         self.packages = DistributionPackages(self.ask, self.os_release, self.units.forget)
-        self.kernel = RealKernel(self.ask)
+        self.kernel = RealKernel(self)
         self._sshd = Sshd(self.ask, self.read, self.names)
         self.notes.complete = self.units.renew()  # what is known already is in earlier notes
 

@@ -11,7 +11,8 @@ from typing import AbstractSet, Dict, Iterable, List, Mapping, Optional, Sequenc
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.system import Ask, UnitState
-from rolecall_agent.systems import commands
+from rolecall_agent.systems import commands, mounts
+from rolecall_agent.unit_types import mount_point
 
 _BOUND = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
 _STOPPED_ALONG = "PropagatesStopTo"
@@ -115,7 +116,9 @@ class SystemdUnits:
         status, output = commands.run(["systemctl", verb, *option, *(["--", *names] if names else [])], 600)
         if status and verb != "reset-failed":  # which fails for a unit that systemd has not loaded
             failed = [name for name in names if self.state(name).failed] or list(names)
-            raise Failure(f"systemctl {verb} failed for {', '.join(failed)}", self.log(failed) or output)
+            users = [user for name in failed if (where := mount_point(name)) for user in mounts.users(where)]
+            busy = f": in use by {', '.join(users)}" if users else ""
+            raise Failure(f"systemctl {verb} failed for {', '.join(failed)}{busy}", self.log(failed) or output)
 
     def validate(self, texts: Mapping[str, bytes], coming: Optional[AbstractSet[str]]) -> None:
         if not texts or not commands.is_installed("systemd-analyze"):

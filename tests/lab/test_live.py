@@ -1,0 +1,171 @@
+"""Kinds that set values of a running machine: at once, after a boot, and undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Desk, DeskFactory
+
+
+@pytest.fixture(scope="module")
+def office(new_desk: DeskFactory) -> Desk:
+    desk = new_desk()
+    services.install(desk.root, "any_resources", module="any")
+    declare(desk)
+    desk.rolecall("keys", "create")
+    desk.rolecall("lab", "up")
+    return desk
+
+
+@pytest.fixture
+def desk(office: Desk) -> Iterator[Desk]:
+    """A machine for which nothing is declared, and on which nothing has failed."""
+    yield office
+    declare(office)
+    office.rolecall("update", "--yes")
+    assert office.on("jon", "systemctl is-system-running") == "running\n"
+
+
+def resource(kind: str, /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - any kind's
+    return {"name": kind, "arguments": arguments}
+
+
+def declare(desk: Desk, *resources: dict[str, Any]) -> None:
+    role = {"settings": {"resources": list(resources)}, "machines": {"jon": {}}}
+    made = {"module": {"name": "any", "input": "self"}, "roles": {"node": role}}
+    desk.write(machines={"jon": {}}, instances={"made": made})
+
+
+def update(desk: Desk, *resources: dict[str, Any]) -> str:
+    """Declare resources and update, and return what it printed; nothing is left to do afterwards."""
+    declare(desk, *resources)
+    printed = desk.rolecall("update", "--yes").stdout
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    return printed
+
+
+def refused(desk: Desk, *resources: dict[str, Any]) -> str:
+    """Return what a plan prints that refuses these resources."""
+    declare(desk, *resources)
+    done = desk.rolecall("plan", status=1)
+    return done.stdout + done.stderr
+
+
+def reboot(desk: Desk) -> None:
+    desk.lab.kill("jon")
+    desk.lab.start("jon")
+    desk.lab.wait(["jon"])
+    desk.on("jon", "systemctl is-system-running --wait")
+
+
+FAILING = resource("Unit", name="bad.service", text="[Service]\nType=oneshot\nExecStart=/bin/false\n", started=True)
+
+
+def test_kernel_parameters(desk: Desk) -> None:
+    """Of the network, which each machine of a lab has for itself; the kernel shows lists in another way."""
+    asked = "cd /proc/sys/net/ipv4; cat ip_forward ip_local_port_range ip_local_reserved_ports conf/lo/rp_filter"
+    before = desk.on("jon", asked)
+    assert before.split() == ["0", "32768", "60999", "0"]
+    declared = (
+        resource("Sysctl", name="net.ipv4.ip_forward", value=1),
+        resource("Sysctl", name="net.ipv4.ip_local_port_range", value="32768\t60000"),
+        resource("Sysctl", name="net.ipv4.ip_local_reserved_ports", value="8080,1000,1001,1002"),
+        resource("Sysctl", name="net.ipv4.conf.lo.rp_filter", value=2),
+    )
+    now = ["1", "32768", "60000", "1000-1002,8080", "2"]
+    assert "0, not 1" in update(desk, *declared)
+    assert desk.on("jon", asked).split() == now
+    reboot(desk)
+    assert desk.on("jon", asked).split() == now
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    desk.on("jon", "echo 0 >/proc/sys/net/ipv4/ip_forward")
+    assert "0, not 1" in desk.rolecall("plan").stdout
+    declare(desk, *declared, FAILING)
+    desk.rolecall("update", "--yes", status=1)
+    assert desk.on("jon", asked).split() == ["0", *now[1:]]
+    wrong = resource("Sysctl", name="net.ipv4.ip_local_port_range", value="5 1")
+    declare(desk, wrong)
+    assert "Invalid argument" in desk.rolecall("update", "--yes", status=1).stdout
+    assert "does not have it" in refused(desk, resource("Sysctl", name="net.bridge.none", value=1))
+    update(desk)
+    assert desk.on("jon", f"ls /etc/sysctl.d | grep -c rolecall; {asked}") == f"0\n{before}"
+
+
+def test_host_name_and_time_zone(desk: Desk) -> None:
+    desk.on("jon", "echo by-hand >/etc/hostname; hostname from-dhcp")
+    look = "hostname; cat /etc/hostname; date +%Z"
+    paths = ("/etc/hostname", "/etc/localtime", "/etc/timezone")
+    before, kept = desk.on("jon", look), desk.look("jon", *paths, but=("inode",))
+    update(desk, resource("Hostname", name="web.example"), resource("time_zone", name="Asia/Tokyo"))
+    assert desk.on("jon", look).split() == ["web.example", "web.example", "JST"]
+    reboot(desk)
+    assert desk.on("jon", look).split() == ["web.example", "web.example", "JST"]
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    desk.on("jon", "hostname elsewhere")
+    assert "elsewhere, not web.example" in desk.rolecall("plan").stdout
+    update(desk)
+    assert desk.look("jon", *paths, but=("inode",)) == kept
+    assert desk.on("jon", look) == before
+    assert "zoneinfo/Mars/Base does not exist on this machine" in refused(desk, resource("time_zone", name="Mars/Base"))
+
+
+def test_a_table_of_nftables(desk: Desk) -> None:
+    """Rules that somebody changes show as drift; a table of the same name that was there before comes back."""
+    theirs = "table inet ours { set s { type ipv4_addr; elements = { 192.0.2.9 } }; chain theirs { counter; }; }"
+    desk.on("jon", f"nft add table inet other; echo '{theirs}' | nft -f -")
+    listed = "nft --stateless list table inet ours; nft list table inet other"
+    before = desk.on("jon", listed)
+    rules = """
+        set seen {{ type ipv4_addr; flags dynamic,timeout; timeout 1h; }}
+        chain out {{
+            type filter hook output priority 0;
+            ip daddr {} counter drop comment "a }}"
+            ip daddr 192.0.2.77 update @seen {{ ip daddr }}
+        }}
+    """
+    one, two = (resource("nftables_table", name="ours", rules=rules.format(f"192.0.2.{last}")) for last in (1, 2))
+    update(desk, one)
+    assert "192.0.2.9" not in desk.on("jon", listed)
+    desk.on("jon", "nft add element inet ours seen '{ 192.0.2.77 }'; ping -c1 -W1 192.0.2.1", status=None)
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    for change in ("nft flush chain inet ours out", "nft delete table inet ours", "nft flush ruleset"):
+        desk.on("jon", change)
+        assert "not the declared rules" in desk.rolecall("plan").stdout
+        update(desk, one)
+        assert "192.0.2.1 " in desk.on("jon", "nft list table inet ours")
+    desk.on("jon", "nft add table inet other")
+    reboot(desk)
+    assert "192.0.2.1 " in desk.on("jon", "nft list table inet ours")
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    declare(desk, two, FAILING)
+    desk.rolecall("update", "--yes", status=1)
+    assert "192.0.2.1 " in desk.on("jon", "nft list table inet ours")
+    update(desk, two)
+    assert "192.0.2.2 " in desk.on("jon", "nft list table inet ours")
+    update(desk)
+    desk.on("jon", "nft add table inet other")
+    assert desk.on("jon", listed) == before
+    desk.on("jon", "nft delete table inet ours; nft delete table inet other")
+
+
+def test_a_mount(desk: Desk) -> None:
+    """With its folder, which goes with it; one that somebody uses stays, and everything else with it."""
+    before = desk.look("jon", "/srv", but=("inode", "mtime"))
+    mounted = resource("mount_unit", path="/srv/a/b-c", source="none", type="tmpfs", options=["mode=0700"])
+    update(desk, mounted)
+    assert desk.on("jon", "findmnt -no FSTYPE /srv/a/b-c; stat -c %a /srv/a/b-c") == "tmpfs\n700\n"
+    desk.on("jon", "cd /srv/a/b-c; setsid sleep 1000 >/dev/null 2>&1 </dev/null &")
+    declare(desk)
+    done = desk.rolecall("update", "--yes", status=1)
+    assert "sleep (process " in done.stdout + done.stderr
+    assert desk.on("jon", "findmnt -no FSTYPE /srv/a/b-c") == "tmpfs\n"
+    desk.on("jon", "pkill sleep; sleep 0.2")
+    update(desk)
+    assert desk.look("jon", "/srv", but=("inode", "mtime")) == before
