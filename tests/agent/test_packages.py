@@ -292,5 +292,5 @@ def keep(tmp_path: Path, name: str) -> Path:
     file = tmp_path / "packages" / name
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"12345")
-    package_files.record(".deb")
+    package_files.record((".deb",))
     return file

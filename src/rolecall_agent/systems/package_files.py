@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 FOLDER = "/var/lib/rolecall/packages"
 """Where package files are downloaded to, and kept."""
@@ -20,10 +20,15 @@ def prepare() -> None:
     os.makedirs(FOLDER, 0o755, exist_ok=True)
 
 
-def record(ending: str) -> None:
+def record(endings: Tuple[str, ...]) -> None:
     """Record the digests of the files whose names end like this, as far as they are new; durable afterwards."""
     before = _digests()
-    names = sorted(name for name in os.listdir(FOLDER) if name.endswith(ending))
+    for folder, _, names in os.walk(FOLDER):
+        for name in names:
+            path = os.path.join(FOLDER, name)
+            if name.endswith(endings) and not os.path.exists(path):
+                os.link(os.path.join(folder, name), path)  # zypper deletes its files once they are installed
+    names = sorted(name for name in os.listdir(FOLDER) if name.endswith(endings))
     after = {name: before.get(name) or _digest(name) for name in names}
     if after != before:
         lines = [f"{digest}  {name}\n" for name, digest in after.items()]

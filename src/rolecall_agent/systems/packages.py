@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optio
 from rolecall_agent.errors import Failure
 from rolecall_agent.system import UNKNOWN, PackageState
 from rolecall_agent.systems import commands, package_files
-from rolecall_agent.systems.managers import Manager, apt
+from rolecall_agent.systems.managers import Manager, apk, apt, dnf, dnf5, pacman, zypper
 
 if TYPE_CHECKING:
     from rolecall_agent.system import Ask
 
-MANAGERS: Tuple[Manager, ...] = (apt,)
-"""All that are supported."""
+MANAGERS: Tuple[Manager, ...] = (apt, dnf5, dnf, zypper, pacman, apk)
+"""All that are supported; the first whose program is installed is used."""
 PATIENCE = 120.0
 """Seconds to wait for another command that is at work on packages."""
 _SECONDS = 1800  # for an installation
@@ -56,7 +56,7 @@ class DistributionPackages:
             problems = self._patiently(self._manager.refresh())[1]
             status, output = self._preview(names)
         if status:
-            raise _failure(f"cannot install packages: {' '.join(names)}", problems + output)
+            raise self._failure(f"cannot install packages: {' '.join(names)}", problems + output)
         changes = self._manager.changes(output)
         if changes.removed:
             others = ", ".join(sorted(changes.removed))
@@ -71,7 +71,7 @@ class DistributionPackages:
         present = [name for name, state in states.items() if state.present]
         manual: Set[str] = set()
         if present:
-            manual = set(commands.execute(self._manager.query_manual(present))[1].split())
+            manual = self._manual(present)
         return {
             name: PackageState(state.status, state.version, name in manual) for name, state in sorted(states.items())
         }
@@ -86,13 +86,13 @@ class DistributionPackages:
             _require_same(versions, self.preview(names, sources_change=False), "is available by now")
             status, output = self._patiently(download)
             if status:
-                raise _failure(f"cannot download packages: {' '.join(names)}", problems + output)
+                raise self._failure(f"cannot download packages: {' '.join(names)}", problems + output)
         self._keep_installed(versions)
         package_files.record(manager.FILES)
         self._forget()
         status, output = self._patiently(manager.install(specs, package_files.FOLDER))
         if status:
-            raise _failure(f"cannot install packages: {' '.join(names)}", output)
+            raise self._failure(f"cannot install packages: {' '.join(names)}", output)
         self._configure(name for name, state in self._states(names).items() if _is_broken(state))
         now = {name: state.version for name, state in self._states(versions).items() if not _is_broken(state)}
         _require_same(versions, now, "was installed")
@@ -114,8 +114,6 @@ class DistributionPackages:
         files, missing = self._files({name: before[name].version for name in earlier})
         if files:
             problems.append(self._patiently(manager.install_files(files)))
-        if missing:
-            problems.append((1, f"E: {'; '.join(missing)}"))
         problems.append(self._configure(self._broken_since(before)))
         now = self.capture(before)
         for manual in (True, False):
@@ -127,14 +125,14 @@ class DistributionPackages:
             mark = manager.mark(wrong, manual=manual) if wrong else None
             if mark:
                 problems.append(self._patiently(mark))
-        failed = [output for status, output in problems if status]
-        if failed:
-            raise _failure("cannot put packages back", "\n".join(failed))
+        failed = "\n".join(output for status, output in problems if status)
+        if failed or missing:
+            raise self._failure("; ".join(["cannot put packages back", *missing]), failed)
 
     def removable(self, names: Sequence[str], dependencies: Iterable[str]) -> Tuple[List[str], Dict[str, List[str]]]:
         came = set(dependencies)
         if came:
-            came -= set(commands.execute(self._manager.query_manual(came))[1].split())
+            came -= self._manual(came)
         kept: Dict[str, List[str]] = {}
         going = sorted(names)
         while going:
@@ -145,11 +143,11 @@ class DistributionPackages:
             blamed = {name: others for name, others in alone.items() if others} or dict.fromkeys(going, needing)
             kept.update({name: sorted(others) for name, others in blamed.items()})
             going = [name for name in going if name not in blamed]
-        unneeded = self._removed_with(going, unneeded=True) & came if going and came else set()
+        unneeded = self._removed_with(going, unneeded=True) & came if came else set()
         together = sorted({*going, *unneeded})
         if self._removed_with(together) <= set(together):
             return together, kept
-        return sorted({*going, *self._removed_with(going)}) if going else [], kept
+        return sorted({*going, *self._removed_with(going)}), kept
 
     def remove(self, names: Sequence[str]) -> None:
         self._run(self._manager.remove(names), f"cannot remove packages: {' '.join(names)}")
@@ -177,14 +175,23 @@ class DistributionPackages:
         found = self._manager.states((ask or commands.execute)(self._manager.query(wanted))[1])
         return {name: found.get(name, PackageState()) for name in wanted} if wanted else found
 
+    def _manual(self, names: Iterable[str]) -> Set[str]:
+        return self._manager.manual(names, commands.execute(self._manager.query_manual(names))[1])
+
     def _preview(self, names: Sequence[str]) -> Tuple[int, str]:
-        return commands.execute(self._manager.preview(names), errors=True)
+        return self._judged(*commands.execute(self._manager.preview(names), errors=True))
+
+    def _judged(self, status: int, output: str) -> Tuple[int, str]:
+        """Return an exit status that is 0 if a command did all that it should."""
+        return 0 if self._manager.succeeded(status, output) else status or 1, output
 
     def _removed_with(self, names: Sequence[str], *, unneeded: bool = False) -> Set[str]:
+        if not names:
+            return set()
         argv = self._manager.preview_removal(names, unneeded=unneeded)
-        status, output = commands.execute(argv, errors=True)
+        status, output = self._judged(*commands.execute(argv, errors=True))
         if status:
-            raise _failure(f"cannot remove packages: {' '.join(names)}", output)
+            raise self._failure(f"cannot remove packages: {' '.join(names)}", output)
         return set(self._manager.changes(output).removed)
 
     def _keep_installed(self, versions: Mapping[str, str]) -> None:
@@ -221,16 +228,21 @@ class DistributionPackages:
         self._forget()
         status, output = self._patiently(argv)
         if status:
-            raise _failure(message, output)
+            raise self._failure(message, output)
 
     def _patiently(self, argv: Sequence[str]) -> Tuple[int, str]:
         """Run a command, again while another one is at work on packages; return its exit status and output."""
         end = time.monotonic() + PATIENCE
         while True:
-            status, output = commands.run(argv, _SECONDS)
+            status, output = self._judged(*commands.run(argv, _SECONDS))
             if not status or not self._manager.is_locked(output) or time.monotonic() > end:
                 return status, output
             time.sleep(_PAUSE)
+
+    def _failure(self, message: str, output: str) -> Failure:
+        """Return the failure of a command, with the first error that it printed, if it marks them."""
+        error = self._manager.error(output)
+        return Failure(f"{message}: {error}" if error else message, output)
 
     def _forget(self) -> None:
         self._known.clear()
@@ -249,9 +261,3 @@ def _before(before: Mapping[str, PackageState], name: str) -> PackageState:
 
 def _is_broken(state: PackageState) -> bool:
     return state.present and state.status != "installed"
-
-
-def _failure(message: str, output: str) -> Failure:
-    """Return the failure of a command, with the first error that it printed, if it marks them."""
-    errors = [line for line in output.splitlines() if line.startswith(("E: ", "dpkg: error"))]
-    return Failure(f"{message}: {errors[0]}" if errors else message, output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, FrozenSet, Iterable, List, Mapping, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Dict, FrozenSet, Iterable, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 if TYPE_CHECKING:
     from rolecall_agent.system import PackageState
@@ -31,7 +31,7 @@ class Manager(Protocol):
     """
 
     PROGRAM: str
-    FILES: str
+    FILES: Tuple[str, ...]
 
     def query(self, names: Iterable[str]) -> List[str]:
         """Return the command that prints the states of packages; of all packages, for no names."""
@@ -42,7 +42,11 @@ class Manager(Protocol):
         ...
 
     def query_manual(self, names: Iterable[str]) -> List[str]:
-        """Return the command that prints which of these installed packages a person wants, a name a line."""
+        """Return the command that prints which installed packages a person wants, or which not."""
+        ...
+
+    def manual(self, names: Iterable[str], output: str) -> Set[str]:
+        """Return which of these installed packages a person wants, by what `query_manual` prints."""
         ...
 
     def preview(self, specs: Sequence[str]) -> List[str]:
@@ -103,6 +107,14 @@ class Manager(Protocol):
 
     def mark(self, names: Sequence[str], *, manual: bool) -> Optional[List[str]]:
         """Return the command that records whether a person wants packages; None when this is not recorded."""
+        ...
+
+    def succeeded(self, status: int, output: str) -> bool:
+        """Return whether a command did all that it should, or previewed it."""
+        ...
+
+    def error(self, output: str) -> str:
+        """Return the first error that a command printed, or ""."""
         ...
 
     def is_locked(self, output: str) -> bool:

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.system import PackageState
 from rolecall_agent.systems.managers import Changes
 
 PROGRAM = "apt-get"
-FILES = ".deb"
+FILES: Tuple[str, ...] = (".deb",)
 
 _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 _KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed
@@ -37,6 +37,10 @@ def states(output: str) -> Dict[str, PackageState]:
 
 def query_manual(names: Iterable[str]) -> List[str]:
     return ["apt-mark", "showmanual", *sorted(names)]
+
+
+def manual(names: Iterable[str], output: str) -> Set[str]:
+    return {*names} & {*output.split()}
 
 
 def preview(specs: Sequence[str]) -> List[str]:
@@ -98,6 +102,14 @@ def configure(names: Sequence[str]) -> Optional[List[str]]:
 
 def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:
     return ["apt-mark", "manual" if manual else "auto", *names]
+
+
+def succeeded(status: int, output: str) -> bool:  # noqa: ARG001 - its status says all
+    return status == 0
+
+
+def error(output: str) -> str:
+    return next((line for line in output.splitlines() if line.startswith(("E: ", "dpkg: error"))), "")
 
 
 def is_locked(output: str) -> bool:
