@@ -261,9 +261,7 @@ class _Move:
             self._journal.save(self._store)
         units.run("enable", work.enable)
         units.run("reenable", work.reenable)
-        units.renew()
-        if work.run:  # which may have changed units
-            units.forget()
+        units.forget()  # any file or command may have changed what systemd makes units of
         starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
         if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")

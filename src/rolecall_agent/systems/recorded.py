@@ -110,7 +110,7 @@ class RecordedAccounts:
         if account.group:
             self._record.save()
         else:
-            self.add_group(name)  # which writes both at once
+            self.add_group(name, self.gid(name))  # which writes both at once
 
     def remove_user(self, name: str) -> None:
         del self._record.data["users"][name]
