@@ -78,7 +78,7 @@ def make(root: Path) -> Path:
         "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
         "kernel": {
             "sysctl:vm.one": "1",
-            "sysctl:vm.two": "1",
+            "sysctl:vm.two": "0",
             "nftables-table:inet t": "theirs",
             "hostname:/etc/hostname": "was",
         },
