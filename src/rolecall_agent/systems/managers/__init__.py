@@ -28,10 +28,12 @@ class Manager(Protocol):
     Attributes:
         PROGRAM: What shows that a machine has it.
         FILES: How the names of its package files end.
+        BESIDE: What the names of files end with that it puts beside a configuration file.
     """
 
     PROGRAM: str
     FILES: Tuple[str, ...]
+    BESIDE: Tuple[str, ...]
 
     def query(self, names: Iterable[str]) -> List[str]:
         """Return the command that prints the states of packages; of all packages, for no names."""
@@ -79,6 +81,14 @@ class Manager(Protocol):
 
     def file_name(self, name: str, version: str) -> str:
         """Return how the name of the file begins that `download` makes of a package."""
+        ...
+
+    def query_conffiles(self, path: str) -> Optional[List[str]]:
+        """Return the command that prints the configuration files in a package file; None when none can be kept."""
+        ...
+
+    def conffiles(self, output: str) -> List[str]:
+        """Return the paths that `query_conffiles` prints."""
         ...
 
     def install(self, specs: Sequence[str], folder: str) -> List[str]:

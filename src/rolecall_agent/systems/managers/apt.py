@@ -11,6 +11,7 @@ from rolecall_agent.systems.managers import Changes
 
 PROGRAM = "apt-get"
 FILES: Tuple[str, ...] = (".deb",)
+BESIDE: Tuple[str, ...] = (".dpkg-dist", ".dpkg-new", ".dpkg-old")
 
 _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 _KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed
@@ -74,6 +75,14 @@ def download_again(specs: Sequence[str], folder: str) -> Optional[List[str]]:
 
 def file_name(name: str, version: str) -> str:
     return f"{name.partition(':')[0]}_{version.replace(':', '%3a')}_"
+
+
+def query_conffiles(path: str) -> Optional[List[str]]:
+    return ["dpkg-deb", "--info", path, "conffiles"]
+
+
+def conffiles(output: str) -> List[str]:
+    return re.findall(r"^(/.+?)\s*$", output, re.MULTILINE)
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:
