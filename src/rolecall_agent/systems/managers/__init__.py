@@ -104,7 +104,7 @@ class Manager(Protocol):
         ...
 
     def force_removal(self, names: Sequence[str], *, purge: bool) -> List[str]:
-        """Return the command that removes packages whatever state they are in."""
+        """Return the command that removes packages, whatever state they are in, and whatever needs them."""
         ...
 
     def install_files(self, paths: Sequence[str]) -> List[str]:

@@ -98,7 +98,7 @@ def purge(names: Sequence[str]) -> Optional[List[str]]:
 
 
 def force_removal(names: Sequence[str], *, purge: bool) -> List[str]:
-    return ["dpkg", "--force-remove-reinstreq", "--purge" if purge else "--remove", *names]
+    return ["dpkg", "--force-remove-reinstreq", "--force-depends", "--purge" if purge else "--remove", *names]
 
 
 def install_files(paths: Sequence[str]) -> List[str]:
