@@ -76,7 +76,12 @@ def make(root: Path) -> Path:
         "repository": {"p2": {"version": "2", "needs": ["p3"]}},
         "units": {f"{name}.service": {"active": True, "enabled": True} for name in ("dist", "own", "also")},
         "owners": {"/etc/a": ["u2", "g2"], "/home/u2": ["u2", "u2"]},
-        "kernel": {"sysctl:vm.one": "1", "nftables-table:inet t": "theirs", "hostname:/etc/hostname": "was"},
+        "kernel": {
+            "sysctl:vm.one": "1",
+            "sysctl:vm.two": "0",
+            "nftables-table:inet t": "theirs",
+            "hostname:/etc/hostname": "was",
+        },
         "processes": {"u2": ["own.service"]},
         "commands": [],
         "fail": {},

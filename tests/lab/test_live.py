@@ -169,3 +169,60 @@ def test_a_mount(desk: Desk) -> None:
     desk.on("jon", "pkill sleep; sleep 0.2")
     update(desk)
     assert desk.look("jon", "/srv", but=("inode", "mtime")) == before
+
+
+def test_locales(desk: Desk) -> None:
+    """One that a person has generated stays; one that nobody knows is refused, and all is as before."""
+    desk.on(
+        "jon",
+        "apt-get -qq install locales >/dev/null; echo 'nl_BE.UTF-8 UTF-8' >>/etc/locale.gen; locale-gen >/dev/null",
+    )
+    paths = ("/etc/default/locale", "/etc/locale.gen")
+    before, kept = desk.on("jon", "locale -a"), desk.look("jon", *paths, but=("inode",))
+    update(desk, resource("locale", name="nl_BE.UTF-8"))
+    update(desk, resource("locale", name="de_DE.UTF-8", language="de:en"))
+    assert {*desk.on("jon", "locale -a").split()} == {*before.split(), "de_DE.utf8"}
+    asked = """su - nobody -s /bin/sh -c 'echo $LANG $LANGUAGE; locale day | cut -d";" -f1'"""
+    assert desk.on("jon", asked).endswith("\nde_DE.UTF-8 de:en\nSonntag\n")
+    desk.on("jon", "locale-gen")
+    assert "nothing changes" in desk.rolecall("plan").stdout
+    assert "de_DE.utf8" in desk.on("jon", "locale -a")
+    declare(desk, resource("locale", name="xx_YY.UTF-8"))
+    assert "xx_YY" in desk.rolecall("update", "--yes", status=1).stdout
+    assert "de_DE.utf8" in desk.on("jon", "locale -a")
+    update(desk)
+    assert desk.on("jon", "locale -a") == before
+    assert desk.look("jon", *paths, but=("inode",)) == kept
+
+
+REPOSITORY = """
+apt-get -qq install gpg gpg-agent >/dev/null 2>&1
+mkdir -p /srv/repository/tree/DEBIAN; cd /srv/repository
+printf 'Package: signed\\nVersion: 1\\nArchitecture: all\\nMaintainer: x\\nDescription: x\\n' >tree/DEBIAN/control
+dpkg-deb --root-owner-group --build tree signed.deb >/dev/null
+{ cat tree/DEBIAN/control; echo 'Filename: ./signed.deb'; stat -c 'Size: %s' signed.deb
+  echo "SHA256: $(sha256sum signed.deb | cut -d' ' -f1)"; } >Packages
+{ echo "Date: $(date -Ru)"; echo 'SHA256:'
+  echo " $(sha256sum Packages | cut -d' ' -f1) $(stat -c %s Packages) Packages"; } >Release
+gpg --batch --quiet --passphrase '' --quick-generate-key someone@example 2>/dev/null
+gpg --batch --quiet --clearsign --output InRelease Release
+"""
+
+
+def test_a_package_repository(desk: Desk) -> None:
+    """It is known before its package is installed, and only its own key signs it."""
+    desk.on("jon", REPOSITORY)
+    desk.on("jon", "gpg --batch --passphrase '' --quick-generate-key other@example")
+    paths = ("/etc/apt", "/srv")
+    before = desk.look("jon", *paths, but=("inode", "mtime"))
+    key, other = (desk.on("jon", f"gpg --armor --export {name}@example 2>/dev/null") for name in ("someone", "other"))
+    arguments = {"name": "own", "uri": "file:/srv/repository", "suites": ["./"]}
+    package = resource("Package", name="signed")
+    declare(desk, resource("apt_repository", **arguments, key=other), package)
+    done = desk.rolecall("update", "--yes", status=1)
+    assert "signed" in done.stdout + done.stderr
+    assert desk.look("jon", *paths, but=("inode", "mtime")) == before
+    update(desk, resource("apt_repository", **arguments, key=key), package)
+    assert "signed 1" in desk.on("jon", "dpkg-query -W -f '${Package} ${Version}' signed")
+    update(desk)
+    assert desk.look("jon", *paths, but=("inode", "mtime")) == before

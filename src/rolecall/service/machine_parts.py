@@ -20,6 +20,16 @@ _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(?:/[A-Z][A-Za-z0-9_+-]*)*\Z")
 _LOCALE = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z0-9-]+)?(?:@[a-z]+)?\Z")
 _NETWORK_FILE_SYSTEMS = re.compile(r"(nfs4?|cifs|smb3|ceph|glusterfs|fuse\.sshfs|9p)\Z")
 
+# Not with locale-gen, which generates what /etc/locale.gen has now: an undo restores that only later.
+_IS_GENERATED = 'locale -a | grep -qxF -- "$4"'
+_GENERATE_LOCALE = (
+    f'{_IS_GENERATED} || localedef -c -i "$1" -f "$2" -A /usr/share/locale/locale.alias "$3" || {_IS_GENERATED}'
+)
+_REMOVE_LOCALE = (
+    'sed "/BEGIN Rolecall locale$/,/END Rolecall locale$/d" /etc/locale.gen | grep -qxF -- "$3 $2" || '
+    f'localedef --delete-from-archive "$4" || ! {_IS_GENERATED}'
+)
+
 
 def hosts(name: str, entries: Mapping[str, Sequence[str]]) -> Block:
     """Return lines in /etc/hosts: host names by address.
@@ -153,8 +163,12 @@ def locale(name: str, *, language: str = "") -> list[Resource]:
         return [file]
     charset = name.partition("@")[0].partition(".")[2]
     require(charset, f"locale {name}: name its character set, as in {name}.UTF-8")
-    line = Block("/etc/locale.gen", "locale", f"{name} {charset}")
-    return [Package("locales"), line, Action("locale-gen", ("locale-gen",), (line,)), file]
+    line = Block("/etc/locale.gen", "locale", f"{name} {charset}")  # for upgrades, which generate all again
+    source = name.replace(f".{charset}", "")
+    listed = name.replace(charset, re.sub("[^a-z0-9]", "", charset.lower()))  # as `locale -a` does
+    words = ("sh", source, charset, name, listed)
+    undo = ("sh", "-c", _REMOVE_LOCALE, *words)
+    return [Package("locales"), line, Action(f"locale {name}", ("sh", "-c", _GENERATE_LOCALE, *words), (), undo), file]
 
 
 def _escaped(path: str) -> str:
