@@ -293,7 +293,7 @@ class _Undo:
     def look_at_packages(self) -> None:
         """Record which packages differ from what they were."""
         with self._attempt("packages"):
-            for name, difference in transaction.differences(self._system, self._journal).items():
+            for name, difference in transaction.differences(self._machine, self._journal).items():
                 with self._attempt(f"package:{name}"):
                     raise Failure(difference)
 

@@ -162,6 +162,9 @@ class RecordedPackages:
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         return {name: self.state(name) for name in sorted({*names, *self._record.data["broken"]})}
 
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:  # noqa: ARG002
+        return {}
+
     def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
         failing = sorted({*names, *versions} & {*self._record.fails("packages")})
         installed = {*names, *versions} - {*failing}
