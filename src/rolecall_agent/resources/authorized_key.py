@@ -106,12 +106,18 @@ class AuthorizedKey(Resource):
             return ABSENT
         return None if mine == [self._wanted] else f"another line: {mine[0].decode(errors='replace').strip()}"
 
+    def in_place(self, system: System, store: ContentStore) -> bool:
+        return False  # the group of the user may change in the same switch, so what is captured says that of the file
+
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         path = self._path(system)
+        entry = system.stat(path)
         lines = self._lines(system, path)
         at = [index for index, line in enumerate(lines) if self._is_mine(line)]
         mine = [lines[index].decode(errors="surrogateescape") for index in at]
         captured = {**shared_file.capture(system, path, b"".join(lines)), "lines": mine, "at": at}
+        if entry:
+            captured["group"] = entry.group
         return {self.key: captured, **shared_file.missing(system, path)}
 
     def apply(self, system: System, store: ContentStore) -> None:
@@ -122,7 +128,8 @@ class AuthorizedKey(Resource):
         if path and (captured["lines"] or system.stat(path)):
             lines = [line.encode(errors="surrogateescape") for line in captured["lines"]]
             at = captured.get("at") or range(len(lines))  # earlier versions recorded no places
-            self._replace(system, path, lines, at, (captured, *store.originals.values()))
+            known = (captured, *store.originals.values())
+            self._replace(system, path, lines, at, known, group=captured.get("group", ""))
         for now in self.paths_on(system):  # sshd may have looked elsewhere when it was captured
             if path and system.resolve(now) != path and system.stat(now):
                 self._replace(system, system.resolve(now), [], [], store.originals.values())
@@ -140,11 +147,13 @@ class AuthorizedKey(Resource):
         wanted: Sequence[bytes],
         at: Sequence[int],
         known: Iterable[Captured] = (),
+        group: str = "",
     ) -> None:
         """Replace all lines with this key, and keep every byte of the others.
 
         The first of the wanted lines goes where the first replaced one was, or to the end; the others follow at the
-        same distance as in ``at``. What was captured is ``known``.
+        same distance as in ``at``. What was captured is ``known``. A file that does not exist gets the group, or that
+        of the user.
         """
         before = self._lines(system, path)
         after = [line for line in before if not self._is_mine(line)]
@@ -159,19 +168,20 @@ class AuthorizedKey(Resource):
         if system.stat(path):
             shared_file.rewrite(system, path, b"".join(after), known)
         else:
-            self._create(system, path, b"".join(after))
+            self._create(system, path, b"".join(after), group)
 
-    def _create(self, system: System, path: str, data: bytes) -> None:
+    def _create(self, system: System, path: str, data: bytes, group: str) -> None:
         account = system.accounts.user(self.user)
         if account is None or not path.startswith(f"{account.home}/"):  # sshd reads it as the user
             placing.make_parents(system, path)
             system.write(path, data, mode=0o644)
             return
+        group = group or account.group
         folder = path.rpartition("/")[0]
         placing.make_parents(system, folder)
         if system.stat(folder) is None:
-            system.mkdir(folder, self.user, account.group, 0o700)
-        system.write(path, data, self.user, account.group)
+            system.mkdir(folder, self.user, group, 0o700)
+        system.write(path, data, self.user, group)
 
     def _mine(self, system: System, path: str) -> List[bytes]:
         return [line for line in self._lines(system, path) if self._is_mine(line)]
