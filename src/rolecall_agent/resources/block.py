@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, Optional, Sequence, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Container, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
 from rolecall_agent.content import Blob
 from rolecall_agent.errors import Failure
@@ -112,7 +112,8 @@ class Block(Resource):
         captured = shared_file.capture(system, path, data)
         if found:
             text = found[2].decode(errors="surrogateescape")
-            captured.update(text=text, at=_outside(data[: found.start()]))
+            before = data[: found.start()]
+            captured.update(text=text, at=_outside(before), behind=_behind(before))
         # A block got the newline that the last line had not: then, whoever removes the last block takes it away.
         others = [each["ended"] for each in store.originals.values() if each.get("path") == path and "ended" in each]
         captured["ended"] = all(others) if _ends_with_block(data) else not data or data.endswith(b"\n")
@@ -127,7 +128,7 @@ class Block(Resource):
         data = _read(system, path)
         if "text" in captured:
             text = str(captured["text"]).encode(errors="surrogateescape")
-            restored = self.placed(data, text, captured["at"])
+            restored = self.placed(data, text, captured["at"], captured.get("behind"))
         else:
             restored = self._without(data, ended=captured["ended"])
         if restored != data:
@@ -138,13 +139,16 @@ class Block(Resource):
         now = found[2].decode(errors="surrogateescape") if found else None
         return "" if now == captured.get("text") else "other lines"
 
-    def placed(self, data: bytes, text: bytes, at: Optional[int] = None) -> bytes:
+    def placed(
+        self, data: bytes, text: bytes, at: Optional[int] = None, behind: Optional[Container[str]] = None
+    ) -> bytes:
         """Return the content of the file with the block.
 
         Args:
             data: The content of the file, in which the block is replaced.
             text: The lines.
             at: Where it is put if it is missing: after so many bytes that are in no block; by default at the end.
+            behind: The names of the blocks there after which it is put; by default all.
         """
         block = self._begin + text + self._end
         found = self._found(data)
@@ -152,7 +156,7 @@ class Block(Resource):
             return data[: found.start()] + block + data[found.end() :]
         if data and not data.endswith(b"\n"):
             data += b"\n"
-        index = _end(data, self.name.encode()) if at is None else _index(data, at)
+        index = _end(data, self.name.encode()) if at is None else _index(data, at, behind)
         return data[:index] + block + data[index:]
 
     def _without(self, data: bytes, *, ended: bool) -> bytes:
@@ -218,13 +222,30 @@ def _outside(data: bytes) -> int:
     return len(_ANY.sub(b"", data))
 
 
-def _index(data: bytes, at: int) -> int:
-    """Return the index after so many bytes that are in no block, and after blocks that follow them."""
-    index = passed = 0
-    for found in _ANY.finditer(data):
-        if passed + found.start() - index > at:
+def _behind(data: bytes) -> List[str]:
+    """Return the names of the blocks with which a text ends."""
+    names: List[str] = []
+    index = len(data)
+    for found in reversed(list(_ANY.finditer(data))):
+        if found.end() != index:
             break
-        passed += found.start() - index
-        index = found.end()
-    index += at - passed
+        names.append(found[2].decode())
+        index = found.start()
+    return names
+
+
+def _index(data: bytes, at: int, behind: Optional[Container[str]]) -> int:
+    """Return the index after so many bytes that are in no block, and after those of the blocks there; None for all."""
+    end = passed = 0
+    place = -1
+    for found in _ANY.finditer(data):
+        if passed + found.start() - end > at:
+            break
+        passed += found.start() - end
+        end = found.end()
+        if passed == at and (behind is None or found[2].decode() in behind):
+            place = end
+        elif passed == at and place < 0:
+            place = found.start()
+    index = end + at - passed if place < 0 else place
     return index if index <= len(data) and data[:index][-1:] in {b"", b"\n"} else len(data)
