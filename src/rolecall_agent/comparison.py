@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, AbstractSet, Dict, List, Sequence
+from typing import TYPE_CHECKING, AbstractSet, Dict, Iterable, List, Sequence
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import note_on_owner
@@ -109,12 +109,24 @@ def _refuse_obstacles(
     there = [item for item in removed if any(system.stat(path) for path in item.paths_on(system))]
     due = [*(item for item in new.resources if item.key in changed), *there]
     obstacles = [f"{item.key}: {obstacle}" for item in due if (obstacle := item.obstacle(system))]
+    obstacles += _changes_of_kind(system, (item for item in new.resources if item.key in changed), removed)
     brought = any(key.startswith(("package:", "kernel-module:")) for key in changed)  # which may bring anything
     if system.boots and not brought:
         applied = (item for item in new.resources if item.key in changed)
         obstacles += [f"{item.key}: {lack}" for item in applied if (lack := item.lacks(system))]
     if obstacles:
         raise Failure(obstacles[0], "\n".join(obstacles[1:]))
+
+
+def _changes_of_kind(system: System, applied: Iterable[Resource], removed: Iterable[Resource]) -> List[str]:
+    """Return why resources cannot be applied: one of another kind is removed at the same path, with what it keeps."""
+    ends = {path: item for item in removed for path in item.paths_on(system)}
+    return [
+        f"{item.key}: {path} was {ended.key} so far; undeclare that in an update of its own first"
+        for item in applied
+        for path in item.paths_on(system)
+        if (ended := ends.get(path)) and ended.kind != item.kind
+    ]
 
 
 def _check_changes(old: Configuration, new: Configuration) -> List[Change]:

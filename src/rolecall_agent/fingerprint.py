@@ -24,15 +24,17 @@ PATH = "/var/lib/rolecall/fingerprint.json"
 MARGIN = 20_000_000
 """Nanoseconds by which the time of a status change may lag behind the clock: a tick, at most ten milliseconds."""
 _COARSE = 2_000_000_000  # the same where a file system stores whole seconds
+_SOURCES = "/etc/nsswitch.conf"  # of accounts
+_JOURNAL = "/var/lib/rolecall/journal.json"
 _ALWAYS = (
     "/etc/passwd",
     "/etc/group",
     "/etc/shadow",
     "/etc/gshadow",
-    "/etc/nsswitch.conf",
+    _SOURCES,
     "/etc/os-release",
     "/usr/lib/os-release",
-    "/var/lib/rolecall/journal.json",
+    _JOURNAL,
     "/var/lib/rolecall/current",
 )
 _LIVE = ("/proc", "/sys")  # where a status says nothing about the content
@@ -61,7 +63,7 @@ def take(notes: Notes) -> Optional[Dict[str, Any]]:
     paths = sorted({*notes.paths, *_ALWAYS})
     if not notes.complete or any(path.startswith(_LIVE) for path in paths) or _has_other_accounts():
         return None
-    if not all(_is_settled(path, notes.began) for path in paths):
+    if os.path.exists(_JOURNAL) or not all(_is_settled(path, notes.began) for path in paths):
         return None
     return {"python": sys.version, "paths": {path: _status(path) for path in paths}, "answers": notes.answers}
 
@@ -139,16 +141,16 @@ def _is_settled(path: str, began: int) -> bool:
 
 def _has_other_accounts() -> bool:
     """Return whether accounts may come from somewhere else than the files, such as a directory service."""
-    local = {"files", "compat", "systemd"}
+    # systemd adds accounts of services, and what is in these folders.
+    if any(os.path.isdir(folder) for folder in ("/etc/userdb", "/run/userdb", "/run/host/userdb")):
+        return True
     try:
-        with open("/etc/nsswitch.conf", encoding="utf-8", errors="replace") as lines:
-            return any(
-                not set(line.partition("#")[0].split()[1:]) <= local
-                for line in lines
-                if line.startswith(("passwd:", "group:", "shadow:"))
-            )
+        with open(_SOURCES, encoding="utf-8", errors="replace") as lines:
+            sources = [line.partition("#")[0].partition(":") for line in lines]
     except FileNotFoundError:
         return False
+    accounts = [words.split() for name, _, words in sources if name.strip() in {"passwd", "group", "shadow"}]
+    return any(not set(words) <= {"files", "systemd"} for words in accounts)
 
 
 def _start(argv: Sequence[str], environment: Mapping[str, str], *, errors: bool) -> Tuple[int, int]:

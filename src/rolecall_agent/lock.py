@@ -41,8 +41,9 @@ def locked(root: str, holder: str, patience: float = PATIENCE) -> Iterator[None]
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.exists(path) and os.path.samestat(os.fstat(fd), os.stat(path)):
                     break
-                os.close(fd)  # who held it has purged the machine
-                fd = _opened(path)
+                new = _opened(path)  # who held it has purged the machine
+                os.dup2(new, fd, inheritable=False)
+                os.close(new)
             except BlockingIOError:
                 noted = os.pread(fd, 500, 0).decode(errors="replace") or "another agent"
                 recovers = noted.startswith(RECOVERY)

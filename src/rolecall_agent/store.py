@@ -216,6 +216,7 @@ class Store(ContentStore, Generations):
             "packages",
             "confirmed",
             "fingerprint.json",
+            "nftables.json",
         )
         for name in (*first, "agent", "schema"):
             remove_all(self._system, f"{HOME}/{name}")

@@ -61,7 +61,7 @@ def switch(
     old, new = machine.configuration(store.current), machine.with_boot_unit(target)
     work = compare(machine.system, store, old, new)
     if shown and not work.is_part_of(shown):
-        raise Failure(transaction.difference(shown, work) or CHANGED)
+        raise Failure(transaction.changed_version(shown, work) or CHANGED)
     work.leave_out(boot.NAME)  # it is installed before all else, and removed last
     number = store.add_generation(target, meta)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
@@ -261,9 +261,7 @@ class _Move:
             self._journal.save(self._store)
         units.run("enable", work.enable)
         units.run("reenable", work.reenable)
-        units.renew()
-        if work.run:  # which may have changed units
-            units.forget()
+        units.forget()  # any file or command may have changed what systemd makes units of
         starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
         if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")

@@ -217,6 +217,15 @@ class Packages(Protocol):
         """Return the states of packages now, for `put_back`, and of all others that are not wholly installed."""
         ...
 
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:
+        """Get the files of packages to install, and of those that they replace.
+
+        Returns:
+            By package that is new: files that are where it has configuration files, and where its package manager
+            would put others beside these. Nothing for a package that has no such file in its way.
+        """
+        ...
+
     def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
         """Install packages; afterwards, exactly the versions of `preview` are there."""
         ...

@@ -136,7 +136,7 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
         if of_kind:
             still = _of_kind(name, {key: value for key, value in originals.items() if key in declared})
             notes += kind.settle(of_kind, still.values(), system)
-            store.leave(kind.left(of_kind, _created_paths(store), system))
+            store.leave(kind.left(of_kind, set(_created_paths(store)), system))
     if not declared:
         machine.remove_boot_unit()
     # Only now: an undo may have created them again. During a boot, what is below /run is created later.
@@ -214,8 +214,9 @@ class _Undo:
         if journal.packages:
             # What packages brought must not be put back once they are removed, even if this is done again.
             journal.before = {key: before for key, before in journal.before.items() if key in self.damage}
-            with self._attempt("packages"):
+            with contextlib.suppress(OSError):  # a full disk: putting packages back may be what frees it
                 journal.save(self._store)
+            with self._attempt("packages"):
                 transaction.put_back(self._machine, journal)
         self.look_at_packages()
         self.look_at_units()
@@ -292,7 +293,7 @@ class _Undo:
     def look_at_packages(self) -> None:
         """Record which packages differ from what they were."""
         with self._attempt("packages"):
-            for name, difference in transaction.differences(self._system, self._journal).items():
+            for name, difference in transaction.differences(self._machine, self._journal).items():
                 with self._attempt(f"package:{name}"):
                     raise Failure(difference)
 

@@ -137,6 +137,24 @@ def test_what_cannot_be_noticed_gives_none(folder: Path, monkeypatch: pytest.Mon
     assert fingerprint.take(noted(folder)) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("passwd: files systemd\ngroup:\tfiles\nhosts: dns\n# passwd: ldap\n", False),
+        ("passwd:ldap files\n", True),
+        (" group : files sss\n", True),
+        ("shadow: files compat\n", True),
+        ("passwd: files [NOTFOUND=return] files\n", True),
+    ],
+)
+def test_accounts_from_elsewhere_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, *, other: bool
+) -> None:
+    (tmp_path / "nsswitch.conf").write_text(text)
+    monkeypatch.setattr(fingerprint, "_SOURCES", str(tmp_path / "nsswitch.conf"))
+    assert fingerprint._has_other_accounts() is other  # noqa: SLF001 - the file of this machine says one thing only
+
+
 def test_whole_seconds_need_more_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on file systems that store no fractions of a second."""
     notes = noted(folder)

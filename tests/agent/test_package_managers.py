@@ -263,11 +263,20 @@ def test_files_of_versions_that_only_pacman_still_has() -> None:
     assert "( -name lib-1-1-*.pkg.tar.* -o -name epo-2:1-1-*.pkg.tar.* ) ! -name *.sig" in find
 
 
+def test_configuration_files_of_package_files() -> None:
+    assert dnf.conffiles("/etc/app.conf\n") == zypper.conffiles("/etc/app.conf\n") == ["/etc/app.conf"]
+    assert dnf.conffiles("(contains no files)\n") == []
+    assert pacman.conffiles("pkgname = app\nbackup = etc/app.conf\nsize = 10\n") == ["/etc/app.conf"]
+    assert apt.conffiles("/etc/a.conf\nremove-on-upgrade /etc/b.conf\n/etc/c d\n") == ["/etc/a.conf", "/etc/c d"]
+    assert apt.conffiles("dpkg-deb: error: 'x.deb' contains no control component 'conffiles'\n") == []
+
+
 def test_what_a_manager_cannot_do() -> None:
     for manager in (dnf, dnf5, zypper, pacman, apk):
         assert manager.purge(["x"]) is manager.configure(["x"]) is None
     assert zypper.mark(["x"], manual=True) is None
     assert apk.download(["x"], "/f") is apk.download_again(["x"], "/f") is None
+    assert apk.query_conffiles("/f/x") is None
     assert (dnf.mark(["x"], manual=True) or [])[-2:] == ["install", "x"]
     assert (dnf5.mark(["x"], manual=False) or [])[-2:] == ["dependency", "x"]
 

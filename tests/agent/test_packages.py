@@ -153,6 +153,41 @@ def test_packages_that_are_given_up_stay(root: Path) -> None:
     assert planned(root, GOOD)["package:good"] == ("overwrite", "half-configured; 1.2-3")
 
 
+@pytest.mark.parametrize("declared", [False, True])
+def test_an_undo_leaves_a_file_that_was_where_a_package_has_a_configuration_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, declared: bool
+) -> None:
+    file, beside = root / "etc/good.conf", root / "etc/good.conf.dpkg-dist"
+    file.write_text("a person's\n")
+    file.chmod(0o640)
+    it = machine(root)
+    kind = type(it.system.packages)
+    kept: list[PackageState] = []
+
+    def install(*_: object) -> None:
+        file.write_text("a script's\n")
+        beside.write_text("the package's\n")
+        change(root, packages=["good", "p1"])
+        raise Failure("no")
+
+    def put_back(_: object, before: dict[str, PackageState]) -> None:
+        kept.append(before["good"])
+        change(root, packages=["p1"])
+
+    monkeypatch.setattr(kind, "download", lambda *_: {"good": ["/etc/good.conf", "/etc/good.conf.dpkg-dist"]})
+    monkeypatch.setattr(kind, "install", install)
+    monkeypatch.setattr(kind, "put_back", put_back)
+    before = snapshot(root)
+    early = [File("/etc/good.conf", "1", needed_for="packages")] if declared else []
+    target = Configuration.of("m", [Package("good"), *early])
+    it.store.prepare()
+    stage(it, target)
+    with pytest.raises(Failure, match="no"):
+        switch(it, target, META, nonce="n", confirm=False)
+    assert snapshot(root) == before
+    assert kept == [PackageState("config-files")]  # which is not purged
+
+
 # What apt and dpkg print
 
 QUERY = """\
@@ -250,8 +285,10 @@ def test_errors_of_the_package_manager_are_shown(run: Run) -> None:
 def test_a_version_that_is_gone_is_not_replaced_by_another(run: Run) -> None:
     now = "dpkg amd64 installed ok 1\nx all installed ok 2\n"
     programs = Programs(download_only=[(0, "")], query=[(0, now)], install=[(0, "")])
+    package_manager = run(programs)
+    assert package_manager.download(["x"], {"x": "1"}) == {}
     with pytest.raises(Failure, match="package x: version 2 was installed, not 1"):
-        run(programs).install(["x"], {"x": "1"})
+        package_manager.install(["x"], {"x": "1"})
     assert "x=1" in next(line for line in programs.ran if "--download-only" in line)
 
 

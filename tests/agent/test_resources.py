@@ -591,15 +591,43 @@ def test_a_purge_removes_accounts_that_were_created(root: Path) -> None:
     update(root, NOTHING)
     assert recorded(root)["users"]["u1"]["locked"]
     kept = copy(root, root.parent / "kept")
-    assert purge(machine(kept), homes=False) == ["the home /home/u1 of user u1 is kept"]
+    notes = purge(machine(kept), homes=False)
+    assert notes[0] == "user u1 is kept, locked, since it owns /home/u1; `--homes` removes homes"
     assert (kept / "home/u1/data").exists()
     assert purge(machine(root), homes=True) == []
     assert not (root / "home/u1").exists()
     assert (root / "srv/d").is_dir()
+    now = recorded(root)
+    assert (now["users"], now["groups"], now["gids"]) == (before["users"], before["groups"], {})
+    assert recorded(kept)["users"].keys() == {*before["users"], "u1"}
     for tried in (root, kept):
-        now = recorded(tried)
-        assert (now["users"], now["groups"], now["gids"]) == (before["users"], before["groups"], {})
         assert [path.name for path in (tried / STATE).iterdir()] == ["system.json"]
+
+
+def test_a_purge_keeps_homes_and_groups_that_it_did_not_make(root: Path) -> None:
+    record = root / STATE / "system.json"
+    record.write_text(json.dumps({**recorded(root), "groups": ["g2", "media", "u2"], "gids": {"media": 2000}}))
+    update(root, Configuration.of("m", [User("media", home="/srv/media"), User("app", home="/srv/app")]))
+    (root / "srv/app/data").write_text("x")
+    update(root, NOTHING)  # the home of media is empty, so it goes
+    (root / "srv/media").mkdir()  # another one, of root
+    (root / "srv/media/film").write_text("x")
+    record.write_text(json.dumps({**recorded(root), "owners": {**recorded(root)["owners"], "/srv/app": ["u2", "u2"]}}))
+    assert purge(machine(root), homes=True) == []
+    assert (root / "srv/media/film").exists()
+    assert (root / "srv/app/data").exists()
+    assert recorded(root)["gids"] == {"media": 2000}
+    assert not {"media", "app"} & recorded(root)["users"].keys()
+
+
+@pytest.mark.parametrize("after", [Symlink("/etc/x", "a"), Block("/etc/x", "b", "x")])
+def test_a_path_does_not_change_its_kind_in_one_update(root: Path, after: Resource) -> None:
+    """What was in the place of the first one would be put back over the second one."""
+    update(root, Configuration.of("m", [File("/etc/x", "1")]))
+    with pytest.raises(Failure, match="was file:/etc/x so far; undeclare that in an update of its own"):
+        update(root, Configuration.of("m", [after]))
+    update(root, NOTHING)
+    update(root, Configuration.of("m", [after]))
 
 
 def test_a_purge_keeps_what_somebody_uses(root: Path) -> None:

@@ -25,6 +25,7 @@ package() {
     echo "of $1 $2" >tree/etc/$1.conf
     echo "/etc/$1.conf" >tree/DEBIAN/conffiles
     [ -z "$4" ] || { printf '#!/bin/sh\n%s\n' "$4" >tree/DEBIAN/postinst; chmod +x tree/DEBIAN/postinst; }
+    [ -z "$5" ] || { printf '#!/bin/sh\n%s\n' "$5" >tree/DEBIAN/postrm; chmod +x tree/DEBIAN/postrm; }
     file=$1_$2_all.deb
     dpkg-deb --root-owner-group --build tree $file >/dev/null
     { cat tree/DEBIAN/control; echo "Filename: $file"; stat -c 'Size: %s' $file
@@ -46,6 +47,7 @@ package meta 1 'Depends: light'
 package persons 1 'Depends: dep'
 package lib 1
 package rival 1 'Conflicts: lib'
+package data 1 'Depends: dep' 'chmod 600 /etc/data.conf' '[ $1 != purge ] || rm -r /srv/data'
 """
 SECOND = r"""
 package lib 2
@@ -63,6 +65,7 @@ STATE = """
 dpkg-query -W -f '${binary:Package} ${db:Status-Abbrev} ${Version}\\n'
 apt-mark showmanual; dpkg --audit; ls /etc/*.conf /var/lib/dpkg/updates
 """
+LOOK = "stat -c '%n %U:%G %a %y' /etc/data.conf*; cat /etc/data.conf; ls -d /srv/data; ls /etc/dep.conf || true"
 TIDY = """
 rm -f /run/hold; apt-get -qq update
 apt-get -qq purge persons
@@ -184,6 +187,19 @@ def test_an_agent_that_is_killed_during_an_installation(desk: Desk) -> None:
     assert state(desk) == before
     time.sleep(1)
     assert state(desk) == before
+
+
+def test_an_undo_keeps_a_persons_file_and_data(desk: Desk) -> None:
+    desk.on("jon", "mkdir /srv/data; echo mine >/etc/data.conf; chmod 640 /etc/data.conf; chgrp adm /etc/data.conf")
+    before = desk.on("jon", LOOK)
+    declare(desk, "data", works=False)
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert desk.on("jon", LOOK) == before
+    assert installed(desk) == {}
+    declare(desk, "data")
+    desk.rolecall("update", "--yes")
+    assert installed(desk) == {"data": "1", "dep": "1"}
+    assert desk.on("jon", "cat /etc/data.conf") == "mine\n"
 
 
 def test_a_broken_package_is_drift(desk: Desk) -> None:

@@ -268,7 +268,7 @@ def call(project: Project, *words: str, status: int = 0) -> str:
 def state(project: Project) -> tuple[str, list[str]]:
     """Return the private key that the client uses, and the public keys that the server accepts."""
     lines = (project.root / KEYS).read_text().splitlines()
-    return (project.root / PRIVATE).read_text(), [line.split()[-1] for line in lines]
+    return (project.root / PRIVATE).read_text(), [line.split()[-2] for line in lines]  # before the comment
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ from typing import (
     Any,
     Callable,
     ClassVar,
-    Container,
     Dict,
     Iterable,
     List,
@@ -211,7 +210,7 @@ class Resource(ABC):
         return []
 
     @classmethod
-    def left(cls, ended: Mapping[str, Captured], made: Container[str], system: System) -> Dict[str, Captured]:  # noqa: ARG003
+    def left(cls, ended: Mapping[str, Captured], made: AbstractSet[str], system: System) -> Dict[str, Captured]:  # noqa: ARG003
         """Return what stays on the machine until a purge, by key.
 
         Args:

@@ -102,6 +102,9 @@ class Block(Resource):
             return ABSENT
         return None if store.matches(self.parts, found[2]) else "content"
 
+    def in_place(self, system: System, store: ContentStore) -> bool:
+        return False  # a person may have moved it, so what is captured says where it is
+
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         path = system.resolve(self.path)
         data = _read(system, path)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Container, Dict, List, Mapping, Optional
+from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Dict, List, Mapping, Optional
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks
@@ -78,7 +78,7 @@ class Group(Resource):
             system.accounts.change_group(self.name, captured["gid"])
 
     @classmethod
-    def left(cls, ended: Mapping[str, Captured], made: Container[str], system: System) -> Dict[str, Captured]:  # noqa: ARG003 - as above
+    def left(cls, ended: Mapping[str, Captured], made: AbstractSet[str], system: System) -> Dict[str, Captured]:  # noqa: ARG003 - as above
         names = [key.partition(":")[2] for key, original in ended.items() if original.get("type") == ABSENT]
         ids = {name: system.accounts.gid(name) for name in names}
         return {f"group:{name}": {"gid": gid} for name, gid in ids.items() if gid is not None}

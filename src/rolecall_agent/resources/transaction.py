@@ -7,9 +7,10 @@ before is in the journal. Packages are removed after the commit, so that an undo
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Sequence
 
 from rolecall_agent.errors import Failure
+from rolecall_agent.resources.base import difference
 from rolecall_agent.resources.package import Package
 from rolecall_agent.system import UNKNOWN, PackageState
 
@@ -52,7 +53,7 @@ def preview(system: System, store: Store, work: Work, new: Configuration) -> Non
         details[max(going.values())]["detail"] += _more(sorted({*removed} - going.keys()))
 
 
-def difference(shown: Work, work: Work) -> str:
+def changed_version(shown: Work, work: Work) -> str:
     """Return which package would get another version than the one that was shown, or ""."""
     for name, version in sorted(work.packages.items()):
         planned = shown.packages.get(name)
@@ -68,13 +69,18 @@ def install(due: Sequence[Resource], machine: Machine, journal: Journal, work: W
         return
     if UNKNOWN in work.packages.values():  # by now, the files that packages need are there
         work.packages = packages.preview(work.install, sources_change=False)
+    machine.report("install", " ".join(work.install))
+    in_the_way = packages.download(work.install, work.packages)
     names = {*work.install, *work.packages}
     journal.packages = {
-        name: {**asdict(state), "came_along": name in work.packages and name not in work.install and not state.present}
+        name: {
+            **asdict(state),
+            "came_along": name in work.packages and name not in work.install and not state.present,
+            "files": _captured(machine, journal, in_the_way.get(name, ())),
+        }
         for name, state in packages.capture(names).items()
     }
     journal.save(machine.store)
-    machine.report("install", " ".join(work.install))
     packages.install(work.install, work.packages)
 
 
@@ -93,21 +99,36 @@ def record(machine: Machine, journal: Journal, target: Configuration) -> None:
 
 def put_back(machine: Machine, journal: Journal) -> None:
     """Give packages the states that they had before a switch."""
-    if differences(machine.system, journal):
+    if differences(machine, journal):
         machine.report("restore", "packages")
         machine.system.packages.put_back(_before(journal))
+    for path, captured in _files(journal).items():
+        if difference(captured, machine.store.look(path), machine.system):
+            machine.store.restore(path, captured)
 
 
-def differences(system: System, journal: Journal) -> Dict[str, str]:
-    """Return how packages differ from what they were before a switch, for a person."""
+def differences(machine: Machine, journal: Journal) -> Dict[str, str]:
+    """Return how packages, and files in their way, differ from what they were before a switch, for a person."""
     before = _before(journal)
     if not before:
         return {}
-    now = system.packages.capture(before)
+    now = machine.system.packages.capture(before)
     was = {
         name: before.get(name, PackageState("installed", state.version, state.manual)) for name, state in now.items()
     }
-    return {name: f"it is {_text(state)}, not {_text(was[name])}" for name, state in now.items() if state != was[name]}
+    kept = {name for name, each in journal.packages.items() if each["files"]}
+    files = {
+        path: difference(captured, machine.store.look(path), machine.system)
+        for path, captured in _files(journal).items()
+    }
+    return {
+        **{path: f"{path}: {text}" for path, text in files.items() if text},
+        **{
+            name: f"it is {_text(state)}, not {_text(was[name])}"
+            for name, state in now.items()
+            if state != was[name] and not (name in kept and not state.present)
+        },
+    }
 
 
 def remove(machine: Machine, journal: Journal, ended: Mapping[str, Captured]) -> List[str]:
@@ -177,11 +198,30 @@ def _packages(configuration: Configuration) -> List[Package]:
     return [item for item in configuration.resources if isinstance(item, Package)]
 
 
+def _captured(machine: Machine, journal: Journal, paths: Iterable[str]) -> Dict[str, Captured]:
+    """Capture files, except for those that resources restore: nothing is known of these."""
+    numbers = (journal.source, journal.target)
+    resources = [item for number in numbers for item in machine.configuration(number).resources]
+    declared = {path for item in resources for path in item.paths_on(machine.system)}
+    return {path: {} if path in declared else machine.store.capture(path) for path in paths}
+
+
+def _files(journal: Journal) -> Dict[str, Captured]:
+    """Return what was captured of files that are in the way of packages, by path."""
+    files = {path: captured for each in journal.packages.values() for path, captured in each["files"].items()}
+    return {path: captured for path, captured in files.items() if captured}
+
+
 def _before(journal: Journal) -> Dict[str, PackageState]:
-    packages: Dict[str, Dict[str, Any]] = journal.packages
-    return {
-        name: PackageState(each["status"], each["version"], each["manual"]) for name, each in sorted(packages.items())
+    """Return the states of packages before a switch.
+
+    A new package with a file in its way counts as removed before: purging it would delete that file.
+    """
+    states = {
+        name: PackageState("config-files" if each["files"] else each["status"], each["version"], each["manual"])
+        for name, each in journal.packages.items()
     }
+    return dict(sorted(states.items()))
 
 
 def _change_of_version(system: System, name: str, versions: Mapping[str, str]) -> str:

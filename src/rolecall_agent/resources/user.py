@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import (
     TYPE_CHECKING,
+    AbstractSet,
     Any,
     ClassVar,
-    Container,
     Dict,
     FrozenSet,
     Iterable,
@@ -174,7 +174,8 @@ class User(Resource):
         if self.home != NO_HOME and entry is None:
             made = {f"made:{self.home}": {"type": "absent"}, **placing.missing_parents(system, self.home)}
         if account is None:
-            return {self.key: {"type": "absent"}, **made}
+            grouped = {"grouped": True} if system.accounts.has_group(self.name) else {}
+            return {self.key: {"type": "absent", **grouped}, **made}
         fields = ["home", "shell", "locked", "groups"]
         fields += [name for name in ("uid", "group", "comment", "password") if getattr(self, name) is not None]
         folder = {"folder": [entry.owner, entry.group, entry.mode]} if entry else {}
@@ -228,11 +229,16 @@ class User(Resource):
         ]
 
     @classmethod
-    def left(cls, ended: Mapping[str, Captured], made: Container[str], system: System) -> Dict[str, Captured]:
+    def left(cls, ended: Mapping[str, Captured], made: AbstractSet[str], system: System) -> Dict[str, Captured]:
         names = [key.partition(":")[2] for key, original in ended.items() if original.get("type") == ABSENT]
         accounts = {name: system.accounts.user(name) for name in names}
         return {
-            f"user:{name}": {"uid": account.uid, "home": account.home if account.home in made else ""}
+            f"user:{name}": {
+                "uid": account.uid,
+                "home": account.home if account.home in made else "",
+                "folders": [path for path in sorted(made) if path != account.home and _owns(name, path, system)],
+                "grouped": bool(ended[f"user:{name}"].get("grouped")),
+            }
             for name, account in accounts.items()
             if account
         }
@@ -242,15 +248,21 @@ class User(Resource):
         account = system.accounts.user(name)
         if account and (account.uid != left["uid"] or not account.locked):
             return [f"user {name} is kept: somebody else uses it now"]
-        if account and system.accounts.processes(name):
-            raise Failure(f"user {name} cannot be removed: its processes run; `pkill -u {name}` ends them")
-        if account:
-            system.accounts.remove_user(name)
-        if not left["home"] or system.stat(left["home"]) is None:
+        if account is None:
             return []
-        if not homes:
-            return [f"the home {left['home']} of user {name} is kept"]
-        remove_all(system, left["home"])
+        if system.accounts.processes(name):
+            raise Failure(f"user {name} cannot be removed: its processes run; `pkill -u {name}` ends them")
+        home = left["home"]
+        if homes and home and _owns(name, home, system) and not _has_mounts(home, system):
+            remove_all(system, home)
+        kept = [path for path in (home, *left.get("folders", ())) if path and _owns(name, path, system)]
+        if kept:  # the next user that gets its id could read them
+            hint = "" if homes or home not in kept else "; `--homes` removes homes"
+            return [f"user {name} is kept, locked, since it owns {', '.join(kept)}{hint}"]
+        gid = system.accounts.gid(name)
+        system.accounts.remove_user(name)
+        if left.get("grouped") and gid is not None and system.accounts.gid(name) is None:
+            system.accounts.add_group(name, gid)  # userdel(8) has removed it too, but it was there before the user
         return []
 
     def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
@@ -321,6 +333,20 @@ def _change(system: System, name: str, account: Account, wanted: Account) -> Non
         system.units.run("stop", _units_of(name, system))
     if account != wanted:
         system.accounts.change_user(name, wanted)
+
+
+def _owns(name: str, path: str, system: System) -> bool:
+    entry = system.stat(path)
+    return entry is not None and entry.owner == name
+
+
+def _has_mounts(path: str, system: System) -> bool:
+    """Return whether something is mounted at or below a folder."""
+    entry = system.stat(path)
+    if entry is None or entry.type != "directory":
+        return False
+    below = (f"{path}/{name}" for name in system.names(path))
+    return system.barriers(path).mounted or any(_has_mounts(each, system) for each in below)
 
 
 def _units_of(name: str, system: System) -> List[str]:

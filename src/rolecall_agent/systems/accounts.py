@@ -9,6 +9,7 @@ import os
 import pwd
 from typing import Dict, List, Optional
 
+from rolecall_agent.errors import Failure
 from rolecall_agent.system import Account
 from rolecall_agent.systems import commands
 
@@ -38,6 +39,8 @@ class ShadowAccounts:
         commands.require(["groupadd", "--system", *wanted, name], f"cannot create group {name}")
 
     def remove_group(self, name: str) -> None:
+        if members := grp.getgrnam(name).gr_mem:
+            raise Failure(f"{', '.join(members)} would lose it")
         commands.require(["groupdel", name], f"cannot remove group {name}")
 
     def change_group(self, name: str, gid: int) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -76,10 +77,10 @@ class DistributionPackages:
             name: PackageState(state.status, state.version, name in manual) for name, state in sorted(states.items())
         }
 
-    def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:
         manager = self._manager
         package_files.prepare()
-        specs = [manager.exact(name, versions[name]) if versions.get(name) else name for name in names]
+        specs = self._specs(names, versions)
         download = manager.download(specs, package_files.FOLDER)
         if download and self._patiently(download)[0]:  # the lists may be outdated
             problems = self._patiently(manager.refresh())[1]
@@ -87,10 +88,16 @@ class DistributionPackages:
             status, output = self._patiently(download)
             if status:
                 raise self._failure(f"cannot download packages: {' '.join(names)}", problems + output)
-        self._keep_installed(versions)
+        states = self._states(versions)
+        self._keep_installed(states, versions)
         package_files.record(manager.FILES)
+        found = {name: self._in_the_way(name, versions[name]) for name, state in states.items() if not state.present}
+        return {name: paths for name, paths in found.items() if paths}
+
+    def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
         self._forget()
-        status, output = self._patiently(manager.install(specs, package_files.FOLDER))
+        argv = self._manager.install(self._specs(names, versions), package_files.FOLDER)
+        status, output = self._patiently(argv)
         if status:
             raise self._failure(f"cannot install packages: {' '.join(names)}", output)
         self._configure(name for name, state in self._states(names).items() if _is_broken(state))
@@ -194,14 +201,26 @@ class DistributionPackages:
             raise self._failure(f"cannot remove packages: {' '.join(names)}", output)
         return set(self._manager.changes(output).removed)
 
-    def _keep_installed(self, versions: Mapping[str, str]) -> None:
+    def _specs(self, names: Sequence[str], versions: Mapping[str, str]) -> List[str]:
+        return [self._manager.exact(name, versions[name]) if versions.get(name) else name for name in names]
+
+    def _keep_installed(self, states: Mapping[str, PackageState], versions: Mapping[str, str]) -> None:
         """Get the files of packages that are about to be replaced, as far as their versions are still available."""
-        for name, state in self._states(versions).items():
+        for name, state in states.items():
             if state.present and state.version != versions[name] and self._files({name: state.version})[1]:
                 argv = self._manager.download_again([self._manager.exact(name, state.version)], package_files.FOLDER)
                 if argv:
                     package_files.delete(self._manager.file_name(name, state.version))  # apt only compares its size
                     self._patiently(argv)
+
+    def _in_the_way(self, name: str, version: str) -> List[str]:
+        """Return the files where a package has configuration files, with those that may come to be beside them."""
+        file = package_files.path_of(self._manager.file_name(name, version))
+        argv = self._manager.query_conffiles(file) if file else None
+        if not argv:
+            return []
+        paths = self._manager.conffiles(commands.execute(argv)[1])
+        return [path + end for path in paths if os.path.lexists(path) for end in ("", *self._manager.BESIDE)]
 
     def _files(self, versions: Mapping[str, str]) -> Tuple[List[str], List[str]]:
         """Return the kept files of packages, and why those of the others cannot be used."""

@@ -110,7 +110,7 @@ class RecordedAccounts:
         if account.group:
             self._record.save()
         else:
-            self.add_group(name)  # which writes both at once
+            self.add_group(name, self.gid(name))  # which writes both at once
 
     def remove_user(self, name: str) -> None:
         del self._record.data["users"][name]
@@ -161,6 +161,9 @@ class RecordedPackages:
 
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         return {name: self.state(name) for name in sorted({*names, *self._record.data["broken"]})}
+
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:  # noqa: ARG002
+        return {}
 
     def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
         failing = sorted({*names, *versions} & {*self._record.fails("packages")})

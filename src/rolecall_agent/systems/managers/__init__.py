@@ -28,10 +28,12 @@ class Manager(Protocol):
     Attributes:
         PROGRAM: What shows that a machine has it.
         FILES: How the names of its package files end.
+        BESIDE: What the names of files end with that it puts beside a configuration file.
     """
 
     PROGRAM: str
     FILES: Tuple[str, ...]
+    BESIDE: Tuple[str, ...]
 
     def query(self, names: Iterable[str]) -> List[str]:
         """Return the command that prints the states of packages; of all packages, for no names."""
@@ -81,6 +83,14 @@ class Manager(Protocol):
         """Return how the name of the file begins that `download` makes of a package."""
         ...
 
+    def query_conffiles(self, path: str) -> Optional[List[str]]:
+        """Return the command that prints the configuration files in a package file; None when none can be kept."""
+        ...
+
+    def conffiles(self, output: str) -> List[str]:
+        """Return the paths that `query_conffiles` prints."""
+        ...
+
     def install(self, specs: Sequence[str], folder: str) -> List[str]:
         """Return the command that installs packages, with what was downloaded into a folder."""
         ...
@@ -94,7 +104,7 @@ class Manager(Protocol):
         ...
 
     def force_removal(self, names: Sequence[str], *, purge: bool) -> List[str]:
-        """Return the command that removes packages whatever state they are in."""
+        """Return the command that removes packages, whatever state they are in, and whatever needs them."""
         ...
 
     def install_files(self, paths: Sequence[str]) -> List[str]:

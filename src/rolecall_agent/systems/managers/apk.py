@@ -11,6 +11,7 @@ from rolecall_agent.systems.managers import Changes
 
 PROGRAM = "apk"
 FILES: Tuple[str, ...] = (".apk",)
+BESIDE: Tuple[str, ...] = (".apk-new",)
 
 _STEP = re.compile(r"^\( *\d+/\d+\) (\w+) (\S+) \((?:\S+ -> )?([^)\s]+)\)", re.MULTILINE)
 
@@ -64,6 +65,14 @@ def download_again(specs: Sequence[str], folder: str) -> Optional[List[str]]:
 
 def file_name(name: str, version: str) -> str:
     return f"{name}-{version}."
+
+
+def query_conffiles(path: str) -> Optional[List[str]]:
+    return None
+
+
+def conffiles(output: str) -> List[str]:
+    return []
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:

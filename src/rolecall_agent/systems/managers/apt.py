@@ -11,6 +11,7 @@ from rolecall_agent.systems.managers import Changes
 
 PROGRAM = "apt-get"
 FILES: Tuple[str, ...] = (".deb",)
+BESIDE: Tuple[str, ...] = (".dpkg-dist", ".dpkg-new", ".dpkg-old")
 
 _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 _KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed
@@ -76,6 +77,14 @@ def file_name(name: str, version: str) -> str:
     return f"{name.partition(':')[0]}_{version.replace(':', '%3a')}_"
 
 
+def query_conffiles(path: str) -> Optional[List[str]]:
+    return ["dpkg-deb", "--info", path, "conffiles"]
+
+
+def conffiles(output: str) -> List[str]:
+    return re.findall(r"^(/.+?)\s*$", output, re.MULTILINE)
+
+
 def install(specs: Sequence[str], folder: str) -> List[str]:
     return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, *specs]
 
@@ -89,7 +98,7 @@ def purge(names: Sequence[str]) -> Optional[List[str]]:
 
 
 def force_removal(names: Sequence[str], *, purge: bool) -> List[str]:
-    return ["dpkg", "--force-remove-reinstreq", "--purge" if purge else "--remove", *names]
+    return ["dpkg", "--force-remove-reinstreq", "--force-depends", "--purge" if purge else "--remove", *names]
 
 
 def install_files(paths: Sequence[str]) -> List[str]:

@@ -9,6 +9,7 @@ from rolecall_agent.systems.managers import dnf
 
 PROGRAM = "dnf5"
 FILES: Tuple[str, ...] = dnf.FILES
+BESIDE: Tuple[str, ...] = dnf.BESIDE
 
 query = dnf.query
 states = dnf.states
@@ -24,6 +25,8 @@ download_again = dnf.download_again
 file_name = dnf.file_name
 install = dnf.install
 remove = dnf.remove
+query_conffiles = dnf.query_conffiles
+conffiles = dnf.conffiles
 purge = dnf.purge
 force_removal = dnf.force_removal
 install_files = dnf.install_files

@@ -10,6 +10,7 @@ from rolecall_agent.system import PackageState
 from rolecall_agent.systems.managers import Changes
 
 PROGRAM = "pacman"
+BESIDE: Tuple[str, ...] = (".pacnew", ".pacsave")
 FILES: Tuple[str, ...] = (".pkg.tar.zst", ".pkg.tar.xz", ".pkg.tar.gz")
 
 _INSTALL = ["pacman", "--sync", "--noconfirm", "--needed"]
@@ -68,6 +69,14 @@ def download_again(specs: Sequence[str], folder: str) -> Optional[List[str]]:
 
 def file_name(name: str, version: str) -> str:
     return f"{name}-{version}-"
+
+
+def query_conffiles(path: str) -> Optional[List[str]]:
+    return ["bsdtar", "--extract", "--to-stdout", "--file", path, ".PKGINFO"]  # of libarchive, which pacman needs
+
+
+def conffiles(output: str) -> List[str]:
+    return [f"/{path}" for path in re.findall(r"^backup = (.+)$", output, re.MULTILINE)]
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:

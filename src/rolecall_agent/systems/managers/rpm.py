@@ -9,6 +9,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 from rolecall_agent.system import PackageState
 
 FILES: Tuple[str, ...] = (".rpm",)
+BESIDE: Tuple[str, ...] = (".rpmnew", ".rpmorig", ".rpmsave")
 
 _FIELDS = "%{NAME} %{ARCH} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\n"
 _FOREIGN = re.compile(r"i[3-6]86\Z")  # beside x86_64
@@ -30,6 +31,14 @@ def key(name: str, architecture: str) -> str:
 
 def file_name(name: str, version: str) -> str:
     return f"{name}-{version.rpartition(':')[2]}."  # without the epoch
+
+
+def query_conffiles(path: str) -> Optional[List[str]]:
+    return ["rpm", "--query", "--package", "--configfiles", path]
+
+
+def conffiles(output: str) -> List[str]:
+    return re.findall(r"^(/.+)$", output, re.MULTILINE)
 
 
 def purge(names: Sequence[str]) -> Optional[List[str]]:

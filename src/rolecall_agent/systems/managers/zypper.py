@@ -10,10 +10,13 @@ from rolecall_agent.systems.managers import Changes, rpm
 
 PROGRAM = "zypper"
 FILES: Tuple[str, ...] = rpm.FILES
+BESIDE: Tuple[str, ...] = rpm.BESIDE
 
 states = rpm.states
 query = rpm.query
 file_name = rpm.file_name
+query_conffiles = rpm.query_conffiles
+conffiles = rpm.conffiles
 purge = rpm.purge
 configure = rpm.configure
 force_removal = rpm.force_removal
