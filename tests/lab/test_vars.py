@@ -156,7 +156,7 @@ def probed(desk: Desk, *words: str) -> tuple[dict[str, list[dict[str, object]]],
 
 
 def test_a_rotation_in_steps_leaves_no_gap(desk: Desk) -> None:
-    old = desk.on("store", "cat /var/lib/borg/.ssh/authorized_keys").split()[-1]
+    old = desk.on("store", "cat /var/lib/borg/.ssh/authorized_keys").split()[-2]  # before the comment
     private = value(desk, "jon/backup.ssh/private")
     told, logins = probed(desk, "vars", "rotate", "jon/backup.ssh", "--update", "--yes")
     assert [each["step"] for each in told["vars"]] == [1, 2, 3]
@@ -253,7 +253,7 @@ def test_a_purged_machine_has_no_secrets(desk: Desk) -> None:
     update(desk)
     assert len(sealed(desk, "jon")) == 5  # for a way back: also what it had in the mesh
     assert desk.rolecall("machines", "purge", "jon", "--yes").stdout == "purged jon\n"
-    assert desk.on("jon", "ls -A /var/lib/rolecall") == "lock\n"
+    desk.on("jon", "test ! -e /var/lib/rolecall")
     assert desk.on("jon", 'grep -rlF -- "$1" /etc /root /run /srv /var || true', text) == ""
     reboot(desk, "jon")
     assert desk.on("jon", "systemctl is-system-running") == "running\n"
