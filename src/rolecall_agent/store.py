@@ -15,6 +15,7 @@
       journal.json        exists while a switch is not settled
       confirmed           the nonce with which the switch was confirmed
       fingerprint.json    the state of the machine when it was found to be as declared
+      nftables.json       what was loaded as tables of nftables, and how nft lists it
 
 Every write is one rename(2), so that a reader sees the old or the new. Everything is verified when it is read: blobs
 and contents of originals by their names, configurations by their meta.json, secret values by HMAC, and the other files

@@ -17,6 +17,7 @@ from rolecall_agent.resources import Hostname, Package, Resource, Symlink, Sysct
 from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.systems.kernel import RealKernel
 from rolecall_agent.systems.mounts import users
+from rolecall_agent.systems.nftables import essence
 from rolecall_agent.systems.recorded import RecordedSystem
 
 if TYPE_CHECKING:
@@ -151,3 +152,12 @@ def test_the_folder_of_a_mount_goes_with_it(root: Path) -> None:
     it = machine(root)
     captured = Unit("srv-new-d.mount", "[Mount]\nWhat=x\nWhere=/srv/new/d\n").capture(it.system, it.store)
     assert {key for key in captured if key.startswith("made:/srv")} == {"made:/srv/new", "made:/srv/new/d"}
+
+
+def test_elements_of_sets_count_unless_rules_or_time_change_them() -> None:
+    fixed = "\tset fixed {\n\t\ttype ipv4_addr\n\t\telements = { 1.1.1.1,\n\t\t\t     1.1.1.2 }\n\t}\n"
+    dynamic = "\tset seen {\n\t\ttype ipv4_addr\n\t\tflags dynamic,timeout\nELEMENTS\t}\n"
+    elements = "\t\telements = { 2.2.2.2 expires 3s,\n\t\t\t     2.2.2.3 }\n"
+    chain = "\n\tchain out {\n\t\tip daddr @fixed drop\n\t}\n}\n"
+    listing = f"table inet a {{\n{fixed}\n{dynamic.replace('ELEMENTS', elements)}{chain}"
+    assert essence(listing) == f"table inet a {{\n{fixed}\n{dynamic.replace('ELEMENTS', '')}{chain}"

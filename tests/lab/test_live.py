@@ -123,6 +123,7 @@ def test_a_table_of_nftables(desk: Desk) -> None:
     listed = "nft --stateless list table inet ours; nft list table inet other"
     before = desk.on("jon", listed)
     rules = """
+        set fixed {{ type ipv4_addr; elements = {{ 192.0.2.50 }}; }}
         set seen {{ type ipv4_addr; flags dynamic,timeout; timeout 1h; }}
         chain out {{
             type filter hook output priority 0;
@@ -135,7 +136,12 @@ def test_a_table_of_nftables(desk: Desk) -> None:
     assert "192.0.2.9" not in desk.on("jon", listed)
     desk.on("jon", "nft add element inet ours seen '{ 192.0.2.77 }'; ping -c1 -W1 192.0.2.1", status=None)
     assert "nothing changes" in desk.rolecall("plan").stdout
-    for change in ("nft flush chain inet ours out", "nft delete table inet ours", "nft flush ruleset"):
+    for change in (
+        "nft flush chain inet ours out",
+        "nft flush set inet ours fixed",
+        "nft delete table inet ours",
+        "nft flush ruleset",
+    ):
         desk.on("jon", change)
         assert "not the declared rules" in desk.rolecall("plan").stdout
         update(desk, one)

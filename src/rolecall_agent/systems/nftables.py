@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Optional
 
 from rolecall_agent.state import DamagedError, read_json, write_json
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 
 _NOTES = "nftables.json"
 _LIST = ("nft", "--stateless", "list", "table")
-_ESSENCE = ("nft", "--stateless", "--terse", "list", "table")  # without elements of sets, which rules may change
+_SET = re.compile(r"^\t(?:set|map) .*\n(?:\t\t.*\n)*", re.MULTILINE)
+_CHANGING = re.compile(r"^\t\t(?:flags .*\b(?:dynamic|timeout)|timeout )", re.MULTILINE)
+_ELEMENTS = re.compile(r"^\t\telements = (?:.*\n)*", re.MULTILINE)
 
 
 def replacing(table: str, definition: str = "") -> str:
@@ -29,10 +32,10 @@ def read(system: System, tables: Iterable[str]) -> Dict[str, str]:
     scripts: Dict[str, str] = {}
     notes = _notes(system)
     for table in tables:
-        status, listing = system.ask([*_ESSENCE, *table.split()])
+        status, listing = system.ask([*_LIST, *table.split()])
         if status == 0:
             script, listed = notes.get(table, ("", ""))
-            scripts[table] = script if listed == listing else replacing(table, system.ask([*_LIST, *table.split()])[1])
+            scripts[table] = script if listed == essence(listing) else replacing(table, listing)
     return scripts
 
 
@@ -46,8 +49,13 @@ def write(system: System, table: str, script: Optional[str]) -> None:
     notes = _notes(system)
     notes.pop(table, None)
     if script is not None:
-        notes[table] = (script, commands.execute([*_ESSENCE, *table.split()])[1])
+        notes[table] = (script, essence(commands.execute([*_LIST, *table.split()])[1]))
     write_json(system, _NOTES, notes)
+
+
+def essence(listing: str) -> str:
+    """Return what nft lists of a table, without the elements of sets and maps that rules, or time, may change."""
+    return _SET.sub(lambda found: _ELEMENTS.sub("", found[0]) if _CHANGING.search(found[0]) else found[0], listing)
 
 
 def _notes(system: System) -> Dict[str, Any]:
