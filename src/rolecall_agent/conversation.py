@@ -230,6 +230,7 @@ class Conversation:
                 time.sleep(fingerprint.MARGIN / 1e9)  # so that later changes show
                 self._machine.system.units.forget()
                 self._prepare()
+                damage.require_whole(self._machine.store)  # so that damage shows in the fingerprint, too
                 self._found = self._look(self._committed.machine, self._committed.digest)
             taken = fingerprint.take(self._notes) if self._found.get("same") else None
             if taken:
