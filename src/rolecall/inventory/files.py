@@ -34,7 +34,7 @@ def find(project: Project) -> list[Path]:
     purposes.
 
     Raises:
-        Faults: When there is no inventory file, or the user has written two.
+        Faults: When the project has no inventory file, or has two that the user wrote.
     """
     present = {file.name: file for file in project.inventory_files()}
     tool_written, flake, clan = (present.pop(name, None) for name in (TOOL_FILE, "flake.nix", "clan.nix"))

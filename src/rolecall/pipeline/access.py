@@ -76,7 +76,7 @@ class Removal:
 
     Attributes:
         name: The admin's name.
-        public_keys: The admin's keys; () when there is no such admin.
+        public_keys: The admin's keys; () when the admin does not exist.
         known: The secrets that the admin could read.
         alone: Those of them that no other admin can read.
         last: Whether no admin is left afterwards.
@@ -110,7 +110,7 @@ def remove_admin(workspace: Workspace, name: str) -> None:
     """Remove an admin's public key. The secrets that it could read can still be read with it.
 
     Raises:
-        Faults: When there is no such admin.
+        Faults: When the admin does not exist.
     """
     var_store.remove_admin(workspace.project, name)
 

@@ -64,7 +64,7 @@ def export_vars(workspace: Workspace, names: Sequence[str], to: Sequence[str], f
         file: A new file to write it to.
 
     Raises:
-        Faults: When there is no such var; when one cannot be decrypted; when a key is unusable; when the file exists.
+        Faults: When the var does not exist; when one cannot be decrypted; when a key is unusable; when the file exists.
     """
     project = workspace.project
     stored = {str(key): (key, current(var)) for key, var in var_store.stored_all(project).items()}
