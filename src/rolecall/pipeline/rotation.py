@@ -62,8 +62,8 @@ def rotate(workspace: Workspace, names: Sequence[str], *, force: bool = False, a
         What was generated.
 
     Raises:
-        Faults: As `Workspace.sound`; when the var does not exist; when a step fails; when machines lack the last step of
-            a rotation. Nothing is generated then.
+        Faults: As `Workspace.sound`; when the var does not exist; when a step fails; when machines lack the last step
+            of a rotation. Nothing is generated then.
     """
     project, found = workspace.project, workspace.sound()
     known = recipes_named(found, names)
