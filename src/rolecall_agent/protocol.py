@@ -85,6 +85,7 @@ class Open(TypedDict):
     ``agent``: digest from `archive.build`. ``formerly``: other names under which the machine may still be installed.
     ``expect``: digest of the configuration that it should have. ``user``: who opens it, and on which computer.
     ``patience``: seconds to wait for another agent that has locked the machine. ``token``: what `Resume` must contain.
+    A relay of root adds ``found`` for the agent: the `State` of a machine that has not changed since (see `early`).
     """
 
     type: str

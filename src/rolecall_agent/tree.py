@@ -160,15 +160,15 @@ class Tree(ABC):
 
     def names(self, path: str) -> List[str]:
         """Return the names in a directory, sorted; [] when it does not exist."""
-        try:
-            with self._walk(path) as (folder, name):
-                fd = os.open(name, FOLDER, dir_fd=folder)
-                try:
-                    return sorted(os.listdir(fd))
-                finally:
-                    os.close(fd)
-        except FileNotFoundError:
-            return []
+        names: List[str] = []
+        with contextlib.suppress(FileNotFoundError), self._walk(path) as (folder, name):
+            fd = os.open(name, FOLDER, dir_fd=folder)
+            try:
+                names = sorted(os.listdir(fd))
+            finally:
+                os.close(fd)
+        self.notes.folders[path] = names
+        return names
 
     def attributes(self, path: str) -> Dict[str, str]:
         """Return the extended attributes of a regular file, including ACL and label, as hex by name."""

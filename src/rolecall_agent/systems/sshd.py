@@ -35,7 +35,6 @@ class Sshd:
         self._ask = ask
         self._read = read
         self._names = names
-        self._listed = False
         self._known: Dict[Tuple[bytes, str], str] = {}
 
     def keys_file(self, user: str) -> str:
@@ -57,9 +56,6 @@ class Sshd:
         return self._known[configuration, user]
 
     def _configuration(self) -> bytes:
-        if not self._listed:
-            self._ask(["ls", _FOLDER])  # a fingerprint does not cover which names are in a folder
-            self._listed = True
         files = [_CONFIGURATION, *(f"{_FOLDER}/{name}" for name in self._names(_FOLDER) if name.endswith(".conf"))]
         return b"\n".join(map(self._content, files))
 
