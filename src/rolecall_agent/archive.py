@@ -14,15 +14,6 @@ from rolecall_agent.protocol import meeting_point
 from rolecall_agent.systems.commands import PYTHON_OPTIONS
 
 _PACKAGE = Path(__file__).parent
-_MAIN = """\
-import sys
-
-sys.dont_write_bytecode = True
-
-from rolecall_agent.__main__ import main
-
-raise SystemExit(main())
-"""
 
 
 @functools.lru_cache(maxsize=1)
@@ -36,7 +27,7 @@ def build() -> Tuple[str, bytes]:
         for path in _PACKAGE.rglob("*.py")
     }
     # So that `python3 DIGEST boot` works without an installed package.
-    files["__main__.py"] = _MAIN
+    files["__main__.py"] = "from rolecall_agent.__main__ import main\n\nraise SystemExit(main())\n"
     packed = json.dumps(files, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(packed).hexdigest(), packed
 

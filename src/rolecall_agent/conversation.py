@@ -228,8 +228,6 @@ class Conversation:
     def remember(self) -> None:
         """After the last answer, prepare the next run: compile this agent, and take the fingerprint of the machine."""
         with contextlib.suppress(Failure, OSError):  # without that, the next run takes longer
-            if self._system:
-                bytecode.write(f"{self._system.root or ''}{HOME}/agent/{self._agent}", self._system.flush)
             if self._committed:
                 time.sleep(fingerprint.MARGIN / 1e9)  # so that later changes show
                 self._prepare()
@@ -239,6 +237,9 @@ class Conversation:
             if taken:
                 known = {"agent": self._agent, "protocol": protocol.PROTOCOL, "environment": commands.ENVIRONMENT}
                 self._machine.store.write_fingerprint({**taken, **known, "state": self._found})
+        with contextlib.suppress(OSError):
+            if self._system:
+                bytecode.write(f"{self._system.root or ''}{HOME}/agent/{self._agent}", self._system.flush)
 
     def _compare(self, message: Message) -> None:
         self._require(self._state is not _State.PROVISIONAL, _SETTLE_FIRST)

@@ -1,4 +1,4 @@
-"""The first message, as far as a `relay` that root runs can answer it itself: in less time than an agent takes to start.
+"""First messages that a `relay` of root answers itself, in less time than it takes to start an agent.
 
 These are `protocol.Confirm`, and `protocol.Open` while nothing has changed (see `fingerprint`).
 """
@@ -42,12 +42,12 @@ def answer(agent: str, module: str) -> bytes:
 
 def _first() -> Tuple[Any, bytes]:
     """Return the first message, and its frame. Exit if the controller has ended."""
-    message: Dict[str, Any] = {"type": "alive"}
-    while message["type"] == "alive":
+    while True:
         head = _read(4)
         text = _read(int.from_bytes(head, "big"))
         message = json.loads(text)
-    return message, head + text
+        if message["type"] != "alive":
+            return message, head + text
 
 
 def _frame(message: Dict[str, Any]) -> bytes:

@@ -39,6 +39,9 @@ _ALWAYS = (
 _LIVE = ("/proc", "/sys")  # where a status says nothing about the content
 _SECONDS = 60
 
+Answer = Tuple[Sequence[str], bool, int, str]
+"""A command that was asked: program with arguments, whether errors count as output, exit status and output."""
+
 
 class Notes:
     """What a comparison has looked at.
@@ -46,7 +49,7 @@ class Notes:
     Attributes:
         paths: The paths.
         folders: The names in each folder that it listed.
-        answers: The commands: program with arguments, whether errors count as output, exit status and output.
+        answers: The commands.
         complete: Whether it has used nothing else.
         began: When it began, in nanoseconds since the epoch.
     """
@@ -54,7 +57,7 @@ class Notes:
     def __init__(self) -> None:
         self.paths: Set[str] = set()
         self.folders: Dict[str, List[str]] = {}
-        self.answers: List[Tuple[Sequence[str], bool, int, str]] = []
+        self.answers: List[Answer] = []
         self.complete = True
         self.began = time.time_ns()
 

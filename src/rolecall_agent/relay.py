@@ -23,7 +23,7 @@ START = 30  # seconds for the agent to connect
 # one in the file of a transient unit, and does not understand that after a daemon-reload.
 RECOVER = """
 test ! -e /var/lib/rolecall/journal.json || env | grep -qx SERVICE_RESULT=success ||
-exec python3 -I -S -X utf8 /var/lib/rolecall/agent/boot recover
+exec python3 -I -S -B -X utf8 /var/lib/rolecall/agent/boot recover
 """.replace("\n", " ")
 
 
@@ -46,7 +46,6 @@ def main() -> None:
 
 def answer(digest: str, module: str) -> bytes:
     """Answer the controller and exit, or return what the agent must receive first."""
-    sys.dont_write_bytecode = True  # see `bytecode`
     sys.path.insert(0, "/var/lib/rolecall/agent/" + digest)  # which only root can write
     try:
         from rolecall_agent import early
@@ -81,7 +80,7 @@ def service(name: str, bootstrap: str, digest: str, module: str) -> "list[str]":
     become_root = ["sudo", "-n", "--"] if os.geteuid() else []
     run = ["systemd-run", "--quiet", "--collect", "--unit=" + name, "--description=Rolecall: agent"]
     options = ["--property=" + key + "=" + value for key, value in properties.items()]
-    agent = ["python3", "-I", "-S", "-X", "utf8", "-c", bootstrap, digest, name, str(os.geteuid()), module]
+    agent = ["python3", "-I", "-S", "-B", "-X", "utf8", "-c", bootstrap, digest, name, str(os.geteuid()), module]
     return become_root + run + options + ["--"] + agent
 
 

@@ -151,7 +151,7 @@ def _require_checks(machine: Machine, target: Configuration, until: float) -> No
 
 def _require_no_difference(machine: Machine, target: Configuration, work: Work) -> None:
     """Require that the machine now is as declared, so that the next plan is empty."""
-    machine.system.units.forget()
+    machine.system.units.renew()
     down = {f"unit:{name}" for name in work.revive}
     left = [each for each in drift(machine.system, machine.store, target) if each["key"] not in down]
     if left:
@@ -261,7 +261,9 @@ class _Move:
             self._journal.save(self._store)
         units.run("enable", work.enable)
         units.run("reenable", work.reenable)
-        units.forget()  # any file or command may have changed what systemd makes units of
+        if work.run or work.undo or work.packages:  # any of them may have changed what systemd makes units of
+            units.forget()
+        units.renew()
         starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
         if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")

@@ -26,7 +26,7 @@ from typing import (
 
 if TYPE_CHECKING:
     from rolecall_agent.barriers import Barriers
-    from rolecall_agent.fingerprint import Notes
+    from rolecall_agent.fingerprint import Answer, Notes
     from rolecall_agent.tree import Entry
 
 
@@ -276,8 +276,8 @@ class Units(Protocol):
         """Ask systemd again for every state that is needed from now on."""
         ...
 
-    def renew(self) -> bool:
-        """Ask systemd again, except for states of the last second; return whether it asks for all."""
+    def renew(self) -> List[Answer]:
+        """Ask systemd again, except for states of the last second; return the answers from which these come."""
         ...
 
     def state(self, name: str) -> UnitState:

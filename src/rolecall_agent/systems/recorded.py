@@ -7,12 +7,15 @@ import contextlib
 import json
 import os
 import zlib
-from typing import AbstractSet, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from rolecall_agent.bootstrap import sync
 from rolecall_agent.errors import Failure
+from rolecall_agent.state import sync
 from rolecall_agent.system import UNIT_FOLDERS, Account, PackageState, UnitState, read_os_release
 from rolecall_agent.tree import Entry, Tree
+
+if TYPE_CHECKING:
+    from rolecall_agent.fingerprint import Answer
 
 RECORD = "var/lib/rolecall/system.json"
 
@@ -237,8 +240,8 @@ class RecordedUnits:
     def forget(self) -> None:
         pass
 
-    def renew(self) -> bool:
-        return True
+    def renew(self) -> List[Answer]:
+        return []
 
     def state(self, name: str) -> UnitState:
         if not self._unit_file(name):
