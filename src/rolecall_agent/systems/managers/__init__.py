@@ -26,12 +26,10 @@ class Manager(Protocol):
     """A package manager, as a module: functions that return commands, and functions that read what these print.
 
     Attributes:
-        PROGRAM: What shows that a machine has it.
         FILES: How the names of its package files end.
         BESIDE: What the names of files end with that it puts beside a configuration file.
     """
 
-    PROGRAM: str
     FILES: Tuple[str, ...]
     BESIDE: Tuple[str, ...]
 
