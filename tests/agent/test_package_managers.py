@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import PackageState
+from rolecall_agent.seam.packages import PackageState
 from rolecall_agent.systems import commands, packages
 from rolecall_agent.systems.managers import Changes, Manager, apk, apt, dnf, dnf5, pacman, zypper
 
@@ -249,7 +251,7 @@ def test_whether_a_command_did_what_it_should(manager: Manager, status: int, out
 )
 def test_whether_another_command_is_at_work(manager: Manager, output: str) -> None:
     assert manager.is_locked(output)
-    assert not manager.is_locked(manager.PROGRAM)
+    assert not manager.is_locked("")
 
 
 def test_names_of_package_files() -> None:
@@ -279,6 +281,15 @@ def test_what_a_manager_cannot_do() -> None:
     assert apk.query_conffiles("/f/x") is None
     assert (dnf.mark(["x"], manual=True) or [])[-2:] == ["install", "x"]
     assert (dnf5.mark(["x"], manual=False) or [])[-2:] == ["dependency", "x"]
+
+
+def test_only_the_manager_that_is_installed_is_imported() -> None:
+    code = "import sys, rolecall_agent.__main__, rolecall_agent.systems.real; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "rolecall_agent.systems.packages" in loaded
+    assert not [name for name in loaded if name.startswith("rolecall_agent.systems.managers")]
+    every: tuple[Manager, ...] = (apt, dnf5, dnf, zypper, pacman, apk)
+    assert [each.__name__.rpartition(".")[2] for each in every] == [*packages.MANAGERS.values()]  # type: ignore[attr-defined]
 
 
 def test_the_first_manager_that_is_installed_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

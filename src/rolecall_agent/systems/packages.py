@@ -1,22 +1,23 @@
 """Packages of a real machine, by the package manager of its distribution."""
-# ruff: noqa: D102 - `system.Packages` describes the methods
+# ruff: noqa: D102 - `seam.packages.Packages` describes the methods
 
 from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, cast
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import UNKNOWN, PackageState
+from rolecall_agent.seam.packages import UNKNOWN, PackageState
 from rolecall_agent.systems import commands, package_files
-from rolecall_agent.systems.managers import Manager, apk, apt, dnf, dnf5, pacman, zypper
 
 if TYPE_CHECKING:
     from rolecall_agent.system import Ask
+    from rolecall_agent.systems.managers import Manager
 
-MANAGERS: Tuple[Manager, ...] = (apt, dnf5, dnf, zypper, pacman, apk)
-"""All that are supported; the first whose program is installed is used."""
+MANAGERS = {"apt-get": "apt", "dnf5": "dnf5", "dnf": "dnf", "zypper": "zypper", "pacman": "pacman", "apk": "apk"}
+"""The module of each package manager that is supported, by program; the first that is installed is used."""
 PATIENCE = 120.0
 """Seconds to wait for another command that is at work on packages."""
 _SECONDS = 1800  # for an installation
@@ -170,10 +171,12 @@ class DistributionPackages:
     @property
     def _manager(self) -> Manager:
         if self._found is None:
-            self._found = next((each for each in MANAGERS if commands.is_installed(each.PROGRAM)), None)
-        if self._found is None:
-            programs = ", ".join(each.PROGRAM for each in MANAGERS)
-            raise Failure(f"cannot manage packages on {self._release().get('ID', 'this system')}: none of {programs}")
+            program = next(filter(commands.is_installed, MANAGERS), None)
+            if program is None:
+                system = self._release().get("ID", "this system")
+                raise Failure(f"cannot manage packages on {system}: none of {', '.join(MANAGERS)}")
+            module = import_module(f"rolecall_agent.systems.managers.{MANAGERS[program]}")
+            self._found = cast("Manager", module)
         return self._found
 
     def _states(self, names: Iterable[str], ask: Optional[Ask] = None) -> Dict[str, PackageState]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, FrozenSet, Iterable, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 if TYPE_CHECKING:
-    from rolecall_agent.system import PackageState
+    from rolecall_agent.seam.packages import PackageState
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,10 @@ class Manager(Protocol):
     """A package manager, as a module: functions that return commands, and functions that read what these print.
 
     Attributes:
-        PROGRAM: What shows that a machine has it.
         FILES: How the names of its package files end.
         BESIDE: What the names of files end with that it puts beside a configuration file.
     """
 
-    PROGRAM: str
     FILES: Tuple[str, ...]
     BESIDE: Tuple[str, ...]
 

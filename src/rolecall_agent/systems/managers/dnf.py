@@ -8,7 +8,6 @@ from typing import Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.systems.managers import Changes, rpm
 
-PROGRAM = "dnf"
 FILES: Tuple[str, ...] = rpm.FILES
 BESIDE: Tuple[str, ...] = rpm.BESIDE
 

@@ -7,7 +7,6 @@ from typing import List, Optional, Sequence, Tuple
 
 from rolecall_agent.systems.managers import dnf
 
-PROGRAM = "dnf5"
 FILES: Tuple[str, ...] = dnf.FILES
 BESIDE: Tuple[str, ...] = dnf.BESIDE
 
