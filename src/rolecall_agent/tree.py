@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import stat
@@ -14,7 +15,7 @@ from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, 
 from rolecall_agent.barriers import Barriers, barriers_at
 from rolecall_agent.errors import Failure
 from rolecall_agent.fingerprint import Notes
-from rolecall_agent.walk import FOLDER, MAX_LINKS, Walk, look
+from rolecall_agent.walk import FOLDER, MAX_LINKS, Place, Walk, look
 
 TEMPORARY = ".rolecall-"
 """How all temporary names begin."""
@@ -107,6 +108,20 @@ class Tree(ABC):
                 return path
             path = target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
         raise Failure(f"{path}: too many symbolic links")
+
+    def place(self, path: str) -> Place:
+        """Return where a folder is; what is missing of its path counts as if it were created.
+
+        Raises:
+            Failure: When a link must not be followed.
+        """
+        names: List[str] = []
+        while True:
+            walk = Walk(self._root, f"{path}/.")  # without a note: no fingerprint depends on it
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), walk:
+                return functools.reduce(Place.below, reversed(names), walk.place)
+            path, _, name = path.rpartition("/")
+            names.append(name)
 
     def barriers(self, path: str) -> Barriers:
         """Return what keeps something at a path from being replaced.
