@@ -19,7 +19,7 @@ from rolecall_agent.lock import PATIENCE, LockedError, locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.purge import purge
 from rolecall_agent.recovery import recover, recover_earlier
-from rolecall_agent.resources import KINDS
+from rolecall_agent.resources import KINDS, class_of
 from rolecall_agent.state import HOME
 from rolecall_agent.store import Store
 from rolecall_agent.switch import CHANGED, check, commit, decide, switch
@@ -303,9 +303,9 @@ class Conversation:
         system, store, target = self._machine.system, self._machine.store, staged.target
         blobs, secrets = store.missing(target)
         self._require(not blobs and not secrets, "not all requested blobs and secrets arrived")
-        for name, kind in KINDS.items():
-            resources = [item for item in target.resources if item.kind == name]
-            kind.verify(resources, staged.shown.listed, system, store)
+        for kind in KINDS:
+            if resources := [item for item in target.resources if item.kind == kind]:
+                class_of(kind).verify(resources, staged.shown.listed, system, store)
         self._state = _State.STAGED
         self._send({"type": "staged"})
 

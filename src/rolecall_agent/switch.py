@@ -16,7 +16,7 @@ from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
-from rolecall_agent.resources import KINDS, transaction
+from rolecall_agent.resources import class_of, transaction
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
 
@@ -208,14 +208,14 @@ class _Move:
         left = {key for key in listed if not key.startswith("package:")}
         if left != listed:
             units = [resource for resource in self._new.resources if resource.kind == "unit"]
-            KINDS["unit"].verify(units, left, self._system, self._store)
+            class_of("unit").verify(units, left, self._system, self._store)
 
     def _apply(self, due: Iterable[Resource]) -> None:
         for kind, group in groupby(due, key=lambda resource: resource.kind):
             resources = list(group)
             self._touch(resources)
             transaction.install(resources, self._machine, self._journal, self._work)
-            KINDS[kind].apply_all(resources, self._system, self._store, self._machine.report)
+            class_of(kind).apply_all(resources, self._system, self._store, self._machine.report)
 
     def _stop(self) -> None:
         work, units = self._work, self._system.units

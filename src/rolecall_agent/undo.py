@@ -17,7 +17,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_running
 from rolecall_agent.journal import DECLARED
 from rolecall_agent.originals import MADE, is_resource
-from rolecall_agent.resources import KINDS, transaction
+from rolecall_agent.resources import KINDS, class_of, transaction
 from rolecall_agent.unit_types import have_unit_files, reload
 
 if TYPE_CHECKING:
@@ -131,9 +131,10 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     originals = {key: value for key, value in store.originals.items() if is_resource(key)}
     ended = {key: value for key, value in originals.items() if key not in declared and not value.get("abandoned")}
     notes = transaction.remove(machine, journal, ended) + transaction.tidy(machine, journal)
-    for name, kind in KINDS.items():
+    for name in KINDS:
         of_kind = _of_kind(name, ended)
         if of_kind:
+            kind = class_of(name)
             still = _of_kind(name, {key: value for key, value in originals.items() if key in declared})
             notes += kind.settle(of_kind, still.values(), system)
             store.leave(kind.left(of_kind, set(_created_paths(store)), system))
