@@ -191,8 +191,8 @@ class Conversation:
         self._machine = Machine(self._system, Store(self._system, self._agent), self._report)
 
     def _open(self, message: Message) -> None:
-        supported = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
-        self._require(supported, f"unsupported protocol: this agent supports {protocol.PROTOCOL}")
+        supported = message["type"] == "open" and message["protocol"] == frames.PROTOCOL
+        self._require(supported, f"unsupported protocol: this agent supports {frames.PROTOCOL}")
         store = self._machine.store
         store.prepare()
         damage.require_whole(store)
@@ -235,7 +235,7 @@ class Conversation:
                 self._found = self._look(self._committed.machine, self._committed.digest)
             taken = fingerprint.take(self._notes) if self._notes and self._found.get("same") else None
             if taken:
-                known = {"agent": self._agent, "protocol": protocol.PROTOCOL, "environment": commands.ENVIRONMENT}
+                known = {"agent": self._agent, "protocol": frames.PROTOCOL, "environment": commands.ENVIRONMENT}
                 self._machine.store.write_fingerprint({**taken, **known, "state": self._found})
         with contextlib.suppress(OSError):
             if self._system:
