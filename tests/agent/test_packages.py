@@ -306,6 +306,29 @@ def test_the_undo_of_an_upgrade_works_from_kept_files_that_are_intact(run: Run, 
     assert f"dpkg --force-downgrade --force-confold --install {x}" in programs.ran
 
 
+def test_what_is_installed_from_a_kept_file_has_been_verified(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "packages"
+    there: list[set[str]] = []
+
+    class Apt(Programs):
+        def __call__(self, argv: Sequence[str], *args: object, **options: object) -> tuple[int, str]:
+            if "--download-only" in argv:
+                there.append({file.name for file in folder.glob("*.deb")})
+                (folder / "x_2_all.deb").write_bytes(b"another build")
+            return super().__call__(argv, *args, **options)
+
+    now = (0, "dpkg amd64 installed ok 1\nx all installed ok 1\n")
+    package_manager = run(Apt(download_only=[(0, "")], query=[now], dpkg=[(0, "")]))
+    x, y = keep(tmp_path, "x_2_all.deb"), keep(tmp_path, "y_1_all.deb")
+    for file in (x, y, keep(tmp_path, "x_1_all.deb")):
+        file.write_bytes(b"54321")  # of the same size, so that apt would install it
+    (folder / "dep_1_all.deb").write_bytes(b"")  # not recorded, as after a power failure
+    package_manager.download(["x"], {"x": "2", "dep": "1"})
+    assert there == [{"y_1_all.deb"}, {"x_2_all.deb", "y_1_all.deb"}]  # first what is new, then what was there
+    assert package_files.is_intact(str(x))
+    assert not package_files.is_intact(str(y))  # as nobody has downloaded it again
+
+
 def test_the_oldest_package_files_are_deleted_and_named(
     root: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,5 +352,5 @@ def keep(tmp_path: Path, name: str) -> Path:
     file = tmp_path / "packages" / name
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"12345")
-    package_files.record((".deb",))
+    package_files.record((".deb",), ())
     return file
