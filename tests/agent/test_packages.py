@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -329,26 +330,30 @@ def test_what_is_installed_from_a_kept_file_has_been_verified(run: Run, tmp_path
     assert not package_files.is_intact(str(y))  # as nobody has downloaded it again
 
 
-def test_the_oldest_package_files_are_deleted_and_named(
+def test_package_files_of_kept_generations_are_the_last_to_be_deleted(
     root: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = run(Programs())
-    old, new = keep(tmp_path, "b_1_all.deb"), keep(tmp_path, "a_1_all.deb")
-    monkeypatch.setattr(package_files, "LIMIT", 5)
+    needed, old, new = (keep(tmp_path, name) for name in ("tool_1_all.deb", "b_1_all.deb", "good_1_all.deb"))
+    time.sleep(0.02)  # a tick of the file system's clock
+    (tmp_path / "packages/c_1_all.deb").write_bytes(b"12345")  # not recorded, as the agent was killed
+    monkeypatch.setattr(package_files, "LIMIT", 14)
     it = machine(root)
-    monkeypatch.setattr(type(it.system.packages), "tidy", lambda _: kept.tidy())
+    monkeypatch.setattr(type(it.system.packages), "tidy", lambda _, needed: kept.tidy(needed))
     it.store.prepare()
     stage(it, GOOD)
     switch(it, GOOD, META, nonce="n", confirm=False)
     assert old.exists()  # an undo may need it
     decide(it)
-    assert commit(it)[1] == ["too many package files were kept for an undo; deleted the oldest: b_1_all.deb"]
-    assert (old.exists(), new.exists()) == (False, True)
-    assert kept.tidy() == []
+    assert commit(it)[1] == ["too many package files were kept; deleted: b_1_all.deb, good_1_all.deb"]
+    assert {file.name for file in needed.parent.glob("*.deb")} == {"tool_1_all.deb", "c_1_all.deb"}
+    monkeypatch.setattr(package_files, "LIMIT", 4)
+    assert kept.tidy([("tool", "1")]) == ["c_1_all.deb", "tool_1_all.deb"]
+    assert not new.exists()
 
 
 def keep(tmp_path: Path, name: str) -> Path:
-    """Keep a package file for an undo."""
+    """Keep a package file."""
     file = tmp_path / "packages" / name
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"12345")

@@ -11,7 +11,7 @@ from rolecall_agent.bootstrap import sync
 FOLDER = "/var/lib/rolecall/packages"
 """Where package files are downloaded to, and kept."""
 LIMIT = 500_000_000
-"""How many bytes of them are kept; the oldest leave first."""
+"""How many bytes of them are kept; see `tidy`."""
 DIGESTS = "SHA256SUMS"
 _BLOCK = 1 << 20
 _HEX = 64  # digits
@@ -67,15 +67,23 @@ def is_intact(path: str) -> bool:
     return _digest(name) == _digests().get(name)
 
 
-def tidy() -> List[str]:
-    """Delete the oldest files beyond the limit; return their names."""
-    paths = filter(os.path.exists, (os.path.join(FOLDER, name) for name in _digests()))
+def tidy(endings: Tuple[str, ...], needed: Sequence[str]) -> List[str]:
+    """Delete files beyond the limit, the oldest first; return their names.
+
+    Args:
+        endings: How the names of package files end.
+        needed: How the names of those begin that go last.
+    """
+
+    def rank(name: str) -> Tuple[bool, int]:
+        return name.startswith(tuple(needed)), os.stat(os.path.join(FOLDER, name)).st_ctime_ns
+
     size, deleted = 0, []
-    for path in sorted(paths, key=lambda path: -os.stat(path).st_ctime_ns):
-        size += os.path.getsize(path)
+    for name in sorted((name for name in os.listdir(FOLDER) if name.endswith(endings)), key=rank, reverse=True):
+        size += os.path.getsize(os.path.join(FOLDER, name))
         if size > LIMIT:
-            os.remove(path)
-            deleted.append(os.path.basename(path))
+            os.remove(os.path.join(FOLDER, name))
+            deleted.append(name)
     return sorted(deleted)
 
 

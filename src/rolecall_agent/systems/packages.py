@@ -166,8 +166,8 @@ class DistributionPackages:
         if argv:
             self._run(argv, f"cannot purge packages: {' '.join(names)}")
 
-    def tidy(self) -> List[str]:
-        return package_files.tidy()
+    def tidy(self, needed: Iterable[Tuple[str, str]]) -> List[str]:
+        return package_files.tidy(self._manager.FILES, [self._manager.file_name(*each) for each in needed])
 
     @property
     def _manager(self) -> Manager:
