@@ -148,7 +148,8 @@ class File(Resource):
 
     def note(self, system: System) -> str:
         who = placing.replaceable_by(system, self.path) if self.owner == "root" else ""
-        return f"it can be replaced by {who}" if who else ""
+        replaceable = f"it can be replaced by {who}" if who else ""
+        return "; ".join(filter(None, [replaceable, placing.without_effect(system, self.path, self.mode)]))
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         return {self.key: store.capture(self.path), **placing.missing_parents(system, self.path)}
