@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources.base import ABSENT
+from rolecall_agent.tree import LABEL
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
@@ -61,6 +62,12 @@ def without_effect(system: System, path: str, mode: int) -> str:
         if flags & os.ST_NOSUID and mode & _SET_ID:
             return f"mode {mode:04o} has the effect of {mode & ~_SET_ID:04o}, since its file system is mounted nosuid"
     return ""
+
+
+def has_attributes(system: System, paths: Iterable[str]) -> bool:
+    """Return whether a file has extended attributes, of which no definition says anything."""
+    files = (path for path in paths if (entry := system.stat(path)) and entry.type == "file")
+    return any({*system.attributes(path)} - {LABEL} for path in files)
 
 
 def missing_parents(system: System, path: str) -> Dict[str, Any]:
