@@ -92,6 +92,7 @@ class System(Protocol):
         *,
         mtime_ns: int = 0,
         attributes: Optional[Mapping[str, str]] = None,
+        private: bool = False,
     ) -> None: ...
     def symlink(
         self, path: str, target: str, owner: str = "root", group: str = "root", *, mtime_ns: int = 0

@@ -20,6 +20,12 @@ TEMPORARY = ".rolecall-"
 """How all temporary names begin."""
 MAX_SIZE = 1 << 30  # bytes; no content that a controller sends is larger
 
+ACL = "system.posix_acl_access"
+"""The attribute with an access control list, acl(5)."""
+LABEL = "security.selinux"
+"""The attribute with the label of SELinux, which depends on the path."""
+
+_OF_CONTENT = {"security.ima", "security.evm"}  # signatures, ima_policy and evm of the kernel's documentation
 _PIECE = 1 << 20  # bytes
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -204,6 +210,7 @@ class Tree(ABC):
         *,
         mtime_ns: int = 0,
         attributes: Optional[Mapping[str, str]] = None,
+        private: bool = False,
     ) -> None:
         """Write a regular file atomically: temporary file, fsync, rename(2), fsync of the folder.
 
@@ -214,7 +221,9 @@ class Tree(ABC):
             group: Group name.
             mode: Permission bits.
             mtime_ns: Modification time, or 0 for now.
-            attributes: Extended attributes as `attributes` returns them; by default, an SELinux label is kept.
+            attributes: Extended attributes as `attributes` returns them. By default, those of a file that is replaced
+                are kept if only root or the owner can have set them, and otherwise only its SELinux label.
+            private: Whether nobody may have access by an access control list, be it kept or inherited from the folder.
 
         Raises:
             OSError: When it cannot be written; nothing has changed then.
@@ -226,9 +235,9 @@ class Tree(ABC):
                     file.writelines((data,) if isinstance(data, bytes) else data)
                     file.flush()
                     self._set_owner(fd, path, owner, group)
-                    os.fchmod(fd, mode)
-                    for key, value in (_selinux_label(folder, name) if attributes is None else attributes).items():
-                        os.setxattr(fd, key, bytes.fromhex(value))
+                    kept = _kept(folder, name, os.fstat(fd).st_uid) if attributes is None else attributes
+                    _set_attributes(fd, kept, private=private)
+                    os.fchmod(fd, mode)  # last, since it limits an access control list
                     if mtime_ns:
                         os.utime(fd, ns=(mtime_ns, mtime_ns))
                     os.fsync(fd)
@@ -372,12 +381,26 @@ class Tree(ABC):
             os.close(fd)
 
 
-def _selinux_label(folder: int, name: str) -> Dict[str, str]:
-    """Return the SELinux label of a regular file, if it has one."""
+def _kept(folder: int, name: str, owner: int) -> Optional[Dict[str, str]]:
+    """Return the attributes that a new file in place of a regular file keeps; None if there is no such file."""
     with contextlib.suppress(OSError):
         fd = os.open(name, _READ, dir_fd=folder)
         try:
-            return {"security.selinux": os.getxattr(fd, "security.selinux").hex()}
+            status = os.fstat(fd)
+            trusted = status.st_nlink == 1 and status.st_uid in {0, owner}  # a user may have linked any file here
+            names = {*os.listxattr(fd)} - _OF_CONTENT if trusted else {LABEL}
+            return {key: os.getxattr(fd, key).hex() for key in names} if stat.S_ISREG(status.st_mode) else None
         finally:
             os.close(fd)
-    return {}
+    return None
+
+
+def _set_attributes(fd: int, attributes: Optional[Mapping[str, str]], *, private: bool) -> None:
+    """Give a new file attributes; None for those that it has inherited from its folder."""
+    kept = attributes or {}
+    if private or (attributes is not None and ACL not in kept):
+        with contextlib.suppress(OSError):  # it has inherited none
+            os.removexattr(fd, ACL)
+    for key, value in kept.items():
+        if not (private and key == ACL):
+            os.setxattr(fd, key, bytes.fromhex(value))

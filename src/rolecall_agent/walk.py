@@ -23,11 +23,13 @@ class Place(NamedTuple):
         path: The path without links.
         folders: Device and inode of the root and each folder that exists, down to the last one.
         missing: The names below that folder, none of which is a folder.
+        flags: How the file system of that folder is mounted; see `os.statvfs`.
     """
 
     path: str
     folders: Tuple[Tuple[int, int], ...]
     missing: Tuple[str, ...] = ()
+    flags: int = 0
 
     @property
     def identity(self) -> object:
@@ -36,7 +38,7 @@ class Place(NamedTuple):
 
     def below(self, name: str) -> Place:
         """Return the place with a name in this folder, which is no folder itself or is not entered."""
-        return Place(f"{self.path}/{name}", self.folders, (*self.missing, name))
+        return self._replace(path=f"{self.path}/{name}", missing=(*self.missing, name))
 
 
 class Walk:
@@ -97,8 +99,9 @@ class Walk:
     @property
     def place(self) -> Place:
         """Where the last folder is."""
-        folders = map(os.fstat, (self._root, *self._opened))
-        return Place("".join(f"/{name}" for name in self._names), tuple((each.st_dev, each.st_ino) for each in folders))
+        path = "".join(f"/{name}" for name in self._names)
+        folders = tuple((each.st_dev, each.st_ino) for each in map(os.fstat, (self._root, *self._opened)))
+        return Place(path, folders, flags=os.fstatvfs(self._folder).f_flag)
 
     @property
     def _folder(self) -> int:

@@ -72,7 +72,9 @@ class RealSystem(Tree):
         return owner, group
 
     def _set_owner(self, fd: int, path: str, owner: str, group: str) -> None:  # noqa: ARG002
-        os.fchown(fd, *_ids(owner, group))
+        status, ids = os.fstat(fd), _ids(owner, group)
+        if ids != (status.st_uid, status.st_gid):  # even without a change, chown(2) takes away capabilities
+            os.fchown(fd, *ids)
 
     def _set_link_owner(self, folder: int, name: str, path: str, owner: str, group: str) -> None:  # noqa: ARG002
         os.chown(name, *_ids(owner, group), dir_fd=folder, follow_symlinks=False)
