@@ -19,7 +19,7 @@ class Barriers:
     """The barriers at a path. Those that cannot be found out are false.
 
     Attributes:
-        read_only: Whether its file system is mounted read-only.
+        read_only: Whether the file system is mounted read-only: that of a directory, or of the folder of anything else.
         sealed: Whether its folder is immutable or append-only, so that nothing in it can be created or replaced.
         immutable: Whether what is there is immutable or append-only.
         mounted: Whether something is mounted there, so that rename(2) cannot replace it.
@@ -37,8 +37,15 @@ def barriers_at(folder: int, name: str) -> Barriers:
     Raises:
         OSError: When the folder cannot be examined.
     """
-    read_only = bool(os.fstatvfs(folder).f_flag & os.ST_RDONLY)
-    return Barriers(read_only, _is_immutable(folder, "."), _is_immutable(folder, name), _is_mounted(folder, name))
+    return Barriers(
+        _is_read_only(folder, name), _is_immutable(folder, "."), _is_immutable(folder, name), _is_mounted(folder, name)
+    )
+
+
+def _is_read_only(folder: int, name: str) -> bool:
+    with contextlib.suppress(OSError), _opened(folder, name, os.O_PATH | os.O_DIRECTORY) as fd:
+        return bool(os.fstatvfs(fd).f_flag & os.ST_RDONLY)
+    return bool(os.fstatvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def _is_immutable(folder: int, name: str) -> bool:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, AbstractSet, Dict, Iterable, List, Sequence
+from typing import TYPE_CHECKING, Dict, Iterable, List, Sequence
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import note_on_owner
+from rolecall_agent.places import collisions
 from rolecall_agent.resources import transaction
 from rolecall_agent.unit_types import have_unit_files, refresh, taken_along
 from rolecall_agent.work import Surroundings, Work
@@ -53,7 +54,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
             work.changes.append({"key": resource.key, "action": change[0], "detail": detail})
     changed = work.changed
     removed = list(undeclared.values())
-    _refuse_obstacles(system, new, changed, removed)
+    _refuse_obstacles(system, new, work, removed)
     for resource in removed:
         original = store.originals.get(resource.key, {})
         note = "; ".join(filter(None, (resource.removal_note(original), note_on_owner(original, system))))
@@ -103,13 +104,13 @@ def _name_what_is_taken_along(work: Work, system: System) -> None:
                 work.along[name] = left
 
 
-def _refuse_obstacles(
-    system: System, new: Configuration, changed: AbstractSet[str], removed: Sequence[Resource]
-) -> None:
+def _refuse_obstacles(system: System, new: Configuration, work: Work, removed: Sequence[Resource]) -> None:
+    changed = work.changed
     there = [item for item in removed if any(system.stat(path) for path in item.paths_on(system))]
     due = [*(item for item in new.resources if item.key in changed), *there]
     obstacles = [f"{item.key}: {obstacle}" for item in due if (obstacle := item.obstacle(system))]
     obstacles += _changes_of_kind(system, (item for item in new.resources if item.key in changed), removed)
+    obstacles += collisions(system, new.resources, work.listed, removed)
     brought = any(key.startswith(("package:", "kernel-module:")) for key in changed)  # which may bring anything
     if system.boots and not brought:
         applied = (item for item in new.resources if item.key in changed)

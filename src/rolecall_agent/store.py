@@ -11,7 +11,7 @@
       generations/N/      configuration.json, meta.json; packages.json: versions of packages
       current             -> generations/N; missing before the first commit
       original/           index.json: what was in each resource's place before, by key; SHA256: contents of files
-      packages/           files of packages that were installed, for an undo
+      packages/           files of packages that were installed, for an undo, or to go back to a generation
       journal.json        exists while a switch is not settled
       confirmed           the nonce with which the switch was confirmed
       fingerprint.json    the state of the machine when it was found to be as declared

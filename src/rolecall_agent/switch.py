@@ -17,6 +17,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
 from rolecall_agent.resources import KINDS, transaction
+from rolecall_agent.resources.placing import has_attributes
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
 
@@ -320,6 +321,7 @@ class _Move:
             return True
         # The content of a file with secrets is never copied.
         said = old.in_place(self._system, self._store) and self._store.has_blobs(old.parts)
+        said = said and not has_attributes(self._system, old.paths_on(self._system))
         return old.partial or not (old.secrets or said)
 
     def _capture(self, resource: Resource) -> Dict[str, Captured]:

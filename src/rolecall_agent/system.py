@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rolecall_agent.seam.packages import Packages
     from rolecall_agent.seam.units import Units
     from rolecall_agent.tree import Entry
+    from rolecall_agent.walk import Place
 
 
 class Ask(Protocol):
@@ -74,6 +75,7 @@ class System(Protocol):
 
     def stat(self, path: str) -> Optional[Entry]: ...  # described in `Tree`, up to `remove_temporary`
     def resolve(self, path: str) -> str: ...
+    def place(self, path: str) -> Place: ...
     def barriers(self, path: str) -> Barriers: ...
     def pieces(self, path: str, limit: int = ...) -> Iterator[bytes]: ...
     def read(self, path: str, limit: int = ...) -> bytes: ...
@@ -90,6 +92,7 @@ class System(Protocol):
         *,
         mtime_ns: int = 0,
         attributes: Optional[Mapping[str, str]] = None,
+        private: bool = False,
     ) -> None: ...
     def symlink(
         self, path: str, target: str, owner: str = "root", group: str = "root", *, mtime_ns: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import stat
@@ -14,12 +15,18 @@ from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, 
 from rolecall_agent.barriers import Barriers, barriers_at
 from rolecall_agent.errors import Failure
 from rolecall_agent.fingerprint import Notes
-from rolecall_agent.walk import FOLDER, MAX_LINKS, Walk, look
+from rolecall_agent.walk import FOLDER, MAX_LINKS, Place, Walk, look
 
 TEMPORARY = ".rolecall-"
 """How all temporary names begin."""
 MAX_SIZE = 1 << 30  # bytes; no content that a controller sends is larger
 
+ACL = "system.posix_acl_access"
+"""The attribute with an access control list, acl(5)."""
+LABEL = "security.selinux"
+"""The attribute with the label of SELinux, which depends on the path."""
+
+_OF_CONTENT = {"security.ima", "security.evm"}  # signatures, ima_policy and evm of the kernel's documentation
 _PIECE = 1 << 20  # bytes
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -108,6 +115,20 @@ class Tree(ABC):
             path = target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
         raise Failure(f"{path}: too many symbolic links")
 
+    def place(self, path: str) -> Place:
+        """Return where a folder is; what is missing of its path counts as if it were created.
+
+        Raises:
+            Failure: When a link must not be followed.
+        """
+        names: List[str] = []
+        while True:
+            walk = Walk(self._root, f"{path}/.")  # without a note: no fingerprint depends on it
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), walk:
+                return functools.reduce(Place.below, reversed(names), walk.place)
+            path, _, name = path.rpartition("/")
+            names.append(name)
+
     def barriers(self, path: str) -> Barriers:
         """Return what keeps something at a path from being replaced.
 
@@ -191,6 +212,7 @@ class Tree(ABC):
         *,
         mtime_ns: int = 0,
         attributes: Optional[Mapping[str, str]] = None,
+        private: bool = False,
     ) -> None:
         """Write a regular file atomically: temporary file, fsync, rename(2), fsync of the folder.
 
@@ -201,7 +223,9 @@ class Tree(ABC):
             group: Group name.
             mode: Permission bits.
             mtime_ns: Modification time, or 0 for now.
-            attributes: Extended attributes as `attributes` returns them; by default, an SELinux label is kept.
+            attributes: Extended attributes as `attributes` returns them. By default, those of a file that is replaced
+                are kept if only root or the owner can have set them, and otherwise only its SELinux label.
+            private: Whether nobody may have access by an access control list, be it kept or inherited from the folder.
 
         Raises:
             OSError: When it cannot be written; nothing has changed then.
@@ -213,9 +237,9 @@ class Tree(ABC):
                     file.writelines((data,) if isinstance(data, bytes) else data)
                     file.flush()
                     self._set_owner(fd, path, owner, group)
-                    os.fchmod(fd, mode)
-                    for key, value in (_selinux_label(folder, name) if attributes is None else attributes).items():
-                        os.setxattr(fd, key, bytes.fromhex(value))
+                    kept = _kept(folder, name, os.fstat(fd).st_uid) if attributes is None else attributes
+                    _set_attributes(fd, kept, private=private)
+                    os.fchmod(fd, mode)  # last, since it limits an access control list
                     if mtime_ns:
                         os.utime(fd, ns=(mtime_ns, mtime_ns))
                     os.fsync(fd)
@@ -359,12 +383,26 @@ class Tree(ABC):
             os.close(fd)
 
 
-def _selinux_label(folder: int, name: str) -> Dict[str, str]:
-    """Return the SELinux label of a regular file, if it has one."""
+def _kept(folder: int, name: str, owner: int) -> Optional[Dict[str, str]]:
+    """Return the attributes that a new file in place of a regular file keeps; None if there is no such file."""
     with contextlib.suppress(OSError):
         fd = os.open(name, _READ, dir_fd=folder)
         try:
-            return {"security.selinux": os.getxattr(fd, "security.selinux").hex()}
+            status = os.fstat(fd)
+            trusted = status.st_nlink == 1 and status.st_uid in {0, owner}  # a user may have linked any file here
+            names = {*os.listxattr(fd)} - _OF_CONTENT if trusted else {LABEL}
+            return {key: os.getxattr(fd, key).hex() for key in names} if stat.S_ISREG(status.st_mode) else None
         finally:
             os.close(fd)
-    return {}
+    return None
+
+
+def _set_attributes(fd: int, attributes: Optional[Mapping[str, str]], *, private: bool) -> None:
+    """Give a new file attributes; None for those that it has inherited from its folder."""
+    kept = attributes or {}
+    if private or (attributes is not None and ACL not in kept):
+        with contextlib.suppress(OSError):  # it has inherited none
+            os.removexattr(fd, ACL)
+    for key, value in kept.items():
+        if not (private and key == ACL):
+            os.setxattr(fd, key, bytes.fromhex(value))

@@ -130,7 +130,7 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     store.mark_abandoned(key for key in journal.abandoned if key not in declared)
     originals = {key: value for key, value in store.originals.items() if is_resource(key)}
     ended = {key: value for key, value in originals.items() if key not in declared and not value.get("abandoned")}
-    notes = transaction.remove(machine, journal, ended) + transaction.tidy(machine, journal)
+    notes = transaction.remove(machine, journal, ended)
     for name, kind in KINDS.items():
         of_kind = _of_kind(name, ended)
         if of_kind:
@@ -147,7 +147,7 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
         system.flush()
     store.drop_journal()
     notes += store.prune()  # only without a journal: recovery needs both generations
-    return notes
+    return notes + transaction.tidy(machine, journal)
 
 
 def remove_empty_paths(machine: Machine, configuration: Configuration) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Type
 
 from rolecall_agent.errors import Failure
@@ -14,6 +15,32 @@ if TYPE_CHECKING:
 
 MAX_LINKS = 40  # as Linux does, path_resolution(7)
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a path leads to.
+
+    Attributes:
+        path: The path without links.
+        folders: Device and inode of the root and each folder that exists, down to the last one.
+        missing: The names below that folder, none of which is a folder.
+        flags: How the file system of that folder is mounted; see `os.statvfs`.
+    """
+
+    path: str
+    folders: Tuple[Tuple[int, int], ...]
+    missing: Tuple[str, ...] = ()
+    flags: int = 0
+
+    @property
+    def identity(self) -> object:
+        """The same for all paths that lead there, also through another mount of a folder."""
+        return self.folders[-1], self.missing
+
+    def below(self, name: str) -> Place:
+        """Return the place with a name in this folder, which is no folder itself or is not entered."""
+        return replace(self, path=f"{self.path}/{name}", missing=(*self.missing, name))
 
 
 class Walk:
@@ -32,6 +59,7 @@ class Walk:
         self._root = root
         self._path = path
         self._opened: List[int] = []
+        self._names: List[str] = []
 
     def __enter__(self) -> Tuple[int, str]:
         """Open the folders; return the last one and the last name of the path."""
@@ -71,6 +99,13 @@ class Walk:
         return target
 
     @property
+    def place(self) -> Place:
+        """Where the last folder is."""
+        path = "".join(f"/{name}" for name in self._names)
+        folders = tuple((each.st_dev, each.st_ino) for each in map(os.fstat, (self._root, *self._opened)))
+        return Place(path, folders, flags=os.fstatvfs(self._folder).f_flag)
+
+    @property
     def _folder(self) -> int:
         return self._opened[-1] if self._opened else self._root
 
@@ -94,6 +129,7 @@ class Walk:
         """Open the next folder and return ""; for a link that may be followed, return its target instead."""
         try:
             self._opened.append(os.open(name, FOLDER, dir_fd=self._folder))
+            self._names.append(name)
         except OSError as error:
             if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
                 raise
@@ -108,6 +144,7 @@ class Walk:
         """Close the last folders, but never the root."""
         for _ in range(min(steps, len(self._opened))):
             os.close(self._opened.pop())
+            self._names.pop()
 
 
 def look(folder: int, name: str) -> Tuple[os.stat_result, str]:

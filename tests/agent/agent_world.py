@@ -166,7 +166,7 @@ def broken(root: Path, good: int) -> RecordedSystem:
     return Limited(str(root), good, OSError(errno.EIO, "Input/output error"))
 
 
-SYSTEM_CALLS = ("fchmod", "fsync", "mkdir", "rename", "rmdir", "setxattr", "symlink", "unlink", "utime")
+SYSTEM_CALLS = ("fchmod", "fsync", "mkdir", "rename", "rmdir", "setxattr", "removexattr", "symlink", "unlink", "utime")
 
 
 class MortalOs:

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-CHANGING = ("rename", "unlink", "rmdir", "mkdir", "symlink", "fchmod", "fsync", "setxattr", "utime", "link")
+CHANGING = ("rename", "unlink", "rmdir", "mkdir", "symlink", "fchmod", "fsync", "setxattr", "removexattr", "utime",
+            "link")  # fmt: skip
 
 
 class Calls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -306,28 +307,55 @@ def test_the_undo_of_an_upgrade_works_from_kept_files_that_are_intact(run: Run, 
     assert f"dpkg --force-downgrade --force-confold --install {x}" in programs.ran
 
 
-def test_the_oldest_package_files_are_deleted_and_named(
+def test_what_is_installed_from_a_kept_file_has_been_verified(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "packages"
+    there: list[set[str]] = []
+
+    class Apt(Programs):
+        def __call__(self, argv: Sequence[str], *args: object, **options: object) -> tuple[int, str]:
+            if "--download-only" in argv:
+                there.append({file.name for file in folder.glob("*.deb")})
+                (folder / "x_2_all.deb").write_bytes(b"another build")
+            return super().__call__(argv, *args, **options)
+
+    now = (0, "dpkg amd64 installed ok 1\nx all installed ok 1\n")
+    package_manager = run(Apt(download_only=[(0, "")], query=[now], dpkg=[(0, "")]))
+    x, y = keep(tmp_path, "x_2_all.deb"), keep(tmp_path, "y_1_all.deb")
+    for file in (x, y, keep(tmp_path, "x_1_all.deb")):
+        file.write_bytes(b"54321")  # of the same size, so that apt would install it
+    (folder / "dep_1_all.deb").write_bytes(b"")  # not recorded, as after a power failure
+    package_manager.download(["x"], {"x": "2", "dep": "1"})
+    assert there == [{"y_1_all.deb"}, {"x_2_all.deb", "y_1_all.deb"}]  # first what is new, then what was there
+    assert package_files.is_intact(str(x))
+    assert not package_files.is_intact(str(y))  # as nobody has downloaded it again
+
+
+def test_package_files_of_kept_generations_are_the_last_to_be_deleted(
     root: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = run(Programs())
-    old, new = keep(tmp_path, "b_1_all.deb"), keep(tmp_path, "a_1_all.deb")
-    monkeypatch.setattr(package_files, "LIMIT", 5)
+    needed, old, new = (keep(tmp_path, name) for name in ("tool_1_all.deb", "b_1_all.deb", "good_1_all.deb"))
+    time.sleep(0.02)  # a tick of the file system's clock
+    (tmp_path / "packages/c_1_all.deb").write_bytes(b"12345")  # not recorded, as the agent was killed
+    monkeypatch.setattr(package_files, "LIMIT", 14)
     it = machine(root)
-    monkeypatch.setattr(type(it.system.packages), "tidy", lambda _: kept.tidy())
+    monkeypatch.setattr(type(it.system.packages), "tidy", lambda _, needed: kept.tidy(needed))
     it.store.prepare()
     stage(it, GOOD)
     switch(it, GOOD, META, nonce="n", confirm=False)
     assert old.exists()  # an undo may need it
     decide(it)
-    assert commit(it)[1] == ["too many package files were kept for an undo; deleted the oldest: b_1_all.deb"]
-    assert (old.exists(), new.exists()) == (False, True)
-    assert kept.tidy() == []
+    assert commit(it)[1] == ["too many package files were kept; deleted: b_1_all.deb, good_1_all.deb"]
+    assert {file.name for file in needed.parent.glob("*.deb")} == {"tool_1_all.deb", "c_1_all.deb"}
+    monkeypatch.setattr(package_files, "LIMIT", 4)
+    assert kept.tidy([("tool", "1")]) == ["c_1_all.deb", "tool_1_all.deb"]
+    assert not new.exists()
 
 
 def keep(tmp_path: Path, name: str) -> Path:
-    """Keep a package file for an undo."""
+    """Keep a package file."""
     file = tmp_path / "packages" / name
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"12345")
-    package_files.record((".deb",))
+    package_files.record((".deb",), ())
     return file

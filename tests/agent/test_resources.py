@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -398,6 +399,22 @@ def test_a_plan_says_who_can_replace_a_file_of_root(root: Path) -> None:
     assert details(File("/srv/d/x", "")) == [""]  # sticky, as /tmp
     RecordedSystem(str(root)).set_access("/srv/d", "directory", "root", "g2", 0o775)
     assert details(File("/srv/d/x", "")) == ["it can be replaced by the group g2, since /srv/d has mode 0775"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
+def test_a_plan_says_which_bits_have_no_effect(root: Path) -> None:
+    def notes(options: str) -> list[str]:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", root / "srv/d"], check=True)
+        try:
+            found = RecordedSystem(str(root))
+            return [File("/srv/d/new/x", "", mode=mode).note(found) for mode in (0o4755, 0o755, 0o644)]
+        finally:
+            subprocess.run(["umount", root / "srv/d"], check=True)
+
+    setuid = "mode 4755 has the effect of 0755, since its file system is mounted nosuid"
+    assert notes("exec,suid") == ["", "", ""]
+    assert notes("exec,nosuid") == [setuid, "", ""]
+    assert notes("noexec,nosuid") == ["it cannot be executed, since its file system is mounted noexec"] * 2 + [""]
 
 
 def test_processes_of_a_user_that_is_locked_are_named(root: Path) -> None:

@@ -281,23 +281,25 @@ def obstructed(root: Path) -> Iterator[Path]:
     """Things that root cannot replace: mount points, a read-only mount, immutable ones."""
     for name in ("bound", "frozen"):
         (root / "etc" / name).touch()
-    for name in ("still/d", "log", "mounted"):
+    for name in ("still/d", "log", "mounted", "read"):
         (root / "srv" / name).mkdir(parents=True)
-    mounts = (root / "etc/bound", root / "opt", root / "srv/mounted")
-    (root / "opt/there").mkdir(parents=True)
+    for name in ("there", "written"):
+        (root / "opt" / name).mkdir(parents=True)
+    mounts = (root / "etc/bound", root / "opt", root / "opt/written", root / "srv/mounted", root / "srv/read")
     frozen = {root / "etc/frozen": "i", root / "srv/still": "i", root / "srv/log": "a"}
     try:
         subprocess.run(["mount", "--bind", root / "etc/a", mounts[0]], check=True)
         for path in mounts[1:]:
             subprocess.run(["mount", "--bind", path, path], check=True)
-        subprocess.run(["mount", "-o", "remount,ro,bind", root / "opt"], check=True)
+        for path in (root / "opt", root / "srv/read"):
+            subprocess.run(["mount", "-o", "remount,ro,bind", path], check=True)
         for path, flag in frozen.items():
             subprocess.run(["chattr", f"+{flag}", path], check=True)
         yield root
     finally:
         for path in frozen:
             subprocess.run(["chattr", "-ia", path], check=True)
-        for path in mounts:
+        for path in reversed(mounts):
             subprocess.run(["umount", path], check=True)
 
 
@@ -315,6 +317,9 @@ def obstructed(root: Path) -> Iterator[Path]:
         ("/srv/log/new/deep", "file", "/srv/log is immutable; run `chattr -i -a /srv/log`"),
         ("/srv/still/d", "directory", ""),  # its owner and mode can change
         ("/srv/mounted", "directory", ""),
+        ("/srv/read", "directory", "/srv/read is on a read-only file system; remount it"),
+        ("/opt/written", "directory", ""),  # only its folder is read-only
+        ("/opt/written/new", "file", ""),
         ("/srv/mounted/new", "file", ""),
         ("/etc/a", "file", ""),
         ("/etc/app/b", "file", ""),

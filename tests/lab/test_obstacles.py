@@ -47,6 +47,49 @@ def test_a_plan_is_refused_and_the_machine_not_touched(desk: Desk, spoil: str, m
     desk.rolecall("update", "--yes")
 
 
+# What a person may set on a file: an attribute, a capability, and an access control list as acl(5) is stored.
+MARK = """
+import os, struct, sys
+path, note, reader = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
+entries = [(1, 6, -1), (2, 4, reader), (4, 4, -1), (16, 4, -1), (32, 4, -1)]
+acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+os.setxattr(path, "user.note", note)
+os.setxattr(path, "security.capability", bytes.fromhex("0100000200040000000000000000000000000000"))
+os.setxattr(path, "system.posix_acl_access", acl)
+"""
+
+
+def test_attributes_that_a_person_has_set_are_kept_and_the_earlier_ones_restored(desk: Desk) -> None:
+    path = "/etc/persons"
+
+    def attributes() -> object:
+        return desk.look("jon", path)[path]["attributes"]
+
+    def mark(note: str, reader: str) -> object:
+        desk.on("jon", 'python3 -c "$@"', MARK, path, note, reader)
+        return attributes()
+
+    desk.on("jon", f"echo theirs >{path}")
+    mark("before", "1")
+    before = desk.look("jon", path, but=("inode",))
+    declare(desk, path=path)
+    desk.rolecall("update", "--yes")
+    during = mark("during", "2")
+    assert during != before[path]["attributes"]
+    assert desk.rolecall("plan").stdout == "nothing changes (1 machine)\n"
+    declare(desk, path=path, text="two")
+    desk.rolecall("update", "--yes")
+    assert desk.on("jon", f"cat {path}") == "two"
+    assert attributes() == during
+    desk.on("jon", f"chmod 600 {path}")
+    assert "mode 0600, not 0644" in desk.rolecall("plan").stdout
+    desk.rolecall("update", "--yes")
+    assert attributes() == during
+    declare(desk)
+    desk.rolecall("update", "--yes")
+    assert desk.look("jon", path, but=("inode",)) == before
+
+
 def test_an_update_does_not_wait_for_what_an_action_leaves(desk: Desk) -> None:
     declare(desk, daemon=True)
     desk.rolecall("update", "--yes")  # an action may take 600 seconds, and what it leaves lives for 1000

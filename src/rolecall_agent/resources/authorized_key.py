@@ -44,6 +44,7 @@ class AuthorizedKey(Resource):
     """
 
     kind: ClassVar[str] = "authorized-key"
+    follows_links: ClassVar[bool] = True
     user: str
     public_key: str
     command: Sequence[str] = ()

@@ -43,10 +43,12 @@ class Resource(ABC):
 
     Attributes:
         kind: Name of the kind, in keys and in encoded configurations.
+        follows_links: Whether it changes what a link at its path leads to, and not the link.
     """
 
     __dataclass_fields__: ClassVar[Dict[str, Any]]
     kind: ClassVar[str]
+    follows_links: ClassVar[bool] = False
 
     @property
     def interrupts(self) -> bool:

@@ -40,6 +40,7 @@ class Block(Resource):
     """
 
     kind: ClassVar[str] = "block"
+    follows_links: ClassVar[bool] = True
     path: str
     name: str
     text: Union[str, Blob]

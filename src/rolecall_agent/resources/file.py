@@ -11,6 +11,7 @@ from rolecall_agent.content import Content, Part, Secret, as_parts
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
 from rolecall_agent.resources.obstacles import obstacle
+from rolecall_agent.tree import ACL
 
 _SECRETS = "/run/rolecall/secrets/"  # a tmpfs
 _DROP_IN = re.compile(r"/(?:etc|run)/systemd/system/([^/@]+(?:@[^/]*)?\.[a-z]+)\.d/[^/]+\.conf\Z")
@@ -144,11 +145,18 @@ class File(Resource):
         differences = placing.differences(entry, "file", self.owner, self.group, self.mode)
         if entry and entry.type == "file" and not store.matches(self.parts, system.read(self.path)):
             differences.insert(0, "content")
+        if entry and entry.type == "file" and self._has_other_readers(system):
+            differences.append("an access control list")
         return ", ".join(differences) or None
+
+    def _has_other_readers(self, system: System) -> bool:
+        """Return whether an access control list lets others read a secret; the mode of the group limits it, acl(5)."""
+        return bool(self.secrets and self.mode & _GROUP) and ACL in system.attributes(self.path)
 
     def note(self, system: System) -> str:
         who = placing.replaceable_by(system, self.path) if self.owner == "root" else ""
-        return f"it can be replaced by {who}" if who else ""
+        replaceable = f"it can be replaced by {who}" if who else ""
+        return "; ".join(filter(None, [replaceable, placing.without_effect(system, self.path, self.mode)]))
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
         return {self.key: store.capture(self.path), **placing.missing_parents(system, self.path)}
@@ -156,11 +164,13 @@ class File(Resource):
     def apply(self, system: System, store: ContentStore) -> None:
         placing.make_parents(system, self.path)
         entry = system.stat(self.path)
-        single = entry is not None and entry.type == "file" and entry.links == 1  # a user may have linked any file here
-        if single and store.matches(self.parts, system.read(self.path)):
+        # A user may have linked any file here, or may have shared their own.
+        own = entry and entry.type == "file" and entry.links == 1 and entry.owner in {"root", self.owner}
+        if own and not self._has_other_readers(system) and store.matches(self.parts, system.read(self.path)):
             system.set_access(self.path, "file", self.owner, self.group, self.mode)  # keeps its modification time
         else:
-            system.write(self.path, store.content(self.parts), self.owner, self.group, self.mode)
+            access = (self.owner, self.group, self.mode)
+            system.write(self.path, store.content(self.parts), *access, private=bool(self.secrets))
 
     def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
         store.restore(self.path, captured)

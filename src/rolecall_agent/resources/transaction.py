@@ -168,9 +168,13 @@ def remove(machine: Machine, journal: Journal, ended: Mapping[str, Captured]) ->
 
 
 def tidy(machine: Machine, journal: Journal) -> List[str]:
-    """Delete package files beyond what is kept for an undo; return a note on them."""
-    deleted = machine.system.packages.tidy() if journal.packages else []
-    return [f"too many package files were kept for an undo; deleted the oldest: {_list(deleted)}"] if deleted else []
+    """Delete package files beyond what is kept, last those of kept generations; return a note on them."""
+    if not journal.packages:
+        return []
+    kept = [machine.store.packages(number) for number in machine.store.numbers()]
+    needed = {(name, each["version"]) for packages in kept for name, each in packages.items()}
+    deleted = machine.system.packages.tidy(sorted(needed))
+    return [f"too many package files were kept; deleted: {_list(deleted)}"] if deleted else []
 
 
 def _ours(system: System, ended: Mapping[str, Captured], declared: Iterable[str]) -> Dict[str, str]:

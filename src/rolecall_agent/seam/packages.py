@@ -92,6 +92,10 @@ class Packages(Protocol):
         """Remove the configuration files that removed packages have left."""
         ...
 
-    def tidy(self) -> List[str]:
-        """Delete the oldest package files if too many are kept for an undo; return their names."""
+    def tidy(self, needed: Iterable[Tuple[str, str]]) -> List[str]:
+        """Delete the oldest package files if too many are kept, and those that are needed last; return their names.
+
+        Args:
+            needed: Names of packages, each with a version.
+        """
         ...

@@ -79,8 +79,10 @@ class DistributionPackages:
         }
 
     def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:
-        manager = self._manager
-        package_files.prepare()
+        manager, states = self._manager, self._states(versions)
+        earlier = {name: state.version for name, state in states.items() if state.present}
+        starts = [manager.file_name(*each) for each in (*versions.items(), *earlier.items())]
+        package_files.prepare(starts)
         specs = self._specs(names, versions)
         download = manager.download(specs, package_files.FOLDER)
         if download and self._patiently(download)[0]:  # the lists may be outdated
@@ -89,9 +91,8 @@ class DistributionPackages:
             status, output = self._patiently(download)
             if status:
                 raise self._failure(f"cannot download packages: {' '.join(names)}", problems + output)
-        states = self._states(versions)
-        self._keep_installed(states, versions)
-        package_files.record(manager.FILES)
+        self._keep_installed({name: version for name, version in earlier.items() if version != versions[name]})
+        package_files.record(manager.FILES, starts)
         found = {name: self._in_the_way(name, versions[name]) for name, state in states.items() if not state.present}
         return {name: paths for name, paths in found.items() if paths}
 
@@ -165,8 +166,8 @@ class DistributionPackages:
         if argv:
             self._run(argv, f"cannot purge packages: {' '.join(names)}")
 
-    def tidy(self) -> List[str]:
-        return package_files.tidy()
+    def tidy(self, needed: Iterable[Tuple[str, str]]) -> List[str]:
+        return package_files.tidy(self._manager.FILES, [self._manager.file_name(*each) for each in needed])
 
     @property
     def _manager(self) -> Manager:
@@ -207,13 +208,12 @@ class DistributionPackages:
     def _specs(self, names: Sequence[str], versions: Mapping[str, str]) -> List[str]:
         return [self._manager.exact(name, versions[name]) if versions.get(name) else name for name in names]
 
-    def _keep_installed(self, states: Mapping[str, PackageState], versions: Mapping[str, str]) -> None:
+    def _keep_installed(self, versions: Mapping[str, str]) -> None:
         """Get the files of packages that are about to be replaced, as far as their versions are still available."""
-        for name, state in states.items():
-            if state.present and state.version != versions[name] and self._files({name: state.version})[1]:
-                argv = self._manager.download_again([self._manager.exact(name, state.version)], package_files.FOLDER)
+        for name, version in versions.items():
+            if not package_files.path_of(self._manager.file_name(name, version)):
+                argv = self._manager.download_again([self._manager.exact(name, version)], package_files.FOLDER)
                 if argv:
-                    package_files.delete(self._manager.file_name(name, state.version))  # apt only compares its size
                     self._patiently(argv)
 
     def _in_the_way(self, name: str, version: str) -> List[str]:

@@ -207,7 +207,7 @@ class RecordedPackages:
     def purge(self, names: Sequence[str]) -> None:
         pass
 
-    def tidy(self) -> List[str]:
+    def tidy(self, needed: Iterable[Tuple[str, str]]) -> List[str]:  # noqa: ARG002
         return []
 
     def _version(self, name: str) -> str:
