@@ -91,6 +91,7 @@ def test_byte_code_is_written_at_once_and_only_when_it_is_due(tmp_path: Path) ->
     assert not starts(home)  # which shows that Python uses it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["none", "content", "missing", "surplus"])
 def test_a_kill_at_any_call_leaves_an_agent_that_starts_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
