@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Dict, Mapping, Sequence
 from rolecall_agent.errors import Failure
 
 if TYPE_CHECKING:
-    from rolecall_agent.system import Units
+    from rolecall_agent.seam.units import Units
 
 SETTLE = 1.0
 """Seconds that a unit must run after it was started, if its type does not say when it is ready."""

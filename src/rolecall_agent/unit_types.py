@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, AbstractSet, Iterable, List, Sequence, Set
 
 if TYPE_CHECKING:
     from rolecall_agent.resources.base import Resource
-    from rolecall_agent.system import System, Units, UnitState
+    from rolecall_agent.seam.units import Units, UnitState
+    from rolecall_agent.system import System
     from rolecall_agent.work import Work
 
 # A restart would end all that runs in a slice, run the job of a timer or path out of turn, and restart all parts of a

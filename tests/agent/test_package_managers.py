@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import PackageState
+from rolecall_agent.seam.packages import PackageState
 from rolecall_agent.systems import commands, packages
 from rolecall_agent.systems.managers import Changes, Manager, apk, apt, dnf, dnf5, pacman, zypper
 

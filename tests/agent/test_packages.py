@@ -14,8 +14,8 @@ from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import File, Package
 from rolecall_agent.resources.checks import DefinitionError
+from rolecall_agent.seam.packages import UNKNOWN, PackageState
 from rolecall_agent.switch import commit, decide, switch
-from rolecall_agent.system import UNKNOWN, PackageState
 from rolecall_agent.systems import commands, package_files, packages
 from rolecall_agent.systems.managers import Changes, apt
 from rolecall_agent.undo import abandon, accept, recover

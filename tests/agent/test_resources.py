@@ -19,7 +19,7 @@ from rolecall_agent.purge import purge
 from rolecall_agent.resources import Action, AuthorizedKey, Block, Directory, File, Group, Package, Symlink, Unit, User
 from rolecall_agent.resources.checks import DefinitionError
 from rolecall_agent.switch import commit, decide, switch
-from rolecall_agent.system import read_os_release
+from rolecall_agent.systems.os_release import read_os_release
 from rolecall_agent.systems.recorded import RecordedSystem
 from rolecall_agent.undo import recover
 

@@ -10,7 +10,7 @@ import pytest
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_settled, watch
 from rolecall_agent.resources import Unit
-from rolecall_agent.system import UnitState
+from rolecall_agent.seam.units import UnitState
 from rolecall_agent.unit_types import mount_point, refresh, taken_along
 from rolecall_agent.work import Work
 
@@ -71,7 +71,7 @@ class Units:
         ("a.path", RUNS, [], ["a.path"]),
         ("a.target", RUNS, [], ["a.target"]),
         ("a.timer", RUNS, [], ["a.timer"]),
-        ("a.timer", replace(RUNS, elapsed=True), ["a.timer"], []),
+        ("a.timer", RUNS._replace(elapsed=True), ["a.timer"], []),
     ],
 )
 def test_an_undeclared_unit_whose_drop_in_changes(
@@ -87,8 +87,8 @@ def test_a_template_whose_drop_in_changes() -> None:
         t__a_service=RUNS,
         t__declared_service=RUNS,
         t__down_service=UnitState(known=True),
-        t__accepted_service=replace(RUNS, triggered=True),
-        t__job_service=replace(RUNS, job=True),
+        t__accepted_service=RUNS._replace(triggered=True),
+        t__job_service=RUNS._replace(job=True),
         user__0_service=RUNS,
     )
     work = Work()
@@ -98,8 +98,8 @@ def test_a_template_whose_drop_in_changes() -> None:
 
 def test_what_is_taken_along() -> None:
     units = Units(
-        a_service=replace(RUNS, bound=("b.service", "c.service"), stopped_along=("d.service",)),
-        b_service=replace(RUNS, bound=("a.service", "b2.service")),
+        a_service=RUNS._replace(bound=("b.service", "c.service"), stopped_along=("d.service",)),
+        b_service=RUNS._replace(bound=("a.service", "b2.service")),
         b2_service=RUNS,
         c_service=UnitState(known=True, bound=("c2.service",)),
         c2_service=RUNS,
@@ -140,10 +140,10 @@ def test_the_digest_of_a_mount_leaves_out_its_options() -> None:
     ],
 )
 def test_what_happens_to_a_unit_before_the_update_counts(name: str, then: dict[str, Any], problem: str) -> None:
-    runs = replace(RUNS, daemon=True, simple=True, invocation="1")
+    runs = RUNS._replace(daemon=True, simple=True, invocation="1")
     unit = name.replace("_", ".")
     watched = watch(Units(**{name: runs}), [unit], {unit: 0})
-    after = Units(**{name: replace(runs, **then)})
+    after = Units(**{name: runs._replace(**then)})
     if not problem:
         require_settled(after, watched)
         return

@@ -15,7 +15,8 @@ from rolecall_agent.resources.obstacles import obstacle
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
-    from rolecall_agent.system import Account, System
+    from rolecall_agent.seam.accounts import Account
+    from rolecall_agent.system import System
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT: key type and base64 data, and a comment.
 _KEY = re.compile(r"(?:ssh-[a-z0-9-]+|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+={0,3}\Z")

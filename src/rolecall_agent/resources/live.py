@@ -34,7 +34,7 @@ class Live(Resource):
 
     @property
     def subject(self) -> str:
-        """Of what: the name in `system.Kernel`."""
+        """Of what: the name in `seam.kernel.Kernel`."""
         return self.key.partition(":")[2]
 
     def shown(self, live: Optional[str]) -> str:

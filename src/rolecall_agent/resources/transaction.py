@@ -6,13 +6,12 @@ before is in the journal. Packages are removed after the commit, so that an undo
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Sequence
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources.base import difference
 from rolecall_agent.resources.package import Package
-from rolecall_agent.system import UNKNOWN, PackageState
+from rolecall_agent.seam.packages import UNKNOWN, PackageState
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
@@ -74,7 +73,7 @@ def install(due: Sequence[Resource], machine: Machine, journal: Journal, work: W
     names = {*work.install, *work.packages}
     journal.packages = {
         name: {
-            **asdict(state),
+            **state._asdict(),
             "came_along": name in work.packages and name not in work.install and not state.present,
             "files": _captured(machine, journal, in_the_way.get(name, ())),
         }

@@ -18,7 +18,8 @@ from rolecall_agent.unit_types import applies_when_loaded, mount_point, refresh,
 if TYPE_CHECKING:
     from rolecall_agent.content import Part
     from rolecall_agent.content_store import ContentStore
-    from rolecall_agent.system import System, UnitState
+    from rolecall_agent.seam.units import UnitState
+    from rolecall_agent.system import System
     from rolecall_agent.work import Surroundings
 
 Sections = Mapping[str, Mapping[str, Union[str, Sequence[str]]]]

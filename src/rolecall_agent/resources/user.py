@@ -26,8 +26,8 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
 from rolecall_agent.resources.base import ABSENT, Captured, Report, Resource
 from rolecall_agent.resources.obstacles import obstacle
+from rolecall_agent.seam.accounts import Account
 from rolecall_agent.state import remove_all
-from rolecall_agent.system import Account
 
 if TYPE_CHECKING:
     from rolecall_agent.content import Part

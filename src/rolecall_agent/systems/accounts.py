@@ -1,5 +1,5 @@
 """Users and groups of a real machine, by the programs of shadow."""
-# ruff: noqa: D102 - `system.Accounts` describes the methods
+# ruff: noqa: D102 - `seam.accounts.Accounts` describes the methods
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pwd
 from typing import Dict, List, Optional
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import Account
+from rolecall_agent.seam.accounts import Account
 from rolecall_agent.systems import commands
 
 _OWN_UNITS = (".service", ".socket", ".mount")

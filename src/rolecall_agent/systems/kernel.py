@@ -1,5 +1,5 @@
 """What the kernel of a real machine has: its parameters, modules, tables of nftables and host name."""
-# ruff: noqa: D102 - `system.Kernel` describes the methods
+# ruff: noqa: D102 - `seam.kernel.Kernel` describes the methods
 
 from __future__ import annotations
 

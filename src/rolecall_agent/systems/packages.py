@@ -1,5 +1,5 @@
 """Packages of a real machine, by the package manager of its distribution."""
-# ruff: noqa: D102 - `system.Packages` describes the methods
+# ruff: noqa: D102 - `seam.packages.Packages` describes the methods
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, cast
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import UNKNOWN, PackageState
+from rolecall_agent.seam.packages import UNKNOWN, PackageState
 from rolecall_agent.systems import commands, package_files
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import re
 from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import read_os_release
 from rolecall_agent.systems import commands
 from rolecall_agent.systems.accounts import ShadowAccounts
 from rolecall_agent.systems.kernel import RealKernel
+from rolecall_agent.systems.os_release import read_os_release
 from rolecall_agent.systems.packages import DistributionPackages
 from rolecall_agent.systems.sshd import Sshd
 from rolecall_agent.systems.units import SystemdUnits

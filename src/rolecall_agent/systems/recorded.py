@@ -1,5 +1,5 @@
 """A recorded system: files are real, below a directory; everything else is only recorded in a file."""
-# ruff: noqa: D102 - `system` describes the methods
+# ruff: noqa: D102 - `system` and `seam` describe the methods
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import AbstractSet, Any, Callable, Dict, Iterable, List, Mapping, Op
 
 from rolecall_agent.bootstrap import sync
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import UNIT_FOLDERS, Account, PackageState, UnitState, read_os_release
+from rolecall_agent.seam.accounts import Account
+from rolecall_agent.seam.packages import PackageState
+from rolecall_agent.seam.units import UNIT_FOLDERS, UnitState
+from rolecall_agent.systems.os_release import read_os_release
 from rolecall_agent.tree import Entry, Tree
 
 RECORD = "var/lib/rolecall/system.json"

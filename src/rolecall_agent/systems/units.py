@@ -1,18 +1,20 @@
 """Units of a real machine, by systemctl."""
-# ruff: noqa: D102 - `system.Units` describes the methods
+# ruff: noqa: D102 - `seam.units.Units` describes the methods
 
 from __future__ import annotations
 
 import os
 import re
 import time
-from dataclasses import replace
-from typing import AbstractSet, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.system import Ask, UnitState
+from rolecall_agent.seam.units import UnitState
 from rolecall_agent.systems import commands, mounts
 from rolecall_agent.unit_types import mount_point
+
+if TYPE_CHECKING:
+    from rolecall_agent.system import Ask
 
 _BOUND = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
 _STOPPED_ALONG = "PropagatesStopTo"
@@ -93,7 +95,7 @@ class SystemdUnits:
         for properties in _blocks(output):
             state, own = _unit_state(properties), properties.get("Id", "")
             for name in _names(properties, "Names"):
-                shown[name] = state if name == own else replace(state, alias=own)
+                shown[name] = state if name == own else state._replace(alias=own)
         missing = [name for name in names if name not in shown]
         if status or missing:
             raise Failure(f"systemctl does not show the state of {', '.join(missing or names)}", output[-2000:])

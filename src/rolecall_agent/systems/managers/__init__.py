@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, FrozenSet, Iterable, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 if TYPE_CHECKING:
-    from rolecall_agent.system import PackageState
+    from rolecall_agent.seam.packages import PackageState
 
 
 @dataclass(frozen=True)

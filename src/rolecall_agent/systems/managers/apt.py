@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from rolecall_agent.system import PackageState
+from rolecall_agent.seam.packages import PackageState
 from rolecall_agent.systems.managers import Changes
 
 FILES: Tuple[str, ...] = (".deb",)

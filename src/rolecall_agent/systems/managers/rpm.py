@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
-from rolecall_agent.system import PackageState
+from rolecall_agent.seam.packages import PackageState
 
 FILES: Tuple[str, ...] = (".rpm",)
 BESIDE: Tuple[str, ...] = (".rpmnew", ".rpmorig", ".rpmsave")
