@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent_world import META, NOTHING, STATE, machine, make, snapshot, stage, update
+from agent_world import META, NOTHING, STATE, Killed, copy, machine, make, snapshot, stage, update
+from calls import from_call
 
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
@@ -101,6 +102,26 @@ def test_a_package_that_another_one_needs_is_kept(root: Path) -> None:
     switch(it, NOTHING, META, nonce="n", confirm=False)
     decide(it)
     assert commit(it)[1] == ["package lib was kept: persons would be removed with it"]
+
+
+def test_a_removal_that_is_killed_at_any_point_is_finished(root: Path, tmp_path: Path) -> None:
+    update(root, Configuration.of("m", [Package("good")]))
+    it = machine(root)
+    switch(it, NOTHING, META, nonce="n", confirm=False)
+    decide(it)
+    left = set()
+    for number in range(1000):
+        tried = copy(root, tmp_path / "try")
+        try:
+            with from_call(number, Killed()):
+                commit(machine(tried))
+        except Killed:
+            left.add(tuple(record(tried)["packages"]))
+            assert recover(machine(tried)) in {None, "committed"}
+            assert record(tried)["packages"] == ["p1"], f"killed at call {number}"
+        else:
+            break
+    assert ("lib", "p1") in left  # lib came along with good
 
 
 def test_a_version_that_was_not_shown_is_not_installed(root: Path) -> None:
@@ -281,6 +302,16 @@ def test_errors_of_the_package_manager_are_shown(run: Run) -> None:
     assert raised.value.detail == problems + NOT_FOUND[1]
     with pytest.raises(Failure, match="y would be removed"):
         run(Programs(simulate=[(0, "Remv y [1]\nInst x (1 local [all])")])).preview(["x"], sources_change=False)
+
+
+def test_what_a_killed_dpkg_has_left_does_not_block_a_removal(run: Run) -> None:
+    halfway = "dpkg amd64 installed ok 1\nx all half-installed reinstreq 1\ny all installed ok 1\n"
+    interrupted = (100, "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.")
+    programs = Programs(query=[(0, halfway)], force=[(0, "")], apt_get=[interrupted, (0, "")], set_selections=[(0, "")])
+    run(programs).remove(["y", "x"])
+    removal = "apt-get -qq -o DPkg::Lock::Timeout=120 remove --yes --no-auto-remove y"
+    forced = "dpkg --force-remove-reinstreq --force-depends --remove x"
+    assert programs.ran[1:] == [forced, removal, "dpkg --set-selections", removal]
 
 
 def test_a_version_that_is_gone_is_not_replaced_by_another(run: Run) -> None:

@@ -159,7 +159,12 @@ class DistributionPackages:
         return sorted({*going, *self._removed_with(going)}), kept
 
     def remove(self, names: Sequence[str]) -> None:
-        self._run(self._manager.remove(names), f"cannot remove packages: {' '.join(names)}")
+        broken = sorted(name for name, state in self._states(names).items() if _is_broken(state))
+        whole = sorted({*names} - {*broken})
+        commands_of = ((broken, self._manager.force_removal(broken, purge=False)), (whole, self._manager.remove(whole)))
+        for some, argv in commands_of:
+            if some:
+                self._run(argv, f"cannot remove packages: {' '.join(some)}")
 
     def purge(self, names: Sequence[str]) -> None:
         argv = self._manager.purge(names)
@@ -257,8 +262,11 @@ class DistributionPackages:
         end = time.monotonic() + PATIENCE
         while True:
             status, output = self._judged(*commands.run(argv, _SECONDS))
-            if not status or not self._manager.is_locked(output) or time.monotonic() > end:
+            repair = self._manager.repair(output)
+            if not status or time.monotonic() > end or not (repair or self._manager.is_locked(output)):
                 return status, output
+            if repair:
+                commands.run(repair)
             time.sleep(_PAUSE)
 
     def _failure(self, message: str, output: str) -> Failure:

@@ -198,11 +198,10 @@ class RecordedPackages:
         return sorted(going | unneeded), needing
 
     def remove(self, names: Sequence[str]) -> None:
-        self._record.data["packages"] = sorted({*self._record.data["packages"]} - {*names})
-        self._record.data["broken"] = {
-            name: status for name, status in self._record.data["broken"].items() if name not in names
-        }
-        self._record.save()
+        for name in names:  # one after the other, as dpkg does
+            self._record.data["packages"] = sorted({*self._record.data["packages"]} - {name})
+            self._record.data["broken"].pop(name, None)
+            self._record.save()
 
     def purge(self, names: Sequence[str]) -> None:
         pass

@@ -113,6 +113,10 @@ class Manager(Protocol):
         """Return the command that completes an interrupted installation; None when there is none."""
         ...
 
+    def repair(self, output: str) -> Optional[List[str]]:
+        """Return the command after which one that printed this can be run again; None when there is none."""
+        ...
+
     def mark(self, names: Sequence[str], *, manual: bool) -> Optional[List[str]]:
         """Return the command that records whether a person wants packages; None when this is not recorded."""
         ...

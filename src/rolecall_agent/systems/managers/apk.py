@@ -98,6 +98,10 @@ def configure(names: Sequence[str]) -> Optional[List[str]]:
     return None  # a package is installed, or not
 
 
+def repair(output: str) -> Optional[List[str]]:
+    return None
+
+
 def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:
     return ["apk", "add" if manual else "del", *names]  # what another package needs stays
 

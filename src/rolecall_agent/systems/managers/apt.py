@@ -108,6 +108,12 @@ def configure(names: Sequence[str]) -> Optional[List[str]]:
     return ["dpkg", _KEEP_FILES, "--configure", *names]
 
 
+def repair(output: str) -> Optional[List[str]]:
+    # After dpkg was killed, apt wants `dpkg --configure -a`, which would also configure what a person has left broken.
+    # Whatever else writes its database completes that first; this command, without input, does nothing more.
+    return ["dpkg", "--set-selections"] if "dpkg was interrupted" in output else None
+
+
 def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:
     return ["apt-mark", "manual" if manual else "auto", *names]
 

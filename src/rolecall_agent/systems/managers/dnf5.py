@@ -30,6 +30,7 @@ purge = dnf.purge
 force_removal = dnf.force_removal
 install_files = dnf.install_files
 configure = dnf.configure
+repair = dnf.repair
 succeeded = dnf.succeeded
 error = dnf.error
 is_locked = dnf.is_locked

@@ -57,5 +57,9 @@ def configure(names: Sequence[str]) -> Optional[List[str]]:
     return None  # a package is installed, or not
 
 
+def repair(output: str) -> Optional[List[str]]:
+    return None
+
+
 def is_locked(output: str) -> bool:
     return "can't create transaction lock" in output

@@ -18,6 +18,7 @@ query_conffiles = rpm.query_conffiles
 conffiles = rpm.conffiles
 purge = rpm.purge
 configure = rpm.configure
+repair = rpm.repair
 force_removal = rpm.force_removal
 install_files = rpm.install_files
 
