@@ -54,8 +54,12 @@ def preview(system: System, store: Store, work: Work, new: Configuration) -> Non
 
 def changed_version(shown: Work, work: Work) -> str:
     """Return which package would get another version than the one that was shown, or ""."""
-    for name, version in sorted(work.packages.items()):
-        planned = shown.packages.get(name)
+    return _changed_version(shown.packages, work.packages)
+
+
+def _changed_version(shown: Mapping[str, str], now: Mapping[str, str]) -> str:
+    for name, version in sorted(now.items()):
+        planned = shown.get(name)
         if planned != version:
             return f"package {name} changed since this was planned: version {version}, not {planned or 'none'}"
     return ""
@@ -66,8 +70,15 @@ def install(due: Sequence[Resource], machine: Machine, journal: Journal, work: W
     packages = machine.system.packages
     if not work.install or not any(isinstance(item, Package) for item in due):
         return
-    if UNKNOWN in work.packages.values():  # by now, the files that packages need are there
-        work.packages = packages.preview(work.install, sources_change=False)
+    early = [item for item in machine.configuration(journal.target).resources if item.needed_early]
+    renewed = packages.renew_sources(path for item in early for path in item.paths_on(machine.system))
+    unknown = UNKNOWN in work.packages.values()
+    if renewed or unknown:  # by now, the files that packages need are there
+        versions = packages.preview(work.install, sources_change=False)
+        changed = _changed_version(work.packages, versions)
+        if changed and not unknown:
+            raise Failure(changed)
+        work.packages = versions
     machine.report("install", " ".join(work.install))
     in_the_way = packages.download(work.install, work.packages)
     names = {*work.install, *work.packages}

@@ -65,6 +65,19 @@ class DistributionPackages:
             raise Failure(f"cannot install packages: {' '.join(names)}: {others} would be removed; remove them first")
         return dict(changes.versions)
 
+    def renew_sources(self, paths: Iterable[str]) -> bool:
+        there = list(filter(os.path.exists, paths))
+        commands_of = filter(None, map(self._manager.query_lists, there))
+        starts = {start for argv in commands_of for start in self._manager.lists(commands.execute(argv)[1])}
+        lists = {path for start in starts for path in _beginning_with(start)}
+        newest = max((os.stat(path).st_ctime_ns for path in there), default=0)
+        outdated = [path for path in lists if os.lstat(path).st_ctime_ns < newest]
+        for path in outdated:
+            os.remove(path)  # or apt would use it even if the new key does not fit
+        if outdated:
+            self._patiently(self._manager.refresh())
+        return bool(outdated)
+
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         wanted = set(names)
         everything = self._states(())
@@ -277,6 +290,13 @@ class DistributionPackages:
     def _forget(self) -> None:
         self._known.clear()
         self._changed()
+
+
+def _beginning_with(start: str) -> List[str]:
+    """Return the paths that begin like this."""
+    folder, name = os.path.split(start)
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    return [os.path.join(folder, each) for each in names if each.startswith(name)]
 
 
 def _require_same(versions: Mapping[str, str], now: Mapping[str, str], what: str) -> None:

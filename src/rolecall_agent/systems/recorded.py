@@ -162,6 +162,9 @@ class RecordedPackages:
             needed += [each for each in self._needs(name) if each not in needed]
         return {name: self._version(name) for name in needed if self.state(name).status != "installed"}
 
+    def renew_sources(self, paths: Iterable[str]) -> bool:  # noqa: ARG002
+        return False
+
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         return {name: self.state(name) for name in sorted({*names, *self._record.data["broken"]})}
 

@@ -69,6 +69,18 @@ class Manager(Protocol):
         """Return the command that gets the current lists of packages."""
         ...
 
+    def query_lists(self, path: str) -> Optional[List[str]]:
+        """Return the command that prints where what is known of a source is kept; None for none, or if it is verified.
+
+        Args:
+            path: The file that declares the source.
+        """
+        ...
+
+    def lists(self, output: str) -> Set[str]:
+        """Return how the paths begin that `query_lists` prints."""
+        ...
+
     def download(self, specs: Sequence[str], folder: str) -> Optional[List[str]]:
         """Return the command that gets all that an installation needs; None when `install` must do so."""
         ...

@@ -54,6 +54,14 @@ def refresh() -> List[str]:
     return ["apk", "update"]
 
 
+def query_lists(path: str) -> Optional[List[str]]:
+    return None  # it verifies them whenever it reads them
+
+
+def lists(output: str) -> Set[str]:
+    return set()
+
+
 def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return None
 

@@ -13,6 +13,8 @@ BESIDE: Tuple[str, ...] = rpm.BESIDE
 
 states = rpm.states
 query = rpm.query
+query_lists = rpm.query_lists
+lists = rpm.lists
 file_name = rpm.file_name
 query_conffiles = rpm.query_conffiles
 conffiles = rpm.conffiles

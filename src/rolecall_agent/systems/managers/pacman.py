@@ -55,6 +55,14 @@ def refresh() -> List[str]:
     return ["pacman", "--sync", "--refresh", "--noconfirm"]
 
 
+def query_lists(path: str) -> Optional[List[str]]:
+    return None  # it verifies each package that it installs
+
+
+def lists(output: str) -> Set[str]:
+    return set()
+
+
 def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return [*_INSTALL, "--downloadonly", "--cachedir", folder, *specs]
 
