@@ -39,6 +39,7 @@ package good 1 'Depends: dep, tool'
 package tool 1
 package broken 1 'Depends: dep' 'exit 1'
 package slow 1 'Depends: dep' 'while [ -e /run/hold ]; do echo >/run/held; sleep 0.1; done'
+package stuck 1 'Depends: dep' '' 'while [ -e /run/hold ]; do echo >/run/held; sleep 0.1; done'
 package left 1 'Depends: right'
 package right 1 'Depends: left'
 package common 1
@@ -186,6 +187,20 @@ def test_an_agent_that_is_killed_during_an_installation(desk: Desk) -> None:
     assert "every machine is as it was before" in output
     assert state(desk) == before
     time.sleep(1)
+    assert state(desk) == before
+
+
+def test_an_agent_that_is_killed_during_a_removal(desk: Desk) -> None:
+    before = state(desk)
+    declare(desk, "stuck", purge=("stuck",))
+    desk.rolecall("update", "--yes")
+    declare(desk)
+    desk.on("jon", "rm -f /run/held; touch /run/hold")
+    update = desk.begin("update", "--yes")
+    desk.on("jon", "timeout 60 sh -c 'until [ -e /run/held ]; do sleep 0.1; done'")
+    desk.on("jon", "systemctl kill --signal=KILL 'rolecall-agent-*.service'; sleep 0.5; rm /run/hold")
+    update.communicate(timeout=120)
+    desk.rolecall("update", "--yes")
     assert state(desk) == before
 
 

@@ -51,6 +51,17 @@ class Packages(Protocol):
         """
         ...
 
+    def renew_sources(self, paths: Iterable[str]) -> bool:
+        """Get the lists of sources anew if a file is newer than they: another key may have verified them.
+
+        Args:
+            paths: The files that declare sources, and those that these need, such as keys.
+
+        Returns:
+            Whether there were such lists.
+        """
+        ...
+
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         """Return the states of packages now, for `put_back`, and of all others that are not wholly installed."""
         ...

@@ -69,6 +69,18 @@ class Manager(Protocol):
         """Return the command that gets the current lists of packages."""
         ...
 
+    def query_lists(self, path: str) -> Optional[List[str]]:
+        """Return the command that prints where what is known of a source is kept; None for none, or if it is verified.
+
+        Args:
+            path: The file that declares the source.
+        """
+        ...
+
+    def lists(self, output: str) -> Set[str]:
+        """Return how the paths begin that `query_lists` prints."""
+        ...
+
     def download(self, specs: Sequence[str], folder: str) -> Optional[List[str]]:
         """Return the command that gets all that an installation needs; None when `install` must do so."""
         ...
@@ -111,6 +123,10 @@ class Manager(Protocol):
 
     def configure(self, names: Sequence[str]) -> Optional[List[str]]:
         """Return the command that completes an interrupted installation; None when there is none."""
+        ...
+
+    def repair(self, output: str) -> Optional[List[str]]:
+        """Return the command after which one that printed this can be run again; None when there is none."""
         ...
 
     def mark(self, names: Sequence[str], *, manual: bool) -> Optional[List[str]]:

@@ -54,6 +54,14 @@ def refresh() -> List[str]:
     return ["apk", "update"]
 
 
+def query_lists(path: str) -> Optional[List[str]]:
+    return None  # it verifies them whenever it reads them
+
+
+def lists(output: str) -> Set[str]:
+    return set()
+
+
 def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return None
 
@@ -96,6 +104,10 @@ def install_files(paths: Sequence[str]) -> List[str]:
 
 def configure(names: Sequence[str]) -> Optional[List[str]]:
     return None  # a package is installed, or not
+
+
+def repair(output: str) -> Optional[List[str]]:
+    return None
 
 
 def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:

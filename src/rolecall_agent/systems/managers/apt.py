@@ -15,6 +15,7 @@ BESIDE: Tuple[str, ...] = (".dpkg-dist", ".dpkg-new", ".dpkg-old")
 _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 _KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed
 _INSTALL = ["install", "--yes", "--no-install-recommends", "--no-remove", "-o", f"Dpkg::Options::={_KEEP_FILES}"]
+_SOURCE = re.compile(r"/etc/apt/sources\.list(\.d/[^/]+\.(list|sources))?\Z")
 _FIELDS = "${Package} ${Architecture} ${db:Status-Status} ${db:Status-Eflag} ${Version}\n"
 
 
@@ -64,6 +65,19 @@ def refresh() -> List[str]:
     return [*_APT, "update"]
 
 
+def query_lists(path: str) -> Optional[List[str]]:
+    if not _SOURCE.match(path):
+        return None
+    only = ["-o", f"Dir::Etc::sourcelist={path}", "-o", "Dir::Etc::sourceparts=-"]
+    return [*_APT, *only, "indextargets", "--no-release-info", "--format", "$(FILENAME) $(METAKEY)"]
+
+
+def lists(output: str) -> Set[str]:
+    # What a repository has is in files of its own: its address, and then such as _InRelease or _main_…_Packages.
+    files = [line.partition(" ")[::2] for line in output.splitlines()]
+    return {path[: -len(key)] for path, key in files if key and path.endswith(key.replace("/", "_"))}
+
+
 def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, "--download-only", *specs]
 
@@ -106,6 +120,12 @@ def install_files(paths: Sequence[str]) -> List[str]:
 
 def configure(names: Sequence[str]) -> Optional[List[str]]:
     return ["dpkg", _KEEP_FILES, "--configure", *names]
+
+
+def repair(output: str) -> Optional[List[str]]:
+    # After dpkg was killed, apt wants `dpkg --configure -a`, which would also configure what a person has left broken.
+    # Whatever else writes its database completes that first; this command, without input, does nothing more.
+    return ["dpkg", "--set-selections"] if "dpkg was interrupted" in output else None
 
 
 def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:

@@ -13,11 +13,14 @@ BESIDE: Tuple[str, ...] = rpm.BESIDE
 
 states = rpm.states
 query = rpm.query
+query_lists = rpm.query_lists
+lists = rpm.lists
 file_name = rpm.file_name
 query_conffiles = rpm.query_conffiles
 conffiles = rpm.conffiles
 purge = rpm.purge
 configure = rpm.configure
+repair = rpm.repair
 force_removal = rpm.force_removal
 install_files = rpm.install_files
 is_locked = rpm.is_locked

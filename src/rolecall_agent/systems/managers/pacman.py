@@ -55,6 +55,14 @@ def refresh() -> List[str]:
     return ["pacman", "--sync", "--refresh", "--noconfirm"]
 
 
+def query_lists(path: str) -> Optional[List[str]]:
+    return None  # it verifies each package that it installs
+
+
+def lists(output: str) -> Set[str]:
+    return set()
+
+
 def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return [*_INSTALL, "--downloadonly", "--cachedir", folder, *specs]
 
@@ -100,6 +108,10 @@ def install_files(paths: Sequence[str]) -> List[str]:
 
 def configure(names: Sequence[str]) -> Optional[List[str]]:
     return None  # a package is installed, or not
+
+
+def repair(output: str) -> Optional[List[str]]:
+    return None
 
 
 def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.seam.packages import PackageState
 
@@ -27,6 +27,14 @@ def states(output: str) -> Dict[str, PackageState]:
 def key(name: str, architecture: str) -> str:
     """Return the name under which a package is known."""
     return f"{name}.{architecture}" if _FOREIGN.match(architecture) else name
+
+
+def query_lists(path: str) -> Optional[List[str]]:
+    return None  # it verifies each package that it installs
+
+
+def lists(output: str) -> Set[str]:
+    return set()
 
 
 def file_name(name: str, version: str) -> str:
@@ -55,6 +63,10 @@ def install_files(paths: Sequence[str]) -> List[str]:
 
 def configure(names: Sequence[str]) -> Optional[List[str]]:
     return None  # a package is installed, or not
+
+
+def repair(output: str) -> Optional[List[str]]:
+    return None
 
 
 def is_locked(output: str) -> bool:
