@@ -224,7 +224,8 @@ def test_an_undo_leaves_a_file_that_was_where_a_package_has_a_configuration_file
         kept.append(before["good"])
         change(root, packages=["p1"])
 
-    monkeypatch.setattr(kind, "download", lambda *_: {"good": ["/etc/good.conf", "/etc/good.conf.dpkg-dist"]})
+    in_the_way = {"/etc/good.conf": True, "/etc/good.conf.dpkg-dist": True, "/srv/d": False}
+    monkeypatch.setattr(kind, "download", lambda *_: {"good": in_the_way})
     monkeypatch.setattr(kind, "install", install)
     monkeypatch.setattr(kind, "put_back", put_back)
     before = snapshot(root)
@@ -366,6 +367,33 @@ def test_what_a_killed_dpkg_has_left_does_not_block_a_removal(run: Run) -> None:
     removal = "apt-get -qq -o DPkg::Lock::Timeout=120 remove --yes --no-auto-remove y"
     forced = "dpkg --force-remove-reinstreq --force-depends --remove x"
     assert programs.ran[1:] == [forced, removal, "dpkg --set-selections", removal]
+
+
+PURGE = """\
+/etc/none.conf
+{there}/etc/x.conf
+{there}/etc/y.conf
+#!/bin/sh
+# see /var/lib/comment
+[ -d "$DPKG_ROOT/var/lib/x" ] && rm -rf /var/lib/x/ /etc/x || rm -f /var/lib/systemd/x
+echo /etc/other >/var/log/x.log
+"""
+
+
+def test_what_a_purge_would_delete(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = PURGE.format(there=tmp_path)
+    assert apt.data(output) == ["/var/lib/x", "/var/lib/x", "/var/log/x.log", "/etc/x"]
+    (tmp_path / "etc").mkdir()
+    for name in ("x.conf", "y.conf~", "data"):
+        (tmp_path / "etc" / name).write_text("a person's")
+    monkeypatch.setattr(apt, "data", lambda _: [f"{tmp_path}/etc/data", f"{tmp_path}/gone"])
+    query = (0, "dpkg amd64 installed ok 1\n")
+    package_manager = run(Programs(download_only=[(0, "")], query=[query], dpkg_deb=[(0, output)]))
+    keep(tmp_path, "x_1_all.deb")
+    folder = f"{tmp_path}/etc/"
+    written = [folder + name + end for name in ("x.conf", "y.conf") for end in ("", *apt.BESIDE)]
+    in_the_way = {"x": {f"{folder}data": False, **dict.fromkeys(written, True)}}
+    assert package_manager.download(["x"], {"x": "1"}) == in_the_way
 
 
 def test_a_version_that_is_gone_is_not_replaced_by_another(run: Run) -> None:

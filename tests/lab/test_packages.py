@@ -48,7 +48,7 @@ package meta 1 'Depends: light'
 package persons 1 'Depends: dep'
 package lib 1
 package rival 1 'Conflicts: lib'
-package data 1 'Depends: dep' 'chmod 600 /etc/data.conf' '[ $1 != purge ] || rm -r /srv/data'
+package data 1 'Depends: dep' 'chmod 600 /etc/data.conf' '[ $1 != purge ] || rm -rf /srv/data'
 """
 SECOND = r"""
 package lib 2
@@ -215,6 +215,15 @@ def test_an_undo_keeps_a_persons_file_and_data(desk: Desk) -> None:
     desk.rolecall("update", "--yes")
     assert installed(desk) == {"data": "1", "dep": "1"}
     assert desk.on("jon", "cat /etc/data.conf") == "mine\n"
+
+
+@pytest.mark.parametrize("kept", ["/srv/data/file", "/etc/data.conf.bak"])
+def test_an_undo_keeps_what_only_a_purge_would_delete(desk: Desk, kept: str) -> None:
+    desk.on("jon", 'mkdir -p "${1%/*}"; echo mine >"$1"', kept)
+    declare(desk, "data", works=False)
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert desk.on("jon", 'cat "$1"', kept) == "mine\n"
+    assert installed(desk) == {}
 
 
 def test_a_broken_package_is_drift(desk: Desk) -> None:

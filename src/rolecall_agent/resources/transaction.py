@@ -86,7 +86,7 @@ def install(due: Sequence[Resource], machine: Machine, journal: Journal, work: W
         name: {
             **state._asdict(),
             "came_along": name in work.packages and name not in work.install and not state.present,
-            "files": _captured(machine, journal, in_the_way.get(name, ())),
+            "files": _captured(machine, journal, in_the_way.get(name, {})),
         }
         for name, state in packages.capture(names).items()
     }
@@ -224,12 +224,12 @@ def _packages(configuration: Configuration) -> List[Package]:
     return [item for item in configuration.resources if isinstance(item, Package)]
 
 
-def _captured(machine: Machine, journal: Journal, paths: Iterable[str]) -> Dict[str, Captured]:
-    """Capture files, except for those that resources restore: nothing is known of these."""
+def _captured(machine: Machine, journal: Journal, paths: Mapping[str, bool]) -> Dict[str, Captured]:
+    """Capture files that may be written, except for those that resources restore: nothing is known of the others."""
     numbers = (journal.source, journal.target)
     resources = [item for number in numbers for item in machine.configuration(number).resources]
     declared = {path for item in resources for path in item.paths_on(machine.system)}
-    return {path: {} if path in declared else machine.store.capture(path) for path in paths}
+    return {path: machine.store.capture(path) if may and path not in declared else {} for path, may in paths.items()}
 
 
 def _files(journal: Journal) -> Dict[str, Captured]:
@@ -241,7 +241,7 @@ def _files(journal: Journal) -> Dict[str, Captured]:
 def _before(journal: Journal) -> Dict[str, PackageState]:
     """Return the states of packages before a switch.
 
-    A new package with a file in its way counts as removed before: purging it would delete that file.
+    A new package with files or data in its way counts as removed before: purging it would delete them.
     """
     states = {
         name: PackageState("config-files" if each["files"] else each["status"], each["version"], each["manual"])

@@ -66,12 +66,13 @@ class Packages(Protocol):
         """Return the states of packages now, for `put_back`, and of all others that are not wholly installed."""
         ...
 
-    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, Dict[str, bool]]:
         """Get the files of packages to install, and of those that they replace.
 
         Returns:
-            By package that is new: files that are where it has configuration files, and where its package manager
-            would put others beside these. Nothing for a package that has no such file in its way.
+            By package that is new, what its purge would delete: the paths where it has configuration files, if anything
+            is there or beside them, and where its package manager would put others beside these; and the paths of data
+            that are there. Each with whether the installation may write it. Nothing for a package with no such path.
         """
         ...
 

@@ -91,7 +91,7 @@ class DistributionPackages:
             name: PackageState(state.status, state.version, name in manual) for name, state in sorted(states.items())
         }
 
-    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, Dict[str, bool]]:
         manager, states = self._manager, self._states(versions)
         earlier = {name: state.version for name, state in states.items() if state.present}
         starts = [manager.file_name(*each) for each in (*versions.items(), *earlier.items())]
@@ -234,14 +234,22 @@ class DistributionPackages:
                 if argv:
                     self._patiently(argv)
 
-    def _in_the_way(self, name: str, version: str) -> List[str]:
-        """Return the files where a package has configuration files, with those that may come to be beside them."""
+    def _in_the_way(self, name: str, version: str) -> Dict[str, bool]:
+        """Return what is where a package has configuration files or data, as `Packages.download` does."""
         file = package_files.path_of(self._manager.file_name(name, version))
         argv = self._manager.query_conffiles(file) if file else None
         if not argv:
-            return []
-        paths = self._manager.conffiles(commands.execute(argv)[1])
-        return [path + end for path in paths if os.path.lexists(path) for end in ("", *self._manager.BESIDE)]
+            return {}
+        output = commands.execute(argv)[1]
+        written = ("", *self._manager.BESIDE)
+        data = {path: False for path in self._manager.data(output) if os.path.lexists(path)}
+        files = {
+            path + end: True
+            for path in self._manager.conffiles(output)
+            if any(os.path.lexists(path + end) for end in (*written, *self._manager.PURGED))
+            for end in written
+        }
+        return {**data, **files}
 
     def _files(self, versions: Mapping[str, str]) -> Tuple[List[str], List[str]]:
         """Return the kept files of packages, and why those of the others cannot be used."""

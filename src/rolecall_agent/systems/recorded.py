@@ -168,7 +168,7 @@ class RecordedPackages:
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         return {name: self.state(name) for name in sorted({*names, *self._record.data["broken"]})}
 
-    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:  # noqa: ARG002
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, Dict[str, bool]]:  # noqa: ARG002
         return {}
 
     def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:

@@ -28,10 +28,12 @@ class Manager(Protocol):
     Attributes:
         FILES: How the names of its package files end.
         BESIDE: What the names of files end with that it puts beside a configuration file.
+        PURGED: The same for files that it does not put there, and that a purge deletes all the same.
     """
 
     FILES: Tuple[str, ...]
     BESIDE: Tuple[str, ...]
+    PURGED: Tuple[str, ...]
 
     def query(self, names: Iterable[str]) -> List[str]:
         """Return the command that prints the states of packages; of all packages, for no names."""
@@ -94,11 +96,18 @@ class Manager(Protocol):
         ...
 
     def query_conffiles(self, path: str) -> Optional[List[str]]:
-        """Return the command that prints the configuration files in a package file; None when none can be kept."""
+        """Return the command that prints what a package file says about its configuration; None when none can be kept.
+
+        That is its configuration files, and the script that runs when they are purged.
+        """
         ...
 
     def conffiles(self, output: str) -> List[str]:
-        """Return the paths that `query_conffiles` prints."""
+        """Return the configuration files that `query_conffiles` prints."""
+        ...
+
+    def data(self, output: str) -> List[str]:
+        """Return the paths of data that a purge may delete, by the script that `query_conffiles` prints."""
         ...
 
     def install(self, specs: Sequence[str], folder: str) -> List[str]:

@@ -11,6 +11,7 @@ from rolecall_agent.systems.managers import Changes
 
 FILES: Tuple[str, ...] = (".apk",)
 BESIDE: Tuple[str, ...] = (".apk-new",)
+PURGED: Tuple[str, ...] = ()
 
 _STEP = re.compile(r"^\( *\d+/\d+\) (\w+) (\S+) \((?:\S+ -> )?([^)\s]+)\)", re.MULTILINE)
 
@@ -80,6 +81,10 @@ def query_conffiles(path: str) -> Optional[List[str]]:
 
 def conffiles(output: str) -> List[str]:
     return []
+
+
+def data(output: str) -> List[str]:
+    return []  # nothing is purged
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:

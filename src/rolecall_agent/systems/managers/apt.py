@@ -11,11 +11,19 @@ from rolecall_agent.systems.managers import Changes
 
 FILES: Tuple[str, ...] = (".deb",)
 BESIDE: Tuple[str, ...] = (".dpkg-dist", ".dpkg-new", ".dpkg-old")
+PURGED: Tuple[str, ...] = ("~", ".bak", "%")  # REMOVECONFFEXTS of lib/dpkg/dpkg.h
 
 _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 _KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed
 _INSTALL = ["install", "--yes", "--no-install-recommends", "--no-remove", "-o", f"Dpkg::Options::={_KEEP_FILES}"]
 _SOURCE = re.compile(r"/etc/apt/sources\.list(\.d/[^/]+\.(list|sources))?\Z")
+# Where data may be. What follows belongs to other packages, which are always there.
+_DATA = re.compile(
+    r"/(?:home|opt|srv|var/(?:backups|cache|lib|log|mail|spool|www))"
+    r"/(?!(?:apt|dbus|debconf|dpkg|misc|pam|python3?|systemd|ucf)/)[\w.@+/-]*[\w@+]"
+)
+_REMOVALS = re.compile(r"\brm [^\n;&|]+")
+_IN_ETC = re.compile(r"/etc/[\w.@+/-]*[\w@+]")
 _FIELDS = "${Package} ${Architecture} ${db:Status-Status} ${db:Status-Eflag} ${Version}\n"
 
 
@@ -91,11 +99,16 @@ def file_name(name: str, version: str) -> str:
 
 
 def query_conffiles(path: str) -> Optional[List[str]]:
-    return ["dpkg-deb", "--info", path, "conffiles"]
+    return ["dpkg-deb", "--info", path, "conffiles", "postrm"]
 
 
 def conffiles(output: str) -> List[str]:
-    return re.findall(r"^(/.+?)\s*$", output, re.MULTILINE)
+    return re.findall(r"^(/.+?)\s*$", output.partition("#!")[0], re.MULTILINE)
+
+
+def data(output: str) -> List[str]:
+    script = re.sub(r"^\s*#.*", "", output.partition("#!")[2], flags=re.MULTILINE)
+    return [*_DATA.findall(script), *(path for line in _REMOVALS.findall(script) for path in _IN_ETC.findall(line))]
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:

@@ -10,6 +10,7 @@ from rolecall_agent.systems.managers import Changes, rpm
 
 FILES: Tuple[str, ...] = rpm.FILES
 BESIDE: Tuple[str, ...] = rpm.BESIDE
+PURGED: Tuple[str, ...] = rpm.PURGED
 
 states = rpm.states
 query = rpm.query
@@ -18,6 +19,7 @@ lists = rpm.lists
 file_name = rpm.file_name
 query_conffiles = rpm.query_conffiles
 conffiles = rpm.conffiles
+data = rpm.data
 purge = rpm.purge
 configure = rpm.configure
 repair = rpm.repair

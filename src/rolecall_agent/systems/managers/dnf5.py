@@ -9,6 +9,7 @@ from rolecall_agent.systems.managers import dnf
 
 FILES: Tuple[str, ...] = dnf.FILES
 BESIDE: Tuple[str, ...] = dnf.BESIDE
+PURGED: Tuple[str, ...] = dnf.PURGED
 
 query = dnf.query
 states = dnf.states
@@ -28,6 +29,7 @@ install = dnf.install
 remove = dnf.remove
 query_conffiles = dnf.query_conffiles
 conffiles = dnf.conffiles
+data = dnf.data
 purge = dnf.purge
 force_removal = dnf.force_removal
 install_files = dnf.install_files

@@ -10,6 +10,7 @@ from rolecall_agent.seam.packages import PackageState
 from rolecall_agent.systems.managers import Changes
 
 BESIDE: Tuple[str, ...] = (".pacnew", ".pacsave")
+PURGED: Tuple[str, ...] = ()
 FILES: Tuple[str, ...] = (".pkg.tar.zst", ".pkg.tar.xz", ".pkg.tar.gz")
 
 _INSTALL = ["pacman", "--sync", "--noconfirm", "--needed"]
@@ -84,6 +85,10 @@ def query_conffiles(path: str) -> Optional[List[str]]:
 
 def conffiles(output: str) -> List[str]:
     return [f"/{path}" for path in re.findall(r"^backup = (.+)$", output, re.MULTILINE)]
+
+
+def data(output: str) -> List[str]:
+    return []  # nothing is purged
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:

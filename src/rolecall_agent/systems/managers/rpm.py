@@ -10,6 +10,7 @@ from rolecall_agent.seam.packages import PackageState
 
 FILES: Tuple[str, ...] = (".rpm",)
 BESIDE: Tuple[str, ...] = (".rpmnew", ".rpmorig", ".rpmsave")
+PURGED: Tuple[str, ...] = ()
 
 _FIELDS = "%{NAME} %{ARCH} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\n"
 _FOREIGN = re.compile(r"i[3-6]86\Z")  # beside x86_64
@@ -47,6 +48,10 @@ def query_conffiles(path: str) -> Optional[List[str]]:
 
 def conffiles(output: str) -> List[str]:
     return re.findall(r"^(/.+)$", output, re.MULTILINE)
+
+
+def data(output: str) -> List[str]:
+    return []  # nothing is purged
 
 
 def purge(names: Sequence[str]) -> Optional[List[str]]:
