@@ -331,6 +331,7 @@ def test_violations_of_the_protocol_are_refused(root: Path) -> None:
             client.ask(type="verify")
 
 
+@pytest.mark.slow
 def test_a_failure_while_staging_is_reported_once_after_verify(root: Path) -> None:
     many = Configuration.of("m", [File(f"/etc/many/{number}", f"{number}\n") for number in range(1500)])
     with Client(root) as client:
@@ -484,6 +485,7 @@ def test_one_agent_at_a_time(root: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_machine_is_locked_only_while_a_run_changes_it(root: Path) -> None:
     def others_can_look(*, patience: float = 0) -> bool:
         with Client(root) as other, contextlib.suppress(Refused):
@@ -586,6 +588,7 @@ def test_a_purge_during_a_run_is_refused(root: Path) -> None:
             client.ask(type="purge", homes=False)
 
 
+@pytest.mark.slow
 def test_a_path_has_the_same_bytes_in_every_locale(root: Path, tmp_path: Path) -> None:
     locale = tmp_path / "locales/de_DE.ISO-8859-1"
     locale.parent.mkdir()

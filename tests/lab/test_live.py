@@ -4,33 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-import services
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from conftest import Desk
 
-    from conftest import Desk, DeskFactory
-
-
-@pytest.fixture(scope="module")
-def office(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "any_resources", module="any")
-    declare(desk)
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    return desk
-
-
-@pytest.fixture
-def desk(office: Desk) -> Iterator[Desk]:
-    """A machine for which nothing is declared, and on which nothing has failed."""
-    yield office
-    declare(office)
-    office.rolecall("update", "--yes")
-    assert office.on("jon", "systemctl is-system-running") == "running\n"
+SERVICE, MODULE = "any_resources", "any"
 
 
 def resource(kind: str, /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - any kind's
@@ -39,7 +16,7 @@ def resource(kind: str, /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 
 
 def declare(desk: Desk, *resources: dict[str, Any]) -> None:
     role = {"settings": {"resources": list(resources)}, "machines": {"jon": {}}}
-    made = {"module": {"name": "any", "input": "self"}, "roles": {"node": role}}
+    made = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
     desk.write(machines={"jon": {}}, instances={"made": made})
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import services
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Desk, DeskFactory
+    from conftest import Desk
+
+SERVICE, MODULE = "wanted", "wanted"
+
 
 # Builds packages into a repository, and serves it: NAME VERSION, then lines of `control`, then scripts.
 REPOSITORY = r"""
@@ -75,14 +76,9 @@ dpkg-query -W -f '${Package} ${db:Status-Status}\\n' | sed -n 's/ config-files//
 
 
 @pytest.fixture(scope="module")
-def office(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "wanted")
-    declare(desk)
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    desk.on("jon", SETUP + REPOSITORY + PACKAGES)
-    return desk
+def office(office: Desk) -> Desk:
+    office.on("jon", SETUP + REPOSITORY + PACKAGES)
+    return office
 
 
 @pytest.fixture
@@ -98,7 +94,7 @@ def desk(office: Desk) -> Iterator[Desk]:
 
 def declare(desk: Desk, *packages: str, purge: tuple[str, ...] = (), works: bool = True, **files: str) -> None:
     settings = {"packages": packages, "purge": purge, "works": works, "files": files}
-    wanted = {"module": {"name": "wanted", "input": "self"}}
+    wanted = {"module": {"name": MODULE, "input": "self"}}
     desk.write(
         machines={"jon": {}},
         instances={"wanted": {**wanted, "roles": {"node": {"settings": settings, "machines": {"jon": {}}}}}}

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.systems import commands
+from rolecall_agent.systems import commands, validators
 from rolecall_agent.systems.accounts import ShadowAccounts
 from rolecall_agent.systems.kernel import RealKernel
 from rolecall_agent.systems.os_release import read_os_release
@@ -20,12 +19,6 @@ from rolecall_agent.tree import Tree
 
 if TYPE_CHECKING:
     from rolecall_agent.creds import Creds
-
-_VALIDATORS = (
-    (r"/etc/ssh/sshd_config(\Z|\.d/[^/]+\.conf\Z)", ["sshd", "-t", "-f"]),
-    (r"/etc/sudoers(\Z|\.d/[^/]+\Z)", ["visudo", "-c", "-q", "-f"]),
-    (r"/etc/(nftables\.conf|rolecall/nftables/[^/]+\.nft)\Z", ["nft", "-c", "-f"]),
-)
 
 
 class RealSystem(Tree):
@@ -94,12 +87,7 @@ class RealSystem(Tree):
         return status, output
 
     def validate(self, path: str, data: bytes) -> None:
-        for pattern, argv in _VALIDATORS:
-            if re.match(pattern, path) and commands.is_installed(argv[0]):
-                with commands.scratch({os.path.basename(path): data}) as (file,):
-                    status, output = commands.run([*argv, file], 30)
-                if status:
-                    raise Failure(f"{argv[0]} rejects {path}", output)
+        validators.validate(path, data)
 
     def keys_file(self, user: str) -> str:
         return self._sshd.keys_file(user)
