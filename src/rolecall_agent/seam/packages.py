@@ -52,7 +52,7 @@ class Packages(Protocol):
         ...
 
     def renew_sources(self, paths: Iterable[str]) -> bool:
-        """Get the lists of sources anew if a file is newer than they: another key may have verified them.
+        """Fetch the lists of sources again if one of these files is newer: another key may have verified them.
 
         Args:
             paths: The files that declare sources, and those that these need, such as keys.
