@@ -380,20 +380,21 @@ echo /etc/other >/var/log/x.log
 """
 
 
-def test_what_a_purge_would_delete(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["x.conf", "y.conf~", "x.conf.dpkg-old", "data", "other"])
+def test_what_a_purge_would_delete(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     output = PURGE.format(there=tmp_path)
     assert apt.data(output) == ["/var/lib/x", "/var/lib/x", "/var/log/x.log", "/etc/x"]
-    (tmp_path / "etc").mkdir()
-    for name in ("x.conf", "y.conf~", "data"):
-        (tmp_path / "etc" / name).write_text("a person's")
     monkeypatch.setattr(apt, "data", lambda _: [f"{tmp_path}/etc/data", f"{tmp_path}/gone"])
     query = (0, "dpkg amd64 installed ok 1\n")
     package_manager = run(Programs(download_only=[(0, "")], query=[query], dpkg_deb=[(0, output)]))
     keep(tmp_path, "x_1_all.deb")
-    folder = f"{tmp_path}/etc/"
-    written = [folder + name + end for name in ("x.conf", "y.conf") for end in ("", *apt.BESIDE)]
-    in_the_way = {"x": {f"{folder}data": False, **dict.fromkeys(written, True)}}
-    assert package_manager.download(["x"], {"x": "1"}) == in_the_way
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / name).write_text("a person's")
+    files = ("/etc/none.conf", f"{tmp_path}/etc/x.conf", f"{tmp_path}/etc/y.conf")
+    written = dict.fromkeys((path + end for path in files for end in ("", *apt.BESIDE)), True)
+    data = {f"{tmp_path}/etc/data": False} if name == "data" else {}
+    found = package_manager.download(["x"], {"x": "1"})
+    assert found == ({} if name == "other" else {"x": {**data, **written}})
 
 
 def test_a_version_that_is_gone_is_not_replaced_by_another(run: Run) -> None:

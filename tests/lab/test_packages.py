@@ -219,6 +219,7 @@ def test_an_undo_keeps_what_only_a_purge_would_delete(desk: Desk, kept: str) -> 
     declare(desk, "data", works=False)
     assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
     assert desk.on("jon", 'cat "$1"', kept) == "mine\n"
+    assert desk.on("jon", "find /etc -name 'data.conf*' ! -name '*.bak'") == ""
     assert installed(desk) == {}
 
 

@@ -185,7 +185,7 @@ def _left_by_a_removal(system: System, journal: Journal) -> List[str]:
     """Return the packages that a removal should have removed before it was killed; none of them is halfway."""
     states = {name: system.packages.state(name) for name in journal.removed}
     halfway = [name for name, state in states.items() if state.present and state.status != "installed"]
-    if halfway:  # before anything else, which package managers refuse until then
+    if halfway:  # package managers refuse to do anything else before
         system.packages.remove(halfway)
     return [name for name, state in states.items() if state.status == "installed"]
 

@@ -52,7 +52,7 @@ class Packages(Protocol):
         ...
 
     def renew_sources(self, paths: Iterable[str]) -> bool:
-        """Get the lists of sources anew if a file is newer than they: another key may have verified them.
+        """Fetch the lists of sources again if one of these files is newer: another key may have verified them.
 
         Args:
             paths: The files that declare sources, and those that these need, such as keys.
@@ -70,9 +70,9 @@ class Packages(Protocol):
         """Get the files of packages to install, and of those that they replace.
 
         Returns:
-            By package that is new, what its purge would delete: the paths where it has configuration files, if anything
-            is there or beside them, and where its package manager would put others beside these; and the paths of data
-            that are there. Each with whether the installation may write it. Nothing for a package with no such path.
+            By package that is new and whose purge would delete something of a person's: the paths of its configuration
+            files, and of others that its package manager may put beside these; and the paths of data that are there.
+            Each with whether the installation may write it.
         """
         ...
 

@@ -241,15 +241,12 @@ class DistributionPackages:
         if not argv:
             return {}
         output = commands.execute(argv)[1]
-        written = ("", *self._manager.BESIDE)
+        files = self._manager.conffiles(output)
         data = {path: False for path in self._manager.data(output) if os.path.lexists(path)}
-        files = {
-            path + end: True
-            for path in self._manager.conffiles(output)
-            if any(os.path.lexists(path + end) for end in (*written, *self._manager.PURGED))
-            for end in written
-        }
-        return {**data, **files}
+        written = [path + end for path in files for end in ("", *self._manager.BESIDE)]
+        others = [path + end for path in files for end in self._manager.PURGED]
+        spared = data or any(map(os.path.lexists, (*written, *others)))
+        return {**data, **dict.fromkeys(written, True)} if spared else {}
 
     def _files(self, versions: Mapping[str, str]) -> Tuple[List[str], List[str]]:
         """Return the kept files of packages, and why those of the others cannot be used."""

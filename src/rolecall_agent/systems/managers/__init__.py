@@ -72,7 +72,7 @@ class Manager(Protocol):
         ...
 
     def query_lists(self, path: str) -> Optional[List[str]]:
-        """Return the command that prints where what is known of a source is kept; None for none, or if it is verified.
+        """Return the command that prints the files with the lists of a source; None when they need not be renewed.
 
         Args:
             path: The file that declares the source.
@@ -80,7 +80,7 @@ class Manager(Protocol):
         ...
 
     def lists(self, output: str) -> Set[str]:
-        """Return how the paths begin that `query_lists` prints."""
+        """Return how the paths of all files with these lists begin."""
         ...
 
     def download(self, specs: Sequence[str], folder: str) -> Optional[List[str]]:

@@ -17,7 +17,7 @@ _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 _KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed
 _INSTALL = ["install", "--yes", "--no-install-recommends", "--no-remove", "-o", f"Dpkg::Options::={_KEEP_FILES}"]
 _SOURCE = re.compile(r"/etc/apt/sources\.list(\.d/[^/]+\.(list|sources))?\Z")
-# Where data may be. What follows belongs to other packages, which are always there.
+# Where data may be, but for folders that exist on any machine, since the scripts of many packages share them.
 _DATA = re.compile(
     r"/(?:home|opt|srv|var/(?:backups|cache|lib|log|mail|spool|www))"
     r"/(?!(?:apt|dbus|debconf|dpkg|misc|pam|python3?|systemd|ucf)/)[\w.@+/-]*[\w@+]"
