@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
+from calling import call
 
 import services
 from rolecall import vars as v
-from rolecall.cli import rolecall
-from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 from rolecall.model.generators import Context
 from rolecall.model.recipes import Recipe, Replacement
@@ -55,13 +53,6 @@ def git(project: Project, *words: str, status: int | None = 0) -> str:
     done = subprocess.run(argv, cwd=project.root, capture_output=True, text=True, check=False)
     assert status in {None, done.returncode}, done.stdout + done.stderr
     return done.stdout
-
-
-def call(project: Project, *words: str, status: int = 0) -> str:
-    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
-    output = str(done.exception) if isinstance(done.exception, Faults) else done.output
-    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, output
-    return output
 
 
 @pytest.fixture(scope="module")
