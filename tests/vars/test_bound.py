@@ -152,6 +152,7 @@ def test_a_fresh_checkout_knows_what_is_bound(installed: Project, tmp_path: Path
     assert KEPT in call(fresh, "vars", "prune", "--yes")
 
 
+@pytest.mark.slow
 def test_a_bound_var_stays_in_a_password_store(project: Project, password_store: Path) -> None:
     (project.root / "pyproject.toml").write_text('[tool.rolecall]\nsecrets = "pass"\n')
     write(project, INVENTORY)
