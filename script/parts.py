@@ -38,6 +38,9 @@ FIX = "ruff check --fix . && ruff format ."
 TYPES = "mypy"
 LAYERS = "lint-imports"
 UNIT = "in_memory pytest $CACHE -n 2 --dist worksteal -m 'not lab and not slow' --ignore tests/test_docs.py"
+LAWS = """
+in_memory pytest $CACHE -n 2 --dist worksteal -m 'hypothesis and not lab and not slow' --hypothesis-profile thorough
+"""
 SLOW = "in_memory pytest $CACHE -n 2 --dist worksteal -m 'slow and not lab' --durations 5"
 DOCS = "in_memory pytest $CACHE -m 'not lab' tests/test_docs.py"
 # The tests of a file share a lab. They mostly wait, so there are more workers than cores.
@@ -62,7 +65,12 @@ EDITORS = "npm install --no-audit --no-fund --loglevel=error --prefix .venv/npm 
 
 # The parts of a group run in parallel, the groups one after the other. Two workers, as the unit tests use two cores.
 UNIT_GROUPS = [{"lint": LINT, "types": TYPES, "layers": LAYERS}, {"unit": UNIT}]
-OTHER_GROUPS = [{"slow": SLOW}, {"docs": DOCS, "demo": DEMO, "wheel": WHEEL}, {"benchmarks": BENCHMARKS}]
+OTHER_GROUPS = [
+    {"slow": SLOW},
+    {"laws": LAWS},
+    {"docs": DOCS, "demo": DEMO, "wheel": WHEEL},
+    {"benchmarks": BENCHMARKS},
+]
 LAB_GROUPS = [{"lab": LAB}]
 
 printing = threading.Lock()

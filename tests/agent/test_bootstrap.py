@@ -54,6 +54,7 @@ def test_an_agent_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypa
     assert events[named + 1 :] == [("sync", str(folder)) for folder in folders]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["none", "content", "missing", "surplus"])
 def test_a_kill_at_any_call_leaves_an_agent_that_starts_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
@@ -87,6 +88,7 @@ def test_a_kill_at_any_call_leaves_an_agent_that_starts_or_none(
     assert lives > 5
 
 
+@pytest.mark.slow
 def test_a_damaged_agent_of_the_next_boot_is_replaced(tmp_path: Path) -> None:
     root = make(tmp_path / "m")
     update(root, Configuration.of("m", [File("/etc/one", "1\n")]), client_type=Client)

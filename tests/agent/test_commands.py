@@ -80,6 +80,7 @@ def test_only_the_end_of_a_long_output_is_kept(monkeypatch: pytest.MonkeyPatch) 
     assert len(output) <= 1000
 
 
+@pytest.mark.slow
 def test_a_command_that_takes_too_long_ends_with_all_that_it_has_started(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"sleep 600 & echo $! > {pids}.new; mv {pids}.new {pids}; wait"

@@ -162,6 +162,7 @@ def test_any_failure_undoes_the_switch(root: Path, broken: dict[str, list[str]])
     assert snapshot(root) == before
 
 
+@pytest.mark.slow
 def test_the_end_of_the_stream_undoes_a_provisional_switch(root: Path) -> None:
     before = snapshot(root)
     with Client(root) as client:
@@ -186,6 +187,7 @@ def test_undo(root: Path) -> None:
         assert client.commit() == 2
 
 
+@pytest.mark.slow
 def test_commit_requires_a_confirmation_over_a_second_connection(root: Path) -> None:
     with Client(root) as client:
         client.open()
@@ -280,6 +282,7 @@ def test_an_agent_killed_at_any_step_is_recovered(root: Path, tmp_path: Path) ->
             break
 
 
+@pytest.mark.slow
 def test_a_damaged_agent_is_replaced(root: Path) -> None:
     update(root, ONE)
     digest, _ = archive.build()
@@ -331,6 +334,7 @@ def test_violations_of_the_protocol_are_refused(root: Path) -> None:
             client.ask(type="verify")
 
 
+@pytest.mark.slow
 def test_a_failure_while_staging_is_reported_once_after_verify(root: Path) -> None:
     many = Configuration.of("m", [File(f"/etc/many/{number}", f"{number}\n") for number in range(1500)])
     with Client(root) as client:
@@ -484,6 +488,7 @@ def test_one_agent_at_a_time(root: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_machine_is_locked_only_while_a_run_changes_it(root: Path) -> None:
     def others_can_look(*, patience: float = 0) -> bool:
         with Client(root) as other, contextlib.suppress(Refused):
@@ -586,6 +591,7 @@ def test_a_purge_during_a_run_is_refused(root: Path) -> None:
             client.ask(type="purge", homes=False)
 
 
+@pytest.mark.slow
 def test_a_path_has_the_same_bytes_in_every_locale(root: Path, tmp_path: Path) -> None:
     locale = tmp_path / "locales/de_DE.ISO-8859-1"
     locale.parent.mkdir()

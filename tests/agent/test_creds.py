@@ -16,7 +16,7 @@ from rolecall_agent.errors import Failure
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROGRAM = """#!{python}
+PROGRAM = """#!{python} -IS
 import base64, json, sys
 verb, *options = sys.argv[1:-2]
 given = sys.stdin.buffer.read()

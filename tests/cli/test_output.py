@@ -91,7 +91,13 @@ def test_json_is_one_document_whatever_a_project_prints(project: Path) -> None:
     assert {"stdout", "__stdout__", "descriptor", "buffered"} <= set(heard.split())
 
 
-@pytest.mark.parametrize("commands", ["check", "show a", "keys create && plan", "inventory schema"])
+@pytest.mark.parametrize(
+    "commands",
+    [
+        "show a",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("check", "keys create && plan", "inventory schema")),
+    ],
+)
 def test_text_is_the_result_alone(project: Path, commands: str) -> None:
     for command in commands.split(" && "):
         out, _ = run(project, *command.split())
@@ -111,6 +117,7 @@ def test_completion_offers_names_alone(project: Path) -> None:
     assert done.stdout == "plain,a\n"
 
 
+@pytest.mark.slow
 def test_a_closed_standard_output_is_no_traceback(project: Path) -> None:
     command = f"exec {Path(sys.executable).with_name('rolecall')} show >&-"
     done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True, check=False)

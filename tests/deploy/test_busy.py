@@ -51,7 +51,9 @@ def behind(folder: Path, times: int, refusal: str, status: int = 255, *, early: 
     return Session(door, early=early)
 
 
-@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize(
+    "refusal", [REFUSALS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in REFUSALS[1:])]
+)
 def test_a_connection_that_is_refused_is_tried_again(tmp_path: Path, waits: list[float], refusal: str) -> None:
     with behind(tmp_path, 3, refusal) as session:
         assert session.open(None)["machine"] == "eve"
@@ -82,6 +84,7 @@ def test_other_failures_are_final(tmp_path: Path, waits: list[float], refusal: s
     assert not waits
 
 
+@pytest.mark.slow
 def test_an_early_session_that_may_not_ask_for_a_passphrase_is_followed_by_one_that_may(
     tmp_path: Path, waits: list[float]
 ) -> None:

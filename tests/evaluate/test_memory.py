@@ -147,7 +147,7 @@ def test_what_is_gone_is_forgotten(make_project: MakeProject) -> None:
     assert "one.ben" in ran(project, memory)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.builds(text, one=st.sampled_from("ab"), two=st.sampled_from("ab"), hearer=st.sampled_from(["ben", "cleo"])),

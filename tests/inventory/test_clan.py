@@ -774,6 +774,7 @@ MANY = "let l = [ 1 2 3 4 5 6 7 8 9 0 ]; t = f: builtins.concatMap f l; in t (a:
 
 
 DOUBLING = "".join(f"a{n + 1} = a{n} {{0}} a{n}; " for n in range(40))
+SLOW = pytest.mark.slow  # half a second of counting
 CONCATENATING = "".join(f"a{n + 1} = builtins.concatLists [ a{n} a{n} ]; " for n in range(40))
 
 
@@ -783,9 +784,9 @@ CONCATENATING = "".join(f"a{n + 1} = builtins.concatLists [ a{n} a{n} ]; " for n
         ("let f = x: f x; in f 1", "nested deeper than 100 levels"),
         ("let f = n: [ (g n) (g n) ]; g = n: [ (f n) (f n) ]; in f 1", "nested deeper than 100 levels"),
         (DOUBLED, "the strings in this file multiply"),
-        (MANY, "more than 10,000 function calls"),
-        (f"let a0 = [ 1 ]; {DOUBLING.format('++')} in a40", "more than 5,000,000 values"),
-        (f"let a0 = [ 1 ]; {CONCATENATING} in a40", "more than 5,000,000 values"),
+        pytest.param(MANY, "more than 10,000 function calls", marks=SLOW),
+        pytest.param(f"let a0 = [ 1 ]; {DOUBLING.format('++')} in a40", "more than 5,000,000 values", marks=SLOW),
+        pytest.param(f"let a0 = [ 1 ]; {CONCATENATING} in a40", "more than 5,000,000 values", marks=SLOW),
         ("1 == 1 == 1", "the operator `==` is not plain data"),
         ('"a" ++ [ ]', "expected a list here"),
         ("lib.genAttrs 5 (x: x)", "expected a list here"),

@@ -28,7 +28,7 @@ def as_lines(found: Comments) -> list[str]:
 
 
 @given(commented(), st.sampled_from(WITH_COMMENTS), st.sampled_from(WITH_COMMENTS))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_conversion_keeps_data_and_comments(case: tuple[Data, Comments], one: str, other: str) -> None:
     data, remarks = case
     with tempfile.TemporaryDirectory() as folder:

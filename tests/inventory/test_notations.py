@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @given(inventories())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_every_notation_means_the_same(data: Data) -> None:
     written_as = {
         "json": json.dumps(data),
@@ -67,13 +67,11 @@ SIGNS += ["''", "${", "let ", " in ", "rec ", "inherit ", "lib.mkForce "]
 
 
 @given(st.sampled_from(FILES), st.binary(max_size=60))
-@settings(max_examples=60, deadline=None)
 def test_random_bytes_only_fault(name: str, content: bytes) -> None:
     only_faults(name, content)
 
 
 @given(st.sampled_from(FILES), st.sampled_from(STARTS), st.data())
-@settings(max_examples=100, deadline=None)
 def test_mutated_documents_only_fault(name: str, text: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(text)))
@@ -90,7 +88,6 @@ def test_a_hundred_thousand_levels_end_in_a_fault(name: str, sign: str) -> None:
 
 
 @given(st.sampled_from(STARTS), st.data())
-@settings(max_examples=60, deadline=None)
 def test_nothing_is_read_that_the_public_grammar_refuses(text: str, data: st.DataObject) -> None:
     """The reverse is not so: tree-sitter-nix takes reserved words for names, where Nix itself refuses them."""
     start = data.draw(st.integers(0, len(text)))

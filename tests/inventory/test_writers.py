@@ -73,7 +73,7 @@ def documents(draw: st.DrawFn) -> tuple[str, str, Data]:
 
 
 @given(documents(), st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@settings(suppress_health_check=SLOW)
 def test_changed_text_has_the_changed_data(document: tuple[str, str, Data], choice: st.DataObject) -> None:
     notation, text, data = document
     assert same(data_of(notation, text), data)
@@ -89,7 +89,7 @@ def notes(notation: str, text: str) -> list[str]:
 
 
 @given(documents(), st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@settings(suppress_health_check=SLOW)
 def test_comments_stay_where_nothing_changes(document: tuple[str, str, Data], choice: st.DataObject) -> None:
     notation, text, data = document
     before = notes(notation, text)
@@ -112,7 +112,7 @@ def test_comments_stay_where_nothing_changes(document: tuple[str, str, Data], ch
 
 
 @given(documents(), st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@settings(suppress_health_check=SLOW)
 def test_adding_and_removing_keeps_the_rest(document: tuple[str, str, Data], choice: st.DataObject) -> None:
     notation, text, data = document
     above = choice.draw(st.sampled_from([(), *(path for path in paths(data) if isinstance(find(data, path), dict))]))

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+import services
 from rolecall.lab import Lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests here share
 
 
 class LabFactory(Protocol):
@@ -171,6 +174,26 @@ def new_desk() -> Iterator[DeskFactory]:
             return made
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def office(request: pytest.FixtureRequest, new_desk: DeskFactory) -> Desk:
+    """A project with the service that the module of the tests names in `SERVICE`, as its `declare` begins, in a lab."""
+    desk = new_desk()
+    services.install(desk.root, request.module.SERVICE, module=request.module.MODULE)
+    request.module.declare(desk)
+    desk.rolecall("keys", "create")
+    desk.rolecall("lab", "up")
+    return desk
+
+
+@pytest.fixture
+def desk(request: pytest.FixtureRequest, office: Desk) -> Iterator[Desk]:
+    """A machine for which nothing is declared, and on which nothing has failed."""
+    yield office
+    request.module.declare(office)
+    office.rolecall("update", "--yes")
+    assert office.on("jon", "systemctl is-system-running") == "running\n"
 
 
 @pytest.fixture(scope="session")

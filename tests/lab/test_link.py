@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import services
-
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from conftest import Desk, DeskFactory
+    from conftest import Desk
 
+SERVICE, MODULE = "cut_off", "node"
 LIMIT = 30  # seconds from the loss to the old state, with the lock free
 UNIT = "rolecall-node.daemon.service"
 
@@ -63,7 +62,7 @@ AGENT = """awk -v end=":$(stat -c %i /var/lib/rolecall/lock)$" '$2 == "FLOCK" &&
 
 def declare(desk: Desk, **settings: object) -> None:
     role: dict[str, Any] = {"settings": settings, "machines": {"jon": {}}}
-    node = {"module": {"name": "node", "input": "self"}, "roles": {"node": role}}
+    node = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
     desk.write(machines={"jon": {}}, instances={"node": node})
 
 
@@ -77,16 +76,11 @@ def log_in_as(desk: Desk, user: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def office(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "cut_off", module="node")
-    declare(desk)
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    log_in_as(desk, "admin")
-    desk.on("jon", "echo KillUserProcesses=yes >>/etc/systemd/logind.conf; systemctl restart systemd-logind")
-    desk.rolecall("update", "--yes")
-    return desk
+def office(office: Desk) -> Desk:
+    log_in_as(office, "admin")
+    office.on("jon", "echo KillUserProcesses=yes >>/etc/systemd/logind.conf; systemctl restart systemd-logind")
+    office.rolecall("update", "--yes")
+    return office
 
 
 @pytest.fixture

@@ -4,51 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-import services
+from any_resources import declare, resource, update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from conftest import Desk
 
-    from conftest import Desk, DeskFactory
-
-
-@pytest.fixture(scope="module")
-def office(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "any_resources", module="any")
-    declare(desk)
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    return desk
-
-
-@pytest.fixture
-def desk(office: Desk) -> Iterator[Desk]:
-    """A machine for which nothing is declared, and on which nothing has failed."""
-    yield office
-    declare(office)
-    office.rolecall("update", "--yes")
-    assert office.on("jon", "systemctl is-system-running") == "running\n"
-
-
-def resource(kind: str, /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - any kind's
-    return {"name": kind, "arguments": arguments}
-
-
-def declare(desk: Desk, *resources: dict[str, Any]) -> None:
-    role = {"settings": {"resources": list(resources)}, "machines": {"jon": {}}}
-    made = {"module": {"name": "any", "input": "self"}, "roles": {"node": role}}
-    desk.write(machines={"jon": {}}, instances={"made": made})
-
-
-def update(desk: Desk, *resources: dict[str, Any]) -> str:
-    """Declare resources and update, and return what it printed; nothing is left to do afterwards."""
-    declare(desk, *resources)
-    printed = desk.rolecall("update", "--yes").stdout
-    assert "nothing changes" in desk.rolecall("plan").stdout
-    return printed
+SERVICE, MODULE = "any_resources", "any"
 
 
 def refused(desk: Desk, *resources: dict[str, Any]) -> str:
@@ -231,4 +192,10 @@ def test_a_package_repository(desk: Desk) -> None:
     update(desk, resource("apt_repository", **arguments, key=key), package)
     assert "signed 1" in desk.on("jon", "dpkg-query -W -f '${Package} ${Version}' signed")
     update(desk)
+    desk.on("jon", "apt-get -qq purge signed")
     assert desk.look("jon", *paths, but=("inode", "mtime")) == before
+    declare(desk, resource("apt_repository", **arguments, key=other), package)  # apt still has its lists
+    done = desk.rolecall("update", "--yes", status=1)
+    assert "cannot install packages: signed" in done.stdout + done.stderr
+    assert desk.look("jon", *paths, but=("inode", "mtime")) == before
+    update(desk)

@@ -7,36 +7,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import services
 from services.local_user import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Desk, DeskFactory
+    from conftest import Desk
 
+SERVICE, MODULE = "local_user", "app"
 MACHINES = ("jon", "sara")
 
 
 def declare(desk: Desk, **settings: object) -> None:
     role = {"settings": settings, "machines": {machine: {} for machine in MACHINES}}
-    app = {"module": {"name": "app", "input": "self"}, "roles": {"node": role}}
+    app = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
     desk.write(machines={machine: {} for machine in MACHINES}, instances={"app": app})
 
 
 def as_app(desk: Desk, script: str) -> None:
     """Run a script on jon as the user, in their home."""
     desk.on("jon", 'cd /srv/app && setpriv --reuid app --regid app --clear-groups sh -ec "$1"', script)
-
-
-@pytest.fixture(scope="module")
-def office(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "local_user", module="app")
-    declare(desk)
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    return desk
 
 
 @pytest.fixture

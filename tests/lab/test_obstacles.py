@@ -7,27 +7,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import services
-
 if TYPE_CHECKING:
-    from conftest import Desk, DeskFactory
+    from conftest import Desk
+
+SERVICE, MODULE = "obstacle", "app"
 
 
 def declare(desk: Desk, *, declared: bool = True, **settings: object) -> None:
     role = {"settings": settings, "machines": {"jon": {}}}
-    app = {"module": {"name": "app", "input": "self"}, "roles": {"node": role}}
+    app = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
     desk.write(machines={"jon": {}}, instances={"app": app} if declared else {})
 
 
 @pytest.fixture(scope="module")
-def desk(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "obstacle", module="app")
-    declare(desk)
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    desk.rolecall("update", "--yes")
-    return desk
+def desk(office: Desk) -> Desk:
+    office.rolecall("update", "--yes")
+    return office
 
 
 @pytest.mark.parametrize(

@@ -6,31 +6,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import services
 from services.needs_ready import READY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Desk, DeskFactory
+    from conftest import Desk
 
+SERVICE, MODULE = "needs_ready", "app"
 MACHINES = ("jon", "sara")
 
 
 def declare(desk: Desk, *machines: str, **settings: object) -> None:
     role = {"settings": settings, "machines": {machine: {} for machine in machines}}
-    app = {"module": {"name": "app", "input": "self"}, "roles": {"node": role}}
+    app = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
     desk.write(machines={machine: {} for machine in MACHINES}, instances={"app": app} if machines else {})
-
-
-@pytest.fixture(scope="module")
-def office(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "needs_ready", module="app")
-    declare(desk)
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    return desk
 
 
 @pytest.fixture

@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pytest
-
-import services
+from any_resources import declare, resource, update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from conftest import Desk
 
-    from conftest import Desk, DeskFactory
-
+SERVICE, MODULE = "any_resources", "any"
 ACCOUNTS = "getent passwd {0}; id -nG {0}; getent shadow {0} | cut -d: -f2,8"
-
-
-@pytest.fixture(scope="module")
-def office(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "any_resources", module="any")
-    declare(desk)
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    return desk
-
-
-@pytest.fixture
-def desk(office: Desk) -> Iterator[Desk]:
-    """A machine for which nothing is declared, and on which nothing has failed."""
-    yield office
-    declare(office)
-    office.rolecall("update", "--yes")
-    assert office.on("jon", "systemctl is-system-running") == "running\n"
-
-
-def resource(kind: str, /, *, with_password: bool = False, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - any kind's
-    return {"name": kind, "arguments": arguments, "withPassword": with_password}
-
-
-def declare(desk: Desk, *resources: dict[str, Any]) -> None:
-    role = {"settings": {"resources": list(resources)}, "machines": {"jon": {}}}
-    made = {"module": {"name": "any", "input": "self"}, "roles": {"node": role}}
-    desk.write(machines={"jon": {}}, instances={"made": made})
-
-
-def update(desk: Desk, *resources: dict[str, Any]) -> str:
-    """Declare resources and update, and return what it printed; nothing is left to do afterwards."""
-    declare(desk, *resources)
-    printed = desk.rolecall("update", "--yes").stdout
-    assert "nothing changes" in desk.rolecall("plan").stdout
-    return printed
 
 
 def test_accounts(desk: Desk) -> None:

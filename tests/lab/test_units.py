@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import services
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from conftest import Desk
 
-    from conftest import Desk, DeskFactory
-
+SERVICE, MODULE = "raw", "raw"
 SLEEP = "[Service]\nExecStart=/bin/sleep {}\n[Install]\nWantedBy=multi-user.target\n"
 ECHO = """
 import os, socket
@@ -26,23 +23,9 @@ ASK = """python3 -c 'import socket,sys; print(socket.create_connection(("127.0.0
 
 
 @pytest.fixture(scope="module")
-def office(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "raw")
-    declare(desk)
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    desk.on("jon", "cat >/usr/local/bin/echo.py", given=ECHO)
-    return desk
-
-
-@pytest.fixture
-def desk(office: Desk) -> Iterator[Desk]:
-    """A machine for which nothing is declared, and on which nothing has failed."""
-    yield office
-    declare(office)
-    office.rolecall("update", "--yes")
-    assert office.on("jon", "systemctl is-system-running") == "running\n"
+def office(office: Desk) -> Desk:
+    office.on("jon", "cat >/usr/local/bin/echo.py", given=ECHO)
+    return office
 
 
 def declare(
@@ -50,7 +33,7 @@ def declare(
 ) -> None:
     settings = {"files": files or {}, "units": units or {}, "packages": packages}
     role = {"settings": settings, "machines": {"jon": {}}}
-    raw = {"module": {"name": "raw", "input": "self"}, "roles": {"node": role}}
+    raw = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
     desk.write(machines={"jon": {}}, instances={"raw": raw})
 
 

@@ -95,7 +95,8 @@ def assert_whole(project: Project, found: Mapping[VarKey, object]) -> None:
         assert v.decrypt(project, [(key, "private")]) == {(key, "private"): MARKER + str(key).encode()}
 
 
-@settings(max_examples=12, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=12)
 @given(step=st.integers(0, 90), again=st.integers(0, 60))
 def test_making_is_all_or_nothing_whenever_it_is_killed(step: int, again: int) -> None:
     with fresh() as project:
@@ -115,7 +116,8 @@ def test_making_is_all_or_nothing_whenever_it_is_killed(step: int, again: int) -
         assert not (project.local / "made").exists()
 
 
-@settings(max_examples=12, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=12)
 @given(steps=st.lists(st.integers(0, 45), min_size=1, max_size=3), chosen=st.sets(st.sampled_from(KEYS)))
 def test_promoting_loses_and_doubles_nothing_whenever_it_is_killed(steps: list[int], chosen: set[VarKey]) -> None:
     with fresh() as project:
@@ -131,7 +133,8 @@ def test_promoting_loses_and_doubles_nothing_whenever_it_is_killed(steps: list[i
         assert_whole(project, made)
 
 
-@settings(max_examples=8, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=8)
 @given(step=st.integers(0, 60), keep=st.sets(st.sampled_from(KEYS)))
 def test_removal_is_all_or_nothing_whenever_it_is_killed(step: int, keep: set[VarKey]) -> None:
     with fresh() as project:

@@ -4,23 +4,11 @@
 from __future__ import annotations
 
 import re
-from typing import Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Iterable, List, Optional, Sequence, Set
 
-from rolecall_agent.systems.managers import Changes, rpm
-
-FILES: Tuple[str, ...] = rpm.FILES
-BESIDE: Tuple[str, ...] = rpm.BESIDE
-
-states = rpm.states
-query = rpm.query
-file_name = rpm.file_name
-query_conffiles = rpm.query_conffiles
-conffiles = rpm.conffiles
-purge = rpm.purge
-configure = rpm.configure
-force_removal = rpm.force_removal
-install_files = rpm.install_files
-is_locked = rpm.is_locked
+from rolecall_agent.systems.managers import Changes
+from rolecall_agent.systems.managers.rpm import *  # noqa: F403 - what it does not define itself
+from rolecall_agent.systems.managers.rpm import key
 
 _DNF = ["dnf", "--assumeyes", "--setopt=install_weak_deps=False"]
 _PREVIEW = ["dnf", "--assumeno", "--setopt=install_weak_deps=False"]
@@ -49,10 +37,10 @@ def changes(output: str) -> Changes:
     _, *sections = re.split(r"^(\S[^\n]*):\n", output, flags=re.MULTILINE)
     versions, removed = {}, set()
     for heading, text in zip(sections[::2], sections[1::2]):  # noqa: B905 - not before Python 3.10
-        packages = {rpm.key(name, architecture): version for name, architecture, version in _PACKAGE.findall(text)}
+        packages = {key(name, architecture): version for name, architecture, version in _PACKAGE.findall(text)}
         if heading.startswith(("Installing", "Upgrading", "Downgrading", "Reinstalling")):
             versions.update(packages)
-            removed |= {rpm.key(name, architecture) for name, architecture in _REPLACED.findall(text)}
+            removed |= {key(name, architecture) for name, architecture in _REPLACED.findall(text)}
         elif heading.startswith("Removing"):
             removed |= packages.keys()
     return Changes(versions, frozenset(removed - versions.keys()))

@@ -3,37 +3,10 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
-from rolecall_agent.systems.managers import dnf
-
-FILES: Tuple[str, ...] = dnf.FILES
-BESIDE: Tuple[str, ...] = dnf.BESIDE
-
-query = dnf.query
-states = dnf.states
-query_manual = dnf.query_manual
-manual = dnf.manual
-preview = dnf.preview
-preview_removal = dnf.preview_removal
-changes = dnf.changes
-exact = dnf.exact
-refresh = dnf.refresh
-download = dnf.download
-download_again = dnf.download_again
-file_name = dnf.file_name
-install = dnf.install
-remove = dnf.remove
-query_conffiles = dnf.query_conffiles
-conffiles = dnf.conffiles
-purge = dnf.purge
-force_removal = dnf.force_removal
-install_files = dnf.install_files
-configure = dnf.configure
-succeeded = dnf.succeeded
-error = dnf.error
-is_locked = dnf.is_locked
+from rolecall_agent.systems.managers.dnf import *  # noqa: F403 - what it does not define itself
 
 
-def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:
+def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:  # type: ignore[no-redef]  # others than dnf 4
     return ["dnf", "--assumeyes", "mark", "user" if manual else "dependency", *names]

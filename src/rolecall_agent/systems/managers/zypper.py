@@ -4,22 +4,11 @@
 from __future__ import annotations
 
 import re
-from typing import Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Iterable, List, Optional, Sequence, Set
 
-from rolecall_agent.systems.managers import Changes, rpm
-
-FILES: Tuple[str, ...] = rpm.FILES
-BESIDE: Tuple[str, ...] = rpm.BESIDE
-
-states = rpm.states
-query = rpm.query
-file_name = rpm.file_name
-query_conffiles = rpm.query_conffiles
-conffiles = rpm.conffiles
-purge = rpm.purge
-configure = rpm.configure
-force_removal = rpm.force_removal
-install_files = rpm.install_files
+from rolecall_agent.systems.managers import Changes
+from rolecall_agent.systems.managers.rpm import *  # noqa: F403 - what it does not define itself
+from rolecall_agent.systems.managers.rpm import key
 
 _ZYPPER = ["zypper", "--non-interactive", "--no-refresh"]
 _INSTALL = ["install", "--no-recommends", "--auto-agree-with-licenses"]
@@ -49,9 +38,9 @@ def changes(output: str) -> Changes:
             r'<solvable type="package" name="([^"]+)" edition="([^"]+)" arch="([^"]+)"', text
         ):
             if what == "remove":
-                removed.add(rpm.key(name, architecture))
+                removed.add(key(name, architecture))
             else:
-                versions[rpm.key(name, architecture)] = version
+                versions[key(name, architecture)] = version
     return Changes(versions, frozenset(removed))
 
 
@@ -101,5 +90,5 @@ def error(output: str) -> str:
     return message.replace("&apos;", "'").replace("&gt;", ">").replace("&lt;", "<")
 
 
-def is_locked(output: str) -> bool:
+def is_locked(output: str) -> bool:  # type: ignore[no-redef]  # not only rpm
     return "System management is locked" in output or "can't create transaction lock" in output
