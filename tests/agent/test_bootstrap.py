@@ -125,6 +125,7 @@ def test_a_kill_at_any_call_leaves_an_agent_that_starts_or_none(
     assert lives >= (5 if damage == "none" else 1)
 
 
+@pytest.mark.slow
 def test_a_damaged_agent_of_the_next_boot_is_replaced(tmp_path: Path) -> None:
     root = make(tmp_path / "m")
     update(root, Configuration.of("m", [File("/etc/one", "1\n")]), client_type=Client)

@@ -162,6 +162,7 @@ def test_any_failure_undoes_the_switch(root: Path, broken: dict[str, list[str]])
     assert snapshot(root) == before
 
 
+@pytest.mark.slow
 def test_the_end_of_the_stream_undoes_a_provisional_switch(root: Path) -> None:
     before = snapshot(root)
     with Client(root) as client:
@@ -186,6 +187,7 @@ def test_undo(root: Path) -> None:
         assert client.commit() == 2
 
 
+@pytest.mark.slow
 def test_commit_requires_a_confirmation_over_a_second_connection(root: Path) -> None:
     with Client(root) as client:
         client.open()
@@ -280,6 +282,7 @@ def test_an_agent_killed_at_any_step_is_recovered(root: Path, tmp_path: Path) ->
             break
 
 
+@pytest.mark.slow
 def test_a_damaged_agent_is_replaced(root: Path) -> None:
     update(root, ONE)
     digest, _ = archive.build()
