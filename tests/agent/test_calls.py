@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from agent_world import META, NOTHING, OTHER, RICH, STATE, Killed, copy, machine, make, snapshot, stage, update
-from calls import Calls
+from calls import Calls, from_call
 from toy import OTHER_PARAMETERS, PARAMETERS, Parameter
 
 from rolecall_agent.errors import Failure
@@ -52,11 +52,6 @@ def leftovers(root: Path, *, also_kept: bool = False) -> list[Path]:
     """Return the temporary files that are left; only with ``also_kept`` those in the state directory, too."""
     found = [path for path in root.rglob(".rolecall*") if ".rolecall-" in path.name]
     return [path for path in found if also_kept or not path.is_relative_to(root / STATE)]
-
-
-def from_call(number: int, error: BaseException) -> Calls:
-    """Let this call and all after it end with an error."""
-    return Calls(lambda call: error if call >= number else None)
 
 
 def at_call(number: int, error: BaseException) -> Calls:

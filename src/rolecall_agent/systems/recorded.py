@@ -162,10 +162,13 @@ class RecordedPackages:
             needed += [each for each in self._needs(name) if each not in needed]
         return {name: self._version(name) for name in needed if self.state(name).status != "installed"}
 
+    def renew_sources(self, paths: Iterable[str]) -> bool:  # noqa: ARG002
+        return False
+
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         return {name: self.state(name) for name in sorted({*names, *self._record.data["broken"]})}
 
-    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:  # noqa: ARG002
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, Dict[str, bool]]:  # noqa: ARG002
         return {}
 
     def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
@@ -198,11 +201,10 @@ class RecordedPackages:
         return sorted(going | unneeded), needing
 
     def remove(self, names: Sequence[str]) -> None:
-        self._record.data["packages"] = sorted({*self._record.data["packages"]} - {*names})
-        self._record.data["broken"] = {
-            name: status for name, status in self._record.data["broken"].items() if name not in names
-        }
-        self._record.save()
+        for name in names:  # one after the other, as dpkg does
+            self._record.data["packages"] = sorted({*self._record.data["packages"]} - {name})
+            self._record.data["broken"].pop(name, None)
+            self._record.save()
 
     def purge(self, names: Sequence[str]) -> None:
         pass
