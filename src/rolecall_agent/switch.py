@@ -308,8 +308,8 @@ class _Move:
                 originals.update({key: value for key, value in captured.items() if key not in store.originals})
             elif original.pop("abandoned", False):  # it is managed again
                 originals[resource.key] = original
-            elif resource.partial and "type" not in {*original, *captured[resource.key]}:
-                originals[resource.key] = {**captured[resource.key], **original}  # with what only this one changes
+            elif (more := resource.original_with(original, captured[resource.key])) != original:
+                originals[resource.key] = more
         self._made.update(key for key in originals if key.startswith("made:"))
         store.add_originals(originals)
         journal.save(store)

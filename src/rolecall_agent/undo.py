@@ -224,6 +224,8 @@ class _Undo:
     def _remove_temporary_files(self) -> None:
         self._system.token = self._journal.token
         written = [(item.key, path) for item in self._resources.values() for path in item.paths_on(self._system)]
+        for key, before in self._journal.before.items():  # where a link led when it was captured
+            written += [(key, path) for path in (before.get("path"), *before.get("elsewhere", ())) if path]
         for key, path in (*written, *(("made", path) for path in _created_paths(self._store))):
             with self._attempt(key):
                 self._system.remove_temporary(path)

@@ -90,7 +90,8 @@ def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
     assert desk.on("jon", login) == spoken
     assert desk.on("jon", "cat ~keyed/.ssh/authorized_keys").endswith(f" {' '.join(public.split()[:2])} For a test\n")
     elsewhere = "Match User keyed\nAuthorizedKeysFile /etc/ssh/ak/%u\n"
-    desk.on("jon", "cat >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; sleep 0.5", given=elsewhere)
+    linked = "cat >/etc/ak.conf; ln -s ../../ak.conf /etc/ssh/sshd_config.d; systemctl reload ssh; sleep 0.5"
+    desk.on("jon", linked, given=elsewhere)
     desk.on("jon", "printf '# by hand' >/etc/ssh/ak/keyed")
     before = desk.look("jon", "/etc/ssh/ak/keyed", but=("inode", "mtime"))
     assert "authorized-key keyed" in update(desk, key)
@@ -98,7 +99,7 @@ def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
     update(desk)
     assert desk.look("jon", "/etc/ssh/ak/keyed", but=("inode", "mtime")) == before
     assert desk.on("jon", login, status=255) == ""
-    desk.on("jon", "rm -r /etc/ssh/ak /etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; sleep 0.5")
+    desk.on("jon", "rm -r /etc/ssh/ak /etc/ak.conf /etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; sleep 0.5")
     desk.on("jon", "pkill -u keyed; userdel -r keyed 2>/dev/null", status=None)
 
 

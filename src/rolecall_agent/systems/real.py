@@ -46,7 +46,7 @@ class RealSystem(Tree):
         super().renew()
         self.packages = DistributionPackages(self.ask, self.os_release, self.units.forget)
         self.kernel = RealKernel(self)
-        self._sshd = Sshd(self.ask, self.read, self.names)
+        self._sshd = Sshd(self.ask, self.read, self.names, self.resolve)
         self.notes.complete = self.units.renew()  # what is known already is in earlier notes
 
     # Owners
