@@ -192,7 +192,6 @@ def test_a_package_repository(desk: Desk) -> None:
     update(desk, resource("apt_repository", **arguments, key=key), package)
     assert "signed 1" in desk.on("jon", "dpkg-query -W -f '${Package} ${Version}' signed")
     update(desk)
-    desk.on("jon", "apt-get -qq purge signed")
     assert desk.look("jon", *paths, but=("inode", "mtime")) == before
     declare(desk, resource("apt_repository", **arguments, key=other), package)  # apt still has its lists
     done = desk.rolecall("update", "--yes", status=1)

@@ -26,7 +26,7 @@ KINDS = (  # that `probe` does not have
     resource("Block", path="/etc/hosts", name="db", text="192.0.2.1 db.example"),
     resource("Sysctl", name="net.ipv4.ip_default_ttl", value="77"),
     resource("Hostname", name="renamed"),
-    resource("nftables_table", name="ours", rules="chain out { type filter hook output priority 0; }"),
+    resource("nftables_table", name="ours", rules="chain ours { type filter hook output priority 0; }"),
     resource("User", name="numbered", uid=4321),
     resource("Unit", name="systemd-pstore.service", masked=True),
 )
@@ -113,4 +113,4 @@ def test_first_same_change_undo_undeclare(desk: Desk) -> None:
         assert desk.on(machine, KEPT) == "probe:/usr/sbin/nologin\n4321\n"
         after = desk.look(machine, *PLACES, but=("inode",))
         changed = {path for path in {*before[machine], *after} if before[machine].get(path) != after.get(path)}
-        assert changed <= {*ACCOUNTS, *OF_SYSTEMD, "/etc", "/srv"}
+        assert changed <= {*ACCOUNTS, *OF_SYSTEMD, "/etc", "/etc/sysctl.d", "/srv"}

@@ -1,6 +1,6 @@
 """One resource of each kind, over what people may have put there before; the exactness test undoes them all.
 
-The kernel module is one that is built in: all machines of a lab share one kernel, and can load none.
+But for kernel modules: all machines of a lab share one kernel. They can load none, nor see which it has.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,6 @@ from rolecall.service import (
     File,
     Group,
     Hostname,
-    KernelModule,
     Member,
     NoSettings,
     Package,
@@ -51,7 +50,7 @@ def have(me: Member[NoSettings]) -> Iterator[Resource]:
     yield service_unit("person.service", ["/bin/sleep", "infinity"], description="Ours", restart_on=[file])
     yield from (Symlink("/etc/link.conf", "every.conf"), Symlink("/etc/person.link", "every.conf"))
     yield from (Block("/etc/profile", me.name("block"), "# ours\n"), hosts(me.name("hosts"), {"192.0.2.1": ["every"]}))
-    yield from (Sysctl("net.ipv4.ip_forward", "1"), Hostname(f"every-{me.machine}"), KernelModule("printk"))
+    yield from (Sysctl("net.ipv4.ip_forward", "1"), Hostname(f"every-{me.machine}"))
     yield mount_unit("/srv/mounted", "tmpfs", type="tmpfs", options=["mode=0700"])
     yield from nftables_table("every", "chain input { type filter hook input priority 0; }")
     yield from (*time_zone("Asia/Tokyo"), *locale("C.UTF-8"))
