@@ -15,7 +15,7 @@ import json
 import os
 import sys
 from importlib import import_module
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 SILENCE = 15  # seconds without a byte from the controller, which sends one every five, after which the link is lost
 
@@ -134,30 +134,35 @@ def unpack(files: Dict[str, str], home: str) -> None:
 
     A damaged agent is mended in place, since the next boot may need it.
     """
-    whole = os.path.isdir(home)
-    fresh = home if whole else home + "." + str(os.getpid())
+    there = os.path.isdir(home)
+    fresh, new = (home, ".new") if there else (home + "." + str(os.getpid()), "")
     due = [name for name in sorted(files) if not has(os.path.join(fresh, name), files[name])]
     for name in due:
         path = os.path.join(fresh, name)
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        with open(path + ".new", "w", encoding="utf-8") as file:
+        with open(path + new, "w", encoding="utf-8") as file:
             file.write(files[name])
             os.fchmod(file.fileno(), 0o600)
     flush(fresh)
-    for name in due:
-        path = os.path.join(fresh, name)
-        os.rename(path + ".new", path)
-    for folder, _, names in os.walk(fresh):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not name.endswith(".pyc") and os.path.relpath(path, fresh) not in files:
-                os.unlink(path)
-    flush(fresh)
-    if not whole:
+    if there:
+        mend(home, due, files)
+    else:
         if os.path.lexists(home):
             os.unlink(home)
         os.rename(fresh, home)
-        flush(home)
+    flush(home)
+
+
+def mend(home: str, due: List[str], files: Dict[str, str]) -> None:
+    """Put new files in the place of damaged ones, and remove those that do not belong to the agent."""
+    for name in due:
+        path = os.path.join(home, name)
+        os.rename(path + ".new", path)
+    for folder, _, names in os.walk(home):
+        for name in names:
+            path = os.path.join(folder, name)
+            if not name.endswith(".pyc") and os.path.relpath(path, home) not in files:
+                os.unlink(path)
 
 
 def has(path: str, text: str) -> bool:
