@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from pathlib import Path
 import pytest
 from agent_client import Client, update
 from agent_world import STATE, Killed, MortalOs, copy, make
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rolecall_agent import archive, bootstrap, bytecode
 from rolecall_agent.configuration import Configuration
@@ -19,12 +20,8 @@ from rolecall_agent.resources import File
 from rolecall_agent.systems.commands import PYTHON_OPTIONS
 from rolecall_agent.systems.recorded import Record
 
-FILES = {
-    "__main__.py": "import sys\nsys.dont_write_bytecode = True\nimport one.two\n",
-    "one/__init__.py": "",
-    "one/two.py": "print('ready')\n",
-}
-DIGEST = bootstrap.hashlib.sha256(json.dumps(FILES, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+FILES = {"__main__.py": b"import one.two\n", "one/__init__.py": b"", "one/two.py": b"print('ready')\n"}
+DIGEST = bootstrap.hashlib.sha256(bootstrap.pack(FILES)).hexdigest()
 
 
 def opened(fd: int) -> str:
@@ -148,3 +145,8 @@ def test_the_record_of_a_recorded_system_is_on_the_disk(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(opened(fd)))
     Record(str(root)).save()
     assert synced == [str(root / STATE / "system.json.new"), str(root / STATE)]
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]+(/[a-z_]+)*\.py", fullmatch=True), st.binary()))
+def test_files_are_the_same_after_they_were_packed(files: dict[str, bytes]) -> None:
+    assert bootstrap.files_in(bootstrap.pack(files)) == files
