@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rolecall.deploy.backups import Archive as Archive
     from rolecall.evaluate.explain import Explanation as Explanation
     from rolecall.evaluate.explain import LayerValue as LayerValue
+    from rolecall.evaluate.explain import PeerAddress as PeerAddress
     from rolecall.evaluate.explain import Reason as Reason
     from rolecall.inventory.edit import Edited as Edited
     from rolecall.model.vars import STEPS as STEPS
@@ -98,7 +99,7 @@ if TYPE_CHECKING:
 # The same names by module, for what runs.
 _NAMES: Final = {
     "rolecall.deploy.backups": "Archive",
-    "rolecall.evaluate.explain": "Explanation LayerValue Reason",
+    "rolecall.evaluate.explain": "Explanation LayerValue PeerAddress Reason",
     "rolecall.inventory.edit": "Edited",
     "rolecall.model.vars": "STEPS",
     "rolecall.pipeline.access": (
