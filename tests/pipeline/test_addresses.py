@@ -166,7 +166,6 @@ def test_in_the_lab_machines_know_one_another_by_name(project: Project) -> None:
     assert (hosts["store"].address, hosts["jon"].address) == ("store", "jon.home.example")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("store", "told"),
     [
