@@ -235,7 +235,7 @@ def up(mesh: Mesh, only: str = "") -> None:
     if not only:
         for name in ours:
             if name not in {interface.name for interface in wanted}:
-                remove(mesh, name)
+                remove(name)
 
 
 def is_ours(mesh: Mesh, name: str) -> bool:
@@ -245,15 +245,16 @@ def is_ours(mesh: Mesh, name: str) -> bool:
 
 def create(mesh: Mesh, name: str) -> None:
     """Create an interface, unless it exists."""
-    if name in links():
-        return
     if mesh.own["userspace"]:
-        run("systemctl", "start", "--no-block", tunnel(name))
+        socket_file = Path(f"/run/wireguard/{name}.sock")  # by which wg(8) sets it up
         deadline = time.monotonic() + ONLINE
-        while name not in links():
+        while name not in links() or not socket_file.exists():
+            run("systemctl", "start", "--no-block", tunnel(name))
             if time.monotonic() > deadline:
                 raise SystemExit(f"error: wireguard-go has not created {name}; see `systemctl status {tunnel(name)}`")
             time.sleep(0.05)
+        return
+    if name in links():
         return
     done = subprocess.run(["ip", "link", "add", name, "type", "wireguard"], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -292,7 +293,8 @@ def bring(mesh: Mesh, wanted: Interface) -> None:
     Path(f"/proc/sys/net/ipv4/conf/{name}/rp_filter").write_text("2")
     wanted_here = {*map(prefixed, mesh.me["addresses"])}
     there = json.loads(run("ip", "-json", "address", "show", "dev", name, "scope", "global") or "[]")
-    here = {f"{each['local']}/{each['prefixlen']}" for link in there for each in link.get("addr_info", ())}
+    found = [each for link in there for each in link.get("addr_info", ()) if each]  # {} stands for what is left out
+    here = {f"{each['local']}/{each['prefixlen']}" for each in found}
     for address in wanted_here - here:
         run("ip", "address", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
     for address in here - wanted_here:
@@ -342,19 +344,19 @@ def forward() -> None:
             path.write_text("1")
 
 
-def remove(mesh: Mesh, name: str) -> None:
+def remove(name: str) -> None:
     """Remove an interface."""
-    if mesh.own["userspace"]:
-        run("systemctl", "stop", tunnel(name))
+    run("systemctl", "stop", tunnel(name))  # which may not exist
     if name in links():
         run("ip", "link", "delete", name)
 
 
 def down(mesh: Mesh) -> None:
     """Remove all interfaces of the mesh, and their routes with them."""
+    run("systemctl", "stop", tunnel("*"))
     for name in links():
         if is_ours(mesh, name):
-            remove(mesh, name)
+            run("ip", "link", "delete", name)
 
 
 def status(mesh: Mesh) -> list[str]:

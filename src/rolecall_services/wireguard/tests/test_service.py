@@ -50,7 +50,7 @@ def test_every_peer_knows_the_keys_and_addresses_of_all() -> None:
         (None, 51820, False),
         ("198.51.100.7", 4000, False),
     ]
-    network = IPv6Network((result.values["vpn.network/prefix"].decode(), 64))
+    network = IPv6Network((result.values["shared/vpn.network/prefix"].decode(), 64))
     assert network.subnet_of(IPv6Network("fd00::/8"))
     addresses = {IPv6Address(peer["addresses"][0]) for peer in mesh.values()}
     assert len(addresses) == 3
