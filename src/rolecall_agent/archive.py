@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import List, Tuple
 
-from rolecall_agent.protocol import meeting_point
+from rolecall_agent.frames import meeting_point
 from rolecall_agent.systems.commands import PYTHON_OPTIONS
 
 _PACKAGE = Path(__file__).parent

@@ -6,16 +6,14 @@ import contextlib
 import fcntl
 import os
 import struct
-from dataclasses import dataclass
-from typing import Iterator
+from typing import Iterator, NamedTuple
 
 # linux/fs.h; on architectures that number it in another way, the kernel answers with an error.
 _GET_FLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 _IMMUTABLE = 0x10 | 0x20  # and append-only
 
 
-@dataclass(frozen=True)
-class Barriers:
+class Barriers(NamedTuple):
     """The barriers at a path. Those that cannot be found out are false.
 
     Attributes:

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from rolecall_agent.content import Blob, Secret
-from rolecall_agent.resources import KINDS, File, Resource
+from rolecall_agent.resources import KINDS, File, Resource, class_of
 from rolecall_agent.resources.checks import require, single_line, words
 
 SCHEMA = 1
@@ -119,7 +119,7 @@ def _decode_whole(data: Dict[str, Any], make: Callable[[Any, Dict[str, Any]], An
         if item.get("kind") not in KINDS:
             raise ValueError(f"unknown kind of resource {item.get('kind')!r}")
         values = {name: _decode(value) for name, value in item.items() if name != "kind"}
-        resources.append(make(KINDS[item["kind"]], values))
+        resources.append(make(class_of(item["kind"]), values))
     checks = [make(Check, {name: _decode(value) for name, value in item.items()}) for item in data["checks"]]
     return Configuration(data["machine"], tuple(resources), tuple(checks))
 

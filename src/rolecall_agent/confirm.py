@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Optional
 
 from rolecall_agent.errors import Failure
-from rolecall_agent.state import HOME, read_json, write_json
+from rolecall_agent.state import HOME, read_json, sync, write_json
 
 if TYPE_CHECKING:
     import socket
@@ -77,8 +77,4 @@ class _Files:
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, self._root + path)
-        folder = os.open(self._root + HOME, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(self._root + HOME)

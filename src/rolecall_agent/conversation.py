@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
 
-from rolecall_agent import comparison, damage, fingerprint, frames, protocol, undo
+from rolecall_agent import bytecode, comparison, damage, fingerprint, frames, protocol, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.confirm import confirm
@@ -19,7 +19,8 @@ from rolecall_agent.lock import PATIENCE, LockedError, locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.purge import purge
 from rolecall_agent.recovery import recover, recover_earlier
-from rolecall_agent.resources import KINDS
+from rolecall_agent.resources import KINDS, class_of
+from rolecall_agent.state import HOME
 from rolecall_agent.store import Store
 from rolecall_agent.switch import CHANGED, check, commit, decide, switch
 from rolecall_agent.systems import commands
@@ -89,7 +90,7 @@ class Conversation:
         self._failed = False
         self._system: Optional[System] = None
         self._found: Message = {}  # by the first look
-        self._notes = fingerprint.Notes()  # of that
+        self._notes: Optional[fingerprint.Notes] = None  # of that
         self._committed: Optional[Configuration] = None
 
     def begin(self, first: Message) -> bool:
@@ -190,8 +191,8 @@ class Conversation:
         self._machine = Machine(self._system, Store(self._system, self._agent), self._report)
 
     def _open(self, message: Message) -> None:
-        supported = message["type"] == "open" and message["protocol"] == protocol.PROTOCOL
-        self._require(supported, f"unsupported protocol: this agent supports {protocol.PROTOCOL}")
+        supported = message["type"] == "open" and message["protocol"] == frames.PROTOCOL
+        self._require(supported, f"unsupported protocol: this agent supports {frames.PROTOCOL}")
         store = self._machine.store
         store.prepare()
         damage.require_whole(store)
@@ -203,7 +204,8 @@ class Conversation:
         hint += f"`rolecall inventory set machines.{wanted}.formerly '[\"{name}\"]'`; "
         hint += "if another project manages it, remove its roles there first"
         self._require(name in {wanted, *message["formerly"]}, f"the machine is installed as {name!r}; {hint}")
-        self._found = self._look(name, message["expect"])
+        found = message.get("found")
+        self._found = found if found and found["current"] == current else self._look(name, message["expect"])
         self._send({**self._found, "recovered": recovered})
 
     def _look(self, machine: str, expect: Optional[str]) -> Message:
@@ -224,18 +226,20 @@ class Conversation:
         }
 
     def remember(self) -> None:
-        """After the last answer, keep the fingerprint of a machine that is as declared: the next look is short then."""
-        with contextlib.suppress(Failure, OSError):  # without it, the next look takes longer
+        """After the last answer, prepare the next run: compile this agent, and take the fingerprint of the machine."""
+        with contextlib.suppress(Failure, OSError):  # without that, the next run takes longer
             if self._committed:
                 time.sleep(fingerprint.MARGIN / 1e9)  # so that later changes show
-                self._machine.system.units.forget()
                 self._prepare()
                 damage.require_whole(self._machine.store)  # so that damage shows in the fingerprint, too
                 self._found = self._look(self._committed.machine, self._committed.digest)
-            taken = fingerprint.take(self._notes) if self._found.get("same") else None
+            taken = fingerprint.take(self._notes) if self._notes and self._found.get("same") else None
             if taken:
-                known = {"agent": self._agent, "protocol": protocol.PROTOCOL, "environment": commands.ENVIRONMENT}
+                known = {"agent": self._agent, "protocol": frames.PROTOCOL, "environment": commands.ENVIRONMENT}
                 self._machine.store.write_fingerprint({**taken, **known, "state": self._found})
+        with contextlib.suppress(OSError):
+            if self._system:
+                bytecode.write(f"{self._system.root or ''}{HOME}/agent/{self._agent}", self._system.flush)
 
     def _compare(self, message: Message) -> None:
         self._require(self._state is not _State.PROVISIONAL, _SETTLE_FIRST)
@@ -299,9 +303,9 @@ class Conversation:
         system, store, target = self._machine.system, self._machine.store, staged.target
         blobs, secrets = store.missing(target)
         self._require(not blobs and not secrets, "not all requested blobs and secrets arrived")
-        for name, kind in KINDS.items():
-            resources = [item for item in target.resources if item.kind == name]
-            kind.verify(resources, staged.shown.listed, system, store)
+        for kind in KINDS:
+            if resources := [item for item in target.resources if item.kind == kind]:
+                class_of(kind).verify(resources, staged.shown.listed, system, store)
         self._state = _State.STAGED
         self._send({"type": "staged"})
 

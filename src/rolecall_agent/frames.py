@@ -7,9 +7,12 @@ with its ``type``; and if the object has a ``payload`` (a length in bytes), as m
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 
+PROTOCOL = 1
+HEARTBEAT = 5.0  # seconds between two ``alive``
 MARKER = b"ROLECALL-FRAMES-1\n"
 MAX_MESSAGE = 64 << 20  # bytes of one JSON object
 MAX_PAYLOAD = 1 << 30  # bytes after it
@@ -23,6 +26,11 @@ class ProtocolError(Exception):
 
 class CutError(ProtocolError):
     """The stream ended in the middle of a frame."""
+
+
+def meeting_point(token: str) -> str:
+    """Return the name of the abstract Unix socket at which an agent waits for a relay that joins."""
+    return "rolecall-agent-" + hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 def write_frame(stream: BinaryIO, message: Any, payload: bytes = b"") -> None:  # noqa: ANN401 - any of `protocol`

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Mapping, Sequence
+from typing import TYPE_CHECKING, Dict, Mapping, NamedTuple, Sequence
 
 from rolecall_agent.errors import Failure
 
@@ -16,8 +15,7 @@ SETTLE = 1.0
 _PAUSE = 0.1
 
 
-@dataclass(frozen=True)
-class Watch:
+class Watch(NamedTuple):
     """Units that were started.
 
     Attributes:

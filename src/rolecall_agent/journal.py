@@ -47,6 +47,7 @@ class Journal:
         decided: Whether all machines of the run can commit, so that recovery goes forward.
         before: What was in the place of each resource that the switch may have touched, by key, in that order.
         packages: The state of each package that the switch may have touched, by name.
+        removed: Names of the packages that may have been removed once it was settled.
         units: Whether each unit that it has an effect on was ``enabled``, ``active`` and ``failed`` before.
         reenabled: Names of units that may start at boot in another way than before.
         reloaded: Names of units that it may have reloaded, and does not restart.
@@ -69,6 +70,7 @@ class Journal:
     decided: bool = False
     before: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     packages: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    removed: List[str] = field(default_factory=list)
     units: Dict[str, Dict[str, bool]] = field(default_factory=dict)
     reenabled: List[str] = field(default_factory=list)
     reloaded: List[str] = field(default_factory=list)

@@ -25,7 +25,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Deque, Dict, List, Optional, Tuple, cast
 
 from rolecall_agent import frames
-from rolecall_agent.protocol import meeting_point
+from rolecall_agent.frames import meeting_point
 from rolecall_agent.relay import peer
 
 if TYPE_CHECKING:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rolecall_agent.system import System
     from rolecall_agent.walk import Place
 
+_ONE = "declare only one of them"
+
 
 def collisions(
     system: System, declared: Sequence[Resource], listed: AbstractSet[str], removed: Sequence[Resource]
@@ -28,29 +30,22 @@ def collisions(
     """
     find = _Finder(system)
     ended = {item.key for item in removed}
-    taken: Dict[object, List[Tuple[Resource, str]]] = {}
+    taken: Dict[object, Dict[str, Resource]] = {}
     problems = []
     for item in (*removed, *declared):
+        # Users may share a file of keys, in which each key finds its own line.
+        part = item.key.rpartition(":")[2] if item.kind == "authorized-key" else ""
         for path, place in find.places(item):
-            others = taken.setdefault(place.identity, [])
-            for other, name in others if item.key not in ended else ():
-                if not listed.isdisjoint([item.key, other.key]) or other.key in ended:
-                    problems += _collision(item, path, other, name, ends=other.key in ended)
-            others.append((item, path))
+            others = taken.setdefault((place.identity, part), {})
+            for name, other in others.items() if item.key not in ended else ():
+                differs = other.key in ended or not listed.isdisjoint([item.key, other.key])
+                if differs and (part or name != path):
+                    hint = "undeclare both in an update of its own first" if other.key in ended else _ONE
+                    problems.append(f"{item.key}: {path} is the same place as {name} of {other.key}; {hint}")
+            others.setdefault(path, item)
             if item.key in listed and (owner := find.other_owner(item, path, place)):
                 problems.append(f"{item.key}: {path} leads to another place: {owner}")
     return problems
-
-
-def _collision(item: Resource, path: str, other: Resource, name: str, *, ends: bool) -> List[str]:
-    """Return why two resources with these paths, which lead to the same place, exclude each other, if they do."""
-    if item.kind == other.kind == "authorized-key":  # several users may share a file; each finds its own lines
-        if item.key.rpartition(":")[2] != other.key.rpartition(":")[2]:
-            return []
-    elif path == name:  # lines of one file, or a fault that was found before
-        return []
-    hint = "undeclare both in an update of its own first" if ends else "declare only one of them"
-    return [f"{item.key}: {path} is the same place as {name} of {other.key}; {hint}"]
 
 
 class _Finder:

@@ -31,10 +31,10 @@ C sends                   A answers                                       meanin
                                                                           second connection, while provisional
 ========================  ==============================================  ==========================================
 
-C sends ``alive`` every `HEARTBEAT` seconds, before the first message too; it has no answer. A does so while it works on
-an answer. An answer has at most `frames.MAX_ANSWER` bytes, and no payload.
+C sends ``alive`` every `frames.HEARTBEAT` seconds, before the first message too; it has no answer. A does so while it
+works on an answer. An answer has at most `frames.MAX_ANSWER` bytes, and no payload.
 
-After `State`, C can continue a conversation whose connection broke, over a new one to the `meeting_point`: it sends
+After `State`, C can continue a conversation whose connection broke, over a new one to `frames.meeting_point`: it sends
 `Resume`, A answers `Resumed`, and each sends the frames that the other one has not received. Frames are counted without
 ``alive``, those of C after `Open`, those of A from `State` on.
 
@@ -56,21 +56,11 @@ before it shows them.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Dict, List, Literal, Optional, TypedDict
-
-PROTOCOL = 1
-HEARTBEAT = 5.0  # seconds between two ``alive``
-
 
 ChangeAction = Literal["create", "change", "adopt", "overwrite", "remove", "repair"]
 Verb = Literal["stop", "restart", "reload", "start", "run"]
 Settled = Literal["undone", "committed"]
-
-
-def meeting_point(token: str) -> str:
-    """Return the name of the abstract Unix socket at which an agent waits for a relay that joins."""
-    return "rolecall-agent-" + hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 class Bare(TypedDict):
@@ -85,6 +75,7 @@ class Open(TypedDict):
     ``agent``: digest from `archive.build`. ``formerly``: other names under which the machine may still be installed.
     ``expect``: digest of the configuration that it should have. ``user``: who opens it, and on which computer.
     ``patience``: seconds to wait for another agent that has locked the machine. ``token``: what `Resume` must contain.
+    A relay of root adds ``found`` for the agent: the `State` of a machine that has not changed since (see `early`).
     """
 
     type: str

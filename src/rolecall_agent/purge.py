@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, List
 
 from rolecall_agent.originals import LEFT
-from rolecall_agent.resources import KINDS
+from rolecall_agent.resources import KINDS, class_of
 from rolecall_agent.state import HOME
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def purge(machine: Machine, *, homes: bool) -> List[str]:
     store.require_nothing_managed()
     left = {key[len(LEFT) :]: value for key, value in store.originals.items() if key.startswith(LEFT)}
     notes: List[str] = []
-    for kind in reversed(list(KINDS.values())):  # users before their groups
+    for kind in reversed(list(KINDS)):  # users before their groups
         for key, value in left.items():
-            if key.partition(":")[0] == kind.kind:
-                notes += kind.remove_left(key.partition(":")[2], value, system, homes=homes)
+            if key.partition(":")[0] == kind:
+                notes += class_of(kind).remove_left(key.partition(":")[2], value, system, homes=homes)
     store.purge()
     system.remove(f"{HOME}/lock")  # which is held: `locked` notices
     with contextlib.suppress(OSError):  # a recorded system keeps its record there

@@ -1,6 +1,6 @@
 """The command that ssh(1) runs on a machine (see `archive.relay_command`). It needs no privileges.
 
-Unless nothing has changed on the machine, it starts the agent as a transient service of systemd, as root by sudo(8) if
+Unless it can answer `early`, it starts the agent as a transient service of systemd, as root by sudo(8) if
 the login is another user, and copies bytes between its own standard streams and the agent. The agent thus outlives the
 login session, and systemd starts `recover` however the agent ends. sudo gets no input, which it might record, and no
 secret as an argument. An old Python must be able to parse this file.
@@ -23,7 +23,7 @@ START = 30  # seconds for the agent to connect
 # one in the file of a transient unit, and does not understand that after a daemon-reload.
 RECOVER = """
 test ! -e /var/lib/rolecall/journal.json || env | grep -qx SERVICE_RESULT=success ||
-exec python3 -I -S -X utf8 /var/lib/rolecall/agent/boot recover
+exec python3 -I -S -B -X utf8 /var/lib/rolecall/agent/boot recover
 """.replace("\n", " ")
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     if not os.path.isdir("/run/systemd/system"):
         sys.exit("the machine does not run systemd, which must undo an update whose connection is lost")
     _, bootstrap, digest, module = sys.argv
-    request = heard(digest) if module == "wire" and not os.geteuid() else b""
+    request = b"" if os.geteuid() else answer(digest, module)
     name = "rolecall-agent-" + os.urandom(16).hex()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0" + name)
@@ -44,14 +44,14 @@ def main() -> None:
     copy(agent)
 
 
-def heard(digest: str) -> bytes:
-    """Answer the controller and exit, if nothing has changed (`fingerprint`); otherwise, return what it has sent."""
+def answer(digest: str, module: str) -> bytes:
+    """Answer the controller and exit, or return what the agent must receive first."""
     sys.path.insert(0, "/var/lib/rolecall/agent/" + digest)  # which only root can write
     try:
-        from rolecall_agent import fingerprint
+        from rolecall_agent import early
     except ImportError:  # the machine does not have this agent
         return b""
-    return fingerprint.heard(digest)
+    return early.answer(digest, module)
 
 
 def join(name: str) -> socket.socket:
@@ -80,7 +80,7 @@ def service(name: str, bootstrap: str, digest: str, module: str) -> "list[str]":
     become_root = ["sudo", "-n", "--"] if os.geteuid() else []
     run = ["systemd-run", "--quiet", "--collect", "--unit=" + name, "--description=Rolecall: agent"]
     options = ["--property=" + key + "=" + value for key, value in properties.items()]
-    agent = ["python3", "-I", "-S", "-X", "utf8", "-c", bootstrap, digest, name, str(os.geteuid()), module]
+    agent = ["python3", "-I", "-S", "-B", "-X", "utf8", "-c", bootstrap, digest, name, str(os.geteuid()), module]
     return become_root + run + options + ["--"] + agent
 
 

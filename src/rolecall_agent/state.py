@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any, Dict
 
 from rolecall_agent.errors import Failure
@@ -59,6 +60,15 @@ def is_intact(system: System, name: str, sha256: str) -> bool:
         return system.digest(f"{HOME}/{name}") == sha256
     except (Failure, OSError):
         return False
+
+
+def sync(folder: str) -> None:
+    """Wait until the names in a folder are on the disk."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def remove_all(system: System, path: str) -> None:

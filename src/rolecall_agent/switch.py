@@ -16,7 +16,7 @@ from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
-from rolecall_agent.resources import KINDS, transaction
+from rolecall_agent.resources import class_of, transaction
 from rolecall_agent.resources.placing import has_attributes
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
@@ -152,7 +152,7 @@ def _require_checks(machine: Machine, target: Configuration, until: float) -> No
 
 def _require_no_difference(machine: Machine, target: Configuration, work: Work) -> None:
     """Require that the machine now is as declared, so that the next plan is empty."""
-    machine.system.units.forget()
+    machine.system.units.renew()
     down = {f"unit:{name}" for name in work.revive}
     left = [each for each in drift(machine.system, machine.store, target) if each["key"] not in down]
     if left:
@@ -209,14 +209,14 @@ class _Move:
         left = {key for key in listed if not key.startswith("package:")}
         if left != listed:
             units = [resource for resource in self._new.resources if resource.kind == "unit"]
-            KINDS["unit"].verify(units, left, self._system, self._store)
+            class_of("unit").verify(units, left, self._system, self._store)
 
     def _apply(self, due: Iterable[Resource]) -> None:
         for kind, group in groupby(due, key=lambda resource: resource.kind):
             resources = list(group)
             self._touch(resources)
             transaction.install(resources, self._machine, self._journal, self._work)
-            KINDS[kind].apply_all(resources, self._system, self._store, self._machine.report)
+            class_of(kind).apply_all(resources, self._system, self._store, self._machine.report)
 
     def _stop(self) -> None:
         work, units = self._work, self._system.units
@@ -262,7 +262,9 @@ class _Move:
             self._journal.save(self._store)
         units.run("enable", work.enable)
         units.run("reenable", work.reenable)
-        units.forget()  # any file or command may have changed what systemd makes units of
+        if work.run or work.undo or work.packages:  # any of them may have changed what systemd makes units of
+            units.forget()
+        units.renew()
         starting = [*work.restart, *work.reload, *work.start, *work.revive, *work.refresh]
         if work.units_changed or any(units.state(name).stale for name in starting):
             report("systemd", "reload")
@@ -308,8 +310,8 @@ class _Move:
                 originals.update({key: value for key, value in captured.items() if key not in store.originals})
             elif original.pop("abandoned", False):  # it is managed again
                 originals[resource.key] = original
-            elif resource.partial and "type" not in {*original, *captured[resource.key]}:
-                originals[resource.key] = {**captured[resource.key], **original}  # with what only this one changes
+            elif (more := resource.original_with(original, captured[resource.key])) != original:
+                originals[resource.key] = more
         self._made.update(key for key in originals if key.startswith("made:"))
         store.add_originals(originals)
         journal.save(store)

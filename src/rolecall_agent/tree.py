@@ -9,8 +9,7 @@ import hashlib
 import os
 import stat
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from rolecall_agent.barriers import Barriers, barriers_at
 from rolecall_agent.errors import Failure
@@ -35,8 +34,7 @@ _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlin
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """What is at a path, without following a link.
 
     Attributes:
@@ -181,15 +179,15 @@ class Tree(ABC):
 
     def names(self, path: str) -> List[str]:
         """Return the names in a directory, sorted; [] when it does not exist."""
-        try:
-            with self._walk(path) as (folder, name):
-                fd = os.open(name, FOLDER, dir_fd=folder)
-                try:
-                    return sorted(os.listdir(fd))
-                finally:
-                    os.close(fd)
-        except FileNotFoundError:
-            return []
+        names: List[str] = []
+        with contextlib.suppress(FileNotFoundError), self._walk(path) as (folder, name):
+            fd = os.open(name, FOLDER, dir_fd=folder)
+            try:
+                names = sorted(os.listdir(fd))
+            finally:
+                os.close(fd)
+        self.notes.folders[path] = names
+        return names
 
     def attributes(self, path: str) -> Dict[str, str]:
         """Return the extended attributes of a regular file, including ACL and label, as hex by name."""

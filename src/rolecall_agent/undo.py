@@ -17,7 +17,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_running
 from rolecall_agent.journal import DECLARED
 from rolecall_agent.originals import MADE, is_resource
-from rolecall_agent.resources import KINDS, transaction
+from rolecall_agent.resources import KINDS, class_of, transaction
 from rolecall_agent.unit_types import have_unit_files, reload
 
 if TYPE_CHECKING:
@@ -131,9 +131,10 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     originals = {key: value for key, value in store.originals.items() if is_resource(key)}
     ended = {key: value for key, value in originals.items() if key not in declared and not value.get("abandoned")}
     notes = transaction.remove(machine, journal, ended)
-    for name, kind in KINDS.items():
+    for name in KINDS:
         of_kind = _of_kind(name, ended)
         if of_kind:
+            kind = class_of(name)
             still = _of_kind(name, {key: value for key, value in originals.items() if key in declared})
             notes += kind.settle(of_kind, still.values(), system)
             store.leave(kind.left(of_kind, set(_created_paths(store)), system))
@@ -224,6 +225,8 @@ class _Undo:
     def _remove_temporary_files(self) -> None:
         self._system.token = self._journal.token
         written = [(item.key, path) for item in self._resources.values() for path in item.paths_on(self._system)]
+        for key, before in self._journal.before.items():  # where a link led when it was captured
+            written += [(key, path) for path in (before.get("path"), *before.get("elsewhere", ())) if path]
         for key, path in (*written, *(("made", path) for path in _created_paths(self._store))):
             with self._attempt(key):
                 self._system.remove_temporary(path)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Type
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 from rolecall_agent.errors import Failure
 
@@ -17,8 +16,7 @@ MAX_LINKS = 40  # as Linux does, path_resolution(7)
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a path leads to.
 
     Attributes:
@@ -40,7 +38,7 @@ class Place:
 
     def below(self, name: str) -> Place:
         """Return the place with a name in this folder, which is no folder itself or is not entered."""
-        return replace(self, path=f"{self.path}/{name}", missing=(*self.missing, name))
+        return self._replace(path=f"{self.path}/{name}", missing=(*self.missing, name))
 
 
 class Walk:

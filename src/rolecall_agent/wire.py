@@ -8,7 +8,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, BinaryIO, Optional, Tuple, Union
 
-from rolecall_agent import frames, protocol
+from rolecall_agent import frames
 from rolecall_agent.conversation import Conversation, Message
 from rolecall_agent.errors import Failure
 from rolecall_agent.link import Link
@@ -126,6 +126,6 @@ class Wire:
         self._streams.send(framed(message), counts=message["type"] != "alive")
 
     def _show_life(self) -> None:
-        while not self.ended.wait(protocol.HEARTBEAT):
+        while not self.ended.wait(frames.HEARTBEAT):
             if self._working:
                 self.send({"type": "alive"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, AbstractSet, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
 
 if TYPE_CHECKING:
     from rolecall_agent.content_store import ContentStore
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from rolecall_agent.system import System
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command to run once.
 
     Attributes:
@@ -151,8 +150,7 @@ class Work:
         )
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What a resource can see of the switch that it is part of.
 
     Attributes:

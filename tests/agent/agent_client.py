@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_world import STATE
 
-from rolecall_agent import archive, frames, protocol
+from rolecall_agent import archive, frames
 from rolecall_agent.conversation import Conversation
 from rolecall_agent.wire import framed
 
@@ -80,7 +80,7 @@ class Client:
 
     def open(self, expect: str | None = None, patience: float = 5) -> dict[str, Any]:
         who = {"machine": "m", "user": "tester", "patience": patience}
-        return self.first(type="open", protocol=protocol.PROTOCOL, formerly=[], expect=expect, **who)
+        return self.first(type="open", protocol=frames.PROTOCOL, formerly=[], expect=expect, **who)
 
     def first(self, **message: object) -> dict[str, Any]:
         digest, packed = archive.build()

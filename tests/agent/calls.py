@@ -46,3 +46,8 @@ class Calls:
             return call(*args, **options)
 
         return counted
+
+
+def from_call(number: int, error: BaseException) -> Calls:
+    """Let this call and all after it end with an error."""
+    return Calls(lambda call: error if call >= number else None)

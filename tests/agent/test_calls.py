@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import toy
 from agent_world import META, NOTHING, OTHER, RICH, STATE, Killed, copy, machine, make, snapshot, stage, update
-from calls import Calls
+from calls import Calls, from_call
 from toy import OTHER_PARAMETERS, PARAMETERS, Parameter
 
+from rolecall_agent import resources
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import KINDS
 from rolecall_agent.switch import commit, decide, switch
@@ -37,7 +40,8 @@ UPDATES = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown kind, and a machine that boots, and so has the boot unit."""
-    monkeypatch.setitem(KINDS, Parameter.kind, Parameter)
+    monkeypatch.setitem(KINDS, Parameter.kind, Parameter.__name__)
+    monkeypatch.setitem(sys.modules, f"{resources.__name__}.{Parameter.kind}", toy)
     monkeypatch.setattr(RecordedSystem, "boots", True)
 
 
@@ -52,11 +56,6 @@ def leftovers(root: Path, *, also_kept: bool = False) -> list[Path]:
     """Return the temporary files that are left; only with ``also_kept`` those in the state directory, too."""
     found = [path for path in root.rglob(".rolecall*") if ".rolecall-" in path.name]
     return [path for path in found if also_kept or not path.is_relative_to(root / STATE)]
-
-
-def from_call(number: int, error: BaseException) -> Calls:
-    """Let this call and all after it end with an error."""
-    return Calls(lambda call: error if call >= number else None)
 
 
 def at_call(number: int, error: BaseException) -> Calls:

@@ -75,3 +75,16 @@ def test_it_imports_little() -> None:
     code = f"import sys; sys.path.insert(0, {str(source)!r}); import rolecall_agent.confirm; print(*sys.modules)"
     printed = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert not {"dataclasses", "subprocess", "rolecall_agent.resources"} & set(printed.stdout.split())
+
+
+def test_the_relay_of_root_confirms_without_an_agent() -> None:
+    code = f"""import sys; sys.path.insert(0, {str(Path(confirm.__file__).parents[1])!r})
+from rolecall_agent import confirm, early
+confirm.confirm = lambda root, run, nonce: print(root, run, nonce, file=sys.stderr)
+early.answer("", "confirm")"""
+    sent = frames.frame({"type": "alive"}) + frames.frame({"type": "confirm", "run": "r", "nonce": NONCE})
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], input=sent, capture_output=True, check=True)
+    banner, marker, answer = done.stdout.partition(frames.MARKER)
+    assert (banner, marker) == (b"", frames.MARKER)
+    assert frames.read_frame(io.BytesIO(answer)) == ({"type": "confirmed"}, b"")
+    assert done.stderr == f"/ r {NONCE}\n".encode()

@@ -22,7 +22,7 @@ import pytest
 from agent_client import META, Client, NearClient, Refused, update
 from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, snapshot
 
-from rolecall_agent import archive, bootstrap, conversation, frames, protocol, wire
+from rolecall_agent import archive, bootstrap, conversation, frames, wire
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.content import Secret, parts
@@ -162,6 +162,7 @@ def test_any_failure_undoes_the_switch(root: Path, broken: dict[str, list[str]])
     assert snapshot(root) == before
 
 
+@pytest.mark.slow
 def test_the_end_of_the_stream_undoes_a_provisional_switch(root: Path) -> None:
     before = snapshot(root)
     with Client(root) as client:
@@ -186,6 +187,7 @@ def test_undo(root: Path) -> None:
         assert client.commit() == 2
 
 
+@pytest.mark.slow
 def test_commit_requires_a_confirmation_over_a_second_connection(root: Path) -> None:
     with Client(root) as client:
         client.open()
@@ -280,6 +282,7 @@ def test_an_agent_killed_at_any_step_is_recovered(root: Path, tmp_path: Path) ->
             break
 
 
+@pytest.mark.slow
 def test_a_damaged_agent_is_replaced(root: Path) -> None:
     update(root, ONE)
     digest, _ = archive.build()
@@ -292,7 +295,7 @@ def test_a_damaged_agent_is_replaced(root: Path) -> None:
 def test_a_machine_installed_under_another_name_is_refused(root: Path) -> None:
     update(root, ONE)
     with NearClient(root) as client, pytest.raises(Refused, match=f"installed as '{ONE.machine}'") as refused:
-        client.first(type="open", protocol=protocol.PROTOCOL, machine="other", formerly=[], expect=None)
+        client.first(type="open", protocol=frames.PROTOCOL, machine="other", formerly=[], expect=None)
     # The documentation tries this command.
     assert f"`rolecall inventory set machines.other.formerly '[\"{ONE.machine}\"]'`" in str(refused.value)
 
@@ -301,7 +304,7 @@ def test_a_renamed_machine_is_accepted_by_its_former_name(root: Path) -> None:
     update(root, ONE)
     renamed = Configuration.of("other", ONE.resources, ONE.checks)
     with NearClient(root) as client:
-        opened = {"type": "open", "protocol": protocol.PROTOCOL, "machine": "other", "expect": renamed.digest}
+        opened = {"type": "open", "protocol": frames.PROTOCOL, "machine": "other", "expect": renamed.digest}
         state = client.first(**opened, formerly=["another", ONE.machine])
         assert (state["machine"], state["same"], state["drift"]) == (ONE.machine, False, [])
         assert client.compare(renamed)["changes"] == []
@@ -373,7 +376,7 @@ def test_a_plan_is_never_empty_when_something_differs(root: Path) -> None:
     assert changes_by(follows=("file:/etc/one",)) == {"unit:a.service": "adopt"}
 
 
-OPEN = {"type": "open", "agent": "", "protocol": protocol.PROTOCOL, "machine": "m", "formerly": [], "expect": None}
+OPEN = {"type": "open", "agent": "", "protocol": frames.PROTOCOL, "machine": "m", "formerly": [], "expect": None}
 Provisional = tuple[conversation.Conversation, list[dict[str, Any]]]
 
 
@@ -447,7 +450,7 @@ def test_an_agent_that_works_shows_signs_of_life(root: Path, monkeypatch: pytest
                 assert frame
                 heard.append(frame[0]["type"])
 
-    monkeypatch.setattr(protocol, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(frames, "HEARTBEAT", 0.01)
     monkeypatch.setattr(conversation, "recover", work)
     with os.fdopen(sink, "wb", buffering=0) as stream:
         first = {"type": "open", "agent": digest, "protocol": 1, "machine": "m", "formerly": [], "expect": None}

@@ -24,7 +24,7 @@ from rolecall.service import (
     service_unit,
 )
 from rolecall_agent.configuration import Configuration
-from rolecall_agent.resources import KINDS
+from rolecall_agent.resources import KINDS, class_of
 from rolecall_agent.resources.checks import DefinitionError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def written(draw: st.DrawFn) -> bytes:
         drawn = {name: draw(values) for name in sorted(known | draw(st.sets(st.sampled_from(["once", "later"]))))}
         return {name: value for name, value in drawn.items() if value is not None or name not in optional}
 
-    kinds = draw(st.lists(st.sampled_from(list(KINDS.values()))))
+    kinds = draw(st.lists(st.sampled_from([class_of(kind) for kind in KINDS])))
     resources = [{**item(kind), "kind": kind.kind} for kind in kinds]
     checks = [item(Check) for _ in range(draw(st.integers(0, 2)))]
     whole = {"schema": 1, "machine": draw(st.text()), "resources": resources, "checks": checks}

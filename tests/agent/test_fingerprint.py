@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -45,6 +46,7 @@ def noted(folder: Path) -> fingerprint.Notes:
     settled()
     notes = fingerprint.Notes()
     notes.paths = {f"{folder}/{name}" for name in ("file", "link", "folder", "folder/missing", "file/missing")}
+    notes.folders = {f"{folder}/folder": ["busy"], f"{folder}/missing": []}
     notes.answers = [(["cat", f"{folder}/file"], False, 0, "one")]
     return notes
 
@@ -80,6 +82,9 @@ def replace(folder: Path) -> None:
         lambda it: os.setxattr(it / "file", "user.note", b"x"),
         lambda it: (it / "folder").chmod(0o700),
         lambda it: (it / "folder/missing").write_text(""),
+        lambda it: (it / "folder/other").write_text(""),
+        lambda it: (it / "folder/busy").rename(it / "folder/other"),
+        lambda it: (it / "missing").mkdir() or (it / "missing/one").write_text(""),
         lambda it: ((it / "link").unlink(), (it / "link").symlink_to("file")),
         lambda it: ((it / "folder").rename(it / "other"), (it / "folder").mkdir()),
     ],
@@ -170,14 +175,14 @@ def test_whole_seconds_need_more_time(folder: Path, monkeypatch: pytest.MonkeyPa
         assert fingerprint._is_settled(f"{folder}/file", notes.began + 3_000_000_000)  # noqa: SLF001
 
 
-def heard(folder: Path, found: dict[str, Any], *requests: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None]:
+def asked(folder: Path, found: dict[str, Any], *requests: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None]:
     """Return what the relay would pass on to the agent, and the answer that it gives itself."""
     path = folder / "fingerprint.json"
     path.write_text(json.dumps(found))
     code = f"""import sys; sys.path.insert(0, {SOURCE!r})
-from rolecall_agent import fingerprint
+from rolecall_agent import early, fingerprint
 fingerprint.PATH = {str(path)!r}
-sys.stderr.buffer.write(fingerprint.heard("a"))"""
+sys.stderr.buffer.write(early.answer("a", "wire"))"""
     sent = b"".join(frames.frame(each) for each in requests)
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], input=sent, capture_output=True, check=True)
     answer = done.stdout.partition(b"ROLECALL-FRAMES-1\n")[2]
@@ -187,13 +192,41 @@ sys.stderr.buffer.write(fingerprint.heard("a"))"""
 
 def test_the_relay_answers_while_nothing_changes(folder: Path) -> None:
     found = {**taken(folder), "agent": "a", "protocol": 1, "state": STATED}
-    assert heard(folder, found, {"type": "alive"}, OPEN) == (b"", STATED)
-    assert heard(folder, found) == (b"", None)  # the controller has ended
-    for different in ({"expect": "e"}, {"expect": None}, {"machine": "n"}, {"protocol": 2}, {"type": "recover"}):
-        asked = {**OPEN, **different}
-        assert heard(folder, found, {"type": "alive"}, asked) == (frames.frame(asked), None)
+    assert asked(folder, found, {"type": "alive"}, OPEN) == (b"", STATED)
+    assert asked(folder, found) == (b"", None)  # the controller has ended
+    for different in ({"machine": "n"}, {"protocol": 2}, {"type": "recover"}):
+        request = {**OPEN, **different}
+        assert asked(folder, found, {"type": "alive"}, request) == (frames.frame(request), None)
     for other in ({"agent": "b"}, {"python": "3.0"}, {"answers": [[["false"], False, 0, ""]]}, {"paths": None}):
-        assert heard(folder, {**found, **other}, OPEN) == (b"", None)  # it has read nothing
+        assert asked(folder, {**found, **other}, OPEN) == (b"", None)  # it has read nothing
+
+
+def test_the_agent_does_not_look_again_at_what_has_not_changed(folder: Path, tmp_path: Path) -> None:
+    found = {**taken(folder), "agent": "a", "protocol": 1, "state": STATED}
+    for expect in ("e", None):
+        request, answer = asked(folder, found, {**OPEN, "expect": expect})
+        message = frames.read_frame(io.BytesIO(request))
+        assert message
+        assert message[0] == {**OPEN, "expect": expect, "found": {**STATED, "same": False}}
+        assert answer is None
+    root = make(tmp_path / "m")
+    one = Configuration.of("m", [File("/etc/one", "1\n")])
+    update(root, one)
+    (root / "etc/one").write_text("2\n")
+    opened = {**OPEN, "user": "", "formerly": [], "expect": "e"}
+
+    def stated(**found: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        sent: list[dict[str, Any]] = []
+        talk = Conversation(sent.append, str(root))
+        talk.begin({**opened, **found})
+        talk.end()
+        return sent[0]
+
+    state = stated()
+    assert [each["key"] for each in state["drift"]] == ["file:/etc/one"]
+    assert stated(found={**state, "drift": []})["drift"] == []
+    another = {**state["current"], "number": 2}  # was installed since the relay looked
+    assert stated(found={**state, "current": another, "drift": []}) == state
 
 
 def test_a_conversation_remembers_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

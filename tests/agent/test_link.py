@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolecall_agent import frames, link
-from rolecall_agent.protocol import meeting_point
+from rolecall_agent.frames import meeting_point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -122,6 +122,30 @@ def test_one_call_for_all_values_of_a_kind() -> None:
     assert [real.value("sysctl", name) for name in names] == ["4", "3", None]
 
 
+def test_modules_that_are_built_in_or_have_another_name() -> None:
+    shown = {  # by `modprobe --show-depends`
+        "builtin": "builtin builtin\n",
+        "net-pf-10": "builtin crc\ninsmod /lib/modules/6.1/kernel/net/nf-x.ko.xz a=1 \n",
+        "two": "insmod /lib/modules/6.1/nf-x.ko\ninsmod /lib/modules/6.1/other.ko\n",
+        "off": "",
+    }
+
+    def ask(argv: Sequence[str], *, errors: bool = False) -> tuple[int, str]:
+        assert not errors
+        if argv[0] == "modprobe":
+            return int(argv[-1] not in shown), shown.get(argv[-1], "")
+        assert len(argv) > len(["ls", "-d", "--"])
+        return 2, "".join(f"{path}\n" for path in argv if path in {"/sys/module/nf_x", "/sys/module/b_r"})
+
+    machine_that_answers: Any = SimpleNamespace(ask=ask)
+    names = ("b-r", "nf-x", "nf_x", *shown, "none")
+    real = RealKernel(machine_that_answers)
+    for name in names:
+        real.prefetch("kernel-module", [name])
+    loaded = {name for name in names if real.value("kernel-module", name)}
+    assert loaded == {"b-r", "nf-x", "nf_x", "builtin", "net-pf-10"}
+
+
 @pytest.mark.parametrize(
     "define",
     [

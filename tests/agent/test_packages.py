@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent_world import META, NOTHING, STATE, machine, make, snapshot, stage, update
+from agent_world import META, NOTHING, STATE, Killed, copy, machine, make, snapshot, stage, update
+from calls import from_call
 
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
@@ -21,7 +23,7 @@ from rolecall_agent.systems.managers import Changes, apt
 from rolecall_agent.undo import abandon, accept, recover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 GOOD = Configuration.of("m", [Package("good"), Package("tool"), Package("p1")])
@@ -103,6 +105,26 @@ def test_a_package_that_another_one_needs_is_kept(root: Path) -> None:
     assert commit(it)[1] == ["package lib was kept: persons would be removed with it"]
 
 
+def test_a_removal_that_is_killed_at_any_point_is_finished(root: Path, tmp_path: Path) -> None:
+    update(root, Configuration.of("m", [Package("good")]))
+    it = machine(root)
+    switch(it, NOTHING, META, nonce="n", confirm=False)
+    decide(it)
+    left = set()
+    for number in range(1000):
+        tried = copy(root, tmp_path / "try")
+        try:
+            with from_call(number, Killed()):
+                commit(machine(tried))
+        except Killed:
+            left.add(tuple(record(tried)["packages"]))
+            assert recover(machine(tried)) in {None, "committed"}
+            assert record(tried)["packages"] == ["p1"], f"killed at call {number}"
+        else:
+            break
+    assert ("lib", "p1") in left  # lib came along with good
+
+
 def test_a_version_that_was_not_shown_is_not_installed(root: Path) -> None:
     it = machine(root)
     it.store.prepare()
@@ -115,6 +137,33 @@ def test_a_version_that_was_not_shown_is_not_installed(root: Path) -> None:
     with pytest.raises(Failure, match="package dep changed since this was planned: version 5, not 4"):
         switch(it, GOOD, META, nonce="n", confirm=False, shown=shown)
     assert "good" not in record(root)["packages"]
+
+
+@pytest.mark.parametrize("version", ["4", "5"])
+def test_a_version_of_a_source_that_was_renewed_must_be_the_shown_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    it = machine(root)
+    asked: list[str] = []
+
+    def renew(_: object, paths: Iterable[str]) -> bool:
+        asked.extend(paths)
+        versions = preview(it.system.packages, ["good", "tool"], sources_change=False)
+        monkeypatch.setattr(kind, "preview", lambda *_, **__: {**versions, "dep": version})
+        return True
+
+    kind: Any = type(it.system.packages)
+    preview = kind.preview
+    monkeypatch.setattr(kind, "renew_sources", renew)
+    source = File("/etc/apt/sources.list.d/x.sources", "1", needed_for="packages")
+    target = Configuration.of("m", [*GOOD.resources, source, File("/etc/late", "1")])
+    it.store.prepare()
+    stage(it, target)
+    failing = pytest.raises(Failure, match="package dep changed since this was planned: version 5, not 4")
+    with contextlib.nullcontext() if version == "4" else failing:
+        switch(it, target, META, nonce="n", confirm=False)
+    assert asked == ["/etc/apt/sources.list.d/x.sources"]
+    assert ("good" in record(root)["packages"]) is (version == "4")
 
 
 def failed(root: Path, target: Configuration) -> None:
@@ -175,7 +224,8 @@ def test_an_undo_leaves_a_file_that_was_where_a_package_has_a_configuration_file
         kept.append(before["good"])
         change(root, packages=["p1"])
 
-    monkeypatch.setattr(kind, "download", lambda *_: {"good": ["/etc/good.conf", "/etc/good.conf.dpkg-dist"]})
+    in_the_way = {"/etc/good.conf": True, "/etc/good.conf.dpkg-dist": True, "/srv/d": False}
+    monkeypatch.setattr(kind, "download", lambda *_: {"good": in_the_way})
     monkeypatch.setattr(kind, "install", install)
     monkeypatch.setattr(kind, "put_back", put_back)
     before = snapshot(root)
@@ -274,6 +324,32 @@ def test_unknown_packages_are_looked_for_once_the_lists_are_free(run: Run) -> No
     assert run(Programs(simulate=[NOT_FOUND])).preview(["x"], sources_change=True) == {"x": UNKNOWN}
 
 
+def test_lists_that_are_older_than_the_key_of_their_source_are_removed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*names: str) -> None:
+        for name in names:
+            (tmp_path / name).write_text("")
+        time.sleep(0.02)  # a tick of the file system's clock
+
+    assert apt.query_lists("/etc/apt/sources.list.d/x.sources")
+    assert apt.query_lists("/etc/apt/keyrings/x.asc") is None
+    query = {str(tmp_path / "source"): ["indextargets"]}
+    monkeypatch.setattr(apt, "query_lists", query.get)
+    programs = Programs(indextargets=[(0, f"{tmp_path}/a_main_Packages main/Packages\n")], update=[(0, "")])
+    package_manager = run(programs)
+    lists = ("a_InRelease", "a_main_Packages.lz4", "b_InRelease")
+    paths = [str(tmp_path / name) for name in ("source", "key")]
+    assert not package_manager.renew_sources(paths)  # which are not there
+    write("source", "key")
+    write(*lists)
+    assert not package_manager.renew_sources(paths)
+    write("key")
+    assert package_manager.renew_sources(paths)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b_InRelease", "key", "source"]
+    assert programs.ran[-1].endswith(" update")
+
+
 def test_errors_of_the_package_manager_are_shown(run: Run) -> None:
     problems = "W: Failed to fetch http://there/Packages\n"
     with pytest.raises(Failure, match="packages: x: E: Unable to locate package x") as raised:
@@ -281,6 +357,44 @@ def test_errors_of_the_package_manager_are_shown(run: Run) -> None:
     assert raised.value.detail == problems + NOT_FOUND[1]
     with pytest.raises(Failure, match="y would be removed"):
         run(Programs(simulate=[(0, "Remv y [1]\nInst x (1 local [all])")])).preview(["x"], sources_change=False)
+
+
+def test_what_a_killed_dpkg_has_left_does_not_block_a_removal(run: Run) -> None:
+    halfway = "dpkg amd64 installed ok 1\nx all half-installed reinstreq 1\ny all installed ok 1\n"
+    interrupted = (100, "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.")
+    programs = Programs(query=[(0, halfway)], force=[(0, "")], apt_get=[interrupted, (0, "")], set_selections=[(0, "")])
+    run(programs).remove(["y", "x"])
+    removal = "apt-get -qq -o DPkg::Lock::Timeout=120 remove --yes --no-auto-remove y"
+    forced = "dpkg --force-remove-reinstreq --force-depends --remove x"
+    assert programs.ran[1:] == [forced, removal, "dpkg --set-selections", removal]
+
+
+PURGE = """\
+/etc/none.conf
+{there}/etc/x.conf
+{there}/etc/y.conf
+#!/bin/sh
+# see /var/lib/comment
+[ -d "$DPKG_ROOT/var/lib/x" ] && rm -rf /var/lib/x/ /etc/x || rm -f /var/lib/systemd/x
+echo /etc/other >/var/log/x.log
+"""
+
+
+@pytest.mark.parametrize("name", ["x.conf", "y.conf~", "x.conf.dpkg-old", "data", "other"])
+def test_what_a_purge_would_delete(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    output = PURGE.format(there=tmp_path)
+    assert apt.data(output) == ["/var/lib/x", "/var/lib/x", "/var/log/x.log", "/etc/x"]
+    monkeypatch.setattr(apt, "data", lambda _: [f"{tmp_path}/etc/data", f"{tmp_path}/gone"])
+    query = (0, "dpkg amd64 installed ok 1\n")
+    package_manager = run(Programs(download_only=[(0, "")], query=[query], dpkg_deb=[(0, output)]))
+    keep(tmp_path, "x_1_all.deb")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / name).write_text("a person's")
+    files = ("/etc/none.conf", f"{tmp_path}/etc/x.conf", f"{tmp_path}/etc/y.conf")
+    written = dict.fromkeys((path + end for path in files for end in ("", *apt.BESIDE)), True)
+    data = {f"{tmp_path}/etc/data": False} if name == "data" else {}
+    found = package_manager.download(["x"], {"x": "1"})
+    assert found == ({} if name == "other" else {"x": {**data, **written}})
 
 
 def test_a_version_that_is_gone_is_not_replaced_by_another(run: Run) -> None:

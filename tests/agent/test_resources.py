@@ -7,10 +7,11 @@ import json
 import os
 import subprocess
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent_world import META, NOTHING, STATE, copy, machine, make, service, snapshot, stage, update
+from agent_world import META, NOTHING, STATE, Killed, copy, machine, make, service, snapshot, stage, update
 
 from rolecall_agent.comparison import compare
 from rolecall_agent.configuration import Configuration
@@ -545,6 +546,53 @@ def test_a_block_stays_where_a_person_moves_it(root: Path) -> None:
     path.write_text("// BEGIN Rolecall a\nx\n")
     with pytest.raises(Failure, match="has a line '// BEGIN Rolecall a', but not '// END Rolecall a'"):
         planned(root, Block("/etc/theirs", "a", "y", comment="//"))
+
+
+def retargeted(root: Path, to: str) -> Path:
+    """Let a link lead to a file, as a person may; return the file."""
+    (root / "etc/link").unlink(missing_ok=True)
+    (root / "etc/link").symlink_to(f"/etc/{to}")
+    return root / "etc" / to
+
+
+def test_a_block_moves_to_where_a_person_lets_the_link_lead(root: Path) -> None:
+    declared = Configuration.of("m", [Block("/etc/link", "a", "x")])
+    texts = {"one": "one\n", "two": "two without an end", "three": ""}
+    for name, text in texts.items():
+        (root / "etc" / name).write_text(text)
+        os.utime(root / "etc" / name, ns=(1, 1_000_000_007))
+    for name in (*texts, "one"):
+        path = retargeted(root, name)
+        update(root, declared)
+        assert "# BEGIN Rolecall a\nx\n# END Rolecall a\n" in path.read_text()
+        others = {other: (root / "etc" / other).read_text() for other in texts if other != name}
+        assert others == {other: texts[other] for other in others}
+    retargeted(root, "two")
+    update(root, NOTHING)
+    for name, text in texts.items():
+        path = root / "etc" / name
+        assert (path.read_text(), path.stat().st_mtime_ns) == (text, 1_000_000_007)
+
+
+def test_a_killed_move_of_a_block_is_undone(root: Path, tmp_path: Path) -> None:
+    declared = Configuration.of("m", [Block("/etc/link", "a", "x")])
+    for name in ("one", "two"):
+        retargeted(root, name).write_text("theirs")
+    update(root, declared)
+    path = retargeted(root, "one")
+    before = snapshot(root)
+    for target in (declared, NOTHING):
+        ends = []
+        for lives in count():
+            it = copy(root, tmp_path / "killed")
+            try:
+                update(it, target, lives)
+                break
+            except Killed:
+                recover(machine(it))
+                ends.append(snapshot(it) == before)
+        assert set(ends) == {True, False}  # false once it was decided
+        assert path.read_text() == "theirs"
 
 
 def test_a_link_replaces_a_file_which_comes_back(root: Path) -> None:

@@ -43,6 +43,7 @@ def clan(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_no_command_takes_a_service_away(run: Run, clan: Path) -> None:
     status, out, err = run("check")
     assert (status, out) == (0, "the inventory is sound: 1 machine, 1 instance, 1 warning\n")

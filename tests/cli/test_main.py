@@ -141,6 +141,7 @@ def test_another_folder(run: Run, tmp_path: Path) -> None:
     assert run("-C", "nowhere", "check")[0] == 1
 
 
+@pytest.mark.slow
 def test_whoever_reads_the_output_may_stop(tmp_path: Path) -> None:
     (tmp_path / "inventory.toml").write_text("".join(f"[machines.m{number}]\n" for number in range(3000)))
     command = f"{sys.executable} -m rolecall show --json | head -n 1"

@@ -117,6 +117,7 @@ def test_completion_offers_names_alone(project: Path) -> None:
     assert done.stdout == "plain,a\n"
 
 
+@pytest.mark.slow
 def test_a_closed_standard_output_is_no_traceback(project: Path) -> None:
     command = f"exec {Path(sys.executable).with_name('rolecall')} show >&-"
     done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True, check=False)

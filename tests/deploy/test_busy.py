@@ -84,6 +84,7 @@ def test_other_failures_are_final(tmp_path: Path, waits: list[float], refusal: s
     assert not waits
 
 
+@pytest.mark.slow
 def test_an_early_session_that_may_not_ask_for_a_passphrase_is_followed_by_one_that_may(
     tmp_path: Path, waits: list[float]
 ) -> None:

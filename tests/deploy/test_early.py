@@ -38,6 +38,7 @@ def started(pids: Path) -> list[int]:
     return [int(line) for line in pids.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_what_has_begun_is_taken_once(tmp_path: Path) -> None:
     target, pids = noting(tmp_path)
     with EarlySessions([target]) as early:

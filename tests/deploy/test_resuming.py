@@ -13,7 +13,7 @@ from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.target import Target
 from rolecall_agent.configuration import Check, Configuration
-from rolecall_agent.protocol import meeting_point
+from rolecall_agent.frames import meeting_point
 from rolecall_agent.resources import Action, File
 
 if TYPE_CHECKING:

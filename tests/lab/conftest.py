@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests here share
+
 
 class LabFactory(Protocol):
     def __call__(self, *machines: str, disk: bool = False) -> Lab: ...

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from any_resources import declare, resource, update
+
 if TYPE_CHECKING:
     from conftest import Desk
 
 SERVICE, MODULE = "any_resources", "any"
-
-
-def resource(kind: str, /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - any kind's
-    return {"name": kind, "arguments": arguments}
-
-
-def declare(desk: Desk, *resources: dict[str, Any]) -> None:
-    role = {"settings": {"resources": list(resources)}, "machines": {"jon": {}}}
-    made = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
-    desk.write(machines={"jon": {}}, instances={"made": made})
-
-
-def update(desk: Desk, *resources: dict[str, Any]) -> str:
-    """Declare resources and update, and return what it printed; nothing is left to do afterwards."""
-    declare(desk, *resources)
-    printed = desk.rolecall("update", "--yes").stdout
-    assert "nothing changes" in desk.rolecall("plan").stdout
-    return printed
 
 
 def refused(desk: Desk, *resources: dict[str, Any]) -> str:
@@ -209,3 +193,8 @@ def test_a_package_repository(desk: Desk) -> None:
     assert "signed 1" in desk.on("jon", "dpkg-query -W -f '${Package} ${Version}' signed")
     update(desk)
     assert desk.look("jon", *paths, but=("inode", "mtime")) == before
+    declare(desk, resource("apt_repository", **arguments, key=other), package)  # apt still has its lists
+    done = desk.rolecall("update", "--yes", status=1)
+    assert "cannot install packages: signed" in done.stdout + done.stderr
+    assert desk.look("jon", *paths, but=("inode", "mtime")) == before
+    update(desk)

@@ -110,7 +110,7 @@ def test_damaged_state_is_named_mended_or_given_up(desk: Desk) -> None:
     declare(desk, text="two")
     desk.rolecall("update", "--yes")
     assert desk.on("jon", "cat /etc/app.conf") == "two"
-    desk.on("jon", f"python3 -I -S -X utf8 {state}/agent/boot boot")
+    desk.on("jon", f"python3 -I -S -B -X utf8 {state}/agent/boot boot")
 
 
 def test_an_original_whose_owner_was_deleted_keeps_its_ids(desk: Desk) -> None:

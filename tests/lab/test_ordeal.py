@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import services
-
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from conftest import Desk, DeskFactory
+    from conftest import Desk
 
+SERVICE, MODULE = "probe", "probe"
 MACHINES = ("a", "b", "c", "d")
 ROUNDS = int(os.environ.get("ROLECALL_ROUNDS", "2"))
 SEED = int(os.environ.get("ROLECALL_SEED", "11"))
@@ -40,20 +39,15 @@ def whole(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def desk(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "probe")
-    declare(desk, "start")
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    desk.rolecall("update", "--yes")
-    return desk
+def desk(office: Desk) -> Desk:
+    office.rolecall("update", "--yes")
+    return office
 
 
-def declare(desk: Desk, text: str) -> None:
+def declare(desk: Desk, text: str = "start") -> None:
     settings = {"text": text, "copies": 10, "checkSeconds": 0.3}
     role = {"settings": settings, "machines": {machine: {} for machine in MACHINES}}
-    probe = {"module": {"name": "probe", "input": "self"}, "roles": {"node": role}}
+    probe = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
     desk.write(machines={machine: {} for machine in MACHINES}, instances={"probe": probe})
 
 

@@ -40,6 +40,7 @@ package good 1 'Depends: dep, tool'
 package tool 1
 package broken 1 'Depends: dep' 'exit 1'
 package slow 1 'Depends: dep' 'while [ -e /run/hold ]; do echo >/run/held; sleep 0.1; done'
+package stuck 1 'Depends: dep' '' 'while [ -e /run/hold ]; do echo >/run/held; sleep 0.1; done'
 package left 1 'Depends: right'
 package right 1 'Depends: left'
 package common 1
@@ -48,7 +49,7 @@ package meta 1 'Depends: light'
 package persons 1 'Depends: dep'
 package lib 1
 package rival 1 'Conflicts: lib'
-package data 1 'Depends: dep' 'chmod 600 /etc/data.conf' '[ $1 != purge ] || rm -r /srv/data'
+package data 1 'Depends: dep' 'chmod 600 /etc/data.conf' '[ $1 != purge ] || rm -rf /srv/data'
 """
 SECOND = r"""
 package lib 2
@@ -185,6 +186,20 @@ def test_an_agent_that_is_killed_during_an_installation(desk: Desk) -> None:
     assert state(desk) == before
 
 
+def test_an_agent_that_is_killed_during_a_removal(desk: Desk) -> None:
+    before = state(desk)
+    declare(desk, "stuck", purge=("stuck",))
+    desk.rolecall("update", "--yes")
+    declare(desk)
+    desk.on("jon", "rm -f /run/held; touch /run/hold")
+    update = desk.begin("update", "--yes")
+    desk.on("jon", "timeout 60 sh -c 'until [ -e /run/held ]; do sleep 0.1; done'")
+    desk.on("jon", "systemctl kill --signal=KILL 'rolecall-agent-*.service'; sleep 0.5; rm /run/hold")
+    update.communicate(timeout=120)
+    desk.rolecall("update", "--yes")
+    assert state(desk) == before
+
+
 def test_an_undo_keeps_a_persons_file_and_data(desk: Desk) -> None:
     desk.on("jon", "mkdir /srv/data; echo mine >/etc/data.conf; chmod 640 /etc/data.conf; chgrp adm /etc/data.conf")
     before = desk.on("jon", LOOK)
@@ -196,6 +211,16 @@ def test_an_undo_keeps_a_persons_file_and_data(desk: Desk) -> None:
     desk.rolecall("update", "--yes")
     assert installed(desk) == {"data": "1", "dep": "1"}
     assert desk.on("jon", "cat /etc/data.conf") == "mine\n"
+
+
+@pytest.mark.parametrize("kept", ["/srv/data/file", "/etc/data.conf.bak"])
+def test_an_undo_keeps_what_only_a_purge_would_delete(desk: Desk, kept: str) -> None:
+    desk.on("jon", 'mkdir -p "${1%/*}"; echo mine >"$1"', kept)
+    declare(desk, "data", works=False)
+    assert "every machine is as it was before" in desk.rolecall("update", "--yes", status=1).stdout
+    assert desk.on("jon", 'cat "$1"', kept) == "mine\n"
+    assert desk.on("jon", "find /etc -name 'data.conf*' ! -name '*.bak'") == ""
+    assert installed(desk) == {}
 
 
 def test_a_broken_package_is_drift(desk: Desk) -> None:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from any_resources import declare, resource, update
 
 if TYPE_CHECKING:
     from conftest import Desk
 
 SERVICE, MODULE = "any_resources", "any"
 ACCOUNTS = "getent passwd {0}; id -nG {0}; getent shadow {0} | cut -d: -f2,8"
-
-
-def resource(kind: str, /, *, with_password: bool = False, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - any kind's
-    return {"name": kind, "arguments": arguments, "withPassword": with_password}
-
-
-def declare(desk: Desk, *resources: dict[str, Any]) -> None:
-    role = {"settings": {"resources": list(resources)}, "machines": {"jon": {}}}
-    made = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
-    desk.write(machines={"jon": {}}, instances={"made": made})
-
-
-def update(desk: Desk, *resources: dict[str, Any]) -> str:
-    """Declare resources and update, and return what it printed; nothing is left to do afterwards."""
-    declare(desk, *resources)
-    printed = desk.rolecall("update", "--yes").stdout
-    assert "nothing changes" in desk.rolecall("plan").stdout
-    return printed
 
 
 def test_accounts(desk: Desk) -> None:
@@ -106,7 +90,8 @@ def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
     assert desk.on("jon", login) == spoken
     assert desk.on("jon", "cat ~keyed/.ssh/authorized_keys").endswith(f" {' '.join(public.split()[:2])} For a test\n")
     elsewhere = "Match User keyed\nAuthorizedKeysFile /etc/ssh/ak/%u\n"
-    desk.on("jon", "cat >/etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; sleep 0.5", given=elsewhere)
+    linked = "cat >/etc/ak.conf; ln -s ../../ak.conf /etc/ssh/sshd_config.d; systemctl reload ssh; sleep 0.5"
+    desk.on("jon", linked, given=elsewhere)
     desk.on("jon", "printf '# by hand' >/etc/ssh/ak/keyed")
     before = desk.look("jon", "/etc/ssh/ak/keyed", but=("inode", "mtime"))
     assert "authorized-key keyed" in update(desk, key)
@@ -114,7 +99,7 @@ def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
     update(desk)
     assert desk.look("jon", "/etc/ssh/ak/keyed", but=("inode", "mtime")) == before
     assert desk.on("jon", login, status=255) == ""
-    desk.on("jon", "rm -r /etc/ssh/ak /etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; sleep 0.5")
+    desk.on("jon", "rm -r /etc/ssh/ak /etc/ak.conf /etc/ssh/sshd_config.d/ak.conf; systemctl reload ssh; sleep 0.5")
     desk.on("jon", "pkill -u keyed; userdel -r keyed 2>/dev/null", status=None)
 
 

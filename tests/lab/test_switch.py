@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import services
 from services.probe import HOLD_CHECK, HOLD_SWITCH
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
 
-    from conftest import Desk, DeskFactory
+    from conftest import Desk
 
+SERVICE, MODULE = "probe", "probe"
 MACHINES = ("jon", "sara")
 UNIT = "rolecall-probe.daemon.service"
 
@@ -38,11 +38,11 @@ def until(true: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
-def declare(desk: Desk, text: str, **settings_of: dict[str, Any]) -> None:
+def declare(desk: Desk, text: str = "start", **settings_of: dict[str, Any]) -> None:
     """Write an inventory of two nodes with this text and these settings."""
     named = {machine: {"settings": settings_of.get(machine, {})} for machine in MACHINES}
     role = {"settings": {"text": text}, "machines": named}
-    probe = {"module": {"name": "probe", "input": "self"}, "roles": {"node": role}}
+    probe = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": role}}
     desk.write(machines={machine: {} for machine in MACHINES}, instances={"probe": probe})
 
 
@@ -73,14 +73,9 @@ BOOT = "cat /proc/sys/kernel/random/boot_id"
 
 
 @pytest.fixture(scope="module")
-def office(new_desk: DeskFactory) -> Desk:
-    desk = new_desk()
-    services.install(desk.root, "probe")
-    declare(desk, "start")
-    desk.rolecall("keys", "create")
-    desk.rolecall("lab", "up")
-    desk.rolecall("update", "--yes")
-    return desk
+def office(office: Desk) -> Desk:
+    office.rolecall("update", "--yes")
+    return office
 
 
 @pytest.fixture

@@ -93,6 +93,7 @@ worst = { module = { name = "none", input = "std" } }
 """
 
 
+@pytest.mark.slow
 def test_distributions(tmp_path: Path, bring: Bring) -> None:
     raises = "import json\n\njson.loads('')\n"
     breaks = f"{HEAD}service = Service('breaks', description='')\nservice.role('r', Zone, description='')\n"

@@ -1,6 +1,6 @@
 """One resource of each kind, over what people may have put there before; the exactness test undoes them all.
 
-But for kernel modules, which all machines of a lab share.
+But for kernel modules: all machines of a lab share one kernel. They can load none, nor see which it has.
 """
 
 from collections.abc import Iterator

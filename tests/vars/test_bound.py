@@ -8,13 +8,11 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
+from calling import call
 
 import services
 from rolecall import pipeline
 from rolecall import vars as v
-from rolecall.cli import rolecall
-from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 from rolecall.model.vars import VarKey
 from rolecall.pipeline.evaluation import note_recipes
@@ -43,13 +41,6 @@ WITHOUT_JON = INVENTORY.replace(MACHINES, MACHINES[MACHINES.index("[machines.sto
 REPOKEY, SSH = VarKey("jon", "backup.repokey"), VarKey("jon", "backup.ssh")
 WHY = "the repositories are encrypted with it"
 KEPT = f"kept jon/backup.repokey: {WHY}\n"
-
-
-def call(project: Project, *words: str, status: int = 0, given: str = "") -> str:
-    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation(), input=given)
-    output = str(done.exception) if isinstance(done.exception, Faults) else done.output
-    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, output
-    return output
 
 
 def write(project: Project, text: str) -> None:
@@ -161,6 +152,7 @@ def test_a_fresh_checkout_knows_what_is_bound(installed: Project, tmp_path: Path
     assert KEPT in call(fresh, "vars", "prune", "--yes")
 
 
+@pytest.mark.slow
 def test_a_bound_var_stays_in_a_password_store(project: Project, password_store: Path) -> None:
     (project.root / "pyproject.toml").write_text('[tool.rolecall]\nsecrets = "pass"\n')
     write(project, INVENTORY)

@@ -7,11 +7,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
+from calling import call
 
 import services
-from rolecall.cli import rolecall
-from rolecall.cli.common import Invocation
 from rolecall.pipeline import plans
 
 if TYPE_CHECKING:
@@ -71,9 +69,3 @@ def test_a_given_certificate_may_be_anything(project: Project) -> None:
 
 def install(project: Project, days: int) -> None:
     services.install(project.root, "certificates", ("DAYS = 60", f"DAYS = {days}"), module="web")
-
-
-def call(project: Project, *words: str) -> str:
-    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
-    assert done.exit_code == 0, done.output
-    return done.output

@@ -7,13 +7,10 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
+from calling import call
 
 import services
 from rolecall import vars as v
-from rolecall.cli import rolecall
-from rolecall.cli.common import Invocation
-from rolecall.errors import Faults
 from rolecall.model.vars import VarKey, step_of
 from rolecall.vars import effective
 
@@ -30,13 +27,6 @@ roles.host.machines.jon.settings.name = "one"
 """
 MADE = VarKey("jon", "s.made")
 MINE = {(MADE, "value"): b"mine"}
-
-
-def call(project: Project, *words: str, status: int = 0, given: str = "") -> str:
-    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation(), input=given)
-    output = str(done.exception) if isinstance(done.exception, Faults) else done.output
-    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, output
-    return output
 
 
 def write(project: Project, *changes: tuple[str, str], name: str = "one") -> None:

@@ -6,14 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
+from calling import call
 
 import services
 from rolecall import pipeline
 from rolecall import vars as v
-from rolecall.cli import rolecall
-from rolecall.cli.common import Invocation
-from rolecall.errors import Faults
 
 if TYPE_CHECKING:
     from rolecall.project import Project
@@ -43,13 +40,6 @@ def new(project: Project) -> Project:
 def mesh(new: Project) -> Project:
     call(new, "update", "--yes")
     return new
-
-
-def call(project: Project, *words: str, status: int = 0) -> str:
-    """Return what a command prints, or the faults that it ends with."""
-    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
-    assert done.exit_code == status, done.output
-    return str(done.exception) if isinstance(done.exception, Faults) else done.output
 
 
 def edit(project: Project, old: str, new: str = "") -> None:

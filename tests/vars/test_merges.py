@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
+from calling import call
 
 import services
 from rolecall import vars as v
-from rolecall.cli import rolecall
-from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 from rolecall.model.generators import Context
 from rolecall.model.recipes import Recipe, Replacement
@@ -55,13 +53,6 @@ def git(project: Project, *words: str, status: int | None = 0) -> str:
     done = subprocess.run(argv, cwd=project.root, capture_output=True, text=True, check=False)
     assert status in {None, done.returncode}, done.stdout + done.stderr
     return done.stdout
-
-
-def call(project: Project, *words: str, status: int = 0) -> str:
-    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
-    output = str(done.exception) if isinstance(done.exception, Faults) else done.output
-    assert (1 if isinstance(done.exception, Faults) else done.exit_code) == status, output
-    return output
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +111,7 @@ def test_a_merge_of_both_sides_without_markers_is_a_fault(merged: Project, mixed
     assert "does not match the other files of the var (mixed up by a merge?)" in call(merged, "check", status=1)
 
 
-@pytest.mark.parametrize("cure", ["remove the mark", "take the commit"])
+@pytest.mark.parametrize("cure", [pytest.param("remove the mark", marks=pytest.mark.slow), "take the commit"])
 def test_a_mark_that_is_older_than_all_files(project: Project, cure: str) -> None:
     """As when an earlier version rotates on one branch, and this one adds marks on another."""
     (project.root / "inventory.toml").write_text(INVENTORY)
@@ -165,7 +156,7 @@ def _folders(project: Project) -> list[Path]:
     return [Path(layout.var_folder(project.vars, key)) for key in layout.keys_of(project.vars)]
 
 
-@pytest.mark.parametrize("side", ["ours", "theirs"])
+@pytest.mark.parametrize("side", ["ours", pytest.param("theirs", marks=pytest.mark.slow)])
 def test_a_whole_side_is_sound(merged: Project, side: str) -> None:
     call(merged, "check", status=1)
     git(merged, "checkout", "-q", f"--{side}", "--", "vars")
@@ -338,6 +329,7 @@ def test_a_given_pair_must_match(project: Project) -> None:
     assert KEY in v.pending(project)
 
 
+@pytest.mark.slow
 def test_vars_of_earlier_versions_work_and_get_notes(project: Project) -> None:
     (project.root / "inventory.toml").write_text(INVENTORY)
     call(project, "update", "--yes")
@@ -363,6 +355,7 @@ def test_vars_of_earlier_versions_work_and_get_notes(project: Project) -> None:
 UNVERIFIED = "warning: 2 vars were stored by an earlier version, and not verified since\n"
 
 
+@pytest.mark.slow
 def test_a_mixture_of_an_earlier_version_is_neither_installed_nor_marked(merged: Project) -> None:
     git(merged, "checkout", "-q", "--ours", "--", "vars")
     git(merged, "checkout", "-q", "--theirs", "--", f"{SSH}/public")
@@ -591,7 +584,7 @@ def test_an_unusable_admin_key_hides_no_other_fault(project: Project) -> None:
         assert "not a usable public key" in output
 
 
-@pytest.mark.parametrize("command", ["check", "plan"])
+@pytest.mark.parametrize("command", ["check", pytest.param("plan", marks=pytest.mark.slow)])
 def test_a_key_that_two_machines_share_is_a_warning_if_no_service_fails(project: Project, command: str) -> None:
     services.install(project.root, "key_pair", module="mesh")
     (project.root / "inventory.toml").write_text(

@@ -125,6 +125,7 @@ def test_without_a_terminal_answers_come_from_a_file_or_the_environment(mail: Pr
     assert next(root.glob("etc/rolecall/mail/mark")).read_text() == "ABC"
 
 
+@pytest.mark.slow
 def test_prompts_are_shown_at_a_terminal(mail: Project) -> None:
     argv = [sys.executable, "-m", "rolecall", "--no-sandbox", "-C", str(mail.root), "vars", "generate"]
     person, terminal = pty.openpty()

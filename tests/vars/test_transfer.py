@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyrage
 import pytest
-from click.testing import CliRunner
+from calling import call
 
 import services
 from rolecall import pipeline
 from rolecall import vars as v
-from rolecall.cli import rolecall
-from rolecall.cli.common import Invocation
 from rolecall.errors import Faults
 from rolecall.model.vars import VarKey
 
@@ -186,10 +184,3 @@ def test_the_export_and_import_commands(web: Project) -> None:
     output = json.loads(call(web, "vars", "import", str(file), "--json"))
     assert output == {"pending": [], "same": sorted(map(str, v.stored_all(web))), "unwanted": [], "kept": []}
     assert "unchanged: jon/web.raw\n" in call(web, "vars", "import", str(file))
-
-
-def call(project: Project, *words: str, status: int = 0) -> str:
-    """Return what a command prints, or the faults that it ends with."""
-    done = CliRunner().invoke(rolecall, ["-C", str(project.root), *words], obj=Invocation())
-    assert done.exit_code == status, done.output
-    return str(done.exception) if isinstance(done.exception, Faults) else done.output

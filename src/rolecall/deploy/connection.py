@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rolecall.deploy.target import Target
 
 LOGIN = 120.0  # seconds to the first word of the agent; sshd(8) gives a login as long, so that a person can type
-SILENCE = 60.0  # seconds without a sign of life, of which the agent sends one every `protocol.HEARTBEAT`
+SILENCE = 60.0  # seconds without a sign of life, of which the agent sends one every `frames.HEARTBEAT`
 ANSWER = 7200.0  # seconds to an answer, whatever is sent before it
 FRAMES = 100_000  # frames before an answer
 TAIL = 1 << 16  # bytes of the errors that are kept
@@ -207,7 +207,7 @@ class Connection:
     def _show_life(self) -> None:
         """Send ``alive`` until the connection ends, unless so much is unread that this would block."""
         alive = frames.frame({"type": "alive"})
-        while not self._ended.wait(protocol.HEARTBEAT):
+        while not self._ended.wait(frames.HEARTBEAT):
             with self._writing, contextlib.suppress(OSError):
                 if not self._ended.is_set():
                     os.write(self._input.fileno(), alive)  # as a whole or not at all, see pipe(7)

@@ -100,7 +100,7 @@ class Resuming:
         """Also notice that the connection is lost while nobody uses it."""
         while not self._over.is_set():
             connection = self.connection
-            if not connection.breaks_within(protocol.HEARTBEAT):
+            if not connection.breaks_within(frames.HEARTBEAT):
                 continue
             if self._busy.acquire(blocking=False):
                 try:

@@ -114,7 +114,7 @@ class Session:
             token=token,
             user=user(),
             patience=patience,
-            protocol=protocol.PROTOCOL,
+            protocol=frames.PROTOCOL,
             machine=self.machine,
             formerly=list(formerly),
             expect=expect,

@@ -176,6 +176,10 @@ class Resource(ABC):
         """
         return captured
 
+    def original_with(self, original: Captured, captured: Captured) -> Captured:
+        """Return the original, with what was captured of what only this switch changes."""
+        return {**captured, **original} if self.partial and "type" not in {*original, *captured} else original
+
     @abstractmethod
     def apply(self, system: System, store: ContentStore) -> None:
         """Make the machine match this definition."""

@@ -30,7 +30,7 @@ class Block(Resource):
     """Lines in a file that a person or another program owns, between two comments that name them.
 
     Every other byte of the file stays. The lines are added at its end, in the order of the names of all blocks there,
-    and stay where a person moves them.
+    and stay where a person moves them. If a person lets a link at the path lead to another file, they move there.
 
     Attributes:
         path: Absolute path. A file that does not exist is created, owned by root with mode 0644.
@@ -107,7 +107,38 @@ class Block(Resource):
         return False  # a person may have moved it, so what is captured says where it is
 
     def capture(self, system: System, store: ContentStore) -> Dict[str, Any]:
+        now = system.resolve(self.path)
+        known = (each["path"] for each in _places(store.originals.get(self.key)))
+        first, *others = dict.fromkeys([*known, now])  # a person may have let the link lead elsewhere
+        captured = self._capture_at(first, system, store)
+        if others:
+            captured["elsewhere"] = {path: self._capture_at(path, system, store) for path in others}
+        return {self.key: captured, **shared_file.missing(system, now)}
+
+    def original_with(self, original: Captured, captured: Captured) -> Captured:
+        elsewhere = {**captured.get("elsewhere", {}), **original.get("elsewhere", {})}
+        return {**original, "elsewhere": elsewhere} if elsewhere else original
+
+    def apply(self, system: System, store: ContentStore) -> None:
         path = system.resolve(self.path)
+        self._write(system, path, self.placed(_read(system, path), store.content(self.parts)))
+        for place in _places(store.originals.get(self.key)):
+            if place["path"] != path:
+                self._restore_at(place, system, store)
+
+    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
+        for place in _places(captured):
+            self._restore_at(place, system, store)
+
+    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
+        same = all(self._text_at(each["path"], system) == each.get("text") for each in _places(captured))
+        return "" if same else "other lines"
+
+    def _text_at(self, path: str, system: System) -> Optional[str]:
+        found = self._found(_read(system, path))
+        return found[2].decode(errors="surrogateescape") if found else None
+
+    def _capture_at(self, path: str, system: System, store: ContentStore) -> Captured:
         data = _read(system, path)
         found = self._found(data)
         captured = shared_file.capture(system, path, data)
@@ -116,15 +147,12 @@ class Block(Resource):
             before = data[: found.start()]
             captured.update(text=text, at=_outside(before), behind=_behind(before))
         # A block got the newline that the last line had not: then, whoever removes the last block takes it away.
-        others = [each["ended"] for each in store.originals.values() if each.get("path") == path and "ended" in each]
+        places = (place for each in store.originals.values() for place in _places(each))
+        others = [each["ended"] for each in places if each.get("path") == path and "ended" in each]
         captured["ended"] = all(others) if _ends_with_block(data) else not data or data.endswith(b"\n")
-        return {self.key: captured, **shared_file.missing(system, path)}
+        return captured
 
-    def apply(self, system: System, store: ContentStore) -> None:
-        path = system.resolve(self.path)
-        self._write(system, path, self.placed(_read(system, path), store.content(self.parts)))
-
-    def restore(self, system: System, store: ContentStore, captured: Captured) -> None:
+    def _restore_at(self, captured: Captured, system: System, store: ContentStore) -> None:
         path = captured["path"]
         data = _read(system, path)
         if "text" in captured:
@@ -134,11 +162,6 @@ class Block(Resource):
             restored = self._without(data, ended=captured["ended"])
         if restored != data:
             self._write(system, path, restored, (captured, *store.originals.values()))
-
-    def difference_from(self, captured: Captured, system: System, store: ContentStore) -> str:
-        found = self._found(_read(system, captured["path"]))
-        now = found[2].decode(errors="surrogateescape") if found else None
-        return "" if now == captured.get("text") else "other lines"
 
     def placed(
         self, data: bytes, text: bytes, at: Optional[int] = None, behind: Optional[Container[str]] = None
@@ -198,6 +221,11 @@ class Block(Resource):
     @property
     def _end(self) -> bytes:
         return f"{self.comment} END Rolecall {self.name}\n".encode()
+
+
+def _places(captured: Optional[Captured]) -> List[Captured]:
+    """Return what was captured of each file to which the link at the path has led."""
+    return [captured, *captured.get("elsewhere", {}).values()] if captured else []
 
 
 def _read(system: System, path: str) -> bytes:

@@ -54,8 +54,12 @@ def preview(system: System, store: Store, work: Work, new: Configuration) -> Non
 
 def changed_version(shown: Work, work: Work) -> str:
     """Return which package would get another version than the one that was shown, or ""."""
-    for name, version in sorted(work.packages.items()):
-        planned = shown.packages.get(name)
+    return _changed_version(shown.packages, work.packages)
+
+
+def _changed_version(shown: Mapping[str, str], now: Mapping[str, str]) -> str:
+    for name, version in sorted(now.items()):
+        planned = shown.get(name)
         if planned != version:
             return f"package {name} changed since this was planned: version {version}, not {planned or 'none'}"
     return ""
@@ -66,8 +70,15 @@ def install(due: Sequence[Resource], machine: Machine, journal: Journal, work: W
     packages = machine.system.packages
     if not work.install or not any(isinstance(item, Package) for item in due):
         return
-    if UNKNOWN in work.packages.values():  # by now, the files that packages need are there
-        work.packages = packages.preview(work.install, sources_change=False)
+    early = [item for item in machine.configuration(journal.target).resources if item.needed_early]
+    renewed = packages.renew_sources(path for item in early for path in item.paths_on(machine.system))
+    unknown = UNKNOWN in work.packages.values()
+    if renewed or unknown:  # by now, the files that packages need are there
+        versions = packages.preview(work.install, sources_change=False)
+        changed = _changed_version(work.packages, versions)
+        if changed and not unknown:
+            raise Failure(changed)
+        work.packages = versions
     machine.report("install", " ".join(work.install))
     in_the_way = packages.download(work.install, work.packages)
     names = {*work.install, *work.packages}
@@ -75,7 +86,7 @@ def install(due: Sequence[Resource], machine: Machine, journal: Journal, work: W
         name: {
             **state._asdict(),
             "came_along": name in work.packages and name not in work.install and not state.present,
-            "files": _captured(machine, journal, in_the_way.get(name, ())),
+            "files": _captured(machine, journal, in_the_way.get(name, {})),
         }
         for name, state in packages.capture(names).items()
     }
@@ -143,20 +154,23 @@ def remove(machine: Machine, journal: Journal, ended: Mapping[str, Captured]) ->
         return []
     packages, store = machine.system.packages, machine.store
     declared = [item.name_on(machine.system) for item in _packages(machine.configuration(store.current))]
-    going = _ours(machine.system, ended, declared)
     purged = {item.key for item in _packages(machine.configuration(journal.source)) if item.purge}
-    removed: List[str] = []
+    due: List[str] = []
     notes: List[str] = []
     try:
+        going = {*_left_by_a_removal(machine.system, journal), *_ours(machine.system, ended, declared)}
         if going:
-            removed, kept = packages.removable(sorted(going), _dependencies(store, declared))
+            due, kept = packages.removable(sorted(going), _dependencies(store, declared))
             notes += [f"package {name} was kept: {_needed(others)}" for name, others in sorted(kept.items())]
-        if removed:
-            machine.report("remove", " ".join(removed))
-            packages.remove(removed)
+        if due:
+            journal.removed = sorted({*journal.removed, *due})
+            journal.save(store)  # without it, nothing says what had come along with those that are gone
+            machine.report("remove", " ".join(due))
+            packages.remove(due)
+        removed, own = journal.removed, {each["name"] for each in ended.values() if each}
         # Whose files: those of packages that came along go if those of all others do.
         ours = {key: original["name"] for key, original in ended.items() if _has_left_files(machine.system, original)}
-        came = [name for name in removed if name not in going and packages.state(name).status == "config-files"]
+        came = [name for name in removed if name not in own and packages.state(name).status == "config-files"]
         purge = [name for key, name in ours.items() if key in purged] + (came if purged.issuperset(ended) else [])
         if purge:
             packages.purge(sorted(purge))
@@ -165,6 +179,15 @@ def remove(machine: Machine, journal: Journal, ended: Mapping[str, Captured]) ->
     except Failure as failure:
         notes.append(f"packages were kept: {failure.message}")
     return notes
+
+
+def _left_by_a_removal(system: System, journal: Journal) -> List[str]:
+    """Return the packages that a removal should have removed before it was killed; none of them is halfway."""
+    states = {name: system.packages.state(name) for name in journal.removed}
+    halfway = [name for name, state in states.items() if state.present and state.status != "installed"]
+    if halfway:  # package managers refuse to do anything else before
+        system.packages.remove(halfway)
+    return [name for name, state in states.items() if state.status == "installed"]
 
 
 def tidy(machine: Machine, journal: Journal) -> List[str]:
@@ -201,12 +224,12 @@ def _packages(configuration: Configuration) -> List[Package]:
     return [item for item in configuration.resources if isinstance(item, Package)]
 
 
-def _captured(machine: Machine, journal: Journal, paths: Iterable[str]) -> Dict[str, Captured]:
-    """Capture files, except for those that resources restore: nothing is known of these."""
+def _captured(machine: Machine, journal: Journal, paths: Mapping[str, bool]) -> Dict[str, Captured]:
+    """Capture files that may be written, except for those that resources restore: nothing is known of the others."""
     numbers = (journal.source, journal.target)
     resources = [item for number in numbers for item in machine.configuration(number).resources]
     declared = {path for item in resources for path in item.paths_on(machine.system)}
-    return {path: {} if path in declared else machine.store.capture(path) for path in paths}
+    return {path: machine.store.capture(path) if may and path not in declared else {} for path, may in paths.items()}
 
 
 def _files(journal: Journal) -> Dict[str, Captured]:
@@ -218,7 +241,7 @@ def _files(journal: Journal) -> Dict[str, Captured]:
 def _before(journal: Journal) -> Dict[str, PackageState]:
     """Return the states of packages before a switch.
 
-    A new package with a file in its way counts as removed before: purging it would delete that file.
+    A new package with files or data in its way counts as removed before: purging it would delete them.
     """
     states = {
         name: PackageState("config-files" if each["files"] else each["status"], each["version"], each["manual"])

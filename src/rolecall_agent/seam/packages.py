@@ -51,16 +51,28 @@ class Packages(Protocol):
         """
         ...
 
+    def renew_sources(self, paths: Iterable[str]) -> bool:
+        """Fetch the lists of sources again if one of these files is newer: another key may have verified them.
+
+        Args:
+            paths: The files that declare sources, and those that these need, such as keys.
+
+        Returns:
+            Whether there were such lists.
+        """
+        ...
+
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         """Return the states of packages now, for `put_back`, and of all others that are not wholly installed."""
         ...
 
-    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, Dict[str, bool]]:
         """Get the files of packages to install, and of those that they replace.
 
         Returns:
-            By package that is new: files that are where it has configuration files, and where its package manager
-            would put others beside these. Nothing for a package that has no such file in its way.
+            By package that is new and whose purge would delete something of a person's: the paths of its configuration
+            files, and of others that its package manager may put beside these; and the paths of data that are there.
+            Each with whether the installation may write it.
         """
         ...
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import AbstractSet, Iterable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Iterable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
+
+if TYPE_CHECKING:
+    from rolecall_agent.fingerprint import Answer
 
 UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
@@ -72,8 +75,8 @@ class Units(Protocol):
         """Ask systemd again for every state that is needed from now on."""
         ...
 
-    def renew(self) -> bool:
-        """Ask systemd again, except for states of the last second; return whether it asks for all."""
+    def renew(self) -> List[Answer]:
+        """Ask systemd again, except for states of the last second; return the answers from which these come."""
         ...
 
     def state(self, name: str) -> UnitState:

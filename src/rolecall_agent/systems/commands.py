@@ -19,8 +19,9 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
 }
 
-PYTHON_OPTIONS = ("-I", "-S", "-X", "utf8")
-"""How Python starts: nothing is imported from the user or the site, and paths have the same bytes in every locale."""
+PYTHON_OPTIONS = ("-I", "-S", "-B", "-X", "utf8")
+"""How Python starts: nothing is imported from the user or the site, no byte code is written (see `bytecode`), and paths
+have the same bytes in every locale."""
 OUTPUT_LIMIT = 1 << 24
 """How many bytes of a command's output are kept."""
 TAIL = 1 << 16

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING, Dict, Iterable, Optional, Set
 
@@ -11,6 +12,8 @@ from rolecall_agent.systems import commands, nftables
 
 if TYPE_CHECKING:
     from rolecall_agent.system import System
+
+_BUILT_IN = "built in"  # not the name of a module
 
 
 class RealKernel:
@@ -78,9 +81,30 @@ class RealKernel:
         return found
 
     def _modules(self, names: Iterable[str]) -> Dict[str, str]:
-        by_path = {f"/sys/module/{name.replace('-', '_')}": name for name in names}
-        lines = self._ask(["ls", "-d", "--", *by_path])[1].splitlines()
-        return {by_path[line]: "loaded" for line in lines if line in by_path}
+        names = set(names)
+        loaded = self._loaded(names)
+        others = {name: self._modules_of(name) for name in sorted(names - loaded)}
+        loaded |= self._loaded({module for modules in others.values() for module in modules} - loaded - {_BUILT_IN})
+        there = loaded | {_BUILT_IN}
+        return {name: "loaded" for name in names if name in loaded or (others[name] and others[name] <= there)}
+
+    def _loaded(self, names: Set[str]) -> Set[str]:
+        """Return which of these modules sysfs(5) shows, where a name has no hyphen."""
+        paths = {name: f"/sys/module/{name.replace('-', '_')}" for name in sorted(names)}
+        there = self._ask(["ls", "-d", "--", *paths.values()])[1].splitlines() if paths else []
+        return {name for name, path in paths.items() if path in there}
+
+    def _modules_of(self, name: str) -> Set[str]:
+        """Return the modules that a name or an alias stands for, and those that they need; none if it is not known.
+
+        What is built into the kernel need not be in sysfs. Source: modprobe(8), ``--show-depends``.
+        """
+        found = set()
+        for line in self._ask(["modprobe", "--show-depends", "--", name])[1].splitlines():
+            verb, _, rest = line.partition(" ")
+            file = os.path.basename(rest.partition(" ")[0])
+            found.add(_BUILT_IN if verb == "builtin" else file.partition(".")[0])
+        return found
 
     def _hostname(self, names: Iterable[str]) -> Dict[str, str]:
         return dict.fromkeys(names, self._ask(["uname", "-n"])[1].strip())

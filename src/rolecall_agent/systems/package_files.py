@@ -6,7 +6,7 @@ import hashlib
 import os
 from typing import Dict, List, Sequence, Tuple
 
-from rolecall_agent.bootstrap import sync
+from rolecall_agent.state import sync
 
 FOLDER = "/var/lib/rolecall/packages"
 """Where package files are downloaded to, and kept."""

@@ -65,6 +65,19 @@ class DistributionPackages:
             raise Failure(f"cannot install packages: {' '.join(names)}: {others} would be removed; remove them first")
         return dict(changes.versions)
 
+    def renew_sources(self, paths: Iterable[str]) -> bool:
+        there = list(filter(os.path.exists, paths))
+        commands_of = filter(None, map(self._manager.query_lists, there))
+        starts = {start for argv in commands_of for start in self._manager.lists(commands.execute(argv)[1])}
+        lists = {path for start in starts for path in _beginning_with(start)}
+        newest = max((os.stat(path).st_ctime_ns for path in there), default=0)
+        outdated = [path for path in lists if os.lstat(path).st_ctime_ns < newest]
+        for path in outdated:
+            os.remove(path)  # or apt would use it even if the new key does not fit
+        if outdated:
+            self._patiently(self._manager.refresh())
+        return bool(outdated)
+
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         wanted = set(names)
         everything = self._states(())
@@ -78,7 +91,7 @@ class DistributionPackages:
             name: PackageState(state.status, state.version, name in manual) for name, state in sorted(states.items())
         }
 
-    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, Dict[str, bool]]:
         manager, states = self._manager, self._states(versions)
         earlier = {name: state.version for name, state in states.items() if state.present}
         starts = [manager.file_name(*each) for each in (*versions.items(), *earlier.items())]
@@ -159,7 +172,12 @@ class DistributionPackages:
         return sorted({*going, *self._removed_with(going)}), kept
 
     def remove(self, names: Sequence[str]) -> None:
-        self._run(self._manager.remove(names), f"cannot remove packages: {' '.join(names)}")
+        broken = sorted(name for name, state in self._states(names).items() if _is_broken(state))
+        whole = sorted({*names} - {*broken})
+        commands_of = ((broken, self._manager.force_removal(broken, purge=False)), (whole, self._manager.remove(whole)))
+        for some, argv in commands_of:
+            if some:
+                self._run(argv, f"cannot remove packages: {' '.join(some)}")
 
     def purge(self, names: Sequence[str]) -> None:
         argv = self._manager.purge(names)
@@ -216,14 +234,19 @@ class DistributionPackages:
                 if argv:
                     self._patiently(argv)
 
-    def _in_the_way(self, name: str, version: str) -> List[str]:
-        """Return the files where a package has configuration files, with those that may come to be beside them."""
+    def _in_the_way(self, name: str, version: str) -> Dict[str, bool]:
+        """Return what is where a package has configuration files or data, as `Packages.download` does."""
         file = package_files.path_of(self._manager.file_name(name, version))
         argv = self._manager.query_conffiles(file) if file else None
         if not argv:
-            return []
-        paths = self._manager.conffiles(commands.execute(argv)[1])
-        return [path + end for path in paths if os.path.lexists(path) for end in ("", *self._manager.BESIDE)]
+            return {}
+        output = commands.execute(argv)[1]
+        files = self._manager.conffiles(output)
+        data = {path: False for path in self._manager.data(output) if os.path.lexists(path)}
+        written = [path + end for path in files for end in ("", *self._manager.BESIDE)]
+        others = [path + end for path in files for end in self._manager.PURGED]
+        spared = data or any(map(os.path.lexists, (*written, *others)))
+        return {**data, **dict.fromkeys(written, True)} if spared else {}
 
     def _files(self, versions: Mapping[str, str]) -> Tuple[List[str], List[str]]:
         """Return the kept files of packages, and why those of the others cannot be used."""
@@ -257,8 +280,11 @@ class DistributionPackages:
         end = time.monotonic() + PATIENCE
         while True:
             status, output = self._judged(*commands.run(argv, _SECONDS))
-            if not status or not self._manager.is_locked(output) or time.monotonic() > end:
+            repair = self._manager.repair(output)
+            if not status or time.monotonic() > end or not (repair or self._manager.is_locked(output)):
                 return status, output
+            if repair:
+                commands.run(repair)
             time.sleep(_PAUSE)
 
     def _failure(self, message: str, output: str) -> Failure:
@@ -269,6 +295,13 @@ class DistributionPackages:
     def _forget(self) -> None:
         self._known.clear()
         self._changed()
+
+
+def _beginning_with(start: str) -> List[str]:
+    """Return the paths that begin like this."""
+    folder, name = os.path.split(start)
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    return [os.path.join(folder, each) for each in names if each.startswith(name)]
 
 
 def _require_same(versions: Mapping[str, str], now: Mapping[str, str], what: str) -> None:

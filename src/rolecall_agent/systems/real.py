@@ -46,8 +46,8 @@ class RealSystem(Tree):
         super().renew()
         self.packages = DistributionPackages(self.ask, self.os_release, self.units.forget)
         self.kernel = RealKernel(self)
-        self._sshd = Sshd(self.ask, self.read, self.names)
-        self.notes.complete = self.units.renew()  # what is known already is in earlier notes
+        self._sshd = Sshd(self.ask, self.read, self.names, self.resolve)
+        self.notes.answers += self.units.renew()
 
     # Owners
 

@@ -7,15 +7,18 @@ import contextlib
 import json
 import os
 import zlib
-from typing import AbstractSet, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from rolecall_agent.bootstrap import sync
 from rolecall_agent.errors import Failure
 from rolecall_agent.seam.accounts import Account
 from rolecall_agent.seam.packages import PackageState
 from rolecall_agent.seam.units import UNIT_FOLDERS, UnitState
+from rolecall_agent.state import sync
 from rolecall_agent.systems.os_release import read_os_release
 from rolecall_agent.tree import Entry, Tree
+
+if TYPE_CHECKING:
+    from rolecall_agent.fingerprint import Answer
 
 RECORD = "var/lib/rolecall/system.json"
 
@@ -162,10 +165,13 @@ class RecordedPackages:
             needed += [each for each in self._needs(name) if each not in needed]
         return {name: self._version(name) for name in needed if self.state(name).status != "installed"}
 
+    def renew_sources(self, paths: Iterable[str]) -> bool:  # noqa: ARG002
+        return False
+
     def capture(self, names: Iterable[str]) -> Dict[str, PackageState]:
         return {name: self.state(name) for name in sorted({*names, *self._record.data["broken"]})}
 
-    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, List[str]]:  # noqa: ARG002
+    def download(self, names: Sequence[str], versions: Mapping[str, str]) -> Dict[str, Dict[str, bool]]:  # noqa: ARG002
         return {}
 
     def install(self, names: Sequence[str], versions: Mapping[str, str]) -> None:
@@ -198,11 +204,10 @@ class RecordedPackages:
         return sorted(going | unneeded), needing
 
     def remove(self, names: Sequence[str]) -> None:
-        self._record.data["packages"] = sorted({*self._record.data["packages"]} - {*names})
-        self._record.data["broken"] = {
-            name: status for name, status in self._record.data["broken"].items() if name not in names
-        }
-        self._record.save()
+        for name in names:  # one after the other, as dpkg does
+            self._record.data["packages"] = sorted({*self._record.data["packages"]} - {name})
+            self._record.data["broken"].pop(name, None)
+            self._record.save()
 
     def purge(self, names: Sequence[str]) -> None:
         pass
@@ -240,8 +245,8 @@ class RecordedUnits:
     def forget(self) -> None:
         pass
 
-    def renew(self) -> bool:
-        return True
+    def renew(self) -> List[Answer]:
+        return []
 
     def state(self, name: str) -> UnitState:
         if not self._unit_file(name):

@@ -20,6 +20,7 @@ _SETS_FILE = re.compile(
     rb"^[ \t]*(?:authorizedkeysfile\b|include\b(?![ \t]+/etc/ssh/sshd_config\.d/\*\.conf[ \t]*$))",
     re.IGNORECASE | re.MULTILINE,
 )
+_UNKNOWN = b"Include"  # which may set it
 
 
 class Sshd:
@@ -29,13 +30,20 @@ class Sshd:
         ask: `System.ask`.
         read: `System.read`.
         names: `System.names`.
+        resolve: `System.resolve`.
     """
 
-    def __init__(self, ask: Ask, read: Callable[[str], bytes], names: Callable[[str], List[str]]) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        read: Callable[[str], bytes],
+        names: Callable[[str], List[str]],
+        resolve: Callable[[str], str],
+    ) -> None:
         self._ask = ask
         self._read = read
         self._names = names
-        self._listed = False
+        self._resolve = resolve
         self._known: Dict[Tuple[bytes, str], str] = {}
 
     def keys_file(self, user: str) -> str:
@@ -57,14 +65,16 @@ class Sshd:
         return self._known[configuration, user]
 
     def _configuration(self) -> bytes:
-        if not self._listed:
-            self._ask(["ls", _FOLDER])  # a fingerprint does not cover which names are in a folder
-            self._listed = True
-        files = [_CONFIGURATION, *(f"{_FOLDER}/{name}" for name in self._names(_FOLDER) if name.endswith(".conf"))]
-        return b"\n".join(map(self._content, files))
+        """Return the content of all files, or `_UNKNOWN` if one cannot be read: sshd follows links of any user."""
+        try:
+            names = self._names(self._resolve(_FOLDER))
+            files = [_CONFIGURATION, *(f"{_FOLDER}/{name}" for name in names if name.endswith(".conf"))]
+            return b"\n".join(map(self._content, files))
+        except (Failure, OSError):
+            return _UNKNOWN
 
     def _content(self, path: str) -> bytes:
         try:
-            return self._read(path)
-        except (Failure, OSError):
+            return self._read(self._resolve(path))
+        except FileNotFoundError:
             return b""

@@ -14,6 +14,7 @@ from rolecall_agent.systems import commands, mounts
 from rolecall_agent.unit_types import mount_point
 
 if TYPE_CHECKING:
+    from rolecall_agent.fingerprint import Answer
     from rolecall_agent.system import Ask
 
 _BOUND = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
@@ -60,16 +61,18 @@ class SystemdUnits:
         self._booting = booting
         self.settled = not booting
         self._known: Dict[str, UnitState] = {}
+        self._answers: List[Answer] = []  # from which these come
         self._asked = 0.0  # when it asked for the oldest of them
         self._prefetched: Set[str] = set()
 
     def forget(self) -> None:
         self._known.clear()
+        self._answers.clear()
 
-    def renew(self) -> bool:
+    def renew(self) -> List[Answer]:
         if time.monotonic() - self._asked > FRESH:
-            self._known.clear()
-        return not self._known
+            self.forget()
+        return list(self._answers)
 
     def prefetch(self, names: Iterable[str]) -> None:
         self._prefetched.update(names)
@@ -80,8 +83,10 @@ class SystemdUnits:
             templates = {unit for unit in wanted if "@." in unit}
             self._show(sorted(wanted - templates))
             for unit in sorted(templates):
-                enablement = self._ask(["systemctl", "is-enabled", "--", unit])[1].strip()
-                self._known[unit] = _template_state(enablement)
+                argv = ["systemctl", "is-enabled", "--", unit]
+                status, output = self._ask(argv)
+                self._answers.append((argv, False, status, output))
+                self._known[unit] = _template_state(output.strip())
         return self._known[name]
 
     def _show(self, names: Sequence[str]) -> None:
@@ -91,6 +96,7 @@ class SystemdUnits:
         argv = ["systemctl", "show", "--property", ",".join(PROPERTIES), "--", *names]
         self._asked = self._asked if self._known else time.monotonic()
         status, output = self._ask(argv, errors=True)
+        self._answers.append((argv, True, status, output))
         shown: Dict[str, UnitState] = {}
         for properties in _blocks(output):
             state, own = _unit_state(properties), properties.get("Id", "")
@@ -110,7 +116,7 @@ class SystemdUnits:
     def run(self, verb: str, names: Sequence[str]) -> None:
         if not names and verb != "daemon-reload":
             return
-        self._known.clear()
+        self.forget()
         # The switch reloads once, after all links are created or removed.
         option = (
             ["--no-reload"] if verb in {"enable", "disable", "reenable"} else ["--no-block"] if self._booting else []

@@ -28,10 +28,12 @@ class Manager(Protocol):
     Attributes:
         FILES: How the names of its package files end.
         BESIDE: What the names of files end with that it puts beside a configuration file.
+        PURGED: The same for files that it does not put there, and that a purge deletes all the same.
     """
 
     FILES: Tuple[str, ...]
     BESIDE: Tuple[str, ...]
+    PURGED: Tuple[str, ...]
 
     def query(self, names: Iterable[str]) -> List[str]:
         """Return the command that prints the states of packages; of all packages, for no names."""
@@ -69,6 +71,18 @@ class Manager(Protocol):
         """Return the command that gets the current lists of packages."""
         ...
 
+    def query_lists(self, path: str) -> Optional[List[str]]:
+        """Return the command that prints the files with the lists of a source; None when they need not be renewed.
+
+        Args:
+            path: The file that declares the source.
+        """
+        ...
+
+    def lists(self, output: str) -> Set[str]:
+        """Return how the paths of all files with these lists begin."""
+        ...
+
     def download(self, specs: Sequence[str], folder: str) -> Optional[List[str]]:
         """Return the command that gets all that an installation needs; None when `install` must do so."""
         ...
@@ -82,11 +96,18 @@ class Manager(Protocol):
         ...
 
     def query_conffiles(self, path: str) -> Optional[List[str]]:
-        """Return the command that prints the configuration files in a package file; None when none can be kept."""
+        """Return the command that prints what a package file says about its configuration; None when none can be kept.
+
+        That is its configuration files, and the script that runs when they are purged.
+        """
         ...
 
     def conffiles(self, output: str) -> List[str]:
-        """Return the paths that `query_conffiles` prints."""
+        """Return the configuration files that `query_conffiles` prints."""
+        ...
+
+    def data(self, output: str) -> List[str]:
+        """Return the paths of data that a purge may delete, by the script that `query_conffiles` prints."""
         ...
 
     def install(self, specs: Sequence[str], folder: str) -> List[str]:
@@ -111,6 +132,10 @@ class Manager(Protocol):
 
     def configure(self, names: Sequence[str]) -> Optional[List[str]]:
         """Return the command that completes an interrupted installation; None when there is none."""
+        ...
+
+    def repair(self, output: str) -> Optional[List[str]]:
+        """Return the command after which one that printed this can be run again; None when there is none."""
         ...
 
     def mark(self, names: Sequence[str], *, manual: bool) -> Optional[List[str]]:

@@ -11,6 +11,7 @@ from rolecall_agent.systems.managers import Changes
 
 FILES: Tuple[str, ...] = (".apk",)
 BESIDE: Tuple[str, ...] = (".apk-new",)
+PURGED: Tuple[str, ...] = ()
 
 _STEP = re.compile(r"^\( *\d+/\d+\) (\w+) (\S+) \((?:\S+ -> )?([^)\s]+)\)", re.MULTILINE)
 
@@ -54,6 +55,14 @@ def refresh() -> List[str]:
     return ["apk", "update"]
 
 
+def query_lists(path: str) -> Optional[List[str]]:
+    return None  # it verifies them whenever it reads them
+
+
+def lists(output: str) -> Set[str]:
+    return set()
+
+
 def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return None
 
@@ -72,6 +81,10 @@ def query_conffiles(path: str) -> Optional[List[str]]:
 
 def conffiles(output: str) -> List[str]:
     return []
+
+
+def data(output: str) -> List[str]:
+    return []  # nothing is purged
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:
@@ -96,6 +109,10 @@ def install_files(paths: Sequence[str]) -> List[str]:
 
 def configure(names: Sequence[str]) -> Optional[List[str]]:
     return None  # a package is installed, or not
+
+
+def repair(output: str) -> Optional[List[str]]:
+    return None
 
 
 def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:

@@ -11,10 +11,19 @@ from rolecall_agent.systems.managers import Changes
 
 FILES: Tuple[str, ...] = (".deb",)
 BESIDE: Tuple[str, ...] = (".dpkg-dist", ".dpkg-new", ".dpkg-old")
+PURGED: Tuple[str, ...] = ("~", ".bak", "%")  # REMOVECONFFEXTS of lib/dpkg/dpkg.h
 
 _APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 _KEEP_FILES = "--force-confold"  # nobody can answer what to do about a configuration file that was changed
 _INSTALL = ["install", "--yes", "--no-install-recommends", "--no-remove", "-o", f"Dpkg::Options::={_KEEP_FILES}"]
+_SOURCE = re.compile(r"/etc/apt/sources\.list(\.d/[^/]+\.(list|sources))?\Z")
+# Where data may be, but for folders that exist on any machine, since the scripts of many packages share them.
+_DATA = re.compile(
+    r"/(?:home|opt|srv|var/(?:backups|cache|lib|log|mail|spool|www))"
+    r"/(?!(?:apt|dbus|debconf|dpkg|misc|pam|python3?|systemd|ucf)/)[\w.@+/-]*[\w@+]"
+)
+_REMOVALS = re.compile(r"\brm [^\n;&|]+")
+_IN_ETC = re.compile(r"/etc/[\w.@+/-]*[\w@+]")
 _FIELDS = "${Package} ${Architecture} ${db:Status-Status} ${db:Status-Eflag} ${Version}\n"
 
 
@@ -64,6 +73,19 @@ def refresh() -> List[str]:
     return [*_APT, "update"]
 
 
+def query_lists(path: str) -> Optional[List[str]]:
+    if not _SOURCE.match(path):
+        return None
+    only = ["-o", f"Dir::Etc::sourcelist={path}", "-o", "Dir::Etc::sourceparts=-"]
+    return [*_APT, *only, "indextargets", "--no-release-info", "--format", "$(FILENAME) $(METAKEY)"]
+
+
+def lists(output: str) -> Set[str]:
+    # What a repository has is in files of its own: its address, and then such as _InRelease or _main_…_Packages.
+    files = [line.partition(" ")[::2] for line in output.splitlines()]
+    return {path[: -len(key)] for path, key in files if key and path.endswith(key.replace("/", "_"))}
+
+
 def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return [*_APT, "-o", f"Dir::Cache::archives={folder}", *_INSTALL, "--download-only", *specs]
 
@@ -77,11 +99,16 @@ def file_name(name: str, version: str) -> str:
 
 
 def query_conffiles(path: str) -> Optional[List[str]]:
-    return ["dpkg-deb", "--info", path, "conffiles"]
+    return ["dpkg-deb", "--info", path, "conffiles", "postrm"]
 
 
 def conffiles(output: str) -> List[str]:
-    return re.findall(r"^(/.+?)\s*$", output, re.MULTILINE)
+    return re.findall(r"^(/.+?)\s*$", output.partition("#!")[0], re.MULTILINE)
+
+
+def data(output: str) -> List[str]:
+    script = re.sub(r"^\s*#.*", "", output.partition("#!")[2], flags=re.MULTILINE)
+    return [*_DATA.findall(script), *(path for line in _REMOVALS.findall(script) for path in _IN_ETC.findall(line))]
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:
@@ -106,6 +133,12 @@ def install_files(paths: Sequence[str]) -> List[str]:
 
 def configure(names: Sequence[str]) -> Optional[List[str]]:
     return ["dpkg", _KEEP_FILES, "--configure", *names]
+
+
+def repair(output: str) -> Optional[List[str]]:
+    # After dpkg was killed, apt wants `dpkg --configure -a`, which would also configure what a person has left broken.
+    # Whatever else writes its database completes that first; this command, without input, does nothing more.
+    return ["dpkg", "--set-selections"] if "dpkg was interrupted" in output else None
 
 
 def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:

@@ -10,6 +10,7 @@ from rolecall_agent.seam.packages import PackageState
 from rolecall_agent.systems.managers import Changes
 
 BESIDE: Tuple[str, ...] = (".pacnew", ".pacsave")
+PURGED: Tuple[str, ...] = ()
 FILES: Tuple[str, ...] = (".pkg.tar.zst", ".pkg.tar.xz", ".pkg.tar.gz")
 
 _INSTALL = ["pacman", "--sync", "--noconfirm", "--needed"]
@@ -55,6 +56,14 @@ def refresh() -> List[str]:
     return ["pacman", "--sync", "--refresh", "--noconfirm"]
 
 
+def query_lists(path: str) -> Optional[List[str]]:
+    return None  # it verifies each package that it installs
+
+
+def lists(output: str) -> Set[str]:
+    return set()
+
+
 def download(specs: Sequence[str], folder: str) -> Optional[List[str]]:
     return [*_INSTALL, "--downloadonly", "--cachedir", folder, *specs]
 
@@ -76,6 +85,10 @@ def query_conffiles(path: str) -> Optional[List[str]]:
 
 def conffiles(output: str) -> List[str]:
     return [f"/{path}" for path in re.findall(r"^backup = (.+)$", output, re.MULTILINE)]
+
+
+def data(output: str) -> List[str]:
+    return []  # nothing is purged
 
 
 def install(specs: Sequence[str], folder: str) -> List[str]:
@@ -100,6 +113,10 @@ def install_files(paths: Sequence[str]) -> List[str]:
 
 def configure(names: Sequence[str]) -> Optional[List[str]]:
     return None  # a package is installed, or not
+
+
+def repair(output: str) -> Optional[List[str]]:
+    return None
 
 
 def mark(names: Sequence[str], *, manual: bool) -> Optional[List[str]]:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.seam.packages import PackageState
 
 FILES: Tuple[str, ...] = (".rpm",)
 BESIDE: Tuple[str, ...] = (".rpmnew", ".rpmorig", ".rpmsave")
+PURGED: Tuple[str, ...] = ()
 
 _FIELDS = "%{NAME} %{ARCH} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\n"
 _FOREIGN = re.compile(r"i[3-6]86\Z")  # beside x86_64
@@ -29,6 +30,14 @@ def key(name: str, architecture: str) -> str:
     return f"{name}.{architecture}" if _FOREIGN.match(architecture) else name
 
 
+def query_lists(path: str) -> Optional[List[str]]:
+    return None  # it verifies each package that it installs
+
+
+def lists(output: str) -> Set[str]:
+    return set()
+
+
 def file_name(name: str, version: str) -> str:
     return f"{name}-{version.rpartition(':')[2]}."  # without the epoch
 
@@ -39,6 +48,10 @@ def query_conffiles(path: str) -> Optional[List[str]]:
 
 def conffiles(output: str) -> List[str]:
     return re.findall(r"^(/.+)$", output, re.MULTILINE)
+
+
+def data(output: str) -> List[str]:
+    return []  # nothing is purged
 
 
 def purge(names: Sequence[str]) -> Optional[List[str]]:
@@ -55,6 +68,10 @@ def install_files(paths: Sequence[str]) -> List[str]:
 
 def configure(names: Sequence[str]) -> Optional[List[str]]:
     return None  # a package is installed, or not
+
+
+def repair(output: str) -> Optional[List[str]]:
+    return None
 
 
 def is_locked(output: str) -> bool:
