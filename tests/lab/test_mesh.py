@@ -110,7 +110,7 @@ def without_loss(desk: Desk) -> Iterator[None]:
 
 
 def public_keys(desk: Desk) -> list[str]:
-    return [path.read_text().strip() for path in desk.root.glob("vars/*/vpn.key-*/public")]
+    return [path.read_text().strip() for path in desk.root.glob("vars/per-machine/*/vpn.key-*/public")]
 
 
 def test_all_reach_all_by_name(mesh: Desk) -> None:
@@ -169,12 +169,12 @@ def test_the_mesh_is_there_after_a_boot(mesh: Desk) -> None:
 
 
 def test_an_interface_whose_program_is_killed_is_back(mesh: Desk) -> None:
-    mesh.on("jon", "pkill -9 -f 'wireguard-go -f vpn-b'; sleep 3; /etc/rolecall/vpn/mesh status")
+    mesh.on("jon", "kill -9 $(systemctl show -P MainPID 'rolecall-vpn.tunnel@vpn-b.service'); sleep 3; /etc/rolecall/vpn/mesh status")
     assert reached(mesh, "jon") == {*ALL} - {"jon"}
 
 
 def test_who_leaves_reaches_nobody(mesh: Desk) -> None:
-    gone = {(mesh.root / f"vars/ann/vpn.key-{channel}/public").read_text().strip() for channel in "ab"}
+    gone = {(mesh.root / f"vars/per-machine/ann/vpn.key-{channel}/public").read_text().strip() for channel in "ab"}
     rest = [name for name in ALL if name != "ann"]
     declare(mesh, *rest, channel="b")
     mesh.rolecall("update", "--yes")
