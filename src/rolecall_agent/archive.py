@@ -5,11 +5,11 @@ from __future__ import annotations
 import binascii
 import functools
 import hashlib
-import json
 import zlib
 from pathlib import Path
 from typing import List, Tuple
 
+from rolecall_agent.bootstrap import pack
 from rolecall_agent.frames import meeting_point
 from rolecall_agent.systems.commands import PYTHON_OPTIONS
 
@@ -20,15 +20,14 @@ _PACKAGE = Path(__file__).parent
 def build() -> Tuple[str, bytes]:
     """Return the agent's digest and bytes, which are the same from a wheel and from a checkout.
 
-    The bytes are the canonical JSON of path and text of every Python file; the digest is their SHA-256 in hex.
+    The bytes are every Python file, as `bootstrap.pack` joins them; the digest is their SHA-256 in hex.
     """
     files = {
-        f"{_PACKAGE.name}/{path.relative_to(_PACKAGE).as_posix()}": path.read_text(encoding="utf-8")
-        for path in _PACKAGE.rglob("*.py")
+        f"{_PACKAGE.name}/{path.relative_to(_PACKAGE).as_posix()}": path.read_bytes() for path in _PACKAGE.rglob("*.py")
     }
     # So that `python3 DIGEST boot` works without an installed package.
-    files["__main__.py"] = "from rolecall_agent.__main__ import main\n\nraise SystemExit(main())\n"
-    packed = json.dumps(files, sort_keys=True, separators=(",", ":")).encode()
+    files["__main__.py"] = b"from rolecall_agent.__main__ import main\n\nraise SystemExit(main())\n"
+    packed = pack(files)
     return hashlib.sha256(packed).hexdigest(), packed
 
 

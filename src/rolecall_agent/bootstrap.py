@@ -2,8 +2,8 @@
 
 It loads the agent that the controller wants, which it requests if the machine does not have it, and lets it answer the
 messages of `protocol`. Agents are stored unpacked, as ``agent/DIGEST/`` in the state directory, with their `bytecode`;
-the digest is that of the canonical JSON of all files. An old Python must be able to parse this file, to report that it
-is too old.
+the digest is the SHA-256 of all files, as `pack` joins them. An old Python must be able to parse this file, to report
+that it is too old.
 
 Arguments: the digest of the agent; then the root of a recorded system, whose frames come over the standard streams, or
 for the machine itself, the name of the `relay`'s socket, the id of the user who runs the relay, and the module that
@@ -15,7 +15,7 @@ import json
 import os
 import sys
 from importlib import import_module
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 SILENCE = 15  # seconds without a byte from the controller, which sends one every five, after which the link is lost
 
@@ -64,7 +64,7 @@ def install(root: Optional[str], digest: str, request: Callable[[], bytes]) -> T
             packed = request()
             if hashlib.sha256(packed).hexdigest() != digest:
                 return home, "the agent arrived damaged"
-            unpack(json.loads(packed.decode()), home)
+            unpack(files_in(packed), home)
     except OSError as error:
         return home, "cannot store the agent in " + agents + ": " + str(error)
     return home, ""
@@ -123,49 +123,69 @@ def digest_of(home: str) -> str:
         for name in names:
             if name.endswith(".py"):
                 path = os.path.join(folder, name)
-                with open(path, encoding="utf-8") as file:
+                with open(path, "rb") as file:
                     files[os.path.relpath(path, home)] = file.read()
-    text = json.dumps(files, sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.sha256(text).hexdigest() if files else ""
+    return hashlib.sha256(pack(files)).hexdigest() if files else ""
 
 
-def unpack(files: Dict[str, str], home: str) -> None:
+def pack(files: Dict[str, bytes]) -> bytes:
+    """Return files as the controller sends them: of each its path and size as a line, and its bytes."""
+    return b"".join(b"%s %d\n%s" % (name.encode(), len(files[name]), files[name]) for name in sorted(files))
+
+
+def files_in(packed: bytes) -> Dict[str, bytes]:
+    """Return the files by path; the reverse of `pack`."""
+    files, at = {}, 0
+    while at < len(packed):
+        end = packed.index(b"\n", at)
+        name, size = packed[at:end].split()
+        at = end + 1 + int(size)
+        files[name.decode()] = packed[end + 1 : at]
+    return files
+
+
+def unpack(files: Dict[str, bytes], home: str) -> None:
     """Write all files of an agent, so that no loss of power leaves one that cannot start.
 
     A damaged agent is mended in place, since the next boot may need it.
     """
-    whole = os.path.isdir(home)
-    fresh = home if whole else home + "." + str(os.getpid())
+    there = os.path.isdir(home)
+    fresh, new = (home, ".new") if there else (home + "." + str(os.getpid()), "")
     due = [name for name in sorted(files) if not has(os.path.join(fresh, name), files[name])]
     for name in due:
         path = os.path.join(fresh, name)
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        with open(path + ".new", "w", encoding="utf-8") as file:
+        with open(path + new, "wb") as file:
             file.write(files[name])
             os.fchmod(file.fileno(), 0o600)
     flush(fresh)
-    for name in due:
-        path = os.path.join(fresh, name)
-        os.rename(path + ".new", path)
-    for folder, _, names in os.walk(fresh):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not name.endswith(".pyc") and os.path.relpath(path, fresh) not in files:
-                os.unlink(path)
-    flush(fresh)
-    if not whole:
+    if there:
+        mend(home, due, files)
+    else:
         if os.path.lexists(home):
             os.unlink(home)
         os.rename(fresh, home)
-        flush(home)
+    flush(home)
 
 
-def has(path: str, text: str) -> bool:
-    """Return whether a file has this text."""
+def mend(home: str, due: List[str], files: Dict[str, bytes]) -> None:
+    """Put new files in the place of damaged ones, and remove those that do not belong to the agent."""
+    for name in due:
+        path = os.path.join(home, name)
+        os.rename(path + ".new", path)
+    for folder, _, names in os.walk(home):
+        for name in names:
+            path = os.path.join(folder, name)
+            if not name.endswith(".pyc") and os.path.relpath(path, home) not in files:
+                os.unlink(path)
+
+
+def has(path: str, data: bytes) -> bool:
+    """Return whether a file has this content."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read() == text
-    except (OSError, ValueError):
+        with open(path, "rb") as file:
+            return file.read() == data
+    except OSError:
         return False
 
 

@@ -12,7 +12,7 @@ from typing import Callable
 
 
 def write(agent: str, flush: Callable[[], None]) -> None:
-    """Compile the files of a stored agent for this Python, unless that was done.
+    """Compile the files of a stored agent for this Python, unless that was done: the last thing that a process does.
 
     Args:
         agent: The folder of the agent.
@@ -33,6 +33,7 @@ def write(agent: str, flush: Callable[[], None]) -> None:
         return
     import py_compile
 
+    os.nice(19)  # nobody waits for it
     for path, compiled in due.items():
         py_compile.compile(path, f"{compiled}.new")
     flush()

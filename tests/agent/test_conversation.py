@@ -554,7 +554,11 @@ def test_a_secret_of_the_same_value_is_sent_and_changes_nothing(root: Path, dama
 def test_the_archive_is_reproducible_and_the_command_needs_no_quotes() -> None:
     digest, packed = archive.build()
     assert hashlib.sha256(packed).hexdigest() == digest
-    assert set(json.loads(packed)) >= {"__main__.py", "rolecall_agent/switch.py", "rolecall_agent/resources/file.py"}
+    assert set(bootstrap.files_in(packed)) >= {
+        "__main__.py",
+        "rolecall_agent/switch.py",
+        "rolecall_agent/resources/file.py",
+    }
     assert not set("'!\\\n`$") & set(" ".join(archive.relay_command()))
 
 
