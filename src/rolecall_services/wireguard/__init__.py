@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from rolecall.service import (
+    Block,
     Check,
     Context,
     File,
@@ -110,9 +111,7 @@ network = peer.var(
 class Entry(Interface):
     """What all peers know about one of them, as a line of mesh.json."""
 
-    text: str
-    name: str
-    addresses: list[str]
+    text: str = Field(description="Its line: the machine's name and what is known about it, as JSON.")
 
 
 def address_of(prefix: str, machine: str) -> str:
@@ -126,6 +125,7 @@ def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
     settings = me.settings
     addresses = [address_of(_prefix_of(me), me.machine), *filter(None, [settings.ipv4])]
     entry = {
+        "name": f"{me.machine}.{settings.domain or me.instance}",
         "keys": {channel: me[key].public for channel, key in keys.items()},
         "addresses": addresses,
         "networks": settings.networks,
@@ -133,20 +133,16 @@ def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
         "port": settings.port,
         "relay": any(each.machine == me.machine for each in me.members(relay)),
     }
-    yield Entry(
-        text=f"{json.dumps(me.machine)}: {json.dumps(entry)}",
-        name=f"{me.machine}.{settings.domain or me.instance}",
-        addresses=addresses,
-    )
+    yield Entry(text=f"{json.dumps(me.machine)}: {json.dumps(entry)}")
 
 
 @peer.configure
 def join(me: Member[PeerSettings]) -> Iterator[Resource]:
     """Yield the mesh as all know it, what only this machine knows, and the program that sets up its interfaces."""
-    entries = [export.value for export in me.exports(Entry, instance=me.instance)]
+    lines = ",\n".join(export.value.text for export in me.exports(Entry, instance=me.instance))
+    mesh, names = _known_to_all(me.path("mesh.json"), me.name("peers"), lines)
     secrets = {channel: secret_file(me[key].private) for channel, key in keys.items()}
     program = File(me.path("mesh"), mesh_program(), mode=0o755)
-    mesh = _shared(me.path("mesh.json"), ",\n".join(entry.text for entry in entries))
     own = {
         "machine": me.machine,
         "interfaces": _interface(me.instance),
@@ -159,7 +155,7 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
     }
     local = File(me.path("machine.json"), json.dumps(own, indent=2) + "\n")
     yield from (Package("wireguard-tools"), Package("iproute2", names={"fedora": "iproute", "rhel": "iproute"}))
-    yield from (*secrets.values(), program, mesh, local)
+    yield from (*secrets.values(), program, mesh, local, names)
     yield SystemdUnit(
         me.name("mesh.service"),
         unit_text(
@@ -185,7 +181,6 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
         started=True,
         reload_on=(mesh, local, program, *secrets.values()),
     )
-    yield hosts(me.name("peers"), {address: [entry.name] for entry in entries for address in entry.addresses})
     if me.settings.nat and len(me.members(relay)) > 1:
         yield service_unit(
             me.name("relays.service"),
@@ -256,20 +251,21 @@ def _interface(instance: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def _shared(path: str, lines: str) -> File:
-    """Return the file that is the same on all peers: made once, since it has as many lines as the mesh has peers.
+def _known_to_all(path: str, block: str, lines: str) -> tuple[File, Block]:
+    """Return what is the same on all peers, made once: mesh.json, and their names in /etc/hosts.
 
     Raises:
         ValueError: When two peers have the same address, or networks that overlap.
     """
     text = f"{{\n{lines}\n}}\n"
-    peers = json.loads(text).items()
-    owners = [(ip_network(each), name) for name, peer in peers for each in (*peer["addresses"], *peer["networks"])]
+    peers = json.loads(text)
+    owners = [(ip_network(each), name) for name, peer in peers.items() for each in peer["addresses"] + peer["networks"]]
     owners.sort(key=lambda pair: (pair[0].version, pair[0].network_address.packed, pair[0].prefixlen))
     for (one, owner), (other, another) in pairwise(owners):
         if one.version == other.version and one.overlaps(other):
             raise ValueError(f"{one} of {owner} and {other} of {another} overlap")
-    return File(path, text)
+    names = {address: [peer["name"]] for peer in peers.values() for address in peer["addresses"]}
+    return File(path, text), hosts(block, names)
 
 
 @cache
