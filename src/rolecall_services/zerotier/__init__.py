@@ -1,0 +1,1 @@
+"""Values of ZeroTier that are known before any daemon runs: identities, addresses, moons."""

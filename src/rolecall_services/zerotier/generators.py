@@ -1,0 +1,57 @@
+"""Generator of a node's identity, without ZeroTier installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rolecall.service import VarFile
+from rolecall_services.zerotier.identities import Identity
+from rolecall_services.zerotier.search import new_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rolecall.service import Context, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node's identity as service code sees it: the secret file by reference, the public half in parts."""
+
+    secret: Secret
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroTierIdentity:
+    """The identity of a node: the daemon's files `identity.secret` and `identity.public`, without newlines."""
+
+    files: tuple[VarFile, ...] = (VarFile("secret"), VarFile("public", secret=False))
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:  # noqa: ARG002 - the contract's form
+        """Generate both files, which takes a few seconds."""
+        identity = new_identity()
+        return {"secret": identity.secret.encode(), "public": identity.public.encode()}
+
+    def view(self, files: Mapping[str, str | Secret]) -> Node:
+        """Return the secret file by reference, and the public one in parts."""
+        secret = files["secret"]
+        assert not isinstance(secret, str)  # noqa: S101 - `files` says so
+        return Node(secret, Identity.parse(str(files["public"])))
+
+    def verify(self, values: Mapping[str, bytes], inputs: Mapping[str, Sequence[Mapping[str, bytes]]]) -> str:  # noqa: ARG002 - the contract's form
+        """Check that both files are of one identity, which is valid."""
+        try:
+            public = Identity.parse(values["public"].decode(errors="replace"))
+            if public.secret_key is not None:
+                return "its public file has a secret key"
+            whole = Identity.parse(values["secret"].decode(errors="replace")) if "secret" in values else None
+            if whole is not None and whole.secret_key is None:
+                return "its secret file has no secret key"
+            if whole is not None and whole.public != public.public:
+                return "its files are of two identities"
+            (whole or public).validate()
+        except ValueError as error:
+            return str(error)
+        return ""

@@ -1,0 +1,90 @@
+"""The generator makes valid identities, and recognizes files that are not those of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rolecall.model.generators import Context
+from rolecall.model.vars import VarKey
+from rolecall.service import Secret
+from rolecall_services.zerotier import search
+from rolecall_services.zerotier.generators import Node, ZeroTierIdentity
+from rolecall_services.zerotier.identities import Identity
+
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "identities.json").read_text())["identities"]
+SECRETS = [each["identity_secret"] for each in VECTORS]
+PUBLIC = [each["identity_public"] for each in VECTORS]
+CONTEXT = Context(VarKey("jon", "vpn.identity"), None, {})
+
+
+def verified(**values: str) -> str:
+    return ZeroTierIdentity().verify({name: value.encode() for name, value in values.items()}, {})
+
+
+@pytest.mark.slow
+def test_what_is_generated_is_valid_and_new() -> None:
+    made, again = ZeroTierIdentity().generate(CONTEXT), ZeroTierIdentity().generate(CONTEXT)
+    assert [file.name for file in ZeroTierIdentity().files] == list(made)
+    assert made["secret"].startswith(made["public"] + b":")
+    assert ZeroTierIdentity().verify(made, {}) == ZeroTierIdentity().verify({"public": made["public"]}, {}) == ""
+    assert made["public"] != again["public"]
+    with pytest.raises(ChildProcessError):  # every process that searched has ended
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.slow
+def test_a_search_ends_when_what_started_it_was_killed(tmp_path: Path) -> None:
+    code = "from rolecall_services.zerotier import search; search.new_identity()"
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (children := Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_search_without_a_result_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(RuntimeError, match="the search for an identity ended without a result"):
+        search.new_identity()
+
+
+def test_files_of_one_identity_match() -> None:
+    assert verified(secret=SECRETS[0] + "\n", public=PUBLIC[0] + "\n") == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"secret": SECRETS[0], "public": PUBLIC[1]}, "its files are of two identities"),
+        ({"secret": PUBLIC[0], "public": PUBLIC[0]}, "its secret file has no secret key"),
+        ({"secret": SECRETS[0], "public": SECRETS[0]}, "its public file has a secret key"),
+        ({"secret": "", "public": PUBLIC[0]}, "not a ZeroTier identity"),
+        ({"public": PUBLIC[0].replace("3d9fe93b2d", "3d9fe93b2e")}, "the address 3d9fe93b2e does not match"),
+        ({"secret": SECRETS[0][:-128] + SECRETS[1][-128:], "public": PUBLIC[0]}, "the secret key does not match"),
+    ],
+)
+def test_other_files_do_not(values: dict[str, str], reason: str) -> None:
+    assert verified(**values).startswith(reason)
+
+
+def test_bytes_that_are_not_text_do_not() -> None:
+    values = {"secret": b"\xff", "public": PUBLIC[0].encode()}
+    assert ZeroTierIdentity().verify(values, {}).startswith("not a ZeroTier identity")
+
+
+def test_services_see_a_reference_and_the_identity() -> None:
+    secret = Secret("vpn.identity", "secret", "1")
+    assert ZeroTierIdentity().view({"secret": secret, "public": PUBLIC[0]}) == Node(secret, Identity.parse(PUBLIC[0]))
