@@ -20,6 +20,13 @@ RELAYS = ("one", "two")
 HIDDEN = ("lap", "pad")
 ALL = (*OPEN, *RELAYS, *HIDDEN)
 PAIRS = (("jon", "sara"), ("lap", "pad"), ("pad", "ann"), ("two", "bob"))
+INNER = "fd99:1::"
+# A machine behind another one: a network namespace, which knows the way back to the mesh.
+BEHIND = """
+ip netns add in && ip link add out0 type veth peer name in0 netns in
+ip address add ${1}1/64 dev out0 nodad && ip link set out0 up
+ip -n in address add ${1}2/64 dev in0 nodad && ip -n in link set in0 up && ip -n in route add default via ${1}1
+"""
 RENEWAL = 60  # seconds for a machine behind NAT to notice that the other one has lost their session: WireGuard takes 15
 FAILOVER = 15  # seconds until another relay is used
 
@@ -60,8 +67,9 @@ until [ -e /run/enough ]; do ping -6 -n -q -c 100 -i 0.01 -W 5 "$1.vpn" | grep t
 
 
 def declare(desk: Desk, *machines: str, channel: str = "a") -> None:
-    """Write an inventory in which these machines are peers of the mesh."""
-    named = {name: {"settings": {"nat": True}} if name in HIDDEN else {} for name in machines}
+    """Write an inventory in which these machines are peers of the mesh; bob has a network behind it."""
+    named: dict[str, object] = {name: {"settings": {"nat": True}} if name in HIDDEN else {} for name in machines}
+    named["bob"] = {"settings": {"networks": [f"{INNER}/64"]}}
     peer = {"machines": named, "settings": {"userspace": True, "channel": channel}}
     relay = {"machines": {name: {} for name in RELAYS}}
     vpn = {"module": {"name": "wireguard"}, "roles": {"peer": peer, "relay": relay}}
@@ -143,6 +151,14 @@ def test_all_keys_are_replaced_without_a_lost_packet(mesh: Desk) -> None:
     assert not after & before
     assert not any(key in mesh.on(name, "wg show all dump") for name in ALL for key in before)
     require_all_reached(mesh)
+
+
+def test_a_network_behind_a_machine(mesh: Desk) -> None:
+    mesh.on("bob", BEHIND, INNER)
+    for name in ("jon", "lap"):
+        mesh.on(name, f"ping -6 -n -q -c 1 -W 5 {INNER}2")
+    prefix = mesh.on("sara", "getent ahostsv6 sara.vpn | cut -d' ' -f1 | head -1").strip()
+    mesh.on("bob", f"ip netns exec in ping -6 -n -q -c 1 -W 5 {prefix}")
 
 
 def test_another_relay_takes_over(mesh: Desk) -> None:
