@@ -72,8 +72,9 @@ def declare(desk: Desk, *machines: str, channel: str = "a") -> None:
     named["bob"] = {"settings": {"networks": [f"{INNER}/64"]}}
     peer = {"machines": named, "settings": {"userspace": True, "channel": channel}}
     relay = {"machines": {name: {} for name in RELAYS}}
-    vpn = {"module": {"name": "wireguard"}, "roles": {"peer": peer, "relay": relay}}
-    desk.write(machines={name: {} for name in ALL}, instances={"vpn": vpn})
+    device = {"machines": {"phone": {}}}
+    vpn = {"module": {"name": "wireguard"}, "roles": {"peer": peer, "relay": relay, "device": device}}
+    desk.write(machines={name: {} for name in (*ALL, "phone")}, instances={"vpn": vpn})
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,20 @@ def test_a_network_behind_a_machine(mesh: Desk) -> None:
         mesh.on(name, f"ping -6 -n -q -c 1 -W 5 {INNER}2")
     prefix = mesh.on("sara", "getent ahostsv6 sara.vpn | cut -d' ' -f1 | head -1").strip()
     mesh.on("bob", f"ip netns exec in ping -6 -n -q -c 1 -W 5 {prefix}")
+
+
+def test_a_device_uses_its_file(mesh: Desk) -> None:
+    """By wg-quick(8), on a machine that has nothing else of the mesh; the peers send on the other channel."""
+    mesh.rolecall("show", "phone", "--files", str(mesh.root / "device"))
+    file = (mesh.root / "device/etc/rolecall/vpn/device.conf").read_text()
+    assert mesh.on("phone", "cat /etc/rolecall/vpn/device.conf") == file
+    mesh.on("phone", "apt-get install -qq -y wireguard-tools wireguard-go && wg-quick up /etc/rolecall/vpn/device.conf")
+    addresses = mesh.on("jon", "grep '\\.vpn$' /etc/hosts | grep -v phone | cut -d' ' -f1").split()
+    assert len(addresses) == len(ALL)
+    for address in addresses:
+        mesh.on("phone", f"ping -6 -n -q -c 1 -W 5 {address}")
+    for name in ("jon", "lap", "one"):
+        mesh.on(name, "ping -6 -n -q -c 1 -W 5 phone.vpn")
 
 
 def test_another_relay_takes_over(mesh: Desk) -> None:

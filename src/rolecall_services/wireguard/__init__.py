@@ -3,7 +3,8 @@
 Each machine has two interfaces, the *channels* a and b, with a key each. Traffic uses one of them. So all keys can be
 replaced without a lost packet: those of the idle channel first, then those of the other one (see README.md).
 
-Two machines talk to each other directly, unless both are behind NAT: then a relay passes on what they send.
+Two machines talk to each other directly, unless both are behind NAT: then a relay passes on what they send. Devices
+that Rolecall does not manage, such as phones, get a file.
 """
 
 import hashlib
@@ -34,7 +35,9 @@ from rolecall.service import (
     VarFile,
     WireGuardKeyPair,
     exec_line,
+    host_and_port,
     hosts,
+    parts,
     secret_file,
     service_unit,
     unit_text,
@@ -87,10 +90,27 @@ class PeerSettings(Settings):
     )
 
 
+class DeviceSettings(Settings):
+    """How a device takes part."""
+
+    channel: Literal["a", "b"] = Field("a", description="The channel that it uses; its file has the keys of that one.")
+    ipv4: Address4 | None = Field(None, description="Its IPv4 address in the mesh.")
+    mtu: int = Field(1420, ge=1280, le=65535, description="Largest packet in bytes.")
+
+
 peer = service.role("peer", PeerSettings, description="Reaches all other peers, and is reached by them.")
 relay = service.role("relay", description="A peer that passes on packets between two peers behind NAT.", maximum=9)
 
+device = service.role(
+    "device",
+    DeviceSettings,
+    description="Something that Rolecall does not manage, such as a phone: it gets a file for its WireGuard.",
+    excludes=[peer, relay],
+)
+
 keys = {channel: peer.var(f"key-{channel}", WireGuardKeyPair()) for channel in CHANNELS}
+
+device_key = device.var("device-key", WireGuardKeyPair())
 
 
 def _prefix(_: Context) -> dict[str, bytes]:
@@ -134,6 +154,44 @@ def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
         "relay": any(each.machine == me.machine for each in me.members(relay)),
     }
     yield Entry(text=f"{json.dumps(me.machine)}: {json.dumps(entry)}")
+
+
+@device.exports(Entry, needs=[device_key, network])
+def introduce_device(me: Member[DeviceSettings]) -> Iterator[Entry]:
+    """Yield what the peers must know of a device, which is like one of them behind NAT, with one channel."""
+    entry = {
+        "name": f"{me.machine}.{me.instance}",
+        "keys": {me.settings.channel: me[device_key].public},
+        "addresses": _addresses_of_device(me),
+        "networks": [],
+        "endpoint": None,
+        "port": 0,
+        "relay": False,
+    }
+    yield Entry(text=f"{json.dumps(me.machine)}: {json.dumps(entry)}")
+
+
+@device.configure
+def write_for_device(me: Member[DeviceSettings]) -> Iterator[Resource]:
+    """Yield the file for a device, as wg-quick(8) and the apps read it. What is behind NAT is reached by one relay."""
+    channel = me.settings.channel
+    lines = ",\n".join(export.value.text for export in me.exports(Entry, instance=me.instance))
+    mesh = {name: peer for name, peer in json.loads(f"{{{lines}}}").items() if name != me.machine}
+    behind = [each for peer in mesh.values() if peer["endpoint"] is None for each in peer["addresses"]]
+    first_relay = min((name for name, peer in mesh.items() if peer["relay"]), default="")
+    sections = []
+    for name, known in mesh.items():
+        if known["endpoint"] is not None:
+            addresses = known["addresses"] + (behind if name == first_relay else [])
+            host, port = known["endpoint"], known["port"] + CHANNELS.index(channel)
+            sections += [
+                f"\n[Peer]\n# {name}\nPublicKey = {known['keys'][channel]}\n",
+                f"AllowedIPs = {', '.join([*map(_alone, addresses), *known['networks']])}\n",
+                f"Endpoint = {host_and_port(host, port, default=0)}\nPersistentKeepalive = 25\n",
+            ]
+    own = ", ".join(map(_alone, _addresses_of_device(me)))
+    head = ("[Interface]\nPrivateKey = ", me[device_key].private, f"\nAddress = {own}\nMTU = {me.settings.mtu}\n")
+    yield File(me.path("device.conf"), parts(*head, "".join(sections)), mode=0o600)
 
 
 @peer.configure
@@ -237,6 +295,18 @@ def interfaces_are_up(me: Member[PeerSettings]) -> Iterator[Check]:
     """Check that the interfaces, keys and routes are as declared, and that another peer answers."""
     yield Check("interfaces are up", (me.path("mesh"), "status"))
     yield Check("another peer answers", (me.path("mesh"), "probe"), peers=True, timeout=60)
+
+
+def _alone(address: str) -> str:
+    """Return an address as a network with nothing else in it."""
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def _addresses_of_device(me: Member[DeviceSettings]) -> list[str]:
+    peers = me.members(peer)
+    if not peers:
+        raise ValueError(f"{me.instance} has devices, but no peers that they could reach")
+    return [address_of(_prefix_of(peers[0]), me.machine), *filter(None, [me.settings.ipv4])]
 
 
 def _prefix_of(me: Member[PeerSettings]) -> str:

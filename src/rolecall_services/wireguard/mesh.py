@@ -105,7 +105,7 @@ class Mesh:
         """
         found = []
         for number, channel in enumerate(sorted(self.own["keys"])):
-            peers = [self._peer(name, channel, number) for name in self.direct()]
+            peers = [self._peer(name, channel, number) for name in self.direct() if channel in self.peers[name]["keys"]]
             port = 0 if self.hidden else self.me["port"] + number
             found.append(Interface(self.interface(channel), channel, port, {peer.key: peer for peer in peers}))
             for index, relay in enumerate(self.relays if self.hidden else (), 1):
@@ -127,15 +127,21 @@ class Mesh:
 
     def routes(self, relay: int) -> dict[str, str]:
         """Return the interface for each network, when peers behind NAT are reached through a relay, from 1."""
-        main = self.interface(self.channel)
-        routes = {self.own["prefix"]: main}
+        routes = {self.own["prefix"]: self.interface(self.channel)}
         for name in self.direct():
-            routes.update(dict.fromkeys(self.networks_of(name)[1:], main))
+            channel = self._uses(name)
+            first = 1 if channel == self.channel else 0  # its first address is below the prefix
+            routes.update(dict.fromkeys(self.networks_of(name)[first:], self.interface(channel)))
         for index, name in enumerate(self.relays if self.hidden else (), 1):
             routes.update(dict.fromkeys(self.networks_of(name), self.interface(self.channel, index)))
         for name in self.relayed():
-            routes.update(dict.fromkeys(self.networks_of(name), self.interface(self.channel, relay)))
+            routes.update(dict.fromkeys(self.networks_of(name), self.interface(self._uses(name), relay)))
         return routes
+
+    def _uses(self, name: str) -> str:
+        """Return the channel on which to send to a peer: a device has only one."""
+        keys = self.peers[name]["keys"]
+        return self.channel if self.channel in keys else str(next(iter(keys)))
 
     def forwards(self) -> bool:
         """Return whether this machine passes on packets."""
@@ -372,7 +378,7 @@ def status(mesh: Mesh) -> list[str]:
             found.append(f"{wanted.name} has another key")
         if wanted.port and port != wanted.port:
             found.append(f"{wanted.name} listens on port {port}, not {wanted.port}")
-        names = {peer["keys"][wanted.channel]: name for name, peer in mesh.peers.items()}
+        names = {peer["keys"].get(wanted.channel): name for name, peer in mesh.peers.items()}
         wrong = [names[peer.key] for peer in wanted.peers.values() if differs(peers.get(peer.key), peer)]
         wrong += [f"the unknown key {key}" for key in peers.keys() - wanted.peers.keys()]
         found += [f"{wanted.name} has another entry for {name}" for name in sorted(wrong)]

@@ -110,6 +110,18 @@ def test_without_a_relay_machines_behind_nat_do_not_reach_each_other(folder: Pat
     assert mesh.routes(1) == {"fd00::/64": "vpn-a", "10.1.0.0/16": "vpn-a"}
 
 
+def test_a_device_is_reached_on_its_only_channel(folder: Path) -> None:
+    mesh = json.loads((folder / "mesh.json").read_text())
+    phone = {**mesh["lap"], "keys": {"b": "phone-b"}, "addresses": ["fd00::9"]}
+    (folder / "mesh.json").write_text(json.dumps({**mesh, "phone": phone}))
+    one, other = mesh_of(folder, "jon").interfaces()
+    assert "phone-b" not in one.peers
+    assert other.peers["phone-b"] == ("phone-b", {"fd00::9/128"}, None, 0)
+    assert mesh_of(folder, "jon").routes(1) == {"fd00::/64": "vpn-a", "fd00::9/128": "vpn-b"}
+    assert mesh_of(folder, "jon", "b").routes(1) == {"fd00::/64": "vpn-b"}
+    assert mesh_of(folder, "lap").routes(2)["fd00::9/128"] == "vpn-b2"
+
+
 def test_who_passes_on_packets(folder: Path) -> None:
     assert {name for name in NUMBERS if mesh_of(folder, name).forwards()} == {"jon", *RELAYS}
 

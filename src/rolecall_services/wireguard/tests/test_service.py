@@ -140,3 +140,45 @@ def test_two_meshes_of_a_machine_need_ports_of_their_own() -> None:
     with pytest.raises(Faults, match="one and two listen on the same ports"):
         evaluate(inventory(51821), wireguard.service)
     evaluate(inventory(51822), wireguard.service)
+
+
+def test_a_device_gets_a_file() -> None:
+    machines: dict[str, Any] = {name: {} for name in ("jon", "lap", "phone", "sara")}
+    peers = {
+        "jon": {"settings": {"networks": ["fd99::/64"]}},
+        "lap": {"settings": {"nat": True, "ipv4": "10.9.0.2"}},
+        "sara": {"settings": {"endpoint": "2001:db8::1", "port": 4000}},
+    }
+    roles = {
+        "peer": {"machines": peers},
+        "relay": {"machines": {"jon": {}}},
+        "device": {"machines": {"phone": {"settings": {"channel": "b", "ipv4": "10.9.0.9"}}}},
+    }
+    inventory = {"machines": machines, "instances": {"vpn": {"module": {"name": "wireguard"}, "roles": roles}}}
+    result = evaluate(inventory, wireguard.service, hosts={"jon": Host("jon.example")})
+    mesh = mesh_of(result, "jon")
+    six = {name: peer["addresses"][0] for name, peer in mesh.items()}
+    value = {name: result.values[name].decode().strip() for name in result.values}
+    assert mesh["phone"]["keys"] == {"b": value["phone/vpn.device-key/public"]}
+    assert [*result.resources("phone")] == ["file:/etc/rolecall/vpn/device.conf"]
+    assert result.resources("phone", File)["file:/etc/rolecall/vpn/device.conf"].mode == 0o600
+    assert result.text("phone", "file:/etc/rolecall/vpn/device.conf").splitlines() == [
+        "[Interface]",
+        f"PrivateKey = {value['phone/vpn.device-key/private']}",
+        f"Address = {six['phone']}/128, 10.9.0.9/32",
+        "MTU = 1420",
+        "",
+        "[Peer]",
+        "# jon",
+        f"PublicKey = {value['jon/vpn.key-b/public']}",
+        f"AllowedIPs = {six['jon']}/128, {six['lap']}/128, 10.9.0.2/32, fd99::/64",
+        "Endpoint = jon.example:51821",
+        "PersistentKeepalive = 25",
+        "",
+        "[Peer]",
+        "# sara",
+        f"PublicKey = {value['sara/vpn.key-b/public']}",
+        f"AllowedIPs = {six['sara']}/128",
+        "Endpoint = [2001:db8::1]:4001",
+        "PersistentKeepalive = 25",
+    ]
