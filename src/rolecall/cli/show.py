@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -48,17 +49,22 @@ def check(invocation: Invocation) -> None:
 @click.command()
 @click.argument("machine", required=False, shell_complete=completion.machines)
 @click.option("--all", "whole", is_flag=True, help="Show the digest of every machine's configuration.")
+@click.option("--files", metavar="DIR", help="Write the files of MACHINE into this new folder, secrets included.")
 @click.pass_obj
-def show(invocation: Invocation, machine: str | None, *, whole: bool) -> None:
+def show(invocation: Invocation, machine: str | None, *, whole: bool, files: str | None) -> None:
     """Show who plays what, or a configuration.
 
     With MACHINE, shows all resources of that machine, after generating its missing vars.
+
+    Example: rolecall show jon --files /tmp/jon
     """
     from rolecall import pipeline
 
     workspace = invocation.workspace
     if whole and machine:
         raise click.UsageError("MACHINE and --all exclude each other")
+    if files and not machine:
+        raise click.UsageError("--files needs a MACHINE")
     if whole:
         found = {name: each.configuration for name, each in workspace.evaluation().configured.items()}
         rows = {name: {"digest": each.digest, "resources": len(each.resources)} for name, each in found.items()}
@@ -72,6 +78,11 @@ def show(invocation: Invocation, machine: str | None, *, whole: bool) -> None:
         if not invocation.json:
             tell((*members.warnings, *members.membership.unfit), as_json=False)
         invocation.emit(document, "" if invocation.json else _cast_list(document))
+        return
+    if files:
+        written, left = pipeline.write_files(workspace, machine, Path(files))
+        text = f"wrote {plural(len(written), 'file')} of {machine} to {files}"
+        invocation.emit({"written": written, "left": left}, text + "".join(f"\nno file: {key}" for key in left))
         return
     configured = workspace.evaluation_of([machine]).configured[machine]
     configuration = configured.configuration

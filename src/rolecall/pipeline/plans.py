@@ -66,7 +66,7 @@ class Planned:
         var_store.note_machines(self._project, sent(self._evaluation))
         if not any(machine.comparison for machine in self.plan.machines):
             return replace(self._fleet.report(), noted=noted)
-        reveal = _revealer(self._project, self._evaluation)
+        reveal = revealer(self._project, self._evaluation)
         return replace(self._fleet.apply(_meta(self._project), reveal, self._project.decided), noted=noted)
 
     def reasons(self) -> Mapping[str, str]:
@@ -261,7 +261,7 @@ def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineU
     return wanted, [inventory.locate(warning, sources) for warning in warnings]
 
 
-def _revealer(project: Project, evaluation: Evaluation) -> Callable[[Sequence[Secret]], Mapping[str, bytes]]:
+def revealer(project: Project, evaluation: Evaluation) -> Callable[[Sequence[Secret]], Mapping[str, bytes]]:
     """Return a function that decrypts secrets and returns their values by version.
 
     It also compares the files of each var that an earlier version stored and nobody has verified.
