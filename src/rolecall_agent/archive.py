@@ -38,7 +38,8 @@ def command(root: str, python: str) -> List[str]:
         root: Its root directory.
         python: The interpreter.
     """
-    return [python, *PYTHON_OPTIONS, "-c", _as_line("bootstrap"), build()[0], root]
+    options = [option for option in PYTHON_OPTIONS if option != "-B"]  # no loss of power matters there
+    return [python, *options, "-c", _as_line("bootstrap"), build()[0], root]
 
 
 def relay_command(module: str = "wire") -> List[str]:

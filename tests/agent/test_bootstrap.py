@@ -81,7 +81,7 @@ def test_byte_code_is_written_at_once_and_only_when_it_is_due(tmp_path: Path) ->
     bytecode.write(str(home), flush)
     assert flushed[1:] == [["two"]]
     assert compiled.read_bytes()[16:] == code[16:]  # after the header: PEP 552
-    compiled.write_bytes(code[:16] + b"?")
+    compiled.write_bytes(compiled.read_bytes()[:16] + b"?")
     assert not starts(home)  # which shows that Python uses it
 
 

@@ -31,6 +31,7 @@ INVENTORY: dict[str, Any] = {
             "state": {"documents": {"folders": ["/srv"], "beforeBackup": ["sync"], "afterRestore": ["true"]}},
         },
         "store": {},
+        "safe": {"address": "safe.home.example"},
         "vault": {"deploy": {"targetHost": "root@vault"}},
     },
     "instances": {
@@ -42,7 +43,7 @@ INVENTORY: dict[str, Any] = {
                     "settings": {"startAt": "daily", "exclude": ["*.tmp"], "keep": {"within": "1d"}},
                 },
                 "server": {
-                    "machines": {"store": {}, "vault": {"settings": {"address": "10.0.0.1"}}},
+                    "machines": {"store": {}, "vault": {"settings": {"address": "10.0.0.1"}}, "safe": {}},
                     "settings": {"directory": "/srv/backup"},
                 },
             },

@@ -213,7 +213,7 @@ def test_filters_give_what_a_look_at_everything_gives(
 
 ROLE = Service("s", description="").role("role", description="")
 KEY = ROLE.var("key", SSHKeyPair())
-READ_KEY, READ_HOST = ("var", VarKey("m", "i.key")), ("host", "m")
+READ_KEY, READ_ADDRESS = ("var", VarKey("m", "i.key")), ("address", "m")
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_steps_inside_one_another_see_and_record_their_own_reads(world: World) -
     assert next(running) == "P"
     with pytest.raises(NotDeclaredError):
         next(step(inner))
-    assert (next(running), [*outer.reads], [*inner.reads]) == ("a", [READ_KEY, READ_HOST], [])
+    assert (next(running), [*outer.reads], [*inner.reads]) == ("a", [READ_KEY, READ_ADDRESS], [])
 
 
 def test_steps_in_threads_see_and_record_their_own_reads(world: World) -> None:
@@ -277,6 +277,6 @@ def test_steps_in_threads_see_and_record_their_own_reads(world: World) -> None:
 
     with ThreadPoolExecutor() as pool:
         one, other = pool.map(step, [[KEY], [Address]])
-    assert one == ([READ_HOST, READ_KEY], "this step reads exports of Address and does not declare it in its needs=")
+    assert one == ([READ_ADDRESS, READ_KEY], "this step reads exports of Address and does not declare it in its needs=")
     published = ("published", Address, None, None, None, None)
-    assert other == ([READ_HOST, published], "this step reads the var 'key' and does not declare it in its needs=")
+    assert other == ([READ_ADDRESS, published], "this step reads the var 'key' and does not declare it in its needs=")

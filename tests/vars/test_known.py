@@ -136,6 +136,15 @@ def test_a_former_admin_may_know_the_secrets(mesh: Project) -> None:
     assert others == []
 
 
+def test_a_pattern_rotates_all_vars_that_match(mesh: Project) -> None:
+    output = call(mesh, "vars", "list")
+    names = sorted({line.split()[0].rpartition("/")[0] for line in output.splitlines() if ".own" in line})
+    assert len(names) > 1
+    assert [line.split()[0] for line in call(mesh, "vars", "rotate", "*/net.own").splitlines()] == names
+    for pattern in ("*/net.oen", "nobody/*"):
+        assert f"no var matches '{pattern}'" in call(mesh, "vars", "rotate", pattern, "*/net.own", status=1)
+
+
 def test_rotate_requires_vars_or_known_to(mesh: Project) -> None:
     assert "name the vars, or use --known-to WHO" in call(mesh, "vars", "rotate", status=2)
     for who in ("nobody", "ssh-ed25519 AAAA me"):

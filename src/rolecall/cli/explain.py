@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rolecall.cli.common import Invocation
     from rolecall.errors import Where
-    from rolecall.pipeline import Explanation, LayerValue, Reason
+    from rolecall.pipeline import Explanation, LayerValue, PeerAddress, Reason
 
 _WIDTH = 60  # of a value
 _BY = {
@@ -39,7 +39,7 @@ def explain(invocation: Invocation, subject: str) -> None:
     SUBJECT is one of:
       INSTANCE.ROLE.MACHINE       its settings; with .SETTING appended, that one
       INSTANCE.ROLE, INSTANCE     its members, and why
-      machines.MACHINE            its tags and roles, and why
+      machines.MACHINE            its address, tags and roles, and why
     """  # noqa: D301 - click's mark for lines that stay as they are
     from rolecall import pipeline
 
@@ -49,8 +49,8 @@ def explain(invocation: Invocation, subject: str) -> None:
 
 def _text(found: Explanation) -> str:
     lines: list[str] = []
-    if found.subject[0] == "machines" and found.tags:
-        lines += [f"{found.subject[1]}", *_reasons("  tag ", found.tags)]
+    if found.address:
+        lines += [f"{found.subject[1]}", *_table([_address(found.address)]), *_reasons("  tag ", found.tags)]
         lines += _reasons(
             "  ", {role: reasons for role, members in found.roles.items() for reasons in members.values()}
         )
@@ -64,6 +64,11 @@ def _text(found: Explanation) -> str:
             *_table(map(_row, setting.values)),
         ]
     return "\n".join(lines)
+
+
+def _address(found: PeerAddress) -> tuple[str, ...]:
+    problem = f"unusable: {found.problem}" if found.problem else ""
+    return tuple(filter(None, ("address", printable(found.value), problem, _position(found.where))))
 
 
 def _reasons(indent: str, because: Mapping[str, Iterable[Reason]]) -> list[str]:

@@ -168,7 +168,8 @@ def rotate(
 
     Generates new values of KEYS and of the vars that read them; the next update puts them in place. Where peers can
     accept the old and the new value at once, no connection fails meanwhile: that takes three updates, and this command
-    before each of them, or once with --update. `plan` shows what will change, and `vars discard` drops it.
+    before each of them, or once with --update. `plan` shows what will change, and `vars discard` drops it. In KEYS,
+    `*` stands for any text.
 
     Example: rolecall vars rotate jon/backup.ssh --update
     """
@@ -176,6 +177,7 @@ def rotate(
 
     workspace = invocation.workspace
     begun: tuple[str, ...] = ()
+    keys = pipeline.matching(workspace, keys)
     if known_to:
         found = pipeline.rotatable(workspace, known_to, keys, force=force)
         keys, begun = (*keys, *found.names), () if at_once else found.begun

@@ -35,6 +35,7 @@ class MachineUpdate:
         configuration: What it must have.
         origins: The ``INSTANCE.ROLE`` that declare each resource, by its key.
         formerly: Names under which it may still be installed.
+        addresses_used: Returns which addresses of other machines the service behind a check has read, in words.
     """
 
     target: Target
@@ -42,6 +43,7 @@ class MachineUpdate:
     configuration: Configuration
     origins: Mapping[str, tuple[str, ...]]
     formerly: Sequence[str] = ()
+    addresses_used: Callable[[str], str] = lambda _check: ""
 
 
 @dataclass(slots=True)
@@ -183,7 +185,9 @@ class MachineRun:
         if any(check.peers for check in self.wanted.configuration.checks):
             self.report_progress("check with peers")
         failed = [result for result in self.live_session.check(peers=True) if not result["ok"]]
-        self.problems += [(f"the check {result['name']!r} failed", result["output"]) for result in failed]
+        for result in failed:
+            detail = filter(None, (result["output"].rstrip(), self.wanted.addresses_used(result["name"])))
+            self.problems.append((f"the check {result['name']!r} failed", "\n".join(detail)))
 
     def decide(self) -> None:
         """Let it go forward only."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.errors import Fault, Faults, Where
+from rolecall.evaluate.addresses import missing_addresses
 from rolecall.evaluate.authors import calling, results
 from rolecall.evaluate.differences import difference
 from rolecall.model.world import NotMadeError
@@ -35,21 +36,24 @@ class Configured:
         configuration: What the machine must have.
         origins: By resource key: the ``INSTANCE.ROLE`` that declare it, sorted.
         incomplete: Those of which parts are missing, because vars that they read do not exist yet.
+        addresses: By ``INSTANCE.ROLE``, or service: the other machines whose addresses it read.
     """
 
     configuration: Configuration
     origins: Mapping[str, tuple[str, ...]]
     incomplete: tuple[str, ...] = ()
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def configure(membership: Membership, world: World, machines: Iterable[str], memory: Memory) -> dict[str, Configured]:
     """Return the configurations of some machines, in the order given.
 
     Raises:
-        Faults: Conflicting definitions and failures of service code, for all machines together.
+        Faults: Conflicting definitions, failures of service code and missing addresses, for all machines together.
     """
     calls = _calls_by_machine(membership)
     faults: list[Fault] = []
+    readers: list[tuple[str, Iterable[str]]] = []
     configured = {}
     for machine in machines:
         parts = []
@@ -58,11 +62,12 @@ def configure(membership: Membership, world: World, machines: Iterable[str], mem
                 parts.append(memory.call(world, call[:4], call.readable, partial(_part, call)))
             except Faults as error:
                 faults += error.faults
+        readers += [(f"{part.origin} on {machine}", part.addresses) for part in parts]
         try:
             configured[machine] = memory.call(world, machine, parts, partial(_joined, machine, parts))
         except Faults as error:
             faults += error.faults
-    if faults:
+    if faults := [*faults, *missing_addresses(world.hosts, readers)]:
         raise Faults(faults)
     return configured
 
@@ -90,7 +95,10 @@ class _Call(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """The resources and checks of one call; incomplete where its code reads a var that does not exist yet."""
+    """The resources and checks of one call; incomplete where its code reads a var that does not exist yet.
+
+    It also names the other machines whose addresses the code read.
+    """
 
     origin: str
     who: str
@@ -98,6 +106,7 @@ class _Part(NamedTuple):
     resources: list[Resource]
     checks: list[Check]
     whole: bool = True
+    addresses: tuple[str, ...] = ()
 
 
 def _calls_by_machine(membership: Membership) -> dict[str, list[_Call]]:
@@ -125,8 +134,8 @@ def _part(call: _Call, view: View) -> _Part:
             members = [member_of(view, instance, role, call.machine) for instance, role in call.members]
             _fill(part, call, members)
     except NotMadeError:
-        return part._replace(whole=False)
-    return part
+        part = part._replace(whole=False)
+    return part._replace(addresses=tuple(peer for peer in view.addresses if peer != call.machine))
 
 
 def _fill(part: _Part, call: _Call, members: list[Member[Any]]) -> None:
@@ -178,7 +187,7 @@ class _Draft:
         Raises:
             Faults: When definitions conflict.
         """
-        for origin, who, instance, resources, checks, _ in parts:
+        for origin, who, instance, resources, checks, *_ in parts:
             self.who[origin] = who
             for resource in resources:
                 self._put(resource, origin, instance)
@@ -192,7 +201,9 @@ class _Draft:
             raise Faults(self.faults)
         configuration = Configuration.of(self.machine, self.resources.values(), self.checks.values())
         origins = {key: tuple(sorted(names)) for key, names in self.origins.items()}
-        return Configured(configuration, origins, tuple(part.origin for part in parts if not part.whole))
+        incomplete = tuple(part.origin for part in parts if not part.whole)
+        addresses = {part.origin: part.addresses for part in parts if part.addresses}
+        return Configured(configuration, origins, incomplete, addresses)
 
     def _put(self, resource: Resource, origin: str, instance: str) -> None:
         present = self.resources.get(resource.key)

@@ -46,6 +46,21 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """How other machines reach a machine.
+
+    Attributes:
+        value: The address.
+        problem: Why they cannot be given it, or "".
+        where: What says it.
+    """
+
+    value: str
+    problem: str
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
 class LayerValue:
     """The value that one place gives to a setting.
 
@@ -93,17 +108,20 @@ class Explanation:
         tags: Of a machine: each of its tags, and why it has it.
         roles: By ``INSTANCE.ROLE``, then machine: why it plays the role.
         settings: Of a member, in the order of the service's model.
+        address: Of a machine.
     """
 
     subject: Keys
     tags: Mapping[str, tuple[Reason, ...]]
     roles: Mapping[str, Mapping[str, tuple[Reason, ...]]]
     settings: tuple[Setting, ...] = ()
+    address: PeerAddress | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented form under ``--json`` (docs/reference/json.md)."""
         return {
             "subject": list(self.subject),
+            "address": _json(self.address) if self.address else None,
             "tags": {tag: [_json(reason) for reason in reasons] for tag, reasons in self.tags.items()},
             "roles": {
                 role: {machine: [_json(reason) for reason in reasons] for machine, reasons in members.items()}
@@ -120,7 +138,7 @@ class Explanation:
         }
 
 
-def _json(entry: Reason | LayerValue) -> dict[str, Any]:
+def _json(entry: Reason | LayerValue | PeerAddress) -> dict[str, Any]:
     where = entry.where or Where()
     place = {
         "file": str(where.file) if where.file else None,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from rolecall.errors import Fault, Faults, Where, dotted
+from rolecall.evaluate.addresses import missing_addresses
 from rolecall.evaluate.authors import WrongResultError, calling, results
 from rolecall.model.exports import Exported, Interface
 from rolecall.model.frozen import frozen
@@ -311,6 +312,8 @@ def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
                 continue
             for value in values:
                 yield Exported(frozen(value), machine, step.instance, role.name, role.service.name)
+        if faults := list(missing_addresses(world.hosts, [(f"{step.instance}.{role.name}", view.addresses)])):
+            raise Faults(faults)
 
 
 def _holds_secret(value: object) -> bool:

@@ -41,6 +41,7 @@ _NAMED: Final = {
 }
 NAMES: Final = f"use 1 to {NAME_LENGTH} letters, digits, `_` and `-`; the first character cannot be `-`"
 _DOMAIN: Final = "use labels of a to z, 0 to 9 and `-`, separated by dots, such as home.example"
+_ADDRESS: Final = "write a host name or an IP address, without user, port and brackets"
 _BELOW: Final = {"machines": "MACHINE", "tags": "TAG", "instances": "INSTANCE", "roles": "ROLE"}  # free names
 _WORDS: Final = {"[key]", "[list]", "[table]"}  # parts of pydantic's paths that are not keys; no name has brackets
 _TRIES: Final = 5  # after removing faulty parts, the rest can show new faults; in practice once
@@ -85,6 +86,8 @@ def _message(keys: Keys, detail: ErrorDetails) -> tuple[str, str]:
             result = f"{key} is missing", ""
         case "literal_error":
             result = f"expected {detail['ctx']['expected']}, found {named(value)}", ""
+        case "host_address":
+            result = f"invalid address {shown(value)}", _ADDRESS
         case kind if kind in _EXPECTED:
             by_name = isinstance(value, list) and form_at(keys).named
             hint = "write each name as a key; its value is a table, which may be empty" if by_name else ""

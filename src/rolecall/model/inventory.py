@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
 
+from rolecall.model.addresses import HostAddress  # noqa: TC001 - pydantic reads it when the program runs
 from rolecall.model.names import NAME_LENGTH, NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -105,6 +106,12 @@ class Machine(Table):
     platform: str = Field("", description="Its architecture, for people and tools.")
     state: dict[Name, State] = Field({}, description="What backup services back up, under names of your choice.")
     deploy: Deploy = Field(Deploy(), description="How it is reached.")
+    address: HostAddress | None = Field(
+        None,
+        description="Host name or IP address at which other machines reach it. Left out, the host of its SSH target if "
+        "that is an IP address or has a domain; else `NAME.DOMAIN` or `NAME`, as under `meta.domain`. In the lab, its "
+        "name.",
+    )
     formerly: list[Name] = Field(
         [], description="Earlier names under which it may still be installed; `rolecall machines rename` writes them."
     )

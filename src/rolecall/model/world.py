@@ -33,11 +33,15 @@ class Host:
         address: Name or address under which other machines reach it.
         host_keys: Its pinned SSH host keys, each ``TYPE BASE64``, sorted.
         port: Port of its SSH server.
+        declared_at: Key path in the inventory of what says the address; () if nothing does.
+        problem: Why other machines cannot be given the address, or "".
     """
 
     address: str
     host_keys: tuple[str, ...] = ()
     port: int = 22
+    declared_at: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,11 @@ class World:
     def host(self, machine: str) -> Host | None:
         """Return how a machine is reached; None when it is not declared."""
         return self.hosts.get(machine)
+
+    def address(self, machine: str) -> str | None:
+        """Return the address of a machine; None when it is not declared."""
+        host = self.hosts.get(machine)
+        return host.address if host else None
 
     def var(self, key: VarKey) -> StoredVar | None:
         """Return a var; None when nothing declares it.
@@ -174,6 +183,16 @@ class View:
         """Return how a declared machine is reached."""
         host = self.reads["host", machine] = self.world.hosts[machine]
         return host
+
+    def address(self, machine: str) -> str:
+        """Return the address of a declared machine."""
+        address = self.reads["address", machine] = self.world.hosts[machine].address
+        return address
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The machines whose addresses were read."""
+        return tuple(read[1] for read in self.reads if read[0] == "address")
 
     def var(self, key: VarKey) -> StoredVar | None:
         """Return a var as `World.var` does."""

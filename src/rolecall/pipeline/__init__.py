@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rolecall.deploy.backups import Archive as Archive
     from rolecall.evaluate.explain import Explanation as Explanation
     from rolecall.evaluate.explain import LayerValue as LayerValue
+    from rolecall.evaluate.explain import PeerAddress as PeerAddress
     from rolecall.evaluate.explain import Reason as Reason
     from rolecall.inventory.edit import Edited as Edited
     from rolecall.model.vars import STEPS as STEPS
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.vars import discard as discard
     from rolecall.pipeline.vars import fix_vars as fix_vars
     from rolecall.pipeline.vars import generate as generate
+    from rolecall.pipeline.vars import matching as matching
     from rolecall.pipeline.vars import prune as prune
     from rolecall.pipeline.vars import pruning as pruning
     from rolecall.pipeline.vars import set_var as set_var
@@ -98,7 +100,7 @@ if TYPE_CHECKING:
 # The same names by module, for what runs.
 _NAMES: Final = {
     "rolecall.deploy.backups": "Archive",
-    "rolecall.evaluate.explain": "Explanation LayerValue Reason",
+    "rolecall.evaluate.explain": "Explanation LayerValue PeerAddress Reason",
     "rolecall.inventory.edit": "Edited",
     "rolecall.model.vars": "STEPS",
     "rolecall.pipeline.access": (
@@ -119,7 +121,9 @@ _NAMES: Final = {
     "rolecall.pipeline.inventory_schema": "schema write_schema",
     "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",
     "rolecall.pipeline.transfer": "Imported export_vars import_vars",
-    "rolecall.pipeline.vars": "Pruning Unwanted check_vars discard fix_vars generate prune pruning set_var unwanted",
+    "rolecall.pipeline.vars": (
+        "Pruning Unwanted check_vars discard fix_vars generate matching prune pruning set_var unwanted"
+    ),
     "rolecall.pipeline.views": "as_json clan_note explain subjects",
     "rolecall.pipeline.workspace": "Workspace open",
     "rolecall.project": "unanswered",

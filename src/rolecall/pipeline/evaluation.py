@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rolecall import inventory
 from rolecall import vars as var_store
-from rolecall.deploy.target import Target, find_target, pinned_keys
+from rolecall.deploy.target import find_target
 from rolecall.errors import Fault, Faults, Where, nearest
 from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import instances_publishing, instances_with, resolve
@@ -21,20 +21,18 @@ from rolecall.evaluate.steps import declared_state, gather, in_order, interfaces
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.recipes import Replacement
 from rolecall.model.vars import StoredFile, current
-from rolecall.model.world import Host
 from rolecall.service.registry import OWN, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-    from rolecall.deploy.target import Lab
     from rolecall.evaluate.configure import Configured
     from rolecall.evaluate.membership import Membership
     from rolecall.model.generators import Published
     from rolecall.model.inventory import Loaded
     from rolecall.model.recipes import Recipe
     from rolecall.model.vars import StoredVar, VarKey
-    from rolecall.model.world import World
+    from rolecall.model.world import Host, World
     from rolecall.project import Project
 
 
@@ -158,7 +156,7 @@ def check(project: Project, found: Members, hosts: Mapping[str, Host]) -> Member
     Args:
         project: The project.
         found: The members, without `further_faults`.
-        hosts: From `hosts_of`.
+        hosts: From `addresses.hosts_of`.
 
     Returns:
         The members, with what could not be evaluated to its end.
@@ -240,7 +238,7 @@ def evaluate(project: Project, found: Members, hosts: Mapping[str, Host], memory
     Args:
         project: The project.
         found: The members, without `further_faults`.
-        hosts: From `hosts_of`.
+        hosts: From `addresses.hosts_of`.
         memory: Of earlier evaluations in this process: what nothing has changed for is not evaluated again.
 
     Raises:
@@ -263,7 +261,7 @@ def evaluate_some(
     Args:
         project: The project.
         loaded: The inventory.
-        hosts: From `hosts_of`.
+        hosts: From `addresses.hosts_of`.
         machines: The machines that are wanted.
         memory: As for `evaluate`.
 
@@ -367,23 +365,6 @@ def note_recipes(project: Project, found: Members) -> int:
             for var in role.vars.values():
                 named[var.key(instance, "").name] = var.binds
     return var_store.note_recipes(project, found.recipes, named)
-
-
-def hosts_of(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Host]:
-    """Return addresses and pinned keys: as they are declared and pinned, never as they were last seen."""
-    domain = loaded.inventory.meta.domain
-    pinned = pinned_keys(project.known_hosts)
-    lab_pins = pinned_keys(lab.known_hosts) if lab else {}
-    hosts = {}
-    for name, machine in loaded.inventory.machines.items():
-        if lab and machine.deploy.target_host is None:
-            hosts[name] = Host(name, lab_pins.get(name, ()))
-            continue
-        found = find_target(project, name, machine.deploy.target_host, lab)
-        reached = found if isinstance(found, Target) else None
-        address = (reached.host if reached else "") or (f"{name}.{domain}" if domain else name)
-        hosts[name] = Host(address, pinned.get(name, ()), reached.port if reached else 22)
-    return hosts
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import secrets
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rolecall import inventory
@@ -22,6 +23,7 @@ from rolecall.evaluate.authors import calling
 from rolecall.model.generators import validity_of
 from rolecall.model.plan import MachinePlan, Plan, Report
 from rolecall.model.vars import STEPS, current, step_of
+from rolecall.pipeline.addresses import addresses_used
 from rolecall.pipeline.evaluation import Evaluation, Members, faults_located_in, note_recipes
 from rolecall_agent.resources import KINDS, File
 
@@ -235,8 +237,9 @@ def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineU
         found = find_target(workspace.project, name, machines[name].deploy.target_host, workspace.lab)
         if isinstance(found, Target):
             wave = evaluation.waves.get(name, 0)
+            used = partial(addresses_used, evaluation, name)
             wanted.append(
-                MachineUpdate(found, wave, configured.configuration, configured.origins, machines[name].formerly)
+                MachineUpdate(found, wave, configured.configuration, configured.origins, machines[name].formerly, used)
             )
         elif configured.configuration.resources:
             faults.append(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,24 @@ def recipes_named(found: Members, names: Iterable[str]) -> Mapping[str, Recipe]:
         hints = {name: nearest(name, known, what="vars") for name in unknown}
         raise Faults(Fault(f"the inventory needs no var {name!r}", hint=hint) for name, hint in hints.items())
     return known
+
+
+def matching(workspace: Workspace, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the vars that the inventory needs and that match patterns: ``*`` stands for any text.
+
+    A name without ``*`` stays as it is, whether there is such a var or not.
+
+    Raises:
+        Faults: For each pattern that no var matches.
+    """
+    if not any("*" in pattern for pattern in patterns):
+        return tuple(patterns)
+    known = sorted(str(recipe.key) for recipe in workspace.sound().recipes)
+    found = {each: fnmatch.filter(known, each) if "*" in each else [each] for each in patterns}
+    if unknown := [pattern for pattern, names in found.items() if not names]:
+        hint = "`rolecall vars list` shows all vars"
+        raise Faults(Fault(f"no var matches {pattern!r}", hint=hint) for pattern in unknown)
+    return tuple(dict.fromkeys(name for names in found.values() for name in names))
 
 
 def refuse_to_replace_bound(

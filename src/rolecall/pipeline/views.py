@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError
@@ -30,14 +31,19 @@ def explain(workspace: Workspace, subject: str) -> Explanation:
     Raises:
         Faults: As `Workspace.members`; also when there is no such thing.
     """
-    from rolecall.evaluate.explain import explanation
+    from rolecall.evaluate.explain import PeerAddress, explanation
 
     found = workspace.members()
 
     def locate(where: Where) -> Where:
         return inventory.locate(Fault("", where), found.loaded.sources).where or where
 
-    return explanation(found.loaded, found.membership, undotted(subject), locate)
+    explained = explanation(found.loaded, found.membership, undotted(subject), locate)
+    if not explained.tags:  # no machine
+        return explained
+    host = workspace.hosts()[str(explained.subject[1])]
+    address = PeerAddress(host.address, host.problem, locate(Where(keys=host.declared_at)))
+    return replace(explained, address=address)
 
 
 def clan_note(workspace: Workspace) -> str:

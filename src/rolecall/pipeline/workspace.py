@@ -122,7 +122,7 @@ class Workspace:
         Raises:
             Faults: As `loaded`.
         """
-        from rolecall.pipeline.evaluation import hosts_of
+        from rolecall.pipeline.addresses import hosts_of
 
         return hosts_of(self.project, self.loaded(), self.lab)
 

@@ -3,6 +3,7 @@
 A module is a Python package or file with a `Service`; shipped services use nothing but these names.
 """
 
+from rolecall.model.addresses import HostAddress
 from rolecall.model.exports import Exported, Interface
 from rolecall.model.generators import Context, Generator, Prompt
 from rolecall.model.recipes import Delivery
@@ -37,7 +38,6 @@ from rolecall.service.settings import (
     AbsolutePath,
     CalendarEvent,
     FreeForm,
-    HostAddress,
     SecretRef,
     Settings,
     join,

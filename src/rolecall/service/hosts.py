@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# RFC 1123, 2.1; with the underscores that names in /etc/hosts and on private networks have.
-_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 SSH_PORT: Final = 22
-_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
-
-
-def is_host_address(text: str) -> bool:
-    """Return whether a text is a host name or an IP address, without user, port, brackets or zone."""
-    return "%" not in text if is_ip(text) else bool(_NAME.match(text))
-
-
-def is_ip(text: str) -> bool:
-    """Return whether a text is an IP address, perhaps with a zone."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def host_and_port(address: str, port: int, *, default: int = SSH_PORT) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rolecall.service.hosts import is_host_address, is_ip
+from rolecall.model.addresses import is_host_address, is_ip
 from rolecall_agent.resources import Action, Block, File, NftablesTable, Package, Symlink, Unit
 from rolecall_agent.resources.checks import absolute_path, matching, require, single_line
 from rolecall_agent.resources.unit import unit_text

@@ -59,7 +59,7 @@ class Member(Generic[SettingsT]):
     @property
     def address(self) -> str:
         """Name or address under which other machines reach this one."""
-        return self._view.host(self.machine).address
+        return self._view.address(self.machine)
 
     @property
     def host_keys(self) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
 from rolecall.service.calendar import is_calendar_event
-from rolecall.service.hosts import is_host_address
 from rolecall_agent.content import Reference, SecretTextError
 from rolecall_agent.resources.checks import DefinitionError, absolute_path
 
@@ -186,15 +185,3 @@ CalendarEvent = Annotated[
     str, AfterValidator(_calendar_event), WithJsonSchema({"type": "string", "format": "calendar-event"})
 ]
 """A time that recurs, as systemd.time(7) writes it."""
-
-
-def _host_address(text: str) -> str:
-    if is_host_address(text):
-        return text
-    raise PydanticCustomError("host_address", "is not a host name or an IP address; a port does not belong to it")
-
-
-HostAddress = Annotated[
-    str, AfterValidator(_host_address), WithJsonSchema({"type": "string", "format": "host-address", "minLength": 1})
-]
-"""A host name or an IP address."""

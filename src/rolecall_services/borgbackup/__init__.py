@@ -99,9 +99,10 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
     """Yield the keys, the plan of what to back up where, the program that does it, and its timer."""
     servers = me.members(server)
     states = [export.value for export in me.exports(State, machine=me.machine)]
+    # Before any var, so that `rolecall check` sees which addresses are needed even while vars are missing.
+    trusted = File(me.path("known_hosts"), "".join(known_hosts(*_reached(peer), peer.host_keys) for peer in servers))
     key = secret_file(me[ssh_key].private)
     words = secret_file(me[passphrase].secret)
-    trusted = File(me.path("known_hosts"), "".join(known_hosts(*_reached(peer), peer.host_keys) for peer in servers))
     plan = {
         "instance": me.instance,
         "machine": me.machine,

@@ -1,0 +1,274 @@
+"""A closed mesh VPN with WireGuard: every machine knows the public keys of all others in advance.
+
+Each machine has two interfaces, the *channels* a and b, with a key each. Traffic uses one of them. So all keys can be
+replaced without a lost packet: those of the idle channel first, then those of the other one (see README.md).
+
+Two machines talk to each other directly, unless both are behind NAT: then a relay passes on what they send.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from importlib.resources import files
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from itertools import combinations, pairwise
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from rolecall.service import (
+    Block,
+    Check,
+    Context,
+    File,
+    Function,
+    HostAddress,
+    Interface,
+    Member,
+    NoSettings,
+    Package,
+    Resource,
+    Service,
+    Settings,
+    VarFile,
+    WireGuardKeyPair,
+    exec_line,
+    hosts,
+    secret_file,
+    service_unit,
+    unit_text,
+)
+from rolecall.service import Unit as SystemdUnit
+
+service = Service("wireguard", description="A closed mesh VPN: every machine knows the keys of all others in advance.")
+
+CHANNELS = ("a", "b")
+_BASE = 11  # characters of an interface's name that are left beside "-a" and the number of a relay: IFNAMSIZ is 16
+
+
+Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text)))]
+"""A network in CIDR notation, without bits of a host."""
+Address4 = Annotated[str, AfterValidator(lambda text: str(IPv4Address(text)))]
+
+
+class PeerSettings(Settings):
+    """How a machine takes part."""
+
+    endpoint: HostAddress | None = Field(
+        None, description="Name or address under which the other peers reach it; without one, the machine's own."
+    )
+    nat: bool = Field(
+        default=False,
+        description="Whether others cannot reach it by themselves, since it is behind a router that translates "
+        "addresses. It then keeps its connections open.",
+    )
+    port: int = Field(51820, ge=1, le=65534, description="UDP port of channel a; channel b has the next one.")
+    channel: Literal["a", "b"] = Field(
+        "a", description="The channel that it sends on. Change it for all peers together, to replace keys."
+    )
+    ipv4: Address4 | None = Field(
+        None, description="Its IPv4 address in the mesh, beside the IPv6 address that follows from its name."
+    )
+    networks: list[Network] = Field(
+        [],
+        description="Networks behind it, such as fd12:3456::/48, that the other peers reach through it. For those of "
+        "IPv4, each peer needs an IPv4 address.",
+    )
+    mtu: int = Field(1420, ge=1280, le=65535, description="Largest packet in bytes.")
+    keepalive: int = Field(25, ge=1, le=65535, description="Seconds between two signs of life of a peer behind NAT.")
+    domain: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+        description="Its name is MACHINE.DOMAIN on all peers; without one, MACHINE.INSTANCE.",
+    )
+    userspace: bool = Field(
+        default=False, description="Whether wireguard-go runs the interfaces, on a kernel that has no WireGuard."
+    )
+
+
+peer = service.role("peer", PeerSettings, description="Reaches all other peers, and is reached by them.")
+relay = service.role("relay", description="A peer that passes on packets between two peers behind NAT.", maximum=9)
+
+keys = {channel: peer.var(f"key-{channel}", WireGuardKeyPair()) for channel in CHANNELS}
+
+
+def _prefix(_: Context) -> dict[str, bytes]:
+    import secrets
+
+    # RFC 4193, 3.2: fd, 40 random bits, and a subnet.
+    return {"prefix": str(IPv6Address(b"\xfd" + secrets.token_bytes(5) + bytes(10))).encode()}
+
+
+network = peer.var(
+    "network",
+    Function(_prefix, (VarFile("prefix", secret=False),)),
+    scope="shared",
+    binds="it is part of the addresses of all peers",
+)
+
+
+class Entry(Interface):
+    """What all peers know about one of them, as a line of mesh.json."""
+
+    text: str = Field(description="Its line: the machine's name and what is known about it, as JSON.")
+
+
+def address_of(prefix: str, machine: str) -> str:
+    """Return the IPv6 address of a peer: 64 bits of the mesh, and 64 of its name."""
+    return str(IPv6Address(IPv6Address(prefix).packed[:8] + hashlib.sha256(machine.encode()).digest()[:8]))
+
+
+@peer.exports(Entry, needs=[*keys.values(), network])
+def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
+    """Yield what the others must know."""
+    settings = me.settings
+    addresses = [address_of(_prefix_of(me), me.machine), *filter(None, [settings.ipv4])]
+    entry = {
+        "name": f"{me.machine}.{settings.domain or me.instance}",
+        "keys": {channel: me[key].public for channel, key in keys.items()},
+        "addresses": addresses,
+        "networks": settings.networks,
+        "endpoint": None if settings.nat else settings.endpoint or me.address,
+        "port": settings.port,
+        "relay": any(each.machine == me.machine for each in me.members(relay)),
+    }
+    yield Entry(text=f"{json.dumps(me.machine)}: {json.dumps(entry)}")
+
+
+@peer.configure
+def join(me: Member[PeerSettings]) -> Iterator[Resource]:
+    """Yield the mesh as all know it, what only this machine knows, and the program that sets up its interfaces."""
+    lines = ",\n".join(export.value.text for export in me.exports(Entry, instance=me.instance))
+    mesh, names = _known_to_all(me.path("mesh.json"), me.name("peers"), lines)
+    secrets = {channel: secret_file(me[key].private) for channel, key in keys.items()}
+    program = File(me.path("mesh"), mesh_program(), mode=0o755)
+    own = {
+        "machine": me.machine,
+        "interfaces": _interface(me.instance),
+        "prefix": f"{_prefix_of(me)}/64",
+        "channel": me.settings.channel,
+        "keys": {channel: secret.path for channel, secret in secrets.items()},
+        "mtu": me.settings.mtu,
+        "keepalive": me.settings.keepalive,
+        "userspace": me.settings.userspace,
+    }
+    local = File(me.path("machine.json"), json.dumps(own, indent=2) + "\n")
+    yield from (Package("wireguard-tools"), Package("iproute2", names={"fedora": "iproute", "rhel": "iproute"}))
+    yield from (*secrets.values(), program, mesh, local, names)
+    yield SystemdUnit(
+        me.name("mesh.service"),
+        unit_text(
+            {
+                "Unit": {
+                    "Description": f"WireGuard mesh {me.instance}",
+                    "Wants": "network-online.target",
+                    "After": "network-online.target nss-lookup.target",
+                },
+                "Service": {
+                    "Type": "oneshot",
+                    "RemainAfterExit": "yes",
+                    "ExecStart": exec_line([program.path, "up"]),
+                    "ExecReload": exec_line([program.path, "up"]),
+                    "ExecStop": exec_line([program.path, "down"]),
+                    "Restart": "on-failure",
+                    "RestartSec": "30",
+                },
+                "Install": {"WantedBy": "multi-user.target"},
+            }
+        ),
+        enabled=True,
+        started=True,
+        reload_on=(mesh, local, program, *secrets.values()),
+    )
+    if me.settings.nat and len(me.members(relay)) > 1:
+        yield service_unit(
+            me.name("relays.service"),
+            [program.path, "follow"],
+            description=f"Choice of a relay that answers, for the WireGuard mesh {me.instance}",
+            settings={"Restart": "always", "RestartSec": "5"},
+            restart_on=[mesh, local, program],
+        )
+    if me.settings.userspace:
+        yield Package("wireguard-go")
+        yield SystemdUnit(
+            me.name("tunnel@.service"),
+            unit_text(
+                {
+                    "Unit": {"Description": f"WireGuard interface %i of the mesh {me.instance}"},
+                    "Service": {
+                        "Type": "exec",
+                        "ExecStart": "wireguard-go -f %i",
+                        "ExecStartPost": exec_line([program.path, "up", "--interface"]) + " %i",
+                        "Restart": "always",
+                        "RestartSec": "1",
+                    },
+                }
+            ),
+        )
+
+
+@relay.configure
+def pass_on(me: Member[NoSettings]) -> Iterator[Resource]:
+    """Yield nothing more: mesh.json says which peers are relays, and the program of each does what follows."""
+    as_peer = [each for each in me.members(peer) if each.machine == me.machine]
+    if not as_peer:
+        raise ValueError(f"{me.machine} is a relay of {me.instance}, but not a peer; let it play that role, too")
+    if as_peer[0].settings.nat:
+        raise ValueError(f"{me.machine} is a relay of {me.instance}, so it cannot be behind NAT")
+    yield from ()
+
+
+@service.machine
+def tell_apart(members: tuple[Member[PeerSettings], ...]) -> Iterator[Resource]:
+    """Yield nothing; refuse two meshes that would listen on the same port of a machine."""
+    peers = [each for each in members if each.role == peer.name and not each.settings.nat]
+    for one, other in combinations(peers, 2):
+        if abs(one.settings.port - other.settings.port) < len(CHANNELS):
+            raise ValueError(
+                f"{one.instance} and {other.instance} listen on the same ports; set `port` of one of them so that "
+                f"they are {len(CHANNELS)} apart"
+            )
+    yield from ()
+
+
+@peer.check
+def interfaces_are_up(me: Member[PeerSettings]) -> Iterator[Check]:
+    """Check that the interfaces, keys and routes are as declared, and that another peer answers."""
+    yield Check("interfaces are up", (me.path("mesh"), "status"))
+    yield Check("another peer answers", (me.path("mesh"), "probe"), peers=True, timeout=60)
+
+
+def _prefix_of(me: Member[PeerSettings]) -> str:
+    return str(me[network]["prefix"]).strip()
+
+
+def _interface(instance: str) -> str:
+    """Return how the names of an instance's interfaces begin."""
+    if len(instance) <= _BASE:
+        return instance
+    return f"{instance[: _BASE - 5]}-{hashlib.sha256(instance.encode()).hexdigest()[:4]}"
+
+
+@lru_cache(maxsize=8)
+def _known_to_all(path: str, block: str, lines: str) -> tuple[File, Block]:
+    """Return what is the same on all peers, made once: mesh.json, and their names in /etc/hosts.
+
+    Raises:
+        ValueError: When two peers have the same address, or networks that overlap.
+    """
+    text = f"{{\n{lines}\n}}\n"
+    peers = json.loads(text)
+    owners = [(ip_network(each), name) for name, peer in peers.items() for each in peer["addresses"] + peer["networks"]]
+    owners.sort(key=lambda pair: (pair[0].version, pair[0].network_address.packed, pair[0].prefixlen))
+    for (one, owner), (other, another) in pairwise(owners):
+        if one.version == other.version and one.overlaps(other):
+            raise ValueError(f"{one} of {owner} and {other} of {another} overlap")
+    names = {address: [peer["name"]] for peer in peers.values() for address in peer["addresses"]}
+    return File(path, text), hosts(block, names)
+
+
+@cache
+def mesh_program() -> bytes:
+    """Return the program that runs on peers: mesh.py beside this file."""
+    return (files(__package__) / "mesh.py").read_bytes()

@@ -1,0 +1,142 @@
+"""What the service asks of machines."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv6Address, IPv6Network
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolecall.service import Block, File, Unit
+from rolecall.testing import Evaluated, Faults, Host, evaluate
+from rolecall_agent.content import Blob
+from rolecall_services import wireguard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def evaluated(
+    machines: Mapping[str, Mapping[str, Any]], relays: tuple[str, ...] = (), instance: str = "vpn"
+) -> Evaluated:
+    """A mesh of machines with these settings; each is reached at NAME.example."""
+    roles = {
+        "peer": {"machines": {name: {"settings": settings} for name, settings in machines.items()}},
+        "relay": {"machines": {name: {} for name in relays}},
+    }
+    names = sorted({*machines, *relays})
+    inventory = {
+        "machines": {name: {} for name in names},
+        "instances": {instance: {"module": {"name": "wireguard"}, "roles": roles}},
+    }
+    return evaluate(inventory, wireguard.service, hosts={name: Host(f"{name}.example") for name in names})
+
+
+def mesh_of(result: Evaluated, machine: str, instance: str = "vpn") -> dict[str, Any]:
+    mesh: dict[str, Any] = json.loads(result.text(machine, f"file:/etc/rolecall/{instance}/mesh.json"))
+    return mesh
+
+
+def test_every_peer_knows_the_keys_and_addresses_of_all() -> None:
+    result = evaluated({"jon": {}, "sara": {"endpoint": "198.51.100.7", "port": 4000}, "lap": {"nat": True}}, ("jon",))
+    mesh = mesh_of(result, "jon")
+    assert mesh == mesh_of(result, "sara") == mesh_of(result, "lap")
+    assert {name: peer["keys"] for name, peer in mesh.items()} == {
+        name: {each: result.values[f"{name}/vpn.key-{each}/public"].decode().strip() for each in "ab"} for name in mesh
+    }
+    assert [(peer["endpoint"], peer["port"], peer["relay"]) for _, peer in sorted(mesh.items())] == [
+        ("jon.example", 51820, True),
+        (None, 51820, False),
+        ("198.51.100.7", 4000, False),
+    ]
+    network = IPv6Network((result.values["shared/vpn.network/prefix"].decode(), 64))
+    assert network.subnet_of(IPv6Network("fd00::/8"))
+    addresses = {IPv6Address(peer["addresses"][0]) for peer in mesh.values()}
+    assert len(addresses) == 3
+    assert all(address in network for address in addresses)
+
+
+def test_no_machine_has_the_private_key_of_another() -> None:
+    result = evaluated({"jon": {}, "sara": {}})
+    for name, other in (("jon", "sara"), ("sara", "jon")):
+        files = result.resources(name, File)
+        texts = "".join(result.text(name, key) for key in files if not key.endswith("/mesh"))
+        for channel in "ab":
+            assert result.values[f"{name}/vpn.key-{channel}/private"].decode().strip() in texts
+            assert result.values[f"{other}/vpn.key-{channel}/private"].decode().strip() not in texts
+    assert {file.mode for key, file in result.resources("jon", File).items() if "secrets" in key} == {0o400}
+
+
+def test_what_all_machines_know_is_one_file() -> None:
+    """So a mesh of a thousand machines is written and hashed once, not a thousand times."""
+    result = evaluated({"jon": {}, "sara": {}})
+    one, other = (result.resources(name, File)["file:/etc/rolecall/vpn/mesh.json"] for name in ("jon", "sara"))
+    assert one is other
+
+
+def test_names_of_all_peers() -> None:
+    result = evaluated({"jon": {"ipv4": "10.9.0.1"}, "sara": {"domain": "office.example"}})
+    mesh = mesh_of(result, "jon")
+    [block] = result.resources("sara", Block).values()
+    assert block.path == "/etc/hosts"
+    assert [*result.resources("jon", Block).values()] == [block]
+    six = {name: peer["addresses"][0] for name, peer in mesh.items()}
+    assert isinstance(block.text, Blob)
+    lines = (block.text.data or b"").decode().splitlines()
+    assert lines == [f"{six['jon']} jon.vpn", "10.9.0.1 jon.vpn", f"{six['sara']} sara.office.example"]
+
+
+@pytest.mark.parametrize(
+    ("instance", "name"), [("vpn", "vpn"), ("eleven-char", "eleven-char"), ("a-long-instance", "a-long-3f37")]
+)
+def test_names_of_interfaces_fit(instance: str, name: str) -> None:
+    result = evaluated({"jon": {}}, instance=instance)
+    own = json.loads(result.text("jon", f"file:/etc/rolecall/{instance}/machine.json"))
+    assert own["interfaces"][:6] == name[:6]
+    assert len(f"{own['interfaces']}-a9") <= 15  # IFNAMSIZ, with its zero byte
+
+
+def test_only_a_choice_of_relays_needs_a_program_that_chooses() -> None:
+    def units(*relays: str) -> set[str]:
+        machines: dict[str, dict[str, Any]] = {"lap": {"nat": True}, "one": {}, "two": {}}
+        return {unit.name for unit in evaluated(machines, relays).resources("lap", Unit).values()}
+
+    assert units() == units("one") == {"rolecall-vpn.mesh.service"}
+    assert units("one", "two") == {"rolecall-vpn.mesh.service", "rolecall-vpn.relays.service"}
+
+
+@pytest.mark.parametrize(
+    ("machines", "relays", "message"),
+    [
+        ({"jon": {}}, ("sara",), "sara is a relay of vpn, but not a peer"),
+        ({"jon": {"nat": True}}, ("jon",), "jon is a relay of vpn, so it cannot be behind NAT"),
+        ({"jon": {"networks": ["10.0.0.1/8"]}}, (), "has host bits set"),
+        (
+            {"jon": {"networks": ["10.0.0.0/8"]}, "sara": {"networks": ["10.1.0.0/16"]}},
+            (),
+            "10.0.0.0/8 of jon and 10.1.0.0/16 of sara overlap",
+        ),
+        ({"jon": {"ipv4": "10.0.0.1"}, "sara": {"ipv4": "10.0.0.1"}}, (), "10.0.0.1/32 of jon and 10.0.0.1/32 of sara"),
+    ],
+)
+def test_what_cannot_work_is_refused(machines: dict[str, Any], relays: tuple[str, ...], message: str) -> None:
+    with pytest.raises(Faults, match=message.replace(".", r"\.")):
+        evaluated(machines, relays)
+
+
+def test_two_meshes_of_a_machine_need_ports_of_their_own() -> None:
+    def inventory(port: int) -> dict[str, Any]:
+        roles: dict[str, Any] = {"peer": {"machines": {"jon": {}}}}
+        other = {"peer": {"machines": {"jon": {}}, "settings": {"port": port}}}
+        return {
+            "machines": {"jon": {}},
+            "instances": {
+                "one": {"module": {"name": "wireguard"}, "roles": roles},
+                "two": {"module": {"name": "wireguard"}, "roles": other},
+            },
+        }
+
+    with pytest.raises(Faults, match="one and two listen on the same ports"):
+        evaluate(inventory(51821), wireguard.service)
+    evaluate(inventory(51822), wireguard.service)
