@@ -49,7 +49,12 @@ def main() -> None:
         sys.exit(1)
     sys.path.insert(0, home)
     module = place[2] if connection else "wire"
-    agent = import_module("rolecall_agent." + module)  # not this package's; meanwhile, the first message is on its way
+    name = "rolecall_agent." + module  # not this package's; meanwhile, the first message is on its way
+    try:
+        agent = import_module(name)
+    except Exception:  # noqa: BLE001 - whatever damaged byte code causes
+        forget_bytecode(home)
+        agent = import_module(name)
     sys.exit(agent.serve(first[0] if first else receive(source)[0], source, sink, root, connection))
 
 
@@ -178,6 +183,16 @@ def mend(home: str, due: List[str], files: Dict[str, bytes]) -> None:
             path = os.path.join(folder, name)
             if not name.endswith(".pyc") and os.path.relpath(path, home) not in files:
                 os.unlink(path)
+
+
+def forget_bytecode(home: str) -> None:
+    """Remove the byte code of an agent, whose digest does not cover it, and what was imported of it."""
+    for folder, _, names in os.walk(home):
+        for name in names:
+            if name.endswith(".pyc"):
+                os.unlink(os.path.join(folder, name))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rolecall_agent"]:
+        del sys.modules[name]
 
 
 def has(path: str, data: bytes) -> bool:

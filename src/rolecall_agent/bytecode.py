@@ -34,11 +34,12 @@ def write(agent: str, flush: Callable[[], None]) -> None:
     import py_compile
 
     os.nice(19)  # nobody waits for it
+    new = f".{os.getpid()}.new"  # another agent may do the same
     for path, compiled in due.items():
-        py_compile.compile(path, f"{compiled}.new")
+        py_compile.compile(path, compiled + new)
     flush()
     for compiled in due.values():
-        os.rename(f"{compiled}.new", compiled)
+        os.rename(compiled + new, compiled)
 
 
 def _is_newer(compiled: str, path: str) -> bool:

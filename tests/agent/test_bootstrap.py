@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import types
 from itertools import count
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_byte_code_is_written_at_once_and_only_when_it_is_due(tmp_path: Path) ->
     flushed: list[list[str]] = []
 
     def flush() -> None:
-        flushed.append(sorted(path.name.partition(".")[0] for path in home.rglob("*.pyc.new")))
+        flushed.append(sorted(path.name.partition(".")[0] for path in home.rglob("*.pyc.*.new")))
 
     bytecode.write(str(home), flush)
     tag = sys.implementation.cache_tag
@@ -83,6 +84,22 @@ def test_byte_code_is_written_at_once_and_only_when_it_is_due(tmp_path: Path) ->
     assert compiled.read_bytes()[16:] == code[16:]  # after the header: PEP 552
     compiled.write_bytes(compiled.read_bytes()[:16] + b"?")
     assert not starts(home)  # which shows that Python uses it
+
+
+def test_damaged_byte_code_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / DIGEST
+    bootstrap.unpack(FILES, str(home))
+    bytecode.write(str(home), lambda: None)
+    module = types.ModuleType("rolecall_agent.damaged")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    before = {name: each for name, each in sys.modules.items() if name.partition(".")[0] == "rolecall_agent"}
+    try:
+        bootstrap.forget_bytecode(str(home))
+        assert not before.keys() & sys.modules.keys()
+    finally:
+        sys.modules.update(before)
+    assert not [*home.rglob("*.pyc")]
+    assert starts(home)
 
 
 @pytest.mark.slow

@@ -77,13 +77,19 @@ def test_it_imports_little() -> None:
     assert not {"dataclasses", "subprocess", "rolecall_agent.resources"} & set(printed.stdout.split())
 
 
-def test_the_relay_of_root_confirms_without_an_agent() -> None:
+@pytest.mark.parametrize("reaches", [True, False])
+def test_the_relay_of_root_confirms_without_an_agent(*, reaches: bool) -> None:
+    """If it can reach systemd: otherwise, it leaves that to an agent, which cannot be started then."""
     code = f"""import sys; sys.path.insert(0, {str(Path(confirm.__file__).parents[1])!r})
 from rolecall_agent import confirm, early
 confirm.confirm = lambda root, run, nonce: print(root, run, nonce, file=sys.stderr)
+early._reaches_systemd = lambda: {reaches}
 early.answer("", "confirm")"""
     sent = frames.frame({"type": "alive"}) + frames.frame({"type": "confirm", "run": "r", "nonce": NONCE})
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], input=sent, capture_output=True, check=True)
+    if not reaches:
+        assert done.stdout + done.stderr == b""
+        return
     banner, marker, answer = done.stdout.partition(frames.MARKER)
     assert (banner, marker) == (b"", frames.MARKER)
     assert frames.read_frame(io.BytesIO(answer)) == ({"type": "confirmed"}, b"")

@@ -40,6 +40,7 @@ from rolecall.service import (
     parts,
     secret_file,
     service_unit,
+    timer_unit,
     unit_text,
 )
 from rolecall.service import Unit as SystemdUnit
@@ -50,8 +51,15 @@ CHANNELS = ("a", "b")
 _BASE = 11  # characters of an interface's name that are left beside "-a" and the number of a relay: IFNAMSIZ is 16
 
 
-Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text)))]
-"""A network in CIDR notation, without bits of a host."""
+def _network(text: str) -> str:
+    found = ip_network(text)  # raises ValueError when bits of a host are set
+    if not found.prefixlen:
+        raise ValueError(f"{text} is everything; name the networks that are behind the machine")
+    return str(found)
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""A network in CIDR notation."""
 Address4 = Annotated[str, AfterValidator(lambda text: str(IPv4Address(text)))]
 
 
@@ -228,7 +236,7 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
                     "RemainAfterExit": "yes",
                     "ExecStart": exec_line([program.path, "up"]),
                     "ExecReload": exec_line([program.path, "up"]),
-                    "ExecStop": exec_line([program.path, "down"]),
+                    "ExecStopPost": exec_line([program.path, "down"]),  # also after a start that failed
                     "Restart": "on-failure",
                     "RestartSec": "30",
                 },
@@ -239,6 +247,13 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
         started=True,
         reload_on=(mesh, local, program, *secrets.values()),
     )
+    refresh = service_unit(
+        me.name("refresh.service"),
+        [program.path, "up"],
+        description=f"Look up the endpoints of the WireGuard mesh {me.instance} again",
+        oneshot=True,
+    )
+    yield from (refresh, timer_unit(refresh, "*:0/5", description=f"Start {refresh.name}", random_delay=60))
     if me.settings.nat and len(me.members(relay)) > 1:
         yield service_unit(
             me.name("relays.service"),
@@ -335,6 +350,9 @@ def _known_to_all(path: str, block: str, lines: str) -> tuple[File, Block]:
         if one.version == other.version and one.overlaps(other):
             raise ValueError(f"{one} of {owner} and {other} of {another} overlap")
     names = {address: [peer["name"]] for peer in peers.values() for address in peer["addresses"]}
+    inner = {*names, *(peer["name"] for peer in peers.values())}
+    if looped := [name for name, peer in peers.items() if peer["endpoint"] in inner]:
+        raise ValueError(f"the endpoint of {looped[0]} is in the mesh itself; set its `endpoint`")
     return File(path, text), hosts(block, names)
 
 

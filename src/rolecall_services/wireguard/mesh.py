@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 HOME = Path(__file__).resolve().parent
 STATE = Path("/run")
 SILENCE = 3.0  # seconds without an answer after which a relay counts as gone
+METRIC = "51820"  # of all routes: one that the machine has without the mesh comes first, and is never replaced
 PERIOD = 1.0  # seconds between two questions
 ONLINE = 10.0  # seconds to wait for an interface of wireguard-go
 AT_ONCE = 20  # peers that are asked at the same moment
@@ -152,9 +153,14 @@ class Mesh:
         if host not in self._addresses:
             self._addresses[host] = None
             try:
-                self._addresses[host] = str(socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)[0][4][0])
+                found = str(socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)[0][4][0])
             except OSError as error:
                 self.problems.append(f"cannot find the address of {host}: {error}")
+            else:
+                if any(found in peer["addresses"] for peer in self.peers.values()):
+                    self.problems.append(f"{host} is {found}, which is reached through the mesh itself")
+                else:
+                    self._addresses[host] = found
         return self._addresses[host]
 
 
@@ -201,7 +207,7 @@ def routes_of(names: Iterable[str]) -> dict[str, str]:
     found = {}
     for family in ("-4", "-6"):
         for route in json.loads(run("ip", "-json", family, "route", "show", "proto", "static") or "[]"):
-            if route.get("dev") in names:
+            if route.get("dev") in names and str(route.get("metric")) == METRIC:
                 network = route["dst"]
                 found[network if "/" in network else prefixed(network)] = route["dev"]
     return found
@@ -227,13 +233,25 @@ def chosen(mesh: Mesh) -> int:
     return mesh.relays.index(name) + 1 if name in mesh.relays else 1
 
 
+def endpoints(mesh: Mesh) -> dict[str, Json]:
+    """Return the endpoints that were set last, by interface and key: a peer may have another one since it has moved."""
+    try:
+        found: dict[str, Json] = json.loads((STATE / f"rolecall-{mesh.own['interfaces']}.endpoints").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
 def up(mesh: Mesh, only: str = "") -> None:
     """Bring everything to what is declared."""
     wanted = mesh.interfaces()
+    known = endpoints(mesh)
     for interface in wanted:
         if only in {"", interface.name}:
             create(mesh, interface.name)
-            bring(mesh, interface)
+            bring(mesh, interface, {} if only else known.get(interface.name, {}))
+        known[interface.name] = {peer.key: peer.endpoint for peer in interface.peers.values() if peer.endpoint}
+    (STATE / f"rolecall-{mesh.own['interfaces']}.endpoints").write_text(json.dumps(known))
     ours = [name for name in links() if is_ours(mesh, name)]
     if mesh.forwards():
         forward()
@@ -275,8 +293,11 @@ def tunnel(name: str) -> str:
     return f"rolecall-{HOME.name}.tunnel@{name}.service"
 
 
-def bring(mesh: Mesh, wanted: Interface) -> None:
-    """Bring one interface to what is declared; what is right already stays as it is."""
+def bring(mesh: Mesh, wanted: Interface, known: Json) -> None:
+    """Bring one interface to what is declared; what is right already stays as it is.
+
+    ``known`` has the endpoints that were set last.
+    """
     name = wanted.name
     private = Path(mesh.own["keys"][wanted.channel]).read_text().strip()
     now, port, peers = peers_of(name)
@@ -289,7 +310,7 @@ def bring(mesh: Mesh, wanted: Interface) -> None:
         settings += ["peer", key, "remove"]
     if settings:
         run("wg", "set", name, *settings, given=private + "\n")
-    due = [peer for peer in wanted.peers.values() if differs(peers.get(peer.key), peer)]
+    due = [peer for peer in wanted.peers.values() if differs(peers.get(peer.key), peer, known.get(peer.key))]
     if due:
         run("wg", "addconf", name, "/dev/stdin", given="".join(map(section, due)))
     link = links()[name]
@@ -307,11 +328,13 @@ def bring(mesh: Mesh, wanted: Interface) -> None:
         run("ip", "address", "del", address, "dev", name)
 
 
-def differs(now: Peer | None, wanted: Peer) -> bool:
-    """Return whether a peer must be set. The endpoint of one that may roam is what its last packet came from."""
+def differs(now: Peer | None, wanted: Peer, known: Any = None) -> bool:  # noqa: ANN401 - JSON
+    """Return whether a peer must be set. ``known`` is the endpoint that was set last: from there, it may have moved."""
     if now is None or (now.networks, now.keepalive) != (wanted.networks, wanted.keepalive):
         return True
-    return wanted.endpoint is not None and now.endpoint is None
+    if wanted.endpoint is None:
+        return False
+    return now.endpoint is None or (known is not None and tuple(known) != wanted.endpoint)
 
 
 def section(peer: Peer) -> str:
@@ -328,13 +351,13 @@ def set_routes(ours: Iterable[str], wanted: dict[str, str], *, add_only: bool = 
     """Move the routes of the mesh; each moves at once, so that there is one at any time."""
     there = routes_of(ours)
     lines = [
-        f"route replace {network} dev {name} proto static"
+        f"route replace {network} dev {name} proto static metric {METRIC}"
         for network, name in wanted.items()
         if there.get(network) != name and name in ours
     ]
     if not add_only:
         gone = {network: name for network, name in there.items() if network not in wanted}
-        lines += [f"route del {network} dev {name} proto static" for network, name in gone.items()]
+        lines += [f"route del {network} dev {name} proto static metric {METRIC}" for network, name in gone.items()]
     if lines:
         run("ip", "-force", "-batch", "-", given="".join(f"{line}\n" for line in lines))
 
@@ -350,16 +373,21 @@ def forward() -> None:
             path.write_text("1")
 
 
+def stop_tunnel(name: str) -> None:
+    """Stop wireguard-go for an interface, if it runs it."""
+    subprocess.run(["systemctl", "stop", tunnel(name)], capture_output=True, check=False)  # fails for an unknown unit
+
+
 def remove(name: str) -> None:
     """Remove an interface."""
-    run("systemctl", "stop", tunnel(name))  # which may not exist
+    stop_tunnel(name)
     if name in links():
         run("ip", "link", "delete", name)
 
 
 def down(mesh: Mesh) -> None:
     """Remove all interfaces of the mesh, and their routes with them."""
-    run("systemctl", "stop", tunnel("*"))
+    stop_tunnel("*")
     for name in links():
         if is_ours(mesh, name):
             run("ip", "link", "delete", name)
@@ -368,7 +396,7 @@ def down(mesh: Mesh) -> None:
 def status(mesh: Mesh) -> list[str]:
     """Return what differs from what is declared."""
     found = []
-    there = links()
+    there, known = links(), endpoints(mesh)
     for wanted in mesh.interfaces():
         if wanted.name not in there:
             found.append(f"{wanted.name} does not exist")
@@ -379,7 +407,9 @@ def status(mesh: Mesh) -> list[str]:
         if wanted.port and port != wanted.port:
             found.append(f"{wanted.name} listens on port {port}, not {wanted.port}")
         names = {peer["keys"].get(wanted.channel): name for name, peer in mesh.peers.items()}
-        wrong = [names[peer.key] for peer in wanted.peers.values() if differs(peers.get(peer.key), peer)]
+        last = known.get(wanted.name, {})
+        due = [peer for peer in wanted.peers.values() if differs(peers.get(peer.key), peer, last.get(peer.key))]
+        wrong = [names[peer.key] for peer in due]
         wrong += [f"the unknown key {key}" for key in peers.keys() - wanted.peers.keys()]
         found += [f"{wanted.name} has another entry for {name}" for name in sorted(wrong)]
     ours = [name for name in there if is_ours(mesh, name)]
@@ -398,7 +428,8 @@ def ask(address: str, *options: str) -> subprocess.Popen[bytes]:
 
 def probe(mesh: Mesh) -> list[str]:
     """Return why the mesh does not work: no other peer answers."""
-    others = [peer["addresses"][0] for name, peer in mesh.peers.items() if name != mesh.machine]
+    open_peers = [peer for name, peer in mesh.peers.items() if name != mesh.machine and peer["endpoint"] is not None]
+    others = [peer["addresses"][0] for peer in open_peers]  # the others may be laptops and phones
     deadline = time.monotonic() + SETTLE
     while others and time.monotonic() < deadline:
         asked, others = others[:AT_ONCE], [*others[AT_ONCE:], *others[:AT_ONCE]]
@@ -410,7 +441,10 @@ def probe(mesh: Mesh) -> list[str]:
 
 def follow(mesh: Mesh) -> None:
     """Choose the first relay that answers, for ever."""
-    heard = dict.fromkeys(mesh.relays, time.monotonic())
+    heard = dict.fromkeys(mesh.relays, -SILENCE)
+    heard[mesh.relays[chosen(mesh) - 1]] = time.monotonic()  # until it has had time to answer
+    with alone(mesh):  # an earlier process may have moved the routes meanwhile
+        set_routes([name for name in links() if is_ours(mesh, name)], mesh.routes(chosen(mesh)))
     while True:
         began = time.monotonic()
         asked = {
@@ -450,9 +484,11 @@ def main() -> int:
                 down(mesh)
             else:
                 problems = status(mesh)
-    for problem in [*problems, *mesh.problems]:
+    for warning in mesh.problems:  # the timer tries again
+        print(f"warning: {warning}", file=sys.stderr)
+    for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
-    return int(bool(problems or mesh.problems))
+    return int(bool(problems))
 
 
 if __name__ == "__main__":

@@ -135,6 +135,9 @@ def test_a_peer_that_has_moved_is_left_alone(folder: Path) -> None:
     assert program.differs(wanted._replace(endpoint=None), wanted)
     assert program.differs(wanted._replace(networks=frozenset()), wanted)
     assert program.differs(wanted._replace(keepalive=25), wanted)
+    moved = wanted._replace(endpoint=("198.51.100.1", 4711))
+    assert not program.differs(moved, wanted, ["192.0.2.3", 51820])
+    assert program.differs(moved, wanted, ["192.0.2.9", 51820])  # it is declared elsewhere since
     moving = interface.peers["lap-a"]
     assert not program.differs(moving._replace(endpoint=("198.51.100.1", 4711)), moving)
 
@@ -168,6 +171,13 @@ def test_the_relay_that_was_chosen_last(
     if chosen:
         (folder / "rolecall-vpn.relay").write_text(chosen)
     assert program.chosen(mesh_of(folder, "lap")) == number
+
+
+def test_a_name_that_leads_into_the_mesh_is_no_endpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program.socket, "getaddrinfo", lambda *_, **__: [(None, None, None, "", ("fd00::3", 0))])
+    mesh = mesh_of(folder, "jon")
+    assert mesh.interfaces()[0].peers["one-a"].endpoint is None
+    assert "192.0.2.3 is fd00::3, which is reached through the mesh itself" in mesh.problems
 
 
 def test_names_of_other_interfaces_are_not_ours(folder: Path) -> None:

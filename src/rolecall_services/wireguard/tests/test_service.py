@@ -102,8 +102,8 @@ def test_only_a_choice_of_relays_needs_a_program_that_chooses() -> None:
         machines: dict[str, dict[str, Any]] = {"lap": {"nat": True}, "one": {}, "two": {}}
         return {unit.name for unit in evaluated(machines, relays).resources("lap", Unit).values()}
 
-    assert units() == units("one") == {"rolecall-vpn.mesh.service"}
-    assert units("one", "two") == {"rolecall-vpn.mesh.service", "rolecall-vpn.relays.service"}
+    assert units() == units("one")
+    assert units("one", "two") - units("one") == {"rolecall-vpn.relays.service"}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,9 @@ def test_only_a_choice_of_relays_needs_a_program_that_chooses() -> None:
         ({"jon": {}}, ("sara",), "sara is a relay of vpn, but not a peer"),
         ({"jon": {"nat": True}}, ("jon",), "jon is a relay of vpn, so it cannot be behind NAT"),
         ({"jon": {"networks": ["10.0.0.1/8"]}}, (), "has host bits set"),
+        ({"jon": {"networks": ["::/0"]}}, (), "::/0 is everything"),
+        ({"jon": {}, "sara": {"endpoint": "jon.vpn"}}, (), "the endpoint of sara is in the mesh itself"),
+        ({"jon": {"ipv4": "10.0.0.1", "endpoint": "10.0.0.1"}}, (), "the endpoint of jon is in the mesh itself"),
         (
             {"jon": {"networks": ["10.0.0.0/8"]}, "sara": {"networks": ["10.1.0.0/16"]}},
             (),
