@@ -47,7 +47,7 @@ def read(project: Project, *, renaming: tuple[str, str] | None = None) -> Read:
         renaming: The rename of a machine that the caller does or completes: its old and its new name.
 
     Raises:
-        Faults: When there is no inventory file; when a rename was interrupted, after which faults would mislead.
+        Faults: When the project has no inventory file; when a rename was interrupted, since other faults would mislead.
     """
     if project.renaming.exists():
         old, new = json.loads(project.renaming.read_text())

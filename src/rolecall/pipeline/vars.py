@@ -296,7 +296,7 @@ def fix_vars(workspace: Workspace) -> tuple[list[Sealed], list[Fault]]:
         The secrets that were re-encrypted, and the faults that are left.
 
     Raises:
-        Faults: When there is no admin.
+        Faults: When the project has no admin.
     """
     fixed, left = var_store.fix(workspace.project)
     try:

@@ -232,7 +232,7 @@ def open(  # noqa: A001 - as `tarfile.open` and others: called with its package'
         memory: Of earlier evaluations in this process.
 
     Raises:
-        Faults: When there is no project.
+        Faults: When no project is found.
     """
     project = Project(find_root(folder), nix, sandbox, asker)
     if project.local.is_dir():  # an earlier version, perhaps, did not keep it from git
