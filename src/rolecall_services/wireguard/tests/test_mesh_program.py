@@ -184,3 +184,20 @@ def test_names_of_other_interfaces_are_not_ours(folder: Path) -> None:
     mesh = mesh_of(folder, "lap")
     names = ["vpn-a", "vpn-b2", "vpn", "vpn-c", "vpn-a10", "xvpn-a", "vpn-ab", "other-vpn-a"]
     assert [name for name in names if program.is_ours(mesh, name)] == ["vpn-a", "vpn-b2"]
+
+
+def test_a_route_of_the_machine_itself_is_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routes of the mesh have a metric of their own, with which they are also found and removed."""
+    lines: list[str] = []
+    there = [{"dst": "10.1.0.0/16", "dev": "vpn-a"}, {"dst": "10.2.0.0/16", "dev": "vpn-a", "metric": 51820}]
+
+    def run(*argv: str, given: str = "") -> str:
+        lines.extend(given.splitlines())
+        return json.dumps(there) if "-4" in argv else "[]"
+
+    monkeypatch.setattr(program, "run", run)
+    program.set_routes(["vpn-a"], {"10.1.0.0/16": "vpn-a"})
+    assert lines == [
+        "route replace 10.1.0.0/16 dev vpn-a proto static metric 51820",
+        "route del 10.2.0.0/16 dev vpn-a proto static metric 51820",
+    ]
