@@ -27,6 +27,7 @@ from rolecall.service import (
     HostAddress,
     Interface,
     Member,
+    Network,
     NoSettings,
     Package,
     Resource,
@@ -48,17 +49,19 @@ from rolecall.service import Unit as SystemdUnit
 service = Service("wireguard", description="A closed mesh VPN: every machine knows the keys of all others in advance.")
 
 CHANNELS = ("a", "b")
+PRIORITY = 900
+"""Below that of `internet`: a connection over the mesh is tried after a direct one."""
 _BASE = 11  # characters of an interface's name that are left beside "-a" and the number of a relay: IFNAMSIZ is 16
 
 
-def _network(text: str) -> str:
+def _subnet(text: str) -> str:
     found = ip_network(text)  # raises ValueError when bits of a host are set
     if not found.prefixlen:
         raise ValueError(f"{text} is everything; name the networks that are behind the machine")
     return str(found)
 
 
-Network = Annotated[str, AfterValidator(_network)]
+Subnet = Annotated[str, AfterValidator(_subnet)]
 """A network in CIDR notation."""
 Address4 = Annotated[str, AfterValidator(lambda text: str(IPv4Address(text)))]
 
@@ -81,7 +84,7 @@ class PeerSettings(Settings):
     ipv4: Address4 | None = Field(
         None, description="Its IPv4 address in the mesh, beside the IPv6 address that follows from its name."
     )
-    networks: list[Network] = Field(
+    networks: list[Subnet] = Field(
         [],
         description="Networks behind it, such as fd12:3456::/48, that the other peers reach through it. For those of "
         "IPv4, each peer needs an IPv4 address.",
@@ -153,7 +156,7 @@ def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
     settings = me.settings
     addresses = [address_of(_prefix_of(me), me.machine), *filter(None, [settings.ipv4])]
     entry = {
-        "name": f"{me.machine}.{settings.domain or me.instance}",
+        "name": _name_of(me),
         "keys": {channel: me[key].public for channel, key in keys.items()},
         "addresses": addresses,
         "networks": settings.networks,
@@ -162,6 +165,17 @@ def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
         "relay": any(each.machine == me.machine for each in me.members(relay)),
     }
     yield Entry(text=f"{json.dumps(me.machine)}: {json.dumps(entry)}")
+
+
+@peer.exports(Network, needs=[network])
+def offer_network(me: Member[PeerSettings]) -> Iterator[Network]:
+    """Yield how it is reached in the mesh."""
+    yield Network(
+        address=address_of(_prefix_of(me), me.machine),
+        names=[_name_of(me)],
+        priority=PRIORITY,
+        purpose="mesh VPN",
+    )
 
 
 @device.exports(Entry, needs=[device_key, network])
@@ -322,6 +336,10 @@ def _addresses_of_device(me: Member[DeviceSettings]) -> list[str]:
     if not peers:
         raise ValueError(f"{me.instance} has devices, but no peers that they could reach")
     return [address_of(_prefix_of(peers[0]), me.machine), *filter(None, [me.settings.ipv4])]
+
+
+def _name_of(me: Member[PeerSettings]) -> str:
+    return f"{me.machine}.{me.settings.domain or me.instance}"
 
 
 def _prefix_of(me: Member[PeerSettings]) -> str:
