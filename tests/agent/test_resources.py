@@ -626,6 +626,17 @@ def test_the_state_of_a_unit_that_a_package_owns(root: Path) -> None:
     assert snapshot(root) == before
 
 
+def test_a_folder_takes_a_unit_that_a_package_brings(root: Path) -> None:
+    before = snapshot(root)
+    brought = Unit("brought.service", enabled=True, started=True)
+    update(root, Configuration.of("m", [Package("bringer"), brought]))
+    assert recorded(root)["units"]["brought.service"] == {"active": True, "enabled": True}
+    it = machine(root)
+    assert compare(it.system, it.store, it.configuration(1), it.configuration(1)).changes == []
+    update(root, NOTHING)
+    assert snapshot(root) == before
+
+
 @pytest.mark.parametrize(("settings", "problem"), [
     ({"masked": True, "started": True}, "a masked unit cannot start"),
     ({"masked": True, "text": "[Service]"}, "only a unit without a text can be masked"),

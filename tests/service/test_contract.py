@@ -17,6 +17,7 @@ from rolecall.model.generators import NotDeclaredError
 from rolecall.model.vars import StoredFile, VarKey
 from rolecall.model.world import FILTERS, Host, View, World
 from rolecall.service import (
+    AgeKeyPair,
     ContractError,
     Exported,
     Interface,
@@ -60,6 +61,23 @@ def test_nothing_is_declared_twice() -> None:
         service.role("one", description="")
     with pytest.raises(ContractError, match="declares the var 'key' twice"):
         other.var("key", SSHKeyPair())
+
+
+def test_several_roles_declare_one_var_of_the_machine() -> None:
+    service = Service("s", description="")
+    one, other = service.role("one", description=""), service.role("other", description="")
+    keys = [role.var("key", SSHKeyPair(), scope="machine") for role in (one, other)]
+    assert {key.key("instance", "jon") for key in keys} == {keys[0].key("another", "jon")}
+    for role, generator, scope, binds in (
+        (one, SSHKeyPair(), "machine", ""),  # the same role again
+        (service.role("third", description=""), SSHKeyPair(), "instance", ""),
+        (service.role("fourth", description=""), AgeKeyPair(), "machine", ""),
+        (service.role("fifth", description=""), SSHKeyPair(), "machine", "it is lost"),
+    ):
+        with pytest.raises(ContractError, match="declares the var 'key' twice"):
+            role.var("key", generator, scope=scope, binds=binds)  # type: ignore[arg-type]  # a text of the loop
+    with pytest.raises(ContractError, match="cannot need two vars named 'key'"):
+        one.var("made", SSHKeyPair(), needs=keys)
 
 
 def test_steps_need_what_they_can_read() -> None:

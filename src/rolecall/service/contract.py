@@ -111,7 +111,7 @@ class Role(Generic[SettingsT]):
         """Declare a var that is generated once for every member of this role, or for several together.
 
         Args:
-            name: Unique in the service.
+            name: Unique in the service, unless several roles declare the same var with the scope ``"machine"``.
             generator: How it is generated.
             needs: The vars of this service and the interfaces that the generator can read.
             validation: Returns, from a member's settings, what the value is generated for, as data that JSON can hold.
@@ -120,8 +120,9 @@ class Role(Generic[SettingsT]):
             binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``: it is then replaced
                 only with ``--force``.
             scope: ``"instance"``: each member has its own. ``"machine"``: a machine has one for all instances of the
-                service. ``"shared"``: all members of the role in an instance have one together. A var of several
-                members cannot depend on settings, and only on vars of the same scope or wider.
+                service, and for all roles that declare it with the same name, generator and ``binds``. ``"shared"``:
+                all members of the role in an instance have one together. A var of several members cannot depend on
+                settings, and only on vars of the same scope or wider.
             accepted: Whether all peers that check it accept every value of ``member.accepted(handle)``. It can then be
                 rotated without a gap: one update adds the new value, the next one uses it, the third one drops the
                 old value.
@@ -134,9 +135,12 @@ class Role(Generic[SettingsT]):
         """
         what = f"{self.service.name}.{self.name}: the var {name!r}"
         require_name(name, f"{self.service.name}.{self.name}: var")
-        for other in (other for role in self.service.roles.values() for other in role.vars):
-            if other.casefold() == name.casefold():  # some file systems ignore case
-                also = "" if other == name else f": {other!r} differs only in case"
+        for other in (other for role in self.service.roles.values() for other in role.vars.values()):
+            same = (name, scope, generator, binds) == (other.name, "machine", other.generator, other.binds)
+            if same and other.role is not self:  # the machine has one value for all roles that declare it
+                continue
+            if other.name.casefold() == name.casefold():  # some file systems ignore case
+                also = "" if other.name == name else f": {other.name!r} differs only in case"
                 raise ContractError(f"{self.service.name} declares the var {name!r} twice{also}")
         require_generator(generator, what)
         if not isinstance(binds, str):

@@ -36,6 +36,9 @@ class ContractError(Exception):
 def readable(needs: Iterable[Need], service: ServiceHandle, what: str) -> tuple[Need, ...]:
     """Return the needs of a step, which are interfaces and vars of its own service."""
     needed = tuple(needs)
+    names = [need.name for need in needed if isinstance(need, Var)]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ContractError(f"{what} cannot need two vars named {twice[0]!r}")
     for need in needed:
         if isinstance(need, Var) and need.role.service is service:
             continue

@@ -52,7 +52,8 @@ class Var(Generic[ValuesT]):
 
     Attributes:
         role: The role that declared it.
-        name: Unique in the service; the var of a member is called ``INSTANCE.NAME``.
+        name: Unique in the service, but several roles can declare the same var of the machine. The var of a member is
+            called ``INSTANCE.NAME``.
         generator: How it is generated.
         needs: What must exist before it is generated: all that its generator can read (see `Context`).
         validation: Returns, from a member's settings, what the value is generated for, as data that JSON can hold.

@@ -249,7 +249,7 @@ class RecordedUnits:
         return []
 
     def state(self, name: str) -> UnitState:
-        if not self._unit_file(name):
+        if not self._unit_file(name) and name not in self._record.data["units"]:
             return UnitState()
         state = self._record.data["units"].get(name, {})
         return UnitState(
@@ -268,7 +268,8 @@ class RecordedUnits:
             return
         self._record.data["commands"].append(["systemctl", verb, *names])
         for name in names:
-            if not self._unit_file(name) and verb not in {"stop", "disable"}:
+            brought = bool(self._record.data["packages"])  # a package may have brought any unit
+            if not (self._unit_file(name) or brought) and verb not in {"stop", "disable"}:
                 raise Failure(f"systemctl {verb}: unit {name} does not exist")
             state = self._record.data["units"].setdefault(name, {})
             if verb in {"enable", "disable", "reenable"}:

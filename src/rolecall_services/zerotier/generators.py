@@ -1,12 +1,15 @@
-"""Generator of a node's identity, without ZeroTier installed."""
+"""Generators of identities and of ids of networks, without ZeroTier installed."""
 
 from __future__ import annotations
 
+import re
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rolecall.service import VarFile
 from rolecall_services.zerotier.identities import Identity
+from rolecall_services.zerotier.networks import MOST_NETWORKS, network_id
 from rolecall_services.zerotier.search import new_identity
 
 if TYPE_CHECKING:
@@ -54,4 +57,33 @@ class ZeroTierIdentity:
             (whole or public).validate()
         except ValueError as error:
             return str(error)
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkId:
+    """The id of a network: 16 lower-case hexadecimal digits, of which the first ten are its controller's address.
+
+    It reads the var `identity` of the controller.
+    """
+
+    files: tuple[VarFile, ...] = (VarFile("id", secret=False),)
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:
+        """Generate an id with a random number, so that a controller can have several networks."""
+        address = context.inputs["identity"]["public"][:10].decode()
+        return {"id": network_id(address, 1 + secrets.randbelow(MOST_NETWORKS - 1)).encode()}
+
+    def view(self, files: Mapping[str, str | Secret]) -> str:
+        """Return the id."""
+        return str(files["id"]).strip()
+
+    def verify(self, values: Mapping[str, bytes], inputs: Mapping[str, Sequence[Mapping[str, bytes]]]) -> str:
+        """Check that the id is one, and begins with the controller's address."""
+        text = values["id"].decode(errors="replace").strip()
+        if not re.fullmatch("[0-9a-f]{16}", text):
+            return "it is not the id of a network: 16 lower-case hexadecimal digits"
+        identities = inputs.get("identity", ())
+        if any(not each["public"].decode(errors="replace").startswith(text[:10]) for each in identities):
+            return "the id does not begin with the address of the controller"
         return ""

@@ -5,10 +5,12 @@ Network ids are 16 and addresses 10 lower-case hexadecimal digits, as everywhere
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b32encode
-from ipaddress import IPv6Interface
+from ipaddress import IPv4Network, IPv6Interface
 
-_MOST_NETWORKS = 2**24
+MOST_NETWORKS = 2**24
+"""Networks that a controller can have, and one more: their numbers begin with 1."""
 _LOCALLY_ADMINISTERED = 0x02
 _MULTICAST = 0x01
 _MAC_OF_QEMU = 0x52
@@ -24,8 +26,8 @@ def network_id(controller: str, number: int) -> str:
     Raises:
         ValueError: When the number is out of range.
     """
-    if not 0 < number < _MOST_NETWORKS:
-        raise ValueError(f"the number of a network must be from 1 to {_MOST_NETWORKS - 1:,}: {number:,}")
+    if not 0 < number < MOST_NETWORKS:
+        raise ValueError(f"the number of a network must be from 1 to {MOST_NETWORKS - 1:,}: {number:,}")
     return f"{controller}{number:06x}"
 
 
@@ -38,6 +40,16 @@ def sixplane(network: str, address: str) -> IPv6Interface:
     """Return the address of a node in a network with `6plane`; the node owns the /80 around it."""
     folded = int(network[:8], 16) ^ int(network[8:], 16)
     return _interface(f"fc{folded:08x}{address}000000000001", 40)
+
+
+def default_ipv4(network: str) -> IPv4Network:
+    """Return the network in which members get IPv4 addresses where no routes are declared.
+
+    It follows from the network's id, so it rarely meets a network of a member's surroundings. It is in the upper half
+    of 10.0.0.0/8, since what people choose themselves tends to be in the lower one.
+    """
+    second, third = hashlib.sha256(bytes.fromhex(network)).digest()[:2]
+    return IPv4Network((bytes((10, 128 | second, third, 0)), 24))
 
 
 def device_name(network: str) -> str:

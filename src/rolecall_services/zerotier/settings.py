@@ -1,18 +1,22 @@
 """Settings of the roles controller, peer and moon.
 
-A controller starts with any file, and silently ignores what it cannot use. So what it would ignore is refused here.
+A controller starts with any file, and silently ignores what it cannot use. So what it would ignore is refused here, as
+far as the settings of one member show it; `definitions` refuses the rest.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from rolecall.service import Settings, unique
 from rolecall_services.zerotier.identities import is_reserved
 from rolecall_services.zerotier.worlds import MOST_ENDPOINTS, Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MOST_ROUTES = 128
 _MOST_ADDRESSES = 30
@@ -65,6 +69,28 @@ NodeAddress = Annotated[str, Field(pattern=r"^[0-9a-f]{10}$"), AfterValidator(_n
 StableEndpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
+def covering(on_link: Iterable[str], address: str) -> IPv4Network | IPv6Network | None:
+    """Return the narrowest of networks without a gateway that contains an address; a member gets its prefix.
+
+    The controller never assigns an address that no route contains.
+    """
+    found = [network for network in map(ip_network, on_link) if ip_address(address) in network]
+    return max(found, key=lambda network: network.prefixlen, default=None)
+
+
+class NodeSettings(Settings):
+    """Where the daemon comes from. A machine with several roles needs it in one of them only."""
+
+    package: Literal["vendor", "installed"] = Field(
+        "vendor",
+        description="vendor (from its package repository for Debian), or installed (the machine has the package "
+        "zerotier-one already).",
+    )
+    release: str = Field(
+        "bookworm", pattern=r"^[a-z]+$", description="Codename of the machine's Debian, for the repository."
+    )
+
+
 class Route(Settings):
     """A route that members get, and whose addresses the controller may assign."""
 
@@ -103,7 +129,11 @@ class DynamicIp(Settings):
     """Addresses for members that have none of their own."""
 
     enable: bool = Field(default=False, description="Whether the controller assigns addresses.")
-    ranges: list[AddressRange] = Field([], description="From where, each within one route.")
+    ranges: list[AddressRange] = Field(
+        [],
+        description="From where, each within one route. Without any: from the IPv4 routes without a gateway; and "
+        "without such routes from a network of 254 addresses below 10.128.0.0/9 that follows from the network's id.",
+    )
 
 
 class Dns(Settings):
@@ -119,7 +149,7 @@ class Dns(Settings):
         return self
 
 
-class ControllerSettings(Settings):
+class ControllerSettings(NodeSettings):
     """The network, and who may join it."""
 
     public: bool = Field(default=False, description="Whether every node that asks becomes a member.")
@@ -127,6 +157,9 @@ class ControllerSettings(Settings):
     routes: list[Route] = Field([], max_length=_MOST_ROUTES, description="Routes of all members.")
     dynamic_ip: DynamicIp = Field(DynamicIp(), description="Addresses for members that have none of their own.")
     dns: Dns | None = Field(None, description="Name servers that members learn about.")
+    sixplane: bool = Field(
+        default=False, description="Whether each member also has a network of its own, by 6PLANE, for what runs on it."
+    )
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
@@ -140,19 +173,16 @@ class ControllerSettings(Settings):
                 raise ValueError(f"no route without a gateway contains all of {start} to {end}")
             if isinstance(route, IPv4Network) and end == route.broadcast_address:
                 raise ValueError(f"the range ends at {end}, the broadcast address of {route}")
+            if isinstance(route, IPv4Network) and start == route.network_address:
+                raise ValueError(f"the range starts at {start}, the address of {route} itself")
         return self
 
     def covering(self, address: str) -> IPv4Network | IPv6Network | None:
-        """Return the narrowest network that contains an address and needs no gateway; a member gets its prefix.
-
-        The controller never assigns an address that no route contains.
-        """
-        on_link = [ip_network(route.target) for route in self.routes if route.via is None]
-        found = [network for network in on_link if ip_address(address) in network]
-        return max(found, key=lambda network: network.prefixlen, default=None)
+        """Return the narrowest of its networks that contains an address, as `covering` does."""
+        return covering([route.target for route in self.routes if route.via is None], address)
 
 
-class PeerSettings(Settings):
+class PeerSettings(NodeSettings):
     """What a member accepts from the controller, and its own addresses."""
 
     ip_ranges: Annotated[list[AcceptedRange], unique] = Field(
@@ -173,7 +203,7 @@ class PeerSettings(Settings):
         return self
 
 
-class MoonSettings(Settings):
+class MoonSettings(NodeSettings):
     """Where nodes reach this root."""
 
     stable_endpoints: Annotated[list[StableEndpoint], unique] = Field(

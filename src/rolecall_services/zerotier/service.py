@@ -1,0 +1,221 @@
+"""Networks of ZeroTier with a controller of one's own: every identity, network and address is known in advance.
+
+A machine has one daemon with one identity, however many networks it joins or controls. So what a machine needs is
+declared once for all its roles, in `node`. A program on the machine places the daemon's files before each start, and
+brings a controller to what is declared by the daemon's own API (see `program/`).
+"""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from rolecall.service import (
+    Action,
+    Check,
+    File,
+    Member,
+    Package,
+    Resource,
+    Service,
+    Unit,
+    apt_repository,
+    exec_line,
+    unit_text,
+)
+from rolecall_services.zerotier.definitions import Peer, Plan, definition
+from rolecall_services.zerotier.generators import NetworkId, Node, ZeroTierIdentity
+from rolecall_services.zerotier.networks import device_name, mac
+from rolecall_services.zerotier.permissions import local_conf
+from rolecall_services.zerotier.settings import ControllerSettings, NodeSettings, PeerSettings
+
+service = Service("zerotier", description="Networks of ZeroTier with a controller of your own.")
+
+controller = service.role(
+    "controller", ControllerSettings, description="Has the network, and says who is in it.", minimum=1, maximum=1
+)
+peer = service.role("peer", PeerSettings, description="Joins the network.")
+identities = {
+    role.name: role.var(
+        "identity",
+        ZeroTierIdentity(),
+        scope="machine",
+        binds="the machine's addresses follow from it, and the ids of the networks that it controls",
+    )
+    for role in (controller, peer)
+}
+network_id = controller.var(
+    "network", NetworkId(), needs=[identities["controller"]], binds="all members have joined the network with this id"
+)
+
+HOME = "/var/lib/zerotier-one"
+DAEMON = "zerotier-one.service"
+FOLDER = "/etc/rolecall/zerotier.node"  # no instance has a dot in its name
+PROGRAM = f"{FOLDER}/zerotier"
+UNIT = "rolecall-zerotier.service"
+MODULES = ("__init__", "api", "controller", "declared", "health", "home", "tree", "zerotier")
+REPOSITORY = "https://download.zerotier.com/debian"
+_SINGLE_PORT = {"allowSecondaryPort": False, "portMappingEnabled": False}
+_EARLY = "packages"
+"""The package starts the daemon when it is installed, so all that the daemon reads must be there before."""
+
+
+@service.machine
+def node(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:
+    """Yield what a machine needs for all its roles in all instances."""
+    yield from _package(members)
+    program = [*_program()]
+    me = members[0]
+    own = me[identities[me.role]]
+    secret = File(own.secret.path, own.secret, mode=0o400, needed_for=_EARLY)
+    declared = File(f"{FOLDER}/node.json", _json(_node(own, secret.path, members)), needed_for=_EARLY)
+    expected = File(f"{FOLDER}/expected.json", _json(_expected(own, members)), needed_for=_EARLY)
+    controlled = File(f"{FOLDER}/controller.json", _json(_controlled(members)), needed_for=_EARLY)
+    start = f"[Service]\nExecStartPre={exec_line([PROGRAM, 'place'])}\n"
+    drop_in = File(f"/etc/systemd/system/{DAEMON}.d/rolecall.conf", start, needed_for=_EARLY)
+    yield from (*program, secret, declared, expected, controlled, drop_in)
+    # It runs before any unit is started, and its undo before anything is removed.
+    yield Action("zerotier", (PROGRAM, "admit"), undo=(PROGRAM, "leave"))
+    yield Unit(DAEMON, enabled=True, started=True, restart_on=(secret, declared))
+    yield _reconciliation(controlled, *program)
+
+
+@controller.check
+def network_is_as_declared(_: Member[ControllerSettings]) -> Iterator[Check]:
+    """Check that the daemon has the network, its members and what they may do."""
+    yield Check("the network is as declared", (PROGRAM, "status"), timeout=60)
+
+
+@peer.check
+def network_is_joined(me: Member[PeerSettings]) -> Iterator[Check]:
+    """Check that the daemon knows the network, and that the controller gave this machine its addresses."""
+    yield Check("the daemon is as declared", (PROGRAM, "status"), timeout=60)
+    network, _ = _plan(me)
+    yield Check("the network is joined", (PROGRAM, "probe", network), peers=True, timeout=120)
+
+
+def _package(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:
+    """Yield the daemon's package, and where it comes from, unless the machine has it already."""
+    given = [member.settings for member in members]
+    if any(each.package == "installed" for each in given):
+        return
+    releases = sorted({each.release for each in given if "release" in each.model_fields_set}) or [given[0].release]
+    if len(releases) > 1:
+        raise ValueError(f"several values of `release` for one machine: {', '.join(releases)}")
+    [release] = releases
+    yield from apt_repository(
+        "zerotier", uri=f"{REPOSITORY}/{release}", suites=[release], components=["main"], key=_vendor_key()
+    )
+    yield Package("zerotier-one")
+
+
+def _node(own: Node, secret: str, members: tuple[Member[Any], ...]) -> dict[str, Any]:
+    """Return what the daemon reads at its start; a change of it restarts the daemon."""
+    permissions = {}
+    for me in members:
+        if me.role == peer.name:
+            network, plan = _plan(me)
+            if network in permissions:
+                raise ValueError(f"two instances have the network {network}; rotate `network` of one of them")
+            permissions[network] = local_conf(
+                network, own.identity.address.hex(), me.settings.ip_ranges, has_sixplane=plan.has_sixplane
+            )
+    serves = any(member.role == controller.name for member in members)
+    return {
+        "address": own.identity.address.hex(),
+        "public": own.identity.public,
+        "secret": secret,
+        "home": HOME,
+        "daemon": DAEMON,
+        # What others have found on a port that was random keeps them from this node for minutes after a restart.
+        "local": {"settings": _SINGLE_PORT} if serves else None,
+        "networks": permissions,
+    }
+
+
+def _expected(own: Node, members: tuple[Member[Any], ...]) -> dict[str, Any]:
+    """Return what a member has of each network once it is joined, for the checks."""
+    networks = {}
+    for me in members:
+        if me.role == peer.name:
+            network, plan = _plan(me)
+            this = Peer(own.identity, me.settings)
+            networks[network] = {
+                "instance": me.instance,
+                "device": device_name(network),
+                "mac": mac(network, own.identity.address.hex()),
+                "addresses": [*map(str, plan.addresses(this))],
+                "assigned": plan.assigns_ipv4(this),
+            }
+    return networks
+
+
+def _plan(me: Member[Any]) -> tuple[str, Plan]:
+    """Return the id of an instance's network, and its plan."""
+    [host] = me.members(controller)
+    network = host[network_id]
+    return network, Plan.of(network, host.settings)
+
+
+def _controlled(members: tuple[Member[Any], ...]) -> dict[str, Any]:
+    """Return the networks that this machine controls, by id."""
+    networks: dict[str, Any] = {}
+    for me in members:
+        if me.role == controller.name:
+            network, plan = _plan(me)
+            peers = {each.machine: Peer(each[identities["peer"]].identity, each.settings) for each in me.members(peer)}
+            if network in networks:
+                raise ValueError(f"two instances have the network {network}; rotate `network` of one of them")
+            networks[network] = definition(me.instance, me.settings, peers, plan)
+    return networks
+
+
+def _reconciliation(controlled: File, *program: File) -> Unit:
+    """Return the unit that brings the daemon to what is declared, at each of its starts and at each change."""
+    sections = {
+        "Unit": {
+            "Description": "What Rolecall declares for ZeroTier",
+            "After": DAEMON,
+            "Requires": DAEMON,
+            "PartOf": DAEMON,
+        },
+        "Service": {
+            "Type": "oneshot",
+            "RemainAfterExit": "yes",
+            "ExecStart": exec_line([PROGRAM, "reconcile"]),
+            "ExecReload": exec_line([PROGRAM, "reconcile"]),
+            "Restart": "on-failure",
+            "RestartSec": "30",
+        },
+        "Install": {"WantedBy": DAEMON},
+    }
+    return Unit(UNIT, unit_text(sections), enabled=True, started=True, reload_on=(controlled, *program))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1) + "\n"
+
+
+@cache
+def _program() -> tuple[File, ...]:
+    """Return the program's files; -B keeps Python from writing its byte code beside them."""
+    first = "#!/usr/bin/python3 -B\nfrom program.zerotier import main\n\nraise SystemExit(main())\n"
+    modules = files(__package__) / "program"
+    return (
+        File(PROGRAM, first, mode=0o755, needed_for=_EARLY),
+        *(
+            File(f"{FOLDER}/program/{name}.py", (modules / f"{name}.py").read_bytes(), needed_for=_EARLY)
+            for name in MODULES
+        ),
+    )
+
+
+@cache
+def _vendor_key() -> str:
+    """Return the key that signs the vendor's packages.
+
+    From doc/contact@zerotier.com.gpg of the source code of ZeroTierOne; its fingerprint is
+    74A5E9C458E1A431F1DA57A71657198823E52A61.
+    """
+    return (files(__package__) / "vendor.asc").read_text()
