@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from rolecall.errors import Faults
 from rolecall.pipeline import Workspace, rotate, set_var
 from rolecall.project import Project
+from rolecall.service import File
 from rolecall.vars import create_identity, promote
+from rolecall_agent.content import Blob
 from rolecall_services.wireguard.addresses import assigned
 
 if TYPE_CHECKING:
@@ -116,12 +118,13 @@ def mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mesh:
 
 def used(workspace: Workspace, machine: str) -> dict[str, str | None]:
     """Return the IPv4 address that each machine has by the configuration of one."""
-    [file] = [
-        each
-        for each in workspace.evaluation().configured[machine].configuration.resources
-        if each.key == "file:/etc/rolecall/vpn/mesh.json"
-    ]
-    [text] = [part.data for part in file.parts]  # type: ignore[attr-defined]  # a File without secrets
+    resources = {each.key: each for each in workspace.evaluation().configured[machine].configuration.resources}
+    file = resources["file:/etc/rolecall/vpn/mesh.json"]
+    assert isinstance(file, File)
+    [part] = file.parts
+    assert isinstance(part, Blob)
+    assert part.data
+    text = part.data.decode()
     return {name: (peer["addresses"] + [None])[1] for name, peer in json.loads(text).items()}
 
 
