@@ -1,4 +1,4 @@
-"""A machine that only the mesh reaches: this computer goes through another machine, and changes the mesh over itself."""
+"""A machine that only the mesh reaches: this computer goes through another one, and changes the mesh over itself."""
 
 from __future__ import annotations
 
