@@ -242,7 +242,9 @@ def test_mistakes_of_generators(make_project: MakeProject, body: str, line: int,
 def test_a_function_that_makes_a_var_is_named_itself(make_project: MakeProject) -> None:
     code = "def make():\n    return {}\none.var('v', Function(make, (VarFile('text', secret=False),)))\n"
     said = told(make_project(INVENTORY, mine=HEAD + code))
-    assert said.startswith("error: a/x.v (for x.one), made by Function, failed with TypeError\n")
+    assert said.startswith(
+        "error: a/x.v (for x.one), made by Function, failed with TypeError: make() takes 0 positional"
+    )
     assert f"  at modules/mine.py:{FIRST}" in said
 
 

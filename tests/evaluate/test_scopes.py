@@ -65,6 +65,18 @@ def test_a_shared_var_goes_to_each_member(mesh: Project) -> None:
     assert sorted(map(str, v.pending(mesh))) == ["jon/red.own", "sara/red.own", "sara/red.seen", "shared/red.common"]
 
 
+def test_a_shared_var_is_generated_anew_for_other_members(make_project: MakeProject) -> None:
+    project = make_project(INVENTORY, mesh=services.code("members"))
+    first = pipeline.Workspace(project).evaluation().makes
+    assert first[VarKey("", "red.names")]["names"].public == "peer: jon 2, sara 1; seen: sara -"
+    v.promote(project, first)
+    assert pipeline.Workspace(project).evaluation().makes == {}
+    (project.root / "inventory.toml").write_text(INVENTORY.replace("port = 2", "port = 3"))
+    again = pipeline.Workspace(project).evaluation().makes
+    assert again[VarKey("", "red.names")]["names"].public == "peer: jon 3, sara 1; seen: sara -"
+    assert VarKey("", "blue.names") not in again
+
+
 class Said(Settings):
     """Something."""
 
@@ -82,5 +94,7 @@ def test_what_several_share_depends_on_nobody_alone() -> None:
         del role.vars["bad"]
     with pytest.raises(ContractError, match="cannot have a validation of one member"):
         role.var("worse", Passphrase(), scope="shared", validation=lambda said: said.word)
+    with pytest.raises(ContractError, match="an instance_validation, which only a var with scope='shared' can have"):
+        role.var("worser", Passphrase(), instance_validation=len)
     with pytest.raises(ContractError, match="an invalid scope 'all'; valid are: instance, machine, shared"):
         role.var("worst", Passphrase(), scope="all")  # type: ignore[arg-type]  # that is the mistake

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WORD = VarKey("jon", "web.word")
 PLAIN = Recipe(WORD, Passphrase(), "web.server", validation="new")
 BOUND = replace(PLAIN, binds="much")
+EXTENDING = replace(BOUND, extends=True)
 
 USED: StoredVar = {"passphrase": StoredFile(secret=True, version="1")}
 OTHER_FILES: StoredVar = {"passphrase": StoredFile(secret=False, version="1")}
@@ -68,6 +69,10 @@ UNCHANGED, MADE, REPLACED = Inputs
         (BOUND, PENDING_FOR_OLD, NOTHING, UNCHANGED, Action.REGENERATE),
         (replace(PLAIN, validation=""), STORED_FOR_OLD, NOTHING, UNCHANGED, Action.KEEP_STORED),
         (PLAIN, replace(STORED_MISFIT, validation="old"), NOTHING, UNCHANGED, Action.REGENERATE),
+        # Settings changed, and the new value contains the earlier one.
+        (EXTENDING, STORED_FOR_OLD, NOTHING, UNCHANGED, Action.REGENERATE),
+        (EXTENDING, GIVEN_FOR_OLD, NOTHING, UNCHANGED, Action.REFUSE_NEW_SETTINGS),
+        (EXTENDING, STORED, NOTHING, REPLACED, Action.REFUSE_NEW_INPUTS),
         # A person rotates the var at once.
         (PLAIN, NONE, ROTATE, UNCHANGED, Action.GENERATE),
         (PLAIN, STORED, ROTATE, UNCHANGED, Action.REGENERATE),

@@ -116,7 +116,7 @@ def test_an_equal_definition_is_shared(project: Project) -> None:
         ([recipe(A, Gives((("text", b"\xff"),)))], ["not UTF-8"]),
         ([recipe(A, Gives((("text", "text"),)))], ["no bytes in text"]),  # type: ignore[arg-type]
         (
-            [recipe(B, Gives()), recipe(A, Breaks())],
+            [recipe(B, Gives()), recipe(A, Breaks(files=(VarFile("text"),)))],
             ["jon/backup.a (for backup.client)", "ValueError", "test_make.py:"],
         ),
         ([recipe(A, Gives((("../x", b""),), (VarFile("../x"),)))], ["'../x' is not a valid file name"]),
@@ -130,6 +130,11 @@ def test_a_fault_is_reported_and_nothing_is_stored(project: Project, recipes: li
     message = faults_of(project, *recipes)
     assert [word for word in words if word not in message] == []
     assert "MARKER" not in message
+
+
+def test_what_a_generator_says_is_shown_if_it_handles_no_secret(project: Project) -> None:
+    assert "failed with ValueError: MARKER-IN-AN-EXCEPTION" in faults_of(project, recipe(A, Breaks()))
+    assert "MARKER" not in faults_of(project, recipe(B, Gives()), recipe(A, Breaks(), B))
 
 
 def test_without_an_admin_public_vars_are_made_and_secret_ones_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from rolecall.vars.make import making
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
+    from rolecall.model.generators import Context
     from rolecall.model.vars import StoredVar
     from rolecall.project import Project
 
@@ -122,6 +123,35 @@ def test_a_var_is_regenerated_when_its_validation_changes(made: Project, validat
     assert run(made, recipes("y")) == after
     v.promote(made, after)
     assert run(made, recipes("y")) == values(made) == after
+
+
+@pytest.mark.parametrize("secret", [True, False])
+def test_a_var_can_extend_its_stored_value(project: Project, *, secret: bool) -> None:
+    def extended(context: Context) -> dict[str, bytes]:
+        return {"list": context.earlier.get("list", b"") + context.wanted.encode()}
+
+    def recipes(wanted: str) -> list[Recipe]:
+        function = Function(extended, (VarFile("list", secret=secret),))
+        return [Recipe(ROOT, function, "web.ca", validation=wanted, wanted=wanted, binds="much", extends=True)]
+
+    def value(*, pending: bool = False) -> bytes:
+        if secret:
+            return v.decrypt(project, [(ROOT, "list")], pending={ROOT} if pending else ())[ROOT, "list"]
+        return (v.pending(project) if pending else values(project))[ROOT]["list"].public.encode()
+
+    run(project, recipes("a"))
+    v.promote(project, run(project, recipes("b")))
+    assert value() == b"ab"  # nothing was stored, so the pending value counted
+    shutil.rmtree(project.vars)
+    v.promote(project, run(project, recipes("a")))
+    assert value() == b"a"
+    run(project, recipes("b"))
+    assert value(pending=True) == b"ab"
+    v.promote(project, run(project, recipes("c")))  # the plan with b was not carried out
+    assert value() == b"ac"
+    run(project, recipes("d"), rotate={ROOT})
+    assert value(pending=True) == b"d"
+    assert value() == b"ac"
 
 
 def test_a_promotion_that_is_killed_loses_nothing(made: Project, monkeypatch: pytest.MonkeyPatch) -> None:

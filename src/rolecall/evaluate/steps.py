@@ -32,7 +32,7 @@ from rolecall.service.member import members_of
 from rolecall_agent.content import Reference, shows_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     from rolecall.evaluate.membership import Membership, RoleMembers
     from rolecall.model.generators import Published
@@ -151,7 +151,23 @@ def interfaces_read_by_vars(membership: Membership) -> list[Read]:
             found[need] = None
             publishers = [each for role in roles for each in role.publishers if each.interface is need]
             needs += [below for publisher in publishers for below in publisher.needs]
-    return [("published", interface, *[None] * len(FILTERS)) for interface in found]
+    return [*map(whole, found)]
+
+
+def whole(interface: type[Interface]) -> Read:
+    """Return the read of all exports of an interface."""
+    return ("published", interface, *[None] * len(FILTERS))
+
+
+def steps_behind(wanted: Result, steps: Steps) -> Steps:
+    """Return those of the steps that a result depends on, and those that give it, in the same order."""
+    found: set[Result] = set()
+    waiting = [wanted]
+    while waiting:
+        if (result := waiting.pop()) not in found and result in steps:
+            found.add(result)
+            waiting += [need for step in steps[result] for need in step.needs()]
+    return {result: group for result, group in steps.items() if result in found}
 
 
 def recipes(steps: Steps) -> list[Recipe]:
@@ -216,6 +232,17 @@ def _recipes(
         if need.role is not role
     }
     interfaces = tuple(need for need in var.needs if not isinstance(need, Var))
+    members = members_by_role[role.name].settings
+    if var.scope == "shared":  # one recipe stands for all members
+        members = dict(list(members.items())[:1])
+    wanted = {}
+    if var.instance_validation:
+        every = {name: each.settings for name, each in members_by_role.items()}
+        wanted = dict.fromkeys(members, _wanted(instance, role, var, var.instance_validation, every))
+    elif var.validation:
+        wanted = {
+            machine: _wanted(instance, role, var, var.validation, settings) for machine, settings in members.items()
+        }
     return tuple(
         Recipe(
             key=var.key(instance, machine),
@@ -225,24 +252,28 @@ def _recipes(
             inputs=tuple((need.name, need.key(instance, machine)) for need in needs if need.role is role),
             peers=peers,
             interfaces=interfaces,
-            validation=_validation(instance, role, var, settings) if var.validation else "",
+            validation=digest,
+            wanted=value,
             binds=var.binds,
             accepted=var.accepted,
+            extends=var.extends,
         )
-        for machine, settings in members_by_role[role.name].settings.items()
+        for machine, settings in members.items()
+        for value, digest in (wanted.get(machine, (None, "")),)
     )
 
 
-def _validation(instance: str, role: Role[Any], var: Var[Any], settings: object) -> str:
-    """Return a digest of what a var is generated for: lower-case hex SHA-256."""
-    assert var.validation  # noqa: S101 - the caller looks
+def _wanted(
+    instance: str, role: Role[Any], var: Var[Any], validation: Callable[[Any], object], settings: object
+) -> tuple[object, str]:
+    """Return what a var is generated for, and a digest of that: lower-case hex SHA-256."""
     with calling(role.service, f"the validation of {instance}.{role.name}: {var.name}", instance):
-        value = var.validation(settings)
+        value = validation(settings)
         try:
             text = json.dumps(value, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise WrongResultError(f"returns a value that JSON cannot hold: {error}", var.validation) from None
-    return hashlib.sha256(text.encode()).hexdigest()
+            raise WrongResultError(f"returns a value that JSON cannot hold: {error}", validation) from None
+    return value, hashlib.sha256(text.encode()).hexdigest()
 
 
 def declared_state(inventory: Inventory) -> list[Exported[State]]:

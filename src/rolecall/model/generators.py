@@ -104,6 +104,9 @@ class Context:
         peers: The vars of other roles that it needs: by name, then by the machine of each member of that role.
         prompts: The answers to its prompts, by name.
         sandbox: Whether the processes that it starts must be sandboxed.
+        wanted: What `validation` or `instance_validation` of its var returned; None without one.
+        earlier: The values that the new ones will replace, if its var is declared with ``extends=True``; {} for the
+            first ones, and when a person rotates the var.
     """
 
     key: VarKey
@@ -112,6 +115,8 @@ class Context:
     peers: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
     prompts: Values = field(default_factory=dict)
     sandbox: bool = True
+    wanted: Any = None
+    earlier: Values = field(default_factory=dict)
     _interfaces: tuple[type[Interface], ...] = ()
     _published: Published | None = None
 

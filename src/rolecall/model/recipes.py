@@ -45,8 +45,10 @@ class Recipe:
         peers: Vars of other roles likewise, by name and machine; one table, shared by all members of the role.
         interfaces: The interfaces whose exports the generator reads.
         validation: A digest of what it is made for; when that changes, it is regenerated with all that reads it.
+        wanted: What it is made for, as data; `validation` is its digest.
         binds: What would be lost with its value, or "".
         accepted: Whether peers can accept two values of it at once.
+        extends: Whether the generator makes a new value out of the earlier one, unless a person rotates it.
     """
 
     key: VarKey
@@ -57,8 +59,10 @@ class Recipe:
     peers: Mapping[str, Mapping[str, VarKey]] = field(default_factory=dict)
     interfaces: tuple[type[Interface], ...] = ()
     validation: str = ""
+    wanted: Any = None
     binds: str = ""
     accepted: bool = False
+    extends: bool = False
 
     @property
     def file_names(self) -> set[str]:

@@ -101,10 +101,12 @@ class Role(Generic[SettingsT]):
         *,
         needs: Iterable[Need] = (),
         validation: Callable[[SettingsT], object] | None = None,
+        instance_validation: Callable[[Mapping[str, Mapping[str, Any]]], object] | None = None,
         binds: str = "",
         scope: Scope = "instance",
         deliver: Mapping[str, Delivery] | None = None,
         accepted: bool = False,
+        extends: bool = False,
     ) -> Var[ValuesT]:
         """Declare a var that is generated once for every member of this role, or for several together.
 
@@ -114,6 +116,7 @@ class Role(Generic[SettingsT]):
             needs: The vars of this service and the interfaces that the generator can read.
             validation: Returns, from a member's settings, what the value is generated for, as data that JSON can hold.
                 When this changes, the var is regenerated, and so are the vars that read it.
+            instance_validation: Likewise for a shared var, from the settings of all members by role and machine.
             binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``: it is then replaced
                 only with ``--force``.
             scope: ``"instance"``: each member has its own. ``"machine"``: a machine has one for all instances of the
@@ -123,6 +126,8 @@ class Role(Generic[SettingsT]):
             accepted: Whether all peers that check it accept every value of ``member.accepted(handle)``. It can then be
                 rotated without a gap: one update adds the new value, the next one uses it, the third one drops the
                 old value.
+            extends: Whether its generator makes a new value out of the earlier one (`Context.earlier`), so that
+                nothing is lost when settings change. With ``binds``, such a change then needs no ``--force``.
             deliver: Its files, by name, to install on every machine of the role at ``me.var_path(handle, name)``.
 
         Raises:
@@ -140,17 +145,21 @@ class Role(Generic[SettingsT]):
         require_generator(generator, what)
         if not isinstance(binds, str):
             raise ContractError(f"{what}: binds must be a string about what would be lost, not {binds!r}")
-        checked = require_function(validation, f"{what}: its validation") if validation else None
+        for function in (validation, instance_validation):
+            if function:
+                require_function(function, f"{what}: its validation")
         self.vars[name] = handle = Var(
             self,
             name,
             generator,
             readable(needs, self.service, what),
-            checked,
+            validation,
+            instance_validation,
             binds,
             scope,
             dict(deliver or {}),
             accepted,
+            extends,
         )
         require_scope(handle, what)
         require_deliveries(handle, what)

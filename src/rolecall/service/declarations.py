@@ -56,8 +56,11 @@ def require_scope(var: Var[Any], what: str) -> None:
         raise ContractError(f"{what} has an invalid scope {var.scope!r}; valid are: {', '.join(_WIDER)}")
     if var.scope != "instance" and var.validation:
         raise ContractError(
-            f"{what} is shared by several members, so it cannot have a validation of one member's settings"
+            f"{what} is shared by several members, so it cannot have a validation of one member's settings; "
+            "for a shared var, use instance_validation"
         )
+    if var.scope != "shared" and var.instance_validation:
+        raise ContractError(f"{what} has an instance_validation, which only a var with scope='shared' can have")
     for need in var.needs:
         if isinstance(need, Var) and need.role is var.role and need.scope not in _WIDER[var.scope]:
             raise ContractError(f"{what} is shared by several members, so it cannot need {named(need)}, which each has")

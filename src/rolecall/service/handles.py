@@ -57,12 +57,14 @@ class Var(Generic[ValuesT]):
         generator: How it is generated.
         needs: What must exist before it is generated: all that its generator can read (see `Context`).
         validation: Returns, from a member's settings, what the value is generated for, as data that JSON can hold.
+        instance_validation: Likewise for a shared var, from the settings of all members, by role and machine.
         binds: What would be lost with it, e.g. ``"the repositories are encrypted with it"``; "" when nothing.
         scope: Who shares one value.
         deliver: The files that are installed on the machines of the role, by name; others only where the service
             yields them.
         accepted: Whether peers accept all values that `Member.accepted` returns, so that it can be rotated without a
             gap.
+        extends: Whether its generator makes a new value out of the earlier one (`Context.earlier`).
     """
 
     role: RoleHandle[Any]
@@ -70,10 +72,12 @@ class Var(Generic[ValuesT]):
     generator: Generator[ValuesT]
     needs: tuple[Need, ...] = ()
     validation: Callable[[Any], object] | None = None
+    instance_validation: Callable[[Mapping[str, Mapping[str, Any]]], object] | None = None
     binds: str = ""
     scope: Scope = "instance"
     deliver: Mapping[str, Delivery] = field(default_factory=dict)
     accepted: bool = False
+    extends: bool = False
 
     def key(self, instance: str, machine: str) -> VarKey:
         """Return the key of the var that a member has."""

@@ -112,7 +112,7 @@ def decide(
         (advance and step == 0, Action.START_ROTATION),
         (advance and step == 1, Action.USE_NEXT),
         (advance, Action.DROP_OLD),
-        (new_settings and held, Action.REFUSE_NEW_SETTINGS),
+        (new_settings and held and (existing.given or not recipe.extends), Action.REFUSE_NEW_SETTINGS),
         (new_settings, Action.REGENERATE),
         ((stored or held) and not fit, Action.REFUSE_MISFIT),
         (replaced and held, Action.REFUSE_NEW_INPUTS),

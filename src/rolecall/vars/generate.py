@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rolecall.errors import Fault, Faults, Where, defined_at, fault, raised_at
-from rolecall.model.generators import NotDeclaredError
+from rolecall.model.generators import NotDeclaredError, prompts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +43,9 @@ def generate(recipe: Recipe, context: Context) -> Values:
     except NotDeclaredError as error:
         raise fault(f"{what} failed: {error}", where=_line(raised_at(error)) or own) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's code raises
-        # Only the kind and the place of the error: its text may quote a secret input.
-        raise fault(f"{what} failed with {type(error).__name__}", where=_line(raised_at(error)) or own) from None
+        # Only the kind and the place of the error if its text may quote a secret.
+        text = "" if _handles_secrets(recipe) else f": {error}"
+        raise fault(f"{what} failed with {type(error).__name__}{text}", where=_line(raised_at(error)) or own) from None
     if not isinstance(values, Mapping):
         raise fault(f"{what} returns {type(values).__name__}, not bytes by file name", where=own)
     answered = {file.name for file in recipe.generator.files} & context.prompts.keys()
@@ -98,6 +99,12 @@ def mismatch(recipe: Recipe, values: Values, inputs: Mapping[str, Sequence[Value
 def label(recipe: Recipe) -> str:
     """Return the name of a var in faults: ``jon/web.tls (for web.server)``."""
     return f"{recipe.key} (for {recipe.origin})"
+
+
+def _handles_secrets(recipe: Recipe) -> bool:
+    """Return whether a generator reads or makes anything that may be secret."""
+    secret = any(file.secret for file in recipe.generator.files)
+    return bool(secret or recipe.inputs or recipe.peers or prompts_of(recipe.generator))
 
 
 def _line(place: str) -> Where | None:

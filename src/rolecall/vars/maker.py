@@ -15,14 +15,14 @@ from rolecall.model.generators import Context
 from rolecall.model.vars import NEXT, OLD, StoredFile, current, slot
 from rolecall.vars import effective, soundness
 from rolecall.vars.decide import NOTHING, Action, Existing, Inputs, decide
-from rolecall.vars.fit import misfit
+from rolecall.vars.fit import fits, misfit
 from rolecall.vars.generate import Declared, checked, generate, label, mismatch
 from rolecall.vars.prompts import Answers
 from rolecall.vars.secret_stores import chosen
 from rolecall.vars.store import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from rolecall.model.generators import Published
     from rolecall.model.recipes import Recipe, Replacement
@@ -200,9 +200,24 @@ class Maker:
         answers, sandbox = self._answers.of(recipe), self._project.sandbox
         context = Context(
             *(recipe.key, recipe.settings, Declared(inputs), Declared(peers), answers, sandbox),
-            *(recipe.interfaces, published),
+            *(recipe.wanted, self._earlier(recipe), recipe.interfaces, published),
         )
         return generate(recipe, context)
+
+    def _earlier(self, recipe: Recipe) -> Values:
+        """Return the values that a var extends, unless a person rotates it.
+
+        Those are the stored ones, if there are any: a plan that is not carried out leaves no trace.
+        """
+        key = recipe.key
+        if not recipe.extends or key in self._replacement.rotate or key in self._replacement.advance:
+            return {}
+        stored = soundness.read(self._project.vars, [key]).get(key)
+        var = stored or self._pending.get(key)
+        if var is None or not fits(recipe, var):
+            return {}
+        values: Values = frozen(self._read(key, var, pending=() if stored else {key}))
+        return values
 
     def _given(self, recipe: Recipe) -> Values:
         """Return the values that a person gives; files that are not given keep their values."""
@@ -210,7 +225,11 @@ class Maker:
         values: Values = {}
         existing = self._existing(recipe).var
         if existing and not recipe.file_names <= given.keys():
-            values = {name: value for name, value in self._read(key, existing).items() if name in recipe.file_names}
+            values = {
+                name: value
+                for name, value in self._read(key, existing, pending=self._pending).items()
+                if name in recipe.file_names
+            }
         values = checked(recipe, {**values, **given}, f"the given value of {key}")
         if wrong := mismatch(recipe, values, {}):
             raise fault(f"the given value of {key} does not fit: {wrong}", hint="give all files of a key together")
@@ -226,17 +245,17 @@ class Maker:
             var = self._vars.get(key) or effective.stored(self._project, [key]).get(key)
             if var is None:
                 raise fault(f"{label(reader)} needs {key}, which nothing generates")
-            self._values[key] = frozen(self._read(key, var))
+            self._values[key] = frozen(self._read(key, var, pending=self._pending))
         return self._values[key]
 
-    def _read(self, key: VarKey, var: StoredVar) -> Values:
-        """Return the values in use of a var on disk, decrypted."""
+    def _read(self, key: VarKey, var: StoredVar, *, pending: Container[VarKey]) -> Values:
+        """Return the values in use of a var on disk, decrypted; the pending ones of those vars."""
         files = current(var)
         # A rotation that this run advances has not moved the files yet.
         carried = self.made[key].carried if key in self.made else {}
         on_disk = {name: carried.get(name, name) for name in files}
         secret = [(key, on_disk[name]) for name, file in files.items() if file.secret]
-        opened = effective.decrypt(self._project, secret, pending=self._pending)
+        opened = effective.decrypt(self._project, secret, pending=pending)
         return {
             name: opened[key, on_disk[name]] if file.secret else file.public.encode() for name, file in files.items()
         }

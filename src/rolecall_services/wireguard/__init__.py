@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import combinations, pairwise
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from rolecall.service import (
     Block,
@@ -27,6 +27,7 @@ from rolecall.service import (
     HostAddress,
     Interface,
     Member,
+    Network,
     NoSettings,
     Package,
     Resource,
@@ -44,23 +45,28 @@ from rolecall.service import (
     unit_text,
 )
 from rolecall.service import Unit as SystemdUnit
+from rolecall_services.wireguard.addresses import FILE, assign, known, range4, wanted
 
 service = Service("wireguard", description="A closed mesh VPN: every machine knows the keys of all others in advance.")
 
 CHANNELS = ("a", "b")
+PRIORITY = 900
+"""Below that of `internet`: a connection over the mesh is tried after a direct one."""
 _BASE = 11  # characters of an interface's name that are left beside "-a" and the number of a relay: IFNAMSIZ is 16
 
 
-def _network(text: str) -> str:
+def _subnet(text: str) -> str:
     found = ip_network(text)  # raises ValueError when bits of a host are set
     if not found.prefixlen:
         raise ValueError(f"{text} is everything; name the networks that are behind the machine")
     return str(found)
 
 
-Network = Annotated[str, AfterValidator(_network)]
+Subnet = Annotated[str, AfterValidator(_subnet)]
 """A network in CIDR notation."""
 Address4 = Annotated[str, AfterValidator(lambda text: str(IPv4Address(text)))]
+Range4 = Annotated[str, AfterValidator(range4)]
+Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 
 
 class PeerSettings(Settings):
@@ -79,19 +85,24 @@ class PeerSettings(Settings):
         "a", description="The channel that it sends on. Change it for all peers together, to replace keys."
     )
     ipv4: Address4 | None = Field(
-        None, description="Its IPv4 address in the mesh, beside the IPv6 address that follows from its name."
+        None,
+        description="Its IPv4 address in the mesh, beside the IPv6 address that follows from its name; without one, an "
+        "address of `ipv4Range`.",
     )
-    networks: list[Network] = Field(
+    ipv4_range: Range4 | None = Field(
+        None,
+        description="Range of IPv4 addresses, such as 10.80.0.0/24, of which each peer and device gets one that stays "
+        "its own. Set it for the role: all peers have the same.",
+    )
+    networks: list[Subnet] = Field(
         [],
         description="Networks behind it, such as fd12:3456::/48, that the other peers reach through it. For those of "
         "IPv4, each peer needs an IPv4 address.",
     )
     mtu: int = Field(1420, ge=1280, le=65535, description="Largest packet in bytes.")
     keepalive: int = Field(25, ge=1, le=65535, description="Seconds between two signs of life of a peer behind NAT.")
-    domain: str | None = Field(
-        None,
-        pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
-        description="Its name is MACHINE.DOMAIN on all peers; without one, MACHINE.INSTANCE.",
+    domain: Domain | None = Field(
+        None, description="Its name is MACHINE.DOMAIN on all peers; without one, MACHINE.INSTANCE."
     )
     userspace: bool = Field(
         default=False, description="Whether wireguard-go runs the interfaces, on a kernel that has no WireGuard."
@@ -102,7 +113,12 @@ class DeviceSettings(Settings):
     """How a device takes part."""
 
     channel: Literal["a", "b"] = Field("a", description="The channel that it uses; its file has the keys of that one.")
-    ipv4: Address4 | None = Field(None, description="Its IPv4 address in the mesh.")
+    ipv4: Address4 | None = Field(
+        None, description="Its IPv4 address in the mesh; without one, an address of the peers' `ipv4Range`."
+    )
+    domain: Domain | None = Field(
+        None, description="Its name is MACHINE.DOMAIN on all peers; without one, it has the domain of the peers."
+    )
     mtu: int = Field(1420, ge=1280, le=65535, description="Largest packet in bytes.")
 
 
@@ -135,6 +151,15 @@ network = peer.var(
     binds="it is part of the addresses of all peers",
 )
 
+addresses = peer.var(
+    "addresses",
+    Function(assign, (VarFile(FILE, secret=False),)),
+    scope="shared",
+    instance_validation=wanted,
+    extends=True,
+    binds="the IPv4 addresses of machines come from it",
+)
+
 
 class Entry(Interface):
     """What all peers know about one of them, as a line of mesh.json."""
@@ -147,15 +172,14 @@ def address_of(prefix: str, machine: str) -> str:
     return str(IPv6Address(IPv6Address(prefix).packed[:8] + hashlib.sha256(machine.encode()).digest()[:8]))
 
 
-@peer.exports(Entry, needs=[*keys.values(), network])
+@peer.exports(Entry, needs=[*keys.values(), network, addresses])
 def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
     """Yield what the others must know."""
     settings = me.settings
-    addresses = [address_of(_prefix_of(me), me.machine), *filter(None, [settings.ipv4])]
     entry = {
-        "name": f"{me.machine}.{settings.domain or me.instance}",
+        "name": _name_of(me),
         "keys": {channel: me[key].public for channel, key in keys.items()},
-        "addresses": addresses,
+        "addresses": _addresses(me, me.machine, settings.ipv4),
         "networks": settings.networks,
         "endpoint": None if settings.nat else settings.endpoint or me.address,
         "port": settings.port,
@@ -164,11 +188,22 @@ def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
     yield Entry(text=f"{json.dumps(me.machine)}: {json.dumps(entry)}")
 
 
-@device.exports(Entry, needs=[device_key, network])
+@peer.exports(Network, needs=[network])
+def offer_network(me: Member[PeerSettings]) -> Iterator[Network]:
+    """Yield how it is reached in the mesh."""
+    yield Network(
+        address=address_of(_prefix_of(me), me.machine),
+        names=[_name_of(me)],
+        priority=PRIORITY,
+        purpose="mesh VPN",
+    )
+
+
+@device.exports(Entry, needs=[device_key, network, addresses])
 def introduce_device(me: Member[DeviceSettings]) -> Iterator[Entry]:
     """Yield what the peers must know of a device, which is like one of them behind NAT, with one channel."""
     entry = {
-        "name": f"{me.machine}.{me.instance}",
+        "name": f"{me.machine}.{me.settings.domain or _domain_of_peers(me)}",
         "keys": {me.settings.channel: me[device_key].public},
         "addresses": _addresses_of_device(me),
         "networks": [],
@@ -188,13 +223,13 @@ def write_for_device(me: Member[DeviceSettings]) -> Iterator[Resource]:
     behind = [each for peer in mesh.values() if peer["endpoint"] is None for each in peer["addresses"]]
     first_relay = min((name for name, peer in mesh.items() if peer["relay"]), default="")
     sections = []
-    for name, known in mesh.items():
-        if known["endpoint"] is not None:
-            addresses = known["addresses"] + (behind if name == first_relay else [])
-            host, port = known["endpoint"], known["port"] + CHANNELS.index(channel)
+    for name, peer in mesh.items():
+        if peer["endpoint"] is not None:
+            inside = peer["addresses"] + (behind if name == first_relay else [])
+            host, port = peer["endpoint"], peer["port"] + CHANNELS.index(channel)
             sections += [
-                f"\n[Peer]\n# {name}\nPublicKey = {known['keys'][channel]}\n",
-                f"AllowedIPs = {', '.join([*map(_alone, addresses), *known['networks']])}\n",
+                f"\n[Peer]\n# {name}\nPublicKey = {peer['keys'][channel]}\n",
+                f"AllowedIPs = {', '.join([*map(_alone, inside), *peer['networks']])}\n",
                 f"Endpoint = {host_and_port(host, port, default=0)}\nPersistentKeepalive = 25\n",
             ]
     own = ", ".join(map(_alone, _addresses_of_device(me)))
@@ -321,7 +356,30 @@ def _addresses_of_device(me: Member[DeviceSettings]) -> list[str]:
     peers = me.members(peer)
     if not peers:
         raise ValueError(f"{me.instance} has devices, but no peers that they could reach")
-    return [address_of(_prefix_of(peers[0]), me.machine), *filter(None, [me.settings.ipv4])]
+    return _addresses(peers[0], me.machine, me.settings.ipv4)
+
+
+def _domain_of_peers(me: Member[DeviceSettings]) -> str:
+    """Return the domain that all peers have, if they have the same."""
+    domains = {each.settings.domain for each in me.members(peer)}
+    return (domains.pop() if len(domains) == 1 else None) or me.instance
+
+
+def _addresses(any_peer: Member[PeerSettings], machine: str, by_hand: str | None) -> list[str]:
+    """Return the addresses of a machine in the mesh of a peer: that of IPv6, and that of IPv4 if it has one."""
+    found = [address_of(_prefix_of(any_peer), machine)]
+    if by_hand:
+        return [*found, by_hand]
+    if any_peer.settings.ipv4_range:
+        ipv4 = known(str(any_peer[addresses][FILE])).get(machine)
+        if ipv4 is None:
+            raise ValueError(f"the var 'addresses' of {any_peer.instance} has no address for {machine}; add one")
+        found.append(ipv4)
+    return found
+
+
+def _name_of(me: Member[PeerSettings]) -> str:
+    return f"{me.machine}.{me.settings.domain or me.instance}"
 
 
 def _prefix_of(me: Member[PeerSettings]) -> str:
