@@ -37,6 +37,7 @@ from rolecall.service import (
     exec_line,
     host_and_port,
     hosts,
+    nftables_table,
     parts,
     secret_file,
     service_unit,
@@ -45,11 +46,13 @@ from rolecall.service import (
 )
 from rolecall.service import Unit as SystemdUnit
 from rolecall_services.wireguard.addresses import FILE, assign, known, range4, wanted
+from rolecall_services.wireguard.forwarding import rules
 
 service = Service("wireguard", description="A closed mesh VPN: every machine knows the keys of all others in advance.")
 
 CHANNELS = ("a", "b")
 _BASE = 11  # characters of an interface's name that are left beside "-a" and the number of a relay: IFNAMSIZ is 16
+_LONGEST = 40  # characters of an instance in the name of a table, which may have 64
 
 
 def _network(text: str) -> str:
@@ -95,6 +98,10 @@ class PeerSettings(Settings):
         [],
         description="Networks behind it, such as fd12:3456::/48, that the other peers reach through it. For those of "
         "IPv4, each peer needs an IPv4 address.",
+    )
+    networks_may_connect: bool = Field(
+        default=False,
+        description="Whether machines in its `networks` may open connections into the mesh; else they only answer.",
     )
     mtu: int = Field(1420, ge=1280, le=65535, description="Largest packet in bytes.")
     keepalive: int = Field(25, ge=1, le=65535, description="Seconds between two signs of life of a peer behind NAT.")
@@ -241,6 +248,7 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
         "userspace": me.settings.userspace,
     }
     local = File(me.path("machine.json"), json.dumps(own, indent=2) + "\n")
+    yield from _forward_filter(me)
     yield from (Package("wireguard-tools"), Package("iproute2", names={"fedora": "iproute", "rhel": "iproute"}))
     yield from (*secrets.values(), program, mesh, local, names)
     yield SystemdUnit(
@@ -300,6 +308,18 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
                 }
             ),
         )
+
+
+def _forward_filter(me: Member[PeerSettings]) -> Iterator[Resource]:
+    """Yield the rules of a peer that forwards packets; the program lets the kernel do so."""
+    relays = me.members(relay)
+    is_relay = any(each.machine == me.machine for each in relays)
+    if is_relay or me.settings.networks:
+        numbers = range(len(relays) + 1 if me.settings.nat else 1)
+        name, settings = _interface(me.instance), me.settings
+        interfaces = [f"{name}-{channel}{number or ''}" for channel in CHANNELS for number in numbers]
+        text = rules(interfaces, settings.networks, relay=is_relay, may_connect=settings.networks_may_connect)
+        yield from nftables_table(_table(me.instance), text)
 
 
 @relay.configure
@@ -373,6 +393,13 @@ def _interface(instance: str) -> str:
     if len(instance) <= _BASE:
         return instance
     return f"{instance[: _BASE - 5]}-{hashlib.sha256(instance.encode()).hexdigest()[:4]}"
+
+
+def _table(instance: str) -> str:
+    """Return the name of an instance's table of nftables, which can hold no hyphen."""
+    if "-" not in instance and len(instance) <= _LONGEST:
+        return f"wireguard_{instance}"
+    return f"wireguard_{instance.replace('-', '_')[:_LONGEST]}_{hashlib.sha256(instance.encode()).hexdigest()[:8]}"
 
 
 @lru_cache(maxsize=8)
