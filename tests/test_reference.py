@@ -23,5 +23,5 @@ def test_the_generated_pages_are_up_to_date() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_field_is_described(page: str) -> None:
     rows = [line.split(" | ") for line in PAGES[page].splitlines() if line.startswith("| `")]
-    assert len(rows) > 5
+    assert len(rows) > 2
     assert [row[0] for row in rows if not row[-1].strip("| ")] == []

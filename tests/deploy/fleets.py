@@ -47,7 +47,7 @@ def wanted(folder: Path, content: str, *, apart: bool = False) -> list[MachineUp
     resources = (File("/etc/greeting", content), Unit(name, SERVICE, enabled=True, started=True))
     checks = (Check("peers", ("true",), peers=True),)
     return [
-        MachineUpdate(target(folder, name, apart=apart), wave, Configuration.of(name, resources, checks), {})
+        MachineUpdate([target(folder, name, apart=apart)], wave, Configuration.of(name, resources, checks), {})
         for wave, name in enumerate(NAMES)
     ]
 

@@ -9,7 +9,7 @@ import pytest
 from speaking import speaking
 
 from rolecall.deploy import session as sessions
-from rolecall.deploy.connection import AgentFailedError
+from rolecall.deploy.connection import AgentFailedError, UnreachableError
 from rolecall.deploy.session import ATTEMPTS, Session
 from rolecall_agent import archive
 
@@ -93,3 +93,13 @@ def test_an_early_session_that_may_not_ask_for_a_passphrase_is_followed_by_one_t
     assert not waits
     with behind(tmp_path, 1000, DENIED, early=True) as session, pytest.raises(AgentFailedError, match="denied"):
         session.open(None)
+
+
+def test_a_jump_host_that_is_down_is_not_busy(tmp_path: Path, waits: list[float]) -> None:
+    printed = f"ssh: connect to host jump port 22: Connection refused\n{REFUSALS[0]}"
+    with (
+        pytest.raises(UnreachableError, match=r"^ssh: connect to host jump port 22: Connection refused$"),
+        behind(tmp_path, 99, printed) as session,
+    ):
+        session.open(None)
+    assert waits == []

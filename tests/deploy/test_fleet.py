@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from rolecall_agent.switch import CHANGED
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rolecall.deploy.target import Target
     from rolecall.model.plan import Report
     from rolecall_agent.content import Secret
 
@@ -341,3 +343,38 @@ def test_the_digest_of_a_plan_depends_on_its_changes(folder: Path, monkeypatch: 
     first = digest()
     (folder / "inventory.toml").write_text('# a remark\n\n[machines.a]\ndeploy.targetHost = "dir:t/a"\n')
     assert digest() == first
+
+
+DEAD = ["sh", "-c", "echo 'ssh: connect to host {} port 22: No route to host' >&2; exit 255"]
+
+
+def dead(machine: str, host: str) -> Target:
+    target = speaking([word.format(host) for word in DEAD], machine)
+    return replace(target, text=f"ssh {host}")
+
+
+def test_a_machine_is_reached_by_the_first_of_its_ways_that_answers(folder: Path) -> None:
+    updates = [
+        replace(each, targets=(dead(each.targets[0].machine, "away"), *each.targets)) for each in wanted(folder, "one")
+    ]
+    steps = []
+    with Fleet(updates, lambda machine, text: steps.append((machine, text))) as fleet:
+        plans = fleet.look()
+        report = fleet.apply(META, no_secrets, folder / DECIDED)
+    assert results(report) == everywhere("updated")
+    assert {plan.target for plan in plans} == {each.targets[1].text for each in updates}
+    lost = "unreachable by ssh away: ssh: connect to host away port 22: No route to host"
+    assert sorted(machine for machine, text in steps if text == lost) == sorted(NAMES)
+
+
+def test_a_machine_that_answers_by_none_of_its_ways_names_each(folder: Path) -> None:
+    first, *others = wanted(folder, "one")
+    name = first.targets[0].machine
+    updates = [replace(first, targets=(dead(name, "here"), dead(name, "there"))), *others]
+    with Fleet(updates, quiet) as fleet:
+        [failed] = [plan for plan in fleet.look() if plan.failure]
+        [outcome] = [each for each in fleet.report().outcomes if each.machine == name]
+    assert (failed.machine, failed.failure) == (name, "unreachable by any of 2 ways")
+    assert outcome.detail.splitlines() == [
+        f"ssh {host}: ssh: connect to host {host} port 22: No route to host" for host in ("here", "there")
+    ]

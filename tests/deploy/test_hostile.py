@@ -124,7 +124,7 @@ def test_an_invalid_comparison_is_a_failure_of_its_machine_alone(
     configuration = Configuration.of("eve", (File("/x", "x"),))
     honest = answering(tmp_path, frame(STATE), frame(COMPARISON))
     hostile = answering(tmp_path, frame(STATE), frame({**COMPARISON, **comparison}))
-    updates = [MachineUpdate(target, 0, configuration, {}) for target in (hostile, honest)]
+    updates = [MachineUpdate([target], 0, configuration, {}) for target in (hostile, honest)]
     with Fleet(updates, lambda *_: None) as fleet:
         assert {plan.failure for plan in fleet.look()} <= {"", f"invalid answer: {message}"}
 

@@ -98,7 +98,7 @@ def update(folder: Path, steps: list[tuple[str, str]]) -> Report:
     resources = (File("/etc/greeting", "hello"), File("/etc/other", "other"), Action("once", ("count",)))
     checks = (Check("peers", ("true",), peers=True),)
     targets = (Remote("anna", str(folder)), Target("ben", "ben", root=folder / "ben"))
-    wanted = [MachineUpdate(it, 0, Configuration.of(it.machine, resources, checks), {}) for it in targets]
+    wanted = [MachineUpdate([it], 0, Configuration.of(it.machine, resources, checks), {}) for it in targets]
     with Fleet(wanted, lambda machine, text: steps.append((machine, text))) as fleet:
         fleet.look()
         return fleet.apply(META, no_secrets, folder / DECIDED)

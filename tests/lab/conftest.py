@@ -98,13 +98,13 @@ class Desk:
         self.root = root
         self.lab = Lab(root / ".rolecall/lab", ())
         self._begun: list[subprocess.Popen[str]] = []
-        self._environment = os.environ | {"ROLECALL_IDENTITY": str(root.parent / "identity")}
+        self.environment = os.environ | {"ROLECALL_IDENTITY": str(root.parent / "identity")}
 
     def rolecall(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Run the command, which must end with this status."""
         done = subprocess.run(
             self._argv(words),
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -121,7 +121,7 @@ class Desk:
         """Start the command, with standard output and error as one stream; `end` ends it, whatever happens."""
         pipe, out = subprocess.PIPE, subprocess.STDOUT
         process = subprocess.Popen(
-            self._argv(words), env=self._environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=out, text=True
+            self._argv(words), env=self.environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=out, text=True
         )
         self._begun.append(process)
         return process

@@ -26,6 +26,7 @@ COMMANDS = {
     "keys": "rolecall.cli.keys:keys",
     "lab": "rolecall.cli.lab:lab",
     "machines": "rolecall.cli.machines:machines",
+    "network": "rolecall.cli.network:network",
     "plan": "rolecall.cli.update:plan",
     "services": "rolecall.cli.services:services",
     "show": "rolecall.cli.show:show",

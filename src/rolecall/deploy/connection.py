@@ -30,8 +30,9 @@ _TAKEN_OVER = (
     "probably a start file of its login shell, such as ~/.bashrc, starts another program (`exec fish`, `screen`, "
     "`tmux`); let it do so only on a terminal: `[ -t 0 ] && exec fish`"
 )
-_SSH_FAILED = 255  # the exit status of ssh(1) for an error of its own
+SSH_FAILED = 255  # the exit status of ssh(1) for an error of its own
 _BUSY = re.compile(r"^(kex|ssh)_exchange_identification: |^Connection (closed|reset) by ", re.MULTILINE)
+_NO_WAY = re.compile(r"^ssh: (connect to host|Could not resolve) ", re.MULTILINE)  # also of a jump host
 _WOULD_ASK = re.compile(r": Permission denied \(", re.MULTILINE)
 _NO_SHELL = "its login shell ended with status {} and did not start the agent; set one that can run commands: `chsh`"
 
@@ -63,6 +64,10 @@ class LostError(AgentFailedError):
     """The connection to a machine was lost."""
 
 
+class UnreachableError(LostError):
+    """ssh(1) could not connect to a machine, or log in there."""
+
+
 class LockedError(AgentFailedError):
     """A machine is locked by another run."""
 
@@ -70,6 +75,17 @@ class LockedError(AgentFailedError):
 def as_step(progress: protocol.Progress) -> str:
     """Return progress as a person sees it."""
     return f"{progress['step']} {progress['detail']}".strip()
+
+
+def ssh_problem(machine: str, printed: str) -> str:
+    """Return why ssh(1) did not connect to a machine, from what it printed; "" when that is nothing."""
+    if "has changed and you have requested strict checking" in printed:
+        return "host key mismatch: it presents another key than the pinned one (reinstalled, or a man in the middle)"
+    if "Host key verification failed" in printed:
+        return f"its host key is not pinned; compare and pin it: `rolecall machines pin {machine}`"
+    lines = printed.splitlines()
+    # A jump host that fails is named first, and the machine behind it then closes the connection.
+    return (lines[0] if _BUSY.search(lines[-1]) else lines[-1]) if lines else ""
 
 
 class Connection:
@@ -225,23 +241,16 @@ class Connection:
         """Return the error for a connection that has ended, from what ssh(1) printed."""
         status, lines = self._finish(5)
         self.status = status
-        failed = not self._began and status == _SSH_FAILED
-        self.refused = failed and _BUSY.search(lines) is not None
+        failed = not self._began and status == SSH_FAILED
+        self.refused = failed and bool(_BUSY.search(lines)) and not _NO_WAY.search(lines)
         self.would_ask = failed and not self._asks and _WOULD_ASK.search(lines) is not None
-        if "has changed and you have requested strict checking" in lines:  # how ssh(1) reports a different key
-            problem = (
-                "host key mismatch: it presents another key than the pinned one (reinstalled, or a man in the middle)"
-            )
-            self._over = LostError(problem, lines)
-        elif "Host key verification failed" in lines:
-            problem = f"its host key is not pinned; compare and pin it: `rolecall machines pin {self._machine}`"
-            self._over = LostError(problem, lines)
-        elif lines:
-            self._over = LostError(lines.splitlines()[-1], f"{problem}\n{lines}".strip())
-        elif problem == frames.NOT_STARTED and 0 <= status < _SSH_FAILED:
+        lost = UnreachableError if failed else LostError
+        if known := ssh_problem(self._machine, lines):
+            self._over = lost(known, f"{problem}\n{lines}".strip())
+        elif problem == frames.NOT_STARTED and 0 <= status < SSH_FAILED:
             self._over = LostError(_NO_SHELL.format(status))
         else:
-            self._over = LostError(problem or f"the connection ended with status {status}")
+            self._over = lost(problem or f"the connection ended with status {status}")
         return self._over
 
     def _finish(self, patience: float) -> tuple[int, str]:

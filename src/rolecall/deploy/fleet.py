@@ -63,7 +63,9 @@ class Fleet:
         parallel: int = PARALLEL,
         connect: Callable[[Target], Session] = Session,
     ) -> None:
-        self._machines = [MachineRun(update, partial(progress, update.target.machine), connect) for update in wanted]
+        self._machines = [
+            MachineRun(update, partial(progress, update.targets[0].machine), connect) for update in wanted
+        ]
         self._progress = progress
         self._seconds = 0.0
         self._interrupted = False
@@ -228,7 +230,7 @@ class Fleet:
 
 def _over_ssh(machines: Iterable[MachineRun]) -> int:
     """Return how many of the machines are reached over SSH."""
-    return sum(machine.wanted.target.root is None for machine in machines)
+    return sum(machine.target.root is None for machine in machines)
 
 
 def _allow_descriptors(connections: int) -> None:

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rolecall.deploy.connection import AgentFailedError, LockedError
+from rolecall.deploy.connection import AgentFailedError, LockedError, UnreachableError
 from rolecall.deploy.session import Session
 from rolecall.errors import Faults
 from rolecall.model.plan import Change, Damage, MachinePlan, Outcome, UnitChange
@@ -30,7 +30,7 @@ class MachineUpdate:
     """What one machine is to become.
 
     Attributes:
-        target: How it is reached.
+        targets: How it is reached: the first one to which a connection can be made counts for the whole run.
         wave: Place in the order of switching.
         configuration: What it must have.
         origins: The ``INSTANCE.ROLE`` that declare each resource, by its key.
@@ -38,7 +38,7 @@ class MachineUpdate:
         addresses_used: Returns which addresses of other machines the service behind a check has read, in words.
     """
 
-    target: Target
+    targets: Sequence[Target]
     wave: int
     configuration: Configuration
     origins: Mapping[str, tuple[str, ...]]
@@ -54,6 +54,7 @@ class MachineRun:
         wanted: What it is to become.
         report_progress: Called with what happens on it.
         connect: Begins a session with it, or returns one that has begun.
+        target: How it is reached.
         plan: What would change.
         session: Its session, while it is connected.
         state: One of ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
@@ -69,6 +70,7 @@ class MachineRun:
     wanted: MachineUpdate
     report_progress: Callable[[str], None]
     connect: Callable[[Target], Session]
+    target: Target = field(init=False)
     plan: MachinePlan = field(init=False)
     session: Session | None = None
     state: str = "unseen"
@@ -80,13 +82,13 @@ class MachineRun:
     execs: int = 0
 
     def __post_init__(self) -> None:
-        target = self.wanted.target
+        self.target = target = self.wanted.targets[0]
         self.plan = MachinePlan(target.machine, target.text, self.wanted.wave, self.wanted.configuration.digest)
 
     @property
     def name(self) -> str:
         """The machine's name."""
-        return self.wanted.target.machine
+        return self.target.machine
 
     @property
     def live_session(self) -> Session:
@@ -110,7 +112,7 @@ class MachineRun:
             stay: Whether it stays connected if something would change.
         """
         configuration = self.wanted.configuration
-        state = self._open(self.plan.digest)
+        state = self._find()
         if state["current"]:
             self.generation, self.run = state["current"]["number"], state["current"]["run"]
         self.plan = replace(self.plan, generation=self.generation, recovered=state["recovered"] or "")
@@ -125,9 +127,26 @@ class MachineRun:
             if not stay:
                 self.hang_up()
 
+    def _find(self) -> protocol.State:
+        """Open a session by the first target to which a connection can be made, and stay with that one."""
+        tried = []
+        for target in self.wanted.targets:
+            self.target = target
+            try:
+                state = self._open(self.plan.digest)
+            except UnreachableError as error:
+                if len(self.wanted.targets) == 1:
+                    raise
+                tried.append(f"{target.text}: {error}")
+                self.report_progress(f"unreachable by {tried[-1]}")
+            else:
+                self.plan = replace(self.plan, target=target.text)
+                return state
+        raise UnreachableError(f"unreachable by any of {len(tried)} ways", "\n".join(tried))
+
     def _open(self, expect: str | None) -> protocol.State:
         self.execs += 1
-        self.session = self.connect(self.wanted.target)
+        self.session = self.connect(self.target)
         return self.session.open(expect, self.wanted.formerly, progress=self.report_progress)
 
     def give_up(self) -> None:
@@ -164,7 +183,7 @@ class MachineRun:
     def switch(self, meta: protocol.Meta) -> None:
         """Switch it, and confirm over a second connection that it can still be reached."""
         nonce = secrets.token_hex(16)
-        over_network = self.wanted.target.root is None
+        over_network = self.target.root is None
         self.state = "unknown"  # until it answers
         try:
             self.live_session.switch(nonce, confirm=over_network, progress=self.report_progress)
@@ -251,7 +270,7 @@ class MachineRun:
 
     def _start_session(self, *, confirms: bool = False) -> Session:
         self.execs += 1
-        return Session(self.wanted.target, confirms=confirms)
+        return Session(self.target, confirms=confirms)
 
 
 def _compared(

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rolecall.deploy.answers import decode
-from rolecall.deploy.connection import AgentFailedError, Connection, LostError
+from rolecall.deploy.connection import SSH_FAILED, AgentFailedError, Connection, LostError
 from rolecall_agent import bootstrap, frames, protocol
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Target
 
-_SSH_FAILED = 255  # the exit status of ssh(1) for an error of its own
 _random = random.SystemRandom()
 
 
@@ -128,7 +127,7 @@ class Resuming:
             try:
                 self._resume(connection)
             except AgentFailedError:
-                if connection.status not in {None, _SSH_FAILED}:  # the relay ran, and found no agent
+                if connection.status not in {None, SSH_FAILED}:  # the relay ran, and found no agent
                     break
                 time.sleep(_random.uniform(0.1, 0.5))
             else:

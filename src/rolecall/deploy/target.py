@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rolecall.project import Project
+    from rolecall.service.interfaces import Network
 
 # No leading dash: the host becomes an argument of ssh(1).
 _HOST = re.compile(r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)"
                    r"(?::(?P<port>[0-9]{1,5}))?\Z")  # fmt: skip
 # Characters that some OpenSSH versions misread in an option's path.
 _NOT_IN_SSH_PATHS = re.compile(r'["\\\x00-\x1f\x7f]|\$\{')
+_PLACE = "HOST-AND-PORT"  # of the machine behind a jump host, in the words of its command
 # A login without root privileges becomes root by sudo, which must not ask for a password; works in any login shell.
 _BECOME_ROOT = (
     'import os;os.geteuid() and os.execvp("sudo",["sudo","-n","--"]'
@@ -52,6 +54,7 @@ class Target:
         text: What messages call the target, e.g. ``"ssh root@web1"``.
         host: Host of an SSH target, else "".
         port: Its port.
+        user: The user to log in as, if the target says so, else "".
         ssh: Arguments of ssh(1) up to and with the host, or ().
         root: The directory of a ``dir:`` target, or None.
     """
@@ -61,6 +64,7 @@ class Target:
     host: str = ""
     ssh: tuple[str, ...] = ()
     port: int = 22
+    user: str = ""
     root: Path | None = None
 
     def agent(self, *, asks: bool = True, token: str = "", module: str = "wire") -> list[str]:
@@ -98,24 +102,60 @@ def find_target(project: Project, machine: str, target_host: str | None, lab: La
     """
     where = Where(keys=("machines", machine, "deploy", "targetHost"))
     if target_host is None and lab is None:
-        hint = f"set `machines.{machine}.deploy.targetHost`, or start the lab: `rolecall lab up`"
+        hint = (
+            f"set `machines.{machine}.deploy.targetHost`, give it a role in a network such as `internet`, "
+            "or start the lab: `rolecall lab up`"
+        )
         return Fault(f"machine {machine!r} has no target", Where(keys=where.keys[:2]), hint)
     if target_host is not None and target_host.startswith("dir:"):
         return _directory(project, machine, target_host, where)
-    known_hosts = project.known_hosts if target_host is not None or lab is None else lab.known_hosts
-    if _NOT_IN_SSH_PATHS.search(str(known_hosts)):
-        hint = 'move the project: OpenSSH misreads `"`, `\\`, `${` and control characters in paths'
-        return Fault(f"ssh cannot read the file {str(known_hosts)!r}", None, hint)
-    options = _common(machine, known_hosts)
+    options = _common(project, machine, lab if target_host is None else None)
+    if isinstance(options, Fault):
+        return options
     if target_host is None and lab:
         return Target(machine, "the lab", machine, ("-F", str(lab.ssh_config), *options, machine))
     parsed = _HOST.match(target_host or "")
     if not parsed or not 0 < int(parsed["port"] or 22) < 2**16:
         return Fault(f"invalid target {target_host!r}", where, "write `[user@]host[:port]`, or `dir:PATH`")
-    user, host, port = parsed["user"], parsed["host"].strip("[]"), parsed["port"]
-    options += ("-l", user) if user else ()
-    options += ("-p", port) if port else ()
-    return Target(machine, f"ssh {target_host}", host, (*options, "--", host), int(port or 22))
+    user, host, port = parsed["user"] or "", parsed["host"].strip("[]"), parsed["port"]
+    return Target(machine, f"ssh {target_host}", host, _over(options, user, host, port), int(port or 22), user)
+
+
+def network_target(
+    project: Project,
+    machine: str,
+    network: Network,
+    declared: Target | None = None,
+    jump: Target | None = None,
+) -> Target | Fault:
+    """Return the target that reaches a machine in a network.
+
+    Args:
+        project: The project.
+        machine: The machine's name.
+        network: How it is reached there.
+        declared: The machine's other target, for the user and the port that the network does not say.
+        jump: The target of the machine through which it is reached.
+    """
+    from rolecall.service.hosts import host_and_port
+
+    options = _common(project, machine, None)
+    if isinstance(options, Fault):
+        return options
+    user = network.user or (declared.user if declared else "")
+    port = network.port or (declared.port if declared else 22)
+    text = f"ssh {user + '@' if user else ''}{host_and_port(network.address, port)}"
+    if jump:
+        # ProxyJump would read neither the options of that target nor the pinned key of its machine.
+        command = shlex.join(["ssh", "-W", _PLACE, *jump.ssh]).replace("%", "%%").replace(_PLACE, "[%h]:%p")
+        options += ("-o", f"ProxyCommand={command}")
+        text += f" through {jump.machine}"
+    return Target(machine, text, network.address, _over(options, user, network.address, str(port)), port, user)
+
+
+def _over(options: tuple[str, ...], user: str, host: str, port: str | None) -> tuple[str, ...]:
+    """Return arguments of ssh(1) up to and with the host."""
+    return (*options, *(("-l", user) if user else ()), *(("-p", port) if port else ()), "--", host)
 
 
 def _directory(project: Project, machine: str, target_host: str, where: Where) -> Target | Fault:
@@ -130,11 +170,15 @@ def _directory(project: Project, machine: str, target_host: str, where: Where) -
     return Target(machine, target_host, root=root)
 
 
-def _common(machine: str, known_hosts: Path) -> tuple[str, ...]:
+def _common(project: Project, machine: str, lab: Lab | None) -> tuple[str, ...] | Fault:
     """Return options of ssh_config(5) that OpenSSH 8.4 knows or ignores. The user's ssh_config cannot weaken them.
 
     Host keys are pinned by machine name, whatever its address is today.
     """
+    known_hosts = lab.known_hosts if lab else project.known_hosts
+    if _NOT_IN_SSH_PATHS.search(str(known_hosts)):
+        hint = 'move the project: OpenSSH misreads `"`, `\\`, `${` and control characters in paths'
+        return Fault(f"ssh cannot read the file {str(known_hosts)!r}", None, hint)
     options = {
         # Older clients do not know KnownHostsCommand. Only the first IgnoreUnknown counts, so a narrower one would make
         # options fatal that the user's own ssh_config ignores.
@@ -154,7 +198,7 @@ def _common(machine: str, known_hosts: Path) -> tuple[str, ...]:
         "ClearAllForwardings": "yes",
         "PermitLocalCommand": "no",
         "RemoteCommand": "none",
-        "ConnectTimeout": "15",
+        "ConnectTimeout": "10",
         "ServerAliveInterval": "15",
         "ServerAliveCountMax": "3",
         "LogLevel": "ERROR",

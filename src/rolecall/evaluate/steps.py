@@ -151,7 +151,23 @@ def interfaces_read_by_vars(membership: Membership) -> list[Read]:
             found[need] = None
             publishers = [each for role in roles for each in role.publishers if each.interface is need]
             needs += [below for publisher in publishers for below in publisher.needs]
-    return [("published", interface, *[None] * len(FILTERS)) for interface in found]
+    return [*map(whole, found)]
+
+
+def whole(interface: type[Interface]) -> Read:
+    """Return the read of all exports of an interface."""
+    return ("published", interface, *[None] * len(FILTERS))
+
+
+def steps_behind(wanted: Result, steps: Steps) -> Steps:
+    """Return those of the steps that a result depends on, and those that give it, in the same order."""
+    found: set[Result] = set()
+    waiting = [wanted]
+    while waiting:
+        if (result := waiting.pop()) not in found and result in steps:
+            found.add(result)
+            waiting += [need for step in steps[result] for need in step.needs()]
+    return {result: group for result, group in steps.items() if result in found}
 
 
 def recipes(steps: Steps) -> list[Recipe]:

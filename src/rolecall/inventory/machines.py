@@ -9,7 +9,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from rolecall import files as writing
-from rolecall.errors import Fault, Faults, fault, nearest
+from rolecall.errors import Fault, Faults, fault
 from rolecall.inventory import edit, files
 from rolecall.inventory.changes import Rename, Set, Unset, apply
 from rolecall.inventory.drafts import changed, drafted, redrafted
@@ -71,7 +71,7 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
         loaded, faults = check(read(project))
         naming = [(source, places) for source in loaded.sources if (places := list(_places(source.data, name)))]
         if not naming:
-            raise Faults([_unknown_fault(loaded, name)])
+            raise Faults([loaded.unknown_machine(name)])
         tool_file = project.root / TOOL_FILE
         writable = {tool_file, loaded.sources[-1].file} if own else {tool_file}
         if refused := [
@@ -111,7 +111,7 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
         folder, moved = project.machines / old, project.machines / new
         resumed = project.renaming.exists()
         if old not in machines and (new not in machines or not (known or resumed)):
-            raise Faults([_unknown_fault(loaded, old)])
+            raise Faults([loaded.unknown_machine(old)])
         if old in machines and (new in machines or moved.exists()) and not resumed:
             raise fault(f"machine {new!r} already exists")
         drafts = _rename_drafts(project, loaded, old, new)
@@ -192,8 +192,3 @@ def _positions(source: Source, text: str) -> Iterator[Position]:
 def _require_name(name: str) -> None:
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
         raise fault(f"invalid machine name {name[:80]!r}", hint=NAMES)
-
-
-def _unknown_fault(loaded: Loaded, name: str) -> Fault:
-    hint = nearest(name, loaded.inventory.machines, what="machines")
-    return Fault(f"machine {name!r} does not exist", hint=hint)

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
 
+from rolecall.errors import Fault, nearest
 from rolecall.model.addresses import HostAddress  # noqa: TC001 - pydantic reads it when the program runs
 from rolecall.model.names import NAME_LENGTH, NAME_PATTERN
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from pydantic import ValidatorFunctionWrapHandler
 
-    from rolecall.errors import Fault
     from rolecall.model.source import Source
 
 Name = Annotated[
@@ -250,3 +250,8 @@ class Loaded:
         self.sources = sources
         self.tags = tags
         self.warnings = warnings
+
+    def unknown_machine(self, name: str) -> Fault:
+        """Return the fault that no machine has this name."""
+        hint = nearest(name, self.inventory.machines, what="machines")
+        return Fault(f"machine {name!r} does not exist", hint=hint)

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.reaching import HostKeys as HostKeys
     from rolecall.pipeline.reaching import MachineBackups as MachineBackups
     from rolecall.pipeline.reaching import RecoveredMachine as RecoveredMachine
+    from rolecall.pipeline.reaching import ask_ways as ask_ways
     from rolecall.pipeline.reaching import backups as backups
     from rolecall.pipeline.reaching import host_keys as host_keys
     from rolecall.pipeline.reaching import login as login
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.views import clan_note as clan_note
     from rolecall.pipeline.views import explain as explain
     from rolecall.pipeline.views import subjects as subjects
+    from rolecall.pipeline.ways import Answer as Answer
     from rolecall.pipeline.workspace import Workspace as Workspace
     from rolecall.pipeline.workspace import open as open  # noqa: A004 - called as `pipeline.open`
     from rolecall.pipeline.writing import write_files as write_files
@@ -116,7 +118,7 @@ _NAMES: Final = {
     "rolecall.pipeline.connecting": "planning",
     "rolecall.pipeline.plans": "Planned purge_machine",
     "rolecall.pipeline.reaching": (
-        "HostKeys MachineBackups RecoveredMachine backups host_keys login pin recover_machine targets"
+        "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine targets"
     ),
     "rolecall.pipeline.rotation": "Rotated rotatable rotate rotate_with_updates",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
@@ -126,6 +128,7 @@ _NAMES: Final = {
         "Pruning Unwanted check_vars discard fix_vars generate matching prune pruning set_var unwanted"
     ),
     "rolecall.pipeline.views": "as_json clan_note explain subjects",
+    "rolecall.pipeline.ways": "Answer",
     "rolecall.pipeline.workspace": "Workspace open",
     "rolecall.pipeline.writing": "write_files",
     "rolecall.project": "unanswered",

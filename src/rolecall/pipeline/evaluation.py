@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING
 from rolecall import inventory
 from rolecall import vars as var_store
 from rolecall.deploy.target import find_target
-from rolecall.errors import Fault, Faults, Where, nearest
+from rolecall.errors import Fault, Faults, Where
 from rolecall.evaluate.configure import configure
 from rolecall.evaluate.members import instances_publishing, instances_with, resolve
 from rolecall.evaluate.memory import Memory
 from rolecall.evaluate.order import waves
 from rolecall.evaluate.references import declared, named_instances, unknown_secrets, unused
-from rolecall.evaluate.steps import declared_state, gather, in_order, interfaces_read_by_vars, run_steps, steps_of
+from rolecall.evaluate.steps import (
+    declared_state,
+    gather,
+    in_order,
+    interfaces_read_by_vars,
+    run_steps,
+    steps_behind,
+    steps_of,
+    whole,
+)
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.recipes import Replacement
 from rolecall.model.vars import StoredFile, current
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.configure import Configured
     from rolecall.evaluate.membership import Membership
+    from rolecall.model.exports import Exported, InterfaceT
     from rolecall.model.generators import Published
     from rolecall.model.inventory import Loaded
     from rolecall.model.recipes import Recipe
@@ -175,6 +185,37 @@ def check(project: Project, found: Members, hosts: Mapping[str, Host]) -> Member
     return replace(found, incomplete=incomplete)
 
 
+def published(
+    project: Project, loaded: Loaded, hosts: Mapping[str, Host], interface: type[InterfaceT], memory: Memory
+) -> Sequence[Exported[InterfaceT]]:
+    """Return the exports of an interface, as far as they follow from the vars that are stored. Makes nothing.
+
+    Args:
+        project: The project.
+        loaded: The inventory.
+        hosts: From `addresses.hosts_of`.
+        interface: The interface.
+        memory: As for `evaluate`.
+
+    Raises:
+        Faults: When the services that publish it do not load, their settings are wrong, or a step fails.
+    """
+    with faults_located_in(loaded):
+        registry = registry_of(project, loaded, memory)
+        instances = instances_publishing(loaded, registry, [whole(interface)])
+        while instances:
+            membership = resolve(loaded, registry, memory.resolved, instances)
+            steps = steps_behind(interface, in_order(steps_of(membership)))
+            needed = [whole(result) for result in steps if isinstance(result, type)]
+            if more := instances_publishing(loaded, registry, needed) - instances:
+                instances |= more
+                continue
+            world = gather(membership, hosts)
+            run_steps(steps, loaded.inventory, world, _Stored(project, recipes_of(steps), world))
+            return world.exports.get(interface, ())
+        return ()
+
+
 class _Stored:
     """The vars as they are stored, for steps that generate none; secrets that are still missing are named anyway.
 
@@ -270,8 +311,7 @@ def evaluate_some(
     """
     with faults_located_in(loaded):
         if unknown := [name for name in machines if name not in loaded.inventory.machines]:
-            hints = {name: nearest(name, loaded.inventory.machines, what="machines") for name in unknown}
-            raise Faults(Fault(f"machine {name!r} does not exist", hint=hint) for name, hint in hints.items())
+            raise Faults(map(loaded.unknown_machine, unknown))
         registry = registry_of(project, loaded, memory)
         instances = instances_with(loaded, machines)
         while True:

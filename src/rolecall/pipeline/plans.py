@@ -17,19 +17,21 @@ from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.session import Session, user
-from rolecall.deploy.target import Target, find_target, pinned_keys
+from rolecall.deploy.target import pinned_keys
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.evaluate.authors import calling
 from rolecall.model.generators import validity_of
 from rolecall.model.plan import MachinePlan, Plan, Report
 from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.addresses import addresses_used
-from rolecall.pipeline.evaluation import Evaluation, Members, faults_located_in, note_recipes
+from rolecall.pipeline.evaluation import Evaluation, Members, note_recipes
+from rolecall.pipeline.reaching import reach, ways
 from rolecall_agent.resources import KINDS, File
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rolecall.deploy.target import Target
     from rolecall.evaluate.configure import Configured
     from rolecall.model.vars import VarKey
     from rolecall.pipeline.workspace import Workspace
@@ -141,7 +143,7 @@ def purge_machine(workspace: Workspace, name: str, *, homes: bool) -> list[str]:
         Faults: When it is not declared, or cannot be reached; when something that was installed is still there.
     """
     try:
-        with Session(workspace.target(name)) as session:
+        with Session(reach(workspace, name)) as session:
             session.open(None, workspace.loaded().inventory.machines[name].formerly)
             return session.purge(homes=homes)
     except (AgentFailedError, OSError) as error:
@@ -233,21 +235,23 @@ def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineU
     """Return what each machine is to become; one without a target is a warning while it has no resources."""
     machines = evaluation.members.loaded.inventory.machines
     wanted, faults, warnings = [], [], []
+    found_ways = ways(workspace, evaluation.configured)
     for name, configured in evaluation.configured.items():
-        found = find_target(workspace.project, name, machines[name].deploy.target_host, workspace.lab)
-        if isinstance(found, Target):
-            wave = evaluation.waves.get(name, 0)
+        found = found_ways[name]
+        if not isinstance(found, Fault):
+            targets, wave = [way.target for way in found], evaluation.waves.get(name, 0)
             used = partial(addresses_used, evaluation, name)
             wanted.append(
-                MachineUpdate(found, wave, configured.configuration, configured.origins, machines[name].formerly, used)
+                MachineUpdate(
+                    targets, wave, configured.configuration, configured.origins, machines[name].formerly, used
+                )
             )
         elif configured.configuration.resources:
             faults.append(found)
         else:
             warnings.append(Fault(found.message, found.where, found.hint, warning=True))
-    with faults_located_in(evaluation.members.loaded):
-        if faults:
-            raise Faults(faults)
+    if faults:
+        raise Faults(faults)
     sources = evaluation.members.loaded.sources
     warnings += [
         Fault(

@@ -1,4 +1,4 @@
-"""Reach single machines: host keys, backups, logins."""
+"""Reach machines: their ways, host keys, backups, logins."""
 
 from __future__ import annotations
 
@@ -10,17 +10,71 @@ from rolecall.deploy import backups as stage
 from rolecall.deploy import pins
 from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.session import Session
-from rolecall.deploy.target import Target, find_target
 from rolecall.errors import Fault, Faults, fault
 from rolecall.model.plan import Damage
+from rolecall.pipeline.ways import ask, ways_of
 from rolecall.service.interfaces import Backups
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Literal
 
     from rolecall.deploy.backups import Archive, Offers
+    from rolecall.deploy.target import Target
+    from rolecall.pipeline.ways import Answer, Way
     from rolecall.pipeline.workspace import Workspace
+
+
+def ways(workspace: Workspace, machines: Iterable[str]) -> Mapping[str, tuple[Way, ...] | Fault]:
+    """Return the ways to each of these machines, the first one to try first; or why there is none.
+
+    Raises:
+        Faults: As `Workspace.loaded`, and when the networks that services publish cannot be evaluated.
+    """
+    return ways_of(workspace.project, workspace.loaded(), workspace.lab, workspace.networks(), machines)
+
+
+def reach(workspace: Workspace, machine: str) -> Target:
+    """Return the target by which a machine is reached now: the first of its ways that answers.
+
+    If it has several and answers by none, the first one, with which ssh(1) then says why.
+
+    Raises:
+        Faults: When it is not declared, or has no way.
+    """
+    loaded = workspace.loaded()
+    if machine not in loaded.inventory.machines:
+        raise Faults([loaded.unknown_machine(machine)])
+    unknown: Faults | None = None
+    try:
+        networks = workspace.networks()
+    except Faults as error:  # a fault elsewhere does not keep anybody from logging in
+        networks, unknown = (), error
+    found = ways_of(workspace.project, loaded, workspace.lab, networks, [machine])[machine]
+    if isinstance(found, Fault):
+        raise unknown or Faults([found])
+    if len(found) == 1:
+        return found[0].target
+    answers = ask(found)
+    return next((answer.way for answer in answers if not answer.problem), found[0]).target
+
+
+def ask_ways(workspace: Workspace, machines: Sequence[str] = ()) -> Mapping[str, list[Answer] | Fault]:
+    """Log in to machines by each of their ways, and return which answer; or why there is none.
+
+    Args:
+        workspace: The project.
+        machines: Their names; all if empty.
+
+    Raises:
+        Faults: As `ways`; also when a machine is not declared.
+    """
+    loaded, declared = workspace.loaded(), workspace.machine_names()
+    if unknown := [name for name in machines if name not in declared]:
+        raise Faults(map(loaded.unknown_machine, unknown))
+    found = ways(workspace, machines or declared)
+    answers = iter(ask([way for each in found.values() if not isinstance(each, Fault) for way in each]))
+    return {name: each if isinstance(each, Fault) else [next(answers) for _ in each] for name, each in found.items()}
 
 
 def targets(workspace: Workspace) -> dict[str, str]:
@@ -29,11 +83,8 @@ def targets(workspace: Workspace) -> dict[str, str]:
     Raises:
         Faults: As `Workspace.loaded`.
     """
-    found = {}
-    for name, machine in sorted(workspace.loaded().inventory.machines.items()):
-        target = find_target(workspace.project, name, machine.deploy.target_host, workspace.lab)
-        found[name] = target.text if isinstance(target, Target) else ""
-    return found
+    found = ways(workspace, workspace.machine_names())
+    return {name: "" if isinstance(each, Fault) else each[0].target.text for name, each in found.items()}
 
 
 def login(workspace: Workspace, machine: str, words: Sequence[str]) -> list[str]:
@@ -47,7 +98,7 @@ def login(workspace: Workspace, machine: str, words: Sequence[str]) -> list[str]
     Raises:
         Faults: When the machine has no target, or it is a directory.
     """
-    target = workspace.target(machine)
+    target = reach(workspace, machine)
     if target.root is not None:
         raise fault(f"cannot log in to {machine}: its target is the directory {target.root}")
     shell = ["sh", "-c", " ".join(words)]  # as ssh(1) itself: the words are joined and a shell reads them
@@ -92,7 +143,7 @@ def host_keys(workspace: Workspace, machine: str) -> HostKeys:
     Raises:
         Faults: When it has no target, or does not answer.
     """
-    target = workspace.target(machine)
+    target = reach(workspace, machine)
     return HostKeys(machine, tuple(pins.scan(target)), tuple(pins.pinned(workspace.project, machine)))
 
 
@@ -166,7 +217,7 @@ def recover_machine(
         Faults: When the machine cannot be reached, or the undo fails again.
     """
     try:
-        with Session(workspace.target(name)) as session:
+        with Session(reach(workspace, name)) as session:
             answer = session.recover("abandon" if give_up else mode, give_up)
     except OSError as error:
         raise fault(f"{name} is not recovered: {error}") from None
@@ -206,7 +257,7 @@ def backups(
         hint = "give it a role in an instance of a backup service, then update"
         raise fault(f"nothing backs {machine} up", hint=hint)
     chosen = stage.choose(offers, machine, instance, server)
-    return MachineBackups(workspace.target(machine), chosen)
+    return MachineBackups(reach(workspace, machine), chosen)
 
 
 @dataclass(frozen=True, slots=True)

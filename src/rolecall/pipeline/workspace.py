@@ -10,7 +10,7 @@ from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Fault, Faults, fault, nearest
+from rolecall.errors import Fault, Faults
 from rolecall.files import make_local
 from rolecall.project import Project, find_root, unanswered
 
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from rolecall.deploy.target import Lab, Target
+    from rolecall.deploy.target import Lab
     from rolecall.evaluate.memory import Memory
     from rolecall.inventory import Read
+    from rolecall.model.exports import Exported
     from rolecall.model.generators import Asker
     from rolecall.model.inventory import Loaded
     from rolecall.model.world import Host
     from rolecall.pipeline.evaluation import Evaluation, Members
+    from rolecall.service.interfaces import Network
 
 
 class Workspace:
@@ -165,8 +167,13 @@ class Workspace:
             Faults: As `evaluation`, but for what making vars shows.
         """
         from rolecall.pipeline.evaluation import check
+        from rolecall.pipeline.ways import ways_of
 
-        return check(self.project, self.sound(), self.hosts())
+        found = check(self.project, self.sound(), self.hosts())
+        ways = ways_of(self.project, self.loaded(), self.lab, self.networks())
+        if faults := [each for each in ways.values() if isinstance(each, Fault)]:
+            raise Faults(faults)
+        return found
 
     def evaluation(self) -> Evaluation:
         """Return the configurations of all machines. Missing vars are generated into the pending set.
@@ -191,25 +198,16 @@ class Workspace:
 
         return evaluate_some(self.project, self.loaded(), self.hosts(), machines, self.memory)
 
-    def target(self, machine: str) -> Target:
-        """Return how a machine is reached.
+    def networks(self) -> Sequence[Exported[Network]]:
+        """Return how machines are reached in the networks that services publish, as far as no vars are missing.
 
         Raises:
-            Faults: When it is not declared, or has no target.
+            Faults: As `loaded`; when the services do not load, their settings are wrong, or their code fails.
         """
-        from rolecall.deploy.target import find_target
-        from rolecall.pipeline.evaluation import faults_located_in
+        from rolecall.pipeline.evaluation import published
+        from rolecall.service.interfaces import Network
 
-        loaded = self.loaded()
-        declared = loaded.inventory.machines.get(machine)
-        if declared is None:
-            hint = nearest(machine, loaded.inventory.machines, what="machines")
-            raise fault(f"machine {machine!r} does not exist", hint=hint)
-        found = find_target(self.project, machine, declared.deploy.target_host, self.lab)
-        with faults_located_in(loaded):
-            if isinstance(found, Fault):
-                raise Faults([found])
-        return found
+        return published(self.project, self.loaded(), self.hosts(), Network, self.memory)
 
 
 def open(  # noqa: A001 - as `tarfile.open` and others: called with its package's name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from rolecall.model.addresses import HostAddress  # noqa: TC001 - pydantic reads both when the program runs
 from rolecall.model.exports import Interface
-from rolecall.service.settings import AbsolutePath  # noqa: TC001 - pydantic reads it when the program runs
+from rolecall.service.settings import AbsolutePath  # noqa: TC001
 
 
 class State(Interface):
@@ -43,3 +44,18 @@ class Backups(Interface):
     restore: list[str] = Field(
         description="Argument vector to which the archive's name, and optionally paths, are appended."
     )
+
+
+class Network(Interface):
+    """How a machine is reached in a network: by other machines, and by this computer if it is in the network, too.
+
+    A service that connects machines publishes one for each of them; its instance is the network.
+    """
+
+    address: HostAddress = Field(description="Name or IP address of the machine in the network.")
+    names: list[HostAddress] = Field([], description="Its names there, which the other members know.")
+    priority: int = Field(description="Of several networks, the one with the highest priority is tried first.")
+    purpose: str = Field(description="What the network is, in a few words, such as `mesh VPN`.")
+    user: str = Field("", description="User to log in as; empty for that of the machine's target.")
+    port: int = Field(0, description="Port of its SSH server in the network; 0 for that of the machine's target.")
+    jump: str = Field("", description="Machine through which this computer reaches it; empty for none.")

@@ -8,6 +8,7 @@ from rolecall.model.frozen import frozen
 from rolecall.model.generators import NotDeclaredError
 from rolecall.model.vars import NEXT, OLD, VarKey, slot
 from rolecall.service.handles import Var
+from rolecall.service.interfaces import Network
 from rolecall.service.settings import Settings
 from rolecall_agent.content import Secret
 
@@ -60,6 +61,22 @@ class Member(Generic[SettingsT]):
     def address(self) -> str:
         """Name or address under which other machines reach this one."""
         return self._view.address(self.machine)
+
+    def address_in(self, network: str | None) -> str:
+        """Return the name or address under which other members of a network reach this machine.
+
+        Args:
+            network: An instance that publishes `Network` for its members; None for `address`.
+
+        Raises:
+            ValueError: When the machine is not in the network.
+        """
+        if network is None:
+            return self.address
+        found = self.exports(Network, machine=self.machine, instance=network)
+        if not found:
+            raise ValueError(f"{self.machine} has no address in the network {network!r}; give it a role there")
+        return found[0].value.address
 
     @property
     def host_keys(self) -> tuple[str, ...]:

@@ -52,6 +52,9 @@ class ServerSettings(Settings):
     address: HostAddress | None = Field(
         None, description="Name or address under which clients reach it; without one, the machine's own."
     )
+    network: str | None = Field(
+        None, description="Instance of a VPN or other network by which clients reach it, instead of `address`."
+    )
     port: int | None = Field(
         None, ge=1, le=65535, description="Port of its SSH server for clients; without one, the machine's own."
     )
@@ -146,7 +149,10 @@ def borg_runs(me: Member[ClientSettings]) -> Iterator[Check]:
 
 def _reached(peer: Member[ServerSettings]) -> tuple[str, int]:
     """Return address and port of a server's SSH, as clients reach it."""
-    return peer.settings.address or peer.address, peer.settings.port or peer.port
+    settings = peer.settings
+    if settings.network and settings.address:
+        raise ValueError(f"{peer.machine} has both an `address` and a `network` for its clients; remove one of them")
+    return settings.address or peer.address_in(settings.network), settings.port or peer.port
 
 
 def _url(peer: Member[ServerSettings], path: str) -> str:

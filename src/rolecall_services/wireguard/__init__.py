@@ -25,6 +25,7 @@ from rolecall.service import (
     Function,
     Interface,
     Member,
+    Network,
     NoSettings,
     Package,
     Resource,
@@ -49,6 +50,8 @@ from rolecall_services.wireguard.settings import DeviceSettings, PeerSettings
 service = Service("wireguard", description="A closed mesh VPN: every machine knows the keys of all others in advance.")
 
 CHANNELS = ("a", "b")
+PRIORITY = 900
+"""Below that of `internet`: a connection over the mesh is tried after a direct one."""
 _BASE = 11  # characters of an interface's name that are left beside "-a" and the number of a relay: IFNAMSIZ is 16
 _LONGEST = 40  # characters of an instance in the name of a table, which may have 64
 
@@ -108,7 +111,7 @@ def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
     """Yield what the others must know."""
     settings = me.settings
     entry = {
-        "name": f"{me.machine}.{settings.domain or me.instance}",
+        "name": _name_of(me),
         "keys": {channel: me[key].public for channel, key in keys.items()},
         "addresses": _addresses(me, me.machine, settings.ipv4),
         "networks": settings.networks,
@@ -117,6 +120,17 @@ def introduce(me: Member[PeerSettings]) -> Iterator[Entry]:
         "relay": any(each.machine == me.machine for each in me.members(relay)),
     }
     yield Entry(text=f"{json.dumps(me.machine)}: {json.dumps(entry)}")
+
+
+@peer.exports(Network, needs=[network])
+def offer_network(me: Member[PeerSettings]) -> Iterator[Network]:
+    """Yield how it is reached in the mesh."""
+    yield Network(
+        address=address_of(_prefix_of(me), me.machine),
+        names=[_name_of(me)],
+        priority=PRIORITY,
+        purpose="mesh VPN",
+    )
 
 
 @device.exports(Entry, needs=[device_key, network, addresses])
@@ -309,6 +323,10 @@ def _addresses(any_peer: Member[PeerSettings], machine: str, by_hand: str | None
             raise ValueError(f"the var 'addresses' of {any_peer.instance} has no address for {machine}; add one")
         found.append(ipv4)
     return found
+
+
+def _name_of(me: Member[PeerSettings]) -> str:
+    return f"{me.machine}.{me.settings.domain or me.instance}"
 
 
 def _prefix_of(me: Member[PeerSettings]) -> str:

@@ -9,14 +9,14 @@ from rolecall.service import HostAddress, Settings
 from rolecall_services.wireguard.addresses import range4
 
 
-def _network(text: str) -> str:
+def _subnet(text: str) -> str:
     found = ip_network(text)  # raises ValueError when bits of a host are set
     if not found.prefixlen:
         raise ValueError(f"{text} is everything; name the networks that are behind the machine")
     return str(found)
 
 
-Network = Annotated[str, AfterValidator(_network)]
+Subnet = Annotated[str, AfterValidator(_subnet)]
 """A network in CIDR notation."""
 Address4 = Annotated[str, AfterValidator(lambda text: str(IPv4Address(text)))]
 Range4 = Annotated[str, AfterValidator(range4)]
@@ -48,7 +48,7 @@ class PeerSettings(Settings):
         description="Range of IPv4 addresses, such as 10.80.0.0/24, of which each peer and device gets one that stays "
         "its own. Set it for the role: all peers have the same.",
     )
-    networks: list[Network] = Field(
+    networks: list[Subnet] = Field(
         [],
         description="Networks behind it, such as fd12:3456::/48, that the other peers reach through it. For those of "
         "IPv4, each peer needs an IPv4 address.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
 
 from rolecall.service import AuthorizedKey, Backups, Directory, File, Package, Unit, User
-from rolecall.testing import Evaluated, Host, evaluate
+from rolecall.testing import Evaluated, Faults, Host, evaluate
 from rolecall_services import borgbackup
 from rolecall_services.borgbackup import ClientSettings, Retention, ServerSettings
 
@@ -158,3 +159,35 @@ def test_settings_that_borg_or_systemd_would_not_take(bad: dict[str, Any]) -> No
     with pytest.raises(ValidationError):
         ClientSettings.model_validate(bad)
     assert ClientSettings.model_validate({"keep": {"within": "2w"}}).keep == Retention(within="2w")
+
+
+NETWORK = """
+[machines.jon]
+[machines.store]
+[instances.backup]
+module.name = "borgbackup"
+roles.client.machines.jon = {}
+roles.server.machines.store.settings = { SETTINGS }
+[instances.net]
+module.name = "internet"
+roles.default.machines.store.settings.host = "fd00::7"
+"""
+
+
+def test_clients_reach_the_server_by_a_network() -> None:
+    inventory = NETWORK.replace("SETTINGS", 'network = "net"')
+    result = evaluate(inventory, borgbackup.service, hosts={"store": STORE})
+    assert plan_of(result, "backup")["repositories"] == {"store": "ssh://borg@[fd00::7]/var/lib/borgbackup/backup/jon"}
+    assert result.text("jon", "file:/etc/rolecall/backup/known_hosts") == f"fd00::7 {KEY}\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ('network = "vpn"', "store has no address in the network 'vpn'; give it a role there"),
+        ('network = "net", address = "store.example"', "store has both an `address` and a `network` for its clients"),
+    ],
+)
+def test_a_network_that_cannot_be_used_is_a_fault(settings: str, message: str) -> None:
+    with pytest.raises(Faults, match=re.escape(message)):
+        evaluate(NETWORK.replace("SETTINGS", settings), borgbackup.service, hosts={"store": STORE})

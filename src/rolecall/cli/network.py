@@ -1,0 +1,53 @@
+"""``rolecall network``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from rolecall.cli import completion
+from rolecall.errors import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolecall.cli.common import Invocation
+    from rolecall.pipeline import Answer
+
+
+@click.command()
+@click.argument("machines", nargs=-1, shell_complete=completion.machines)
+@click.pass_obj
+def network(invocation: Invocation, machines: tuple[str, ...]) -> None:
+    """Show by which ways machines are reached now.
+
+    Logs in to each of MACHINES, by default to all, by its target and in each network that it is in. The first way that
+    answers is the one that other commands use. The exit status is 1 if a machine answers by none.
+
+    Example: rolecall network jon
+    """
+    from rolecall import pipeline
+
+    found = pipeline.ask_ways(invocation.workspace, machines)
+    answers = {name: [] if isinstance(each, Fault) else each for name, each in found.items()}
+    lines = [line for name, each in found.items() for line in (f"{name}", *_lines(each))]
+    document = {name: [answer.as_json() for answer in each] for name, each in answers.items()}
+    invocation.emit(document, "\n".join(lines))
+    if not all(any(not answer.problem for answer in each) for each in answers.values()):
+        sys.exit(1)
+
+
+def _lines(found: Sequence[Answer] | Fault) -> list[str]:
+    if isinstance(found, Fault):
+        return [f"  {found.message}; {found.hint}"]
+    rows = [(each.way.network or each.way.purpose, each.way.target.text, _outcome(each)) for each in found]
+    longest, widest = (max(len(row[column]) for row in rows) for column in (0, 1))
+    return [f"  {name:{longest}}  {text:{widest}}  {outcome}" for name, text, outcome in rows]
+
+
+def _outcome(answer: Answer) -> str:
+    if answer.problem:
+        return f"no answer: {answer.problem}"
+    return f"answers in {answer.seconds:.2f} s"

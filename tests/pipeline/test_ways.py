@@ -1,0 +1,220 @@
+"""The ways to a machine: its target, and the networks that it is in."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolecall import pipeline
+from rolecall.deploy.target import Lab, Target
+from rolecall.errors import Fault, Faults
+from rolecall.pipeline import ways as stage
+from rolecall.pipeline.reaching import reach, ways
+from rolecall.pipeline.ways import Way
+from rolecall.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Declare = Callable[..., pipeline.Workspace]
+
+MACHINES = """
+[machines.jon]
+deploy.targetHost = "root@jon.example.org:2222"
+[machines.sara]
+[machines.bastion]
+deploy.targetHost = "admin@bastion.example.org"
+[machines.folder]
+deploy.targetHost = "dir:targets/folder"
+[machines.lone]
+"""
+
+
+def host(machine: str, address: str, *more: str) -> str:
+    settings = ", ".join([f'host = "{address}"', *more])
+    return f"roles.default.machines.{machine}.settings = {{ {settings} }}\n"
+
+
+@pytest.fixture
+def declare(tmp_path: Path) -> Declare:
+    """Return a function that declares instances of `internet`, by name, beside some machines."""
+
+    def declared(*, more: str = "", lab: Lab | None = None, **instances: str) -> pipeline.Workspace:
+        parts = [f'[instances.{name}]\nmodule.name = "internet"\n{text}' for name, text in instances.items()]
+        (tmp_path / "inventory.toml").write_text(MACHINES + "\n".join(parts) + more)
+        return pipeline.Workspace(Project(tmp_path), lambda: lab)
+
+    return declared
+
+
+def found(workspace: pipeline.Workspace, machine: str) -> list[tuple[str, str]]:
+    """Return the networks of a machine's ways, and their targets in words."""
+    each = ways(workspace, [machine])[machine]
+    assert not isinstance(each, Fault), each
+    return [(way.network, way.target.text) for way in each]
+
+
+def test_the_target_comes_first_and_networks_by_their_priority(declare: Declare) -> None:
+    workspace = declare(
+        far=host("jon", "10.0.0.1", 'priority = 10, user = "op", port = 23'),
+        near=host("jon", "fd00::1", "priority = 20"),
+        internet=host("sara", "sara.example.org"),
+    )
+    assert found(workspace, "jon") == [
+        ("", "ssh root@jon.example.org:2222"),
+        ("near", "ssh root@[fd00::1]:2222"),
+        ("far", "ssh op@10.0.0.1:23"),
+    ]
+    assert found(workspace, "sara") == [("internet", "ssh sara.example.org")]
+
+
+def test_a_machine_without_target_and_network_has_no_way(declare: Declare) -> None:
+    each = ways(declare(), ["lone"])["lone"]
+    assert isinstance(each, Fault)
+    assert each.message == "machine 'lone' has no target"
+    assert each.where
+    assert (each.where.line, each.hint[:60]) == (9, "set `machines.lone.deploy.targetHost`, give it a role in a n")
+
+
+def test_a_directory_and_a_machine_of_the_lab_have_no_other_way(declare: Declare, tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "ssh_config", tmp_path / "known_hosts")
+    hosts = "".join(host(name, f"{name}.example.org") for name in ("folder", "sara"))
+    workspace = declare(internet=hosts, lab=lab)
+    assert found(workspace, "folder") == [("", "dir:targets/folder")]
+    assert found(workspace, "sara") == [("", "the lab")]
+
+
+def test_what_is_behind_a_jump_host_is_reached_by_the_options_of_both(declare: Declare) -> None:
+    workspace = declare(
+        internet=host("jon", "10.0.0.7", 'jump = "sara"') + host("sara", "10.0.0.6", 'jump = "bastion", user = "op"')
+    )
+    each = ways(workspace, ["jon"])["jon"]
+    assert not isinstance(each, Fault)
+    target = each[1].target
+    assert target.text == "ssh root@10.0.0.7:2222 through sara"
+    first = resolved(list(target.ssh))
+    assert (first["hostname"], first["port"], first["hostkeyalias"]) == ("10.0.0.7", "2222", "jon")
+    second = jump_of(first)
+    assert (second["hostname"], second["user"], second["hostkeyalias"]) == ("10.0.0.6", "op", "sara")
+    third = jump_of(second)
+    assert (third["hostname"], third["user"], third["hostkeyalias"]) == ("bastion.example.org", "admin", "bastion")
+    known = {each["userknownhostsfile"].strip('"') for each in (first, second, third)}
+    assert known == {str(workspace.project.known_hosts)}
+
+
+def resolved(arguments: list[str]) -> dict[str, str]:
+    """Return the settings that ssh itself derives from its arguments."""
+    argv = ["ssh", "-F", "none", "-G", *arguments]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    return {name: value for name, _, value in (line.partition(" ") for line in lines)}
+
+
+def jump_of(settings: dict[str, str]) -> dict[str, str]:
+    """Return the settings of the ssh that a ProxyCommand starts, after the outer one has replaced its tokens."""
+    tokens = {"%h": "HOST", "%p": "1", "%%": "%"}
+    command = re.sub("%.", lambda found: tokens[found[0]], settings["proxycommand"])
+    name, *arguments = shlex.split(command)
+    assert (name, arguments[:2]) == ("ssh", ["-W", "[HOST]:1"])
+    return resolved(arguments[2:])
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        (host("jon", "a", 'jump = "sarah"'), "machine 'jon' is reached through 'sarah' in net, which does not"),
+        (host("jon", "a", 'jump = "folder"'), "machine 'jon' is reached through 'folder' in net, which is the"),
+        (host("jon", "a", 'jump = "lone"'), "machine 'lone' has no target"),
+        (
+            host("sara", "a", 'jump = "lone"') + host("lone", "b", 'jump = "sara"'),
+            "machines are reached through one another: ",
+        ),
+        (host("sara", "a", 'jump = "sara"'), "machines are reached through one another: sara → sara"),
+    ],
+)
+def test_check_refuses_a_jump_host_that_cannot_be_one(declare: Declare, hosts: str, message: str) -> None:
+    with pytest.raises(Faults) as raised:
+        declare(net=hosts).check()
+    assert raised.value.faults[0].message.startswith(message)
+    assert raised.value.faults[0].where
+
+
+def test_a_network_counts_once_the_vars_that_it_needs_are_stored(declare: Declare) -> None:
+    vpn = """
+[instances.vpn]
+module.name = "wireguard"
+roles.peer.machines.jon.settings.domain = "mesh"
+roles.peer.machines.bastion = {}
+"""
+    workspace = declare(more=vpn)
+    assert found(workspace, "jon") == [("", "ssh root@jon.example.org:2222")]
+    pipeline.create_admin(workspace, "me")
+    evaluation = workspace.evaluation()
+    [network] = [key for key in evaluation.makes if key.name == "vpn.network"]
+    prefix = evaluation.makes[network]["prefix"].public
+    each = ways(workspace, ["jon"])["jon"]
+    assert not isinstance(each, Fault)
+    assert (each[1].network, each[1].purpose, each[1].names) == ("vpn", "mesh VPN", ("jon.mesh",))
+    assert each[1].target.host.startswith(prefix.rstrip(":"))
+
+
+def test_a_broken_service_does_not_keep_anybody_from_logging_in(declare: Declare) -> None:
+    broken = '[instances.broken]\nmodule.name = "nothing"\n'
+    workspace = declare(internet=host("jon", "10.0.0.7") + broken)
+    assert reach(workspace, "jon").text == "ssh root@jon.example.org:2222"
+    with pytest.raises(Faults, match="rolecall has no module 'nothing'"):
+        reach(workspace, "sara")
+
+
+# Stands for ssh(1): only the host "up" answers, and "no-true" is a machine whose shell does not know the command.
+SSH = f"""#!{sys.executable}
+import sys
+host = sys.argv[-2]
+if host == "no-true":
+    sys.exit(127)
+if host != "up":
+    sys.stderr.write(f"ssh: connect to host {{host}} port 22: Connection refused\\n")
+    sys.exit(255)
+"""
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin/ssh"
+    program.parent.mkdir()
+    program.write_text(SSH)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+
+
+@pytest.mark.usefixtures("ssh")
+def test_the_first_way_that_answers_is_taken(declare: Declare) -> None:
+    hosts = host("jon", "down") + host("sara", "down")
+    workspace = declare(a=hosts, b=host("jon", "up", "priority = 5"))
+    assert reach(workspace, "jon").host == "up"
+    assert reach(workspace, "sara").host == "down"  # the only one: ssh itself then says why
+    answers = pipeline.ask_ways(workspace, ["jon"])["jon"]
+    assert not isinstance(answers, Fault)
+    refused = "ssh: connect to host {} port 22: Connection refused"
+    assert [answer.problem for answer in answers] == [refused.format("jon.example.org"), refused.format("down"), ""]
+    assert json.dumps([answer.as_json() for answer in answers])
+
+
+@pytest.mark.usefixtures("ssh")
+def test_whoever_is_logged_in_has_an_answer() -> None:
+    way = Way("", "target", (), Target("x", "x", "no-true", ssh=("--", "no-true")))
+    [answer] = stage.ask([way])
+    assert answer.problem == ""
+
+
+def test_a_machine_that_is_not_declared_is_named(declare: Declare) -> None:
+    for call in (lambda: reach(declare(), "jno"), lambda: pipeline.ask_ways(declare(), ["jno"])):
+        with pytest.raises(Faults, match="machine 'jno' does not exist") as raised:
+            call()
+        assert raised.value.faults[0].hint == "did you mean 'jon'?"
