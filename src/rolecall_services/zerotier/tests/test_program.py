@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Instances = dict[str, Any]
 
 pytestmark = pytest.mark.slow
-DEVICE = "6e68f9a484"  # none of the machines has it
+DEVICE = "aabbccddee"  # none of the machines has it
 FOREIGN = f"{DEVICE}:0:{'ab' * 64}"
 IN_POOL = {"enable": True, "ranges": [{"start": "10.1.0.100", "end": "10.1.0.199"}]}
 ROUTES = [{"target": "10.1.0.0/24"}]
@@ -337,6 +337,34 @@ def test_the_daemon_does_not_start_with_another_identity(net: Net) -> None:
     jon.stop()
     shutil.rmtree(jon.root / "run")
     assert "the identity of this machine is missing" in jon.run("place", status=1)
+
+
+def test_another_identity_of_ours_takes_the_place_of_the_former(net: Net) -> None:
+    """The controller revokes the former one. What the daemon keeps of the network was not sent to the new one."""
+    net.declare(jon={}, sara={})
+    for node in net.nodes.values():
+        node.start()
+    box, jon, sara = (net.nodes[name] for name in ("box", "jon", "sara"))
+    former = jon.address
+    for node in (jon, sara):
+        node.wait(net.network, is_ok)
+    public = f"{DEVICE}:0:{'ab' * 64}"
+    for node, name in ((jon, "node"), (box, "controller")):
+        declared = node.root / NODE / f"{name}.json"
+        text = declared.read_text().replace(net.result.values["jon/zerotier.identity/public"].decode(), public)
+        declared.write_text(text.replace(f'"{former}"', f'"{DEVICE}"'))
+    secret = jon.root / "run/rolecall/secrets/zerotier.identity/secret"
+    secret.unlink()
+    secret.write_text(f"{public}:{'cd' * 64}")
+    box.run("reconcile")
+    sara.wait(net.network, lambda shown: shown["cut"] == [former])
+    jon.stop()
+    jon.run("place")
+    assert (jon.home / f"networks.d/{net.network}.conf").read_bytes() == b""
+    jon.start(place=False)
+    jon.wait(net.network, is_ok)
+    assert jon.get("/status")["address"] == DEVICE
+    assert box.run("reconcile") == ""
 
 
 def test_an_identity_that_is_in_use_is_not_replaced(net: Net) -> None:
