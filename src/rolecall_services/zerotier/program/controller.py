@@ -136,7 +136,9 @@ def _member(path: str, member: Json, record: Json | None, wanted: Json) -> Itera
     addresses = [*member["addresses"], *_kept(record, wanted, member["addresses"])]
     fields = {**_PLAIN, "ipAssignments": addresses}
     differing = {name: value for name, value in fields.items() if not _same(record, name, value)}
-    if differing:
+    if not record:
+        yield Change(f"{member['name']} is not known", path, fields)
+    elif differing:
         yield Change(f"{member['name']} has another {', '.join(differing)}", path, differing)
 
 
