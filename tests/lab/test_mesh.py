@@ -21,11 +21,18 @@ HIDDEN = ("lap", "pad")
 ALL = (*OPEN, *RELAYS, *HIDDEN)
 PAIRS = (("jon", "sara"), ("lap", "pad"), ("pad", "ann"), ("two", "bob"))
 INNER = "fd99:1::"
-# A machine behind another one: a network namespace, which knows the way back to the mesh.
+# A machine behind another one: a network namespace with a name, which knows the way back to the mesh.
 BEHIND = """
-ip netns add in && ip link add out0 type veth peer name in0 netns in
-ip address add ${1}1/64 dev out0 nodad && ip link set out0 up
-ip -n in address add ${1}2/64 dev in0 nodad && ip -n in link set in0 up && ip -n in route add default via ${1}1
+ip netns add $2 && ip link add to-$2 type veth peer name uplink netns $2
+ip address add ${1}1/64 dev to-$2 nodad && ip link set to-$2 up
+ip -n $2 address add ${1}2/64 dev uplink nodad && ip -n $2 link set uplink up && ip -n $2 route add default via ${1}1
+"""
+# Lets a peer send to a network that nobody has declared, as somebody who has root there can.
+DETOUR = """
+device=$(ip -json -6 route get "$2" | grep -o 'vpn-[ab]')
+key=$(wg show "$device" allowed-ips | grep -F "$2/128" | cut -f1)
+networks=$(wg show "$device" allowed-ips | grep -F "$key" | cut -f2 | tr ' ' ,)
+wg set "$device" peer "$key" allowed-ips "$networks,${1}/64" && ip -6 route add "${1}/64" dev "$device"
 """
 RENEWAL = 60  # seconds for a machine behind NAT to notice that the other one has lost their session: WireGuard takes 15
 FAILOVER = 15  # seconds until another relay is used
@@ -66,10 +73,10 @@ until [ -e /run/enough ]; do ping -6 -n -q -c 100 -i 0.01 -W 5 "$1.vpn" | grep t
 """
 
 
-def declare(desk: Desk, *machines: str, channel: str = "a") -> None:
-    """Write an inventory in which these machines are peers of the mesh; bob has a network behind it."""
+def declare(desk: Desk, *machines: str, channel: str = "a", **of_bob: bool) -> None:
+    """Write an inventory in which these machines are peers of the mesh; bob has a network behind it, and settings."""
     named: dict[str, object] = {name: {"settings": {"nat": True}} if name in HIDDEN else {} for name in machines}
-    named["bob"] = {"settings": {"networks": [f"{INNER}/64"]}}
+    named["bob"] = {"settings": {"networks": [f"{INNER}/64"], **of_bob}}
     peer = {"machines": named, "settings": {"userspace": True, "channel": channel}}
     relay = {"machines": {name: {} for name in RELAYS}}
     device = {"machines": {"phone": {}}}
@@ -126,6 +133,16 @@ def without_loss(desk: Desk) -> Iterator[None]:
             assert got == sent, f"{one} to {other}"
 
 
+def address_of(desk: Desk, name: str) -> str:
+    """Return the IPv6 address of a machine in the mesh."""
+    return desk.on(name, f"getent ahostsv6 {name}.vpn | cut -d' ' -f1 | head -1").strip()
+
+
+def channel_of(desk: Desk) -> str:
+    """Return the channel that machines send on."""
+    return desk.on("jon", 'grep -o \'"channel": "[ab]\' /etc/rolecall/vpn/machine.json').strip()[-1]
+
+
 def public_keys(desk: Desk) -> list[str]:
     return [path.read_text().strip() for path in desk.root.glob("vars/per-machine/*/vpn.key-*/public/value")]
 
@@ -154,12 +171,42 @@ def test_all_keys_are_replaced_without_a_lost_packet(mesh: Desk) -> None:
     require_all_reached(mesh)
 
 
+def asks(desk: Desk, machine: str, address: str, *, inside: str = "", answered: bool) -> None:
+    """Ask an address from a machine, or from a namespace in it, and require whether it answers."""
+    prefix = f"ip netns exec {inside} " if inside else ""
+    seconds = 5 if answered else 1
+    desk.on(machine, f"{prefix}ping -6 -n -q -c 1 -W {seconds} {address}", status=0 if answered else 1)
+
+
 def test_a_network_behind_a_machine(mesh: Desk) -> None:
-    mesh.on("bob", BEHIND, INNER)
+    mesh.on("bob", BEHIND, INNER, "in")
     for name in ("jon", "lap"):
-        mesh.on(name, f"ping -6 -n -q -c 1 -W 5 {INNER}2")
-    prefix = mesh.on("sara", "getent ahostsv6 sara.vpn | cut -d' ' -f1 | head -1").strip()
-    mesh.on("bob", f"ip netns exec in ping -6 -n -q -c 1 -W 5 {prefix}")
+        asks(mesh, name, f"{INNER}2", answered=True)
+    [sara, bob] = [address_of(mesh, name) for name in ("sara", "bob")]
+    asks(mesh, "bob", sara, inside="in", answered=False)
+    asks(mesh, "bob", bob, inside="in", answered=True)  # which is no matter of forwarding
+    for declared in (True, False):
+        declare(mesh, *ALL, channel=channel_of(mesh), networksMayConnect=declared)
+        mesh.rolecall("update", "--yes")
+        asks(mesh, "bob", sara, inside="in", answered=declared)
+
+
+def test_a_machine_forwards_nothing_else(mesh: Desk) -> None:
+    [sara, bob, one] = [address_of(mesh, name) for name in ("sara", "bob", "one")]
+    for number, (name, through) in enumerate((("bob", bob), ("one", one))):
+        outer = f"fd99:{number + 2}::"
+        mesh.on(name, BEHIND, outer, "out")
+        mesh.on("sara", DETOUR, outer, through)
+        asks(mesh, "sara", f"{outer}1", answered=True)  # the machine itself
+        asks(mesh, "sara", f"{outer}2", answered=False)
+        asks(mesh, name, sara, inside="out", answered=False)
+        unit = "nftables-inet-wireguard_vpn.service"
+        mesh.on(name, f"systemctl stop {unit}")  # it was the filter, and nothing else
+        asks(mesh, "sara", f"{outer}2", answered=True)
+        asks(mesh, name, sara, inside="out", answered=True)
+        mesh.on(name, f"systemctl start {unit}")
+        asks(mesh, "sara", f"{outer}2", answered=False)
+    require_all_reached(mesh)
 
 
 def test_a_device_uses_its_file(mesh: Desk) -> None:

@@ -12,11 +12,10 @@ import json
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv6Address, ip_network
 from itertools import combinations, pairwise
-from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field
 
 from rolecall.service import (
     Block,
@@ -24,7 +23,6 @@ from rolecall.service import (
     Context,
     File,
     Function,
-    HostAddress,
     Interface,
     Member,
     Network,
@@ -32,12 +30,12 @@ from rolecall.service import (
     Package,
     Resource,
     Service,
-    Settings,
     VarFile,
     WireGuardKeyPair,
     exec_line,
     host_and_port,
     hosts,
+    nftables_table,
     parts,
     secret_file,
     service_unit,
@@ -45,7 +43,9 @@ from rolecall.service import (
     unit_text,
 )
 from rolecall.service import Unit as SystemdUnit
-from rolecall_services.wireguard.addresses import FILE, assign, known, range4, wanted
+from rolecall_services.wireguard.addresses import FILE, assign, known, wanted
+from rolecall_services.wireguard.forwarding import rules
+from rolecall_services.wireguard.settings import DeviceSettings, PeerSettings
 
 service = Service("wireguard", description="A closed mesh VPN: every machine knows the keys of all others in advance.")
 
@@ -53,73 +53,7 @@ CHANNELS = ("a", "b")
 PRIORITY = 900
 """Below that of `internet`: a connection over the mesh is tried after a direct one."""
 _BASE = 11  # characters of an interface's name that are left beside "-a" and the number of a relay: IFNAMSIZ is 16
-
-
-def _subnet(text: str) -> str:
-    found = ip_network(text)  # raises ValueError when bits of a host are set
-    if not found.prefixlen:
-        raise ValueError(f"{text} is everything; name the networks that are behind the machine")
-    return str(found)
-
-
-Subnet = Annotated[str, AfterValidator(_subnet)]
-"""A network in CIDR notation."""
-Address4 = Annotated[str, AfterValidator(lambda text: str(IPv4Address(text)))]
-Range4 = Annotated[str, AfterValidator(range4)]
-Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
-
-
-class PeerSettings(Settings):
-    """How a machine takes part."""
-
-    endpoint: HostAddress | None = Field(
-        None, description="Name or address under which the other peers reach it; without one, the machine's own."
-    )
-    nat: bool = Field(
-        default=False,
-        description="Whether others cannot reach it by themselves, since it is behind a router that translates "
-        "addresses. It then keeps its connections open.",
-    )
-    port: int = Field(51820, ge=1, le=65534, description="UDP port of channel a; channel b has the next one.")
-    channel: Literal["a", "b"] = Field(
-        "a", description="The channel that it sends on. Change it for all peers together, to replace keys."
-    )
-    ipv4: Address4 | None = Field(
-        None,
-        description="Its IPv4 address in the mesh, beside the IPv6 address that follows from its name; without one, an "
-        "address of `ipv4Range`.",
-    )
-    ipv4_range: Range4 | None = Field(
-        None,
-        description="Range of IPv4 addresses, such as 10.80.0.0/24, of which each peer and device gets one that stays "
-        "its own. Set it for the role: all peers have the same.",
-    )
-    networks: list[Subnet] = Field(
-        [],
-        description="Networks behind it, such as fd12:3456::/48, that the other peers reach through it. For those of "
-        "IPv4, each peer needs an IPv4 address.",
-    )
-    mtu: int = Field(1420, ge=1280, le=65535, description="Largest packet in bytes.")
-    keepalive: int = Field(25, ge=1, le=65535, description="Seconds between two signs of life of a peer behind NAT.")
-    domain: Domain | None = Field(
-        None, description="Its name is MACHINE.DOMAIN on all peers; without one, MACHINE.INSTANCE."
-    )
-    userspace: bool = Field(
-        default=False, description="Whether wireguard-go runs the interfaces, on a kernel that has no WireGuard."
-    )
-
-
-class DeviceSettings(Settings):
-    """How a device takes part."""
-
-    channel: Literal["a", "b"] = Field("a", description="The channel that it uses; its file has the keys of that one.")
-    ipv4: Address4 | None = Field(
-        None, description="Its IPv4 address in the mesh; without one, an address of the peers' `ipv4Range`."
-    )
-    domain: Domain | None = Field(
-        None, description="Its name is MACHINE.DOMAIN on all peers; without one, it has the domain of the peers."
-    )
-    mtu: int = Field(1420, ge=1280, le=65535, description="Largest packet in bytes.")
+_LONGEST = 40  # characters of an instance in the name of a table, which may have 64
 
 
 peer = service.role("peer", PeerSettings, description="Reaches all other peers, and is reached by them.")
@@ -255,6 +189,7 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
         "userspace": me.settings.userspace,
     }
     local = File(me.path("machine.json"), json.dumps(own, indent=2) + "\n")
+    yield from _forward_filter(me)
     yield from (Package("wireguard-tools"), Package("iproute2", names={"fedora": "iproute", "rhel": "iproute"}))
     yield from (*secrets.values(), program, mesh, local, names)
     yield SystemdUnit(
@@ -314,6 +249,18 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
                 }
             ),
         )
+
+
+def _forward_filter(me: Member[PeerSettings]) -> Iterator[Resource]:
+    """Yield the rules of a peer that forwards packets; the program lets the kernel do so."""
+    relays = me.members(relay)
+    is_relay = any(each.machine == me.machine for each in relays)
+    if is_relay or me.settings.networks:
+        numbers = range(len(relays) + 1 if me.settings.nat else 1)
+        name, settings = _interface(me.instance), me.settings
+        interfaces = [f"{name}-{channel}{number or ''}" for channel in CHANNELS for number in numbers]
+        text = rules(interfaces, settings.networks, relay=is_relay, may_connect=settings.networks_may_connect)
+        yield from nftables_table(_table(me.instance), text)
 
 
 @relay.configure
@@ -391,6 +338,13 @@ def _interface(instance: str) -> str:
     if len(instance) <= _BASE:
         return instance
     return f"{instance[: _BASE - 5]}-{hashlib.sha256(instance.encode()).hexdigest()[:4]}"
+
+
+def _table(instance: str) -> str:
+    """Return the name of an instance's table of nftables, which can hold no hyphen."""
+    if "-" not in instance and len(instance) <= _LONGEST:
+        return f"wireguard_{instance}"
+    return f"wireguard_{instance.replace('-', '_')[:_LONGEST]}_{hashlib.sha256(instance.encode()).hexdigest()[:8]}"
 
 
 @lru_cache(maxsize=8)

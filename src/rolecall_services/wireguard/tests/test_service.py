@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolecall.service import Block, File, Unit
+from rolecall.service import Block, File, NftablesTable, Unit
 from rolecall.testing import Evaluated, Faults, Host, evaluate
 from rolecall_agent.content import Blob
 from rolecall_services import wireguard
@@ -95,6 +95,14 @@ def test_names_of_interfaces_fit(instance: str, name: str) -> None:
     own = json.loads(result.text("jon", f"file:/etc/rolecall/{instance}/machine.json"))
     assert own["interfaces"][:6] == name[:6]
     assert len(f"{own['interfaces']}-a9") <= 15  # IFNAMSIZ, with its zero byte
+
+
+@pytest.mark.parametrize("instance", ["a-b", "a_b", "x" * 60, "x" * 59])
+def test_names_of_tables_are_their_own(instance: str) -> None:
+    result = evaluated({"jon": {"networks": ["fd99::/64"]}}, instance=instance)
+    [table] = result.resources("jon", NftablesTable).values()
+    assert table.name.startswith(f"wireguard_{instance[0]}")
+    assert (table.name == "wireguard_a_b") == (instance == "a_b")
 
 
 def test_only_a_choice_of_relays_needs_a_program_that_chooses() -> None:
@@ -185,3 +193,66 @@ def test_a_device_gets_a_file() -> None:
         "Endpoint = [2001:db8::1]:4001",
         "PersistentKeepalive = 25",
     ]
+
+
+def test_what_forwards_has_a_filter() -> None:
+    machines: dict[str, dict[str, Any]] = {
+        "jon": {},
+        "one": {},
+        "bob": {"nat": True, "networks": ["fd99::/64", "10.1.0.0/16"], "networksMayConnect": True},
+    }
+    result = evaluated(machines, ("one",))
+    assert not result.resources("jon", NftablesTable)
+    [of_relay], [of_bob] = ([*result.resources(name, NftablesTable).values()] for name in ("one", "bob"))
+    assert of_relay.rules.splitlines() == [
+        "set mesh {",
+        '    type ifname; elements = { "vpn-a", "vpn-b" };',
+        "}",
+        "chain forward {",
+        "    type filter hook forward priority filter; policy accept;",
+        "    iifname @mesh oifname @mesh accept",
+        "    oifname @mesh ct state established,related accept",
+        "    iifname @mesh drop",
+        "    oifname @mesh drop",
+        "}",
+    ]
+    assert '{ "vpn-a", "vpn-a1", "vpn-b", "vpn-b1" }' in of_bob.rules
+    assert [line.strip() for line in of_bob.rules.splitlines()[5:-1]] == [
+        "iifname @mesh ip daddr { 10.1.0.0/16 } accept",
+        "iifname @mesh ip6 daddr { fd99::/64 } accept",
+        "oifname @mesh ct state established,related accept",
+        "oifname @mesh ip saddr { 10.1.0.0/16 } accept",
+        "oifname @mesh ip6 saddr { fd99::/64 } accept",
+        "iifname @mesh drop",
+        "oifname @mesh drop",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("peers", "own", "name"),
+    [
+        ({}, {}, "phone.vpn"),
+        ({"domain": "office.example"}, {}, "phone.office.example"),
+        ({"domain": "office.example"}, {"domain": "home.example"}, "phone.home.example"),
+    ],
+)
+def test_the_name_of_a_device(peers: dict[str, str], own: dict[str, str], name: str) -> None:
+    roles = {
+        "peer": {"machines": {"jon": {}, "sara": {}}, "settings": peers},
+        "device": {"machines": {"phone": {}}, "settings": own},
+    }
+    machines: dict[str, Any] = {each: {} for each in ("jon", "sara", "phone")}
+    inventory = {"machines": machines, "instances": {"vpn": {"module": {"name": "wireguard"}, "roles": roles}}}
+    result = evaluate(inventory, wireguard.service, hosts={each: Host(f"{each}.example") for each in machines})
+    assert mesh_of(result, "jon")["phone"]["name"] == name
+
+
+def test_devices_of_peers_with_different_domains_are_named_by_the_instance() -> None:
+    roles = {
+        "peer": {"machines": {"jon": {"settings": {"domain": "office.example"}}, "sara": {}}},
+        "device": {"machines": {"phone": {}}},
+    }
+    machines: dict[str, Any] = {each: {} for each in ("jon", "sara", "phone")}
+    inventory = {"machines": machines, "instances": {"vpn": {"module": {"name": "wireguard"}, "roles": roles}}}
+    result = evaluate(inventory, wireguard.service, hosts={each: Host(f"{each}.example") for each in machines})
+    assert mesh_of(result, "jon")["phone"]["name"] == "phone.vpn"

@@ -82,7 +82,8 @@ def changes(api: Api, declared: Declared) -> Iterator[Change]:
             yield Change(f"the network {network} does not exist", path, wanted["network"])
         elif differing := {name: value for name, value in wanted["network"].items() if not _same(there, name, value)}:
             yield Change(f"the network {network} has another {', '.join(differing)}", path, differing)
-        for address, member in wanted["members"].items():
+        # Declared addresses first: a member that has lost one to another member gets a free one at once.
+        for address, member in sorted(wanted["members"].items(), key=lambda pair: not pair[1]["addresses"]):
             yield from _member(f"{path}/member/{address}", member, records.get(address), wanted)
 
 
@@ -226,7 +227,7 @@ def remove(home: Tree, networks: set[str]) -> None:
     """Remove the files of networks, while the daemon is stopped."""
     for network in networks:
         home.remove(f"{_FILES}/{network}.json")
-        home.clear(f"{_FILES}/{network}")
+        home.clear(f"{_FILES}/{network}", itself=True)
 
 
 def _read(home: Tree, path: str) -> Json:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 START = 60.0
 """Seconds for the daemon to answer after its start."""
-_SETTLE = 10.0
+_SETTLE = 5.0
+"""Seconds to load networks and moons after the daemon answers."""
 _JOIN = 75.0
 """Seconds to join: a member asks its controller once a minute."""
 _PAUSE = 0.5
@@ -40,7 +41,7 @@ def require_own(api: Api, declared: Declared) -> None:
 def status(api: Api, declared: Declared) -> list[str]:
     """Return what differs from what is declared, as far as this machine alone shows it. Raises as `require_own`."""
     require_own(api, declared)
-    return _settled(lambda: _differences(api, declared), _SETTLE)
+    return [*_settled(lambda: _missing(api, declared), _SETTLE), *_differences(api, declared)]
 
 
 def probe(api: Api, declared: Declared, network: str) -> list[str]:
@@ -64,21 +65,28 @@ def _settled(problems: Callable[[], list[str]], seconds: float) -> list[str]:
         time.sleep(_PAUSE)
 
 
-def _differences(api: Api, declared: Declared) -> list[str]:
+def _missing(api: Api, declared: Declared) -> list[str]:
+    """Return which networks and moons the daemon has not loaded."""
     found = []
     listed = _listed(api)
-    for network, permissions in declared.networks.items():
+    for network in declared.networks:
         there = listed.get(network)
         if there is None:
             found.append(f"the network {network} is not listed; can the user zerotier-one open /dev/net/tun?")
         elif there.get("portError"):
             found.append(f"the interface of the network {network} has the error {there['portError']}")
+    moons = {f"{int(each['id'], 16):016x}" for each in api.get("/moon") or () if not each.get("waiting")}
+    return [*found, *(f"the moon {moon} is not loaded" for moon in sorted(declared.moons.keys() - moons))]
+
+
+def _differences(api: Api, declared: Declared) -> list[str]:
+    """Return which files and records are not as declared."""
+    found = []
+    for network, permissions in declared.networks.items():
         if declared.home.read(f"networks.d/{network}.local.conf") != permissions.encode():
             found.append(f"the network {network} may change other things on this machine; restart {declared.daemon}")
     if declared.local is not None and _read(declared) != declared.local:
         found.append(f"local.conf is not as declared; restart {declared.daemon}")
-    moons = {f"{int(each['id'], 16):016x}" for each in api.get("/moon") or () if not each.get("waiting")}
-    found += [f"the moon {moon} is not loaded; restart {declared.daemon}" for moon in declared.moons.keys() - moons]
     if declared.controlled:
         if not api.has_controller():
             return [*found, controller.NO_CONTROLLER]

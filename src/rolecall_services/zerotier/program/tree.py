@@ -69,18 +69,22 @@ class Tree:
         except FileNotFoundError:
             return []
 
-    def clear(self, path: str = "") -> None:
-        """Remove everything below a folder except links: those in the home folder belong to the package."""
+    def clear(self, path: str = "", *, itself: bool = False) -> None:
+        """Remove everything below a folder except links: those in the home folder belong to the package.
+
+        With ``itself``, the folder is removed, too, if it is empty then.
+        """
         for name in self.names(path):
             below = f"{path}/{name}" if path else name
             with self._folder(below) as (folder, _):
                 mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
-                self.clear(below)
-                with contextlib.suppress(OSError), self._folder(below) as (folder, _):  # a link in it stays
-                    os.rmdir(name, dir_fd=folder)
+                self.clear(below, itself=True)
             elif not stat.S_ISLNK(mode):
                 self.remove(below)
+        if itself:
+            with contextlib.suppress(OSError), self._folder(path) as (folder, name):
+                os.rmdir(name, dir_fd=folder)
 
     @contextlib.contextmanager
     def _folder(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rolecall.testing import Host, evaluate
 from rolecall_services.zerotier import generators
+from rolecall_services.zerotier.generators import ZeroTierIdentity
 from rolecall_services.zerotier.identities import Identity
 from rolecall_services.zerotier.service import service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from rolecall.service import Context
     from rolecall.testing import Evaluated
 
     Evaluating = Callable[..., Evaluated]
@@ -27,18 +30,24 @@ IDENTITIES = [
 
 @pytest.fixture
 def evaluating(monkeypatch: pytest.MonkeyPatch) -> Evaluating:
-    """Return a function that evaluates instances, by name, whose machines get identities of real nodes."""
+    """Return a function that evaluates instances, by name.
+
+    Its machines have identities of real nodes, and keep them when it is called again; networks keep their ids.
+    """
+    given: dict[str, Identity] = {}
+
+    def generate(_: ZeroTierIdentity, context: Context) -> Mapping[str, bytes]:
+        identity = given.setdefault(context.key.machine, IDENTITIES[len(given)])
+        return {"secret": identity.secret.encode(), "public": identity.public.encode()}
+
+    monkeypatch.setattr(ZeroTierIdentity, "generate", generate)  # the search for a new one takes seconds
+    monkeypatch.setattr(generators, "secrets", SimpleNamespace(randbelow=lambda most: most // 3))
 
     def run(instances: dict[str, Any]) -> Evaluated:
-        waiting = iter(IDENTITIES)  # the search for one takes seconds
-        monkeypatch.setattr(generators, "new_identity", lambda: next(waiting))
-        named: dict[str, Any] = {
-            machine: {}
-            for roles in instances.values()
-            for role in roles.values()
-            for machine in role.get("machines", {})
-        }
-        given = {name: {"module": {"name": "zerotier"}, "roles": roles} for name, roles in instances.items()}
-        return evaluate({"machines": named, "instances": given}, service, hosts={name: Host(name) for name in named})
+        members = [role.get("machines", {}) for roles in instances.values() for role in roles.values()]
+        names = sorted({name for machines in members for name in machines})
+        named = {name: {"module": {"name": "zerotier"}, "roles": roles} for name, roles in instances.items()}
+        inventory = {"machines": {name: {} for name in names}, "instances": named}
+        return evaluate(inventory, service, hosts={name: Host(name) for name in names})
 
     return run
