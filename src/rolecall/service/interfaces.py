@@ -59,7 +59,9 @@ class Network(Interface):
     priority: int = Field(description="Of several networks, the one with the highest priority is tried first.")
     purpose: str = Field(description="What the network is, in a few words, such as `mesh VPN`.")
     user: str = Field("", description="User to log in as; empty for that of the machine's target.")
-    port: int = Field(0, description="Port of its SSH server in the network; 0 for that of the machine's target.")
+    port: int = Field(
+        0, description="Port of its SSH server in the network; 0 for that of the machine's target, or 22."
+    )
     jump: str = Field("", description="Machine through which this computer reaches it; empty for none.")
 
 

@@ -1,13 +1,18 @@
-"""Generators of identities and of ids of networks, without ZeroTier installed."""
+"""Generators of identities, ids of networks, and moons, without ZeroTier installed."""
 
 from __future__ import annotations
 
 import re
 import secrets
+import time
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rolecall.service import VarFile
+from pydantic import Field
+
+from rolecall.service import Interface, VarFile
+from rolecall_services.zerotier import keys, worlds
 from rolecall_services.zerotier.identities import Identity
 from rolecall_services.zerotier.networks import MOST_NETWORKS, network_id
 from rolecall_services.zerotier.search import new_identity
@@ -16,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rolecall.service import Context, Secret
+
+MOST_MOONS = 2**40
+"""Ids of moons, and one more: the daemon's API knows no longer ones than an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +94,62 @@ class NetworkId:
         identities = inputs.get("identity", ())
         if any(not each["public"].decode(errors="replace").startswith(text[:10]) for each in identities):
             return "the id does not begin with the address of the controller"
+        return ""
+
+
+class Root(Interface):
+    """A root of a moon, as all nodes must know it."""
+
+    identity: str = Field(description="Its public identity.")
+    endpoints: tuple[str, ...] = Field(description="Each ADDRESS/PORT at which nodes reach it.")
+
+
+@dataclass(frozen=True, slots=True)
+class MoonFile:
+    """A moon as service code sees it: its id, 16 hexadecimal digits, and the content of its file."""
+
+    id: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Moon:
+    """A moon of the roots that the members of an instance publish: its signing key, and its file, as base64.
+
+    When its roots change, it keeps its id and its key, and gets a later time: so nodes take it from one another. The
+    var is declared with ``extends=True``.
+    """
+
+    files: tuple[VarFile, ...] = (VarFile("key"), VarFile("file", secret=False))
+
+    def generate(self, context: Context) -> Mapping[str, bytes]:
+        """Generate the file for the present roots, with the earlier key and id if there are any."""
+        instance = context.key.name.partition(".")[0]
+        roots = [
+            worlds.Root(Identity.parse(root.identity), [*map(worlds.Endpoint.parse, root.endpoints)])
+            for root in (export.value for export in context.exports(Root, instance=instance))
+        ]
+        number, timestamp = 1 + secrets.randbelow(MOST_MOONS - 1), time.time_ns() // 10**6
+        key = secrets.token_bytes(keys.KEY_SIZE)
+        if earlier := context.earlier:
+            key = bytes.fromhex(earlier["key"].decode())
+            number, before = worlds.number_and_timestamp(b64decode(earlier["file"]))
+            timestamp = max(timestamp, before + 1)
+        content = worlds.moon(number, timestamp, roots, key)
+        return {"key": key.hex().encode(), "file": b64encode(content)}
+
+    def view(self, files: Mapping[str, str | Secret]) -> MoonFile:
+        """Return the file alone."""
+        content = b64decode(str(files["file"]))
+        number, _ = worlds.number_and_timestamp(content)
+        return MoonFile(f"{number:016x}", content)
+
+    def verify(self, values: Mapping[str, bytes], inputs: Mapping[str, Sequence[Mapping[str, bytes]]]) -> str:  # noqa: ARG002 - the contract's form
+        """Check that the file is a moon that its key has signed."""
+        try:
+            signer = worlds.signer(b64decode(values["file"], validate=True))
+            if "key" in values and keys.public_key(bytes.fromhex(values["key"].decode())) != signer:
+                return "its file is signed with another key"
+        except ValueError as error:
+            return str(error) or "its file is not a moon"
         return ""

@@ -6,6 +6,7 @@ import hashlib
 
 KEY_SIZE = 64
 """Bytes of a public or of a secret key."""
+SIGNATURE_SIZE = 96
 
 
 def public_key(secret_key: bytes) -> bytes:
@@ -24,3 +25,16 @@ def sign(secret_key: bytes, message: bytes) -> bytes:
 
     digest = hashlib.sha512(message).digest()[:32]
     return Ed25519PrivateKey.from_private_bytes(secret_key[32:]).sign(digest) + digest
+
+
+def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Return whether a signature of a message was made with the secret key that belongs to a public key."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    digest = hashlib.sha512(message).digest()[:32]
+    try:
+        Ed25519PublicKey.from_public_bytes(public[32:]).verify(signature[:64], digest)
+    except InvalidSignature:
+        return False
+    return signature[64:] == digest

@@ -6,7 +6,7 @@ brings a controller to what is declared by the daemon's own API (see `program/`)
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -25,10 +25,11 @@ from rolecall.service import (
     unit_text,
 )
 from rolecall_services.zerotier.definitions import Peer, Plan, definition
-from rolecall_services.zerotier.generators import NetworkId, Node, ZeroTierIdentity
+from rolecall_services.zerotier.generators import Moon, MoonFile, NetworkId, Node, Root, ZeroTierIdentity
 from rolecall_services.zerotier.networks import device_name, mac
 from rolecall_services.zerotier.permissions import local_conf
-from rolecall_services.zerotier.settings import ControllerSettings, NodeSettings, PeerSettings
+from rolecall_services.zerotier.settings import ControllerSettings, MoonSettings, NodeSettings, PeerSettings
+from rolecall_services.zerotier.worlds import MOST_ROOTS
 
 service = Service("zerotier", description="Networks of ZeroTier with a controller of your own.")
 
@@ -36,6 +37,10 @@ controller = service.role(
     "controller", ControllerSettings, description="Has the network, and says who is in it.", minimum=1, maximum=1
 )
 peer = service.role("peer", PeerSettings, description="Joins the network.")
+moon = service.role(
+    "moon", MoonSettings, description="A root at which nodes find each other, as at public ones.", maximum=MOST_ROOTS
+)
+
 identities = {
     role.name: role.var(
         "identity",
@@ -43,10 +48,26 @@ identities = {
         scope="machine",
         binds="the machine's addresses follow from it, and the ids of the networks that it controls",
     )
-    for role in (controller, peer)
+    for role in (controller, peer, moon)
 }
 network_id = controller.var(
     "network", NetworkId(), needs=[identities["controller"]], binds="all members have joined the network with this id"
+)
+
+
+def _roots(settings: Mapping[str, Mapping[str, Any]]) -> object:
+    """Return what a moon is generated for."""
+    return {machine: each.stable_endpoints for machine, each in settings[moon.name].items()}
+
+
+moon_file = moon.var(
+    "moon",
+    Moon(),
+    scope="shared",
+    needs=[Root],
+    instance_validation=_roots,
+    extends=True,
+    binds="a node takes a change of its moon only from the key that has signed it",
 )
 
 HOME = "/var/lib/zerotier-one"
@@ -59,6 +80,15 @@ REPOSITORY = "https://download.zerotier.com/debian"
 _SINGLE_PORT = {"allowSecondaryPort": False, "portMappingEnabled": False}
 _EARLY = "packages"
 """The package starts the daemon when it is installed, so all that the daemon reads must be there before."""
+
+
+@moon.exports(Root, needs=[identities["moon"]])
+def introduce(me: Member[MoonSettings]) -> Iterator[Root]:
+    """Yield what the moon says about a root."""
+    yield Root(
+        identity=me[identities["moon"]].identity.public,
+        endpoints=tuple(me.settings.stable_endpoints),
+    )
 
 
 @service.machine
@@ -74,10 +104,11 @@ def node(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:
     controlled = File(f"{FOLDER}/controller.json", _json(_controlled(members)), needed_for=_EARLY)
     start = f"[Service]\nExecStartPre={exec_line([PROGRAM, 'place'])}\n"
     drop_in = File(f"/etc/systemd/system/{DAEMON}.d/rolecall.conf", start, needed_for=_EARLY)
-    yield from (*program, secret, declared, expected, controlled, drop_in)
+    moons = [File(f"{FOLDER}/{each.id}.moon", each.content, needed_for=_EARLY) for each in _moons(members)]
+    yield from (*program, secret, declared, expected, controlled, drop_in, *moons)
     # It runs before any unit is started, and its undo before anything is removed.
     yield Action("zerotier", (PROGRAM, "admit"), undo=(PROGRAM, "leave"))
-    yield Unit(DAEMON, enabled=True, started=True, restart_on=(secret, declared))
+    yield Unit(DAEMON, enabled=True, started=True, restart_on=(secret, declared, *moons))
     yield _reconciliation(controlled, *program)
 
 
@@ -85,6 +116,12 @@ def node(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:
 def network_is_as_declared(_: Member[ControllerSettings]) -> Iterator[Check]:
     """Check that the daemon has the network, its members and what they may do."""
     yield Check("the network is as declared", (PROGRAM, "status"), timeout=60)
+
+
+@moon.check
+def moon_is_loaded(_: Member[MoonSettings]) -> Iterator[Check]:
+    """Check that the daemon knows the moon whose root it is."""
+    yield Check("the moon is loaded", (PROGRAM, "status"), timeout=60)
 
 
 @peer.check
@@ -121,7 +158,7 @@ def _node(own: Node, secret: str, members: tuple[Member[Any], ...]) -> dict[str,
             permissions[network] = local_conf(
                 network, own.identity.address.hex(), me.settings.ip_ranges, has_sixplane=plan.has_sixplane
             )
-    serves = any(member.role == controller.name for member in members)
+    serves = any(member.role in {controller.name, moon.name} for member in members)
     return {
         "address": own.identity.address.hex(),
         "public": own.identity.public,
@@ -149,6 +186,13 @@ def _expected(own: Node, members: tuple[Member[Any], ...]) -> dict[str, Any]:
                 "assigned": plan.assigns_ipv4(this),
             }
     return networks
+
+
+def _moons(members: tuple[Member[Any], ...]) -> list[MoonFile]:
+    """Return the moons of the instances of a machine; all nodes need the files, the roots, too."""
+    instances = {member.instance: member for member in members}
+    roots = [root for me in instances.values() for root in me.members(moon)[:1]]
+    return [root[moon_file] for root in roots]
 
 
 def _plan(me: Member[Any]) -> tuple[str, Plan]:

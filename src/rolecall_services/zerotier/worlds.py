@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MOST_ROOTS = 4
 MOST_ENDPOINTS = 32
 _PLANET, _MOON = 1, 127
+_HEAD = 17 + keys.KEY_SIZE + keys.SIGNATURE_SIZE
+"""Bytes before the roots: type, id, timestamp, key and signature."""
 _BEFORE, _AFTER = b"\x7f" * 8, b"\xf7" * 8
 """What encloses the message that is signed."""
 
@@ -89,6 +91,34 @@ def moon(number: int, timestamp: int, roots: Collection[Root], signing_key: byte
 def planet(number: int, timestamp: int, roots: Collection[Root], signing_key: bytes) -> bytes:
     """Return the content of a file `planet`, which replaces the public roots; as `moon`."""
     return _world(_PLANET, number, timestamp, roots, signing_key)
+
+
+def number_and_timestamp(content: bytes) -> tuple[int, int]:
+    """Return the id and the timestamp of a world.
+
+    Raises:
+        ValueError: When it is not one.
+    """
+    if len(content) < _HEAD:
+        raise ValueError("its file is too short for a moon")
+    _, number, timestamp = struct.unpack(">BQQ", content[:17])
+    return number, timestamp
+
+
+def signer(content: bytes) -> bytes:
+    """Return the public key that has signed a moon and must sign the next version.
+
+    Raises:
+        ValueError: When it is not a moon, or its signature is not valid.
+    """
+    number_and_timestamp(content)
+    if content[0] != _MOON:
+        raise ValueError("its file is not a moon")
+    key = content[17 : 17 + keys.KEY_SIZE]
+    message = _BEFORE + content[: 17 + keys.KEY_SIZE] + content[_HEAD:] + _AFTER
+    if not keys.is_signed(key, message, content[17 + keys.KEY_SIZE : _HEAD]):
+        raise ValueError("the signature of its file is not valid")
+    return key
 
 
 def _world(kind: int, number: int, timestamp: int, roots: Collection[Root], signing_key: bytes) -> bytes:

@@ -102,7 +102,7 @@ def leave(declared: Declared) -> None:
         for network in state.networks:
             api.ask("DELETE", f"/network/{network}")
         for moon in state.moons:
-            api.ask("DELETE", f"/moon/{moon}")
+            api.ask("DELETE", f"/moon/{moon[-10:]}")  # the API takes as many digits as an address has
     else:
         controller.remove(home, state.controlled)
     _forget(declared, state.networks, state.moons)

@@ -29,19 +29,28 @@ IDENTITIES = [
 
 
 @pytest.fixture
-def evaluating(monkeypatch: pytest.MonkeyPatch) -> Evaluating:
-    """Return a function that evaluates instances, by name.
-
-    Its machines have identities of real nodes, and keep them when it is called again; networks keep their ids.
-    """
+def identities(monkeypatch: pytest.MonkeyPatch) -> dict[str, Identity]:
+    """Give machines identities of real nodes, instead of searching for new ones, which takes seconds."""
     given: dict[str, Identity] = {}
 
     def generate(_: ZeroTierIdentity, context: Context) -> Mapping[str, bytes]:
         identity = given.setdefault(context.key.machine, IDENTITIES[len(given)])
         return {"secret": identity.secret.encode(), "public": identity.public.encode()}
 
-    monkeypatch.setattr(ZeroTierIdentity, "generate", generate)  # the search for a new one takes seconds
-    monkeypatch.setattr(generators, "secrets", SimpleNamespace(randbelow=lambda most: most // 3))
+    monkeypatch.setattr(ZeroTierIdentity, "generate", generate)
+    return given
+
+
+@pytest.fixture
+def evaluating(identities: dict[str, Identity], monkeypatch: pytest.MonkeyPatch) -> Evaluating:
+    """Return a function that evaluates instances, by name.
+
+    Its machines have identities of real nodes, and keep them when it is called again; networks and moons keep their
+    ids and keys.
+    """
+    assert identities == {}
+    fixed = SimpleNamespace(randbelow=lambda most: most // 3, token_bytes=lambda size: bytes(range(size)))
+    monkeypatch.setattr(generators, "secrets", fixed)
 
     def run(instances: dict[str, Any]) -> Evaluated:
         members = [role.get("machines", {}) for roles in instances.values() for role in roles.values()]

@@ -7,16 +7,18 @@ import os
 import subprocess
 import sys
 import time
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
 
 from rolecall.model.generators import Context
 from rolecall.model.vars import VarKey
-from rolecall.service import Secret
+from rolecall.service import Exported, Secret
 from rolecall_services.zerotier import search
-from rolecall_services.zerotier.generators import Node, ZeroTierIdentity
+from rolecall_services.zerotier.generators import Moon, NetworkId, Node, Root, ZeroTierIdentity
 from rolecall_services.zerotier.identities import Identity
+from rolecall_services.zerotier.worlds import number_and_timestamp
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "identities.json").read_text())["identities"]
 SECRETS = [each["identity_secret"] for each in VECTORS]
@@ -104,3 +106,47 @@ def test_bytes_that_are_not_text_do_not() -> None:
 def test_services_see_a_reference_and_the_identity() -> None:
     secret = Secret("vpn.identity", "secret", "1")
     assert ZeroTierIdentity().view({"secret": secret, "public": PUBLIC[0]}) == Node(secret, Identity.parse(PUBLIC[0]))
+
+
+def moon(earlier: dict[str, bytes] | None = None) -> dict[str, bytes]:
+    """Generate a moon of one root."""
+    root = Exported(Root(identity=PUBLIC[0], endpoints=("203.0.113.5/9993",)), "jon", "vpn", "moon", "zerotier")
+    key = VarKey("", "vpn.moon")
+    context = Context(key, None, {}, earlier=earlier or {}, _interfaces=(Root,), _published=lambda *_: [root])
+    return {**Moon().generate(context)}
+
+
+def test_a_moon_is_later_than_the_earlier_one_whatever_the_clock_says() -> None:
+    first = moon()
+    late = 2**62
+    content = bytearray(b64decode(first["file"]))
+    content[9:17] = late.to_bytes(8, "big")
+    again = moon({**first, "file": b64encode(bytes(content))})
+    assert number_and_timestamp(b64decode(again["file"])) == (int.from_bytes(content[1:9], "big"), late + 1)
+    assert again["key"] == first["key"]
+
+
+def test_files_of_one_moon_match() -> None:
+    one, other = moon(), moon()
+    assert Moon().verify(one, {}) == Moon().verify({"file": one["file"]}, {}) == ""
+    assert Moon().verify({**one, "key": other["key"]}, {}) == "its file is signed with another key"
+    changed = bytearray(b64decode(one["file"]))
+    changed[-5] ^= 1
+    assert Moon().verify({"file": b64encode(bytes(changed))}, {}) == "the signature of its file is not valid"
+    assert Moon().verify({"file": b64encode(b"short")}, {}) == "its file is too short for a moon"
+    assert Moon().verify({"file": b"?"}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"{PUBLIC[0][:10]}00000a", ""),
+        (f"{PUBLIC[1][:10]}00000a", "the id does not begin with the address of the controller"),
+        (f"{PUBLIC[0][:10]}00000A", "it is not the id of a network: 16 lower-case hexadecimal digits"),
+    ],
+)
+def test_the_id_of_a_network(text: str, reason: str) -> None:
+    inputs = {"identity": [{"public": PUBLIC[0].encode()}]}
+    assert NetworkId().verify({"id": text.encode()}, inputs) == reason
+    made = NetworkId().generate(Context(VarKey("jon", "vpn.network"), None, {"identity": inputs["identity"][0]}))
+    assert NetworkId().verify(made, inputs) == ""

@@ -41,11 +41,16 @@ class Net:
         self.result: Any = None
         self._values: dict[str, bytes] = {}
 
-    def declare(self, settings: dict[str, Any] | None = None, **peers: dict[str, Any]) -> None:
-        """Declare a network with the controller `box` and these peers, and write all files."""
-        members = {name: {"settings": each} for name, each in peers.items()}
-        controller = {"machines": {"box": {"settings": settings or {}}}}
-        self.result = self._evaluating({"vpn": {"controller": controller, "peer": {"machines": members}}})
+    def declare(
+        self, settings: dict[str, Any] | None = None, *, roots: dict[str, Any] | None = None, **peers: dict[str, Any]
+    ) -> None:
+        """Declare a network with the controller `box`, these peers and roots of a moon, and write all files."""
+        roles = {
+            "controller": {"machines": {"box": {"settings": settings or {}}}},
+            "peer": {"machines": {name: {"settings": each} for name, each in peers.items()}},
+            "moon": {"machines": {name: {"settings": each} for name, each in (roots or {}).items()}},
+        }
+        self.result = self._evaluating({"vpn": roles})
         for name in ("box", *peers):
             node = self.nodes.setdefault(name, Node(self._folder / name, self._addresses))
             node.install(self.result, name)
@@ -393,6 +398,26 @@ def test_leaving_with_a_daemon_that_goes_on(net: Net, tmp_path: Path) -> None:
     jon.wait(net.network, lambda shown: shown["cut"] == sorted([box.address, jon.address]))
     assert not list(box.home.glob("networks.d/*"))
     assert not (box.home / "identity.secret").exists()
+
+
+def test_moons_come_and_go(net: Net) -> None:
+    root = {"stableEndpoints": ["192.0.2.1/9993"]}
+    net.declare(roots={"box": root}, jon={})
+    for node in net.nodes.values():
+        node.start()
+        assert node.run("status") == ""
+        [moon] = node.get("/moon")
+        assert (node.home / f"moons.d/{moon['id']}.moon").exists()
+    jon = net.nodes["jon"]
+    net.declare(jon={})
+    assert jon.run("status") == ""
+    jon.restart()
+    assert jon.get("/moon") == []
+    assert not list(jon.home.glob("moons.d/*"))
+    net.declare(roots={"box": root}, jon={})
+    assert "the moon 00000055555555" in jon.run("status", status=1)
+    jon.restart()
+    assert jon.run("status") == ""
 
 
 def test_links_in_the_home_folder_are_not_followed(net: Net, tmp_path: Path) -> None:

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolecall.pipeline import Workspace, rotate
+from rolecall.project import Project
+from rolecall.service import File, Unit
 from rolecall.testing import Faults
+from rolecall.vars import create_identity, promote
 from rolecall_services import zerotier
+from rolecall_services.zerotier.identities import Identity
 from rolecall_services.zerotier.networks import default_ipv4
+from rolecall_services.zerotier.worlds import number_and_timestamp, signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +33,9 @@ NODE = "/etc/rolecall/zerotier.node"
 
 def read(result: Evaluated, machine: str, name: str) -> Any:  # noqa: ANN401 - JSON
     return json.loads(result.text(machine, f"file:{NODE}/{name}.json"))
+
+
+ENDPOINTS = ["192.0.2.1/9993", "2001:db8::1/9993"]
 
 
 def roles(
@@ -131,6 +140,95 @@ def test_all_that_the_daemon_reads_is_there_before_the_package_starts_it(evaluat
     assert {file.needed_for for file in files} == {"packages"}  # type: ignore[attr-defined]  # of files
     [drop_in] = (key for key in result.resources("box") if key.endswith(".d/rolecall.conf"))
     assert f"ExecStartPre={NODE}/zerotier place" in result.text("box", drop_in)
+
+
+def test_all_nodes_have_the_moon(evaluating: Evaluating) -> None:
+    """Also its roots, of which one has no other role."""
+    moons = {"box": {"settings": {"stableEndpoints": ENDPOINTS}}, "far": {"settings": {"stableEndpoints": ENDPOINTS}}}
+    result = evaluating({"vpn": {**roles(), "moon": {"machines": moons}}})
+    content = b64decode(result.values["shared/vpn.moon/file"])
+    number, _ = number_and_timestamp(content)
+    path = f"file:{NODE}/{number:016x}.moon"
+    assert f"{number:016x}".startswith("000000")  # the API takes no longer ones
+    for machine in ("box", "far", "jon", "sara"):
+        file: Any = result.resources(machine)[path]
+        assert file.parts[0].data == content
+        assert path in result.resources(machine, Unit)["unit:zerotier-one.service"].restart_on
+    assert read(result, "far", "node")["local"] == read(result, "box", "node")["local"] != {}
+    assert read(result, "far", "node")["networks"] == read(result, "far", "controller") == {}
+    assert content[177] == len(moons)
+    for name in moons:
+        assert Identity.parse(result.values[f"{name}/zerotier.identity/public"].decode()).public_key in content
+    assert result.values["shared/vpn.moon/key"].decode() not in "".join(
+        result.text("box", key) for key in result.resources("box", File) if not key.endswith(".moon")
+    )
+    assert [*result.checks("far")] == ["vpn.moon: the moon is loaded"]
+
+
+def test_without_roots_there_is_no_moon(evaluating: Evaluating) -> None:
+    result = evaluating({"vpn": roles()})
+    assert not [key for key in [*result.values, *result.resources("jon")] if "moon" in key]
+
+
+@pytest.mark.parametrize(
+    ("machines", "message"),
+    [
+        ({"box": {}}, "stableEndpoints"),
+        ({"box": {"settings": {"stableEndpoints": ["box.example/9993"]}}}, "stableEndpoints"),
+        ({name: {"settings": {"stableEndpoints": ENDPOINTS}} for name in "abcde"}, "at most 4"),
+    ],
+)
+def test_moons_that_cannot_be(evaluating: Evaluating, machines: dict[str, Any], message: str) -> None:
+    with pytest.raises(Faults, match=message):
+        evaluating({"vpn": {**roles(), "moon": {"machines": machines}}})
+
+
+class Moons:
+    """A project with a moon."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = Project(folder)
+        create_identity(self.project, "me")
+
+    def make(self, **roots: list[str]) -> tuple[int, int, bytes]:
+        """Declare roots with their endpoints and store what that makes; return id, time and content of the moon."""
+        given = {name: {"settings": {"stableEndpoints": endpoints}} for name, endpoints in roots.items()}
+        vpn = {"module": {"name": "zerotier"}, "roles": {**roles(), "moon": {"machines": given}}}
+        machines: dict[str, Any] = {name: {} for name in ("box", "jon", "sara", *roots)}
+        text = json.dumps({"machines": machines, "instances": {"vpn": vpn}})
+        (self.project.root / "inventory.json").write_text(text)
+        promote(self.project, Workspace(self.project).evaluation().makes)
+        return self.stored()
+
+    def stored(self) -> tuple[int, int, bytes]:
+        content = b64decode((self.project.root / "vars/shared/vpn.moon/file/value").read_text())
+        return *number_and_timestamp(content), content
+
+
+@pytest.mark.usefixtures("identities")
+def test_a_moon_keeps_its_id_and_key_when_its_roots_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLECALL_IDENTITY", str(tmp_path / "identity"))
+    (tmp_path / "project").mkdir()
+    moons = Moons(tmp_path / "project")
+    one, time, content = moons.make(box=ENDPOINTS)
+    assert moons.make(box=ENDPOINTS) == (one, time, content)
+    changes: list[dict[str, list[str]]] = [
+        {"box": ENDPOINTS[:1]},
+        {"box": ENDPOINTS, "far": ENDPOINTS},
+        {"far": ENDPOINTS},
+    ]
+    for roots in changes:
+        same, later, changed = moons.make(**roots)
+        assert same == one
+        assert later > time
+        assert signer(changed) == signer(content)
+        assert changed[177] == len(roots)
+        time = later
+    rotate(Workspace(moons.project), ["shared/vpn.moon"], force=True)
+    promote(moons.project, Workspace(moons.project).evaluation().makes)
+    other, _, replaced = moons.stored()
+    assert other != one
+    assert signer(replaced) != signer(content)
 
 
 def test_a_machine_that_has_the_package(evaluating: Evaluating) -> None:
