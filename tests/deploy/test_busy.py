@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -95,11 +96,17 @@ def test_an_early_session_that_may_not_ask_for_a_passphrase_is_followed_by_one_t
         session.open(None)
 
 
-def test_a_jump_host_that_is_down_is_not_busy(tmp_path: Path, waits: list[float]) -> None:
-    printed = f"ssh: connect to host jump port 22: Connection refused\n{REFUSALS[0]}"
+@pytest.mark.parametrize(
+    ("cause", "after"),
+    [
+        ("ssh: connect to host jump port 22: Connection refused", REFUSALS[0]),
+        ("channel 0: open failed: connect failed: No route to host", f"stdio forwarding failed\n{REFUSALS[0]}"),
+    ],
+)
+def test_a_jump_host_that_is_down_is_not_busy(tmp_path: Path, waits: list[float], cause: str, after: str) -> None:
     with (
-        pytest.raises(UnreachableError, match=r"^ssh: connect to host jump port 22: Connection refused$"),
-        behind(tmp_path, 99, printed) as session,
+        pytest.raises(UnreachableError, match=f"^{re.escape(cause)}$"),
+        behind(tmp_path, 99, f"{cause}\n{after}") as session,
     ):
         session.open(None)
     assert waits == []

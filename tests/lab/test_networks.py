@@ -45,7 +45,8 @@ def declare(desk: Desk, *, mtu: int = 1420, by_mesh: bool = True, far_leaves: bo
     }
     place = {"host": "far.vpn", "user": "root", "jump": "door"}  # a name that door knows, and this computer does not
     internet = {"roles": {"default": {"machines": {"far": {"settings": place}} if by_mesh else {}}}}
-    far = {"state": {"data": {"folders": ["/srv"]}}} | ({"deploy": {"targetHost": DEAD}} if by_mesh else {})
+    far: dict[str, object] = {"address": "far", "state": {"data": {"folders": ["/srv"]}}}
+    far |= {"deploy": {"targetHost": DEAD}} if by_mesh else {}
     desk.write(machines={"door": {}, "far": far}, instances={"vpn": vpn, "backup": backup, "internet": internet})
 
 

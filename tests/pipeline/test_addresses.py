@@ -30,6 +30,12 @@ module = { name = "reach", input = "self" }
 roles.caller.machines.jon = {}
 roles.answerer.machines.store = {}
 """
+BY_NETWORK = f"""{REACH}
+roles.caller.settings.network = "net"
+[instances.net]
+module.name = "internet"
+roles.default.machines.store.settings.host = "10.0.0.9"
+"""
 NOWHERE = "'{}' has no domain and may be known to this computer only, such as an alias in ssh_config"
 EVERYWHERE = "'{}' means a different machine on each machine"
 SET = "set `machines.store.address` to a host name or IP address that other machines can use"
@@ -167,20 +173,27 @@ def test_in_the_lab_machines_know_one_another_by_name(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("store", "told"),
+    ("store", "instances", "told"),
     [
-        ('address = "10.0.0.3"', "x.caller reaches store at 10.0.0.3 (machines.store.address, inventory.toml:4)"),
-        ("", "x.caller reaches store at store (machines.store, inventory.toml:2)"),
+        (
+            'address = "10.0.0.3"',
+            REACH,
+            "x.caller reaches store at 10.0.0.3 (machines.store.address, inventory.toml:4)",
+        ),
+        ("", REACH, "x.caller reaches store at store (machines.store, inventory.toml:2)"),
+        ("", BY_NETWORK, "x.caller reaches store at 10.0.0.9 (in the network net)"),
     ],
 )
-def test_a_failing_check_says_which_addresses_were_used(project: Project, store: str, told: str) -> None:
+def test_a_failing_check_says_which_addresses_were_used(
+    project: Project, store: str, instances: str, told: str
+) -> None:
     target = 'deploy.targetHost = "dir:targets/store"\n'
     with pipeline.planning(declare(project, target + store, instances="")) as planned:
         assert planned.apply().done
     state = project.root / "targets/jon/var/lib/rolecall/system.json"
     state.parent.mkdir(parents=True, exist_ok=True)
     state.write_text(json.dumps({"fail": {"commands": ["call"]}}))
-    with pipeline.planning(declare(project, target + store)) as planned:
+    with pipeline.planning(declare(project, target + store, instances=instances)) as planned:
         report = planned.apply()
     [jon] = [each for each in report.outcomes if each.machine == "jon"]
     assert (jon.result, jon.message) == ("restored", "the check 'x.caller: all answer' failed")

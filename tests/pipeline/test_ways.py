@@ -75,6 +75,13 @@ def test_the_target_comes_first_and_networks_by_their_priority(declare: Declare)
     assert found(workspace, "sara") == [("internet", "ssh sara.example.org")]
 
 
+def test_a_forwarded_port_counts_for_this_computer_alone(declare: Declare) -> None:
+    workspace = declare(
+        net=host("forwarded", "10.0.0.3"), more='[machines.forwarded]\ndeploy.targetHost = "localhost:2222"'
+    )
+    assert found(workspace, "forwarded") == [("", "ssh localhost:2222"), ("net", "ssh 10.0.0.3")]
+
+
 def test_a_machine_without_target_and_network_has_no_way(declare: Declare) -> None:
     each = ways(declare(), ["lone"])["lone"]
     assert isinstance(each, Fault)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from rolecall.service import Check, File, Interface, Member, NoSettings, Service, Settings
+from rolecall.service import Check, File, Interface, Member, Service, Settings
 
 
 class Address(Interface):
@@ -14,9 +14,13 @@ class Own(Settings):
     own: Literal["unread", "written", "published"] = "unread"
 
 
+class Calls(Settings):
+    network: str | None = None
+
+
 service = Service("reach", description="Reads addresses.")
 answerer = service.role("answerer", Own, description="Answers.")
-caller = service.role("caller", description="Calls all answerers.")
+caller = service.role("caller", Calls, description="Calls all answerers.")
 
 
 @answerer.exports(Address)
@@ -31,10 +35,11 @@ def answer(me: Member[Own]) -> Iterator[File]:
 
 
 @caller.configure
-def call(me: Member[NoSettings]) -> Iterator[File]:
-    yield File(me.path("peers"), " ".join(f"{peer.address}:{peer.port}" for peer in me.members(answerer)))
+def call(me: Member[Calls]) -> Iterator[File]:
+    addresses = [f"{peer.address_in(me.settings.network)}:{peer.port}" for peer in me.members(answerer)]
+    yield File(me.path("peers"), " ".join(addresses))
 
 
 @caller.check
-def answers(me: Member[NoSettings]) -> Iterator[Check]:
+def answers(me: Member[Calls]) -> Iterator[Check]:
     yield Check("all answer", ("call", me.path("peers")), peers=True)

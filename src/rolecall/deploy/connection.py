@@ -32,7 +32,8 @@ _TAKEN_OVER = (
 )
 SSH_FAILED = 255  # the exit status of ssh(1) for an error of its own
 _BUSY = re.compile(r"^(kex|ssh)_exchange_identification: |^Connection (closed|reset) by ", re.MULTILINE)
-_NO_WAY = re.compile(r"^ssh: (connect to host|Could not resolve) ", re.MULTILINE)  # also of a jump host
+_NO_WAY = re.compile(r"^(ssh: (connect to host|Could not resolve)|channel 0: open failed:) ", re.MULTILINE)
+_FOLLOWS = re.compile(rf"{_BUSY.pattern}|^stdio forwarding failed$")  # on what a jump host said before
 _WOULD_ASK = re.compile(r": Permission denied \(", re.MULTILINE)
 _NO_SHELL = "its login shell ended with status {} and did not start the agent; set one that can run commands: `chsh`"
 
@@ -84,8 +85,8 @@ def ssh_problem(machine: str, printed: str) -> str:
     if "Host key verification failed" in printed:
         return f"its host key is not pinned; compare and pin it: `rolecall machines pin {machine}`"
     lines = printed.splitlines()
-    # A jump host that fails is named first, and the machine behind it then closes the connection.
-    return (lines[0] if _BUSY.search(lines[-1]) else lines[-1]) if lines else ""
+    causes = [line for line in lines if not _FOLLOWS.search(line)] or lines
+    return causes[-1] if causes else ""
 
 
 class Connection:

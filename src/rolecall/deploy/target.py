@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where
+from rolecall.model.addresses import is_own_host
 from rolecall_agent import archive
 from rolecall_agent.systems.commands import PYTHON_OPTIONS
 
@@ -143,7 +144,8 @@ def network_target(
     if isinstance(options, Fault):
         return options
     user = network.user or (declared.user if declared else "")
-    port = network.port or (declared.port if declared else 22)
+    # The port of a host on this computer is one that is forwarded to the machine.
+    port = network.port or (declared.port if declared and not is_own_host(declared.host) else 22)
     text = f"ssh {user + '@' if user else ''}{host_and_port(network.address, port)}"
     if jump:
         # ProxyJump would read neither the options of that target nor the pinned key of its machine.

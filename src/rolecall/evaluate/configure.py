@@ -11,6 +11,7 @@ from rolecall.evaluate.addresses import missing_addresses
 from rolecall.evaluate.authors import calling, results
 from rolecall.evaluate.differences import difference
 from rolecall.model.world import NotMadeError
+from rolecall.service.interfaces import Network
 from rolecall.service.member import member_of
 from rolecall_agent.configuration import Check, Configuration
 from rolecall_agent.resources import Block, Directory, File, Resource, Symlink, Unit, User
@@ -37,12 +38,14 @@ class Configured:
         origins: By resource key: the ``INSTANCE.ROLE`` that declare it, sorted.
         incomplete: Those of which parts are missing, because vars that they read do not exist yet.
         addresses: By ``INSTANCE.ROLE``, or service: the other machines whose addresses it read.
+        networks: The same for addresses in networks: each machine with the network.
     """
 
     configuration: Configuration
     origins: Mapping[str, tuple[str, ...]]
     incomplete: tuple[str, ...] = ()
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    networks: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
 
 def configure(membership: Membership, world: World, machines: Iterable[str], memory: Memory) -> dict[str, Configured]:
@@ -97,7 +100,7 @@ class _Call(NamedTuple):
 class _Part(NamedTuple):
     """The resources and checks of one call; incomplete where its code reads a var that does not exist yet.
 
-    It also names the other machines whose addresses the code read.
+    It also names the other machines whose addresses the code read, and those whose addresses in networks it read.
     """
 
     origin: str
@@ -107,6 +110,7 @@ class _Part(NamedTuple):
     checks: list[Check]
     whole: bool = True
     addresses: tuple[str, ...] = ()
+    networks: tuple[tuple[str, str], ...] = ()
 
 
 def _calls_by_machine(membership: Membership) -> dict[str, list[_Call]]:
@@ -135,7 +139,11 @@ def _part(call: _Call, view: View) -> _Part:
             _fill(part, call, members)
     except NotMadeError:
         part = part._replace(whole=False)
-    return part._replace(addresses=tuple(peer for peer in view.addresses if peer != call.machine))
+    networks = (read[2:4] for read in view.reads if read[:2] == ("published", Network) and None not in read[2:4])
+    return part._replace(
+        addresses=tuple(peer for peer in view.addresses if peer != call.machine),
+        networks=tuple((peer, network) for peer, network in networks if peer != call.machine),
+    )
 
 
 def _fill(part: _Part, call: _Call, members: list[Member[Any]]) -> None:
@@ -203,7 +211,8 @@ class _Draft:
         origins = {key: tuple(sorted(names)) for key, names in self.origins.items()}
         incomplete = tuple(part.origin for part in parts if not part.whole)
         addresses = {part.origin: part.addresses for part in parts if part.addresses}
-        return Configured(configuration, origins, incomplete, addresses)
+        networks = {part.origin: part.networks for part in parts if part.networks}
+        return Configured(configuration, origins, incomplete, addresses, networks)
 
     def _put(self, resource: Resource, origin: str, instance: str) -> None:
         present = self.resources.get(resource.key)

@@ -28,17 +28,21 @@ def is_ip(text: str) -> bool:
     return True
 
 
+def is_own_host(host: str) -> bool:
+    """Return whether a host means the computer itself that uses it."""
+    name = host.removesuffix(".")
+    if is_ip(name):
+        address = ip_address(name)
+        return address.is_loopback or address.is_unspecified
+    return name.casefold().split(".")[-1] == "localhost"  # RFC 6761, 6.3
+
+
 def problem_for_peers(host: str) -> str:
     """Return why other machines cannot be given this host of a target, judged by its form alone; "" if they can."""
     name = host.removesuffix(".")  # a name from the root of DNS on
     if not is_host_address(name):
         return f"{host!r} is not a valid host name"
-    if is_ip(name):
-        address = ip_address(name)
-        is_everywhere = address.is_loopback or address.is_unspecified
-    else:
-        is_everywhere = name.casefold().split(".")[-1] == "localhost"  # RFC 6761, 6.3
-    if is_everywhere:
+    if is_own_host(host):
         return f"{host!r} means a different machine on each machine"
     if not is_ip(name) and "." not in name:
         return f"{host!r} has no domain and may be known to this computer only, such as an alias in ssh_config"

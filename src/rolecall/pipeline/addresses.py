@@ -9,6 +9,7 @@ from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Where, dotted
 from rolecall.model.addresses import problem_for_peers
 from rolecall.model.world import Host
+from rolecall.service.interfaces import Network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,9 +68,13 @@ def addresses_used(evaluation: Evaluation, machine: str, check: str) -> str:
         check: The check's name, ``INSTANCE.ROLE: NAME``.
     """
     origin = check.partition(": ")[0]
-    read = evaluation.configured[machine].addresses.get(origin, ())
-    hosts, sources = evaluation.world.hosts, evaluation.members.loaded.sources
-    lines = [f"{origin} reaches {peer} at {_shown(hosts[peer], sources)}" for peer in read[:SHOWN]]
+    configured, world = evaluation.configured[machine], evaluation.world
+    sources = evaluation.members.loaded.sources
+    read = [(peer, _shown(world.hosts[peer], sources)) for peer in configured.addresses.get(origin, ())]
+    for peer, network in configured.networks.get(origin, ()):
+        found = world.published(Network, peer, network, None, None)
+        read += [(peer, f"{export.value.address} (in the network {network})") for export in found]
+    lines = [f"{origin} reaches {peer} at {place}" for peer, place in read[:SHOWN]]
     return "\n".join([*lines, *([f"and {len(read) - SHOWN} more"] if read[SHOWN:] else [])])
 
 

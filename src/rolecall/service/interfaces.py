@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from rolecall.model.addresses import HostAddress  # noqa: TC001 - pydantic reads both when the program runs
@@ -57,5 +59,14 @@ class Network(Interface):
     priority: int = Field(description="Of several networks, the one with the highest priority is tried first.")
     purpose: str = Field(description="What the network is, in a few words, such as `mesh VPN`.")
     user: str = Field("", description="User to log in as; empty for that of the machine's target.")
-    port: int = Field(0, description="Port of its SSH server in the network; 0 for that of the machine's target.")
+    port: int = Field(
+        0, description="Port of its SSH server in the network; 0 for that of the machine's target, or 22."
+    )
     jump: str = Field("", description="Machine through which this computer reaches it; empty for none.")
+
+
+class OpenPort(Interface):
+    """A port of a machine that others must reach; a firewall service reads those of its machine and lets them in."""
+
+    protocol: Literal["tcp", "udp"] = Field(description="Its protocol.")
+    port: int = Field(ge=1, le=65535, description="Its number.")
