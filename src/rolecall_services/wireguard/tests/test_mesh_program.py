@@ -213,4 +213,6 @@ def test_what_is_installed_is_the_whole_program(tmp_path: Path) -> None:
     argv = [sys.executable, "-B", str(tmp_path / "mesh"), "--help"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage: mesh [-h]")
+    argv = [sys.executable, "-B", "-c", "from program.present import HOME; print(HOME)"]
+    assert subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == f"{tmp_path}\n"
     assert not [*tmp_path.rglob("__pycache__")]
