@@ -154,3 +154,24 @@ def test_rotate_requires_vars_or_known_to(mesh: Project) -> None:
     edit(mesh, GONE)
     call(mesh, "machines", "add", "new")
     assert call(mesh, "vars", "rotate", "--known-to", "new") == ""
+
+
+BEHIND = "warning: sara missed an update: it has not received sara/net.own\n"
+
+
+def test_a_rotation_warns_of_a_machine_that_missed_the_one_before(mesh: Project) -> None:
+    assert "missed" not in call(mesh, "vars", "rotate", "*/net.own")
+    call(mesh, "update", "jon", "--yes")
+    assert "missed" not in call(mesh, "vars", "rotate", "*/net.own")  # sara lacks no other value
+    call(mesh, "vars", "discard")
+    output = call(mesh, "vars", "rotate", "shared/net.common")
+    assert BEHIND in output
+    assert "hint: run `rolecall update sara` first, or it may share no valid value with the others; " in output
+    call(mesh, "vars", "discard")
+    call(mesh, "update", "sara", "--yes")
+    assert "missed" not in call(mesh, "vars", "rotate", "shared/net.common")
+
+
+def test_a_machine_that_was_never_updated_missed_nothing(new: Project) -> None:
+    call(new, "update", "jon", "--yes")
+    assert "missed" not in call(new, "vars", "rotate", "shared/net.common")

@@ -210,11 +210,14 @@ class _Shown:
         self._yes = yes
 
     def rotated(self, rotated: Iterable[Rotated]) -> None:
-        """Show what a step has generated."""
+        """Show what a step has generated, and which machines it could leave behind."""
+        from rolecall import pipeline
+
         rotated = list(rotated)
         self.vars += [{"var": str(each.key), "step": each.step} for each in rotated]
         if not self._invocation.json:
             output.write("".join(f"{each}\n" for each in rotated))
+        tell(pipeline.left_behind(self._invocation.workspace, rotated), as_json=False)
 
     def update(self) -> bool:
         """Run an update; return whether it is done."""

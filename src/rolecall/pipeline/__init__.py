@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.reaching import recover_machine as recover_machine
     from rolecall.pipeline.reaching import targets as targets
     from rolecall.pipeline.rotation import Rotated as Rotated
+    from rolecall.pipeline.rotation import left_behind as left_behind
     from rolecall.pipeline.rotation import rotatable as rotatable
     from rolecall.pipeline.rotation import rotate as rotate
     from rolecall.pipeline.rotation import rotate_with_updates as rotate_with_updates
@@ -120,7 +121,7 @@ _NAMES: Final = {
     "rolecall.pipeline.reaching": (
         "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine targets"
     ),
-    "rolecall.pipeline.rotation": "Rotated rotatable rotate rotate_with_updates",
+    "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
     "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",
     "rolecall.pipeline.transfer": "Imported export_vars import_vars",

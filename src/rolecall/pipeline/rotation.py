@@ -11,6 +11,7 @@ from rolecall.model.recipes import Replacement
 from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.access import admins, known_to
 from rolecall.pipeline.connecting import planning
+from rolecall.pipeline.plans import sent
 from rolecall.pipeline.vars import needs_force, recipes_named, refuse_to_replace_bound, regenerate
 
 if TYPE_CHECKING:
@@ -84,6 +85,34 @@ def rotate(workspace: Workspace, names: Sequence[str], *, force: bool = False, a
 def _step(before: StoredVar, after: StoredVar) -> int:
     """Return the step of a rotation that leads from a stored var to a pending one; 0 for none."""
     return step_of(after) or (STEPS if step_of(before) and after == current(before) else 0)
+
+
+def left_behind(workspace: Workspace, rotated: Sequence[Rotated]) -> list[Fault]:
+    """Return a warning for each machine that lacks stored secrets of an instance whose other vars were rotated at once.
+
+    It missed an update. The rotation can take away the last values that it shares with the others.
+    """
+    at_once = [each.key for each in rotated if not each.step]
+    try:
+        evaluation = workspace.evaluation() if at_once else None
+    except Faults:  # the next plan reports them
+        return []
+    if evaluation is None:
+        return []
+    instances = {recipe.key: recipe.origin.partition(".")[0] for recipe in evaluation.members.recipes}
+    warnings = []
+    for instance in dict.fromkeys(instances[key] for key in at_once):
+        names = {key.name for key in at_once if instances[key] == instance}
+        to_get = {
+            place: machines for place, machines in sent(evaluation).items() if instances.get(place[0]) == instance
+        }
+        for machine, keys in var_store.lacking(workspace.project, to_get).items():
+            if others := [str(key) for key in keys if names - {key.name}]:
+                what = f"{machine} missed an update: it has not received {', '.join(others)}"
+                hint = f"run `rolecall update {machine}` first, or it may share no valid value with the others; "
+                hint += "to drop the new values, run `rolecall vars discard`"
+                warnings.append(Fault(what, hint=hint, warning=True))
+    return warnings
 
 
 def rotate_with_updates(

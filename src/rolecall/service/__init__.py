@@ -31,7 +31,7 @@ from rolecall.service.generators import (
 )
 from rolecall.service.handles import Var
 from rolecall.service.hosts import host_and_port, known_hosts
-from rolecall.service.interfaces import Backups, Network, State
+from rolecall.service.interfaces import Backups, Network, OpenPort, State
 from rolecall.service.machine_parts import apt_repository, hosts, locale, mount_unit, nftables_table, time_zone
 from rolecall.service.member import Member
 from rolecall.service.settings import (
@@ -98,6 +98,7 @@ __all__ = [
     "Network",
     "NftablesTable",
     "NoSettings",
+    "OpenPort",
     "Package",
     "Passphrase",
     "Password",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from rolecall.model.addresses import HostAddress  # noqa: TC001 - pydantic reads both when the program runs
@@ -61,3 +63,10 @@ class Network(Interface):
         0, description="Port of its SSH server in the network; 0 for that of the machine's target, or 22."
     )
     jump: str = Field("", description="Machine through which this computer reaches it; empty for none.")
+
+
+class OpenPort(Interface):
+    """A port of a machine that others must reach; a firewall service reads those of its machine and lets them in."""
+
+    protocol: Literal["tcp", "udp"] = Field(description="Its protocol.")
+    port: int = Field(ge=1, le=65535, description="Its number.")

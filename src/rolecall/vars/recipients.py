@@ -166,6 +166,25 @@ def former_holders(project: Project, sent: Mapping[tuple[VarKey, str], Collectio
     return {machine: sorted(keys) for machine, keys in sorted(vars_of.items())}
 
 
+def lacking(project: Project, sent: Mapping[tuple[VarKey, str], Collection[str]]) -> Mapping[str, list[VarKey]]:
+    """Return the machines that have received some of these secrets, with the vars of stored ones that they have not.
+
+    Args:
+        project: The project.
+        sent: Secrets, with the machines that are to get them.
+    """
+    reached: set[str] = set()
+    vars_of: dict[str, dict[VarKey, None]] = {}
+    for (key, file), machines in sent.items():
+        folder = layout.file_folder(project.vars, key, file)
+        if Path(folder, "secret").exists():
+            known = layout.known_to(folder, "machines")
+            reached |= known
+            for machine in set(machines) - known:
+                vars_of.setdefault(machine, {})[key] = None
+    return {machine: sorted(keys) for machine, keys in sorted(vars_of.items()) if machine in reached}
+
+
 def _known(folder: str) -> tuple[frozenset[str], frozenset[str]]:
     return layout.known_to(folder, "formerly"), layout.known_to(folder, "machines")
 

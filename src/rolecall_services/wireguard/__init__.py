@@ -27,6 +27,7 @@ from rolecall.service import (
     Member,
     Network,
     NoSettings,
+    OpenPort,
     Package,
     Resource,
     Service,
@@ -131,6 +132,13 @@ def offer_network(me: Member[PeerSettings]) -> Iterator[Network]:
         priority=PRIORITY,
         purpose="mesh VPN",
     )
+
+
+@peer.exports(OpenPort)
+def name_ports(me: Member[PeerSettings]) -> Iterator[OpenPort]:
+    """Yield the ports on which it listens; one behind NAT is not reached by others."""
+    if not me.settings.nat:
+        yield from (OpenPort(protocol="udp", port=me.settings.port + index) for index in range(len(CHANNELS)))
 
 
 @device.exports(Entry, needs=[device_key, network, addresses])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolecall.service import Block, File, NftablesTable, Unit
+from rolecall.service import Block, File, Member, NftablesTable, NoSettings, OpenPort, Resource, Service, Unit
 from rolecall.testing import Evaluated, Faults, Host, evaluate
 from rolecall_agent.content import Blob
 from rolecall_services import wireguard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def evaluated(
@@ -256,3 +256,29 @@ def test_devices_of_peers_with_different_domains_are_named_by_the_instance() -> 
     inventory = {"machines": machines, "instances": {"vpn": {"module": {"name": "wireguard"}, "roles": roles}}}
     result = evaluate(inventory, wireguard.service, hosts={each: Host(f"{each}.example") for each in machines})
     assert mesh_of(result, "jon")["phone"]["name"] == "phone.vpn"
+
+
+def test_a_firewall_lets_the_mesh_in() -> None:
+    """A service of another author on the same machine: it knows the interface, and nothing of the mesh."""
+    firewall = Service("firewall", description="Drops what is not expected.")
+    guarded = firewall.role("guarded", description="Has a firewall.")
+
+    @guarded.configure
+    def guard(me: Member[NoSettings]) -> Iterator[Resource]:
+        ports = [f"{each.value.protocol} {each.value.port}" for each in me.exports(OpenPort, machine=me.machine)]
+        yield File("/etc/firewall", " ".join(ports))
+
+    peers = {"jon": {}, "sara": {"settings": {"port": 4000}}, "lap": {"settings": {"nat": True}}}
+    inventory = {
+        "machines": {name: {"address": f"{name}.example"} for name in peers},
+        "instances": {
+            "vpn": {"module": {"name": "wireguard"}, "roles": {"peer": {"machines": peers}}},
+            "firewall": {"roles": {"guarded": {"tags": ["all"]}}},
+        },
+    }
+    result = evaluate(inventory, wireguard.service, firewall)
+    assert {name: result.text(name, "file:/etc/firewall") for name in peers} == {
+        "jon": "udp 51820 udp 51821",
+        "sara": "udp 4000 udp 4001",
+        "lap": "",
+    }
