@@ -6,8 +6,9 @@ The API cannot say which key a member has; only a file can, before a start.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from .declared import Problem
@@ -135,7 +136,9 @@ def _member(path: str, member: Json, record: Json | None, wanted: Json) -> Itera
     addresses = [*member["addresses"], *_kept(record, wanted, member["addresses"])]
     fields = {**_PLAIN, "ipAssignments": addresses}
     differing = {name: value for name, value in fields.items() if not _same(record, name, value)}
-    if differing:
+    if not record:
+        yield Change(f"{member['name']} is not known", path, fields)
+    elif differing:
         yield Change(f"{member['name']} has another {', '.join(differing)}", path, differing)
 
 
@@ -196,8 +199,16 @@ def _dns(value: object) -> tuple[str, list[str]]:
     return (value.get("domain") or "", value.get("servers") or []) if isinstance(value, dict) else ("", [])
 
 
-def _routes(value: object) -> list[tuple[str, object]]:
-    return [(each.get("target"), each.get("via")) for each in value] if isinstance(value, list) else []
+def _routes(value: object) -> list[tuple[str, str]]:
+    return [_route(each) for each in value] if isinstance(value, list) else []
+
+
+def _route(each: Json) -> tuple[str, str]:
+    """Return network and gateway of a route in the form in which they are declared."""
+    target, via = str(each.get("target")), each.get("via")
+    with contextlib.suppress(ValueError):
+        target = str(ip_network(target))  # one with host bits stays as it is
+    return target, str(ip_address(via)) if via else ""
 
 
 def place(home: Tree, declared: Declared) -> None:

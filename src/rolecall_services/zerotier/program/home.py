@@ -65,7 +65,8 @@ def place(declared: Declared) -> None:
     state.controlled |= declared.controlled.keys()
     state.local = state.local or declared.local is not None
     state.save()
-    home.write("identity.secret", secret)
+    if home.write("identity.secret", secret):
+        _forget(declared, state.networks, set())  # what the daemon keeps of them was sent to the other identity
     home.write("identity.public", declared.public.encode())
     _forget(declared, *gone)
     if declared.local is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolecall_services.zerotier.program import controller as program
 from rolecall_services.zerotier.tests.stand_in.member import Joined
 from rolecall_services.zerotier.tests.stand_in.records import Controller, truth
 
@@ -119,3 +120,32 @@ def test_what_a_member_accepts(tmp_path: Path, permissions: str, accepted: list[
     assert Joined(tmp_path, "3d9fe93b2d000060", NODES["a"], tap=False).status == "OK"  # from its cache
     joined.permit(allowManaged=True, allowGlobal=True)  # a list is lost with that
     assert "allowManaged=1\nallowGlobal=1\n" in (tmp_path / "networks.d/3d9fe93b2d000060.local.conf").read_text()
+
+
+def test_the_program_understands_the_records_of_the_real_daemon() -> None:
+    """None of them differs from what is declared, in whatever form the daemon writes it."""
+    record = json.loads((FOLDER / "network_after_api.json").read_text())
+    wanted = {
+        "mtu": 2800,
+        "multicastLimit": 32,
+        "enableBroadcast": True,
+        "authTokens": {},
+        "name": "renamed",
+        "private": True,
+        "rules": [{"not": False, "or": False, "type": "ACTION_ACCEPT"}],
+        "ipAssignmentPools": [],
+        "routes": [
+            {"target": "10.147.20.0/24", "via": None},
+            {"target": "10.99.0.0/16", "via": "10.147.20.1"},
+        ],
+        "v4AssignMode": {"zt": False},
+        "v6AssignMode": {"rfc4193": True, "6plane": False, "zt": False},
+        "dns": {"domain": "", "servers": []},
+    }
+    assert [name for name, value in wanted.items() if not program._same(record, name, value)] == []  # noqa: SLF001 - it has no other entrance
+    member = json.loads((FOLDER / f"e1/after/network/3d9fe93b2d00000a/member/{NODES['a']}.json").read_text())
+    declared = {"name": "a", "identity": IDENTITIES[NODES["a"]], "addresses": ["10.147.20.11"]}
+    settings = {"network": wanted, "members": {NODES["a"]: declared}}
+    assert [*program._member("path", declared, member, settings)] == []  # noqa: SLF001 - as above
+    [change] = program._member("path", {**declared, "addresses": []}, member, settings)  # noqa: SLF001 - as above
+    assert change.body == {"ipAssignments": []}
