@@ -126,6 +126,8 @@ ROLE = st.fixed_dictionaries(
 )
 @given(st.dictionaries(st.sampled_from(["talk", "lead"]), ROLE), st.sampled_from(["club", "other"]))
 def test_an_inventory_without_faults_fits(make_project: MakeProject, roles: dict[str, Any], name: str) -> None:
+    text = json.dumps(roles)
+    assume(not ('"odd"' in text and '"override"' in text))  # a wrong value that another one overrides does not count
     data = {**BASE, "instances": {name: {"module": {"name": "club", "input": "self"}, "roles": roles}}}
     project = make_project(json.dumps(data), "inventory.json")
     try:

@@ -16,6 +16,7 @@ from rolecall.service import (
     Check,
     File,
     Member,
+    Network,
     Package,
     Resource,
     Service,
@@ -26,7 +27,7 @@ from rolecall.service import (
 )
 from rolecall_services.zerotier.definitions import Peer, Plan, definition
 from rolecall_services.zerotier.generators import Moon, MoonFile, NetworkId, Node, Root, ZeroTierIdentity
-from rolecall_services.zerotier.networks import device_name, mac
+from rolecall_services.zerotier.networks import device_name, mac, rfc4193
 from rolecall_services.zerotier.permissions import local_conf
 from rolecall_services.zerotier.settings import ControllerSettings, MoonSettings, NodeSettings, PeerSettings
 from rolecall_services.zerotier.worlds import MOST_ROOTS
@@ -70,6 +71,8 @@ moon_file = moon.var(
     binds="a node takes a change of its moon only from the key that has signed it",
 )
 
+PRIORITY = 800
+"""Below that of a mesh of WireGuard: until two nodes have found each other, packets take the way by a root."""
 HOME = "/var/lib/zerotier-one"
 DAEMON = "zerotier-one.service"
 FOLDER = "/etc/rolecall/zerotier.node"  # no instance has a dot in its name
@@ -88,6 +91,14 @@ def introduce(me: Member[MoonSettings]) -> Iterator[Root]:
         identity=me[identities["moon"]].identity.public,
         endpoints=tuple(me.settings.stable_endpoints),
     )
+
+
+@peer.exports(Network, needs=[identities["peer"], network_id])
+def offer_network(me: Member[PeerSettings]) -> Iterator[Network]:
+    """Yield how the machine is reached in the network: its address of RFC 4193, which every member accepts."""
+    network, _ = _plan(me)
+    address = rfc4193(network, me[identities["peer"]].identity.address.hex()).ip
+    yield Network(address=str(address), priority=PRIORITY, purpose="ZeroTier")
 
 
 @service.machine

@@ -63,7 +63,7 @@ def _endpoint(text: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
-Network = Annotated[str, AfterValidator(_network)]
+Subnet = Annotated[str, AfterValidator(_network)]
 AcceptedRange = Annotated[str, AfterValidator(_accepted)]
 NodeAddress = Annotated[str, Field(pattern=r"^[0-9a-f]{10}$"), AfterValidator(_node)]
 InterfacePrefix = Annotated[str, Field(pattern=r"^[^\s/]{1,15}$")]
@@ -99,7 +99,7 @@ class NodeSettings(Settings):
 class Route(Settings):
     """A route that members get, and whose addresses the controller may assign."""
 
-    target: Network = Field(description="Network, such as 10.147.20.0/24.")
+    target: Subnet = Field(description="Network, such as 10.147.20.0/24.")
     via: Address | None = Field(None, description="Gateway; without one, the network is the ZeroTier network itself.")
 
     @model_validator(mode="after")

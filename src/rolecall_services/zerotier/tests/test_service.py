@@ -13,7 +13,7 @@ import pytest
 
 from rolecall.pipeline import Workspace, rotate
 from rolecall.project import Project
-from rolecall.service import File, Unit
+from rolecall.service import File, Network, Unit
 from rolecall.testing import Faults
 from rolecall.vars import create_identity, promote
 from rolecall_services import zerotier
@@ -72,6 +72,16 @@ def test_the_example_of_the_documents(evaluating: Evaluating) -> None:
     [joined] = read(result, "jon", "expected").values()
     assert joined["assigned"]
     assert [each[-3:] for each in joined["addresses"]] == ["/88"]
+
+
+def test_each_peer_says_how_it_is_reached_in_the_network(evaluating: Evaluating) -> None:
+    result = evaluating({"vpn": roles()})
+    published = {each.machine: each.value.address for each in result.exports(Network)}
+    expected = {name: read(result, name, "expected") for name in ("jon", "sara")}
+    assert published == {
+        name: each["addresses"][0].partition("/")[0]
+        for name, [each] in ((name, list(networks.values())) for name, networks in expected.items())
+    }
 
 
 def test_only_a_controller_has_a_single_port(evaluating: Evaluating) -> None:
