@@ -93,7 +93,12 @@ def stand_in() -> str:
 
 
 def declare(
-    desk: Desk, *peers: str, settings: dict[str, Any] | None = None, other: bool = False, daemons: tuple[str, ...] = ALL
+    desk: Desk,
+    *peers: str,
+    settings: dict[str, Any] | None = None,
+    other: bool = False,
+    works: bool = True,
+    daemons: tuple[str, ...] = ALL,
 ) -> None:
     """Declare these peers of a network that box controls, and the daemon's package from a repository of our own."""
     installed = {"package": "installed"}
@@ -103,7 +108,7 @@ def declare(
         "peer": {"machines": named, "settings": installed},
         "moon": {"machines": {"box": {}}, "settings": {"stableEndpoints": ["192.0.2.1/9993"], **installed}},
     }
-    packages = {"settings": {"packages": ["zerotier-one"]}, "machines": {name: {} for name in daemons}}
+    packages = {"settings": {"packages": ["zerotier-one"], "works": works}, "machines": {name: {} for name in daemons}}
     instances: dict[str, Any] = {
         "daemons": {"module": {"name": "wanted", "input": "self"}, "roles": {"node": packages}}
     }
@@ -215,6 +220,20 @@ def test_a_member_joins_and_leaves(net: Desk) -> None:
     assert left.count("No such file") == 3
     assert net.on("far", "ls /var/lib/zerotier-one") == "zerotier-cli\n"
     assert net.on("far", "systemctl is-active zerotier-one.service", status=3) == "inactive\n"
+
+
+def test_a_failed_update_brings_a_member_back(net: Desk) -> None:
+    """It was revoked, and its daemon had left, when a check failed."""
+    declare(net, "jon", works=False)
+    failed = net.rolecall("update", "--yes", status=1)
+    assert "the check 'daemons.node: works' failed" in failed.stdout + failed.stderr
+    assert "every machine is as it was before" in failed.stdout, failed.stdout + failed.stderr
+    assert net.on("box", f"{NODE} status") == ""
+    for name in ("jon", "sara"):
+        assert ask(net, name, "/status")["address"] == address_of(net, name)
+    wait_until_works(net, "jon", "sara")
+    declare(net, "jon", "sara")
+    net.rolecall("update", "--yes")
 
 
 def test_a_daemon_without_controller_is_refused(net: Desk) -> None:

@@ -25,7 +25,8 @@ class Action(Resource):
         name: Its name among all actions of the machine.
         argv: The program (an absolute path, or found on PATH) and its arguments; no shell.
         when_changed: Keys of resources (or the resources).
-        undo: Command that runs when the action is undeclared or rolled back, or ().
+        undo: Command that runs when the action is undeclared or rolled back, or (). When that is rolled back, ``argv``
+            runs, before the files of the configuration are there again.
     """
 
     kind: ClassVar[str] = "action"

@@ -10,7 +10,7 @@ that Rolecall does not manage, such as phones, get a file.
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib.resources import files
 from ipaddress import IPv6Address, ip_network
 from itertools import combinations, pairwise
@@ -51,6 +51,7 @@ from rolecall_services.wireguard.settings import DeviceSettings, PeerSettings
 service = Service("wireguard", description="A closed mesh VPN: every machine knows the keys of all others in advance.")
 
 CHANNELS = ("a", "b")
+MODULES = ("changes", "declared", "mesh", "present")  # of the program on machines
 PRIORITY = 900
 """Below that of `internet`: a connection over the mesh is tried after a direct one."""
 _BASE = 11  # characters of an interface's name that are left beside "-a" and the number of a relay: IFNAMSIZ is 16
@@ -185,7 +186,7 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
     lines = ",\n".join(export.value.text for export in me.exports(Entry, instance=me.instance))
     mesh, names = _known_to_all(me.path("mesh.json"), me.name("peers"), lines)
     secrets = {channel: secret_file(me[key].private) for channel, key in keys.items()}
-    program = File(me.path("mesh"), mesh_program(), mode=0o755)
+    program, *modules = _program(me.path("mesh"))
     own = {
         "machine": me.machine,
         "interfaces": _interface(me.instance),
@@ -199,7 +200,7 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
     local = File(me.path("machine.json"), json.dumps(own, indent=2) + "\n")
     yield from _forward_filter(me)
     yield from (Package("wireguard-tools"), Package("iproute2", names={"fedora": "iproute", "rhel": "iproute"}))
-    yield from (*secrets.values(), program, mesh, local, names)
+    yield from (*secrets.values(), program, *modules, mesh, local, names)
     yield SystemdUnit(
         me.name("mesh.service"),
         unit_text(
@@ -223,7 +224,7 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
         ),
         enabled=True,
         started=True,
-        reload_on=(mesh, local, program, *secrets.values()),
+        reload_on=(mesh, local, program, *modules, *secrets.values()),
     )
     refresh = service_unit(
         me.name("refresh.service"),
@@ -238,7 +239,7 @@ def join(me: Member[PeerSettings]) -> Iterator[Resource]:
             [program.path, "follow"],
             description=f"Choice of a relay that answers, for the WireGuard mesh {me.instance}",
             settings={"Restart": "always", "RestartSec": "5"},
-            restart_on=[mesh, local, program],
+            restart_on=[mesh, local, program, *modules],
         )
     if me.settings.userspace:
         yield Package("wireguard-go")
@@ -376,7 +377,13 @@ def _known_to_all(path: str, block: str, lines: str) -> tuple[File, Block]:
     return File(path, text), hosts(block, names)
 
 
-@cache
-def mesh_program() -> bytes:
-    """Return the program that runs on peers: mesh.py beside this file."""
-    return (files(__package__) / "mesh.py").read_bytes()
+@lru_cache(maxsize=8)
+def _program(path: str) -> tuple[File, ...]:
+    """Return the program that runs on peers, made once; -B keeps Python from writing its byte code beside it."""
+    first = "#!/usr/bin/python3 -B\nfrom program.mesh import main\n\nraise SystemExit(main())\n"
+    folder = f"{path.rpartition('/')[0]}/program"
+    modules = files(__package__) / "program"
+    return (
+        File(path, first, mode=0o755),
+        *(File(f"{folder}/{name}.py", (modules / f"{name}.py").read_bytes()) for name in MODULES),
+    )

@@ -80,7 +80,6 @@ PROGRAM = f"{FOLDER}/zerotier"
 UNIT = "rolecall-zerotier.service"
 MODULES = ("__init__", "api", "controller", "declared", "health", "home", "tree", "zerotier")
 REPOSITORY = "https://download.zerotier.com/debian"
-_SINGLE_PORT = {"allowSecondaryPort": False, "portMappingEnabled": False}
 _EARLY = "packages"
 """The package starts the daemon when it is installed, so all that the daemon reads must be there before."""
 
@@ -118,7 +117,7 @@ def node(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:
     moons = [File(f"{FOLDER}/{each.id}.moon", each.content, needed_for=_EARLY) for each in _moons(members)]
     yield from (*program, secret, declared, expected, controlled, drop_in, *moons)
     # It runs before any unit is started, and its undo before anything is removed.
-    yield Action("zerotier", (PROGRAM, "admit"), undo=(PROGRAM, "leave"))
+    yield Action("zerotier", _if_there("admit"), undo=_if_there("leave"))
     yield Unit(DAEMON, enabled=True, started=True, restart_on=(secret, declared, *moons))
     yield _reconciliation(controlled, *program)
 
@@ -169,17 +168,26 @@ def _node(own: Node, secret: str, members: tuple[Member[Any], ...]) -> dict[str,
             permissions[network] = local_conf(
                 network, own.identity.address.hex(), me.settings.ip_ranges, has_sixplane=plan.has_sixplane
             )
-    serves = any(member.role in {controller.name, moon.name} for member in members)
     return {
         "address": own.identity.address.hex(),
         "public": own.identity.public,
         "secret": secret,
         "home": HOME,
         "daemon": DAEMON,
-        # What others have found on a port that was random keeps them from this node for minutes after a restart.
-        "local": {"settings": _SINGLE_PORT} if serves else None,
+        "local": _local(members),
         "networks": permissions,
     }
+
+
+def _local(members: tuple[Member[NodeSettings], ...]) -> dict[str, Any] | None:
+    """Return the content of local.conf; None leaves alone what somebody may have written."""
+    settings: dict[str, Any] = {}
+    if any(member.role in {controller.name, moon.name} for member in members):
+        # A port that was random keeps those that have found it from this node for minutes after a restart.
+        settings |= {"allowSecondaryPort": False, "portMappingEnabled": False}
+    if avoided := {prefix for member in members for prefix in member.settings.avoid_interfaces}:
+        settings["interfacePrefixBlacklist"] = sorted(avoided)
+    return {"settings": settings} if settings else None
 
 
 def _expected(own: Node, members: tuple[Member[Any], ...]) -> dict[str, Any]:
@@ -246,6 +254,11 @@ def _reconciliation(controlled: File, *program: File) -> Unit:
         "Install": {"WantedBy": DAEMON},
     }
     return Unit(UNIT, unit_text(sections), enabled=True, started=True, reload_on=(controlled, *program))
+
+
+def _if_there(command: str) -> tuple[str, ...]:
+    """Return how to run a command of the program unless it is missing, as while an undeclaration is undone."""
+    return ("sh", "-c", '! [ -e "$1" ] || exec "$@"', "sh", PROGRAM, command)
 
 
 def _json(value: object) -> str:

@@ -66,6 +66,7 @@ Address = Annotated[str, AfterValidator(_address)]
 Subnet = Annotated[str, AfterValidator(_network)]
 AcceptedRange = Annotated[str, AfterValidator(_accepted)]
 NodeAddress = Annotated[str, Field(pattern=r"^[0-9a-f]{10}$"), AfterValidator(_node)]
+InterfacePrefix = Annotated[str, Field(pattern=r"^[^\s/]{1,15}$")]
 StableEndpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
@@ -79,7 +80,7 @@ def covering(on_link: Iterable[str], address: str) -> IPv4Network | IPv6Network 
 
 
 class NodeSettings(Settings):
-    """Where the daemon comes from. A machine with several roles needs it in one of them only."""
+    """The daemon itself. A machine with several roles needs these settings in one of them only."""
 
     package: Literal["vendor", "installed"] = Field(
         "vendor",
@@ -88,6 +89,10 @@ class NodeSettings(Settings):
     )
     release: str = Field(
         "bookworm", pattern=r"^[a-z]+$", description="Codename of the machine's Debian, for the repository."
+    )
+    avoid_interfaces: Annotated[list[InterfacePrefix], unique] = Field(
+        [],
+        description="Interfaces whose names begin with one of these are not used, such as those of another VPN.",
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NETWORK = IPv4Network("10.80.0.0/28")
 NAMES = [f"m{number}" for number in range(9)]
-BY_HAND = [*map(IPv4Address, ("10.80.0.9", "10.80.0.14", "10.80.0.0", "192.0.2.1"))]
+BY_HAND = [*map(IPv4Address, ("10.80.0.1", "10.80.0.3", "10.80.0.0", "192.0.2.1"))]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), st.none() | st.sampled_from(BY_HAND), max_size=6), max_size=8))

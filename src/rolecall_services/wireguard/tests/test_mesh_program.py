@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
+import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolecall.service import File
+from rolecall.testing import Host, evaluate
 from rolecall_services import wireguard
+from rolecall_services.wireguard.program import changes, present
+from rolecall_services.wireguard.program.declared import Mesh, Peer
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from pathlib import Path
 
-
-def _program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mesh", Path(wireguard.__file__).parent / "mesh.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-program: Any = _program()
 NUMBERS = {"jon": 1, "lap": 2, "one": 3, "pad": 4, "two": 5}
 HIDDEN = ("lap", "pad")
 RELAYS = ("one", "two")
@@ -48,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def mesh_of(folder: Path, machine: str, channel: str = "a") -> Any:  # noqa: ANN401 - a class of the program
+def mesh_of(folder: Path, machine: str, channel: str = "a") -> Mesh:
     own = {
         "machine": machine,
         "interfaces": "vpn",
@@ -58,17 +52,17 @@ def mesh_of(folder: Path, machine: str, channel: str = "a") -> Any:  # noqa: ANN
         "keepalive": 25,
     }
     (folder / "machine.json").write_text(json.dumps(own))
-    return program.Mesh(folder)
+    return Mesh(folder)
 
 
 def test_a_machine_that_can_be_reached_has_one_interface_for_each_channel(folder: Path) -> None:
     one, other = mesh_of(folder, "jon").interfaces()
     assert [(each.name, each.port) for each in (one, other)] == [("vpn-a", 51820), ("vpn-b", 51821)]
     assert one.peers == {
-        "lap-a": ("lap-a", {"fd00::2/128"}, None, 0),
-        "one-a": ("one-a", {"fd00::3/128"}, ("192.0.2.3", 51820), 0),
-        "pad-a": ("pad-a", {"fd00::4/128"}, None, 0),
-        "two-a": ("two-a", {"fd00::5/128"}, ("192.0.2.5", 51820), 0),
+        "lap-a": Peer("lap-a", frozenset({"fd00::2/128"}), None, 0),
+        "one-a": Peer("one-a", frozenset({"fd00::3/128"}), ("192.0.2.3", 51820), 0),
+        "pad-a": Peer("pad-a", frozenset({"fd00::4/128"}), None, 0),
+        "two-a": Peer("two-a", frozenset({"fd00::5/128"}), ("192.0.2.5", 51820), 0),
     }
     assert [peer.endpoint for peer in other.peers.values() if peer.endpoint] == [
         ("192.0.2.3", 51821),
@@ -80,9 +74,11 @@ def test_a_machine_behind_nat_has_one_more_for_each_relay(folder: Path) -> None:
     interfaces = {each.name: each for each in mesh_of(folder, "lap").interfaces()}
     assert sorted(interfaces) == ["vpn-a", "vpn-a1", "vpn-a2", "vpn-b", "vpn-b1", "vpn-b2"]
     assert {each.port for each in interfaces.values()} == {0}
-    jon = ("jon-a", {"fd00::1/128", "10.1.0.0/16"}, ("192.0.2.1", 51820), 25)
+    jon = Peer("jon-a", frozenset({"fd00::1/128", "10.1.0.0/16"}), ("192.0.2.1", 51820), 25)
     assert interfaces["vpn-a"].peers == {"jon-a": jon}
-    assert interfaces["vpn-b2"].peers == {"two-b": ("two-b", {"fd00::5/128", "fd00::4/128"}, ("192.0.2.5", 51821), 25)}
+    assert interfaces["vpn-b2"].peers == {
+        "two-b": Peer("two-b", frozenset({"fd00::5/128", "fd00::4/128"}), ("192.0.2.5", 51821), 25)
+    }
 
 
 def test_routes_of_a_machine_that_can_be_reached(folder: Path) -> None:
@@ -116,7 +112,7 @@ def test_a_device_is_reached_on_its_only_channel(folder: Path) -> None:
     (folder / "mesh.json").write_text(json.dumps({**mesh, "phone": phone}))
     one, other = mesh_of(folder, "jon").interfaces()
     assert "phone-b" not in one.peers
-    assert other.peers["phone-b"] == ("phone-b", {"fd00::9/128"}, None, 0)
+    assert other.peers["phone-b"] == Peer("phone-b", frozenset({"fd00::9/128"}), None, 0)
     assert mesh_of(folder, "jon").routes(1) == {"fd00::/64": "vpn-a", "fd00::9/128": "vpn-b"}
     assert mesh_of(folder, "jon", "b").routes(1) == {"fd00::/64": "vpn-b"}
     assert mesh_of(folder, "lap").routes(2)["fd00::9/128"] == "vpn-b2"
@@ -129,27 +125,27 @@ def test_who_passes_on_packets(folder: Path) -> None:
 def test_a_peer_that_has_moved_is_left_alone(folder: Path) -> None:
     (interface, *_) = mesh_of(folder, "jon").interfaces()
     wanted = interface.peers["one-a"]
-    assert program.differs(None, wanted)
-    assert not program.differs(wanted, wanted)
-    assert not program.differs(wanted._replace(endpoint=("198.51.100.1", 4711)), wanted)
-    assert program.differs(wanted._replace(endpoint=None), wanted)
-    assert program.differs(wanted._replace(networks=frozenset()), wanted)
-    assert program.differs(wanted._replace(keepalive=25), wanted)
+    assert changes.differs(None, wanted)
+    assert not changes.differs(wanted, wanted)
+    assert not changes.differs(wanted._replace(endpoint=("198.51.100.1", 4711)), wanted)
+    assert changes.differs(wanted._replace(endpoint=None), wanted)
+    assert changes.differs(wanted._replace(networks=frozenset()), wanted)
+    assert changes.differs(wanted._replace(keepalive=25), wanted)
     moved = wanted._replace(endpoint=("198.51.100.1", 4711))
-    assert not program.differs(moved, wanted, ["192.0.2.3", 51820])
-    assert program.differs(moved, wanted, ["192.0.2.9", 51820])  # it is declared elsewhere since
+    assert not changes.differs(moved, wanted, ["192.0.2.3", 51820])
+    assert changes.differs(moved, wanted, ["192.0.2.9", 51820])  # it is declared elsewhere since
     moving = interface.peers["lap-a"]
-    assert not program.differs(moving._replace(endpoint=("198.51.100.1", 4711)), moving)
+    assert not changes.differs(moving._replace(endpoint=("198.51.100.1", 4711)), moving)
 
 
 def test_the_form_of_wg(folder: Path) -> None:
     interface = mesh_of(folder, "lap").interfaces()[0]
-    assert program.section(interface.peers["jon-a"]) == (
+    assert changes.section(interface.peers["jon-a"]) == (
         "[Peer]\nPublicKey = jon-a\nAllowedIPs = 10.1.0.0/16, fd00::1/128\n"
         "Endpoint = 192.0.2.1:51820\nPersistentKeepalive = 25\n"
     )
     six = interface.peers["jon-a"]._replace(endpoint=("2001:db8::1", 1), keepalive=0)
-    assert "Endpoint = [2001:db8::1]:1\nPersistentKeepalive = off\n" in program.section(six)
+    assert "Endpoint = [2001:db8::1]:1\nPersistentKeepalive = off\n" in changes.section(six)
 
 
 def test_a_host_that_is_unknown_does_not_stop_the_others(folder: Path) -> None:
@@ -167,14 +163,14 @@ def test_a_host_that_is_unknown_does_not_stop_the_others(folder: Path) -> None:
 def test_the_relay_that_was_chosen_last(
     folder: Path, monkeypatch: pytest.MonkeyPatch, chosen: str, number: int
 ) -> None:
-    monkeypatch.setattr(program, "STATE", folder)
+    monkeypatch.setattr(present, "STATE", folder)
     if chosen:
         (folder / "rolecall-vpn.relay").write_text(chosen)
-    assert program.chosen(mesh_of(folder, "lap")) == number
+    assert present.chosen(mesh_of(folder, "lap")) == number
 
 
 def test_a_name_that_leads_into_the_mesh_is_no_endpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program.socket, "getaddrinfo", lambda *_, **__: [(None, None, None, "", ("fd00::3", 0))])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(None, None, None, "", ("fd00::3", 0))])
     mesh = mesh_of(folder, "jon")
     assert mesh.interfaces()[0].peers["one-a"].endpoint is None
     assert "192.0.2.3 is fd00::3, which is reached through the mesh itself" in mesh.problems
@@ -183,7 +179,7 @@ def test_a_name_that_leads_into_the_mesh_is_no_endpoint(folder: Path, monkeypatc
 def test_names_of_other_interfaces_are_not_ours(folder: Path) -> None:
     mesh = mesh_of(folder, "lap")
     names = ["vpn-a", "vpn-b2", "vpn", "vpn-c", "vpn-a10", "xvpn-a", "vpn-ab", "other-vpn-a"]
-    assert [name for name in names if program.is_ours(mesh, name)] == ["vpn-a", "vpn-b2"]
+    assert [name for name in names if present.is_ours(mesh, name)] == ["vpn-a", "vpn-b2"]
 
 
 def test_a_route_of_the_machine_itself_is_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,9 +191,28 @@ def test_a_route_of_the_machine_itself_is_never_replaced(monkeypatch: pytest.Mon
         lines.extend(given.splitlines())
         return json.dumps(there) if "-4" in argv else "[]"
 
-    monkeypatch.setattr(program, "run", run)
-    program.set_routes(["vpn-a"], {"10.1.0.0/16": "vpn-a"})
+    monkeypatch.setattr(present, "run", run)
+    monkeypatch.setattr(changes, "run", run)
+    changes.set_routes(["vpn-a"], {"10.1.0.0/16": "vpn-a"})
     assert lines == [
         "route replace 10.1.0.0/16 dev vpn-a proto static metric 51820",
         "route del 10.2.0.0/16 dev vpn-a proto static metric 51820",
     ]
+
+
+def test_what_is_installed_is_the_whole_program(tmp_path: Path) -> None:
+    roles: dict[str, Any] = {"peer": {"machines": {"jon": {}}}}
+    inventory = {"machines": {"jon": {}}, "instances": {"vpn": {"module": {"name": "wireguard"}, "roles": roles}}}
+    result = evaluate(inventory, wireguard.service, hosts={"jon": Host("jon.example")})
+    for key, file in result.resources("jon", File).items():
+        if file.path.startswith("/etc/rolecall/vpn/"):
+            path = tmp_path / file.path.removeprefix("/etc/rolecall/vpn/")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(result.text("jon", key))
+    assert (tmp_path / "mesh").read_text().startswith("#!/usr/bin/python3 -B\n")
+    argv = [sys.executable, "-B", str(tmp_path / "mesh"), "--help"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: mesh [-h]")
+    argv = [sys.executable, "-B", "-c", "from program.present import HOME; print(HOME)"]
+    assert subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == f"{tmp_path}\n"
+    assert not [*tmp_path.rglob("__pycache__")]

@@ -249,7 +249,7 @@ def test_the_name_of_a_device(peers: dict[str, str], own: dict[str, str], name: 
 
 def test_devices_of_peers_with_different_domains_are_named_by_the_instance() -> None:
     roles = {
-        "peer": {"machines": {"jon": {"settings": {"domain": "office.example"}}, "sara": {}}},
+        "peer": {"machines": {name: {"settings": {"domain": f"{name}.example"}} for name in ("jon", "sara")}},
         "device": {"machines": {"phone": {}}},
     }
     machines: dict[str, Any] = {each: {} for each in ("jon", "sara", "phone")}

@@ -63,7 +63,7 @@ class State:
     Attributes:
         exists: Whether anything was placed.
         networks, controlled, moons: The ids of networks that were joined, of those that were controlled, and of moons.
-        fresh: Whether the daemon had no identity before the first run.
+        fresh: Whether the daemon's home folder was unused before the first run.
         local: Whether local.conf is ours.
     """
 

@@ -50,7 +50,7 @@ def place(declared: Declared) -> None:
     secret, home, state = declared.identity(), declared.home, declared.state
     if not state.exists:
         _require_no_other(declared)
-        state.fresh = not home.read("identity.secret")
+        state.fresh = home.is_unused()
         for name in (*_OURS, _LOCAL):
             state.keep_original(name, home.read(name))
     if home.read("identity.secret.saved_after_collision") == secret:

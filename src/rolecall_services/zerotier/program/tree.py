@@ -69,6 +69,14 @@ class Tree:
         except FileNotFoundError:
             return []
 
+    def is_unused(self) -> bool:
+        """Return whether nothing is in it, except links of the package."""
+        for name in self.names():
+            with self._folder(name) as (folder, _):
+                if not stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    return False
+        return True
+
     def clear(self, path: str = "", *, itself: bool = False) -> None:
         """Remove everything below a folder except links: those in the home folder belong to the package.
 

@@ -91,6 +91,18 @@ def test_only_a_controller_has_a_single_port(evaluating: Evaluating) -> None:
     assert read(result, "jon", "node")["local"] is None
 
 
+def test_interfaces_that_the_daemon_avoids(evaluating: Evaluating) -> None:
+    result = evaluating(
+        {"vpn": roles({"avoidInterfaces": ["docker"]}, {"box": {"avoidInterfaces": ["wg"]}, "jon": {}})}
+    )
+    local = read(result, "box", "node")["local"]["settings"]
+    assert local["interfacePrefixBlacklist"] == ["docker", "wg"]
+    assert local["portMappingEnabled"] is False
+    assert read(result, "jon", "node")["local"] is None
+    result = evaluating({"vpn": roles(avoidInterfaces=["wg"])})
+    assert read(result, "jon", "node")["local"] == {"settings": {"interfacePrefixBlacklist": ["wg"]}}
+
+
 def test_without_dynamic_addresses_only_declared_members_have_ipv4(evaluating: Evaluating) -> None:
     settings = {"routes": [{"target": "10.1.0.0/16"}], "allowedIds": ["1122334455"]}
     result = evaluating({"vpn": roles(settings, {"jon": {"addresses": ["10.1.0.5"]}, "sara": {}})})
