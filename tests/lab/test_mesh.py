@@ -21,6 +21,7 @@ HIDDEN = ("lap", "pad")
 ALL = (*OPEN, *RELAYS, *HIDDEN)
 PAIRS = (("jon", "sara"), ("lap", "pad"), ("pad", "ann"), ("two", "bob"))
 INNER = "fd99:1::"
+RANGE = "10.80.0.0/24"
 # A machine behind another one: a network namespace with a name, which knows the way back to the mesh.
 BEHIND = """
 ip netns add $2 && ip link add to-$2 type veth peer name uplink netns $2
@@ -77,7 +78,7 @@ def declare(desk: Desk, *machines: str, channel: str = "a", **of_bob: bool) -> N
     """Write an inventory in which these machines are peers of the mesh; bob has a network behind it, and settings."""
     named: dict[str, object] = {name: {"settings": {"nat": True}} if name in HIDDEN else {} for name in machines}
     named["bob"] = {"settings": {"networks": [f"{INNER}/64"], **of_bob}}
-    peer = {"machines": named, "settings": {"userspace": True, "channel": channel}}
+    peer = {"machines": named, "settings": {"userspace": True, "channel": channel, "ipv4Range": RANGE}}
     relay = {"machines": {name: {} for name in RELAYS}}
     device = {"machines": {"phone": {}}}
     vpn = {"module": {"name": "wireguard"}, "roles": {"peer": peer, "relay": relay, "device": device}}
@@ -151,6 +152,11 @@ def test_all_reach_all_by_name(mesh: Desk) -> None:
     require_all_reached(mesh)
 
 
+def test_addresses_of_the_range_answer(mesh: Desk) -> None:
+    for one, other in PAIRS:
+        mesh.on(one, f"ping -4 -n -q -c 1 -W 5 {other}.vpn")
+
+
 def test_an_update_that_changes_nothing(mesh: Desk) -> None:
     assert mesh.rolecall("update", "--yes").stdout.startswith("nothing changes")
 
@@ -216,9 +222,9 @@ def test_a_device_uses_its_file(mesh: Desk) -> None:
     assert mesh.on("phone", "cat /etc/rolecall/vpn/device.conf") == file
     mesh.on("phone", "apt-get install -qq -y wireguard-tools wireguard-go && wg-quick up /etc/rolecall/vpn/device.conf")
     addresses = mesh.on("jon", "grep '\\.vpn$' /etc/hosts | grep -v phone | cut -d' ' -f1").split()
-    assert len(addresses) == len(ALL)
+    assert len(addresses) == 2 * len(ALL)  # IPv6 and IPv4
     for address in addresses:
-        mesh.on("phone", f"ping -6 -n -q -c 1 -W 5 {address}")
+        mesh.on("phone", f"ping -n -q -c 1 -W 5 {address}")
     for name in ("jon", "lap", "one"):
         mesh.on(name, "ping -6 -n -q -c 1 -W 5 phone.vpn")
 
