@@ -72,8 +72,7 @@ def reconcile(api: Api, declared: Declared) -> list[str]:
 def changes(api: Api, declared: Declared) -> Iterator[Change]:
     """Yield what differs, revocations first. Raises as `Api.get`."""
     for network in sorted(declared.state.controlled - declared.controlled.keys()):
-        if network.startswith(declared.address):
-            yield from _ended(api, network)
+        yield from _ended(api, network)
     for network, wanted in declared.controlled.items():
         path = f"{_PATH}/{network}"
         there = api.get(path)

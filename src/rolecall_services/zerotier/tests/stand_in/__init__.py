@@ -7,6 +7,6 @@ Instead of roots, it asks all nodes that `STAND_IN_NODES` lists (``HOST:PORT``, 
 - `STAND_IN_MINUTE`: seconds between two requests of a member (60).
 - `STAND_IN_TAP=1`: it makes interfaces with the addresses that the member accepts; as root only.
 
-What is not known of the real one is marked with "guess". It runs on the machines of the lab, too: Python 3.9, standard
+What is not known of the real one is marked with "guess". It runs on the machines of the lab, too: Python 3.10, standard
 library only.
 """
