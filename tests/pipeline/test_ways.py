@@ -7,17 +7,19 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rolecall import pipeline
 from rolecall.deploy.target import Lab, Target
-from rolecall.errors import Fault, Faults
-from rolecall.pipeline import ways as stage
+from rolecall.errors import Faults
+from rolecall.pipeline import answering
 from rolecall.pipeline.reaching import reach, ways
 from rolecall.pipeline.ways import Way
 from rolecall.project import Project
+from rolecall_agent.resources import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +59,8 @@ def declare(tmp_path: Path) -> Declare:
 def found(workspace: pipeline.Workspace, machine: str) -> list[tuple[str, str]]:
     """Return the networks of a machine's ways, and their targets in words."""
     each = ways(workspace, [machine])[machine]
-    assert not isinstance(each, Fault), each
-    return [(way.network, way.target.text) for way in each]
+    assert each.faults == ()
+    return [(way.network, way.target.text) for way in each.ways]
 
 
 def test_the_target_comes_first_and_networks_by_their_priority(declare: Declare) -> None:
@@ -83,11 +85,11 @@ def test_a_forwarded_port_counts_for_this_computer_alone(declare: Declare) -> No
 
 
 def test_a_machine_without_target_and_network_has_no_way(declare: Declare) -> None:
-    each = ways(declare(), ["lone"])["lone"]
-    assert isinstance(each, Fault)
-    assert each.message == "machine 'lone' has no target"
-    assert each.where
-    assert (each.where.line, each.hint[:60]) == (9, "set `machines.lone.deploy.targetHost`, give it a role in a n")
+    each, [fault] = ways(declare(), ["lone"])["lone"]
+    assert each == ()
+    assert fault.message == "machine 'lone' has no target"
+    assert fault.where
+    assert (fault.where.line, fault.hint[:60]) == (9, "set `machines.lone.deploy.targetHost`, give it a role in a n")
 
 
 def test_a_directory_and_a_machine_of_the_lab_have_no_other_way(declare: Declare, tmp_path: Path) -> None:
@@ -102,9 +104,7 @@ def test_what_is_behind_a_jump_host_is_reached_by_the_options_of_both(declare: D
     workspace = declare(
         internet=host("jon", "10.0.0.7", 'jump = "sara"') + host("sara", "10.0.0.6", 'jump = "bastion", user = "op"')
     )
-    each = ways(workspace, ["jon"])["jon"]
-    assert not isinstance(each, Fault)
-    target = each[1].target
+    target = ways(workspace, ["jon"])["jon"].ways[1].target
     assert target.text == "ssh root@10.0.0.7:2222 through sara"
     first = resolved(list(target.ssh))
     assert (first["hostname"], first["port"], first["hostkeyalias"]) == ("10.0.0.7", "2222", "jon")
@@ -125,10 +125,12 @@ def resolved(arguments: list[str]) -> dict[str, str]:
 
 def jump_of(settings: dict[str, str]) -> dict[str, str]:
     """Return the settings of the ssh that a ProxyCommand starts, after the outer one has replaced its tokens."""
-    tokens = {"%h": "HOST", "%p": "1", "%%": "%"}
+    place = f"[{settings['hostname']}]:{settings['port']}"
+    tokens = {"%h": settings["hostname"], "%p": settings["port"], "%%": "%"}
     command = re.sub("%.", lambda found: tokens[found[0]], settings["proxycommand"])
+    assert f"'{place}'" in command, "a shell would look for files of such names"
     name, *arguments = shlex.split(command)
-    assert (name, arguments[:2]) == ("ssh", ["-W", "[HOST]:1"])
+    assert (name, arguments[:2]) == ("ssh", ["-W", place])
     return resolved(arguments[2:])
 
 
@@ -136,13 +138,13 @@ def jump_of(settings: dict[str, str]) -> dict[str, str]:
     ("hosts", "message"),
     [
         (host("jon", "a", 'jump = "sarah"'), "machine 'jon' is reached through 'sarah' in net, which does not"),
-        (host("jon", "a", 'jump = "folder"'), "machine 'jon' is reached through 'folder' in net, which is the"),
+        (host("jon", "a", 'jump = "folder"'), "machine 'jon' is reached through 'folder' in net, which is a dir"),
         (host("jon", "a", 'jump = "lone"'), "machine 'lone' has no target"),
         (
             host("sara", "a", 'jump = "lone"') + host("lone", "b", 'jump = "sara"'),
             "machines are reached through one another: ",
         ),
-        (host("sara", "a", 'jump = "sara"'), "machines are reached through one another: sara → sara"),
+        (host("sara", "a", 'jump = "sara"'), "machine 'sara' is reached through 'sara' in net, which is itself"),
     ],
 )
 def test_check_refuses_a_jump_host_that_cannot_be_one(declare: Declare, hosts: str, message: str) -> None:
@@ -165,8 +167,7 @@ roles.peer.machines.bastion = {}
     evaluation = workspace.evaluation()
     [network] = [key for key in evaluation.makes if key.name == "vpn.network"]
     prefix = evaluation.makes[network]["prefix"].public
-    each = ways(workspace, ["jon"])["jon"]
-    assert not isinstance(each, Fault)
+    each = ways(workspace, ["jon"])["jon"].ways
     assert (each[1].network, each[1].purpose, each[1].names) == ("vpn", "mesh VPN", ("jon.mesh",))
     assert each[1].target.host.startswith(prefix.rstrip(":"))
 
@@ -179,12 +180,81 @@ def test_a_broken_service_does_not_keep_anybody_from_logging_in(declare: Declare
         reach(workspace, "sara")
 
 
+def test_each_way_to_a_jump_host_is_one_to_the_machine_behind_it(declare: Declare) -> None:
+    workspace = declare(net=host("bastion", "10.0.0.1") + host("sara", "10.0.0.6", 'jump = "bastion"'))
+    each = ways(workspace, ["sara"])["sara"].ways
+    assert [jump_of(resolved(list(way.target.ssh)))["hostname"] for way in each] == ["bastion.example.org", "10.0.0.1"]
+
+
+def test_machines_may_be_reached_through_one_another_besides_their_targets(declare: Declare) -> None:
+    hosts = host("jon", "10.0.0.1", 'jump = "bastion"') + host("bastion", "10.0.0.2", 'jump = "jon"')
+    workspace = declare(net=hosts)
+    workspace.check()
+    assert found(workspace, "jon")[1:] == [("net", "ssh root@10.0.0.1:2222 through bastion")]
+    assert found(workspace, "bastion")[1:] == [("net", "ssh admin@10.0.0.2 through jon")]
+
+
+def test_a_wrong_way_hides_no_other_one(declare: Declare) -> None:
+    workspace = declare(net=host("jon", "10.0.0.1", 'jump = "gone"'))
+    each = ways(workspace, ["jon"])["jon"]
+    assert [way.target.text for way in each.ways] == ["ssh root@jon.example.org:2222"]
+    assert [fault.message for fault in each.faults] == [
+        "machine 'jon' is reached through 'gone' in net, which does not exist"
+    ]
+    assert reach(workspace, "jon").host == "jon.example.org"
+
+
+def test_the_user_of_one_way_counts_for_the_others(declare: Declare) -> None:
+    workspace = declare(first=host("sara", "10.0.0.1", "priority = 9"), second=host("sara", "10.0.0.2", 'user = "op"'))
+    assert [text for _, text in found(workspace, "sara")] == ["ssh op@10.0.0.2", "ssh op@10.0.0.1"]
+
+
+def test_a_jump_host_is_neither_removed_nor_renamed(declare: Declare) -> None:
+    workspace = declare(net=host("sara", "10.0.0.6", 'jump = "bastion"'))
+    for change in (
+        lambda: pipeline.remove_machine(workspace, "bastion", own=True),
+        lambda: pipeline.rename_machine(workspace, "bastion", "gate"),
+    ):
+        with pytest.raises(Faults, match="machine 'sara' is reached through 'bastion' in net, which does not exist"):
+            change()
+    assert found(workspace, "sara") == [("net", "ssh 10.0.0.6 through bastion")]
+
+
+ONE_ALONE = """
+[instances.backup]
+module.name = "borgbackup"
+roles.client.machines.folder = {}
+roles.server.machines.bastion.settings.network = "net"
+"""
+
+
+def test_one_machine_is_planned_with_the_networks_of_its_peers(declare: Declare) -> None:
+    workspace = declare(net=host("bastion", "10.0.0.2", "port = 23"), more=ONE_ALONE)
+    pipeline.create_admin(workspace, "me")
+    for evaluation in (workspace.evaluation_of(["folder"]), workspace.evaluation()):
+        [plan] = [
+            resource.parts[0].data or b""
+            for resource in evaluation.configured["folder"].configuration.resources
+            if isinstance(resource, File) and resource.path.endswith("backup.json")
+        ]
+        assert json.loads(plan)["repositories"] == {
+            "bastion": "ssh://borg@10.0.0.2:23/var/lib/borgbackup/backup/folder"
+        }
+
+
 # Stands for ssh(1): only the host "up" answers, and "no-true" is a machine whose shell does not know the command.
 SSH = f"""#!{sys.executable}
-import sys
+import sys, time
 host = sys.argv[-2]
+if "BatchMode=yes" not in sys.argv:
+    sys.exit("it would ask")
 if host == "no-true":
     sys.exit(127)
+if host == "asks":
+    sys.stderr.buffer.write(b"\\xff\\nroot@asks: Permission denied (publickey).\\n")
+    sys.exit(255)
+if host == "hangs":
+    time.sleep(60)
 if host != "up":
     sys.stderr.write(f"ssh: connect to host {{host}} port 22: Connection refused\\n")
     sys.exit(255)
@@ -206,17 +276,16 @@ def test_the_first_way_that_answers_is_taken(declare: Declare) -> None:
     workspace = declare(a=hosts, b=host("jon", "up", "priority = 5"))
     assert reach(workspace, "jon").host == "up"
     assert reach(workspace, "sara").host == "down"  # the only one: ssh itself then says why
-    answers = pipeline.ask_ways(workspace, ["jon"])["jon"]
-    assert not isinstance(answers, Fault)
+    answers, _ = pipeline.ask_ways(workspace, ["jon"])["jon"]
     refused = "ssh: connect to host {} port 22: Connection refused"
     assert [answer.problem for answer in answers] == [refused.format("jon.example.org"), refused.format("down"), ""]
-    assert json.dumps([answer.as_json() for answer in answers])
+    assert [answer.as_json()["answers"] for answer in answers] == [False, False, True]
 
 
 @pytest.mark.usefixtures("ssh")
 def test_whoever_is_logged_in_has_an_answer() -> None:
     way = Way("", "target", (), Target("x", "x", "no-true", ssh=("--", "no-true")))
-    [answer] = stage.ask([way])
+    [answer] = answering.ask([way])
     assert answer.problem == ""
 
 
@@ -225,3 +294,25 @@ def test_a_machine_that_is_not_declared_is_named(declare: Declare) -> None:
         with pytest.raises(Faults, match="machine 'jno' does not exist") as raised:
             call()
         assert raised.value.faults[0].hint == "did you mean 'jon'?"
+
+
+@pytest.mark.usefixtures("ssh")
+def test_nobody_waits_for_a_way_after_one_that_answers(declare: Declare) -> None:
+    workspace = declare(
+        a=host("sara", "up", "priority = 9") + host("jon", "up"), b=host("sara", "hangs", "priority = 8")
+    )
+    began = time.monotonic()
+    assert reach(workspace, "sara").host == "up"
+    assert time.monotonic() - began < answering.PATIENCE / 2
+
+
+@pytest.mark.usefixtures("ssh")
+def test_a_way_that_would_ask_is_taken_before_the_next_one(declare: Declare) -> None:
+    workspace = declare(
+        a=host("jon", "asks", "priority = 9"), b=host("jon", "up", "priority = 8"), c=host("jon", "down")
+    )
+    assert reach(workspace, "jon").host == "asks"
+    answers, _ = pipeline.ask_ways(workspace, ["jon"])["jon"]
+    assert [(answer.may_ask, not answer.problem) for answer in answers] == [
+        *((False, False), (False, False), (True, False), (False, True)),
+    ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from rolecall.cli import completion
-from rolecall.errors import Fault
+from rolecall.cli.output import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,23 +32,25 @@ def network(invocation: Invocation, machines: tuple[str, ...]) -> None:
     from rolecall import pipeline
 
     found = pipeline.ask_ways(invocation.workspace, machines)
-    answers = {name: [] if isinstance(each, Fault) else each for name, each in found.items()}
-    lines = [line for name, each in found.items() for line in (f"{name}", *_lines(each))]
-    document = {name: [answer.as_json() for answer in each] for name, each in answers.items()}
+    document = {name: [answer.as_json() for answer in answers] for name, (answers, _) in found.items()}
+    lines = [line for name, (answers, _) in found.items() for line in (name, *_lines(answers))]
+    faults = [fault for _, problems in found.values() for fault in problems]
+    if not invocation.json:
+        tell([replace(fault, warning=True) for fault in dict.fromkeys(faults)], as_json=False)
     invocation.emit(document, "\n".join(lines))
-    if not all(any(not answer.problem for answer in each) for each in answers.values()):
+    if not all(any(not answer.problem for answer in answers) for answers, _ in found.values()):
         sys.exit(1)
 
 
-def _lines(found: Sequence[Answer] | Fault) -> list[str]:
-    if isinstance(found, Fault):
-        return [f"  {found.message}; {found.hint}"]
-    rows = [(each.way.network or each.way.purpose, each.way.target.text, _outcome(each)) for each in found]
+def _lines(answers: Sequence[Answer]) -> list[str]:
+    if not answers:
+        return ["  no way"]
+    rows = [(each.way.network or each.way.purpose, each.way.target.text, _outcome(each)) for each in answers]
     longest, widest = (max(len(row[column]) for row in rows) for column in (0, 1))
     return [f"  {name:{longest}}  {text:{widest}}  {outcome}" for name, text, outcome in rows]
 
 
 def _outcome(answer: Answer) -> str:
-    if answer.problem:
-        return f"no answer: {answer.problem}"
-    return f"answers in {answer.seconds:.2f} s"
+    if answer.may_ask:
+        return f"asks, or lets nobody in: {answer.problem}"
+    return f"no answer: {answer.problem}" if answer.problem else f"answers in {answer.seconds:.2f} s"

@@ -78,6 +78,11 @@ def as_step(progress: protocol.Progress) -> str:
     return f"{progress['step']} {progress['detail']}".strip()
 
 
+def is_busy(printed: str) -> bool:
+    """Return whether sshd(8) or a jump host let ssh(1) not in, as it does when it is busy, by what that printed."""
+    return bool(_BUSY.search(printed)) and not _NO_WAY.search(printed)
+
+
 def ssh_problem(machine: str, printed: str) -> str:
     """Return why ssh(1) did not connect to a machine, from what it printed; "" when that is nothing."""
     if "has changed and you have requested strict checking" in printed:
@@ -243,7 +248,7 @@ class Connection:
         status, lines = self._finish(5)
         self.status = status
         failed = not self._began and status == SSH_FAILED
-        self.refused = failed and bool(_BUSY.search(lines)) and not _NO_WAY.search(lines)
+        self.refused = failed and is_busy(lines)
         self.would_ask = failed and not self._asks and _WOULD_ASK.search(lines) is not None
         lost = UnreachableError if failed else LostError
         if known := ssh_problem(self._machine, lines):

@@ -131,17 +131,14 @@ class MachineRun:
         """Open a session by the first target to which a connection can be made, and stay with that one."""
         tried = []
         for target in self.wanted.targets:
-            self.target = target
+            self.target, self.plan = target, replace(self.plan, target=target.text)
             try:
-                state = self._open(self.plan.digest)
+                return self._open(self.plan.digest)
             except UnreachableError as error:
                 if len(self.wanted.targets) == 1:
                     raise
                 tried.append(f"{target.text}: {error}")
                 self.report_progress(f"unreachable by {tried[-1]}")
-            else:
-                self.plan = replace(self.plan, target=target.text)
-                return state
         raise UnreachableError(f"unreachable by any of {len(tried)} ways", "\n".join(tried))
 
     def _open(self, expect: str | None) -> protocol.State:

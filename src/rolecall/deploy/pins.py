@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rolecall.project import Project
 
 
+_SHOWN = 80  # characters of a ProxyCommand
 # Why a machine may present other keys than those that are pinned.
 OTHERS = "Either the machine was reinstalled, or someone intercepts the connection (man in the middle)."
 
@@ -41,8 +42,9 @@ def scan(target: Target) -> list[str]:
     if not keys:
         hint = "check the name and port, and that sshd is running there"
         if jump := settings.get("proxyjump") or settings.get("proxycommand"):
+            through = repr(jump) if len(jump) <= _SHOWN else "a jump host"
             hint = (
-                f"ssh-keyscan cannot go through {jump!r}: read the keys on the machine itself, and add each to "
+                f"ssh-keyscan cannot go through {through}: read the keys on the machine itself, and add each to "
                 f"keys/known_hosts as `{target.machine} TYPE KEY`"
             )
         raise fault(f"{target.machine} presents no host keys at {host} port {port}", hint=hint)

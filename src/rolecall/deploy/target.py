@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults, Where
-from rolecall.model.addresses import is_own_host
 from rolecall_agent import archive
 from rolecall_agent.systems.commands import PYTHON_OPTIONS
 
@@ -123,11 +122,7 @@ def find_target(project: Project, machine: str, target_host: str | None, lab: La
 
 
 def network_target(
-    project: Project,
-    machine: str,
-    network: Network,
-    declared: Target | None = None,
-    jump: Target | None = None,
+    project: Project, machine: str, network: Network, *, user: str, port: int, jump: Target | None
 ) -> Target | Fault:
     """Return the target that reaches a machine in a network.
 
@@ -135,7 +130,8 @@ def network_target(
         project: The project.
         machine: The machine's name.
         network: How it is reached there.
-        declared: The machine's other target, for the user and the port that the network does not say.
+        user: The user, if the network does not say it; "" for what the user's ssh_config says.
+        port: The port, if the network does not say it.
         jump: The target of the machine through which it is reached.
     """
     from rolecall.service.hosts import host_and_port
@@ -143,13 +139,11 @@ def network_target(
     options = _common(project, machine, None)
     if isinstance(options, Fault):
         return options
-    user = network.user or (declared.user if declared else "")
-    # The port of a host on this computer is one that is forwarded to the machine.
-    port = network.port or (declared.port if declared and not is_own_host(declared.host) else 22)
+    user, port = network.user or user, network.port or port
     text = f"ssh {user + '@' if user else ''}{host_and_port(network.address, port)}"
     if jump:
         # ProxyJump would read neither the options of that target nor the pinned key of its machine.
-        command = shlex.join(["ssh", "-W", _PLACE, *jump.ssh]).replace("%", "%%").replace(_PLACE, "[%h]:%p")
+        command = shlex.join(["ssh", "-W", _PLACE, *jump.ssh]).replace("%", "%%").replace(_PLACE, "'[%h]:%p'")
         options += ("-o", f"ProxyCommand={command}")
         text += f" through {jump.machine}"
     return Target(machine, text, network.address, _over(options, user, network.address, str(port)), port, user)

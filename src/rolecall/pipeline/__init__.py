@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.access import lost_to_user as lost_to_user
     from rolecall.pipeline.access import removal as removal
     from rolecall.pipeline.access import remove_admin as remove_admin
+    from rolecall.pipeline.answering import Answer as Answer
     from rolecall.pipeline.answers import read_answers as read_answers
     from rolecall.pipeline.beginning import Created as Created
     from rolecall.pipeline.beginning import create as create
@@ -94,7 +95,6 @@ if TYPE_CHECKING:
     from rolecall.pipeline.views import clan_note as clan_note
     from rolecall.pipeline.views import explain as explain
     from rolecall.pipeline.views import subjects as subjects
-    from rolecall.pipeline.ways import Answer as Answer
     from rolecall.pipeline.workspace import Workspace as Workspace
     from rolecall.pipeline.workspace import open as open  # noqa: A004 - called as `pipeline.open`
     from rolecall.pipeline.writing import write_files as write_files
@@ -129,7 +129,7 @@ _NAMES: Final = {
         "Pruning Unwanted check_vars discard fix_vars generate matching prune pruning set_var unwanted"
     ),
     "rolecall.pipeline.views": "as_json clan_note explain subjects",
-    "rolecall.pipeline.ways": "Answer",
+    "rolecall.pipeline.answering": "Answer",
     "rolecall.pipeline.workspace": "Workspace open",
     "rolecall.pipeline.writing": "write_files",
     "rolecall.project": "unanswered",

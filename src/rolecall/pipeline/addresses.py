@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from rolecall import inventory
 from rolecall.deploy.target import Target, find_target, pinned_keys
 from rolecall.errors import Fault, Where, dotted
-from rolecall.model.addresses import problem_for_peers
+from rolecall.model.addresses import is_own_host, problem_for_peers
 from rolecall.model.world import Host
+from rolecall.service.hosts import SSH_PORT
 from rolecall.service.interfaces import Network
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def hosts_of(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Hos
             hosts[name] = Host(name, lab_pins.get(name, ()))
             continue
         found = find_target(project, name, machine.deploy.target_host, lab)
-        host, port = (found.host, found.port) if isinstance(found, Target) else ("", 22)
+        host, port = (found.host, found.port) if isinstance(found, Target) else ("", SSH_PORT)
+        port = SSH_PORT if is_own_host(host) else port  # it is forwarded to that of the machine
         address, keys, problem = _address(name, machine, host, domain)
         hosts[name] = Host(address, pinned.get(name, ()), port, keys, problem)
     return hosts

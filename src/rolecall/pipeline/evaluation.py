@@ -324,11 +324,17 @@ def evaluate_some(
             if faults := [*found.membership.unfit, *unknown_secrets(loaded, found.membership)]:
                 raise Faults(faults)
             world = gather(found.membership, hosts)
-            evaluation = _evaluated(project, found, world, machines, memory)
+            evaluation, failure = None, None
+            try:
+                evaluation = _evaluated(project, found, world, machines, memory)
+            except Faults as error:  # perhaps only because of what was not evaluated
+                failure = error
             if more := instances_publishing(loaded, registry, world.queries) - instances:
                 instances |= more
-                continue
-            return evaluation
+            elif failure:
+                raise failure
+            elif evaluation:
+                return evaluation
 
 
 def _evaluated(project: Project, found: Members, world: World, machines: Iterable[str], memory: Memory) -> Evaluation:

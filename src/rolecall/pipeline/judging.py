@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import Fault, Faults
 from rolecall.evaluate.memory import Memory
-from rolecall.pipeline.evaluation import further_faults, members_of, note_recipes
+from rolecall.pipeline.addresses import hosts_of
+from rolecall.pipeline.evaluation import further_faults, members_of, note_recipes, published
+from rolecall.pipeline.ways import ways_of
+from rolecall.service.interfaces import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +37,15 @@ def judge_of(project: Project) -> Callable[[Loaded, Sequence[Fault]], list[Seque
             found = members_of(project, loaded, faults, memory)
         except Faults as error:
             return [error.faults]
-        return [(), [*further_faults(project, found), *found.warnings]]
+        return [(), [*further_faults(project, found), *_faults_of_ways(project, loaded, memory), *found.warnings]]
 
     return judge
+
+
+def _faults_of_ways(project: Project, loaded: Loaded, memory: Memory) -> list[Fault]:
+    """Return what is wrong with the ways to machines, such as a jump host that does not exist any more."""
+    try:
+        networks = published(project, loaded, hosts_of(project, loaded, None), Network, memory)
+    except Faults:
+        return []  # `check` says what is wrong there
+    return [fault for each in ways_of(project, loaded, None, networks).values() for fault in each.faults]

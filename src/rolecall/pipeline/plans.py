@@ -234,11 +234,14 @@ def expiring(evaluation: Evaluation) -> Iterator[Fault]:
 def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineUpdate], list[Fault]]:
     """Return what each machine is to become; one without a target is a warning while it has no resources."""
     machines = evaluation.members.loaded.inventory.machines
-    wanted, faults, warnings = [], [], []
+    wanted: list[MachineUpdate] = []
+    faults: list[Fault] = []
+    warnings: list[Fault] = []
     found_ways = ways(workspace, evaluation.configured)
     for name, configured in evaluation.configured.items():
-        found = found_ways[name]
-        if not isinstance(found, Fault):
+        found, problems = found_ways[name]
+        if found:
+            warnings += [replace(problem, warning=True) for problem in problems]
             targets, wave = [way.target for way in found], evaluation.waves.get(name, 0)
             used = partial(addresses_used, evaluation, name)
             wanted.append(
@@ -247,9 +250,9 @@ def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineU
                 )
             )
         elif configured.configuration.resources:
-            faults.append(found)
+            faults += problems
         else:
-            warnings.append(Fault(found.message, found.where, found.hint, warning=True))
+            warnings += [replace(problem, warning=True) for problem in problems]
     if faults:
         raise Faults(faults)
     sources = evaluation.members.loaded.sources

@@ -12,7 +12,8 @@ from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.session import Session
 from rolecall.errors import Fault, Faults, fault
 from rolecall.model.plan import Damage
-from rolecall.pipeline.ways import ask, ways_of
+from rolecall.pipeline.answering import ask, first_answering
+from rolecall.pipeline.ways import Ways, ways_of
 from rolecall.service.interfaces import Backups
 
 if TYPE_CHECKING:
@@ -21,17 +22,33 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.backups import Archive, Offers
     from rolecall.deploy.target import Target
-    from rolecall.pipeline.ways import Answer, Way
+    from rolecall.model.exports import Exported
+    from rolecall.pipeline.answering import Answer
+    from rolecall.pipeline.ways import Way
     from rolecall.pipeline.workspace import Workspace
+    from rolecall.service.interfaces import Network
 
 
-def ways(workspace: Workspace, machines: Iterable[str]) -> Mapping[str, tuple[Way, ...] | Fault]:
-    """Return the ways to each of these machines, the first one to try first; or why there is none.
+def ways(workspace: Workspace, machines: Iterable[str]) -> Mapping[str, Ways]:
+    """Return the ways to each of these machines.
+
+    If the networks cannot be evaluated because of a fault elsewhere, these are their targets alone. The fault is then
+    among those of each machine that has no way left.
 
     Raises:
-        Faults: As `Workspace.loaded`, and when the networks that services publish cannot be evaluated.
+        Faults: As `Workspace.loaded`; also when a machine is not declared.
     """
-    return ways_of(workspace.project, workspace.loaded(), workspace.lab, workspace.networks(), machines)
+    loaded = workspace.loaded()
+    if unknown := [name for name in machines if name not in loaded.inventory.machines]:
+        raise Faults(map(loaded.unknown_machine, unknown))
+    networks: Sequence[Exported[Network]] = ()
+    faults: tuple[Fault, ...] = ()
+    try:
+        networks = workspace.networks()
+    except Faults as error:
+        faults = tuple(error.faults)
+    found = ways_of(workspace.project, loaded, workspace.lab, networks, machines)
+    return {machine: each if each.ways or not faults else Ways((), faults) for machine, each in found.items()}
 
 
 def reach(workspace: Workspace, machine: str) -> Target:
@@ -42,49 +59,42 @@ def reach(workspace: Workspace, machine: str) -> Target:
     Raises:
         Faults: When it is not declared, or has no way.
     """
-    loaded = workspace.loaded()
-    if machine not in loaded.inventory.machines:
-        raise Faults([loaded.unknown_machine(machine)])
-    unknown: Faults | None = None
-    try:
-        networks = workspace.networks()
-    except Faults as error:  # a fault elsewhere does not keep anybody from logging in
-        networks, unknown = (), error
-    found = ways_of(workspace.project, loaded, workspace.lab, networks, [machine])[machine]
-    if isinstance(found, Fault):
-        raise unknown or Faults([found])
-    if len(found) == 1:
-        return found[0].target
-    answers = ask(found)
-    return next((answer.way for answer in answers if not answer.problem), found[0]).target
+    found = _some_ways(workspace, machine)
+    return (found[0] if len(found) == 1 else first_answering(found)).target
 
 
-def ask_ways(workspace: Workspace, machines: Sequence[str] = ()) -> Mapping[str, list[Answer] | Fault]:
-    """Log in to machines by each of their ways, and return which answer; or why there is none.
+def _some_ways(workspace: Workspace, machine: str) -> tuple[Way, ...]:
+    found = ways(workspace, [machine])[machine]
+    if not found.ways:
+        raise Faults(found.faults)
+    return found.ways
+
+
+def ask_ways(workspace: Workspace, machines: Sequence[str] = ()) -> Mapping[str, tuple[list[Answer], Sequence[Fault]]]:
+    """Log in to machines by each of their ways.
 
     Args:
         workspace: The project.
         machines: Their names; all if empty.
 
+    Returns:
+        By machine: which ways answer, and what is wrong with others.
+
     Raises:
-        Faults: As `ways`; also when a machine is not declared.
+        Faults: As `ways`.
     """
-    loaded, declared = workspace.loaded(), workspace.machine_names()
-    if unknown := [name for name in machines if name not in declared]:
-        raise Faults(map(loaded.unknown_machine, unknown))
-    found = ways(workspace, machines or declared)
-    answers = iter(ask([way for each in found.values() if not isinstance(each, Fault) for way in each]))
-    return {name: each if isinstance(each, Fault) else [next(answers) for _ in each] for name, each in found.items()}
+    found = ways(workspace, machines or workspace.machine_names())
+    answers = iter(ask([way for each in found.values() for way in each.ways]))
+    return {name: ([next(answers) for _ in each.ways], each.faults) for name, each in found.items()}
 
 
 def targets(workspace: Workspace) -> dict[str, str]:
-    """Return how each machine is reached, in words; "" for one without a target.
+    """Return how each machine is reached, in words; "" for one without a way.
 
     Raises:
-        Faults: As `Workspace.loaded`.
+        Faults: As `ways`.
     """
-    found = ways(workspace, workspace.machine_names())
-    return {name: "" if isinstance(each, Fault) else each[0].target.text for name, each in found.items()}
+    return {name: each.text for name, each in ways(workspace, workspace.machine_names()).items()}
 
 
 def login(workspace: Workspace, machine: str, words: Sequence[str]) -> list[str]:
@@ -143,8 +153,15 @@ def host_keys(workspace: Workspace, machine: str) -> HostKeys:
     Raises:
         Faults: When it has no target, or does not answer.
     """
-    target = reach(workspace, machine)
-    return HostKeys(machine, tuple(pins.scan(target)), tuple(pins.pinned(workspace.project, machine)))
+    faults: list[Fault] = []
+    for way in _some_ways(workspace, machine):
+        try:
+            presented = tuple(pins.scan(way.target))
+        except Faults as error:
+            faults += error.faults
+        else:
+            return HostKeys(machine, presented, tuple(pins.pinned(workspace.project, machine)))
+    raise Faults(faults)
 
 
 def pin(workspace: Workspace, keys: HostKeys, *, replace: bool) -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall import inventory
-from rolecall.deploy.connection import SSH_FAILED, ssh_problem
 from rolecall.deploy.target import Target, find_target, network_target
-from rolecall.errors import Fault, Faults, Where, nearest, printable
-from rolecall.model.plan import PARALLEL
+from rolecall.errors import Fault, Where, nearest
+from rolecall.model.addresses import is_own_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,11 +18,10 @@ if TYPE_CHECKING:
     from rolecall.project import Project
     from rolecall.service.interfaces import Network
 
-PATIENCE = 15  # seconds for a machine to answer
+_MOST_JUMPS = 4  # of the ways to a jump host, those that count
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """One way to a machine.
 
     Attributes:
@@ -43,33 +37,21 @@ class Way:
     target: Target
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Whether a machine answers by one of its ways.
+class Ways(NamedTuple):
+    """All ways to a machine.
 
     Attributes:
-        way: The way.
-        seconds: How long a login took, or failed to take.
-        problem: Why it does not answer, or "".
+        ways: The one to try first comes first.
+        faults: What is wrong with others; why there is none, if there is none.
     """
 
-    way: Way
-    seconds: float
-    problem: str
+    ways: tuple[Way, ...]
+    faults: tuple[Fault, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the documented form of ``rolecall network --json`` (docs/reference/json.md)."""
-        target, way = self.way.target, self.way
-        return {
-            "network": way.network,
-            "purpose": way.purpose,
-            "target": target.text,
-            "address": target.host,
-            "names": list(way.names),
-            "answers": not self.problem,
-            "seconds": round(self.seconds, 3),
-            "problem": self.problem,
-        }
+    @property
+    def text(self) -> str:
+        """The first one in words, or ""."""
+        return self.ways[0].target.text if self.ways else ""
 
 
 def ways_of(
@@ -78,8 +60,8 @@ def ways_of(
     lab: Lab | None,
     networks: Iterable[Exported[Network]],
     machines: Iterable[str] | None = None,
-) -> Mapping[str, tuple[Way, ...] | Fault]:
-    """Return the ways to each machine, the first one to try first; or why there is none.
+) -> Mapping[str, Ways]:
+    """Return the ways to each machine.
 
     Args:
         project: The project.
@@ -92,87 +74,64 @@ def ways_of(
     for export in sorted(networks, key=lambda each: (-each.value.priority, each.instance)):
         published.setdefault(export.machine, []).append(export)
     finder = _Finder(project, loaded, lab, published)
-    found: dict[str, tuple[Way, ...] | Fault] = {}
-    for machine in sorted(published) if machines is None else machines:
-        try:
-            found[machine] = finder.find(machine, ())
-        except Faults as error:
-            found[machine] = inventory.locate(error.faults[0], loaded.sources)
-    return found
+    found = {each: finder.find(each, ()) for each in (sorted(published) if machines is None else machines)}
+    return {
+        machine: each._replace(faults=tuple(inventory.locate(fault, loaded.sources) for fault in each.faults))
+        for machine, each in found.items()
+    }
 
 
-def ask(ways: Sequence[Way], parallel: int = PARALLEL) -> list[Answer]:
-    """Log in by each way, and return whether it answers, in the same order."""
-    if not ways:
-        return []
-    with ThreadPoolExecutor(min(parallel, len(ways))) as pool:
-        return list(pool.map(_ask, ways))
-
-
-@dataclass(frozen=True, slots=True)
-class _Finder:
+class _Finder(NamedTuple):
     project: Project
     loaded: Loaded
     lab: Lab | None
     published: Mapping[str, Sequence[Exported[Network]]]
 
-    def find(self, machine: str, before: tuple[str, ...]) -> tuple[Way, ...]:
-        """Return the ways to a machine.
-
-        Args:
-            machine: Its name.
-            before: The machines that are reached through it.
-
-        Raises:
-            Faults: The first that it has.
-        """
+    def find(self, machine: str, before: tuple[str, ...]) -> Ways:
+        """Return the ways to a machine that do not lead through those that are reached through it (`before`)."""
         target_host = self.loaded.inventory.machines[machine].deploy.target_host
         lab = self.lab if target_host is None else None
-        declared = find_target(self.project, machine, target_host, lab)
         networks = self.published.get(machine, ())
+        declared = find_target(self.project, machine, target_host, lab)
         if isinstance(declared, Fault) and (target_host is not None or not networks):
-            raise Faults([declared])
+            return Ways((), (declared,))
         first = declared if isinstance(declared, Target) else None
-        found = [Way("", "lab" if lab else "target", (), first)] if first else []
+        ways = [Way("", "lab" if lab else "target", (), first)] if first else []
         if lab or (first and first.root is not None):
-            return tuple(found)  # this computer is in no network of the lab
+            return Ways(tuple(ways), ())  # this computer is in no network of the lab
+        users = [first.user if first else "", *(export.value.user for export in networks)]
+        user = next(filter(None, users), "")
+        # The port of a host on this computer is one that is forwarded to the machine.
+        port = first.port if first and not is_own_host(first.host) else 22
+        faults: list[Fault] = []
         for export in networks:
-            jump = self._jump(export, (*before, machine)) if export.value.jump else None
-            target = network_target(self.project, machine, export.value, first, jump)
-            if isinstance(target, Fault):
-                raise Faults([target])
-            found.append(Way(export.instance, export.value.purpose, tuple(export.value.names), target))
-        return tuple(found)
+            value = export.value
+            for jump in self._jumps(export, (*before, machine), faults) if value.jump else [None]:
+                target = network_target(self.project, machine, value, user=user, port=port, jump=jump)
+                if isinstance(target, Fault):
+                    return Ways(tuple(ways), (target,))
+                ways.append(Way(export.instance, value.purpose, tuple(value.names), target))
+        if not ways and not faults:
+            path = " → ".join((*before, machine, *(export.value.jump for export in networks[:1])))
+            where = Where(keys=("instances", networks[0].instance))
+            faults.append(Fault(f"machines are reached through one another: {path}", where, "remove one `jump`"))
+        return Ways(tuple(ways), tuple(faults))
 
-    def _jump(self, export: Exported[Network], before: tuple[str, ...]) -> Target:
-        """Return the target of the machine through which another one is reached: the first of its ways."""
+    def _jumps(self, export: Exported[Network], before: tuple[str, ...], faults: list[Fault]) -> list[Target]:
+        """Return the targets of the machine through which another one is reached."""
         jump, declared = export.value.jump, self.loaded.inventory.machines
         what = f"machine {export.machine!r} is reached through {jump!r} in {export.instance}"
-        where = Where(keys=("instances", export.instance))
+        keys = ("instances", export.instance, "roles", export.role, "machines", export.machine, "settings", "jump")
         if jump not in declared:
-            raise Faults([Fault(f"{what}, which does not exist", where, nearest(jump, declared, what="machines"))])
-        if jump in before:
-            path = " → ".join((*before, jump))
-            raise Faults([Fault(f"machines are reached through one another: {path}", where, "remove one `jump`")])
-        target = self.find(jump, before)[0].target
-        if target.root is not None:
-            raise Faults([Fault(f"{what}, which is the directory {target.root}", where, "name a machine with SSH")])
-        return target
-
-
-def _ask(way: Way) -> Answer:
-    began = time.monotonic()
-    target = way.target
-    if target.root is not None:
-        return Answer(way, 0.0, "" if target.root.parent.is_dir() else f"{target.root.parent} does not exist")
-    command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", *target.ssh, "true"]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return Answer(way, time.monotonic() - began, f"no answer within {PATIENCE} seconds")
-    problem = ""
-    if done.returncode == SSH_FAILED:  # any other status is that of the command: it was logged in
-        problem = ssh_problem(target.machine, printable(done.stderr.strip(), keep="\n")) or "ssh(1) failed"
-    return Answer(way, time.monotonic() - began, problem)
+            hint = nearest(jump, declared, what="machines")
+            faults.append(Fault(f"{what}, which does not exist", Where(keys=keys), hint))
+        elif jump == export.machine:
+            faults.append(Fault(f"{what}, which is itself", Where(keys=keys), "name another machine"))
+        elif jump not in before:
+            ways, problems = self.find(jump, before)
+            faults += [] if ways else problems
+            targets = [way.target for way in ways if way.target.root is None]
+            if ways and not targets:
+                faults.append(Fault(f"{what}, which is a directory", Where(keys=keys), "name a machine with SSH"))
+            return targets[:_MOST_JUMPS]
+        return []

@@ -171,7 +171,7 @@ class Workspace:
 
         found = check(self.project, self.sound(), self.hosts())
         ways = ways_of(self.project, self.loaded(), self.lab, self.networks())
-        if faults := [each for each in ways.values() if isinstance(each, Fault)]:
+        if faults := [fault for each in ways.values() for fault in each.faults]:
             raise Faults(faults)
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from rolecall.errors import nearest
 from rolecall.model.frozen import frozen
 from rolecall.model.generators import NotDeclaredError
 from rolecall.model.vars import NEXT, OLD, VarKey, slot
@@ -71,12 +72,20 @@ class Member(Generic[SettingsT]):
         Raises:
             ValueError: When the machine is not in the network.
         """
-        if network is None:
-            return self.address
+        return self.address if network is None else self._in(network).address
+
+    def port_in(self, network: str | None) -> int:
+        """Return the port of the machine's SSH server in a network; as `address_in`."""
+        return (self._in(network).port if network is not None else 0) or self.port
+
+    def _in(self, network: str) -> Network:
         found = self.exports(Network, machine=self.machine, instance=network)
+        if not found and self.exports(Network, instance=network):
+            raise ValueError(f"{self.machine} is not in the network {network!r}; give it a role there")
         if not found:
-            raise ValueError(f"{self.machine} has no address in the network {network!r}; give it a role there")
-        return found[0].value.address
+            names = sorted({export.instance for export in self.exports(Network)})
+            raise ValueError(f"{network!r} is not a network; {nearest(network, names, what='networks')}")
+        return found[0].value
 
     @property
     def host_keys(self) -> tuple[str, ...]:

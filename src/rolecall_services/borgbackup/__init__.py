@@ -152,7 +152,7 @@ def _reached(peer: Member[ServerSettings]) -> tuple[str, int]:
     settings = peer.settings
     if settings.network and settings.address:
         raise ValueError(f"{peer.machine} has both an `address` and a `network` for its clients; remove one of them")
-    return settings.address or peer.address_in(settings.network), settings.port or peer.port
+    return settings.address or peer.address_in(settings.network), settings.port or peer.port_in(settings.network)
 
 
 def _url(peer: Member[ServerSettings], path: str) -> str:

@@ -36,7 +36,8 @@ def introduce(me: Member[MachineSettings]) -> Iterator[Resource]:
         address, peer_names = _address_of(peer), _names_of(peer)
         names.setdefault(address, []).extend(peer_names)
         if peer.settings.host_keys:
-            keys += [known_hosts(each, peer.port, peer.host_keys) for each in (address, *peer_names)]
+            port = peer.port_in(peer.settings.network)
+            keys += [known_hosts(each, port, peer.host_keys) for each in (address, *peer_names)]
     yield hosts(me.name("names"), names)
     if text := "".join(keys):
         yield Block("/etc/ssh/ssh_known_hosts", me.name("keys"), text)

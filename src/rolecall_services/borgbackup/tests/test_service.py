@@ -184,7 +184,7 @@ def test_clients_reach_the_server_by_a_network() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ('network = "vpn"', "store has no address in the network 'vpn'; give it a role there"),
+        ('network = "vpn"', "'vpn' is not a network; available networks: net"),
         ('network = "net", address = "store.example"', "store has both an `address` and a `network` for its clients"),
     ],
 )

@@ -57,7 +57,7 @@ def test_the_addresses_can_be_those_of_a_network() -> None:
     network = 'roles.default.settings.network = "net"'
     places = PLACE.format("jon", "192.0.2.1") + 'roles.default.machines.sara.settings.host = "192.0.2.2"\n'
     assert blocks(evaluated(network, more=places))["/etc/hosts"] == "192.0.2.1 jon\n192.0.2.2 sara\n"
-    with pytest.raises(Faults, match="sara has no address in the network 'net'; give it a role there"):
+    with pytest.raises(Faults, match="sara is not in the network 'net'; give it a role there"):
         evaluated(network, more=PLACE.format("jon", "192.0.2.1"))
 
 
