@@ -17,6 +17,7 @@ from rolecall.service import (
     File,
     Member,
     Network,
+    OpenPort,
     Package,
     Resource,
     Service,
@@ -71,6 +72,7 @@ moon_file = moon.var(
     binds="a node takes a change of its moon only from the key that has signed it",
 )
 
+PORT = 9993
 PRIORITY = 800
 """Below that of a mesh of WireGuard: until two nodes have found each other, packets take the way by a root."""
 HOME = "/var/lib/zerotier-one"
@@ -99,6 +101,13 @@ def offer_network(me: Member[PeerSettings]) -> Iterator[Network]:
     network, _ = _plan(me)
     address = rfc4193(network, me[identities["peer"]].identity.address.hex()).ip
     yield Network(address=str(address), priority=PRIORITY, purpose="ZeroTier")
+
+
+@controller.exports(OpenPort)
+@moon.exports(OpenPort)
+def name_port(_: Member[Any]) -> Iterator[OpenPort]:
+    """Yield the port at which others must reach a node that serves them."""
+    yield OpenPort(protocol="udp", port=PORT)
 
 
 @service.machine

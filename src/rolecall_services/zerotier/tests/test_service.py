@@ -13,7 +13,7 @@ import pytest
 
 from rolecall.pipeline import Workspace, rotate
 from rolecall.project import Project
-from rolecall.service import File, Network, Unit
+from rolecall.service import File, Network, OpenPort, Unit
 from rolecall.testing import Faults
 from rolecall.vars import create_identity, promote
 from rolecall_services import zerotier
@@ -82,6 +82,16 @@ def test_each_peer_says_how_it_is_reached_in_the_network(evaluating: Evaluating)
         name: each["addresses"][0].partition("/")[0]
         for name, [each] in ((name, list(networks.values())) for name, networks in expected.items())
     }
+
+
+def test_what_others_must_reach_names_its_port(evaluating: Evaluating) -> None:
+    given = roles()
+    given["moon"] = {"machines": {"jon": {"settings": {"stableEndpoints": ENDPOINTS}}}}
+    result = evaluating({"vpn": given})
+    assert [(each.machine, each.value.protocol, each.value.port) for each in result.exports(OpenPort)] == [
+        ("box", "udp", 9993),
+        ("jon", "udp", 9993),
+    ]
 
 
 def test_only_a_controller_has_a_single_port(evaluating: Evaluating) -> None:
