@@ -104,9 +104,14 @@ def offer_network(me: Member[PeerSettings]) -> Iterator[Network]:
 
 
 @controller.exports(OpenPort)
+def name_port(_: Member[ControllerSettings]) -> Iterator[OpenPort]:
+    """Yield the port at which members must reach it."""
+    yield OpenPort(protocol="udp", port=PORT)
+
+
 @moon.exports(OpenPort)
-def name_port(_: Member[Any]) -> Iterator[OpenPort]:
-    """Yield the port at which others must reach a node that serves them."""
+def name_port_of_root(_: Member[MoonSettings]) -> Iterator[OpenPort]:
+    """Yield the port at which nodes must reach it."""
     yield OpenPort(protocol="udp", port=PORT)
 
 
