@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
+import segno
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +70,34 @@ def test_a_machine_must_be_named(run: Run) -> None:
     status, _, errors = run("show", "--files", "out")
     assert status == 2
     assert "--files needs a MACHINE" in errors
+
+
+def terminal(data: bytes) -> str:
+    output = StringIO()
+    segno.make_qr(data, error="l").terminal(output, compact=True)
+    return output.getvalue().rstrip("\n") + "\n"
+
+
+def test_a_file_is_printed_as_a_qr_code_with_its_secrets(run: Run, tmp_path: Path) -> None:
+    path = "/run/rolecall/secrets/backup.ssh/private"
+    status, printed, _ = run("show", "jon", "--qr", path)
+    run("update", "--yes")
+    key = (tmp_path / f"targets/jon{path}").read_bytes()
+    assert key.startswith(b"-----BEGIN")
+    assert (status, printed) == (0, terminal(key))
+    assert json.loads(run("show", "jon", "--qr", path, "--json")[1]) == {"code": terminal(key).rstrip("\n")}
+
+
+def test_a_file_that_is_not_there_or_too_long_has_no_qr_code(run: Run) -> None:
+    status, _, errors = run("show", "jon", "--qr", "/etc/rolecall/backup/backup.jso")
+    assert (status, errors) == (
+        1,
+        "error: jon has no file '/etc/rolecall/backup/backup.jso'\n"
+        "hint: did you mean '/etc/rolecall/backup/backup.json'?\n",
+    )
+    status, _, errors = run("show", "jon", "--qr", "/etc/rolecall/backup/backup")
+    assert (status, errors) == (
+        1,
+        "error: /etc/rolecall/backup/backup does not fit in a QR code: it can hold 2,953 bytes\n",
+    )
+    assert run("show", "--qr", "/etc/x")[0] == 2

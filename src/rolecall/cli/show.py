@@ -50,8 +50,9 @@ def check(invocation: Invocation) -> None:
 @click.argument("machine", required=False, shell_complete=completion.machines)
 @click.option("--all", "whole", is_flag=True, help="Show the digest of every machine's configuration.")
 @click.option("--files", metavar="DIR", help="Write the files of MACHINE into this new folder, secrets included.")
+@click.option("--qr", metavar="PATH", help="Print this file of MACHINE as a QR code, secrets included.")
 @click.pass_obj
-def show(invocation: Invocation, machine: str | None, *, whole: bool, files: str | None) -> None:
+def show(invocation: Invocation, machine: str | None, *, whole: bool, files: str | None, qr: str | None) -> None:
     """Show who plays what, or a configuration.
 
     With MACHINE, shows all resources of that machine, after generating its missing vars.
@@ -63,8 +64,9 @@ def show(invocation: Invocation, machine: str | None, *, whole: bool, files: str
     workspace = invocation.workspace
     if whole and machine:
         raise click.UsageError("MACHINE and --all exclude each other")
-    if files and not machine:
-        raise click.UsageError("--files needs a MACHINE")
+    for option, value in (("--files", files), ("--qr", qr)):
+        if value and not machine:
+            raise click.UsageError(f"{option} needs a MACHINE")
     if whole:
         found = {name: each.configuration for name, each in workspace.evaluation().configured.items()}
         rows = {name: {"digest": each.digest, "resources": len(each.resources)} for name, each in found.items()}
@@ -83,6 +85,10 @@ def show(invocation: Invocation, machine: str | None, *, whole: bool, files: str
         written, left = pipeline.write_files(workspace, machine, Path(files))
         text = f"wrote {plural(len(written), 'file')} of {machine} to {files}"
         invocation.emit({"written": written, "left": left}, text + "".join(f"\nno file: {key}" for key in left))
+        return
+    if qr:
+        code = pipeline.qr_code(workspace, machine, qr)
+        invocation.emit({"code": code}, code)
         return
     configured = workspace.evaluation_of([machine]).configured[machine]
     configuration = configured.configuration

@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.views import subjects as subjects
     from rolecall.pipeline.workspace import Workspace as Workspace
     from rolecall.pipeline.workspace import open as open  # noqa: A004 - called as `pipeline.open`
+    from rolecall.pipeline.writing import qr_code as qr_code
     from rolecall.pipeline.writing import write_files as write_files
     from rolecall.project import unanswered as unanswered
     from rolecall.service.registry import Found as Found
@@ -131,7 +132,7 @@ _NAMES: Final = {
     "rolecall.pipeline.views": "as_json clan_note explain subjects",
     "rolecall.pipeline.answering": "Answer",
     "rolecall.pipeline.workspace": "Workspace open",
-    "rolecall.pipeline.writing": "write_files",
+    "rolecall.pipeline.writing": "qr_code write_files",
     "rolecall.project": "unanswered",
     "rolecall.service.registry": "Found",
 }
