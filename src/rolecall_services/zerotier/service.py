@@ -82,6 +82,8 @@ PROGRAM = f"{FOLDER}/zerotier"
 UNIT = "rolecall-zerotier.service"
 MODULES = ("__init__", "api", "controller", "declared", "health", "home", "tree", "zerotier")
 REPOSITORY = "https://download.zerotier.com/debian"
+_START = 90
+"""Seconds for a check; the program itself waits 60 for the daemon, and 75 more for a network, and then says why."""
 _EARLY = "packages"
 """The package starts the daemon when it is installed, so all that the daemon reads must be there before."""
 
@@ -138,22 +140,22 @@ def node(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:
 
 @controller.check
 def network_is_as_declared(_: Member[ControllerSettings]) -> Iterator[Check]:
-    """Check that the daemon has the network, its members and what they may do."""
-    yield Check("the network is as declared", (PROGRAM, "status"), timeout=60)
+    """Check that the daemon has the network, its members and what they may do; mend what was changed by hand."""
+    yield Check("the network is as declared", (PROGRAM, "reconcile"), timeout=_START)
 
 
 @moon.check
 def moon_is_loaded(_: Member[MoonSettings]) -> Iterator[Check]:
     """Check that the daemon knows the moon whose root it is."""
-    yield Check("the moon is loaded", (PROGRAM, "status"), timeout=60)
+    yield Check("the moon is loaded", (PROGRAM, "status"), timeout=_START)
 
 
 @peer.check
 def network_is_joined(me: Member[PeerSettings]) -> Iterator[Check]:
     """Check that the daemon knows the network, and that the controller gave this machine its addresses."""
-    yield Check("the daemon is as declared", (PROGRAM, "status"), timeout=60)
+    yield Check("the daemon is as declared", (PROGRAM, "status"), timeout=_START)
     network, _ = _plan(me)
-    yield Check("the network is joined", (PROGRAM, "probe", network), peers=True, timeout=120)
+    yield Check("the network is joined", (PROGRAM, "probe", network), peers=True, timeout=2 * _START)
 
 
 def _package(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:

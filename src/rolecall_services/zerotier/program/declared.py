@@ -86,8 +86,10 @@ class State:
         self.exists = True
 
     def keep_original(self, name: str, content: bytes | None) -> None:
-        """Keep what was in place of a file of ours."""
-        if content is not None:
+        """Keep what was in place of a file of ours; None for nothing."""
+        if content is None:
+            self._tree.remove(f"original/{name}")
+        else:
             self._tree.write(f"original/{name}", content)
 
     def original(self, name: str) -> bytes | None:

@@ -51,7 +51,7 @@ def place(declared: Declared) -> None:
     if not state.exists:
         _require_no_other(declared)
         state.fresh = home.is_unused()
-        for name in (*_OURS, _LOCAL):
+        for name in _OURS:
             state.keep_original(name, home.read(name))
     if home.read("identity.secret.saved_after_collision") == secret:
         raise Problem(
@@ -63,16 +63,12 @@ def place(declared: Declared) -> None:
     state.networks |= declared.networks.keys()
     state.moons |= declared.moons.keys()
     state.controlled |= declared.controlled.keys()
-    state.local = state.local or declared.local is not None
     state.save()
     if home.write("identity.secret", secret):
         _forget(declared, state.networks, set())  # what the daemon keeps of them was sent to the other identity
     home.write("identity.public", declared.public.encode())
     _forget(declared, *gone)
-    if declared.local is not None:
-        home.write(_LOCAL, json.dumps(declared.local).encode())
-    elif state.local:
-        _restore(declared, _LOCAL)
+    _place_local(declared)
     for network, permissions in declared.networks.items():
         if home.read(f"networks.d/{network}.conf") is None:  # what the daemon has made of it stays
             home.write(f"networks.d/{network}.conf", b"")
@@ -81,8 +77,21 @@ def place(declared: Declared) -> None:
         home.write(f"moons.d/{moon}.moon", content)
     controller.place(home, declared)
     state.networks, state.moons = set(declared.networks), set(declared.moons)
-    state.local = declared.local is not None
     state.save()
+
+
+def _place_local(declared: Declared) -> None:
+    """Place local.conf, or put back what was there before it was ours."""
+    home, state = declared.home, declared.state
+    if declared.local is not None:
+        if not state.local:
+            state.keep_original(_LOCAL, home.read(_LOCAL))
+            state.local = True
+            state.save()
+        home.write(_LOCAL, json.dumps(declared.local).encode())
+    elif state.local:
+        _restore(declared, _LOCAL)
+        state.local = False
 
 
 def leave(declared: Declared) -> None:
@@ -144,7 +153,8 @@ def _require_no_other(declared: Declared) -> None:
     if joined := _joined(declared):
         raise Problem(
             f"this machine uses ZeroTier already, with the address {there} and the networks {', '.join(joined)}; keep "
-            "that identity with `rolecall vars set MACHINE/zerotier.identity`, or leave these networks"
+            "that identity with `rolecall vars set MACHINE/zerotier.identity secret=identity.secret "
+            "public=identity.public`, or leave these networks"
         )
 
 

@@ -479,3 +479,20 @@ def test_no_token_is_printed(net: Net) -> None:
     said = box.run("reconcile", status=1)
     assert said == "error: the daemon refuses GET /status: HTTP status 401\n"
     assert token not in said
+
+
+def test_a_local_conf_of_a_person_comes_back_when_ours_goes(net: Net) -> None:
+    """A member needs none of ours; a person writes one; then the machine is a controller for a while."""
+    net.declare(jon={}, box={})
+    jon = net.nodes["jon"]
+    jon.run("place")
+    own, declared = jon.home / "local.conf", jon.root / NODE / "node.json"
+    for text in ('{"settings": {"primaryPort": 9994}}', '{"settings": {"primaryPort": 9995}}'):
+        own.write_text(text)
+        member = declared.read_text()
+        declared.write_text(json.dumps(json.loads(member) | {"local": {"settings": {}}}))
+        jon.run("place")
+        assert json.loads(own.read_text()) == {"settings": {}}
+        declared.write_text(member)
+        jon.run("place")
+        assert own.read_text() == text
