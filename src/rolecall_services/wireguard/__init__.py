@@ -285,7 +285,7 @@ def pass_on(me: Member[NoSettings]) -> Iterator[Resource]:
 
 @service.machine
 def tell_apart(members: tuple[Member[PeerSettings], ...]) -> Iterator[Resource]:
-    """Yield nothing; refuse two meshes that would listen on the same port of a machine."""
+    """Yield nothing; refuse two meshes with the same port or IPv4 addresses on a machine."""
     peers = [each for each in members if each.role == peer.name and not each.settings.nat]
     for one, other in combinations(peers, 2):
         if abs(one.settings.port - other.settings.port) < len(CHANNELS):
@@ -293,6 +293,14 @@ def tell_apart(members: tuple[Member[PeerSettings], ...]) -> Iterator[Resource]:
                 f"{one.instance} and {other.instance} listen on the same ports; set `port` of one of them so that "
                 f"they are {len(CHANNELS)} apart"
             )
+    ranges = [
+        (ip_network(each.settings.ipv4_range), each.instance)
+        for each in members
+        if each.role == peer.name and each.settings.ipv4_range
+    ]
+    for (first, its_mesh), (second, another) in combinations(ranges, 2):
+        if first.overlaps(second):
+            raise ValueError(f"`ipv4Range` of {its_mesh} and {another} overlap on a machine that is in both")
     yield from ()
 
 

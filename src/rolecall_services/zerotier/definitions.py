@@ -147,10 +147,18 @@ def _ipv4(routes: Sequence[tuple[str, str | None]]) -> list[IPv4Network]:
 def _require_room(plan: Plan, peers: Mapping[str, Peer], foreign: Sequence[str]) -> None:
     """Require an IPv4 address for each member that needs one from a range: one that gets none is not told so."""
     taken = [ip_address(address) for peer in peers.values() for address in peer.settings.addresses]
-    room = sum(last - first + 1 - sum(first <= int(each) <= last for each in taken) for first, last in _spans(plan))
+    room = sum(
+        last - first + 1 - sum(first <= int(each) <= last for each in taken) - _ends_in_255(first, last)
+        for first, last in _spans(plan)
+    )
     needing = len(foreign) + sum(plan.assigns_ipv4(peer) for peer in peers.values())
     if plan.ranges and any(_spans(plan)) and needing > room:
         raise ValueError(f"the ranges of `dynamicIp` have {room:,} free addresses, but {needing:,} members need one")
+
+
+def _ends_in_255(first: int, last: int) -> int:
+    """Return how many addresses of a range the controller never assigns, since they end in 255."""
+    return (last + 1) // 256 - first // 256
 
 
 def _spans(plan: Plan) -> Iterator[tuple[int, int]]:

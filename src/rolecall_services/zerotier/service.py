@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from ipaddress import ip_network
+from itertools import combinations
 from typing import Any
 
 from rolecall.service import (
@@ -120,6 +122,7 @@ def name_port_of_root(_: Member[MoonSettings]) -> Iterator[OpenPort]:
 @service.machine
 def node(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:
     """Yield what a machine needs for all its roles in all instances."""
+    _require_own_networks(members)
     yield from _package(members)
     program = [*_program()]
     me = members[0]
@@ -134,6 +137,7 @@ def node(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:
     yield from (*program, secret, declared, expected, controlled, drop_in, *moons)
     # It runs before any unit is started, and its undo before anything is removed.
     yield Action("zerotier", _if_there("admit"), undo=_if_there("leave"))
+    yield Action("zerotier-change", _if_there("admit"), when_changed=(declared, controlled, *moons))
     yield Unit(DAEMON, enabled=True, started=True, restart_on=(secret, declared, *moons))
     yield _reconciliation(controlled, *program)
 
@@ -156,6 +160,19 @@ def network_is_joined(me: Member[PeerSettings]) -> Iterator[Check]:
     yield Check("the daemon is as declared", (PROGRAM, "status"), timeout=_START)
     network, _ = _plan(me)
     yield Check("the network is joined", (PROGRAM, "probe", network), peers=True, timeout=2 * _START)
+
+
+def _require_own_networks(members: tuple[Member[Any], ...]) -> None:
+    """Refuse instances with networks that overlap: packets could take the way of one only.
+
+    Raises:
+        ValueError: When two overlap.
+    """
+    joined = {me.instance: _plan(me)[1] for me in members if me.role == peer.name}
+    owners = [(ip_network(target), name) for name, plan in joined.items() for target, _ in plan.routes]
+    for (one, owner), (other, another) in combinations(owners, 2):
+        if owner != another and one.version == other.version and one.overlaps(other):
+            raise ValueError(f"{one} of {owner} and {other} of {another} overlap on a machine that is in both")
 
 
 def _package(members: tuple[Member[NodeSettings], ...]) -> Iterator[Resource]:

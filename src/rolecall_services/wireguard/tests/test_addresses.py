@@ -32,10 +32,11 @@ BY_HAND = [*map(IPv4Address, ("10.80.0.1", "10.80.0.3", "10.80.0.0", "192.0.2.1"
 def test_an_address_stays_while_machines_come_and_go(steps: list[dict[str, IPv4Address | None]]) -> None:
     kept: Mapping[str, IPv4Address] = {}
     ever: dict[str, IPv4Address] = {}
-    for members in steps:
-        for name in kept.keys() & members.keys():  # a clash with what is assigned is a fault, tested below
-            if members[name] is None and kept[name] in members.values():
-                members[name] = kept[name]
+    for step in steps:
+        # That two have one address, by hand or since it is assigned to one of them, is a fault, tested below.
+        assigned_to = {address: name for name, address in kept.items() if name in step and step[name] is None}
+        owners = {address: name for name, address in step.items() if address} | assigned_to
+        members = {name: address for name, address in step.items() if address is None or owners[address] == name}
         kept = assigned(NETWORK, members, kept)
         without = {name for name, address in members.items() if address is None}
         used = {name: kept[name] for name in without}

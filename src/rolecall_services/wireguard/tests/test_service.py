@@ -137,9 +137,10 @@ def test_what_cannot_work_is_refused(machines: dict[str, Any], relays: tuple[str
 
 
 def test_two_meshes_of_a_machine_need_ports_of_their_own() -> None:
-    def inventory(port: int) -> dict[str, Any]:
-        roles: dict[str, Any] = {"peer": {"machines": {"jon": {}}}}
-        other = {"peer": {"machines": {"jon": {}}, "settings": {"port": port}}}
+    def inventory(port: int, ipv4_range: str = "10.81.0.0/24") -> dict[str, Any]:
+        settings = {"ipv4Range": "10.80.0.0/24"}
+        roles: dict[str, Any] = {"peer": {"machines": {"jon": {}}, "settings": settings}}
+        other = {"peer": {"machines": {"jon": {}}, "settings": {"port": port, "ipv4Range": ipv4_range}}}
         return {
             "machines": {"jon": {}},
             "instances": {
@@ -150,6 +151,8 @@ def test_two_meshes_of_a_machine_need_ports_of_their_own() -> None:
 
     with pytest.raises(Faults, match="one and two listen on the same ports"):
         evaluate(inventory(51821), wireguard.service)
+    with pytest.raises(Faults, match="`ipv4Range` of one and two overlap on a machine that is in both"):
+        evaluate(inventory(51822, "10.80.0.0/28"), wireguard.service)
     evaluate(inventory(51822), wireguard.service)
 
 

@@ -69,6 +69,13 @@ def reconcile(api: Api, declared: Declared) -> list[str]:
     return [change.what for change in done]
 
 
+def revoke(api: Api, declared: Declared) -> None:
+    """Revoke members that are no longer declared; `reconcile` verifies that. Raises as `Api.ask`."""
+    for change in [*changes(api, declared)]:
+        if change.body == _REVOKED:
+            api.ask("POST", change.path, change.body)
+
+
 def changes(api: Api, declared: Declared) -> Iterator[Change]:
     """Yield what differs, revocations first. Raises as `Api.get`."""
     for network in sorted(declared.state.controlled - declared.controlled.keys()):
@@ -170,8 +177,13 @@ def _within(address: str, start: str, end: str) -> bool:
 
 
 def _assigned(record: Json) -> list[str]:
-    """Return the addresses of a record, without prefixes, which the controller ignores."""
-    return [str(ip_interface(each).ip) for each in record.get("ipAssignments") or ()]
+    """Return the addresses of a record, without prefixes, which the controller ignores, as it does other values."""
+    there = record.get("ipAssignments")
+    found = []
+    for each in there if isinstance(there, list) else ():
+        with contextlib.suppress(ValueError):
+            found.append(str(ip_interface(each).ip))
+    return found
 
 
 def _same(record: Json, name: str, value: object) -> bool:
@@ -199,7 +211,7 @@ def _dns(value: object) -> tuple[str, list[str]]:
 
 
 def _routes(value: object) -> list[tuple[str, str]]:
-    return [_route(each) for each in value] if isinstance(value, list) else []
+    return [_route(each) for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _route(each: Json) -> tuple[str, str]:
@@ -207,7 +219,9 @@ def _route(each: Json) -> tuple[str, str]:
     target, via = str(each.get("target")), each.get("via")
     with contextlib.suppress(ValueError):
         target = str(ip_network(target))  # one with host bits stays as it is
-    return target, str(ip_address(via)) if via else ""
+    with contextlib.suppress(ValueError):
+        via = str(ip_address(via)) if via else ""
+    return target, str(via)
 
 
 def place(home: Tree, declared: Declared) -> None:

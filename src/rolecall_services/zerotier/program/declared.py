@@ -70,7 +70,10 @@ class State:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         text = tree.read("state.json")
-        found: Json = json.loads(text) if text else {}
+        try:
+            found: Json = json.loads(text) if text else {}
+        except ValueError as error:
+            raise Problem(f"{tree.top}/state.json is damaged: {error}") from None
         self.exists = bool(found)
         self.networks: set[str] = set(found.get("networks", ()))
         self.controlled: set[str] = set(found.get("controlled", ()))

@@ -107,12 +107,16 @@ def _lacks(api: Api, declared: Declared, network: str) -> list[str]:
     ipv4 = [each for each in addresses if ip_interface(each).version == 4 and each not in declared_ones]  # noqa: PLR2004 - of IP
     if entry["assigned"] and not ipv4:
         found.append(f"{device} has no IPv4 address")
-    host = network[: len(declared.address)]
-    if host != declared.address:
-        peers = {each["address"]: each for each in api.get("/peer") or ()}
-        if peers.get(host, {}).get("version", _NEVER_HEARD) == _NEVER_HEARD:
-            found.append(f"the controller {host} was not heard")
     return found
+
+
+def unheard(api: Api, declared: Declared, network: str) -> list[str]:
+    """Return a note if the network's controller was not heard: a member that has joined works without it, too."""
+    host = network[: len(declared.address)]
+    peers = {each["address"]: each for each in api.get("/peer") or ()}
+    if host != declared.address and peers.get(host, {}).get("version", _NEVER_HEARD) == _NEVER_HEARD:
+        return [f"the controller {host} was not heard since {declared.daemon} has started"]
+    return []
 
 
 def _listed(api: Api) -> dict[str, Json]:

@@ -24,10 +24,12 @@ _SECONDS = 10
 
 
 def admit(declared: Declared) -> None:
-    """Verify, before anything is changed, that the daemon of this machine can be managed.
+    """Verify, before units change, that the daemon of this machine can be managed, and revoke who has left.
+
+    A daemon tells only members that it has heard since its start. So nobody may be revoked after a restart alone.
 
     Raises:
-        Problem: When it cannot.
+        Problem: When it cannot be managed.
     """
     _require_no_other(declared)
     if declared.controlled and _runs(declared.daemon):
@@ -39,6 +41,7 @@ def admit(declared: Declared) -> None:
             return  # not ready yet: `reconcile` waits for it
         if not there:
             raise Problem(controller.NO_CONTROLLER)
+        controller.revoke(api, declared)
 
 
 def place(declared: Declared) -> None:

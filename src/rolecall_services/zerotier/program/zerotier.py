@@ -2,7 +2,7 @@
 
     zerotier [--root DIR] admit | place | reconcile | status | probe NETWORK | leave
 
-admit       verifies, before the first change, that the daemon of this machine can be managed
+admit       verifies, before units change, that the daemon can be managed, and revokes who has left
 place       places identity, join files, permissions, moons and records; runs before each start of the daemon
 reconcile   brings the controller's networks and members to what is declared, and verifies it
 status      says what differs from what is declared
@@ -55,7 +55,10 @@ def run(command: str, network: str, folder: Path, root: Path) -> int:
         elif command == "status":
             problems = health.status(Api(declared.home), declared)
         elif command == "probe":
-            problems = health.probe(Api(declared.home), declared, network)
+            api = Api(declared.home)
+            problems = health.probe(api, declared, network)
+            for note in [] if problems else health.unheard(api, declared, network):
+                print(f"note: {note}")
         else:
             {"admit": home.admit, "place": home.place, "leave": home.leave}[command](declared)
     except (Problem, OSError, Silence) as error:

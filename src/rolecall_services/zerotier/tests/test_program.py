@@ -410,7 +410,17 @@ def test_leaving_puts_back_what_was_there(net: Net, fresh: bool) -> None:  # noq
     box.run("leave")  # as after one that was interrupted
 
 
-def test_leaving_with_a_daemon_that_goes_on(net: Net, tmp_path: Path) -> None:
+@pytest.fixture
+def running(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine on which systemd says that the daemon runs."""
+    fake = tmp_path / "bin/systemctl"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\n")
+    fake.chmod(0o755)
+    return {"PATH": f"{fake.parent}:/usr/bin:/bin"}
+
+
+def test_leaving_with_a_daemon_that_goes_on(net: Net, running: dict[str, str]) -> None:
     """Its controller revokes the members, and it leaves the network at once; then it is restarted."""
     net.declare(box={}, jon={})
     for node in net.nodes.values():
@@ -418,11 +428,7 @@ def test_leaving_with_a_daemon_that_goes_on(net: Net, tmp_path: Path) -> None:
     box, jon = net.nodes["box"], net.nodes["jon"]
     for node in (box, jon):
         node.wait(net.network, is_ok)
-    fake = tmp_path / "bin/systemctl"
-    fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\n")
-    fake.chmod(0o755)
-    box.environment = {"PATH": f"{fake.parent}:/usr/bin:/bin"}
+    box.environment = running
     box.run("leave")
     assert box.get("/network") == box.get("/controller/network") == []
     jon.wait(net.network, lambda shown: shown["cut"] == sorted([box.address, jon.address]))
@@ -496,3 +502,40 @@ def test_a_local_conf_of_a_person_comes_back_when_ours_goes(net: Net) -> None:
         declared.write_text(member)
         jon.run("place")
         assert own.read_text() == text
+
+
+def test_who_leaves_is_revoked_before_the_controller_restarts(net: Net, running: dict[str, str]) -> None:
+    """After its restart, it has heard nobody whom it could tell."""
+    net.declare(jon={}, sara={})
+    for node in net.nodes.values():
+        node.start()
+    box, jon, sara = (net.nodes[name] for name in ("box", "jon", "sara"))
+    for node in (jon, sara):
+        node.wait(net.network, is_ok)
+    net.declare(sara={})
+    box.environment = running
+    box.run("admit")
+    box.restart()
+    box.run("reconcile")
+    sara.wait(net.network, lambda shown: shown["cut"] == [jon.address])
+    assert box.run("status") == ""
+
+
+def test_odd_values_in_a_record_count_as_missing(net: Net) -> None:
+    net.declare({"routes": ROUTES}, jon={"addresses": ["10.1.0.5"]})
+    box, jon = net.nodes["box"], net.nodes["jon"]
+    box.run("place")
+    record = box.home / f"controller.d/network/{net.network}/member/{jon.address}.json"
+    values: list[object] = ["10.1.0.7", ["10.1.0.300"], [None], {}]
+    for odd in values:
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"ipAssignments": odd}))
+        box.run("place")
+        assert json.loads(record.read_text())["ipAssignments"] == ["10.1.0.5"]
+
+
+def test_a_damaged_state_is_named(net: Net) -> None:
+    net.declare(jon={})
+    jon = net.nodes["jon"]
+    jon.run("place")
+    (jon.root / "var/lib/rolecall-zerotier/state.json").write_text("{")
+    assert "rolecall-zerotier/state.json is damaged: " in jon.run("place", status=1)

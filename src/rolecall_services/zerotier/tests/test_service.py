@@ -373,3 +373,19 @@ def test_the_program_needs_nothing_else(evaluating: Evaluating, tmp_path: Path) 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: the identity of this machine is missing: ")
     assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_networks_of_one_machine_that_overlap_are_refused(evaluating: Evaluating) -> None:
+    one = roles({"routes": [{"target": "10.1.0.0/16"}]}, {"jon": {}})
+    two = roles({"routes": [{"target": "10.1.7.0/24"}]}, {"jon": {}})
+    with pytest.raises(Faults, match=r"10\.1\.0\.0/16 of one and 10\.1\.7\.0/24 of two overlap on a machine"):
+        evaluating({"one": one, "two": two})
+
+
+def test_a_range_has_no_room_at_addresses_that_are_never_assigned(evaluating: Evaluating) -> None:
+    ranges = [{"start": "10.1.0.254", "end": "10.1.1.0"}]
+    settings = {"routes": [{"target": "10.1.0.0/16"}], "dynamicIp": {"enable": True, "ranges": ranges}}
+    evaluating({"vpn": roles(settings, {"jon": {}, "sara": {}})})
+    message = "the ranges of `dynamicIp` have 2 free addresses, but 3 members need one"
+    with pytest.raises(Faults, match=message):
+        evaluating({"vpn": roles(settings, {"jon": {}, "sara": {}, "tom": {}})})
