@@ -70,10 +70,14 @@ def reconcile(api: Api, declared: Declared) -> list[str]:
 
 
 def revoke(api: Api, declared: Declared) -> None:
-    """Revoke members that are no longer declared; `reconcile` verifies that. Raises as `Api.ask`."""
+    """Revoke members that are no longer declared, and forget them; `reconcile` verifies that. Raises as `Api.ask`."""
+    revoked = set()
     for change in [*changes(api, declared)]:
         if change.body == _REVOKED:
             api.ask("POST", change.path, change.body)
+            revoked.add(change.path)
+        elif change.body is None and change.path in revoked:
+            api.ask("DELETE", change.path)
 
 
 def changes(api: Api, declared: Declared) -> Iterator[Change]:
