@@ -78,7 +78,7 @@ def test_an_agent_in_this_process_is_not_ended_while_it_works(folder: Path) -> N
             ending[0].start()
             ending[0].join(0.1)
             assert ending[0].is_alive()
-        elif text.startswith("check"):  # otherwise, it might end only in the moment of the decision
+        elif text == "check with peers":  # otherwise, it might end only in the moment of the decision
             ending[0].join()
 
     report = update(folder, "one", hang_up)
