@@ -29,7 +29,7 @@ def explain(workspace: Workspace, subject: str) -> Explanation:
         subject: ``machines.M``, ``INSTANCE``, ``INSTANCE.ROLE``, or ``INSTANCE.ROLE.MACHINE`` with a key path below.
 
     Raises:
-        Faults: As `Workspace.members`; also when there is no such thing.
+        Faults: As `Workspace.members`; also when the subject does not exist.
     """
     from rolecall.evaluate.explain import PeerAddress, explanation
 

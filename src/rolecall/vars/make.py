@@ -83,7 +83,7 @@ def drafts(
         bound: What is lost with each var.
 
     Raises:
-        Faults: When a secret is among them and there is no admin key.
+        Faults: When a secret is among them and no admin key exists.
     """
     secret_store = chosen(project)
     return {
@@ -99,7 +99,7 @@ def store_drafts(project: Project, drafts: Mapping[VarKey, store.Draft]) -> None
     """Store vars that no recipe asks for now, without waiting for an update: all of them or none.
 
     Raises:
-        Faults: When a name is invalid, or there is no admin key.
+        Faults: When a name is invalid, or no admin key exists.
     """
     if not drafts:
         return

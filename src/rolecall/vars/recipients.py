@@ -80,7 +80,7 @@ def fix(project: Project) -> tuple[list[Sealed], list[Fault]]:
         The repaired secrets, and the faults that a person must repair.
 
     Raises:
-        Faults: When there is no admin; nothing is written then.
+        Faults: When the project has no admin. Nothing is written then.
     """
     with store.locked(project):
         repaired = [secret for secret in sealed(project) if in_place.keep_both_sides(secret.folder)]

@@ -307,13 +307,19 @@ def test_a_machine_that_joins_another_network_leaves_the_former(net: Net) -> Non
     assert sorted(each["id"] for each in jon.get("/network")) == ["1122334455000001", "8056c2e21c000001"]
 
 
-def test_a_network_that_is_no_longer_controlled_ends(net: Net) -> None:
+def joined(net: Net) -> tuple[Node, Node, Node]:
+    """Return a controller, `box`, and two members of its network."""
     net.declare(jon={}, sara={})
     for node in net.nodes.values():
         node.start()
     box, jon, sara = (net.nodes[name] for name in ("box", "jon", "sara"))
     for node in (jon, sara):
         node.wait(net.network, is_ok)
+    return box, jon, sara
+
+
+def test_a_network_that_is_no_longer_controlled_ends(net: Net) -> None:
+    box, jon, sara = joined(net)
     by_hand = f"{box.address}00abcd"
     box.ask("POST", f"/controller/network/{by_hand}", {})
     (box.root / NODE / "controller.json").write_text("{}")
@@ -506,12 +512,7 @@ def test_a_local_conf_of_a_person_comes_back_when_ours_goes(net: Net) -> None:
 
 def test_who_leaves_is_revoked_before_the_controller_restarts(net: Net, running: dict[str, str]) -> None:
     """After its restart, it has heard nobody whom it could tell."""
-    net.declare(jon={}, sara={})
-    for node in net.nodes.values():
-        node.start()
-    box, jon, sara = (net.nodes[name] for name in ("box", "jon", "sara"))
-    for node in (jon, sara):
-        node.wait(net.network, is_ok)
+    box, jon, sara = joined(net)
     net.declare(sara={})
     box.environment = running
     jon.stop()  # it would ask again, as a stranger
