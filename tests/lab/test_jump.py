@@ -44,7 +44,7 @@ def desk(new_desk: DeskFactory) -> Desk:
 
 @pytest.mark.parametrize("limit", ["10:30:100", "2:60:100"])
 def test_machines_behind_a_busy_jump_host(desk: Desk, limit: str) -> None:
-    desk.on("jump", f"sed -i 's/^MaxStartups .*/MaxStartups {limit}/' /etc/ssh/sshd_config.d/lab.conf")
+    desk.on("jump", f"echo 'MaxStartups {limit}' >/etc/ssh/sshd_config.d/limit.conf")
     desk.on("jump", "systemctl restart ssh")
     declare(desk, limit)
     done = desk.rolecall("update", "--yes", "--parallel", "12")

@@ -204,14 +204,8 @@ def test_a_reboot_keeps_the_disk(lab: Lab) -> None:
     boot_id = ("cat", "/proc/sys/kernel/random/boot_id")
     before = out(lab, "web", *boot_id)
     lab.run("web", "touch", "/root/kept")
-    lab.run("web", "systemctl", "reboot", check=False)
-
-    def rebooted() -> bool:
-        lab.wait(["web"])
-        done = lab.run("web", *boot_id, check=False)
-        return done.returncode == 0 and done.stdout.decode().strip() != before
-
-    until(rebooted)
+    assert list(lab.reboot("web")) == ["web"]
+    assert out(lab, "web", *boot_id) != before
     lab.run("web", "test", "-e", "/root/kept")
     assert lab.running()["web"]
 

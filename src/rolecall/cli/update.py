@@ -12,14 +12,15 @@ import click
 from rolecall.cli import completion, output
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
-from rolecall.errors import fault
+from rolecall.cli.sides import sides
+from rolecall.errors import fault, listed
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rolecall.cli.common import Invocation
-    from rolecall.model.plan import Report
+    from rolecall.model.plan import Plan, Report
 
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
@@ -39,6 +40,7 @@ _parallel = click.option(
 @_parallel
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
+@sides
 @click.pass_obj
 def plan(invocation: Invocation, machines: tuple[str, ...], *, exit_code: bool, discard: bool, parallel: int) -> None:
     """Show what an update would change, and why.
@@ -70,6 +72,7 @@ def plan(invocation: Invocation, machines: tuple[str, ...], *, exit_code: bool, 
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @_parallel
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
+@sides
 @click.pass_obj
 def update(
     invocation: Invocation, machines: tuple[str, ...], *, yes: bool, verbose: bool, parallel: int, expect: str | None
@@ -112,8 +115,13 @@ def bring(
         if expect and found.digest != expect:
             raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
-            ask(invocation, "update these machines?")
+            ask(invocation, f"update {_changing(found)}?")
         return planned.apply()
+
+
+def _changing(plan: Plan) -> str:
+    """Return the machines that change, each with its target, for a question."""
+    return listed([f"{machine.machine} ({machine.target})" for machine in plan.changing]) or "these machines"
 
 
 def _progress(*, quiet: bool) -> Callable[[str, str], None]:

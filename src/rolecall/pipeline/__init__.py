@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.reaching import login as login
     from rolecall.pipeline.reaching import pin as pin
     from rolecall.pipeline.reaching import recover_machine as recover_machine
+    from rolecall.pipeline.reaching import target_of as target_of
     from rolecall.pipeline.reaching import targets as targets
     from rolecall.pipeline.rotation import Rotated as Rotated
     from rolecall.pipeline.rotation import left_behind as left_behind
@@ -120,7 +121,8 @@ _NAMES: Final = {
     "rolecall.pipeline.connecting": "planning",
     "rolecall.pipeline.plans": "Planned purge_machine",
     "rolecall.pipeline.reaching": (
-        "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine targets"
+        "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine target_of "
+        "targets"
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.inventory_schema": "schema write_schema",

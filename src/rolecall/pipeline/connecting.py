@@ -59,7 +59,10 @@ def _targets(workspace: Workspace, only: Sequence[str], parallel: int) -> list[T
                 hosts[name] = host if isinstance(host, str) else hosts.get(name)
     if len(hosts) > parallel:
         return []
-    found = (find_target(workspace.project, name, host, workspace.lab) for name, host in hosts.items())
+    lab = workspace.lab
+    if lab and not lab.side and any(lab.is_twin(name, host) for name, host in hosts.items()):
+        return []  # the user must choose first
+    found = (find_target(workspace.project, name, host, lab) for name, host in hosts.items())
     return [target for target in found if isinstance(target, Target)]
 
 
