@@ -70,12 +70,12 @@ def _some_ways(workspace: Workspace, machine: str) -> tuple[Way, ...]:
     return found.ways
 
 
-def ask_ways(workspace: Workspace, machines: Sequence[str] = ()) -> Mapping[str, tuple[list[Answer], Sequence[Fault]]]:
+def ask_ways(workspace: Workspace, machines: Sequence[str]) -> Mapping[str, tuple[list[Answer], Sequence[Fault]]]:
     """Log in to machines by each of their ways.
 
     Args:
         workspace: The project.
-        machines: Their names; all if empty.
+        machines: Their names.
 
     Returns:
         By machine: which ways answer, and what is wrong with others.
@@ -83,18 +83,18 @@ def ask_ways(workspace: Workspace, machines: Sequence[str] = ()) -> Mapping[str,
     Raises:
         Faults: As `ways`.
     """
-    found = ways(workspace, machines or workspace.machine_names())
+    found = ways(workspace, machines)
     answers = iter(ask([way for each in found.values() for way in each.ways]))
     return {name: ([next(answers) for _ in each.ways], each.faults) for name, each in found.items()}
 
 
-def targets(workspace: Workspace) -> dict[str, str]:
-    """Return how each machine is reached, in words; "" for one without a way.
+def targets(workspace: Workspace, machines: Sequence[str]) -> dict[str, str]:
+    """Return how each of these machines is reached, in words; "" for one without a way.
 
     Raises:
         Faults: As `ways`.
     """
-    return {name: each.text for name, each in ways(workspace, workspace.machine_names()).items()}
+    return {name: each.text for name, each in ways(workspace, machines).items()}
 
 
 def login(workspace: Workspace, machine: str, words: Sequence[str]) -> list[str]:
