@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rolecall.deploy.backups import Archive, Offers
     from rolecall.deploy.target import Target
     from rolecall.model.exports import Exported
+    from rolecall.model.inventory import Loaded
     from rolecall.pipeline.answering import Answer
     from rolecall.pipeline.ways import Way
     from rolecall.pipeline.workspace import Workspace
@@ -38,7 +39,23 @@ def ways(workspace: Workspace, machines: Iterable[str]) -> Mapping[str, Ways]:
     Raises:
         Faults: As `Workspace.loaded`; also when a machine is not declared.
     """
-    loaded = workspace.loaded()
+    return _ways(workspace, workspace.loaded(), machines)
+
+
+def declared_ways(workspace: Workspace, machines: Sequence[str]) -> tuple[Mapping[str, Ways], tuple[Fault, ...]]:
+    """Return the ways to each of these machines, by default to all, as far as a faulty inventory declares them.
+
+    Returns:
+        The ways, and the faults of the inventory's shape.
+
+    Raises:
+        Faults: When a file of the inventory cannot be read, or a machine is not declared.
+    """
+    loaded, faults = workspace.read()
+    return _ways(workspace, loaded, machines or sorted(loaded.inventory.machines)), faults
+
+
+def _ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapping[str, Ways]:
     if unknown := [name for name in machines if name not in loaded.inventory.machines]:
         raise Faults(map(loaded.unknown_machine, unknown))
     networks: Sequence[Exported[Network]] = ()
