@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli.choosing import choosing
 from rolecall.cli.output import tell
 from rolecall.cli.render import names
 from rolecall.errors import Fault, plural
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rolecall.cli.common import Invocation
     from rolecall.model.history import Run, RunResult
+    from rolecall.pipeline import Choice
 
 # By result: its colour.
 _COLOURS = {"committed": "green", "failed": "red", "undone": "yellow", "damaged": "red", "accepted": "yellow"}
@@ -27,10 +28,10 @@ _WIDEST = 60  # characters of one
 
 
 @click.command()
-@click.argument("machines", nargs=-1, shell_complete=completion.machines)
+@choosing
 @click.option("-n", "most", type=click.IntRange(1, 1000), default=20, show_default=True, help="Show the last N runs.")
 @click.pass_obj
-def log(invocation: Invocation, machines: tuple[str, ...], *, most: int) -> None:
+def log(invocation: Invocation, choice: Choice, *, most: int) -> None:
     """Show the runs of machines, the newest first.
 
     Each machine remembers its runs: who made a change, when, from which commit of the project, and how it ended. Runs
@@ -41,7 +42,7 @@ def log(invocation: Invocation, machines: tuple[str, ...], *, most: int) -> None
     """
     from rolecall import pipeline
 
-    found, faults = pipeline.history(invocation.workspace, machines, most)
+    found, faults = pipeline.history(invocation.workspace, choice, most)
     if not invocation.json:
         tell([replace(each, warning=True) for each in faults], as_json=False)
     invocation.emit(found.as_json(), "\n\n".join("\n".join(_lines(run)) for run in found.runs) or "no runs")

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from rolecall.pipeline.catalog import service_document as service_document
     from rolecall.pipeline.catalog import service_text as service_text
     from rolecall.pipeline.catalog import services as services
+    from rolecall.pipeline.choosing import Choice as Choice
+    from rolecall.pipeline.choosing import chosen as chosen
     from rolecall.pipeline.connecting import planning as planning
     from rolecall.pipeline.editing import Entry as Entry
     from rolecall.pipeline.editing import convert as convert
@@ -118,6 +120,7 @@ _NAMES: Final = {
     "rolecall.pipeline.editing": "Entry convert edit get set_value unset_value",
     "rolecall.pipeline.evaluation": "Evaluation Members",
     "rolecall.pipeline.machines": "RemovedMachine add_machine forget_machine remove_machine rename_machine",
+    "rolecall.pipeline.choosing": "Choice chosen",
     "rolecall.pipeline.connecting": "planning",
     "rolecall.pipeline.plans": "Planned purge_machine",
     "rolecall.pipeline.reaching": (

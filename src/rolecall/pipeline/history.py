@@ -13,26 +13,27 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.session import Session
     from rolecall.errors import Fault
+    from rolecall.pipeline.choosing import Choice
     from rolecall.pipeline.workspace import Workspace
     from rolecall_agent import protocol
 
 
-def history(workspace: Workspace, machines: Sequence[str] = (), most: int = 20) -> tuple[History, Sequence[Fault]]:
+def history(workspace: Workspace, choice: Choice, most: int) -> tuple[History, Sequence[Fault]]:
     """Return the last runs of machines, and what is wrong with the inventory: that stops nothing.
 
     Args:
         workspace: The project.
-        machines: Their names; all if empty.
+        choice: The machines.
         most: How many runs are wanted.
 
     Raises:
-        Faults: When the inventory cannot be read, or a machine is not declared.
+        Faults: As `declared_ways`.
     """
 
     def ask(_: str, session: Session) -> protocol.History:
         return session.history(most)
 
-    ways, faults = declared_ways(workspace, machines)
+    ways, faults = declared_ways(workspace, choice)
     asked = ask_machines({name: [way.target for way in each.ways] for name, each in ways.items() if each.ways}, ask)
     problems = {name: each.faults[0].message for name, each in ways.items() if not each.ways}
     problems |= {name: each.problem for name, each in asked.items() if each.problem}
