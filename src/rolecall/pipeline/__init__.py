@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.editing import unset_value as unset_value
     from rolecall.pipeline.evaluation import Evaluation as Evaluation
     from rolecall.pipeline.evaluation import Members as Members
+    from rolecall.pipeline.history import history as history
     from rolecall.pipeline.inventory_schema import schema as schema
     from rolecall.pipeline.inventory_schema import write_schema as write_schema
     from rolecall.pipeline.machines import RemovedMachine as RemovedMachine
@@ -126,6 +127,7 @@ _NAMES: Final = {
         "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine targets"
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
+    "rolecall.pipeline.history": "history",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
     "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",
     "rolecall.pipeline.transfer": "Imported export_vars import_vars",

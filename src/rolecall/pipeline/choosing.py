@@ -54,7 +54,15 @@ def chosen(workspace: Workspace, choice: Choice) -> list[str]:
         Faults: As `Workspace.loaded`; also for each part of the choice that matches nothing, and when no machine is
             left.
     """
-    loaded = workspace.loaded()
+    return chosen_from(workspace.loaded(), choice)
+
+
+def chosen_from(loaded: Loaded, choice: Choice) -> list[str]:
+    """Return the machines of a choice in an inventory that may have faults, sorted.
+
+    Raises:
+        Faults: As `chosen`, but for those of the inventory.
+    """
     declared = loaded.inventory.machines
     if faults := [*_unmatched(loaded, choice), *_without_machines(loaded, choice)]:
         raise Faults(faults)
