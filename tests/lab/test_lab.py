@@ -324,7 +324,7 @@ def test_the_command(tmp_path: Path) -> None:
         up = rolecall("up", "--json")
         assert [*json.loads(up.stdout)["machines"]] == ["one"], up.stderr
         assert rolecall("up").stdout == "all machines are running already\n"
-        assert json.loads(rolecall("status", "--json").stdout) == {"machines": {"one": True}}
+        assert json.loads(rolecall("status", "--json").stdout) == {"machines": {"one": True}, "unplugged": []}
         assert rolecall("run", "one", "--", "echo", "a  b").stdout == "a  b\n"
         assert rolecall("run", "one", "sh", "-c", "exit 3").returncode == 3
         assert rolecall("run", "--all", "--", "echo", "a  b").stdout == "one: a  b\n"

@@ -75,7 +75,7 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
         lines += ["to update only the others, name them: `rolecall update MACHINE …`", ""]
     same = [machine.machine for machine in plan.machines if machine.same]
     if same and not plan.empty:
-        lines.append(f"nothing changes on {_names(same)}")
+        lines.append(f"nothing changes on {names(same)}")
     instances = ", ".join(f"{name}: {module}" for name, module in plan.modules.items())
     if plan.empty:
         lines.append(f"nothing changes ({plural(len(plan.machines), 'machine')})")
@@ -96,7 +96,7 @@ def _content(machine: MachinePlan) -> tuple[object, ...]:
 
 def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]:
     first = machines[0]
-    head = _names([machine.machine for machine in machines])
+    head = names([machine.machine for machine in machines])
     recovered = f", {RECOVERED[first.recovered]}" if first.recovered else ""
     target = ", ".join(sorted({machine.target for machine in machines})[:3])
     formerly = f", until now installed as {first.formerly}" if first.formerly else ""
@@ -128,9 +128,10 @@ def _change(change: Change, width: int) -> str:
     return click.style(f"  {sign} {name:{width}}  {notes}".rstrip(), fg=colour)
 
 
-def _names(names: list[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{plural(len(names), 'machine')} ({shown}, …)" if len(names) > 5 else shown  # noqa: PLR2004 - a line's worth
+def names(machines: Sequence[str]) -> str:
+    """Return the names of machines, the first five of many."""
+    shown = ", ".join(machines[:5])
+    return f"{plural(len(machines), 'machine')} ({shown}, …)" if len(machines) > 5 else shown  # noqa: PLR2004 - a line's worth
 
 
 def _damage(machine: str, damage: Sequence[Damage]) -> list[str]:
@@ -147,7 +148,7 @@ def _summary(report: Report) -> str:
     if not report.with_result("updated", "damaged", "unknown"):
         return "failed; every machine is as it was before"
     results = [(word, report.with_result(name)) for name, (_, word) in RESULTS.items() if name != "unchanged"]
-    words = ", ".join(f"{_names(machines)} {word}" for word, machines in results if machines)
+    words = ", ".join(f"{names(machines)} {word}" for word, machines in results if machines)
     first = "settle the damage first" if report.with_result("damaged") else "run `rolecall update` again to recover"
     return f"failed: {words}; {first}"
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion, output
+from rolecall.cli import output
+from rolecall.cli.choosing import choosing
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
 from rolecall.cli.sides import sides
@@ -17,10 +18,11 @@ from rolecall.errors import fault, listed
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from rolecall.cli.common import Invocation
     from rolecall.model.plan import Plan, Report
+    from rolecall.pipeline import Choice
 
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
@@ -36,24 +38,24 @@ _parallel = click.option(
 
 
 @click.command()
-@click.argument("machines", nargs=-1, shell_complete=completion.machines)
+@choosing
 @_parallel
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
 @sides
 @click.pass_obj
-def plan(invocation: Invocation, machines: tuple[str, ...], *, exit_code: bool, discard: bool, parallel: int) -> None:
+def plan(invocation: Invocation, choice: Choice, *, exit_code: bool, discard: bool, parallel: int) -> None:
     """Show what an update would change, and why.
 
     Nothing changes on the machines. Missing vars are generated and set aside; `rolecall update` uses exactly those.
-    MACHINES are those to plan for; all by default.
+    MACHINES are names or patterns of those to plan for; all by default.
     """
     from rolecall import pipeline
     from rolecall.cli.render import plan_text
 
     if discard:
         pipeline.discard(invocation.workspace, generated=True)
-    with pipeline.planning(invocation.workspace, machines, parallel=parallel) as planned:
+    with pipeline.planning(invocation.workspace, choice, parallel=parallel) as planned:
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
@@ -67,7 +69,7 @@ def plan(invocation: Invocation, machines: tuple[str, ...], *, exit_code: bool, 
 
 
 @click.command()
-@click.argument("machines", nargs=-1, shell_complete=completion.machines)
+@choosing
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @_parallel
@@ -75,16 +77,16 @@ def plan(invocation: Invocation, machines: tuple[str, ...], *, exit_code: bool, 
 @sides
 @click.pass_obj
 def update(
-    invocation: Invocation, machines: tuple[str, ...], *, yes: bool, verbose: bool, parallel: int, expect: str | None
+    invocation: Invocation, choice: Choice, *, yes: bool, verbose: bool, parallel: int, expect: str | None
 ) -> None:
     """Update all machines, or none.
 
     Shows the plan, asks, and does exactly what it shows. When one machine fails, all go back to what they were.
-    MACHINES are those to update; all by default.
+    MACHINES are names or patterns of those to update; all by default.
 
-    Example: rolecall update --yes
+    Example: rolecall update --tag web --except 'web-old-*'
     """
-    report = bring(invocation, machines, yes=yes, verbose=verbose, parallel=parallel, expect=expect)
+    report = bring(invocation, choice, yes=yes, verbose=verbose, parallel=parallel, expect=expect)
     from rolecall.cli.render import report_text
 
     invocation.emit(report.as_json(), report_text(report))
@@ -94,7 +96,7 @@ def update(
 
 def bring(
     invocation: Invocation,
-    machines: Sequence[str] = (),
+    choice: Choice | None = None,
     *,
     yes: bool,
     verbose: bool = False,
@@ -104,8 +106,8 @@ def bring(
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
 
-    progress = _progress(quiet=invocation.json)
-    with pipeline.planning(invocation.workspace, machines, progress, verbose=verbose, parallel=parallel) as planned:
+    progress, choice = _progress(quiet=invocation.json), choice or pipeline.Choice()
+    with pipeline.planning(invocation.workspace, choice, progress, verbose=verbose, parallel=parallel) as planned:
         from rolecall.cli.render import plan_text
 
         found = planned.plan

@@ -14,6 +14,7 @@ from rolecall.deploy.target import IN_LAB
 from rolecall.errors import Fault, Faults, fault, listed
 from rolecall.model.plan import Damage
 from rolecall.pipeline.answering import ask, first_answering
+from rolecall.pipeline.choosing import chosen_from
 from rolecall.pipeline.ways import Ways, ways_of
 from rolecall.service.interfaces import Backups
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from rolecall.deploy.backups import Archive, Offers
     from rolecall.deploy.target import Lab, Target
     from rolecall.model.exports import Exported
+    from rolecall.model.inventory import Loaded
     from rolecall.pipeline.answering import Answer
+    from rolecall.pipeline.choosing import Choice
     from rolecall.pipeline.ways import Way
     from rolecall.pipeline.workspace import Workspace
     from rolecall.service.interfaces import Network
@@ -40,26 +43,43 @@ def ways(workspace: Workspace, machines: Iterable[str]) -> Mapping[str, Ways]:
         Faults: As `Workspace.loaded`; also when a machine is not declared, or could be reached both in the lab and
             really, and the user has not chosen.
     """
-    machines = list(machines)
-    found = _ways(workspace, machines, workspace.lab)
-    if twins := _twins(workspace, machines):
+    return _chosen_ways(workspace, workspace.loaded(), machines)
+
+
+def declared_ways(workspace: Workspace, choice: Choice) -> tuple[Mapping[str, Ways], tuple[Fault, ...]]:
+    """Return the ways to the machines of a choice, as far as an inventory with faults declares them.
+
+    Returns:
+        The ways, and the faults of the inventory's shape.
+
+    Raises:
+        Faults: When a file of the inventory cannot be read, or a part of the choice matches nothing; as `ways` for a
+            machine that could be reached both in the lab and really.
+    """
+    loaded, faults = workspace.read()
+    return _chosen_ways(workspace, loaded, chosen_from(loaded, choice)), faults
+
+
+def _chosen_ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapping[str, Ways]:
+    """Return the ways to machines, if it is clear whether the lab is meant."""
+    found = _ways(workspace, loaded, machines, workspace.lab)
+    if twins := _twins(workspace, loaded, found):
         verbs = ("runs", "has") if len(twins) == 1 else ("run", "have")
         both = f"{verbs[0]} in the lab and {verbs[1]} a real target, too: {found[twins[0]].text}"
         raise fault(f"{listed(twins)} {both}", hint="say which is meant: `--lab` or `--real`")
     return found
 
 
-def _twins(workspace: Workspace, machines: Iterable[str]) -> list[str]:
+def _twins(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> list[str]:
     """Return the machines that could be reached both in the lab and really, unless the user has chosen."""
-    lab, declared = workspace.lab, workspace.loaded().inventory.machines
+    lab, declared = workspace.lab, loaded.inventory.machines
     if not lab or lab.side:
         return []
     return [name for name in machines if lab.is_twin(name, declared[name].deploy.target_host)]
 
 
-def _ways(workspace: Workspace, machines: Sequence[str], lab: Lab | None) -> Mapping[str, Ways]:
+def _ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str], lab: Lab | None) -> Mapping[str, Ways]:
     """Do what `ways` does, but leave the choice to `lab`."""
-    loaded = workspace.loaded()
     if unknown := [name for name in machines if name not in loaded.inventory.machines]:
         raise Faults(map(loaded.unknown_machine, unknown))
     networks: Sequence[Exported[Network]] = ()
@@ -91,12 +111,12 @@ def _some_ways(workspace: Workspace, machine: str) -> tuple[Way, ...]:
     return found.ways
 
 
-def ask_ways(workspace: Workspace, machines: Sequence[str] = ()) -> Mapping[str, tuple[list[Answer], Sequence[Fault]]]:
+def ask_ways(workspace: Workspace, machines: Sequence[str]) -> Mapping[str, tuple[list[Answer], Sequence[Fault]]]:
     """Log in to machines by each of their ways.
 
     Args:
         workspace: The project.
-        machines: Their names; all if empty.
+        machines: Their names.
 
     Returns:
         By machine: which ways answer, and what is wrong with others.
@@ -104,20 +124,20 @@ def ask_ways(workspace: Workspace, machines: Sequence[str] = ()) -> Mapping[str,
     Raises:
         Faults: As `ways`.
     """
-    found = ways(workspace, machines or workspace.machine_names())
+    found = ways(workspace, machines)
     answers = iter(ask([way for each in found.values() for way in each.ways]))
     return {name: ([next(answers) for _ in each.ways], each.faults) for name, each in found.items()}
 
 
-def targets(workspace: Workspace) -> dict[str, str]:
-    """Return how each machine is reached, in words; "" for one without a way.
+def targets(workspace: Workspace, machines: Sequence[str]) -> dict[str, str]:
+    """Return how each of these machines is reached, in words; "" for one without a way.
 
     Raises:
         Faults: As `Workspace.loaded`.
     """
-    names = workspace.machine_names()
-    twins = _twins(workspace, names)
-    found = _ways(workspace, names, workspace.lab)
+    loaded = workspace.loaded()
+    twins = _twins(workspace, loaded, machines)
+    found = _ways(workspace, loaded, machines, workspace.lab)
     return {name: each.text + (f", or {IN_LAB}" if name in twins else "") for name, each in found.items()}
 
 
@@ -186,7 +206,7 @@ def host_keys(workspace: Workspace, machine: str) -> HostKeys:
     Raises:
         Faults: When it has no target, or does not answer.
     """
-    found, problems = _ways(workspace, [machine], None)[machine]
+    found, problems = _ways(workspace, workspace.loaded(), [machine], None)[machine]
     faults = [] if found else list(problems)
     for way in found:
         try:
