@@ -35,7 +35,7 @@ roles.client.machines.jon = {}
 roles.server.machines.store.settings.address = "store.example"
 """
 BOTH = "error: jon runs in the lab and has a real target, too: ssh root@127.0.0.1:1\n"
-SAY = "hint: say which is meant: `--lab` or `--real`\n"
+SAY = "hint: choose one with `--lab` or `--real`\n"
 
 
 @pytest.fixture(autouse=True)

@@ -113,7 +113,7 @@ def test_proxy_serves_its_mirrors_and_nothing_else(tmp_path: Path) -> None:
 def test_the_boss_answers_on_its_socket(tmp_path: Path) -> None:
     directory = tmp_path / "lab"
     directory.mkdir()
-    options = {"directory": str(directory), "base": "", "packages": "", "mirrors": {}, "gateway": "", "proxy_port": 0,
+    options = {"directory": str(directory), "packages": "", "gateway": "", "proxy_port": 0,
                "group": "rolecall-lab-none", "host_network": 0, "disk": False, "tied": False}  # fmt: skip
     serve = "import json, sys; from rolecall.lab.boss import *; Boss(Options(**json.loads(sys.argv[1]))).serve()"
     control = Control(directory)
@@ -121,7 +121,7 @@ def test_the_boss_answers_on_its_socket(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", serve, json.dumps(options)]) as boss:
         until(control.is_up)
         assert control.boss() == boss.pid
-        assert control.request("status") == {"running": {}}
+        assert control.request("status") == {"running": {}, "unplugged": []}
         with pytest.raises(Faults, match="lab start: KeyError"):
             control.request("start", machine="nobody")
         with pytest.raises(OSError, match="the lab has stopped"):

@@ -91,7 +91,7 @@ Release = Literal["bullseye", "bookworm", "trixie", "forky", "sid"]
 """A release of Debian that a machine of the lab can run."""
 
 
-class InLab(Table):
+class Twin(Table):
     """What stands for a machine in the lab."""
 
     release: Release | None = Field(
@@ -118,7 +118,7 @@ class Machine(Table):
     platform: str = Field("", description="Its architecture, for people and tools.")
     state: dict[Name, State] = Field({}, description="What backup services back up, under names of your choice.")
     deploy: Deploy = Field(Deploy(), description="How it is reached.")
-    lab: InLab = Field(InLab(), description="What stands for it in the lab.")
+    lab: Twin = Field(Twin(), description="What stands for it in the lab.")
     address: HostAddress | None = Field(
         None,
         description="Host name or IP address at which other machines reach it. Left out, the host of its SSH target if "

@@ -66,7 +66,7 @@ def _chosen_ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) 
     if twins := _twins(workspace, loaded, found):
         verbs = ("runs", "has") if len(twins) == 1 else ("run", "have")
         both = f"{verbs[0]} in the lab and {verbs[1]} a real target, too: {found[twins[0]].text}"
-        raise fault(f"{listed(twins)} {both}", hint="say which is meant: `--lab` or `--real`")
+        raise fault(f"{listed(twins)} {both}", hint="choose one with `--lab` or `--real`")
     return found
 
 
