@@ -54,6 +54,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, fr
         "plan jon",
         "update --yes jon",
         "ssh jon",
+        "run jon -- true",
         "log jon",
         "network jon",
         "machines recover jon",

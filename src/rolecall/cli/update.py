@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli import output
-from rolecall.cli.choosing import choosing
+from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
 from rolecall.cli.sides import sides
@@ -27,19 +27,9 @@ if TYPE_CHECKING:
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
 
-_parallel = click.option(
-    "--parallel",
-    type=click.IntRange(min=1),
-    default=PARALLEL,
-    show_default=True,
-    metavar="N",
-    help="Work on N machines at once.",
-)
-
-
 @click.command()
 @choosing
-@_parallel
+@parallel_option
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
 @sides
@@ -72,7 +62,7 @@ def plan(invocation: Invocation, choice: Choice, *, exit_code: bool, discard: bo
 @choosing
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
-@_parallel
+@parallel_option
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
 @sides
 @click.pass_obj

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rolecall.deploy.backups import Archive as Archive
+    from rolecall.deploy.commands import CommandAnswer as CommandAnswer
     from rolecall.evaluate.explain import Explanation as Explanation
     from rolecall.evaluate.explain import LayerValue as LayerValue
     from rolecall.evaluate.explain import PeerAddress as PeerAddress
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from rolecall.pipeline.catalog import services as services
     from rolecall.pipeline.choosing import Choice as Choice
     from rolecall.pipeline.choosing import chosen as chosen
+    from rolecall.pipeline.commands import CommandReport as CommandReport
+    from rolecall.pipeline.commands import run_command as run_command
     from rolecall.pipeline.connecting import planning as planning
     from rolecall.pipeline.editing import Entry as Entry
     from rolecall.pipeline.editing import convert as convert
@@ -109,6 +112,7 @@ if TYPE_CHECKING:
 # The same names by module, for what runs.
 _NAMES: Final = {
     "rolecall.deploy.backups": "Archive",
+    "rolecall.deploy.commands": "CommandAnswer",
     "rolecall.evaluate.explain": "Explanation LayerValue PeerAddress Reason",
     "rolecall.inventory.edit": "Edited",
     "rolecall.model.vars": "STEPS",
@@ -122,6 +126,7 @@ _NAMES: Final = {
     "rolecall.pipeline.evaluation": "Evaluation Members",
     "rolecall.pipeline.machines": "RemovedMachine add_machine forget_machine remove_machine rename_machine",
     "rolecall.pipeline.choosing": "Choice chosen",
+    "rolecall.pipeline.commands": "CommandReport run_command",
     "rolecall.pipeline.connecting": "planning",
     "rolecall.pipeline.plans": "Planned purge_machine",
     "rolecall.pipeline.reaching": (
