@@ -185,6 +185,30 @@ def test_ctrl_c_ends_the_command_on_all_machines(declare: Run, tmp_path: Path) -
             os.killpg(int(pid), 0)
 
 
+def test_what_stays_in_the_background_is_not_waited_for(run: Run, declare: Run) -> None:
+    declare("a")
+    began = time.monotonic()
+    assert run("run", "--", "echo done; sleep 8 &")[1].startswith("a\n  done\n1 machine: 1 with exit status 0")
+    assert time.monotonic() - began < 6
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_does_not_wait(declare: Run, tmp_path: Path) -> None:
+    declare("a")
+    argv = [sys.executable, "-m", "rolecall", "run", "--", f"trap '' TERM; touch {tmp_path}/begun; sleep 1; sleep 60"]
+    process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out.startswith("a: interrupted (the command may still run)\n1 machine: 1 interrupted")
+    assert time.monotonic() - began < 4
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

@@ -7,10 +7,11 @@ import math
 import random
 import re
 import shlex
+import signal
 import subprocess
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 KEPT = 1 << 20  # bytes of what a command prints on one machine
 ATTEMPTS = 8  # if sshd(8) or a jump host is too busy
 _NOISE = 500  # bytes of what a login prints before the command, of which an error may be the last
-_STEP = 60.0  # seconds after which it is looked again whether time is up
+_STEP = 1.0  # seconds after which it is looked again whether time is up, or the command has ended
 _STATUS = re.compile(re.escape(END) + rb"([0-9]{1,3})")
 _random = random.SystemRandom()
 
@@ -92,7 +93,8 @@ class Commands:
     def run(self, targets: Mapping[str, Sequence[Target]]) -> list[CommandAnswer]:
         """Run it on each machine, by the first of its targets to which a connection can be made.
 
-        After Ctrl-C, it is ended where it runs, and does not begin elsewhere. A second Ctrl-C ends the connections.
+        After Ctrl-C, it is ended where it runs, and does not begin elsewhere. A second Ctrl-C does not wait for that.
+        So this must be called in the main thread.
 
         Args:
             targets: By machine, at least one.
@@ -104,23 +106,21 @@ class Commands:
             return []
         parallel = min(self._parallel, len(targets))
         allow_descriptors(parallel)
-        pool = ThreadPoolExecutor(parallel, initializer=leave_ctrl_c_to_the_main_thread)
-        answers = [pool.submit(self._answer, name, among) for name, among in targets.items()]
+        # A handler of our own: a KeyboardInterrupt can be raised anywhere, and the answers would be lost.
+        before = signal.signal(signal.SIGINT, self._interrupt)
         try:
-            try:
-                wait(answers)
-            except KeyboardInterrupt:
-                self._interrupted.set()
-                for execution in tuple(self._running):
-                    execution.end("interrupted")
-                wait(answers)
-        except BaseException:
-            for execution in tuple(self._running):
-                execution.kill()
-            raise
+            with ThreadPoolExecutor(parallel, initializer=leave_ctrl_c_to_the_main_thread) as pool:
+                return list(pool.map(self._answer, targets, targets.values()))
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        return [answer.result() for answer in answers]
+            signal.signal(signal.SIGINT, before)
+
+    def _interrupt(self, *_: object) -> None:
+        for execution in tuple(self._running):
+            if self.interrupted:
+                execution.hang_up()
+            else:
+                execution.end("interrupted")
+        self._interrupted.set()
 
     def _answer(self, machine: str, targets: Sequence[Target]) -> CommandAnswer:
         began, problems = time.monotonic(), []
@@ -146,7 +146,7 @@ class Commands:
             try:
                 answer = execution.answer(self._timeout)
             finally:
-                execution.kill()
+                execution.close()
                 self._running.discard(execution)
             if not execution.busy:
                 break
@@ -184,7 +184,7 @@ class _Execution:
         self._input = cast("BinaryIO", self._process.stdin)
         self._streams = [cast("BinaryIO", each) for each in (self._process.stdout, self._process.stderr)]
         self._output = Output(*self._streams)
-        self._timer = threading.Timer(2 * GRACE + 2, self._process.kill)
+        self._timer = threading.Timer(2 * GRACE + 2, self.hang_up)
         self._timer.daemon = True
 
     def end(self, ending: Ending) -> None:
@@ -195,8 +195,12 @@ class _Execution:
         with contextlib.suppress(RuntimeError):  # it has been started before
             self._timer.start()
 
-    def kill(self) -> None:
-        """End the connection, if it has not ended."""
+    def hang_up(self) -> None:
+        """End the connection at once."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the connection, and forget it."""
         self._logged_in()
         self._timer.cancel()
         self._process.kill()
@@ -252,13 +256,18 @@ class _Execution:
         return False
 
     def _read(self, until: float) -> bytes:
-        """Return more of what the machine sends; b"" at the end. When time is up, the command is ended."""
+        """Return more of what the machine sends; b"" at the end. When time is up, the command is ended.
+
+        Programs that the command leaves in the background may keep its output open: that is no reason to wait.
+        """
         while True:
             step = time.monotonic() + _STEP
             self._output.until = min(until, step) if self._ending == "ended" else step
             try:
                 return self._output.read(1 << 16) or b""
             except TimeoutError:
+                if END in self._output.printed or self._process.poll() is not None:
+                    return b""
                 if time.monotonic() >= until and self._ending == "ended":
                     self.end("timed out")
 
