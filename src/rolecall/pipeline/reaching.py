@@ -41,10 +41,10 @@ def ways(workspace: Workspace, machines: Iterable[str]) -> Mapping[str, Ways]:
     Raises:
         Faults: As `Workspace.loaded`; also when a machine is not declared.
     """
-    return _ways(workspace, workspace.loaded(), machines)
+    return ways_as_declared(workspace, workspace.loaded(), machines)
 
 
-def declared_ways(workspace: Workspace, choice: Choice) -> tuple[Mapping[str, Ways], tuple[Fault, ...]]:
+def ways_of_choice(workspace: Workspace, choice: Choice) -> tuple[Mapping[str, Ways], tuple[Fault, ...]]:
     """Return the ways to the machines of a choice, as far as an inventory with faults declares them.
 
     Returns:
@@ -54,10 +54,15 @@ def declared_ways(workspace: Workspace, choice: Choice) -> tuple[Mapping[str, Wa
         Faults: When a file of the inventory cannot be read, or a part of the choice matches nothing.
     """
     loaded, faults = workspace.read()
-    return _ways(workspace, loaded, chosen_from(loaded, choice)), faults
+    return ways_as_declared(workspace, loaded, chosen_from(loaded, choice)), faults
 
 
-def _ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapping[str, Ways]:
+def ways_as_declared(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapping[str, Ways]:
+    """Return the ways to each of these machines, as `ways`, in an inventory that may have faults.
+
+    Raises:
+        Faults: When a machine is not declared.
+    """
     if unknown := [name for name in machines if name not in loaded.inventory.machines]:
         raise Faults(map(loaded.unknown_machine, unknown))
     networks: Sequence[Exported[Network]] = ()
