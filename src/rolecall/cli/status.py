@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from textwrap import indent
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rolecall.cli.common import Invocation
-    from rolecall.model.status import MachineStatus, Report, Status
+    from rolecall.model.status import MachineStatus, ServiceReport, Status
     from rolecall.pipeline import Choice
 
 _HEAD = ("machine", "by", "generation", "since (UTC)", "commit", "drift", "failed units", "reboot", "run")
@@ -40,7 +41,7 @@ _UNKNOWN = Cell("?", "yellow")
     is_flag=False,
     flag_value=5,
     metavar="[SECONDS]",
-    help="Show it again and again, every 5 seconds by default.",
+    help="Repeat every SECONDS (default: 5) until Ctrl-C.",
 )
 @click.pass_obj
 def status(invocation: Invocation, choice: Choice, *, watch: float | None) -> None:
@@ -61,13 +62,14 @@ def status(invocation: Invocation, choice: Choice, *, watch: float | None) -> No
         sys.exit(0 if found.well else 1)
     if invocation.json:
         raise click.UsageError("--watch and --json exclude each other")
-    while True:
-        try:
-            _show(invocation, pipeline.status(invocation.workspace, choice), again=True)
-        except Faults as error:  # of a file that is being edited, perhaps
-            tell(error.faults, as_json=False)
-        time.sleep(watch)
-        invocation.workspace.refresh()
+    with suppress(KeyboardInterrupt):  # the way to end it
+        while True:
+            try:
+                _show(invocation, pipeline.status(invocation.workspace, choice), again=True)
+            except Faults as error:  # of a file that is being edited, perhaps
+                tell(error.faults, as_json=False)
+            time.sleep(watch)
+            invocation.workspace.refresh()
 
 
 def _show(invocation: Invocation, found: Status, *, again: bool = False) -> None:
@@ -148,7 +150,7 @@ def _cell(machine: MachineStatus, instance: str, role: str) -> Cell:
     return Cell("; ".join(["ok", *told]))
 
 
-def _short(report: Report) -> str:
+def _short(report: ServiceReport) -> str:
     text = report.text.partition("\n")[0]
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
@@ -208,6 +210,6 @@ def _bad(text: str) -> str:
     return click.style(text, fg="red")
 
 
-def _headline(report: Report) -> str:
+def _headline(report: ServiceReport) -> str:
     origin = f"{report.instance}.{report.role}".rstrip(".")
     return f"{origin}: {report.name}{' failed' if report.level == 'error' else ''}"

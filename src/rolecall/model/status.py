@@ -32,7 +32,7 @@ class InterruptedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ServiceReport:
     """The result of a check, or what a service reports about itself on one machine.
 
     Attributes:
@@ -94,7 +94,7 @@ class MachineStatus:
     reboot: tuple[str, ...] | None = None
     interrupted: InterruptedRun | None = None
     locked: str = ""
-    reports: tuple[Report, ...] = ()
+    reports: tuple[ServiceReport, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property

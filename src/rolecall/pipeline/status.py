@@ -8,7 +8,7 @@ from rolecall.deploy.asking import ask_machines
 from rolecall.deploy.early import EarlySessions
 from rolecall.errors import Faults
 from rolecall.model.plan import Damage
-from rolecall.model.status import InterruptedRun, MachineStatus, Report, Status
+from rolecall.model.status import InterruptedRun, MachineStatus, ServiceReport, Status
 from rolecall.pipeline.choosing import Choice, chosen_from
 from rolecall.pipeline.connecting import written_targets
 
@@ -128,12 +128,12 @@ def _interrupted(found: protocol.Interrupted) -> InterruptedRun:
     return InterruptedRun(meta["run"], meta["user"], meta["at"], found["decided"], damage)
 
 
-def _reports(answer: inquiry.Status) -> tuple[Report, ...]:
+def _reports(answer: inquiry.Status) -> tuple[ServiceReport, ...]:
     checks = [(each["name"], "ok" if each["ok"] else "error", each["output"].strip(), "") for each in answer["checks"]]
     health = [(each["name"], each["level"], each["text"], each["at"]) for each in answer["health"]]
     reports = []
     for named, level, text, at in (*checks, *health):
         origin, _, name = named.partition(": ")
         instance, _, role = origin.partition(".")
-        reports.append(Report(instance, role, name, level, text, at))
+        reports.append(ServiceReport(instance, role, name, level, text, at))
     return tuple(reports)
