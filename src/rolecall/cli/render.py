@@ -161,9 +161,9 @@ def report_text(report: Report) -> str:
             continue
         number = f" (generation {outcome.generation})" if outcome.generation else ""
         message = f": {outcome.message}" if outcome.message else ""
-        lines.append(
-            click.style(f"{outcome.machine} {outcome.result}{number}", fg=RESULTS[outcome.result][0]) + message
-        )
+        target = f" ({outcome.target})" if outcome.target else ""
+        head = f"{outcome.machine}{target} {outcome.result}{number}"
+        lines.append(click.style(head, fg=RESULTS[outcome.result][0]) + message)
         if outcome.result != "updated":
             lines += [f"    {line}" for line in outcome.detail.splitlines()]
             lines += damage_lines(outcome.machine, outcome.damage)

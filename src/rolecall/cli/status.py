@@ -15,6 +15,7 @@ from rolecall.cli import output
 from rolecall.cli.choosing import choosing
 from rolecall.cli.output import tell
 from rolecall.cli.render import damage_lines, names
+from rolecall.cli.sides import sides
 from rolecall.cli.tables import Cell, table
 from rolecall.errors import Faults, plural
 
@@ -35,6 +36,7 @@ _UNKNOWN = Cell("?", "yellow")
 
 @click.command()
 @choosing
+@sides
 @click.option(
     "--watch",
     type=click.FloatRange(min=0.1),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.deploy.answers import decode, shown
 from rolecall.deploy.connection import AgentFailedError, Connection, LockedError
+from rolecall.deploy.doors import DOORS
 from rolecall.deploy.resuming import Resuming
 from rolecall_agent import archive, frames, inquiry, protocol
 
@@ -255,6 +256,7 @@ class Session:
                 if attempt == ATTEMPTS - 1 or not (self.connection.refused or self.connection.would_ask):
                     raise
             if self.connection.refused:
+                DOORS.narrow(self._target)
                 sleep(_random.uniform(0.2, 1) * min(2**attempt, 8))
             self.connection = _connect(self._target, self._module)
         raise AssertionError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.deploy.asking import ask_machines
 from rolecall.model.history import History, Run, RunResult
-from rolecall.pipeline.reaching import ways_of_choice
+from rolecall.pipeline.reaching import declared_ways
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ def history(workspace: Workspace, choice: Choice, most: int) -> tuple[History, S
         most: How many runs are wanted.
 
     Raises:
-        Faults: As `ways_of_choice`.
+        Faults: As `declared_ways`.
     """
 
     def ask(_: str, session: Session) -> inquiry.History:
         return session.history(most)
 
-    ways, faults = ways_of_choice(workspace, choice)
+    ways, faults = declared_ways(workspace, choice)
     asked = ask_machines({name: [way.target for way in each.ways] for name, each in ways.items() if each.ways}, ask)
     problems = {name: each.faults[0].message for name, each in ways.items() if not each.ways}
     problems |= {name: each.problem for name, each in asked.items() if each.problem}
