@@ -12,6 +12,7 @@ import click
 
 from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.output import tell
+from rolecall.cli.sides import sides
 from rolecall.errors import plural
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class _WithCommand(click.Command):
 @click.option(
     "--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="End it on machines where it takes longer."
 )
+@sides
 @click.pass_obj
 def run(invocation: Invocation, choice: Choice, *, parallel: int, timeout: int | None, words: tuple[str, ...]) -> None:
     """Run a command as root on machines.

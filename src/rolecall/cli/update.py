@@ -13,14 +13,15 @@ from rolecall.cli import output
 from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
-from rolecall.errors import fault
+from rolecall.cli.sides import sides
+from rolecall.errors import fault, listed
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rolecall.cli.common import Invocation
-    from rolecall.model.plan import Report
+    from rolecall.model.plan import Plan, Report
     from rolecall.pipeline import Choice
 
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
@@ -31,6 +32,7 @@ CHANGES = 2  # exit status of `plan --exit-code` when an update would do somethi
 @parallel_option
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
+@sides
 @click.pass_obj
 def plan(invocation: Invocation, choice: Choice, *, exit_code: bool, discard: bool, parallel: int) -> None:
     """Show what an update would change, and why.
@@ -62,6 +64,7 @@ def plan(invocation: Invocation, choice: Choice, *, exit_code: bool, discard: bo
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @parallel_option
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
+@sides
 @click.pass_obj
 def update(
     invocation: Invocation, choice: Choice, *, yes: bool, verbose: bool, parallel: int, expect: str | None
@@ -104,8 +107,13 @@ def bring(
         if expect and found.digest != expect:
             raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
-            ask(invocation, "update these machines?")
+            ask(invocation, f"update {_changing(found)}?")
         return planned.apply()
+
+
+def _changing(plan: Plan) -> str:
+    """Return the machines that change, each with its target, for a question."""
+    return listed([f"{machine.machine} ({machine.target})" for machine in plan.changing]) or "these machines"
 
 
 def _progress(*, quiet: bool) -> Callable[[str, str], None]:

@@ -73,12 +73,14 @@ if TYPE_CHECKING:
     from rolecall.pipeline.reaching import login as login
     from rolecall.pipeline.reaching import pin as pin
     from rolecall.pipeline.reaching import recover_machine as recover_machine
+    from rolecall.pipeline.reaching import target_of as target_of
     from rolecall.pipeline.reaching import targets as targets
     from rolecall.pipeline.rotation import Rotated as Rotated
     from rolecall.pipeline.rotation import left_behind as left_behind
     from rolecall.pipeline.rotation import rotatable as rotatable
     from rolecall.pipeline.rotation import rotate as rotate
     from rolecall.pipeline.rotation import rotate_with_updates as rotate_with_updates
+    from rolecall.pipeline.status import status as status
     from rolecall.pipeline.stored import StoredValue as StoredValue
     from rolecall.pipeline.stored import find_value as find_value
     from rolecall.pipeline.stored import read_value as read_value
@@ -129,11 +131,13 @@ _NAMES: Final = {
     "rolecall.pipeline.connecting": "planning",
     "rolecall.pipeline.plans": "Planned purge_machine",
     "rolecall.pipeline.reaching": (
-        "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine targets"
+        "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine target_of "
+        "targets"
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.history": "history",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
+    "rolecall.pipeline.status": "status",
     "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",
     "rolecall.pipeline.transfer": "Imported export_vars import_vars",
     "rolecall.pipeline.vars": (
