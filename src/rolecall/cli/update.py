@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +15,7 @@ import click
 from rolecall.cli import completion, output
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
-from rolecall.errors import fault
+from rolecall.errors import Faults, fault
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
@@ -37,27 +40,40 @@ _parallel = click.option(
 @click.command()
 @click.argument("machines", nargs=-1, shell_complete=completion.machines)
 @_parallel
+@click.option("--full", is_flag=True, help="Show long differences to their ends, and what is created and removed.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan: `update FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
 @click.pass_obj
-def plan(invocation: Invocation, machines: tuple[str, ...], *, exit_code: bool, discard: bool, parallel: int) -> None:
+def plan(
+    invocation: Invocation,
+    machines: tuple[str, ...],
+    *,
+    full: bool,
+    out: Path | None,
+    exit_code: bool,
+    discard: bool,
+    parallel: int,
+) -> None:
     """Show what an update would change, and why.
 
     Nothing changes on the machines. Missing vars are generated and set aside; `rolecall update` uses exactly those.
     MACHINES are those to plan for; all by default.
     """
     from rolecall import pipeline
-    from rolecall.cli.render import plan_text
+    from rolecall.plan.text import plan_text
 
     if discard:
         pipeline.discard(invocation.workspace, generated=True)
-    with pipeline.planning(invocation.workspace, machines, parallel=parallel) as planned:
+    with pipeline.planning(invocation.workspace, machines, full=full, parallel=parallel) as planned:
         found = planned.plan
+        warnings = (*found.warnings, *(replace(fault, warning=True) for fault in planned.behind))
+        if out:
+            planned.save(out)
         if not invocation.json:
-            tell(found.warnings, as_json=False)
-        document = {**found.as_json(), "digest": found.digest}
-        text = "" if invocation.json else plan_text(found, planned.reasons())
-        invocation.emit(document, text)
+            tell(warnings, as_json=False)
+        document = {**found.as_json(), "warnings": [warning.as_json() for warning in warnings]}
+        invocation.emit(document, "" if invocation.json else plan_text(found, full=full))
     if found.failing:
         sys.exit(1)
     if exit_code and not found.empty:
@@ -70,19 +86,29 @@ def plan(invocation: Invocation, machines: tuple[str, ...], *, exit_code: bool, 
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @_parallel
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
+@click.option("--any-commit", is_flag=True, help="Update even if this checkout does not contain what machines run.")
 @click.pass_obj
 def update(
-    invocation: Invocation, machines: tuple[str, ...], *, yes: bool, verbose: bool, parallel: int, expect: str | None
+    invocation: Invocation,
+    machines: tuple[str, ...],
+    *,
+    yes: bool,
+    verbose: bool,
+    parallel: int,
+    expect: str | None,
+    any_commit: bool,
 ) -> None:
     """Update all machines, or none.
 
     Shows the plan, asks, and does exactly what it shows. When one machine fails, all go back to what they were.
-    MACHINES are those to update; all by default.
+    MACHINES are those to update; all by default. A FILE from `rolecall plan --out` instead is carried out only if the
+    plan is still the same.
 
     Example: rolecall update --yes
     """
-    report = bring(invocation, machines, yes=yes, verbose=verbose, parallel=parallel, expect=expect)
-    from rolecall.cli.render import report_text
+    options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
+    report = bring(invocation, machines, parallel=parallel, expect=expect, **options)
+    from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
     if not report.done:
@@ -97,23 +123,35 @@ def bring(
     verbose: bool = False,
     parallel: int = PARALLEL,
     expect: str | None = None,
+    any_commit: bool = False,
 ) -> Report:
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
 
-    progress = _progress(quiet=invocation.json)
-    with pipeline.planning(invocation.workspace, machines, progress, verbose=verbose, parallel=parallel) as planned:
-        from rolecall.cli.render import plan_text
+    progress, file = _progress(quiet=invocation.json), _saved(machines)
+    if file:
+        begin = partial(pipeline.planning_saved, invocation.workspace, file)
+    else:
+        begin = partial(pipeline.planning, invocation.workspace, machines)
+    with begin(progress, verbose=verbose, parallel=parallel) as planned:
+        from rolecall.plan.text import plan_text
 
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
-            output.write(plan_text(found, planned.reasons()) + "\n")
+            output.write(plan_text(found) + "\n")
+        if planned.behind and not any_commit:
+            raise Faults(planned.behind)
         if expect and found.digest != expect:
             raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
             ask(invocation, "update these machines?")
         return planned.apply()
+
+
+def _saved(machines: Sequence[str]) -> Path | None:
+    """Return the file that is named instead of machines, whose names contain neither `.` nor `/`."""
+    return Path(machines[0]) if len(machines) == 1 and set("./") & {*machines[0]} else None
 
 
 def _progress(*, quiet: bool) -> Callable[[str, str], None]:

@@ -28,6 +28,7 @@ def planning(
     progress: Callable[[str, str], None] = lambda *_: None,
     *,
     verbose: bool = False,
+    full: bool = False,
     parallel: int = PARALLEL,
 ) -> Iterator[Planned]:
     """Compare the machines with their configurations. Connections last until the block ends, at most.
@@ -37,6 +38,7 @@ def planning(
         only: The machines to plan for; all if empty.
         progress: Called with a machine and a step of the run, from several threads.
         verbose: Whether it is called for each resource, too.
+        full: Whether the plan shows what is created and removed, too.
         parallel: How many machines are worked on at once.
 
     Raises:
@@ -45,7 +47,8 @@ def planning(
     with EarlySessions(_targets(workspace, only, parallel)) as early:
         from rolecall.pipeline.plans import planned
 
-        with planned(workspace, only, progress, verbose=verbose, parallel=parallel, connect=early.take) as plan:
+        options = {"verbose": verbose, "full": full}
+        with planned(workspace, only, progress, **options, parallel=parallel, connect=early.take) as plan:
             yield plan
 
 

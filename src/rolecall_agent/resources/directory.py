@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Container, Dict, Mapping, Optional, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import with_known_owner
@@ -59,6 +59,10 @@ class Directory(Resource):
     def removal_note(self, original: Captured) -> str:
         made = original.get("type") == ABSENT
         return "removed once it is empty" if made else "it stays, with the owner and mode that it had"
+
+    def has_more_than(self, paths: Container[str], system: System) -> bool:
+        """Return whether it contains anything that has none of these paths."""
+        return any(f"{self.path}/{name}" not in paths for name in system.names(self.path))
 
     def obstacle(self, system: System) -> str:
         return obstacle(system, self.path, "directory")

@@ -128,6 +128,10 @@ class File(Resource):
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.path,)
 
+    def content_on(self, system: System) -> Optional[bytes]:
+        entry = system.stat(self.path)
+        return system.read(self.path) if entry and entry.type == "file" else None
+
     def removal_note(self, original: Captured) -> str:
         return "the original is restored" if original.get("type", ABSENT) != ABSENT else ""
 

@@ -56,6 +56,9 @@ class Live(Resource):
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.file.path,)
 
+    def content_on(self, system: System) -> Optional[bytes]:
+        return self.file.content_on(system)
+
     def announce(self, system: System) -> None:
         system.kernel.prefetch(self.kind, [self.subject])
 

@@ -95,6 +95,10 @@ class User(Resource):
     def parts(self) -> Tuple[Part, ...]:
         return (self.password,) if self.password else ()
 
+    @property
+    def content_parts(self) -> Tuple[Part, ...]:
+        return ()  # a password hash is none
+
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.home,) if self.home != NO_HOME else ()
 
