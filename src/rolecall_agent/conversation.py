@@ -18,6 +18,7 @@ from rolecall_agent.health import require_settled
 from rolecall_agent.lock import PATIENCE, LockedError, locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.purge import purge
+from rolecall_agent.questions import QUESTIONS
 from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS, class_of
 from rolecall_agent.state import HOME
@@ -104,6 +105,10 @@ class Conversation:
                 confirm(self._root, first["run"], first["nonce"])
                 self._send({"type": "confirmed"})
                 return False
+            if question := QUESTIONS.get(first["type"]):
+                self._prepare()
+                self._send(question(self._machine, first))
+                return False
             recover_earlier(self._root if self._recorded else None, first)
             self._hold(first.get("patience", PATIENCE))
             if first["type"] == "recover":
@@ -119,7 +124,7 @@ class Conversation:
         """Undo what is still provisional; return the exit status: 0, or 1 when the last answer was a failure."""
         try:
             if self._state is _State.PROVISIONAL:
-                recover(self._machine)
+                recover(self._machine, "the session ended before the run was decided")
             self._state = _State.LOOKING
             self._release()
         finally:
@@ -358,11 +363,11 @@ class Conversation:
         self._state, self._staged = _State.LOOKING, None
         self._send({"type": "committed", "number": number, "notes": notes})
 
-    def _undo(self, _: Message) -> None:
+    def _undo(self, message: Message) -> None:
         journal = journals.load(self._machine.store)
         self._require(journal is None or not journal.decided, "the switch is decided, so it can only be committed")
         self._leave(_State.PROVISIONAL, _NOT_PROVISIONAL)
-        if recover(self._machine) != "undone":
+        if recover(self._machine, message.get("reason") or undo.INTERRUPTED) != "undone":
             raise Failure("the switch is no longer provisional", machine_unchanged=False)
         self._send({"type": "undone"})
 

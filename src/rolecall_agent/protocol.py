@@ -22,12 +22,14 @@ C sends                   A answers                                       meanin
                                                                           commit, so A only goes forward from now on.
                                                                           Refused if a required `Confirm` is missing
 ``commit``                `Committed`                                     only once it is decided
-``undo``                  `Progress`…, ``undone``                         while provisional: back to the state before
+`Undo`                    `Progress`…, ``undone``                         while provisional: back to the state before
 `Purge`                   `Purged`                                        right after `Open`, if nothing is declared
                                                                           any more: removes what the agent stores, and
                                                                           the accounts that it made
 `Recover`                 `Recovery`                                      instead of `Open`, as the only message: shows
                                                                           or settles an interrupted switch
+`AskHistory`              `History`                                       instead of `Open`, as the only message: what
+                                                                          runs did to the machine. Changes nothing
 `Confirm`                 ``confirmed``                                   instead of `Open`, as the only message of a
                                                                           second connection, while provisional
 ========================  ==============================================  ==========================================
@@ -62,6 +64,7 @@ from typing import Any, Dict, List, Literal, Optional, TypedDict
 ChangeAction = Literal["create", "change", "adopt", "overwrite", "remove", "repair"]
 Verb = Literal["stop", "restart", "reload", "start", "run"]
 Settled = Literal["undone", "committed"]
+RunResult = Literal["committed", "failed", "undone", "damaged", "accepted"]
 
 
 class Bare(TypedDict):
@@ -126,6 +129,41 @@ class Drift(TypedDict):
 
     key: str
     reason: str
+
+
+class PastRun(Meta):
+    """What a run did to the machine, in its history.
+
+    ``result``: ``committed``; ``failed`` (its switch failed here, and was undone); ``undone`` (for another reason, such
+    as a failure elsewhere or a lost connection); ``damaged`` (an undo could not put everything back);
+    ``accepted`` (a person gave up the undo). ``message``: why, or "". ``ended``: when, by the clock of the machine (RFC
+    3339). ``source`` and ``target``: the generations before and after it. ``touched``: keys of the resources that it
+    may have changed, the first of them; ``more``: how many others there are.
+    """
+
+    ended: str
+    source: int
+    target: int
+    result: RunResult
+    message: str
+    touched: List[str]
+    more: int
+
+
+class AskHistory(TypedDict):
+    """``history``, with ``agent`` as in `Open`. ``most``: how many runs are wanted."""
+
+    type: str
+    agent: str
+    most: int
+
+
+class History(TypedDict):
+    """``history``. ``runs``: the last ones, newest first. ``damaged``: how many lines could not be read."""
+
+    type: str
+    runs: List[PastRun]
+    damaged: int
 
 
 class State(TypedDict):
@@ -328,6 +366,13 @@ class Committed(TypedDict):
     type: str
     number: int
     notes: List[str]
+
+
+class Undo(TypedDict):
+    """``undo``. ``reason``: why, for the history of the machine."""
+
+    type: str
+    reason: str
 
 
 class Confirm(TypedDict):

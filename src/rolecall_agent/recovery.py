@@ -20,13 +20,14 @@ SECONDS = 3600.0
 PYTHON = (sys.executable or "/usr/bin/python3", *commands.PYTHON_OPTIONS)
 
 
-def recover(machine: Machine, *, booting: bool = False) -> Optional[str]:
+def recover(machine: Machine, reason: str = undo.INTERRUPTED, *, booting: bool = False) -> Optional[str]:
     """Settle an interrupted switch, as `undo.recover`; the agent that began it does so, if the machine has it.
 
     The caller holds the lock.
 
     Args:
         machine: The machine.
+        reason: As in `undo.recover`, if this agent has begun it.
         booting: Whether starting units must not wait for them, as in `SystemdUnits`.
 
     Raises:
@@ -37,7 +38,7 @@ def recover(machine: Machine, *, booting: bool = False) -> Optional[str]:
     root = machine.system.root
     home = f"{root or ''}{HOME}/agent/{os.path.basename(str(writer))}"
     if not writer or writer == machine.store.agent or not os.path.exists(f"{home}/__main__.py"):
-        return undo.recover(machine)
+        return undo.recover(machine, reason)
     options = [*(["--root", root] if root else []), *(["--booting"] if booting else [])]
     status, output = commands.execute([*PYTHON, home, "recover", "--locked", *options], SECONDS, errors=True)
     try:

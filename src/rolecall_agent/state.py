@@ -27,23 +27,44 @@ def read_json(system: System, name: str) -> Any:  # noqa: ANN401 - JSON is any o
     """Return the data in a file below `HOME`; None when it does not exist.
 
     Raises:
-        DamagedError: When it is damaged. Files of earlier versions have no digest.
+        DamagedError: When it is damaged.
     """
     try:
-        data = json.loads(system.read(f"{HOME}/{name}"))
+        return checked(system.read(f"{HOME}/{name}"))
     except FileNotFoundError:
         return None
-    except ValueError:
-        raise damaged(name, "its content is not JSON") from None
-    if isinstance(data, dict) and data.pop(_DIGEST, None) not in {None, _digest(data)}:
-        raise damaged(name, "its content does not match its digest")
-    return data
+    except ValueError as error:
+        raise damaged(name, f"its content {error}") from None
 
 
 def write_json(system: System, name: str, data: Any) -> None:  # noqa: ANN401 - as above
     """Replace a file below `HOME`; an object gets a digest of its other members."""
-    whole = {**data, _DIGEST: _digest(data)} if isinstance(data, dict) else data
-    system.write(f"{HOME}/{name}", _encode(whole))
+    system.write(f"{HOME}/{name}", with_digest(data))
+
+
+def with_digest(data: Any) -> bytes:  # noqa: ANN401 - as above
+    """Return data as JSON in one line; an object gets a digest of its other members."""
+    return _encode({**data, _DIGEST: _digest(data)} if isinstance(data, dict) else data)
+
+
+def checked(text: bytes, *, required: bool = False) -> Any:  # noqa: ANN401 - as above
+    """Return the data that `with_digest` has encoded.
+
+    Args:
+        text: The JSON.
+        required: Whether it must be an object with a digest, which files of earlier versions do not have.
+
+    Raises:
+        ValueError: When it is damaged; the message is a predicate.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError:
+        raise ValueError("is not JSON") from None
+    found = data.pop(_DIGEST, None) if isinstance(data, dict) else None
+    if (required or found is not None) and found != _digest(data):
+        raise ValueError("does not match its digest")
+    return data
 
 
 def damaged(name: str, problem: str) -> DamagedError:

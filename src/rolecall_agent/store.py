@@ -15,6 +15,7 @@
       packages/           files of packages that were installed, for an undo, or to go back to a generation
       journal.json        exists while a switch is not settled
       confirmed           the nonce with which the switch was confirmed
+      history             a line for each run, see `history`
       fingerprint.json    the state of the machine when it was found to be as declared
       nftables.json       what was loaded as tables of nftables, and how nft lists it
 
@@ -216,6 +217,7 @@ class Store(ContentStore, Generations):
             "original",
             "packages",
             "confirmed",
+            "history",
             "fingerprint.json",
             "nftables.json",
         )

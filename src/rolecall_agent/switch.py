@@ -15,6 +15,7 @@ from rolecall_agent import journal as journals
 from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
+from rolecall_agent.history import past_run
 from rolecall_agent.journal import DECLARED, Journal
 from rolecall_agent.resources import class_of, transaction
 from rolecall_agent.resources.placing import has_attributes
@@ -124,7 +125,7 @@ def commit(machine: Machine) -> Tuple[int, List[str]]:
     store = machine.store
     try:
         store.set_current(journal.target)
-        return journal.target, [*journal.notes, *settle(machine, journal)]
+        return journal.target, [*journal.notes, *settle(machine, journal, past_run(journal, "committed"))]
     except Exception as error:
         if store.current != journal.target:
             raise
@@ -176,7 +177,7 @@ def _undo_after(machine: Machine, journal: Journal, error: Exception) -> Failure
     failure = error if isinstance(error, Failure) else Failure(f"{type(error).__name__}: {error}")
     machine.report("undo", failure.message)
     try:
-        undo(machine, journal)
+        undo(machine, journal, "failed", failure.message)
     except Failure as second:
         message = f"{failure.message}; {second.message}"
         return Failure(message, failure.detail, machine_unchanged=False, damage=second.damage)

@@ -12,6 +12,7 @@ import contextlib
 import errno
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional
 
+from rolecall_agent import history
 from rolecall_agent import journal as journals
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_running
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
     from rolecall_agent.journal import Journal
     from rolecall_agent.machine import Machine
-    from rolecall_agent.protocol import Damage
+    from rolecall_agent.protocol import Damage, PastRun, RunResult
     from rolecall_agent.resources import Resource
     from rolecall_agent.store import Store
 
 COMMAND_SECONDS = 600
+INTERRUPTED = "it was interrupted"
 _SECONDS_TO_FAIL = 0.3  # systemd.service(5), Type=simple: the start job ends before the program is executed
 NAMED = 5  # resources in a message
 HINTS = {
@@ -41,8 +43,12 @@ HINTS = {
 """What to do about an error of the system."""
 
 
-def recover(machine: Machine) -> Optional[str]:
+def recover(machine: Machine, reason: str = INTERRUPTED) -> Optional[str]:
     """Settle an interrupted switch; return how, ``"undone"`` or ``"committed"``, or None when there is none.
+
+    Args:
+        machine: The machine.
+        reason: Why it is undone, if it is not decided; for the history.
 
     Raises:
         Failure: As `undo`.
@@ -52,18 +58,25 @@ def recover(machine: Machine) -> Optional[str]:
         return None
     if journal.decided or machine.store.current == journal.target:
         machine.store.set_current(journal.target)
-        settle(machine, journal)
+        settle(machine, journal, history.past_run(journal, "committed"))
         return "committed"
-    undo(machine, journal)
+    undo(machine, journal, "undone", reason)
     return "undone"
 
 
-def undo(machine: Machine, journal: Journal) -> None:
+def undo(machine: Machine, journal: Journal, result: RunResult, reason: str) -> None:
     """Put back what a switch has touched, and settle it.
+
+    Args:
+        machine: The machine.
+        journal: The journal of the switch.
+        result: How its run ends on this machine, for the history.
+        reason: Why.
 
     Raises:
         Failure: When something could not be put back; ``damage`` says what. The journal is kept.
     """
+    run = history.past_run(journal, result, reason)
     journal.provisional = False  # from here on, nobody can commit it
     with contextlib.suppress(OSError):  # a full disk must not prevent the undo
         journal.save(machine.store)
@@ -71,7 +84,7 @@ def undo(machine: Machine, journal: Journal) -> None:
     steps.run()
     if not steps.damage:
         try:
-            settle(machine, journal)
+            settle(machine, journal, run)
         except (Failure, OSError) as error:  # it is undone, and the journal is still there: the next open cleans up
             machine.report("undo", f"the cleanup is left to the next run: {error}")
         return
@@ -79,8 +92,9 @@ def undo(machine: Machine, journal: Journal) -> None:
     with contextlib.suppress(OSError):
         journal.save(machine.store)
     more = f" and {len(steps.damage) - NAMED} more" if len(steps.damage) > NAMED else ""
-    names = ", ".join(list(steps.damage)[:NAMED])
-    raise Failure(f"the undo failed for {names}{more}", machine_unchanged=False, damage=journal.damage)
+    message = f"the undo failed for {', '.join(list(steps.damage)[:NAMED])}{more}"
+    history.append(machine.system, {**run, "result": "damaged", "message": f"{message}, after: {reason}"})
+    raise Failure(message, machine_unchanged=False, damage=journal.damage)
 
 
 def accept(machine: Machine) -> None:
@@ -93,7 +107,7 @@ def accept(machine: Machine) -> None:
         steps = _Undo(machine, journal)
         steps.look()
         journal.abandoned = sorted({*journal.abandoned, *(steps.damage.keys() & machine.store.originals.keys())})
-        settle(machine, journal)
+        settle(machine, journal, history.past_run(journal, "accepted"))
 
 
 def abandon(machine: Machine, keys: Iterable[str]) -> None:
@@ -123,8 +137,8 @@ def abandon(machine: Machine, keys: Iterable[str]) -> None:
     journal.save(machine.store)
 
 
-def settle(machine: Machine, journal: Journal) -> List[str]:
-    """Clean up after a switch was committed or undone; return notes on what failed."""
+def settle(machine: Machine, journal: Journal, run: PastRun) -> List[str]:
+    """Clean up after a switch was committed or undone, whose `run` goes into the history; return notes on failures."""
     system, store = machine.system, machine.store
     declared = {resource.key for resource in machine.configuration(store.current).resources}
     store.mark_abandoned(key for key in journal.abandoned if key not in declared)
@@ -146,6 +160,7 @@ def settle(machine: Machine, journal: Journal) -> List[str]:
     store.drop_originals([*ended, *(f"{MADE}{path}" for path in forgotten)])
     if not (declared and journal.provisional):  # the switch has flushed what is committed
         system.flush()
+    notes += history.append(system, run)
     store.drop_journal()
     notes += store.prune()  # only without a journal: recovery needs both generations
     return notes + transaction.tidy(machine, journal)

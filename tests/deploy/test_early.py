@@ -89,19 +89,32 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return begun
 
 
-def plan(folder: Path, only: tuple[str, ...] = (), parallel: int = 4) -> None:
+def plan(folder: Path, choice: pipeline.Choice = pipeline.Choice(), parallel: int = 4) -> None:  # noqa: B008 - frozen
     (folder / "inventory.toml").write_text(INVENTORY)
-    with pytest.raises(Faults), pipeline.planning(pipeline.open(folder), only, parallel=parallel):
+    with pytest.raises(Faults), pipeline.planning(pipeline.open(folder), choice, parallel=parallel):
         pass
 
 
 @pytest.mark.parametrize(
-    ("only", "parallel", "machines"),
-    [((), 4, ["jon"]), (("sara",), 4, []), (("jon",), 1, ["jon"]), ((), 2, [])],
-    ids=["all", "another one", "one", "too many"],
+    ("only", "excluded", "parallel", "machines"),
+    [
+        ((), (), 4, ["jon"]),
+        (("sara",), (), 4, []),
+        (("jon",), (), 1, ["jon"]),
+        (("j*",), (), 1, ["jon"]),
+        ((), ("jon",), 4, []),
+        ((), ("lo*", "odd"), 2, ["jon"]),
+        ((), (), 2, []),
+    ],
+    ids=["all", "another one", "one", "a pattern", "all but one", "few enough", "too many"],
 )
 def test_they_begin_before_the_inventory_is_checked(
-    tmp_path: Path, begun: list[str], only: tuple[str, ...], parallel: int, machines: list[str]
+    tmp_path: Path,
+    begun: list[str],
+    only: tuple[str, ...],
+    excluded: tuple[str, ...],
+    parallel: int,
+    machines: list[str],
 ) -> None:
-    plan(tmp_path, only, parallel)
+    plan(tmp_path, pipeline.Choice(only, excluded=excluded), parallel)
     assert begun == machines

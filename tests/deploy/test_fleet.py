@@ -339,7 +339,7 @@ def test_the_digest_of_a_plan_depends_on_its_changes(folder: Path, monkeypatch: 
     (folder / "inventory.toml").write_text('[machines.a]\ndeploy.targetHost = "dir:t/a"\n')
 
     def digest() -> str:
-        with pipeline.planning(pipeline.Workspace(Project(folder)), (), quiet) as planned:
+        with pipeline.planning(pipeline.Workspace(Project(folder)), progress=quiet) as planned:
             return planned.plan.digest
 
     first = digest()

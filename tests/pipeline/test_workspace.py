@@ -50,7 +50,7 @@ def test_each_stage_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert workspace.evaluation() is workspace.evaluation()
     assert workspace.evaluation_of(["jon"]).configured.keys() == {"jon"}
     assert pipeline.explain(workspace, "machines.jon").roles.keys() == {"greet.all"}
-    with pipeline.planning(workspace, ["jon"]) as planned:
+    with pipeline.planning(workspace, pipeline.Choice(("jon",))) as planned:
         assert [machine.machine for machine in planned.plan.machines] == ["jon"]
     assert len(reads) == 1
 

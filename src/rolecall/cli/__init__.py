@@ -25,6 +25,7 @@ COMMANDS = {
     "inventory": "rolecall.cli.inventory:inventory",
     "keys": "rolecall.cli.keys:keys",
     "lab": "rolecall.cli.lab:lab",
+    "log": "rolecall.cli.log:log",
     "machines": "rolecall.cli.machines:machines",
     "network": "rolecall.cli.network:network",
     "plan": "rolecall.cli.update:plan",

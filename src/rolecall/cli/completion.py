@@ -44,6 +44,26 @@ def machines(workspace: Workspace) -> Iterable[str]:
 
 
 @_offering
+def tags(workspace: Workspace) -> Iterable[str]:
+    """Yield the tags."""
+    return workspace.loaded().tags
+
+
+@_offering
+def instances(workspace: Workspace) -> Iterable[str]:
+    """Yield the instances."""
+    return workspace.loaded().inventory.instances
+
+
+@_offering
+def roles(workspace: Workspace) -> Iterable[str]:
+    """Yield the roles, without and with their instance."""
+    for name, instance in workspace.loaded().inventory.instances.items():
+        for role in instance.roles:
+            yield from (role, f"{name}.{role}")
+
+
+@_offering
 def vars_(workspace: Workspace) -> Iterable[str]:
     """Yield the stored vars."""
     from rolecall.pipeline import stored_values

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli import completion
+from rolecall.cli.choosing import choosing
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
 from rolecall.errors import plural
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from rolecall.cli.common import Invocation
-    from rolecall.pipeline import HostKeys, RecoveredMachine
+    from rolecall.pipeline import Choice, HostKeys, RecoveredMachine
 
 
 @click.group()
@@ -25,13 +26,15 @@ def machines() -> None:
 
 
 @machines.command("list")
+@choosing
 @click.pass_obj
-def list_(invocation: Invocation) -> None:
+def list_(invocation: Invocation, choice: Choice) -> None:
     """List the machines with their tags and targets."""
     from rolecall import pipeline
 
-    document = pipeline.as_json(invocation.workspace.members())["machines"]
-    targets = pipeline.targets(invocation.workspace)
+    declared_machines = pipeline.as_json(invocation.workspace.members())["machines"]
+    names = pipeline.chosen(invocation.workspace, choice)
+    document, targets = {name: declared_machines[name] for name in names}, pipeline.targets(invocation.workspace, names)
     rows = [(name, targets[name] or "-", ", ".join(declared["tags"])) for name, declared in document.items()]
     longest, widest = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     text = "\n".join(f"{name:{longest}}  {target:{widest}}  {tags}" for name, target, tags in rows)

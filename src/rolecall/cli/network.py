@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion
+from rolecall.cli.choosing import choosing
 from rolecall.cli.output import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rolecall.cli.common import Invocation
-    from rolecall.pipeline import Answer
+    from rolecall.pipeline import Answer, Choice
 
 
 @click.command()
-@click.argument("machines", nargs=-1, shell_complete=completion.machines)
+@choosing
 @click.pass_obj
-def network(invocation: Invocation, machines: tuple[str, ...]) -> None:
+def network(invocation: Invocation, choice: Choice) -> None:
     """Show by which ways machines are reached now.
 
     Logs in to each of MACHINES, by default to all, by its target and in each network that it is in. The first way that
@@ -31,7 +31,7 @@ def network(invocation: Invocation, machines: tuple[str, ...]) -> None:
     """
     from rolecall import pipeline
 
-    found = pipeline.ask_ways(invocation.workspace, machines)
+    found = pipeline.ask_ways(invocation.workspace, pipeline.chosen(invocation.workspace, choice))
     document = {name: [answer.as_json() for answer in answers] for name, (answers, _) in found.items()}
     lines = [line for name, (answers, _) in found.items() for line in (name, *_lines(answers))]
     faults = [fault for _, problems in found.values() for fault in problems]

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.cli import completion, output
+from rolecall.cli import output
+from rolecall.cli.choosing import choosing
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
 from rolecall.errors import Faults, fault
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from rolecall.cli.common import Invocation
     from rolecall.model.plan import Report
+    from rolecall.pipeline import Choice
 
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
@@ -38,7 +40,7 @@ _parallel = click.option(
 
 
 @click.command()
-@click.argument("machines", nargs=-1, shell_complete=completion.machines)
+@choosing
 @_parallel
 @click.option("--full", is_flag=True, help="Show long differences to their ends, and what is created and removed.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan: `update FILE`.")
@@ -47,7 +49,7 @@ _parallel = click.option(
 @click.pass_obj
 def plan(
     invocation: Invocation,
-    machines: tuple[str, ...],
+    choice: Choice,
     *,
     full: bool,
     out: Path | None,
@@ -58,14 +60,14 @@ def plan(
     """Show what an update would change, and why.
 
     Nothing changes on the machines. Missing vars are generated and set aside; `rolecall update` uses exactly those.
-    MACHINES are those to plan for; all by default.
+    MACHINES are names or patterns of those to plan for; all by default.
     """
     from rolecall import pipeline
     from rolecall.plan.text import plan_text
 
     if discard:
         pipeline.discard(invocation.workspace, generated=True)
-    with pipeline.planning(invocation.workspace, machines, full=full, parallel=parallel) as planned:
+    with pipeline.planning(invocation.workspace, choice, full=full, parallel=parallel) as planned:
         found = planned.plan
         warnings = (*found.warnings, *(replace(fault, warning=True) for fault in planned.behind))
         if out:
@@ -81,7 +83,7 @@ def plan(
 
 
 @click.command()
-@click.argument("machines", nargs=-1, shell_complete=completion.machines)
+@choosing
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @_parallel
@@ -90,7 +92,7 @@ def plan(
 @click.pass_obj
 def update(
     invocation: Invocation,
-    machines: tuple[str, ...],
+    choice: Choice,
     *,
     yes: bool,
     verbose: bool,
@@ -101,13 +103,13 @@ def update(
     """Update all machines, or none.
 
     Shows the plan, asks, and does exactly what it shows. When one machine fails, all go back to what they were.
-    MACHINES are those to update; all by default. A FILE from `rolecall plan --out` instead is carried out only if the
-    plan is still the same.
+    MACHINES are names or patterns of those to update; all by default. A FILE from `rolecall plan --out` instead is
+    carried out only if the plan is still the same.
 
-    Example: rolecall update --yes
+    Example: rolecall update --tag web --except 'web-old-*'
     """
     options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
-    report = bring(invocation, machines, parallel=parallel, expect=expect, **options)
+    report = bring(invocation, choice, parallel=parallel, expect=expect, **options)
     from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
@@ -117,7 +119,7 @@ def update(
 
 def bring(
     invocation: Invocation,
-    machines: Sequence[str] = (),
+    choice: Choice | None = None,
     *,
     yes: bool,
     verbose: bool = False,
@@ -128,11 +130,11 @@ def bring(
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
 
-    progress, file = _progress(quiet=invocation.json), _saved(machines)
-    if file:
+    progress, choice = _progress(quiet=invocation.json), choice or pipeline.Choice()
+    if file := _saved(choice):
         begin = partial(pipeline.planning_saved, invocation.workspace, file)
     else:
-        begin = partial(pipeline.planning, invocation.workspace, machines)
+        begin = partial(pipeline.planning, invocation.workspace, choice)
     with begin(progress, verbose=verbose, parallel=parallel) as planned:
         from rolecall.plan.text import plan_text
 
@@ -149,9 +151,12 @@ def bring(
         return planned.apply()
 
 
-def _saved(machines: Sequence[str]) -> Path | None:
+def _saved(choice: Choice) -> Path | None:
     """Return the file that is named instead of machines, whose names contain neither `.` nor `/`."""
-    return Path(machines[0]) if len(machines) == 1 and set("./") & {*machines[0]} else None
+    file = next((name for name in choice.machines if set("./") & {*name}), None)
+    if file is not None and choice != replace(choice, machines=(file,), tags=(), instances=(), roles=(), excluded=()):
+        raise click.UsageError(f"{file} is a saved plan, which has its machines in it; choose no others")
+    return Path(file) if file else None
 
 
 def _progress(*, quiet: bool) -> Callable[[str, str], None]:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rolecall.deploy.answers import decode
+from rolecall.deploy.doors import DOORS, PATIENCE
 from rolecall.errors import printable, shown
 from rolecall_agent import frames, protocol
 
@@ -127,7 +128,12 @@ class Connection:
         self._login = LOGIN if login is None else login
         self.status: int | None = None
         argv, pipe = target.agent(asks=asks, token=token, module=module), subprocess.PIPE
-        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+        self._logged_in = DOORS.enter(target)
+        try:
+            self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+        except OSError:
+            self._logged_in()
+            raise
         self._output = _Output(*(cast("BinaryIO", each) for each in (self.process.stdout, self.process.stderr)))
         self._stream = io.BufferedReader(self._output)
         self._input = cast("BinaryIO", self.process.stdin)
@@ -227,7 +233,15 @@ class Connection:
                 data = data[os.write(self._input.fileno(), data) :]
 
     def _show_life(self) -> None:
-        """Send ``alive`` until the connection ends, unless so much is unread that this would block."""
+        """Send ``alive`` until the connection ends, unless so much is unread that this would block.
+
+        Nobody reads that before the login, which ends with the first byte from the machine.
+        """
+        with contextlib.suppress(ValueError):  # the stream is closed
+            poll = select.poll()
+            poll.register(cast("BinaryIO", self.process.stdout), select.POLLIN)
+            poll.poll(PATIENCE * 1000)
+        self._logged_in()
         alive = frames.frame({"type": "alive"})
         while not self._ended.wait(frames.HEARTBEAT):
             with self._writing, contextlib.suppress(OSError):
@@ -269,6 +283,7 @@ class Connection:
     def _end(self, patience: float) -> int:
         """Close the streams, kill the process after `patience` seconds, and return its exit status."""
         self._ended.set()
+        self._logged_in()
         with self._writing:
             pass  # from here on, nothing is written
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):

@@ -36,7 +36,7 @@ class EarlySessions:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)  # the next one may wait until an earlier one ends
         for session in self._sessions.values():
             if not session.cancelled():
                 with contextlib.suppress(OSError):

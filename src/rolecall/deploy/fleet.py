@@ -131,7 +131,8 @@ class Fleet:
                 for machine in self._in("restored"):
                     machine.problems.append((f"{_MISSED}; to complete the run: `rolecall update {machine.name}`", ""))
             else:
-                self._step(MachineRun.undo, self._in("provisional"))
+                reason = self._reason()
+                self._step(lambda machine: machine.undo(reason), self._in("provisional"))
                 self._step(MachineRun.ask, self._in("unknown", "provisional"))
             updated = {machine.name for machine in self._in("updated")}
             for run, names in decisions.load(folder).items():
@@ -184,6 +185,11 @@ class Fleet:
         machines = sorted(self._machines, key=lambda machine: machine.name)
         outcomes = tuple(machine.outcome(failed=failed) for machine in machines)
         return Report(outcomes, self._seconds, sum(machine.execs for machine in machines))
+
+    def _reason(self) -> str:
+        """Return why the run is undone."""
+        problems = (f"{machine.name}: {machine.problems[0][0]}" for machine in self._machines if machine.problems)
+        return next(problems, "the run was interrupted")
 
     def _in(self, *states: str) -> list[MachineRun]:
         """Return the machines that are in one of these states."""

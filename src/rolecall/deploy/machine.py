@@ -250,11 +250,11 @@ class MachineRun:
         self.problems += [(note, "") for note in committed["notes"]]
         self.report_progress(f"generation {committed['number']} committed")
 
-    def undo(self) -> None:
-        """Undo its switch."""
+    def undo(self, reason: str) -> None:
+        """Undo its switch, and let its history say why."""
         self.report_progress("undo")
         self.state = "unknown"  # until it answers
-        self.live_session.undo(self.report_progress)
+        self.live_session.undo(reason, self.report_progress)
         self.state = "restored"
 
     def ask(self) -> None:

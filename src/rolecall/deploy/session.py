@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecall.deploy.answers import decode
 from rolecall.deploy.connection import AgentFailedError, Connection, LockedError
+from rolecall.deploy.doors import DOORS
 from rolecall.deploy.resuming import Resuming
 from rolecall.errors import shown
 from rolecall_agent import archive, frames, protocol
@@ -148,6 +149,16 @@ class Session:
         message = protocol.Recover(type="recover", agent=digest, user=user(), mode=mode, keys=list(keys))
         return self._begin(message, protocol.Recovery, "recovery")
 
+    def history(self, most: int) -> protocol.History:
+        """Instead of `open`: return what the machine remembers of its last runs, the newest first.
+
+        Raises:
+            AgentFailedError: When the machine cannot be reached.
+        """
+        digest, _ = archive.build()
+        message = protocol.AskHistory(type="history", agent=digest, most=most)
+        return self._begin(message, protocol.History, "history")
+
     def compare(self, configuration: Configuration) -> protocol.Comparison:
         """Return what the configuration would change."""
         message = protocol.Compare(type="compare", configuration=configuration.as_json())
@@ -221,9 +232,9 @@ class Session:
         """Make the new generation the current one, after `decide`."""
         return self._ask({"type": "commit"}, protocol.Committed, "committed")
 
-    def undo(self, progress: Callable[[str], None]) -> None:
-        """Go back to the state before the switch."""
-        self._ask({"type": "undo"}, protocol.Bare, "undone", progress)
+    def undo(self, reason: str, progress: Callable[[str], None]) -> None:
+        """Go back to the state before the switch; the machine's history says why."""
+        self._ask(protocol.Undo(type="undo", reason=reason), protocol.Bare, "undone", progress)
 
     def purge(self, *, homes: bool) -> list[str]:
         """Delete everything that the agent stores, including secrets, and the accounts that it made; return notes.
@@ -250,6 +261,7 @@ class Session:
                 if attempt == ATTEMPTS - 1 or not (self.connection.refused or self.connection.would_ask):
                     raise
             if self.connection.refused:
+                DOORS.narrow(self._target)
                 sleep(_random.uniform(0.2, 1) * min(2**attempt, 8))
             self.connection = _connect(self._target, self._module)
         raise AssertionError

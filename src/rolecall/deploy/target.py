@@ -56,6 +56,7 @@ class Target:
         port: Its port.
         user: The user to log in as, if the target says so, else "".
         ssh: Arguments of ssh(1) up to and with the host, or ().
+        door: The same for the machine through which it is reached, or ().
         root: The directory of a ``dir:`` target, or None.
     """
 
@@ -66,6 +67,7 @@ class Target:
     port: int = 22
     user: str = ""
     root: Path | None = None
+    door: tuple[str, ...] = ()
 
     def agent(self, *, asks: bool = True, token: str = "", module: str = "wire") -> list[str]:
         """Return the argument vector that starts a session with the machine's agent over SSH.
@@ -141,12 +143,15 @@ def network_target(
         return options
     user, port = network.user or user, network.port or port
     text = f"ssh {user + '@' if user else ''}{host_and_port(network.address, port)}"
+    door: tuple[str, ...] = ()
     if jump:
+        door = jump.door or jump.ssh
         # ProxyJump would read neither the options of that target nor the pinned key of its machine.
         command = shlex.join(["ssh", "-W", _PLACE, *jump.ssh]).replace("%", "%%").replace(_PLACE, "'[%h]:%p'")
         options += ("-o", f"ProxyCommand={command}")
         text += f" through {jump.machine}"
-    return Target(machine, text, network.address, _over(options, user, network.address, str(port)), port, user)
+    ssh = _over(options, user, network.address, str(port))
+    return Target(machine, text, network.address, ssh, port, user, door=door)
 
 
 def _over(options: tuple[str, ...], user: str, host: str, port: str | None) -> tuple[str, ...]:

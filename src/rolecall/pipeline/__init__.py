@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from rolecall.pipeline.catalog import service_document as service_document
     from rolecall.pipeline.catalog import service_text as service_text
     from rolecall.pipeline.catalog import services as services
+    from rolecall.pipeline.choosing import Choice as Choice
+    from rolecall.pipeline.choosing import chosen as chosen
     from rolecall.pipeline.connecting import planning as planning
     from rolecall.pipeline.editing import Entry as Entry
     from rolecall.pipeline.editing import convert as convert
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.editing import unset_value as unset_value
     from rolecall.pipeline.evaluation import Evaluation as Evaluation
     from rolecall.pipeline.evaluation import Members as Members
+    from rolecall.pipeline.history import history as history
     from rolecall.pipeline.inventory_schema import schema as schema
     from rolecall.pipeline.inventory_schema import write_schema as write_schema
     from rolecall.pipeline.machines import RemovedMachine as RemovedMachine
@@ -118,12 +121,14 @@ _NAMES: Final = {
     "rolecall.pipeline.editing": "Entry convert edit get set_value unset_value",
     "rolecall.pipeline.evaluation": "Evaluation Members",
     "rolecall.pipeline.machines": "RemovedMachine add_machine forget_machine remove_machine rename_machine",
+    "rolecall.pipeline.choosing": "Choice chosen",
     "rolecall.pipeline.connecting": "planning",
     "rolecall.pipeline.plans": "Planned purge_machine",
     "rolecall.pipeline.reaching": (
         "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine targets"
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
+    "rolecall.pipeline.history": "history",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
     "rolecall.pipeline.saving": "planning_saved",
     "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",

@@ -12,11 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.deploy.connection import SSH_FAILED, is_busy, ssh_problem
+from rolecall.deploy.doors import DOORS
 from rolecall.errors import printable
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -113,6 +114,7 @@ class _Login:
         self._way = way
         self._began = time.monotonic()
         self._ended = False
+        self._logged_in: Callable[[], None] = lambda: None
         self._process = self._start()
 
     def __enter__(self) -> Self:
@@ -129,6 +131,7 @@ class _Login:
         if self._process:
             self._process.kill()
             self._process.communicate()
+        self._logged_in()
 
     def answer(self) -> Answer:
         """Wait for its result."""
@@ -149,17 +152,20 @@ class _Login:
                 _, errors = self._process.communicate(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 return f"no answer within {PATIENCE} seconds"
+            self._logged_in()
             printed = printable(errors.decode(errors="replace").strip(), keep="\n")
             if self._process.returncode != SSH_FAILED:  # any other status is that of the command: it was logged in
                 return ""
             if self._ended or not is_busy(printed):
                 break
+            DOORS.narrow(self._way.target)
         return ssh_problem(self._way.target.machine, printed) or "ssh(1) failed"
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         target = self._way.target
         if target.root is not None:
             return None
+        self._logged_in = DOORS.enter(target)
         # In a session of its own, no ssh can ask on the terminal; one that a ProxyCommand starts has no BatchMode.
         return subprocess.Popen(
             ["ssh", "-T", "-o", "BatchMode=yes", *target.ssh, "true"],

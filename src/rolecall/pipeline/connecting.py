@@ -13,18 +13,21 @@ from rolecall.deploy.early import EarlySessions
 from rolecall.deploy.target import Target, find_target
 from rolecall.model.names import NAME_PATTERN
 from rolecall.model.plan import PARALLEL
+from rolecall.pipeline.choosing import Choice, chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from rolecall.pipeline.plans import Planned
     from rolecall.pipeline.workspace import Workspace
+
+EVERY = Choice()
 
 
 @contextmanager
 def planning(
     workspace: Workspace,
-    only: Sequence[str] = (),
+    choice: Choice = EVERY,
     progress: Callable[[str, str], None] = lambda *_: None,
     *,
     verbose: bool = False,
@@ -35,34 +38,37 @@ def planning(
 
     Args:
         workspace: The project.
-        only: The machines to plan for; all if empty.
+        choice: The machines to plan for.
         progress: Called with a machine and a step of the run, from several threads.
         verbose: Whether it is called for each resource, too.
         full: Whether the plan shows what is created and removed, too.
         parallel: How many machines are worked on at once.
 
     Raises:
-        Faults: As `Workspace.evaluation`; also when a machine that would change has no target.
+        Faults: As `Workspace.evaluation` and `chosen`; also when a machine that would change has no target.
     """
-    with EarlySessions(_targets(workspace, only, parallel)) as early:
+    known = choice if choice.by_name else Choice(tuple(chosen(workspace, choice)))
+    with EarlySessions(_targets(workspace, known, parallel)) as early:
         from rolecall.pipeline.plans import planned
 
+        only = chosen(workspace, choice) if choice != EVERY else ()
         options = {"verbose": verbose, "full": full}
         with planned(workspace, only, progress, **options, parallel=parallel, connect=early.take) as plan:
             yield plan
 
 
-def _targets(workspace: Workspace, only: Sequence[str], parallel: int) -> list[Target]:
+def _targets(workspace: Workspace, choice: Choice, parallel: int) -> list[Target]:
     """Return the targets of the machines as they are written, still unchecked; none for more than `parallel`."""
     hosts: dict[str, str | None] = {}
     for source in workspace.files().sources:
         for name, machine in _table(source.data.get("machines")).items():
-            if re.fullmatch(NAME_PATTERN, name) and (not only or name in only):
+            if re.fullmatch(NAME_PATTERN, name):
                 host = _table(_table(machine).get("deploy")).get("targetHost")
                 hosts[name] = host if isinstance(host, str) else hosts.get(name)
-    if len(hosts) > parallel:
+    names = choice.named(hosts)
+    if len(names) > parallel:
         return []
-    found = (find_target(workspace.project, name, host, workspace.lab) for name, host in hosts.items())
+    found = (find_target(workspace.project, name, hosts[name], workspace.lab) for name in names)
     return [target for target in found if isinstance(target, Target)]
 
 

@@ -13,6 +13,7 @@ from rolecall.deploy.session import Session
 from rolecall.errors import Fault, Faults, fault
 from rolecall.model.plan import Damage
 from rolecall.pipeline.answering import ask, first_answering
+from rolecall.pipeline.choosing import chosen_from
 from rolecall.pipeline.ways import Ways, ways_of
 from rolecall.service.interfaces import Backups
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from rolecall.deploy.backups import Archive, Offers
     from rolecall.deploy.target import Target
     from rolecall.model.exports import Exported
+    from rolecall.model.inventory import Loaded
     from rolecall.pipeline.answering import Answer
+    from rolecall.pipeline.choosing import Choice
     from rolecall.pipeline.ways import Way
     from rolecall.pipeline.workspace import Workspace
     from rolecall.service.interfaces import Network
@@ -38,7 +41,23 @@ def ways(workspace: Workspace, machines: Iterable[str]) -> Mapping[str, Ways]:
     Raises:
         Faults: As `Workspace.loaded`; also when a machine is not declared.
     """
-    loaded = workspace.loaded()
+    return _ways(workspace, workspace.loaded(), machines)
+
+
+def declared_ways(workspace: Workspace, choice: Choice) -> tuple[Mapping[str, Ways], tuple[Fault, ...]]:
+    """Return the ways to the machines of a choice, as far as an inventory with faults declares them.
+
+    Returns:
+        The ways, and the faults of the inventory's shape.
+
+    Raises:
+        Faults: When a file of the inventory cannot be read, or a part of the choice matches nothing.
+    """
+    loaded, faults = workspace.read()
+    return _ways(workspace, loaded, chosen_from(loaded, choice)), faults
+
+
+def _ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapping[str, Ways]:
     if unknown := [name for name in machines if name not in loaded.inventory.machines]:
         raise Faults(map(loaded.unknown_machine, unknown))
     networks: Sequence[Exported[Network]] = ()
@@ -70,12 +89,12 @@ def _some_ways(workspace: Workspace, machine: str) -> tuple[Way, ...]:
     return found.ways
 
 
-def ask_ways(workspace: Workspace, machines: Sequence[str] = ()) -> Mapping[str, tuple[list[Answer], Sequence[Fault]]]:
+def ask_ways(workspace: Workspace, machines: Sequence[str]) -> Mapping[str, tuple[list[Answer], Sequence[Fault]]]:
     """Log in to machines by each of their ways.
 
     Args:
         workspace: The project.
-        machines: Their names; all if empty.
+        machines: Their names.
 
     Returns:
         By machine: which ways answer, and what is wrong with others.
@@ -83,18 +102,18 @@ def ask_ways(workspace: Workspace, machines: Sequence[str] = ()) -> Mapping[str,
     Raises:
         Faults: As `ways`.
     """
-    found = ways(workspace, machines or workspace.machine_names())
+    found = ways(workspace, machines)
     answers = iter(ask([way for each in found.values() for way in each.ways]))
     return {name: ([next(answers) for _ in each.ways], each.faults) for name, each in found.items()}
 
 
-def targets(workspace: Workspace) -> dict[str, str]:
-    """Return how each machine is reached, in words; "" for one without a way.
+def targets(workspace: Workspace, machines: Sequence[str]) -> dict[str, str]:
+    """Return how each of these machines is reached, in words; "" for one without a way.
 
     Raises:
         Faults: As `ways`.
     """
-    return {name: each.text for name, each in ways(workspace, workspace.machine_names()).items()}
+    return {name: each.text for name, each in ways(workspace, machines).items()}
 
 
 def login(workspace: Workspace, machine: str, words: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rolecall import vars as var_store
 from rolecall.model.plan import PARALLEL
+from rolecall.pipeline.choosing import Choice
 from rolecall.pipeline.connecting import planning
 from rolecall.plan import saved
 
@@ -44,7 +45,7 @@ def planning_saved(
     plan = saved.read(path)
     with (
         var_store.unpacked(workspace.project, plan.packed),
-        planning(workspace, plan.only, progress, verbose=verbose, parallel=parallel) as planned,
+        planning(workspace, Choice(plan.only), progress, verbose=verbose, parallel=parallel) as planned,
     ):
         saved.require_same(plan, planned.plan)
         yield planned

@@ -80,7 +80,7 @@ def plan_text(plan: Plan, *, full: bool = False) -> str:
         lines += ["to update only the others, name them: `rolecall update MACHINE …`", ""]
     same = sorted(machine.machine for machine in plan.machines if machine.same)
     if same and not plan.empty:
-        lines.append(f"nothing changes on {_names(same)}")
+        lines.append(f"nothing changes on {names(same)}")
     instances = ", ".join(f"{name}: {module}" for name, module in plan.modules.items())
     if plan.empty:
         lines.append(f"nothing changes ({plural(len(plan.machines), 'machine')})")
@@ -101,7 +101,7 @@ def _content(machine: MachinePlan) -> tuple[object, ...]:
 
 def _group(machines: list[MachinePlan], *, full: bool) -> list[str]:
     first = machines[0]
-    head = _names([machine.machine for machine in machines])
+    head = names([machine.machine for machine in machines])
     recovered = f", {RECOVERED[first.recovered]}" if first.recovered else ""
     target = ", ".join(sorted({machine.target for machine in machines})[:3])
     formerly = f", until now installed as {first.formerly}" if first.formerly else ""
@@ -123,7 +123,7 @@ def _group(machines: list[MachinePlan], *, full: bool) -> list[str]:
 
 def _clause(why: Why) -> str:
     """Return why resources change as a clause, with its place."""
-    subjects = _names(list(why.subjects), "more")
+    subjects = names(list(why.subjects), "more")
     several = len(why.subjects) > 1
     clause = {
         "declared": f"{why.origin} is declared",
@@ -153,7 +153,7 @@ def _diff(diff: Diff | None, *, full: bool) -> list[str]:
 
 
 def _also(unit: UnitChange) -> str:
-    return f" (also {unit.verb}s {_names(list(unit.also), 'more')})" if unit.also else ""
+    return f" (also {unit.verb}s {names(list(unit.also), 'more')})" if unit.also else ""
 
 
 def _name(change: Change) -> str:
@@ -169,12 +169,12 @@ def _change(change: Change, width: int, number: str) -> str:
     return click.style(f"  {sign} {name:{width}}  {notes}".rstrip(), fg=colour)
 
 
-def _names(names: list[str], more: str = "") -> str:
+def names(listed: Sequence[str], more: str = "") -> str:
     """Return a line's worth of names: of many machines their number, of other things how many `more` there are."""
-    shown = ", ".join(names[:NAMED])
-    if len(names) <= NAMED:
+    shown = ", ".join(listed[:NAMED])
+    if len(listed) <= NAMED:
         return shown
-    return f"{shown} and {len(names) - NAMED} {more}" if more else f"{plural(len(names), 'machine')} ({shown}, …)"
+    return f"{shown} and {len(listed) - NAMED} {more}" if more else f"{plural(len(listed), 'machine')} ({shown}, …)"
 
 
 def _damage(machine: str, damage: Sequence[Damage]) -> list[str]:
@@ -191,7 +191,7 @@ def _summary(report: Report) -> str:
     if not report.with_result("updated", "damaged", "unknown"):
         return "failed; every machine is as it was before"
     results = [(word, report.with_result(name)) for name, (_, word) in RESULTS.items() if name != "unchanged"]
-    words = ", ".join(f"{_names(machines)} {word}" for word, machines in results if machines)
+    words = ", ".join(f"{names(machines)} {word}" for word, machines in results if machines)
     first = "settle the damage first" if report.with_result("damaged") else "run `rolecall update` again to recover"
     return f"failed: {words}; {first}"
 
