@@ -11,7 +11,7 @@ from rolecall_agent import showing
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import note_on_owner
 from rolecall_agent.places import collisions
-from rolecall_agent.resources import Directory, transaction
+from rolecall_agent.resources import transaction
 from rolecall_agent.unit_types import have_unit_files, refresh, taken_along
 from rolecall_agent.work import Surroundings, Work
 
@@ -59,8 +59,7 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     ending = {path for resource in removed for path in resource.paths_on(system)}
     for resource in removed:
         original = store.originals.get(resource.key, {})
-        keeps = isinstance(resource, Directory) and resource.has_more_than(ending, system)
-        stays = "its data stays" if keeps else resource.removal_note(original)
+        stays = resource.removal_note(original, ending, system)
         note = "; ".join(filter(None, (stays, note_on_owner(original, system))))
         if lost := store.lost_content(original):
             work.lost.append(resource.key)

@@ -10,6 +10,7 @@ from typing import (
     Any,
     Callable,
     ClassVar,
+    Container,
     Dict,
     Iterable,
     List,
@@ -154,8 +155,14 @@ class Resource(ABC):
         """Return what a person should know before it is applied, or ""."""
         return ""
 
-    def removal_note(self, original: Captured) -> str:  # noqa: ARG002 - some kinds need it
-        """Return what a person should know about its removal, or ""."""
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:  # noqa: ARG002
+        """Return what a person should know about its removal, or "".
+
+        Args:
+            original: What was in its place before.
+            ending: The paths of everything that is removed.
+            system: The machine.
+        """
         return ""
 
     def plan(self, before: Optional[Resource], around: Surroundings) -> None:

@@ -56,13 +56,11 @@ class Directory(Resource):
     def folders(self) -> Tuple[str, ...]:
         return (self.path,)
 
-    def removal_note(self, original: Captured) -> str:
-        made = original.get("type") == ABSENT
-        return "removed once it is empty" if made else "it stays, with the owner and mode that it had"
-
-    def has_more_than(self, paths: Container[str], system: System) -> bool:
-        """Return whether it contains anything that has none of these paths."""
-        return any(f"{self.path}/{name}" not in paths for name in system.names(self.path))
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:
+        if original.get("type") != ABSENT:
+            return "it stays, with the owner and mode that it had"
+        others = any(f"{self.path}/{name}" not in ending for name in system.names(self.path))
+        return "its data stays" if others else "removed once it is empty"
 
     def obstacle(self, system: System) -> str:
         return obstacle(system, self.path, "directory")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Container, Dict, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.resources import placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
@@ -65,7 +65,7 @@ class Live(Resource):
     def obstacle(self, system: System) -> str:
         return self.file.obstacle(system)
 
-    def removal_note(self, original: Captured) -> str:
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:
         live = original.get("live")
         return f"it is {self.shown(live)} again" if live and live != self.wanted else ""
 
