@@ -58,7 +58,12 @@ def join_command(token: str) -> List[str]:
     return ["python3", *PYTHON_OPTIONS, "-c", _as_line("relay"), meeting_point(token)]
 
 
-@functools.lru_cache(maxsize=2)
+def supervise_command(words: List[str]) -> List[str]:
+    """Return the argument vector that runs a command as root, and ends it when the connection ends."""
+    return ["python3", *PYTHON_OPTIONS, "-c", _as_line("supervisor"), *words]
+
+
+@functools.lru_cache(maxsize=4)
 def _as_line(module: str) -> str:
     """Return a module of the agent as one line of Python."""
     packed = zlib.compress((_PACKAGE / f"{module}.py").read_bytes(), 9)

@@ -95,4 +95,4 @@ def test_an_archive_that_may_be_where_nobody_answers(run: Run) -> None:
 
 def test_nobody_is_there_to_be_asked(run: Run) -> None:
     status, out, err = run("backups", "restore", "jon")
-    assert (status, out, "overwrite all its files on jon from jon-1 on works?" in err) == (130, "", True)
+    assert (status, out, "overwrite all its files on jon (here) from jon-1 on works?" in err) == (130, "", True)

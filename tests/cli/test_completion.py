@@ -64,6 +64,7 @@ def offered(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable
         ("network --instance b", ["backup"]),
         ("machines list --role backup.c", ["backup.client"]),
         ("update --role s", ["server"]),
+        ("run --tag linux s", ["store"]),
         ("backups create s", ["store"]),
         ("vars get jon/backup.s", ["jon/backup.ssh/public"]),
         ("vars rotate ", ["jon/backup.repokey", "jon/backup.ssh"]),

@@ -70,7 +70,7 @@ def test_directories_are_relative_to_the_project() -> None:
 
 
 def test_without_a_target_host_a_running_lab_is_used() -> None:
-    lab = Lab(Path("/lab/ssh_config"), Path("/lab/known_hosts"))
+    lab = Lab(Path("/lab/ssh_config"), Path("/lab/known_hosts"), frozenset({"jon"}))
     assert found(None, lab).ssh[:2] == ("-F", "/lab/ssh_config")
     assert found("root@jon", lab).text == "ssh root@jon"
     fault = find_target(PROJECT, "jon", None, None)
@@ -152,7 +152,7 @@ def test_pins_are_found_in_projects_with_unusual_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ['q"x', "${HOME}", "a\\b", "a\nb"])
 def test_paths_that_ssh_misreads_are_refused(name: str) -> None:
-    for target_host, lab in (("jon", None), (None, Lab(Path("/lab/config"), Path("/lab", name)))):
+    for target_host, lab in (("jon", None), (None, Lab(Path("/lab/config"), Path("/lab", name), frozenset({"jon"})))):
         fault = find_target(Project(Path("/srv") / name), "jon", target_host, lab)
         assert isinstance(fault, Fault)
         assert fault.message.startswith("ssh cannot read the file ")

@@ -113,7 +113,7 @@ def test_proxy_serves_its_mirrors_and_nothing_else(tmp_path: Path) -> None:
 def test_the_boss_answers_on_its_socket(tmp_path: Path) -> None:
     directory = tmp_path / "lab"
     directory.mkdir()
-    options = {"directory": str(directory), "base": "", "packages": "", "mirrors": {}, "gateway": "", "proxy_port": 0,
+    options = {"directory": str(directory), "packages": "", "gateway": "", "proxy_port": 0,
                "group": "rolecall-lab-none", "host_network": 0, "disk": False, "tied": False}  # fmt: skip
     serve = "import json, sys; from rolecall.lab.boss import *; Boss(Options(**json.loads(sys.argv[1]))).serve()"
     control = Control(directory)
@@ -121,7 +121,7 @@ def test_the_boss_answers_on_its_socket(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", serve, json.dumps(options)]) as boss:
         until(control.is_up)
         assert control.boss() == boss.pid
-        assert control.request("status") == {"running": {}}
+        assert control.request("status") == {"running": {}, "unplugged": []}
         with pytest.raises(Faults, match="lab start: KeyError"):
             control.request("start", machine="nobody")
         with pytest.raises(OSError, match="the lab has stopped"):
@@ -204,14 +204,8 @@ def test_a_reboot_keeps_the_disk(lab: Lab) -> None:
     boot_id = ("cat", "/proc/sys/kernel/random/boot_id")
     before = out(lab, "web", *boot_id)
     lab.run("web", "touch", "/root/kept")
-    lab.run("web", "systemctl", "reboot", check=False)
-
-    def rebooted() -> bool:
-        lab.wait(["web"])
-        done = lab.run("web", *boot_id, check=False)
-        return done.returncode == 0 and done.stdout.decode().strip() != before
-
-    until(rebooted)
+    assert list(lab.reboot("web")) == ["web"]
+    assert out(lab, "web", *boot_id) != before
     lab.run("web", "test", "-e", "/root/kept")
     assert lab.running()["web"]
 
@@ -330,7 +324,7 @@ def test_the_command(tmp_path: Path) -> None:
         up = rolecall("up", "--json")
         assert [*json.loads(up.stdout)["machines"]] == ["one"], up.stderr
         assert rolecall("up").stdout == "all machines are running already\n"
-        assert json.loads(rolecall("status", "--json").stdout) == {"machines": {"one": True}}
+        assert json.loads(rolecall("status", "--json").stdout) == {"machines": {"one": True}, "unplugged": []}
         assert rolecall("run", "one", "--", "echo", "a  b").stdout == "a  b\n"
         assert rolecall("run", "one", "sh", "-c", "exit 3").returncode == 3
         assert rolecall("run", "--all", "--", "echo", "a  b").stdout == "one: a  b\n"

@@ -32,7 +32,9 @@ def target(lab_factory: LabFactory) -> tuple[Target, Callable[[str], object]]:
     config = lab.ssh_config.with_name("ssh_config_of_eve")
     config.write_text(lab.ssh_config.read_text().replace("User root", "User eve"))
     project = Project(lab.ssh_config.parent)
-    found = find_target(project, "jon", None, Reached(config, lab.ssh_config.with_name("known_hosts")))
+    found = find_target(
+        project, "jon", None, Reached(config, lab.ssh_config.with_name("known_hosts"), frozenset({"jon"}))
+    )
     assert isinstance(found, Target)
     return found, lambda script: lab.run("jon", "sh", "-c", script)
 

@@ -93,7 +93,7 @@ def mtu(desk: Desk, machine: str = "far") -> str:
 
 def ways(desk: Desk, machine: str) -> dict[str, str]:
     """Return why a machine does not answer, or "", by the name of each of its networks, in their order."""
-    answers = desk.json("network", machine)[machine]
+    answers = desk.json("network", machine, "--real")[machine]
     return {answer["network"]: answer["problem"] for answer in answers}
 
 
@@ -103,7 +103,7 @@ def test_the_first_way_that_answers_is_used(desk: Desk) -> None:
     assert "Connection refused" in found[""]
     assert found["internet"] == ""
     assert found["vpn"], "this computer is not in the mesh"
-    assert desk.rolecall("ssh", "far", "cat /etc/hostname; whoami").stdout == "far\nroot\n"
+    assert desk.rolecall("ssh", "--real", "far", "cat /etc/hostname; whoami").stdout == "far\nroot\n"
     assert ways(desk, "door") == {"": ""}
 
 
@@ -113,28 +113,28 @@ def test_a_backup_goes_over_the_network_that_its_server_names(desk: Desk) -> Non
     address = re.search(r"@\[(fd[0-9a-f:]+)\]", plan["repositories"]["door"])
     assert address
     assert f"{address[1]}/128 " in desk.on("door", "ip -o -6 address show dev vpn-a | sed 's,/64,/128,'")
-    assert "far-" in desk.rolecall("backups", "create", "far").stdout
+    assert "far-" in desk.rolecall("backups", "create", "--real", "far").stdout
     desk.on("far", "rm /srv/file")
-    desk.rolecall("backups", "restore", "far", "--yes")
+    desk.rolecall("backups", "restore", "--real", "far", "--yes")
     assert desk.on("far", "cat /srv/file") == "precious\n"
 
 
 def test_the_mesh_is_changed_over_the_mesh(desk: Desk) -> None:
     assert mtu(desk) == "1420"
     declare(desk, mtu=1390)
-    done = desk.rolecall("update", "--yes")
+    done = desk.rolecall("update", "--real", "--yes")
     assert "far: unreachable by ssh root@127.0.0.1:1: " in done.stderr
     assert "2 machines updated" in done.stdout
     assert (mtu(desk), mtu(desk, "door")) == ("1390", "1390")
-    assert "nothing changes" in desk.rolecall("plan").stdout
+    assert "nothing changes" in desk.rolecall("plan", "--real").stdout
 
 
 def test_what_cuts_the_way_of_the_run_is_undone(desk: Desk) -> None:
     before = mtu(desk)
     declare(desk, mtu=1380, far_leaves=True)
-    done = desk.rolecall("update", "--yes", status=1)
+    done = desk.rolecall("update", "--real", "--yes", status=1)
     assert re.search(r"^ *far .*(restored|unreachable)", done.stdout, re.MULTILINE), done.stdout
     assert ways(desk, "far")["internet"] == ""
     assert (mtu(desk), mtu(desk, "door")) == (before, before)
     declare(desk, mtu=int(before))
-    assert "nothing changes" in desk.rolecall("plan").stdout
+    assert "nothing changes" in desk.rolecall("plan", "--real").stdout

@@ -48,7 +48,7 @@ roles.server.machines.store = {}
 
 
 def test_a_renamed_machine_keeps_working(desk: Desk) -> None:
-    desk.rolecall("update", "--yes")
+    desk.rolecall("update", "--real", "--yes")
     before = desk.look("jon", "/etc/rolecall", "/run/rolecall/secrets", but=("mtime", "inode"))
     desk.rolecall("machines", "rename", "jon", "bob")
     assert (desk.root / "inventory.toml").read_text().startswith("# ours\n[machines.bob]\n")

@@ -69,9 +69,6 @@ def new(text: str) -> list[str]:
     return [f"{text} on {machine}\nactive\n{text}\n" for machine in MACHINES]
 
 
-BOOT = "cat /proc/sys/kernel/random/boot_id"
-
-
 @pytest.fixture(scope="module")
 def office(office: Desk) -> Desk:
     office.rolecall("update", "--yes")
@@ -213,14 +210,7 @@ def test_the_second_of_two_runs_is_refused(desk: Desk) -> None:
 
 def test_a_boot_restores_files_below_run(desk: Desk) -> None:
     secret = desk.look("jon", "/run/rolecall", but=("inode", "mtime"))
-    boot = desk.on("jon", BOOT)
-    desk.on("jon", "systemctl reboot", status=None)
-
-    def rebooted() -> bool:
-        desk.lab.wait(["jon"])
-        return desk.on("jon", BOOT, status=None).strip() not in {"", boot.strip()}
-
-    until(rebooted)
+    desk.lab.reboot("jon")
     assert desk.look("jon", "/run/rolecall", but=("inode", "mtime")) == secret
     assert desk.on("jon", "systemctl is-system-running --wait; systemctl is-active rolecall-boot.service") == (
         "running\nactive\n"

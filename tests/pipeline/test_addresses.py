@@ -166,7 +166,7 @@ def test_the_service_that_is_shipped_is_checked_before_any_var_exists(project: P
 
 
 def test_in_the_lab_machines_know_one_another_by_name(project: Project) -> None:
-    lab = Lab(project.lab / "ssh_config", project.lab / "known_hosts")
+    lab = Lab(project.lab / "ssh_config", project.lab / "known_hosts", frozenset({"store"}))
     declare(project, 'address = "10.0.0.3"', domain="home.example")
     hosts = pipeline.Workspace(project, lambda: lab).hosts()
     assert (hosts["store"].address, hosts["jon"].address) == ("store", "jon.home.example")

@@ -33,6 +33,9 @@ module.name = "wireguard"
 roles.peer.machines.db = {}
 roles.device = {}
 
+[instances.empty]
+module.name = "borgbackup"
+
 [instances.other]
 module.name = "borgbackup"
 roles.server.machines.web-2 = {}
@@ -84,6 +87,7 @@ def test_what_is_chosen(workspace: pipeline.Workspace, choice: Choice, machines:
         (Choice(instances=("backups",)), "instance 'backups' does not exist", "did you mean 'backup'?"),
         (Choice(roles=("serfer",)), "role 'serfer' does not exist", "did you mean 'server'?"),
         (Choice(roles=("vpn.per",)), "role 'vpn.per' does not exist", "did you mean 'vpn.peer'?"),
+        (Choice(instances=("empty",)), "no machine has a role in 'empty'", ""),
         (Choice(roles=("device",)), "no machine has the role 'device'", ""),
         (Choice(instances=("vpn",), roles=("server",)), "role 'server' does not exist", "did you mean 'other.server'?"),
         (Choice(machines=("store",), tags=("web",)), "no machine is left to choose", "drop an option"),

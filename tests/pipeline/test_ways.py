@@ -93,7 +93,7 @@ def test_a_machine_without_target_and_network_has_no_way(declare: Declare) -> No
 
 
 def test_a_directory_and_a_machine_of_the_lab_have_no_other_way(declare: Declare, tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "ssh_config", tmp_path / "known_hosts")
+    lab = Lab(tmp_path / "ssh_config", tmp_path / "known_hosts", frozenset({"sara"}))
     hosts = "".join(host(name, f"{name}.example.org") for name in ("folder", "sara"))
     workspace = declare(internet=hosts, lab=lab)
     assert found(workspace, "folder") == [("", "dir:targets/folder")]

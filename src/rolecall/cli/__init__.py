@@ -29,6 +29,7 @@ COMMANDS = {
     "machines": "rolecall.cli.machines:machines",
     "network": "rolecall.cli.network:network",
     "plan": "rolecall.cli.update:plan",
+    "run": "rolecall.cli.run:run",
     "services": "rolecall.cli.services:services",
     "show": "rolecall.cli.show:show",
     "ssh": "rolecall.cli.ssh:ssh",

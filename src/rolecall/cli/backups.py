@@ -10,6 +10,7 @@ import click
 
 from rolecall.cli import completion
 from rolecall.cli.output import tell
+from rolecall.cli.sides import sides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ _target = click.option("--target", help="Limit to this server.")
 @click.argument("machine", shell_complete=completion.machines)
 @_instance
 @_target
+@sides
 @click.pass_obj
 def create(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> None:
     """Back up MACHINE now, to every server.
@@ -49,6 +51,7 @@ def create(invocation: Invocation, machine: str, instance: str | None, target: s
 @click.argument("machine", shell_complete=completion.machines)
 @_instance
 @_target
+@sides
 @click.pass_obj
 def list_(invocation: Invocation, machine: str, instance: str | None, target: str | None) -> None:
     """List the backups of MACHINE, oldest first."""
@@ -67,6 +70,7 @@ def list_(invocation: Invocation, machine: str, instance: str | None, target: st
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @_instance
 @_target
+@sides
 @click.pass_obj
 def restore(
     invocation: Invocation,
@@ -92,7 +96,11 @@ def restore(
         tell(warnings, as_json=False)
     if not yes:
         what = " ".join(paths) or "all its files"
-        click.confirm(f"overwrite {what} on {machine} from {chosen.name} on {chosen.target}?", abort=True, err=True)
+        click.confirm(
+            f"overwrite {what} on {machine} ({backups.target}) from {chosen.name} on {chosen.target}?",
+            abort=True,
+            err=True,
+        )
     sys.stderr.write(backups.restore(chosen, paths))
     document = {**asdict(chosen), "warnings": [warning.as_json() for warning in warnings]}
     invocation.emit(document, f"restored {chosen.name} from {chosen.target} ({chosen.instance})")

@@ -1,4 +1,4 @@
-"""The arguments with which commands choose machines."""
+"""The arguments with which commands choose machines, and how many they work on at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rolecall.cli import completion
+from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,15 @@ _PARAMETERS = (
     _option("--instance", "instances", "Only machines with a role in this instance.", completion.instances),
     _option("--role", "roles", "Only machines with this role (ROLE or INSTANCE.ROLE).", completion.roles),
     _option("--except", "excluded", "Leave out this machine (a name or pattern).", completion.machines),
+)
+
+parallel_option = click.option(
+    "--parallel",
+    type=click.IntRange(min=1),
+    default=PARALLEL,
+    show_default=True,
+    metavar="N",
+    help="Work on N machines at once.",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -27,6 +27,7 @@ class Invocation:
         nix: Whether Nix itself evaluates an inventory in Nix.
         sandbox: Whether scripts of generators are confined.
         answers: A file with answers to what generators ask.
+        side: What is reached of machines that both run in the lab and name a real target; "" if that is not chosen.
     """
 
     folder: Path = field(default_factory=Path)
@@ -34,6 +35,7 @@ class Invocation:
     nix: bool = False
     sandbox: bool = True
     answers: Path | None = None
+    side: Literal["", "lab", "real"] = ""
 
     _workspace: Workspace | None = None
 
@@ -49,7 +51,12 @@ class Invocation:
             from rolecall.cli.answers import asker
 
             self._workspace = pipeline.open(
-                self.folder, lab=_lab, asker=asker(self.answers), nix=self.nix, sandbox=self.sandbox
+                self.folder,
+                lab=_lab,
+                side=self.side,
+                asker=asker(self.answers),
+                nix=self.nix,
+                sandbox=self.sandbox,
             )
         return self._workspace
 
@@ -60,14 +67,14 @@ class Invocation:
         output.write(text.rstrip("\n") + "\n")
 
 
-def _lab(folder: Path) -> tuple[Path, Path] | None:
-    """Return the ssh_config and known_hosts of the lab that is kept in a folder, if it is up."""
+def _lab(folder: Path) -> tuple[Path, Path, frozenset[str]] | None:
+    """Return the ssh_config, known_hosts and machines of the lab that is kept in a folder, if it is up."""
     if not folder.is_dir():
         return None
     from rolecall.lab import find
 
     found = find(folder)
-    return (found.ssh_config, found.known_hosts) if found else None
+    return (found.ssh_config, found.known_hosts, frozenset(found.machines)) if found else None
 
 
 def ask(invocation: Invocation, question: str) -> None:

@@ -44,6 +44,12 @@ def machines(workspace: Workspace) -> Iterable[str]:
 
 
 @_offering
+def lab_machines(workspace: Workspace) -> Iterable[str]:
+    """Yield the machines of the lab."""
+    return workspace.lab.machines if workspace.lab else ()
+
+
+@_offering
 def tags(workspace: Workspace) -> Iterable[str]:
     """Yield the tags."""
     return workspace.loaded().tags

@@ -11,6 +11,7 @@ import click
 
 from rolecall.cli.choosing import choosing
 from rolecall.cli.output import tell
+from rolecall.cli.sides import sides
 from rolecall.errors import Fault, plural
 from rolecall.plan.text import names
 
@@ -30,6 +31,7 @@ _WIDEST = 60  # characters of one
 @click.command()
 @choosing
 @click.option("-n", "most", type=click.IntRange(1, 1000), default=20, show_default=True, help="Show the last N runs.")
+@sides
 @click.pass_obj
 def log(invocation: Invocation, choice: Choice, *, most: int) -> None:
     """Show the runs of machines, the newest first.

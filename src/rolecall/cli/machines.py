@@ -11,6 +11,7 @@ from rolecall.cli import completion
 from rolecall.cli.choosing import choosing
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
+from rolecall.cli.sides import sides
 from rolecall.errors import plural
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def forget(invocation: Invocation, name: str) -> None:
 @click.option("--retry", is_flag=True, help="Undo it now.")
 @click.option("--accept", is_flag=True, help="Leave everything as it is, and go on from there.")
 @click.option("--give-up", "keys", multiple=True, metavar="KEY", help="Leave one resource as it is, and undo the rest.")
+@sides
 @click.pass_obj
 def recover(invocation: Invocation, name: str, *, retry: bool, accept: bool, keys: tuple[str, ...]) -> None:
     """Show or settle an update that was interrupted.
@@ -153,6 +155,7 @@ def _recovery(name: str, answer: RecoveredMachine) -> str:
 @click.argument("name", shell_complete=completion.machines)
 @click.option("--homes", is_flag=True, help="Remove the homes of these users, too.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@sides
 @click.pass_obj
 def purge(invocation: Invocation, name: str, *, homes: bool, yes: bool) -> None:
     """Delete Rolecall's own state from a machine.
@@ -163,7 +166,8 @@ def purge(invocation: Invocation, name: str, *, homes: bool, yes: bool) -> None:
     from rolecall import pipeline
 
     if not yes:
-        ask(invocation, f"delete the kept generations and secrets of {name}? This cannot be undone")
+        where = pipeline.target_of(invocation.workspace, name)
+        ask(invocation, f"delete the kept generations and secrets of {name} ({where})? This cannot be undone")
     notes = pipeline.purge_machine(invocation.workspace, name, homes=homes)
     invocation.emit({"machine": name, "notes": notes}, "\n".join([f"purged {name}", *notes]))
 

@@ -10,6 +10,7 @@ import click
 
 from rolecall.cli.choosing import choosing
 from rolecall.cli.output import tell
+from rolecall.cli.sides import sides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @choosing
+@sides
 @click.pass_obj
 def network(invocation: Invocation, choice: Choice) -> None:
     """Show by which ways machines are reached now.

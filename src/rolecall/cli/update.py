@@ -13,39 +13,31 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli import output
-from rolecall.cli.choosing import choosing
+from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
-from rolecall.errors import Faults, fault
+from rolecall.cli.sides import sides
+from rolecall.errors import Faults, fault, listed
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rolecall.cli.common import Invocation
-    from rolecall.model.plan import Report
+    from rolecall.model.plan import Plan, Report
     from rolecall.pipeline import Choice
 
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
 
-_parallel = click.option(
-    "--parallel",
-    type=click.IntRange(min=1),
-    default=PARALLEL,
-    show_default=True,
-    metavar="N",
-    help="Work on N machines at once.",
-)
-
-
 @click.command()
 @choosing
-@_parallel
+@parallel_option
 @click.option("--full", is_flag=True, help="Show long differences to their ends, and what is created and removed.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan: `update FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
+@sides
 @click.pass_obj
 def plan(
     invocation: Invocation,
@@ -86,9 +78,10 @@ def plan(
 @choosing
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
-@_parallel
+@parallel_option
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
 @click.option("--any-commit", is_flag=True, help="Update even if this checkout does not contain what machines run.")
+@sides
 @click.pass_obj
 def update(
     invocation: Invocation,
@@ -147,7 +140,7 @@ def bring(
         if expect and found.digest != expect:
             raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
-            ask(invocation, "update these machines?")
+            ask(invocation, f"update {_changing(found)}?")
         return planned.apply()
 
 
@@ -157,6 +150,11 @@ def _saved(choice: Choice) -> Path | None:
     if file is not None and choice != replace(choice, machines=(file,), tags=(), instances=(), roles=(), excluded=()):
         raise click.UsageError(f"{file} is a saved plan, which has its machines in it; choose no others")
     return Path(file) if file else None
+
+
+def _changing(plan: Plan) -> str:
+    """Return the machines that change, each with its target, for a question."""
+    return listed([f"{machine.machine} ({machine.target})" for machine in plan.changing]) or "these machines"
 
 
 def _progress(*, quiet: bool) -> Callable[[str, str], None]:

@@ -11,6 +11,7 @@ import click
 from rolecall.cli import completion, output
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
+from rolecall.cli.sides import real
 from rolecall.errors import Fault, fault, plural
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def generate(invocation: Invocation) -> None:
 @click.option("--force", is_flag=True, help="Also rotate vars whose old value still protects data.")
 @click.option("--at-once", is_flag=True, help="Replace the old value at once, even if that leaves a gap.")
 @click.option("--update", "updates", is_flag=True, help="Also run the updates that it takes.")
+@real("Update machines that name a target there, although the lab is up.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
 def rotate(

@@ -134,7 +134,7 @@ class Connection:
         except OSError:
             self._logged_in()
             raise
-        self._output = _Output(*(cast("BinaryIO", each) for each in (self.process.stdout, self.process.stderr)))
+        self._output = Output(*(cast("BinaryIO", each) for each in (self.process.stdout, self.process.stderr)))
         self._stream = io.BufferedReader(self._output)
         self._input = cast("BinaryIO", self.process.stdin)
         os.set_blocking(self._input.fileno(), False)
@@ -296,7 +296,7 @@ class Connection:
             return self.process.wait()
 
 
-class _Output(io.RawIOBase):
+class Output(io.RawIOBase):
     """What a process prints, until a deadline; its errors are kept, too, so that it never waits to print them.
 
     Attributes:

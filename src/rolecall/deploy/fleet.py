@@ -70,7 +70,7 @@ class Fleet:
         self._seconds = 0.0
         self._interrupted = False
         self._parallel = parallel
-        _allow_descriptors(min(parallel, _over_ssh(self._machines)))
+        allow_descriptors(min(parallel, _over_ssh(self._machines)))
         self._pool = ThreadPoolExecutor(parallel, initializer=leave_ctrl_c_to_the_main_thread)
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class Fleet:
             Faults: When this process may not open enough files for the machines that change.
         """
         changing = [machine for machine in self._machines if machine.plan.comparison]
-        _allow_descriptors(_over_ssh(changing))
+        allow_descriptors(_over_ssh(changing))
         waves = groupby(sorted(changing, key=lambda machine: machine.wanted.wave), lambda machine: machine.wanted.wave)
         with self._timed():
             ready = (
@@ -243,7 +243,7 @@ def _over_ssh(machines: Iterable[MachineRun]) -> int:
     return sum(machine.target.root is None for machine in machines)
 
 
-def _allow_descriptors(connections: int) -> None:
+def allow_descriptors(connections: int) -> None:
     """Raise this process's limit of open files to what so many connections need (getrlimit(2)).
 
     Raises:

@@ -294,7 +294,7 @@ class MachineRun:
         if not message and state in {"untouched", "restored"}:
             message = "another machine failed" if failed else "interrupted"
         detail = "\n".join(detail for _, detail in self.problems if detail)
-        return Outcome(self.name, state, message, detail, self.generation, self.damage)
+        return Outcome(self.name, state, message, detail, self.generation, self.damage, self.target.text)
 
     def _start_session(self, *, confirms: bool = False) -> Session:
         self.execs += 1

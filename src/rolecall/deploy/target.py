@@ -7,7 +7,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rolecall.errors import Fault, Faults, Where
 from rolecall_agent import archive
@@ -32,6 +32,12 @@ _BECOME_ROOT = (
 )
 
 
+Side = Literal["", "lab", "real"]
+"""What a command speaks to where both are possible; "" if its user has not chosen."""
+IN_LAB = "the lab"
+"""The target of a machine of the lab, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lab:
     """How the machines of a running lab are reached.
@@ -39,10 +45,22 @@ class Lab:
     Attributes:
         ssh_config: For ``ssh -F``.
         known_hosts: Its machines' host keys.
+        machines: Their names.
+        side: Where a machine is reached that names a real target, too: ``lab``, ``real``, or "" if nobody has chosen.
     """
 
     ssh_config: Path
     known_hosts: Path
+    machines: frozenset[str]
+    side: Side = ""
+
+    def reaches(self, machine: str, target_host: str | None) -> bool:
+        """Return whether a machine is reached here, or nowhere: it names no real target, or `side` is ``lab``."""
+        return self.side == "lab" or (target_host is None and machine in self.machines)
+
+    def is_twin(self, machine: str, target_host: str | None) -> bool:
+        """Return whether a machine of the lab stands for one that names a real target."""
+        return target_host is not None and machine in self.machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +118,24 @@ class Target:
 def find_target(project: Project, machine: str, target_host: str | None, lab: Lab | None) -> Target | Fault:
     """Return a machine's target, or the fault that it has none.
 
-    A machine without a `deploy.targetHost` is reached in the project's lab while that is up.
+    A machine without a `deploy.targetHost` is reached in the project's lab while it runs there.
     """
     where = Where(keys=("machines", machine, "deploy", "targetHost"))
-    if target_host is None and lab is None:
+    if lab and lab.reaches(machine, target_host):
+        return _in_lab(project, machine, lab)
+    if target_host is None:
         hint = (
             f"set `machines.{machine}.deploy.targetHost`, give it a role in a network such as `internet`, "
-            "or start the lab: `rolecall lab up`"
+            "or boot it in the lab: `rolecall lab up`"
         )
-        return Fault(f"machine {machine!r} has no target", Where(keys=where.keys[:2]), hint)
-    if target_host is not None and target_host.startswith("dir:"):
+        elsewhere = ", and is not in the lab" if lab else ""
+        return Fault(f"machine {machine!r} has no target{elsewhere}", Where(keys=where.keys[:2]), hint)
+    if target_host.startswith("dir:"):
         return _directory(project, machine, target_host, where)
-    options = _common(project, machine, lab if target_host is None else None)
+    options = _common(project, machine, None)
     if isinstance(options, Fault):
         return options
-    if target_host is None and lab:
-        return Target(machine, "the lab", machine, ("-F", str(lab.ssh_config), *options, machine))
-    parsed = _HOST.match(target_host or "")
+    parsed = _HOST.match(target_host)
     if not parsed or not 0 < int(parsed["port"] or 22) < 2**16:
         return Fault(f"invalid target {target_host!r}", where, "write `[user@]host[:port]`, or `dir:PATH`")
     user, host, port = parsed["user"] or "", parsed["host"].strip("[]"), parsed["port"]
@@ -157,6 +176,17 @@ def network_target(
 def _over(options: tuple[str, ...], user: str, host: str, port: str | None) -> tuple[str, ...]:
     """Return arguments of ssh(1) up to and with the host."""
     return (*options, *(("-l", user) if user else ()), *(("-p", port) if port else ()), "--", host)
+
+
+def _in_lab(project: Project, machine: str, lab: Lab) -> Target | Fault:
+    """Return a machine of the lab as target."""
+    if machine not in lab.machines:
+        where = Where(keys=("machines", machine))
+        return Fault(f"machine {machine!r} is not in the lab", where, "boot it: `rolecall lab up --all`")
+    options = _common(project, machine, lab)
+    if isinstance(options, Fault):
+        return options
+    return Target(machine, IN_LAB, machine, ("-F", str(lab.ssh_config), *options, machine))
 
 
 def _directory(project: Project, machine: str, target_host: str, where: Where) -> Target | Fault:

@@ -1,8 +1,9 @@
-"""The files by which a lab's machines are reached: ssh_config, known_hosts and machines.json."""
+"""How a lab's machines are reached: by the files ssh_config, known_hosts and machines.json, and a port for each."""
 
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def read(directory: Path) -> dict[str, dict[str, Any]]:
-    """Return the content of ``machines.json``: port, address, hostname and host key by machine; {} if there is none."""
+    """Return ``machines.json``: port, address, hostname, host key and release by machine; {} if there is none."""
     try:
         return dict(json.loads((directory / "machines.json").read_text()))
     except FileNotFoundError:
@@ -43,6 +44,15 @@ def write(directory: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
     new = directory / "machines.json.new"
     new.write_text(json.dumps(records, indent=2) + "\n")
     new.replace(directory / "machines.json")
+
+
+def answers(port: int) -> bool:
+    """Return whether an sshd answers on a port, which is cheaper than a login."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 2) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
 
 
 def _quoted(path: Path) -> str:

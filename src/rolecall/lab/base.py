@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 from rolecall.errors import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 GATEWAY = "10.77.0.1"
 """The lab's own address in the machines' network; the same in every lab, since their networks are separate."""
@@ -43,7 +43,7 @@ systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.ti
 useradd --create-home --shell /bin/bash --groups sudo admin
 echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin
 chmod 0440 /etc/sudoers.d/admin
-printf 'MaxStartups 200\\nHostKey /etc/ssh/ssh_host_ed25519_key\\n' > /etc/ssh/sshd_config.d/lab.conf
+echo 'HostKey /etc/ssh/ssh_host_ed25519_key' > /etc/ssh/sshd_config.d/lab.conf
 printf 'Acquire::http::Proxy "http://{GATEWAY}:{PROXY_PORT}";\\nAPT::Periodic::Enable "0";
 APT::Keep-Downloaded-Packages "false"; Acquire::Check-Valid-Until "false";\\n' > /etc/apt/apt.conf.d/00lab
 echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/lab
@@ -138,6 +138,28 @@ def _stanzas(text: str) -> Iterator[Source]:
             for suite in fields.get("suites", ()):
                 if uri.startswith(("http://", "https://")):
                     yield Source(uri.rstrip("/"), suite, tuple(fields.get("components", ())))
+
+
+def bases(releases: Iterable[str], progress: Callable[[str], None]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the base of each release, built if there is none, and the mirrors that machines with these may use.
+
+    Args:
+        releases: E.g. ``trixie``.
+        progress: As for `build`.
+
+    Returns:
+        Directories by release; real prefixes of addresses by the prefix that machines use.
+
+    Raises:
+        Faults: As `sources` and `build`.
+    """
+    found: dict[str, str] = {}
+    mirrors: dict[str, str] = {}
+    for release in sorted(releases):
+        known = sources(suite=release, own=codename())
+        found[release] = str(build(release, known, progress))
+        mirrors |= {source.plain: source.uri for source in known}
+    return found, mirrors
 
 
 def build(suite: str, mirrors: list[Source], progress: Callable[[str], None]) -> Path:

@@ -6,8 +6,8 @@ chain dies, the kernel kills the others and every machine, and frees all mounts 
 empty cgroups can be left; the next ``up`` or ``down`` removes both.
 
 The protocol (client: `control`): one JSON line per connection on the Unix socket ``control`` in the state directory,
-answered by one. The answer to ``{"verb": …, …}`` is ``{"running": {NAME: bool}, …}`` or ``{"error": TEXT}``. The verbs
-are in ``_VERBS``; their arguments are the other keys.
+answered by one. The answer to ``{"verb": …, …}`` is ``{"running": {NAME: bool}, "unplugged": [NAME, …], …}`` or
+``{"error": TEXT}``. The verbs are in ``_VERBS``; their arguments are the other keys.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rolecall.lab.machine import BRIDGE, RUN, Machine, shell, sweep
 from rolecall.lab.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
 _CLONE_NEWNET = 0x40000000
 _CGROUP = Path("/sys/fs/cgroup")
@@ -46,9 +46,7 @@ class Options:
 
     Attributes:
         directory: The lab's state directory, absolute.
-        base: The root file system under every machine.
         packages: The folder in which the proxy stores packages.
-        mirrors: The mirrors that machines may use: their prefix as machines see it, and the real one.
         gateway: The lab's own IPv4 address; machines get others of its /16.
         proxy_port: Where the proxy listens on ``gateway``.
         group: Name of the lab's cgroup, below the root of the hierarchy.
@@ -58,9 +56,7 @@ class Options:
     """
 
     directory: str
-    base: str
     packages: str
-    mirrors: dict[str, str]
     gateway: str
     proxy_port: int
     group: str
@@ -81,6 +77,7 @@ class Boss:
         self.directory = Path(options.directory)
         self.group = _CGROUP / options.group
         self.machines: dict[str, Machine] = {}
+        self.mirrors: dict[str, str] = {}
         self._busy = threading.Lock()
         # What this one thread creates belongs to the computer's own network.
         self._outside = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(options.host_network,))
@@ -97,7 +94,6 @@ class Boss:
         sweep(self.group)
         for name in ("base", "upper", "root"):
             (RUN / name).mkdir(parents=True)
-        shell("mount", "--bind", self.options.base, str(RUN / "base"))
         if self.options.disk:
             (self.directory / "disk").mkdir(mode=0o700)
             shell("mount", "--bind", str(self.directory / "disk"), str(RUN / "upper"))
@@ -113,7 +109,7 @@ class Boss:
         if int(_INOTIFY.read_text()) < 1024:  # noqa: PLR2004 - above 16 machines with the default of 128 some fail
             _INOTIFY.write_text("1024")
         inside = socket.create_server((self.options.gateway, self.options.proxy_port), backlog=128)
-        proxy = Proxy(inside, Path(self.options.packages), self.options.mirrors)
+        proxy = Proxy(inside, Path(self.options.packages), self.mirrors)
         # A thread starts in the network of the thread that starts it: this one fetches from the computer's.
         self._outside.submit(_spawn, proxy.serve_forever).result()
 
@@ -144,6 +140,7 @@ class Boss:
                 with self._busy:
                     answer |= verb(self, **request) or {}
                     answer["running"] = {name: not machine.off.is_set() for name, machine in self.machines.items()}
+                    answer["unplugged"] = [name for name, machine in self.machines.items() if machine.unplugged]
             except Exception as error:  # noqa: BLE001 - the client must get an answer
                 answer = {"error": f"{type(error).__name__}: {error}"}
             stream.write(json.dumps(answer).encode() + b"\n")
@@ -151,20 +148,29 @@ class Boss:
     def status(self) -> None:
         """Do nothing: every answer contains the machines that run."""
 
-    def add(self, machines: Sequence[str], authorized: str) -> dict[str, object]:
+    def add(
+        self, machines: Mapping[str, str], bases: Mapping[str, str], mirrors: Mapping[str, str], authorized: str
+    ) -> dict[str, object]:
         """Create and boot the machines that the lab does not have yet.
 
         Args:
-            machines: Their names.
+            machines: Their names, each with the release of Debian that it runs.
+            bases: The root file systems of these releases.
+            mirrors: The mirrors that they may use: their prefix as machines see it, and the real one.
             authorized: The public key that may log in as root and as admin.
 
         Returns:
-            ``{"added": [NAME, …], "machines": {NAME: {"port", "address", "hostname", "host_key"}, …}}``.
+            ``{"added": [NAME, …], "machines": {NAME: {"port", "address", "hostname", "host_key", "release"}, …}}``.
         """
         names = [name for name in machines if name not in self.machines]
         if bad := [name for name in names if not _NAME.fullmatch(name)]:
             raise ValueError(f"invalid machine name: {bad[0]!r}")
-        new = [Machine(name, number) for number, name in enumerate(names, len(self.machines) + 1)]
+        self.mirrors |= mirrors
+        for release, base in bases.items():
+            if not (place := RUN / "base" / release).exists():
+                place.mkdir()
+                shell("mount", "--bind", base, str(place))
+        new = [Machine(name, number, machines[name]) for number, name in enumerate(names, len(self.machines) + 1)]
         self.machines |= {machine.name: machine for machine in new}
         for machine in new:
             machine.off.set()
@@ -175,7 +181,7 @@ class Boss:
         self._write_hosts()
         for machine in new:
             self.start(machine.name)
-        keys = ("port", "address", "hostname", "host_key")
+        keys = ("port", "address", "hostname", "host_key", "release")
         records = {name: {key: getattr(machine, key) for key in keys} for name, machine in self.machines.items()}
         return {"added": names, "machines": records}
 
@@ -201,10 +207,12 @@ class Boss:
     def cut(self, machine: str) -> None:
         """Unplug a machine's network until ``plug`` or its next start."""
         shell("ip", "link", "set", self.machines[machine].link, "down")
+        self.machines[machine].unplugged = True
 
     def plug(self, machine: str) -> None:
         """Plug a machine's network in again."""
         shell("ip", "link", "set", self.machines[machine].link, "up")
+        self.machines[machine].unplugged = False
 
     def down(self) -> None:
         """Stop and remove everything."""

@@ -1,12 +1,14 @@
-"""The client of a lab's control socket, on which `boss` answers."""
+"""The client of a lab's control socket, on which `boss` answers, and the lock that a running lab holds."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+import time
+from typing import IO, TYPE_CHECKING, Any
 
 from rolecall.errors import fault
 
@@ -76,3 +78,17 @@ class Control:
         finally:
             os.close(directory)
         return connection
+
+
+def locked(lock: IO[Any], timeout: float) -> bool:
+    """Try to lock a file for some seconds; return whether it is locked."""
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.005)
+        else:
+            return True

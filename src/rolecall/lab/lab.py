@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -11,39 +10,32 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from rolecall.errors import fault, nearest
+from rolecall.errors import Fault, Faults, fault, listed, nearest
 from rolecall.files import make_local
-from rolecall.lab import access
-from rolecall.lab.control import Control
+from rolecall.lab import access, base, needs
+from rolecall.lab.control import Control, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
 _START_S = 30
 _END_S = 20
-_PROGRAMS = {
-    "systemd-nspawn": "systemd-container",
-    "debootstrap": "debootstrap",
-    "unshare": "util-linux",
-    "ip": "iproute2",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-}
-
-
 # The boss gets namespaces of its own; because of --kill-child it never outlives unshare.
 _UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--ipc", "--"]
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_BOOT_ID = ("cat", "/proc/sys/kernel/random/boot_id")
+_UP_FIRST = "boot it: `rolecall lab up`"
+_DOWN_FIRST = "stop the lab first: `rolecall lab down`"
 
 
 class Lab:
@@ -59,22 +51,30 @@ class Lab:
         machines: Names of machines: letters, digits, ``_``, ``-``.
         disk: Whether what machines write goes to the disk under ``directory`` and not to memory: slower,
             but then fsync means something.
-        release: The release of Debian on the machines, such as ``trixie``; "" for that of this computer.
+        releases: The release of Debian of each machine, such as ``trixie``. A machine that is not in it runs that of
+            this computer.
 
     Attributes:
         directory: As given, absolute.
         machines: As given.
         disk: As given.
-        release: As given.
+        releases: As given.
         ssh_config: Configuration of OpenSSH's client in which each machine is a host of its name.
         known_hosts: The machines' host keys, by name.
     """
 
-    def __init__(self, directory: Path, machines: Sequence[str], *, disk: bool = False, release: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        machines: Sequence[str],
+        *,
+        disk: bool = False,
+        releases: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.directory = directory.absolute()
         self.machines = tuple(dict.fromkeys(machines))
         self.disk = disk
-        self.release = release
+        self.releases = releases
         self.ssh_config = self.directory / "ssh_config"
         self.known_hosts = self.directory / "known_hosts"
         self._control = Control(self.directory)
@@ -83,17 +83,7 @@ class Lab:
     @staticmethod
     def available() -> str | None:
         """Return why a lab cannot run on this computer; None if it can."""
-        if sys.platform != "linux":
-            return "the lab needs Linux"
-        if not Path("/etc/debian_version").exists():
-            return "the lab needs Debian, because its machines are built from Debian packages"
-        if os.geteuid() != 0:
-            return "the lab needs root"
-        if missing := {package for program, package in _PROGRAMS.items() if not shutil.which(program)}:
-            return f"the lab needs: apt-get install {' '.join(sorted(missing))}"
-        if "cgroup2" not in Path("/proc/filesystems").read_text():
-            return "the lab needs a kernel with cgroup2"
-        return None
+        return needs.missing()
 
     def up(self, *, tied: bool = False, progress: Callable[[str], None] = lambda _: None) -> dict[str, float]:
         """Boot the machines that do not exist yet or are off, and wait until they accept logins.
@@ -118,17 +108,26 @@ class Lab:
         if self.directory.parent.name == ".rolecall":  # a project's own
             make_local(self.directory.parent)
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        if not self._control.is_up():
-            self._boot(tied=tied, progress=progress)
-        elif self.release and self.release != (runs := (self.directory / "release").read_text()):
-            raise fault(f"the lab is up and runs {runs}, not {self.release}", hint="stop it first: `rolecall lab down`")
+        is_up = self._control.is_up()
+        known = access.read(self.directory) if is_up else {}
+        releases = {name: self.releases.get(name) or known.get(name, {}).get("release", "") for name in self.machines}
+        if faults := [
+            Fault(f"{name} runs {known[name]['release']} in the lab, not {release}", hint=_DOWN_FIRST)
+            for name, release in releases.items()
+            if name in known and known[name]["release"] != release
+        ]:
+            raise Faults(faults)
+        releases = {name: release or base.codename() for name, release in releases.items()}
+        bases, mirrors = base.bases({release for name, release in releases.items() if name not in known}, progress)
+        if not is_up:
+            self._boot(tied=tied)
         began = time.monotonic()
         authorized = (self.directory / "id.pub").read_text()
-        answer = self._control.request("add", machines=self.machines, authorized=authorized)
+        answer = self._control.request("add", machines=releases, bases=bases, mirrors=mirrors, authorized=authorized)
         access.write(self.directory, answer["machines"])
         off = [name for name, runs in self.running().items() if name in self.machines and not runs]
-        for name in off:
-            self.start(name)
+        if off:
+            self.start(*off)
         if not (new := [*answer["added"], *(name for name in off if name not in answer["added"])]):
             return {}
         progress(f"booting: {', '.join(new)}")
@@ -144,9 +143,9 @@ class Lab:
         with lock:
             with contextlib.suppress(OSError):
                 self._control.request("down")
-            if not _locked(lock, _END_S) and (boss := self._control.boss()):
+            if not locked(lock, _END_S) and (boss := self._control.boss()):
                 os.kill(boss, signal.SIGKILL)
-            if not _locked(lock, _END_S):
+            if not locked(lock, _END_S):
                 raise fault("the lab does not stop", hint=f"see {self.directory}/log/boss")
             with contextlib.suppress(FileNotFoundError):
                 # Only if the file is not a new lab's by now.
@@ -195,31 +194,58 @@ class Lab:
         Raises:
             Faults: The lab has no such machine, or is down.
         """
-        self._check(machine)
+        self._check([machine])
         return ["ssh", "-F", str(self.ssh_config), "--", machine, *([shlex.join(command)] if command else [])]
 
-    def kill(self, machine: str) -> None:
-        """Cut a machine's power: all its processes end at once."""
-        self._request_for("kill", machine)
+    def unplugged(self) -> list[str]:
+        """Return the machines whose network is unplugged."""
+        try:
+            return list(self._control.request("status")["unplugged"])
+        except OSError:
+            return []
 
-    def start(self, machine: str) -> None:
-        """Switch on a machine that was killed or has switched itself off; do not wait for it."""
-        self._request_for("start", machine)
+    def kill(self, *machines: str) -> None:
+        """Cut the power of machines: all their processes end at once."""
+        self._request_for("kill", machines, run=True)
 
-    def cut(self, machine: str) -> None:
-        """Unplug a machine's network, until ``plug`` or the machine's next boot."""
-        self._request_for("cut", machine)
+    def start(self, *machines: str) -> None:
+        """Switch on machines that were killed or have switched themselves off; do not wait for them."""
+        self._request_for("start", machines, run=False)
 
-    def plug(self, machine: str) -> None:
-        """Plug a machine's network in again."""
-        self._request_for("plug", machine)
+    def cut(self, *machines: str) -> None:
+        """Unplug the network of machines, until ``plug`` or their next boot."""
+        self._request_for("cut", machines, run=True)
 
-    def wait(self, machines: Iterable[str] = (), timeout: float = 60) -> dict[str, float]:
+    def plug(self, *machines: str) -> None:
+        """Plug in the network of machines again."""
+        self._request_for("plug", machines, run=True)
+
+    def reboot(self, *machines: str) -> dict[str, float]:
+        """Reboot machines, as `reboot` does there, and wait until they accept logins.
+
+        Returns:
+            The seconds that each took.
+
+        Raises:
+            Faults: As `wait`; one is off or accepts no login.
+        """
+        self._check(machines, run=True)
+        before = {machine: self.run(machine, *_BOOT_ID, check=False).stdout for machine in machines}
+        if deaf := [machine for machine, boot in before.items() if not boot]:
+            raise fault(f"no login to reboot {listed(deaf)}", hint=f"use `rolecall lab kill {deaf[0]}` and `start`")
+        for machine in machines:
+            self.run(machine, "systemctl", "reboot", check=False)
+        return self.wait(machines, before=before)
+
+    def wait(
+        self, machines: Iterable[str] = (), timeout: float = 60, *, before: Mapping[str, bytes] = MappingProxyType({})
+    ) -> dict[str, float]:
         """Wait until machines accept logins.
 
         Args:
             machines: Their names; by default all.
             timeout: Seconds.
+            before: Boot ids of machines from which they reboot.
 
         Returns:
             The seconds that each took.
@@ -232,13 +258,14 @@ class Lab:
         began = time.monotonic()
         records = access.read(self.directory)
         names = list(machines) or list(records)
-        for name in names:
-            self._check(name)
+        self._check(names)
 
         def one(name: str) -> float | None:
             while time.monotonic() - began < timeout:
-                answers = self._sshd_answers(records[name]["port"])
-                if answers and self.run(name, "true", check=False).returncode == 0:
+                boot = b""
+                if access.answers(records[name]["port"]):
+                    boot = self.run(name, *_BOOT_ID, check=False).stdout
+                if boot and boot != before.get(name):
                     return round(time.monotonic() - began, 2)
                 time.sleep(0.05)
             return None
@@ -265,30 +292,22 @@ class Lab:
     ) -> None:
         self.down()
 
-    def _boot(self, *, tied: bool, progress: Callable[[str], None]) -> None:
+    def _boot(self, *, tied: bool) -> None:
         """Start the boss, without machines yet."""
-        from rolecall.lab import base
         from rolecall.lab.boss import Options
 
-        own = base.codename()
-        release = self.release or own
-        mirrors = base.sources(suite=release, own=own)
-        root = base.build(release, mirrors, progress)
         self.directory.mkdir(mode=0o700, exist_ok=True)
         # A lab is up while this lock is held. The boss inherits it, so it is free once all its processes are dead.
         with (self.directory / "lock").open("w") as lock, Path("/proc/self/ns/net").open("rb") as network:
-            if not _locked(lock, 0):
+            if not locked(lock, 0):
                 raise fault(f"a lab is starting or stopping in {self.directory}", hint="try again in a second")
             self._clean(but="lock")
             (self.directory / "log").mkdir(mode=0o700)
-            (self.directory / "release").write_text(release)
             keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]
             subprocess.run([*keygen, str(self.directory / "id")], check=True)
             options = Options(
                 directory=str(self.directory),
-                base=str(root),
                 packages=str(base.cache() / "lab/packages"),
-                mirrors={source.plain: source.uri for source in mirrors},
                 gateway=base.GATEWAY,
                 proxy_port=base.PROXY_PORT,
                 group=self._group,
@@ -339,35 +358,35 @@ class Lab:
 
             sweep(top / self._group)
 
-    def _request_for(self, verb: str, machine: str) -> None:
-        """Send a request that concerns one machine.
+    def _request_for(self, verb: str, machines: Sequence[str], *, run: bool) -> None:
+        """Send a request for each of some machines.
 
         Raises:
-            Faults: The lab is down or has no such machine, or the boss could not do it.
+            Faults: As `_check`; or the boss could not do it.
         """
-        self._check(machine)
+        self._check(machines, run=run)
         try:
-            self._control.request(verb, machine=machine)
+            for machine in dict.fromkeys(machines):
+                self._control.request(verb, machine=machine)
         except OSError as error:
-            raise fault("the lab is down", hint="boot it: `rolecall lab up`") from error
+            raise fault("the lab is down", hint=_UP_FIRST) from error
 
-    def _check(self, machine: str) -> None:
-        """Raise Faults for a machine that the lab does not have."""
+    def _check(self, machines: Iterable[str], *, run: bool | None = None) -> None:
+        """Raise Faults for machines that the lab does not have, or that run, or do not, unlike `run`."""
         known = access.read(self.directory)
-        if not known:
-            raise fault("the lab is down", hint="boot it: `rolecall lab up`")
-        if machine not in known:
-            hint = nearest(machine, known, what="machines of the lab")
-            raise fault(f"the lab has no machine {machine!r}", hint=hint)
-
-    @staticmethod
-    def _sshd_answers(port: int) -> bool:
-        """Return whether an sshd answers on a port, which is cheaper than a login."""
-        try:
-            with socket.create_connection(("127.0.0.1", port), 2) as connection:
-                return connection.recv(4) == b"SSH-"
-        except OSError:
-            return False
+        running = {} if run is None else self.running()
+        if not known or (run is not None and not running):
+            raise fault("the lab is down", hint=_UP_FIRST)
+        faults = []
+        for machine in machines:
+            if machine not in known:
+                hint = nearest(machine, known, what="machines of the lab")
+                faults.append(Fault(f"the lab has no machine {machine!r}", hint=hint))
+            elif run is not None and running.get(machine) is not run:
+                state, verb = ("off", "start") if run else ("running already", "kill")
+                faults.append(Fault(f"{machine} is {state}", hint=f"run `rolecall lab {verb} {machine}` first"))
+        if faults:
+            raise Faults(faults)
 
 
 def find(directory: Path) -> Lab | None:
@@ -379,17 +398,3 @@ def find(directory: Path) -> Lab | None:
     lab = Lab(directory, ())
     lab.machines = tuple(access.read(directory))
     return lab if lab.machines and lab._control.is_up() else None  # noqa: SLF001 - of the same module
-
-
-def _locked(lock: IO[Any], timeout: float) -> bool:
-    """Try to lock a file for some seconds; return whether it is locked."""
-    until = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                return False
-            time.sleep(0.005)
-        else:
-            return True

@@ -23,16 +23,20 @@ class Machine:
     Attributes:
         name: Its name in the inventory.
         number: From 1.
+        release: The release of Debian that it runs.
         port: The port on 127.0.0.1 that leads to its sshd.
         host_key: The public key of its sshd.
         off: Set while it does not run.
+        unplugged: Whether its network cable is unplugged.
     """
 
     name: str
     number: int
+    release: str
     port: int = 0
     host_key: str = ""
     off: threading.Event = field(default_factory=threading.Event)
+    unplugged: bool = False
 
     @property
     def alias(self) -> str:
@@ -55,6 +59,11 @@ class Machine:
         return f"vb-{self.alias}"
 
     @property
+    def base(self) -> Path:
+        """Where the root file system of its release is mounted, which it shares with others."""
+        return RUN / "base" / self.release
+
+    @property
     def root(self) -> Path:
         """Its root file system in the mount namespace of the boss."""
         return RUN / "root" / self.alias
@@ -73,7 +82,7 @@ class Machine:
         upper, work = (RUN / "upper" / self.alias / part for part in ("data", "work"))
         for directory in (upper, work, self.root):
             directory.mkdir(parents=True)
-        layers = f"lowerdir={RUN}/base,upperdir={upper},workdir={work}"
+        layers = f"lowerdir={self.base},upperdir={upper},workdir={work}"
         shell("mount", "-t", "overlay", "overlay", "-o", layers, str(self.root))
         etc = self.root / "etc"
         (etc / "hostname").write_text(self.hostname + "\n")
@@ -117,6 +126,7 @@ class Machine:
             with log.open("ab") as console:
                 status = _REBOOT
                 while status == _REBOOT:
+                    self.unplugged = False
                     self.remove_link()  # the kernel removes the link of a machine that has ended only later
                     status = subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         finally:

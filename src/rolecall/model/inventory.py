@@ -87,6 +87,18 @@ class Deploy(Table):
     )
 
 
+Release = Literal["bullseye", "bookworm", "trixie", "forky", "sid"]
+"""A release of Debian that a machine of the lab can run."""
+
+
+class Twin(Table):
+    """What stands for a machine in the lab."""
+
+    release: Release | None = Field(
+        None, description="The release of Debian that it runs there; left out, that of the computer with the lab."
+    )
+
+
 class State(Table):
     """Folders with data that cannot be generated again, and commands (argument lists) to run around a backup."""
 
@@ -106,6 +118,7 @@ class Machine(Table):
     platform: str = Field("", description="Its architecture, for people and tools.")
     state: dict[Name, State] = Field({}, description="What backup services back up, under names of your choice.")
     deploy: Deploy = Field(Deploy(), description="How it is reached.")
+    lab: Twin = Field(Twin(), description="What stands for it in the lab.")
     address: HostAddress | None = Field(
         None,
         description="Host name or IP address at which other machines reach it. Left out, the host of its SSH target if "

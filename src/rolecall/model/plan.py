@@ -258,6 +258,7 @@ class Outcome:
         detail: Lines that help to find the cause, or "".
         generation: Number of its current generation afterwards.
         damage: What could not be put back.
+        target: How it was reached, in words.
     """
 
     machine: str
@@ -266,6 +267,7 @@ class Outcome:
     detail: str = ""
     generation: int = 0
     damage: tuple[Damage, ...] = ()
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rolecall.deploy.backups import Archive as Archive
+    from rolecall.deploy.commands import CommandAnswer as CommandAnswer
     from rolecall.evaluate.explain import Explanation as Explanation
     from rolecall.evaluate.explain import LayerValue as LayerValue
     from rolecall.evaluate.explain import PeerAddress as PeerAddress
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from rolecall.pipeline.catalog import services as services
     from rolecall.pipeline.choosing import Choice as Choice
     from rolecall.pipeline.choosing import chosen as chosen
+    from rolecall.pipeline.commands import CommandReport as CommandReport
+    from rolecall.pipeline.commands import run_command as run_command
     from rolecall.pipeline.connecting import planning as planning
     from rolecall.pipeline.editing import Entry as Entry
     from rolecall.pipeline.editing import convert as convert
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.reaching import login as login
     from rolecall.pipeline.reaching import pin as pin
     from rolecall.pipeline.reaching import recover_machine as recover_machine
+    from rolecall.pipeline.reaching import target_of as target_of
     from rolecall.pipeline.reaching import targets as targets
     from rolecall.pipeline.rotation import Rotated as Rotated
     from rolecall.pipeline.rotation import left_behind as left_behind
@@ -109,6 +113,7 @@ if TYPE_CHECKING:
 # The same names by module, for what runs.
 _NAMES: Final = {
     "rolecall.deploy.backups": "Archive",
+    "rolecall.deploy.commands": "CommandAnswer",
     "rolecall.evaluate.explain": "Explanation LayerValue PeerAddress Reason",
     "rolecall.inventory.edit": "Edited",
     "rolecall.model.vars": "STEPS",
@@ -122,10 +127,12 @@ _NAMES: Final = {
     "rolecall.pipeline.evaluation": "Evaluation Members",
     "rolecall.pipeline.machines": "RemovedMachine add_machine forget_machine remove_machine rename_machine",
     "rolecall.pipeline.choosing": "Choice chosen",
+    "rolecall.pipeline.commands": "CommandReport run_command",
     "rolecall.pipeline.connecting": "planning",
     "rolecall.pipeline.plans": "Planned purge_machine",
     "rolecall.pipeline.reaching": (
-        "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine targets"
+        "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine target_of "
+        "targets"
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.history": "history",

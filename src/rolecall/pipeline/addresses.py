@@ -31,7 +31,7 @@ def hosts_of(project: Project, loaded: Loaded, lab: Lab | None) -> dict[str, Hos
     lab_pins = pinned_keys(lab.known_hosts) if lab else {}
     hosts = {}
     for name, machine in loaded.inventory.machines.items():
-        if lab and machine.deploy.target_host is None:
+        if lab and lab.reaches(name, machine.deploy.target_host):
             hosts[name] = Host(name, lab_pins.get(name, ()))
             continue
         found = find_target(project, name, machine.deploy.target_host, lab)

@@ -111,14 +111,17 @@ def _unmatched(loaded: Loaded, choice: Choice) -> Iterator[Fault]:
 
 
 def _without_machines(loaded: Loaded, choice: Choice) -> Iterator[Fault]:
-    """Yield a fault for each tag that no machine has, and for each role without members."""
+    """Yield a fault for each tag that no machine has, and for each instance and role without members."""
     for tag in choice.tags:
         if loaded.tags.get(tag) == ():
             yield Fault(f"no machine has the tag {tag!r}")
-    for role in choice.roles:
-        members = _roles(loaded, Choice(instances=choice.instances, roles=(role,)))
-        if members and not any(_members(loaded, each) for each in members):
-            yield Fault(f"no machine has the role {role!r}")
+    known = loaded.inventory.instances
+    parts = [(f"a role in {name!r}", Choice(instances=(name,))) for name in choice.instances if name in known]
+    parts += [(f"the role {role!r}", Choice(instances=choice.instances, roles=(role,))) for role in choice.roles]
+    for what, part in parts:
+        roles = _roles(loaded, part)
+        if (roles or not part.roles) and not any(_members(loaded, each) for each in roles):
+            yield Fault(f"no machine has {what}")
 
 
 def _roles(loaded: Loaded, choice: Choice) -> list[tuple[str, str]]:

@@ -68,7 +68,10 @@ def _targets(workspace: Workspace, choice: Choice, parallel: int) -> list[Target
     names = choice.named(hosts)
     if len(names) > parallel:
         return []
-    found = (find_target(workspace.project, name, hosts[name], workspace.lab) for name in names)
+    lab = workspace.lab
+    if lab and not lab.side and any(lab.is_twin(name, hosts[name]) for name in names):
+        return []  # the user must choose first
+    found = (find_target(workspace.project, name, hosts[name], lab) for name in names)
     return [target for target in found if isinstance(target, Target)]
 
 

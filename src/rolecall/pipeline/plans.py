@@ -17,7 +17,7 @@ from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.session import Session, user
 from rolecall.deploy.target import pinned_keys
-from rolecall.errors import Fault, Faults, fault
+from rolecall.errors import Fault, Faults, fault, listed, plural
 from rolecall.evaluate.authors import calling
 from rolecall.evaluate.provenance import Provenances
 from rolecall.model.generators import validity_of
@@ -61,11 +61,13 @@ class Planned:
         plan: What an update would do.
         only: The machines that it is limited to; () for all.
         behind: A fault for each commit that machines run, and that this checkout does not contain.
+        rehearses: Whether it is done in the lab alone, so that nothing of it is recorded in the project.
     """
 
     plan: Plan
     only: tuple[str, ...]
     behind: tuple[Fault, ...]
+    rehearses: bool
     _project: Project
     _evaluation: Evaluation
     _fleet: Fleet
@@ -82,13 +84,19 @@ class Planned:
         """Do exactly what the plan shows; nothing when a machine could not be compared."""
         if self.plan.failing:
             return self._fleet.report()
-        var_store.promote(self._project, self.plan.makes)
-        noted = note_recipes(self._project, self._evaluation.members)
-        var_store.note_machines(self._project, sent(self._evaluation))
+        noted = 0 if self.rehearses else self._record()
         if not any(machine.comparison for machine in self.plan.machines):
             return replace(self._fleet.report(), noted=noted)
         reveal = revealer(self._project, self._evaluation)
-        return replace(self._fleet.apply(_meta(self._project), reveal, self._project.decided), noted=noted)
+        decided = decided_folder(self._project, rehearses=self.rehearses)
+        return replace(self._fleet.apply(_meta(self._project), reveal, decided), noted=noted)
+
+    def _record(self) -> int:
+        """Store the pending vars, and note who receives secrets; return how many vars got a note of what they bind."""
+        var_store.promote(self._project, self.plan.makes)
+        noted = note_recipes(self._project, self._evaluation.members)
+        var_store.note_machines(self._project, sent(self._evaluation))
+        return noted
 
 
 @contextmanager
@@ -111,16 +119,19 @@ def planned(
     provenances = Provenances(evaluation.members.membership)
     wanted, warnings = _wanted(workspace, evaluation, provenances)
     with Fleet(wanted, progress if verbose else _steps_alone(progress), parallel, connect) as fleet:
+        rehearses = workspace.side == "lab"
         notes = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
+        notes += tuple(_borrowed(evaluation)) if rehearses else ()
         if not only:
             notes += tuple(_former_holders(project, evaluation))
-        decided = decisions.load(project.decided)
+        folder = decided_folder(project, rehearses=rehearses)
+        decided = decisions.load(folder)
         compared = fleet.look(full=full)
-        notes += tuple(fleet.settle(project.decided, decided, evaluation.members.loaded.inventory.machines))
+        notes += tuple(fleet.settle(folder, decided, evaluation.members.loaded.inventory.machines))
         machines = tuple(_explained(project, evaluation, provenances, compared, full=full))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
         plan = Plan(machines, evaluation.makes, _modules(evaluation.members), notes, verbs)
-        yield Planned(plan, tuple(only), tuple(behind(project, compared)), project, evaluation, fleet)
+        yield Planned(plan, tuple(only), tuple(behind(project, compared)), rehearses, project, evaluation, fleet)
 
 
 def _explained(
@@ -136,6 +147,22 @@ def _explained(
         place, installed = partial(places.of, name), each.plan.generation > 0
         declared = Declared(provenances.of(configured), each.provenance, installed, place)
         yield _with_readers(explained(each, configured.configuration, declared, label, full=full), configured)
+
+
+def decided_folder(project: Project, *, rehearses: bool) -> Path:
+    """Return the folder of `decisions`; that of a rehearsal goes with the lab."""
+    return project.lab / "decided" if rehearses else project.decided
+
+
+def _borrowed(evaluation: Evaluation) -> Iterator[Fault]:
+    """Say that machines of the lab get secrets of real machines."""
+    declared = evaluation.members.loaded.inventory.machines
+    real = {name for name, machine in declared.items() if machine.deploy.target_host is not None}
+    received = [machines for machines in map(real.intersection, sent(evaluation).values()) if machines]
+    if received:
+        count = plural(len(received), "secret")
+        message = f"the lab gets the project's own {count} for {listed(sorted(set().union(*received)))}"
+        yield Fault(message, hint="they stay on this computer, and go with `rolecall lab down`", warning=True)
 
 
 def _evaluation(workspace: Workspace, only: Sequence[str]) -> Evaluation:
@@ -302,7 +329,8 @@ def revealer(project: Project, evaluation: Evaluation) -> Callable[[Sequence[Sec
     recipes = {each.key: each for each in evaluation.members.recipes if each.key in unmarked} if unmarked else {}
 
     def reveal(needed: Sequence[Secret]) -> Mapping[str, bytes]:
-        values = var_store.decrypt(project, [where[secret.version] for secret in needed])
+        wanted = [where[secret.version] for secret in needed]
+        values = var_store.decrypt(project, wanted, pending=evaluation.makes)
         var_store.refuse_mixed(recipes, stored, values)
         return {secret.version: values[where[secret.version]] for secret in needed}
 

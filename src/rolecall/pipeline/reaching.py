@@ -10,7 +10,8 @@ from rolecall.deploy import backups as stage
 from rolecall.deploy import pins
 from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.session import Session
-from rolecall.errors import Fault, Faults, fault
+from rolecall.deploy.target import IN_LAB
+from rolecall.errors import Fault, Faults, fault, listed
 from rolecall.model.plan import Damage
 from rolecall.pipeline.answering import ask, first_answering
 from rolecall.pipeline.choosing import chosen_from
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from rolecall.deploy.backups import Archive, Offers
-    from rolecall.deploy.target import Target
+    from rolecall.deploy.target import Lab, Target
     from rolecall.model.exports import Exported
     from rolecall.model.inventory import Loaded
     from rolecall.pipeline.answering import Answer
@@ -39,9 +40,10 @@ def ways(workspace: Workspace, machines: Iterable[str]) -> Mapping[str, Ways]:
     among those of each machine that has no way left.
 
     Raises:
-        Faults: As `Workspace.loaded`; also when a machine is not declared.
+        Faults: As `Workspace.loaded`; also when a machine is not declared, or could be reached both in the lab and
+            really, and the user has not chosen.
     """
-    return _ways(workspace, workspace.loaded(), machines)
+    return _chosen_ways(workspace, workspace.loaded(), machines)
 
 
 def declared_ways(workspace: Workspace, choice: Choice) -> tuple[Mapping[str, Ways], tuple[Fault, ...]]:
@@ -51,13 +53,33 @@ def declared_ways(workspace: Workspace, choice: Choice) -> tuple[Mapping[str, Wa
         The ways, and the faults of the inventory's shape.
 
     Raises:
-        Faults: When a file of the inventory cannot be read, or a part of the choice matches nothing.
+        Faults: When a file of the inventory cannot be read, or a part of the choice matches nothing; as `ways` for a
+            machine that could be reached both in the lab and really.
     """
     loaded, faults = workspace.read()
-    return _ways(workspace, loaded, chosen_from(loaded, choice)), faults
+    return _chosen_ways(workspace, loaded, chosen_from(loaded, choice)), faults
 
 
-def _ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapping[str, Ways]:
+def _chosen_ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapping[str, Ways]:
+    """Return the ways to machines, if it is clear whether the lab is meant."""
+    found = _ways(workspace, loaded, machines, workspace.lab)
+    if twins := _twins(workspace, loaded, found):
+        verbs = ("runs", "has") if len(twins) == 1 else ("run", "have")
+        both = f"{verbs[0]} in the lab and {verbs[1]} a real target, too: {found[twins[0]].text}"
+        raise fault(f"{listed(twins)} {both}", hint="choose one with `--lab` or `--real`")
+    return found
+
+
+def _twins(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> list[str]:
+    """Return the machines that could be reached both in the lab and really, unless the user has chosen."""
+    lab, declared = workspace.lab, loaded.inventory.machines
+    if not lab or lab.side:
+        return []
+    return [name for name in machines if lab.is_twin(name, declared[name].deploy.target_host)]
+
+
+def _ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str], lab: Lab | None) -> Mapping[str, Ways]:
+    """Do what `ways` does, but leave the choice to `lab`."""
     if unknown := [name for name in machines if name not in loaded.inventory.machines]:
         raise Faults(map(loaded.unknown_machine, unknown))
     networks: Sequence[Exported[Network]] = ()
@@ -66,7 +88,7 @@ def _ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapp
         networks = workspace.networks()
     except Faults as error:
         faults = tuple(error.faults)
-    found = ways_of(workspace.project, loaded, workspace.lab, networks, machines)
+    found = ways_of(workspace.project, loaded, lab, networks, machines)
     return {machine: each if each.ways or not faults else Ways((), faults) for machine, each in found.items()}
 
 
@@ -111,9 +133,21 @@ def targets(workspace: Workspace, machines: Sequence[str]) -> dict[str, str]:
     """Return how each of these machines is reached, in words; "" for one without a way.
 
     Raises:
-        Faults: As `ways`.
+        Faults: As `Workspace.loaded`.
     """
-    return {name: each.text for name, each in ways(workspace, machines).items()}
+    loaded = workspace.loaded()
+    twins = _twins(workspace, loaded, machines)
+    found = _ways(workspace, loaded, machines, workspace.lab)
+    return {name: each.text + (f", or {IN_LAB}" if name in twins else "") for name, each in found.items()}
+
+
+def target_of(workspace: Workspace, machine: str) -> str:
+    """Return how a machine is reached, in words, as far as that is known without trying it.
+
+    Raises:
+        Faults: As `reach`.
+    """
+    return _some_ways(workspace, machine)[0].target.text
 
 
 def login(workspace: Workspace, machine: str, words: Sequence[str]) -> list[str]:
@@ -167,13 +201,14 @@ class HostKeys:
 
 
 def host_keys(workspace: Workspace, machine: str) -> HostKeys:
-    """Ask a machine for its host keys, which are not verified.
+    """Ask a real machine for its host keys, which are not verified. Those of the lab need no pins.
 
     Raises:
         Faults: When it has no target, or does not answer.
     """
-    faults: list[Fault] = []
-    for way in _some_ways(workspace, machine):
+    found, problems = _ways(workspace, workspace.loaded(), [machine], None)[machine]
+    faults = [] if found else list(problems)
+    for way in found:
         try:
             presented = tuple(pins.scan(way.target))
         except Faults as error:
@@ -307,6 +342,11 @@ class MachineBackups:
 
     _target: Target
     _offers: Offers
+
+    @property
+    def target(self) -> str:
+        """How the machine is reached, in words."""
+        return self._target.text
 
     def create(self) -> tuple[list[Archive], list[Fault]]:
         """Back the machine up now, to every server; return the archives that were made, and what failed."""

@@ -90,10 +90,10 @@ class _Finder(NamedTuple):
     def find(self, machine: str, before: tuple[str, ...]) -> Ways:
         """Return the ways to a machine that do not lead through those that are reached through it (`before`)."""
         target_host = self.loaded.inventory.machines[machine].deploy.target_host
-        lab = self.lab if target_host is None else None
+        lab = self.lab if self.lab and self.lab.reaches(machine, target_host) else None
         networks = self.published.get(machine, ())
-        declared = find_target(self.project, machine, target_host, lab)
-        if isinstance(declared, Fault) and (target_host is not None or not networks):
+        declared = find_target(self.project, machine, target_host, self.lab)
+        if isinstance(declared, Fault) and (lab or target_host is not None or not networks):
             return Ways((), (declared,))
         first = declared if isinstance(declared, Target) else None
         ways = [Way("", "lab" if lab else "target", (), first)] if first else []

@@ -6,11 +6,12 @@ Stages are imported where they are needed, because many commands need none.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from rolecall.errors import Fault, Faults
+from rolecall.errors import Fault, Faults, fault
 from rolecall.files import make_local
 from rolecall.project import Project, find_root, unanswered
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from rolecall.deploy.target import Lab
+    from rolecall.deploy.target import Lab, Side
     from rolecall.evaluate.memory import Memory
     from rolecall.inventory import Read
     from rolecall.model.exports import Exported
@@ -39,15 +40,22 @@ class Workspace:
         project: The project.
         lab: Finds the project's lab while it is up; called when a machine's address is first needed.
         memory: Of earlier evaluations in this process.
+        side: What is reached of machines that both run in the lab and name a real target; "" if that is not chosen.
 
     Attributes:
         project: The project.
+        side: As given.
     """
 
     def __init__(
-        self, project: Project, lab: Callable[[], Lab | None] = lambda: None, memory: Memory | None = None
+        self,
+        project: Project,
+        lab: Callable[[], Lab | None] = lambda: None,
+        memory: Memory | None = None,
+        side: Side = "",
     ) -> None:
         self.project = project
+        self.side = side
         self._memory = memory
         self._find_lab = lab
         self._lock = RLock()
@@ -70,8 +78,15 @@ class Workspace:
 
     @cached_property
     def lab(self) -> Lab | None:
-        """The project's lab, if it is up."""
-        return self._find_lab()
+        """The project's lab, if it is up.
+
+        Raises:
+            Faults: When it is down although the user has chosen it.
+        """
+        found = self._find_lab()
+        if self.side == "lab" and not found:
+            raise fault("the lab is down", hint="boot it: `rolecall lab up --all`")
+        return found and replace(found, side=self.side)
 
     def files(self) -> Read:
         """Return the inventory's files, unchecked.
@@ -213,7 +228,8 @@ class Workspace:
 def open(  # noqa: A001 - as `tarfile.open` and others: called with its package's name
     folder: Path,
     *,
-    lab: Callable[[Path], tuple[Path, Path] | None] = lambda _: None,
+    lab: Callable[[Path], tuple[Path, Path, frozenset[str]] | None] = lambda _: None,
+    side: Side = "",
     asker: Asker = unanswered,
     nix: bool = False,
     sandbox: bool = True,
@@ -223,7 +239,8 @@ def open(  # noqa: A001 - as `tarfile.open` and others: called with its package'
 
     Args:
         folder: Where the search begins.
-        lab: Finds the ssh_config and known_hosts of the lab that is kept in a folder, if it is up.
+        lab: Finds the lab that is kept in a folder, if it is up: its ssh_config, its known_hosts and its machines.
+        side: As for `Workspace`.
         asker: Answers the prompts of generators.
         nix: Whether Nix itself evaluates an inventory in Nix; otherwise it is read as data.
         sandbox: Whether scripts of generators are confined.
@@ -242,4 +259,4 @@ def open(  # noqa: A001 - as `tarfile.open` and others: called with its package'
 
         return Lab(*found) if (found := lab(project.lab)) else None
 
-    return Workspace(project, find_lab, memory)
+    return Workspace(project, find_lab, memory, side)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.errors import plural
+from rolecall.errors import listed, plural
 from rolecall.model.vars import current, step_of
 
 if TYPE_CHECKING:
@@ -123,14 +123,14 @@ def _group(machines: list[MachinePlan], *, full: bool) -> list[str]:
 
 def _clause(why: Why) -> str:
     """Return why resources change as a clause, with its place."""
-    subjects = names(list(why.subjects), "more")
+    subjects = listed(why.subjects) if why.subjects else "other machines"
     several = len(why.subjects) > 1
     clause = {
         "declared": f"{why.origin} is declared",
         "setting": f"{subjects} of {why.origin} changed",
         "var": f"{subjects} of {why.origin} {'have new values' if several else 'has a new value'}",
         "service": f"the code of the service of {why.origin} changed",
-        "peer": f"{subjects or 'other machines'} changed, which {why.origin} depends on",
+        "peer": f"{subjects} changed, which {why.origin} depends on",
         "drift": f"the machine no longer has what {why.origin} declares",
         "undeclared": f"the inventory no longer declares {why.origin or 'it'} here",
         "agent": "Rolecall needs it for itself",
@@ -169,12 +169,10 @@ def _change(change: Change, width: int, number: str) -> str:
     return click.style(f"  {sign} {name:{width}}  {notes}".rstrip(), fg=colour)
 
 
-def names(listed: Sequence[str], more: str = "") -> str:
-    """Return a line's worth of names: of many machines their number, of other things how many `more` there are."""
-    shown = ", ".join(listed[:NAMED])
-    if len(listed) <= NAMED:
-        return shown
-    return f"{shown} and {len(listed) - NAMED} {more}" if more else f"{plural(len(listed), 'machine')} ({shown}, …)"
+def names(machines: Sequence[str]) -> str:
+    """Return the names of machines, the first five of many."""
+    shown = ", ".join(machines[:NAMED])
+    return f"{plural(len(machines), 'machine')} ({shown}, …)" if len(machines) > NAMED else shown
 
 
 def _damage(machine: str, damage: Sequence[Damage]) -> list[str]:
@@ -204,9 +202,9 @@ def report_text(report: Report) -> str:
             continue
         number = f" (generation {outcome.generation})" if outcome.generation else ""
         message = f": {outcome.message}" if outcome.message else ""
-        lines.append(
-            click.style(f"{outcome.machine} {outcome.result}{number}", fg=RESULTS[outcome.result][0]) + message
-        )
+        target = f" ({outcome.target})" if outcome.target else ""
+        head = f"{outcome.machine}{target} {outcome.result}{number}"
+        lines.append(click.style(head, fg=RESULTS[outcome.result][0]) + message)
         if outcome.result != "updated":
             lines += [f"    {line}" for line in outcome.detail.splitlines()]
             lines += _damage(outcome.machine, outcome.damage)
