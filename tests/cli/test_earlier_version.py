@@ -69,8 +69,8 @@ def test_what_is_wrong_there_is_mended(run: Run, installed: Path) -> None:
     status, out, _ = run("plan")
     assert status == 0
     assert re.search(r"~ file /etc/a +q.r  mode 1204, not 0644  \[1\]\n", out)
-    assert "  [1] because q.r changed (inventory.toml:7)\n" in out
-    assert " removed once it is empty\n" in out
+    assert "  [1] because q.r changed (inventory.toml:6)\n" in out
+    assert " removed once it is empty  [2]\n" in out
     assert run("update", "--yes")[0] == 0
     assert (installed / "etc/a").stat().st_mode & 0o7777 == 0o644
     assert run("plan")[1] == "nothing changes (1 machine)\n"

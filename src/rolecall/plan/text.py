@@ -153,7 +153,7 @@ def _diff(diff: Diff | None, *, full: bool) -> list[str]:
 
 
 def _also(unit: UnitChange) -> str:
-    return f" (also {unit.verb}s {names(list(unit.also), 'more')})" if unit.also else ""
+    return f" (also {unit.verb}s {listed(unit.also, most=NAMED + 1)})" if unit.also else ""
 
 
 def _name(change: Change) -> str:
