@@ -1,5 +1,7 @@
 """Updates of many `dir:` machines in one run: the first, one that changes nothing, and one that changes a file on each.
 
+In between, `plan` and `status` of all of them, with the time of each as a multiple of the update that changes nothing.
+
 The resources of a machine are in workload.py. The agents of such machines run in the process of the command, so its
 peak of memory is that of the run.
 """
@@ -30,15 +32,19 @@ def main() -> None:
     parser.add_argument("--machines", type=int, default=1000)
     options = parser.parse_args()
     count = 10 if options.quick else options.machines
-    rows = [("", "seconds", "cpu", "peak MiB")]
+    rows = [("", "seconds", "ratio", "cpu", "peak MiB")]
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         (project / "modules").mkdir()
         shutil.copy(HERE / "workload.py", project / "modules")
-        for name, change in (("first", 0), ("no-op", 0), ("change", 1)):
-            write(project, count, change)
-            cost = once([ROLECALL, "update", "--yes"], project)
-            rows.append((name, f"{cost.wall:.1f}", f"{cost.cpu:.1f}", f"{cost.peak:.0f}"))
+        update, costs = ["update", "--yes"], {}
+        steps = [("first", update), ("no-op", update), ("plan", ["plan"]), ("status", ["status"]), ("change", update)]
+        for name, words in steps:
+            write(project, count, int(name == "change"))
+            costs[name] = once([ROLECALL, *words], project)
+        for name, cost in costs.items():
+            ratio = cost.wall / costs["no-op"].wall
+            rows.append((name, f"{cost.wall:.1f}", f"{ratio:.2f}", f"{cost.cpu:.1f}", f"{cost.peak:.0f}"))
     table(rows)
 
 

@@ -16,7 +16,7 @@ from rolecall_agent.unit_types import have_unit_files, refresh, taken_along
 from rolecall_agent.work import Surroundings, Work
 
 if TYPE_CHECKING:
-    from rolecall_agent.configuration import Configuration
+    from rolecall_agent.configuration import Configuration, Named
     from rolecall_agent.protocol import Change, Drift
     from rolecall_agent.resources import Resource
     from rolecall_agent.store import Store
@@ -68,7 +68,8 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     work.shown = _shown(system, store, work, before, new)
     removed = [resource for resource in removed if resource.key not in work.lost]
     work.remove = [resource.key for resource in reversed(removed)]
-    work.changes += _check_changes(old, new)
+    work.changes += _command_changes("check", old.checks, new.checks)
+    work.changes += _command_changes("health", old.health, new.health)
     transaction.preview(system, store, work, new)
     both = (*old.resources, *new.resources)
     touched = [item for item in both if item.key in changed | undeclared.keys()]
@@ -144,12 +145,13 @@ def _changes_of_kind(system: System, applied: Iterable[Resource], removed: Itera
     ]
 
 
-def _check_changes(old: Configuration, new: Configuration) -> List[Change]:
-    """Return checks that differ: they change nothing on the machine, but make a new generation necessary."""
-    before, after = ({check.name: check for check in configuration.checks} for configuration in (old, new))
+def _command_changes(kind: str, old: Sequence[Named], new: Sequence[Named]) -> List[Change]:
+    """Return checks or reports that differ: they change nothing on the machine, but make a new generation necessary."""
+    before: Dict[str, Named] = {each.name: each for each in old}
+    after: Dict[str, Named] = {each.name: each for each in new}
     return [
         {
-            "key": f"check:{name}",
+            "key": f"{kind}:{name}",
             "action": "create" if name not in before else "change" if name in after else "remove",
             "detail": " ".join(after[name].argv) if name in after else "",
         }

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple, TypeVar
 
 from rolecall_agent.content import Blob, Secret
 from rolecall_agent.resources import KINDS, File, Resource, class_of
-from rolecall_agent.resources.checks import require, single_line, words
+from rolecall_agent.resources.checks import account, require, single_line, words
 
 SCHEMA = 1
+LEVELS = ("ok", "warning", "error")
+"""The levels of what a service reports about itself."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,38 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Health:
+    """A command with which a service reports about itself, as JSON: ``{"level": …, "text": …, "at": …}``.
+
+    Attributes:
+        name: Its name in reports.
+        argv: Program and arguments.
+        user: Who runs it.
+        max_age: Seconds after ``at`` from which a report is an error; 0 for none.
+        timeout: Seconds after which it fails.
+    """
+
+    name: str
+    argv: Tuple[str, ...]
+    user: str = "root"
+    max_age: int = 0
+    timeout: int = 30
+
+    def __post_init__(self) -> None:
+        single_line(self.name, "health")
+        object.__setattr__(self, "argv", words(self.argv, f"health {self.name}"))
+        require(self.argv, f"health {self.name}: empty command")
+        account(self.user, f"health {self.name}: user")
+        for name, least in (("max_age", 0), ("timeout", 1)):
+            seconds = getattr(self, name)
+            fits = type(seconds) is int and seconds >= least
+            require(fits, f"health {self.name}: {name} must be a whole number of seconds, at least {least}")
+
+
+Named = TypeVar("Named", Check, Health)
+
+
+@dataclass(frozen=True)
 class Configuration:
     """What one machine must have. Create it with `Configuration.of`.
 
@@ -46,18 +80,22 @@ class Configuration:
         machine: The machine's name.
         resources: Those needed early first, then by kind and key; no key twice.
         checks: Sorted by name.
+        health: Sorted by name.
     """
 
     machine: str
     resources: Tuple[Resource, ...] = ()
     checks: Tuple[Check, ...] = ()
+    health: Tuple[Health, ...] = ()
 
     @staticmethod
-    def of(machine: str, resources: Iterable[Resource], checks: Iterable[Check] = ()) -> Configuration:
+    def of(
+        machine: str, resources: Iterable[Resource], checks: Iterable[Check] = (), health: Iterable[Health] = ()
+    ) -> Configuration:
         """Return a configuration in canonical order."""
         ranks = {kind: rank for rank, kind in enumerate(KINDS)}
         ordered = sorted(resources, key=lambda item: (not item.needed_early, ranks[item.kind], item.key))
-        return Configuration(machine, tuple(ordered), tuple(sorted(checks, key=lambda check: check.name)))
+        return Configuration(machine, tuple(ordered), _by_name(checks), _by_name(health))
 
     @property
     def digest(self) -> str:
@@ -71,6 +109,7 @@ class Configuration:
             "machine": self.machine,
             "resources": [{"kind": resource.kind, **_set_values(resource)} for resource in self.resources],
             "checks": [vars(check) for check in self.checks],
+            **({"health": [vars(each) for each in self.health]} if self.health else {}),  # else, no digest changes
         }
         return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_encode).encode()
 
@@ -120,8 +159,15 @@ def _decode_whole(data: Dict[str, Any], make: Callable[[Any, Dict[str, Any]], An
             raise ValueError(f"unknown kind of resource {item.get('kind')!r}")
         values = {name: _decode(value) for name, value in item.items() if name != "kind"}
         resources.append(make(class_of(item["kind"]), values))
-    checks = [make(Check, {name: _decode(value) for name, value in item.items()}) for item in data["checks"]]
-    return Configuration(data["machine"], tuple(resources), tuple(checks))
+    checks, health = (
+        tuple(make(kind, {name: _decode(value) for name, value in item.items()}) for item in items)
+        for kind, items in ((Check, data["checks"]), (Health, data.get("health", ())))
+    )
+    return Configuration(data["machine"], tuple(resources), checks, health)
+
+
+def _by_name(items: Iterable[Named]) -> Tuple[Named, ...]:
+    return tuple(sorted(items, key=lambda item: item.name))
 
 
 def _as_declared(kind: Any, values: Dict[str, Any]) -> Any:  # noqa: ANN401 - any kind, or Check

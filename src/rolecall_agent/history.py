@@ -13,8 +13,8 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.state import HOME, checked, with_digest
 
 if TYPE_CHECKING:
+    from rolecall_agent.inquiry import PastRun, RunResult
     from rolecall_agent.journal import Journal
-    from rolecall_agent.protocol import PastRun, RunResult
     from rolecall_agent.system import System
 
 NAME = "history"

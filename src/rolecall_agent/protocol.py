@@ -28,8 +28,6 @@ C sends                   A answers                                       meanin
                                                                           the accounts that it made
 `Recover`                 `Recovery`                                      instead of `Open`, as the only message: shows
                                                                           or settles an interrupted switch
-`AskHistory`              `History`                                       instead of `Open`, as the only message: what
-                                                                          runs did to the machine. Changes nothing
 `Confirm`                 ``confirmed``                                   instead of `Open`, as the only message of a
                                                                           second connection, while provisional
 ========================  ==============================================  ==========================================
@@ -53,6 +51,8 @@ Before it decides, C sends ``check`` with ``peers: true`` to every machine, also
 answer shows that the machine is reachable and still provisional. Then C notes the decision, and sends ``decide`` to all
 machines, then ``commit``. A machine that has decided commits even if it is killed; one that has not goes back.
 
+Sessions that only ask something about a machine have messages of their own, in `inquiry`.
+
 Texts from a machine (messages, details, reasons, outputs, notes) may contain anything, so C escapes control characters
 before it shows them.
 """
@@ -64,7 +64,6 @@ from typing import Any, Dict, List, Literal, Optional, TypedDict
 ChangeAction = Literal["create", "change", "adopt", "overwrite", "remove", "repair"]
 Verb = Literal["stop", "restart", "reload", "start", "run"]
 Settled = Literal["undone", "committed"]
-RunResult = Literal["committed", "failed", "undone", "damaged", "accepted"]
 
 
 class Bare(TypedDict):
@@ -129,41 +128,6 @@ class Drift(TypedDict):
 
     key: str
     reason: str
-
-
-class PastRun(Meta):
-    """What a run did to the machine, in its history.
-
-    ``result``: ``committed``; ``failed`` (its switch failed here, and was undone); ``undone`` (for another reason, such
-    as a failure elsewhere or a lost connection); ``damaged`` (an undo could not put everything back);
-    ``accepted`` (a person gave up the undo). ``message``: why, or "". ``ended``: when, by the clock of the machine (RFC
-    3339). ``source`` and ``target``: the generations before and after it. ``touched``: keys of the resources that it
-    may have changed, the first of them; ``more``: how many others there are.
-    """
-
-    ended: str
-    source: int
-    target: int
-    result: RunResult
-    message: str
-    touched: List[str]
-    more: int
-
-
-class AskHistory(TypedDict):
-    """``history``, with ``agent`` as in `Open`. ``most``: how many runs are wanted."""
-
-    type: str
-    agent: str
-    most: int
-
-
-class History(TypedDict):
-    """``history``. ``runs``: the last ones, newest first. ``damaged``: how many lines could not be read."""
-
-    type: str
-    runs: List[PastRun]
-    damaged: int
 
 
 class State(TypedDict):

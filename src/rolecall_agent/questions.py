@@ -1,4 +1,4 @@
-"""Questions about a machine whose answers change nothing on it: no lock is taken, and nothing is recovered.
+"""What answers the questions of `inquiry`.
 
 Every file is replaced by one rename(2), so each of them is whole, also while a run is at work.
 """
@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any, Callable, Dict
 from rolecall_agent import history
 
 if TYPE_CHECKING:
+    from rolecall_agent.inquiry import History, Status
     from rolecall_agent.machine import Machine
 
-Message = Dict[str, Any]
 
-
-def _history(machine: Machine, question: Message) -> Message:
+def _history(machine: Machine, question: Dict[str, Any]) -> History:
     runs, damaged = history.read(machine.system, question["most"])
     return {"type": "history", "runs": runs, "damaged": damaged}
 
 
-QUESTIONS: Dict[str, Callable[[Machine, Message], Message]] = {"history": _history}
+def _status(machine: Machine, _: Dict[str, Any]) -> Status:
+    from rolecall_agent.status import status
+
+    return status(machine)
+
+
+QUESTIONS: Dict[str, Callable[[Machine, Dict[str, Any]], Any]] = {"history": _history, "status": _status}
 """What answers each question, by the type of the message."""

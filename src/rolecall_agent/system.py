@@ -106,7 +106,7 @@ class System(Protocol):
         """Run a command without input; return its exit status, and the end of its output and errors."""
         ...
 
-    def ask(self, argv: Sequence[str], *, errors: bool = False) -> Tuple[int, str]:
+    def ask(self, argv: Sequence[str], *, errors: bool = False, timeout: float = 60) -> Tuple[int, str]:
         """Run a command that changes nothing; return its exit status and output, with ``errors`` also what it reports.
 
         Unlike after `run`, its answer identifies what the comparison has found: see `fingerprint`.

@@ -23,9 +23,10 @@ from rolecall_agent.unit_types import have_unit_files, reload
 
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
+    from rolecall_agent.inquiry import PastRun, RunResult
     from rolecall_agent.journal import Journal
     from rolecall_agent.machine import Machine
-    from rolecall_agent.protocol import Damage, PastRun, RunResult
+    from rolecall_agent.protocol import Damage
     from rolecall_agent.resources import Resource
     from rolecall_agent.store import Store
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "services": "rolecall.cli.services:services",
     "show": "rolecall.cli.show:show",
     "ssh": "rolecall.cli.ssh:ssh",
+    "status": "rolecall.cli.status:status",
     "update": "rolecall.cli.update:update",
     "vars": "rolecall.cli.vars:vars_",
 }

@@ -15,7 +15,7 @@ from rolecall.deploy.connection import AgentFailedError, Connection, LockedError
 from rolecall.deploy.doors import DOORS
 from rolecall.deploy.resuming import Resuming
 from rolecall.errors import shown
-from rolecall_agent import archive, frames, protocol
+from rolecall_agent import archive, frames, inquiry, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -149,15 +149,24 @@ class Session:
         message = protocol.Recover(type="recover", agent=digest, user=user(), mode=mode, keys=list(keys))
         return self._begin(message, protocol.Recovery, "recovery")
 
-    def history(self, most: int) -> protocol.History:
+    def history(self, most: int) -> inquiry.History:
         """Instead of `open`: return what the machine remembers of its last runs, the newest first.
 
         Raises:
             AgentFailedError: When the machine cannot be reached.
         """
         digest, _ = archive.build()
-        message = protocol.AskHistory(type="history", agent=digest, most=most)
-        return self._begin(message, protocol.History, "history")
+        message = inquiry.AskHistory(type="history", agent=digest, most=most)
+        return self._begin(message, inquiry.History, "history")
+
+    def status(self) -> inquiry.Status:
+        """Instead of `open`: return how the machine is now; nothing changes there.
+
+        Raises:
+            AgentFailedError: When the machine cannot be reached.
+        """
+        digest, _ = archive.build()
+        return self._begin(inquiry.AskStatus(type="status", agent=digest), inquiry.Status, "status")
 
     def compare(self, configuration: Configuration) -> protocol.Comparison:
         """Return what the configuration would change."""

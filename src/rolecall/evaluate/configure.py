@@ -11,9 +11,10 @@ from rolecall.evaluate.addresses import missing_addresses
 from rolecall.evaluate.authors import calling, results
 from rolecall.evaluate.differences import difference
 from rolecall.model.world import NotMadeError
-from rolecall.service.interfaces import Network
+from rolecall.service.interfaces import Health, Network
 from rolecall.service.member import member_of
 from rolecall_agent.configuration import Check, Configuration
+from rolecall_agent.configuration import Health as HealthCommand
 from rolecall_agent.resources import Block, Directory, File, Resource, Symlink, Unit, User
 from rolecall_agent.resources.live import Live
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rolecall.model.world import Read, View, World
     from rolecall.service.contract import Role, Service
     from rolecall.service.member import Member
+    from rolecall_agent.configuration import Named
 
 _HINT = "change the settings of one of the instances, or remove one of the roles from the machine"
 
@@ -102,7 +104,7 @@ class _Call(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """The resources and checks of one call; incomplete where its code reads a var that does not exist yet.
+    """The resources, checks and reports of one call; incomplete where its code reads a var that does not exist yet.
 
     It also names the other machines whose addresses the code read, and those whose addresses in networks it read.
     """
@@ -112,6 +114,7 @@ class _Part(NamedTuple):
     instance: str
     resources: list[Resource]
     checks: list[Check]
+    health: list[HealthCommand]
     whole: bool = True
     addresses: tuple[str, ...] = ()
     networks: tuple[tuple[str, str], ...] = ()
@@ -138,11 +141,11 @@ def _calls_by_machine(membership: Membership) -> dict[str, list[_Call]]:
 
 def _part(call: _Call, view: View) -> _Part:
     """Run the service's code of a call and return what it yields."""
-    part = _Part(call.origin, call.who, call.instance, [], [])
+    part = _Part(call.origin, call.who, call.instance, [], [], [])
     try:
         with calling(call.service, f"{call.origin} on {call.machine}", call.instance):
             members = [member_of(view, instance, role, call.machine) for instance, role in call.members]
-            _fill(part, call, members)
+            _fill(part, call, members, view)
     except NotMadeError:
         part = part._replace(whole=False)
     networks = (read[2:4] for read in view.reads if read[:2] == ("published", Network) and None not in read[2:4])
@@ -154,7 +157,7 @@ def _part(call: _Call, view: View) -> _Part:
     )
 
 
-def _fill(part: _Part, call: _Call, members: list[Member[Any]]) -> None:
+def _fill(part: _Part, call: _Call, members: list[Member[Any]], view: View) -> None:
     """Fill a part one by one: what is yielded before a var that does not exist yet counts."""
     if not call.role:
         for function in call.service.machine_configurers:
@@ -170,6 +173,14 @@ def _fill(part: _Part, call: _Call, members: list[Member[Any]]) -> None:
     for checker in role.checkers:
         for check in results(checker.function, member, Check):
             part.checks.append(replace(check, peers=True) if checker.peers else check)
+    for export in view.published(Health, call.machine, call.instance, call.role, None):
+        part.health.append(_command_of(export.value))
+
+
+def _command_of(health: Health) -> HealthCommand:
+    """Return what a member reports about itself as its machine runs it."""
+    values = health.model_dump()
+    return HealthCommand(argv=values.pop("command"), **values)
 
 
 def _joined(machine: str, parts: Sequence[_Part], _view: View) -> Configured:
@@ -196,6 +207,7 @@ class _Draft:
         self.who: dict[str, str] = {}  # by origin, in words
         self.instances: dict[str, str] = {}  # the first that asks for each resource
         self.checks: dict[str, Check] = {}
+        self.health: dict[str, HealthCommand] = {}
 
     def add(self, parts: Sequence[_Part]) -> Configured:
         """Join all parts to one configuration, in canonical order.
@@ -203,19 +215,17 @@ class _Draft:
         Raises:
             Faults: When definitions conflict.
         """
-        for origin, who, instance, resources, checks, *_ in parts:
-            self.who[origin] = who
-            for resource in resources:
-                self._put(resource, origin, instance)
-            for check in checks:
-                named = replace(check, name=f"{origin}: {check.name}")
-                if (present := self.checks.setdefault(named.name, named)) != named:
-                    what = f"{origin} yields two checks named {check.name!r} on {self.machine}"
-                    self._fault(f"{what}: {difference(present, named)}", instance, "give each check its own name")
+        for part in parts:
+            self.who[part.origin] = part.who
+            for resource in part.resources:
+                self._put(resource, part.origin, part.instance)
+            self._name(part.checks, self.checks, part, "checks")
+            self._name(part.health, self.health, part, "reports")
         self._check_paths()
         if self.faults:
             raise Faults(self.faults)
-        configuration = Configuration.of(self.machine, self.resources.values(), self.checks.values())
+        commands = (self.checks.values(), self.health.values())
+        configuration = Configuration.of(self.machine, self.resources.values(), *commands)
         origins = {key: tuple(sorted(names)) for key, names in self.origins.items()}
         incomplete = tuple(part.origin for part in parts if not part.whole)
         addresses = {part.origin: part.addresses for part in parts if part.addresses}
@@ -223,6 +233,14 @@ class _Draft:
         reads = {part.origin: part.reads for part in parts}
         members = {part.origin: part.members for part in parts}
         return Configured(configuration, origins, incomplete, addresses, networks, reads, members)
+
+    def _name(self, commands: Iterable[Named], named: dict[str, Named], part: _Part, kind: str) -> None:
+        """Collect the checks or reports of a part by name; the names of a role's are its own."""
+        for command in commands:
+            one = replace(command, name=f"{part.origin}: {command.name}")
+            if (present := named.setdefault(one.name, one)) != one:
+                what = f"{part.origin} yields two {kind} named {command.name!r} on {self.machine}"
+                self._fault(f"{what}: {difference(present, one)}", part.instance, "give each its own name")
 
     def _put(self, resource: Resource, origin: str, instance: str) -> None:
         present = self.resources.get(resource.key)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rolecall_agent.content import Blob, Secret
 
 if TYPE_CHECKING:
-    from rolecall_agent.configuration import Check
+    from rolecall_agent.configuration import Check, Health
     from rolecall_agent.resources import Resource
 
 _UNITED = {"groups"}  # of two definitions of a user they never exclude each other
@@ -17,7 +17,7 @@ _WIDTH = 50  # of a value in a message
 _BEFORE = 15  # signs shown before the first that differs
 
 
-def difference(one: Resource | Check, other: Resource | Check) -> str:
+def difference(one: Resource | Check | Health, other: Resource | Check | Health) -> str:
     """Return the fields in which two definitions of a kind differ, with both values: ``mode 0644 and 0600``."""
     values = ((field.name, getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
     differing = ((name, *both) for name, *both in values if name not in _UNITED and both[0] != both[1])

@@ -48,7 +48,7 @@ def planning(
         Faults: As `Workspace.evaluation` and `chosen`; also when a machine that would change has no target.
     """
     known = choice if choice.by_name else Choice(tuple(chosen(workspace, choice)))
-    with EarlySessions(_targets(workspace, known, parallel)) as early:
+    with EarlySessions(written_targets(workspace, known, parallel)) as early:
         from rolecall.pipeline.plans import planned
 
         only = chosen(workspace, choice) if choice != EVERY else ()
@@ -57,7 +57,7 @@ def planning(
             yield plan
 
 
-def _targets(workspace: Workspace, choice: Choice, parallel: int) -> list[Target]:
+def written_targets(workspace: Workspace, choice: Choice, parallel: int = PARALLEL) -> list[Target]:
     """Return the targets of the machines as they are written, still unchecked; none for more than `parallel`."""
     hosts: dict[str, str | None] = {}
     for source in workspace.files().sources:

@@ -174,15 +174,25 @@ def check(project: Project, found: Members, hosts: Mapping[str, Host]) -> Member
     Raises:
         Faults: As `evaluate`, but for what making vars shows.
     """
+    found, configured = configured_as_stored(project, found, hosts)
+    incomplete = {machine: each.incomplete for machine, each in configured.items() if each.incomplete}
+    return replace(found, incomplete=incomplete)
+
+
+def configured_as_stored(
+    project: Project, found: Members, hosts: Mapping[str, Host]
+) -> tuple[Members, Mapping[str, Configured]]:
+    """Return the configurations of all machines, as far as they follow from the stored vars. Makes nothing.
+
+    Arguments and faults are those of `check`.
+    """
     with faults_located_in(found.loaded):
         world = gather(found.membership, hosts)
         steps, standalone = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
         stored = _Stored(project, [*standalone, *recipes_of(steps)], world)
         run_steps(steps, found.loaded.inventory, world, stored, standalone)
         # With a memory of its own: what is incomplete is nothing to remember.
-        found, configured = _configured(project, found, world, found.loaded.inventory.machines, Memory())
-    incomplete = {machine: each.incomplete for machine, each in configured.items() if each.incomplete}
-    return replace(found, incomplete=incomplete)
+        return _configured(project, found, world, found.loaded.inventory.machines, Memory())
 
 
 def published(

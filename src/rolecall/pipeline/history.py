@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rolecall.errors import Fault
     from rolecall.pipeline.choosing import Choice
     from rolecall.pipeline.workspace import Workspace
-    from rolecall_agent import protocol
+    from rolecall_agent import inquiry
 
 
 def history(workspace: Workspace, choice: Choice, most: int) -> tuple[History, Sequence[Fault]]:
@@ -30,7 +30,7 @@ def history(workspace: Workspace, choice: Choice, most: int) -> tuple[History, S
         Faults: As `declared_ways`.
     """
 
-    def ask(_: str, session: Session) -> protocol.History:
+    def ask(_: str, session: Session) -> inquiry.History:
         return session.history(most)
 
     ways, faults = declared_ways(workspace, choice)
@@ -42,9 +42,9 @@ def history(workspace: Workspace, choice: Choice, most: int) -> tuple[History, S
     return History(_joined(answers)[:most], problems, damaged), faults
 
 
-def _joined(answers: Mapping[str, protocol.History]) -> tuple[Run, ...]:
+def _joined(answers: Mapping[str, inquiry.History]) -> tuple[Run, ...]:
     """Return the runs of all machines, the newest first."""
-    metas: dict[str, protocol.PastRun] = {}
+    metas: dict[str, inquiry.PastRun] = {}
     results: dict[str, list[RunResult]] = {}
     for machine in sorted(answers):
         for past in reversed(answers[machine]["runs"]):
@@ -54,7 +54,7 @@ def _joined(answers: Mapping[str, protocol.History]) -> tuple[Run, ...]:
     return tuple(sorted(runs, key=lambda run: (run.at, run.run), reverse=True))
 
 
-def _result(machine: str, past: protocol.PastRun) -> RunResult:
+def _result(machine: str, past: inquiry.PastRun) -> RunResult:
     return RunResult(
         *(machine, past["result"], past["source"], past["target"], past["message"], past["ended"]),
         *(tuple(past["touched"]), past["more"]),

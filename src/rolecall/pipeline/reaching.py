@@ -43,7 +43,7 @@ def ways(workspace: Workspace, machines: Iterable[str]) -> Mapping[str, Ways]:
         Faults: As `Workspace.loaded`; also when a machine is not declared, or could be reached both in the lab and
             really, and the user has not chosen.
     """
-    return _chosen_ways(workspace, workspace.loaded(), machines)
+    return ways_as_declared(workspace, workspace.loaded(), machines)
 
 
 def declared_ways(workspace: Workspace, choice: Choice) -> tuple[Mapping[str, Ways], tuple[Fault, ...]]:
@@ -57,11 +57,15 @@ def declared_ways(workspace: Workspace, choice: Choice) -> tuple[Mapping[str, Wa
             machine that could be reached both in the lab and really.
     """
     loaded, faults = workspace.read()
-    return _chosen_ways(workspace, loaded, chosen_from(loaded, choice)), faults
+    return ways_as_declared(workspace, loaded, chosen_from(loaded, choice)), faults
 
 
-def _chosen_ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapping[str, Ways]:
-    """Return the ways to machines, if it is clear whether the lab is meant."""
+def ways_as_declared(workspace: Workspace, loaded: Loaded, machines: Iterable[str]) -> Mapping[str, Ways]:
+    """Return the ways to each of these machines, as `ways`, in an inventory that may have faults.
+
+    Raises:
+        Faults: As `ways`, but for those of the inventory.
+    """
     found = _ways(workspace, loaded, machines, workspace.lab)
     if twins := _twins(workspace, loaded, found):
         verbs = ("runs", "has") if len(twins) == 1 else ("run", "have")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.deploy.target import Lab, Side
+    from rolecall.evaluate.configure import Configured
     from rolecall.evaluate.memory import Memory
     from rolecall.inventory import Read
     from rolecall.model.exports import Exported
@@ -189,6 +190,16 @@ class Workspace:
         if faults := [fault for each in ways.values() for fault in each.faults]:
             raise Faults(faults)
         return found
+
+    def stored_configurations(self) -> Mapping[str, Configured]:
+        """Return the configurations of all machines as they follow from the stored vars. Nothing is generated.
+
+        Raises:
+            Faults: As `evaluation`, but for what making vars shows.
+        """
+        from rolecall.pipeline.evaluation import configured_as_stored
+
+        return configured_as_stored(self.project, self.sound(stored=False), self.hosts())[1]
 
     def evaluation(self) -> Evaluation:
         """Return the configurations of all machines. Missing vars are generated into the pending set.

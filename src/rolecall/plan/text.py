@@ -72,7 +72,7 @@ def plan_text(plan: Plan, *, full: bool = False) -> str:
         lines += [*_group(list(group), full=full), ""]
     for machine in plan.failing:
         lines += [click.style(f"{machine.machine} ({machine.target}): {machine.failure}", fg="red")]
-        lines += [*_damage(machine.machine, machine.damage), ""]
+        lines += [*damage_lines(machine.machine, machine.damage), ""]
     for machine in plan.machines:
         if machine.same and machine.recovered:
             lines += [f"{machine.machine}: {RECOVERED[machine.recovered]}", ""]
@@ -175,7 +175,7 @@ def names(machines: Sequence[str]) -> str:
     return f"{plural(len(machines), 'machine')} ({shown}, …)" if len(machines) > NAMED else shown
 
 
-def _damage(machine: str, damage: Sequence[Damage]) -> list[str]:
+def damage_lines(machine: str, damage: Sequence[Damage]) -> list[str]:
     """Return what could not be put back on a machine, and how to settle that."""
     lines = [indent(str(each), "    ") for each in damage]
     return [*lines, f"    to settle this, run `rolecall machines recover {machine}`"] if damage else []
@@ -207,7 +207,7 @@ def report_text(report: Report) -> str:
         lines.append(click.style(head, fg=RESULTS[outcome.result][0]) + message)
         if outcome.result != "updated":
             lines += [f"    {line}" for line in outcome.detail.splitlines()]
-            lines += _damage(outcome.machine, outcome.damage)
+            lines += damage_lines(outcome.machine, outcome.damage)
     lines.append(f"{_summary(report)} ({report.seconds:.1f} s, {plural(report.execs, 'exec')})")
     if report.noted:
         lines.append(f"commit the new notes beside {plural(report.noted, 'var')} (`vars/…/.binds`)")

@@ -31,7 +31,7 @@ from rolecall.service.generators import (
 )
 from rolecall.service.handles import Var
 from rolecall.service.hosts import host_and_port, known_hosts
-from rolecall.service.interfaces import Backups, Network, OpenPort, State
+from rolecall.service.interfaces import Backups, Health, Network, OpenPort, State
 from rolecall.service.machine_parts import apt_repository, hosts, locale, mount_unit, nftables_table, time_zone
 from rolecall.service.member import Member
 from rolecall.service.settings import (
@@ -89,6 +89,7 @@ __all__ = [
     "Function",
     "Generator",
     "Group",
+    "Health",
     "HostAddress",
     "Hostname",
     "Interface",

@@ -48,6 +48,21 @@ class Backups(Interface):
     )
 
 
+class Health(Interface):
+    """What a member reports about itself in `rolecall status`: a command on its machine that prints a report as JSON.
+
+    The report is an object with `level` (`ok`, `warning` or `error`), `text` (one sentence) and, optionally, `at` (of
+    when it is, in seconds since the epoch). A command that fails or prints anything else counts as an error. It must
+    change nothing, and end soon.
+    """
+
+    name: str = Field(min_length=1, description="What is reported, in a few words, such as `last backup`.")
+    command: list[str] = Field(min_length=1, description="Argument vector that prints the report.")
+    user: str = Field("root", description="Who runs it.")
+    max_age: int = Field(0, ge=0, description="Seconds after `at` from which the report is an error; 0 for none.")
+    timeout: int = Field(30, ge=1, description="Seconds after which the command fails.")
+
+
 class Network(Interface):
     """How a machine is reached in a network: by other machines, and by this computer if it is in the network, too.
 

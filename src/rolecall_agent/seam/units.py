@@ -91,6 +91,10 @@ class Units(Protocol):
         """Run systemctl with a verb on units; without units, do nothing unless the verb is ``daemon-reload``."""
         ...
 
+    def failed(self) -> List[str]:
+        """Return the names of all units that have failed, sorted."""
+        ...
+
     def has_failed(self, name: str, since: float) -> bool:
         """Return whether a run of a unit has failed since a time, in seconds since the epoch."""
         ...

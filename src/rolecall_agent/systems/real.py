@@ -81,8 +81,8 @@ class RealSystem(Tree):
         self.notes.complete = False  # it may have looked at anything
         return commands.run(argv, timeout)
 
-    def ask(self, argv: Sequence[str], *, errors: bool = False) -> Tuple[int, str]:
-        status, output = commands.execute(argv, errors=errors)
+    def ask(self, argv: Sequence[str], *, errors: bool = False, timeout: float = 60) -> Tuple[int, str]:
+        status, output = commands.execute(argv, timeout, errors=errors)
         self.notes.answers.append((argv, errors, status, output))
         return status, output
 

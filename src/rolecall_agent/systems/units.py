@@ -113,6 +113,13 @@ class SystemdUnits:
         shown = self._ask(["systemctl", "show", "--property", "Id", "--", f"{escaped}@*.{suffix}"])[1]
         return sorted(properties["Id"] for properties in _blocks(shown) if "Id" in properties)
 
+    def failed(self) -> List[str]:
+        argv = ["systemctl", "list-units", "--all", "--state=failed", "--plain", "--no-legend", "--no-pager"]
+        status, output = self._ask(argv, errors=True)
+        if status:
+            raise Failure(f"systemctl does not list failed units: {output.strip()[-500:]}")
+        return sorted(line.lstrip("●* ").split()[0] for line in output.splitlines() if line.strip("●* "))
+
     def run(self, verb: str, names: Sequence[str]) -> None:
         if not names and verb != "daemon-reload":
             return

@@ -19,6 +19,7 @@ from rolecall.service import (
     Check,
     Directory,
     File,
+    Health,
     HostAddress,
     Member,
     Package,
@@ -75,6 +76,9 @@ class ClientSettings(Settings):
     start_at: CalendarEvent = Field("*-*-* 01:00:00", description="When it runs, as systemd.time(7) writes it.")
     exclude: list[str] = Field([], description="Patterns of what to leave out; see borg-patterns(1).")
     keep: Retention = Field(Retention(), description="Which archives are kept.")
+    stale_after: int = Field(
+        50, ge=1, description="Hours after which `rolecall status` reports that the last good backup is too old."
+    )
 
 
 server = service.role("server", ServerSettings, description="Stores the backups of all clients.", minimum=1)
@@ -138,6 +142,14 @@ def offer_backups(me: Member[ClientSettings]) -> Iterator[Backups]:
     for peer in me.members(server):
         run = [me.path("backup"), "--server", peer.machine]
         yield Backups(target=peer.machine, create=[*run, "create"], listing=[*run, "list"], restore=[*run, "restore"])
+
+
+@client.exports(Health)
+def report_backups(me: Member[ClientSettings]) -> Iterator[Health]:
+    """Yield for each server how `rolecall status` learns when the last good backup was made."""
+    for peer in me.members(server):
+        command = [me.path("backup"), "--server", peer.machine, "health"]
+        yield Health(name=f"backup to {peer.machine}", command=command, max_age=me.settings.stale_after * 3600)
 
 
 @client.check

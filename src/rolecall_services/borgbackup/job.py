@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Back up this machine's declared state with borg. Installed by Rolecall; reads backup.json beside it.
 
-    backup [--server NAME] create | list | restore ARCHIVE [PATH ...] | probe | version
+    backup [--server NAME] create | list | restore ARCHIVE [PATH ...] | probe | health | version
 
 Standard library only, Python 3.9 and newer: it runs on the machines.
 """
@@ -17,6 +17,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,12 +142,44 @@ def create(plan: Plan, repositories: dict[str, str]) -> bool:
             )
             if not made[server]:
                 sys.stderr.write(f"backup: no archive on {server}\n")
+            elif not missing:
+                note(plan, server)
     done = bool(made) and all(made.values()) and not missing
     for repository in repositories.values() if done else ():
         done = tidy(plan, repository) and done
     if any(made.values()):
         sys.stdout.write(f"{archive}\n")
     return done
+
+
+def note(plan: Plan, server: str) -> None:
+    """Note when the last archive of all declared folders was made on a server."""
+    path = last(plan, server)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(str(int(time.time())))
+    new.replace(path)
+
+
+def last(plan: Plan, server: str) -> Path:
+    """Return the file in which that is noted."""
+    return Path(plan["cache"], "last", server)
+
+
+def health(plan: Plan, repositories: dict[str, str]) -> bool:
+    """Print a report: of when the oldest of the last good backups to the servers is."""
+    times = {}
+    for server in repositories:
+        try:
+            times[server] = int(last(plan, server).read_text())
+        except (OSError, ValueError):
+            missing = {"level": "warning", "text": f"no good backup on {server} yet"}
+            sys.stdout.write(json.dumps(missing) + "\n")
+            return True
+    at = min(times.values(), default=int(time.time()))
+    when = datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    sys.stdout.write(json.dumps({"level": "ok", "text": when, "at": at}) + "\n")
+    return True
 
 
 def folders(plan: Plan) -> tuple[list[str], list[str]]:
@@ -212,7 +245,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", help="only this server")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("create", "list", "probe", "version"):
+    for verb in ("create", "list", "probe", "health", "version"):
         verbs.add_parser(verb)
     back = verbs.add_parser("restore")
     back.add_argument("archive")
@@ -229,7 +262,7 @@ def main() -> int:
         return borg(plan, "--version").returncode
     if arguments.verb == "restore":
         return 0 if restore(plan, repositories, arguments.archive, arguments.paths) else 1
-    act = {"create": create, "list": listing, "probe": probe}[arguments.verb]
+    act = {"create": create, "list": listing, "probe": probe, "health": health}[arguments.verb]
     return 0 if act(plan, repositories) else 1
 
 

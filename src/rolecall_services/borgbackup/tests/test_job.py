@@ -131,6 +131,28 @@ def tree(folder: Path) -> dict[str, object]:
     return found
 
 
+def test_the_last_good_backup_is_reported(kept: tuple[Client, str, dict[str, object]]) -> None:
+    status, out, _ = kept[0].run("health")
+    report = json.loads(out)
+    assert (status, report["level"]) == (0, "ok")
+    assert 0 <= time.time() - report["at"] < 600
+    assert report["text"] == time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(report["at"]))
+
+
+def test_a_backup_that_fails_is_not_a_good_one(client: Client) -> None:
+    none = {"level": "warning", "text": "no good backup on one yet"}
+    client.state(client.data, client.folder / "missing")
+    assert client.run("create")[0] == 1
+    assert json.loads(client.run("health")[1]) == none
+    client.plan["states"].clear()
+    client.state(client.data)
+    client.plan["repositories"]["two"] = str(client.folder / "file" / "two")
+    (client.folder / "file").write_text("")
+    assert client.run("create")[0] == 1
+    assert json.loads(client.run("--server", "one", "health")[1])["level"] == "ok"
+    assert json.loads(client.run("health")[1]) == {"level": "warning", "text": "no good backup on two yet"}
+
+
 def test_what_was_backed_up_comes_back_as_it_was(kept: tuple[Client, str, dict[str, object]]) -> None:
     client, archive, before = kept
     assert client.spoken == ["before_backup a", "before_backup b", "after_backup b", "after_backup a"]

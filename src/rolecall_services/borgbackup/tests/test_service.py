@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from rolecall.service import AuthorizedKey, Backups, Directory, File, Package, Unit, User
+from rolecall.service import AuthorizedKey, Backups, Directory, File, Health, Package, Unit, User
 from rolecall.testing import Evaluated, Faults, Host, evaluate
 from rolecall_services import borgbackup
 from rolecall_services.borgbackup import ClientSettings, Retention, ServerSettings
@@ -142,6 +142,13 @@ def test_backups_are_offered_per_server_and_checks_need_the_peers() -> None:
         "i.client: borg starts": False,
         "i.client: servers answer": True,
     }
+
+
+def test_clients_report_their_last_good_backup() -> None:
+    reports = [report.value for report in evaluated(servers=("a", "b")).exports(Health) if report.machine == "jon"]
+    assert [(report.name, report.command, report.max_age) for report in reports] == [
+        (f"backup to {name}", ["/etc/rolecall/i/backup", "--server", name, "health"], 50 * 3600) for name in ("a", "b")
+    ]
 
 
 @pytest.mark.parametrize(
