@@ -12,9 +12,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from rolecall.deploy.answers import decode, shown
+from rolecall.deploy.answers import decode
 from rolecall.deploy.doors import DOORS, PATIENCE
-from rolecall.errors import printable
+from rolecall.errors import printable, shown
 from rolecall_agent import frames, protocol
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rolecall.deploy.decisions import Decisions
     from rolecall.deploy.machine import MachineUpdate, Reveal
     from rolecall.deploy.target import Target
-    from rolecall.model.plan import MachinePlan
+    from rolecall.model.plan import Compared
     from rolecall_agent import protocol
 
     Step = Callable[[MachineRun], None]
@@ -90,20 +90,24 @@ class Fleet:
             self._each(MachineRun.hang_up, self._machines)
             self._pool.shutdown()
 
-    def look(self) -> tuple[MachinePlan, ...]:
+    def look(self, *, full: bool = False) -> tuple[Compared, ...]:
         """Return what would change on each machine, sorted by wave, then name.
 
         Those that change stay connected, unless there are more than are worked on at once.
+
+        Args:
+            full: Whether machines show the contents of what is removed, too.
         """
         stay = _over_ssh(self._machines) <= self._parallel
         with self._timed():
-            self._each(partial(self._attempt, partial(MachineRun.look, stay=stay)), self._machines)
+            self._each(partial(self._attempt, partial(MachineRun.look, stay=stay, full=full)), self._machines)
             for machine in self._machines:
                 if machine.problems:
                     machine.give_up()
             if self._interrupted:
                 raise KeyboardInterrupt
-        return tuple(sorted((machine.plan for machine in self._machines), key=lambda plan: (plan.wave, plan.machine)))
+        ordered = sorted(self._machines, key=lambda machine: (machine.wanted.wave, machine.name))
+        return tuple(machine.compared for machine in ordered)
 
     def apply(self, meta: protocol.Meta, reveal: Reveal, folder: Path) -> Report:
         """Apply what `look` showed, on all machines or on none.
