@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from rolecall.pipeline.evaluation import Evaluation as Evaluation
     from rolecall.pipeline.evaluation import Members as Members
     from rolecall.pipeline.history import history as history
+    from rolecall.pipeline.installing import NewMachine as NewMachine
+    from rolecall.pipeline.installing import new_machine as new_machine
+    from rolecall.pipeline.installing import with_peers as with_peers
     from rolecall.pipeline.inventory_schema import schema as schema
     from rolecall.pipeline.inventory_schema import write_schema as write_schema
     from rolecall.pipeline.machines import RemovedMachine as RemovedMachine
@@ -138,6 +141,7 @@ _NAMES: Final = {
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.history": "history",
+    "rolecall.pipeline.installing": "NewMachine new_machine with_peers",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
     "rolecall.pipeline.saving": "planning_saved",
     "rolecall.pipeline.status": "status",
