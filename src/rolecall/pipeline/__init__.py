@@ -75,6 +75,9 @@ if TYPE_CHECKING:
     from rolecall.pipeline.reaching import recover_machine as recover_machine
     from rolecall.pipeline.reaching import target_of as target_of
     from rolecall.pipeline.reaching import targets as targets
+    from rolecall.pipeline.rollback import PlannedRollback as PlannedRollback
+    from rolecall.pipeline.rollback import Rollback as Rollback
+    from rolecall.pipeline.rollback import planning_rollback as planning_rollback
     from rolecall.pipeline.rotation import Rotated as Rotated
     from rolecall.pipeline.rotation import left_behind as left_behind
     from rolecall.pipeline.rotation import rotatable as rotatable
@@ -138,6 +141,7 @@ _NAMES: Final = {
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.history": "history",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
+    "rolecall.pipeline.rollback": "PlannedRollback Rollback planning_rollback",
     "rolecall.pipeline.saving": "planning_saved",
     "rolecall.pipeline.status": "status",
     "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",
