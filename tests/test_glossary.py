@@ -31,6 +31,7 @@ EXCEPTIONS = {
     "NotMadeError": "an exception",
     "DefinitionError": "an exception",
     "NotDeclaredError": "an exception",
+    "Compared": "what a machine answered, before it is a plan",
     "AgeKeyPair": "a ready-made generator",
     "CertificateAuthority": "a ready-made generator",
     "Function": "a ready-made generator",

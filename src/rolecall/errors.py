@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _KEY = re.compile(r"""(?P<dot>\.)?(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^."\[\]]+))|\[(?P<index>\d{1,9})\]""")
 _NOT_THEIRS = ("rolecall", "rolecall_agent", "importlib", "pydantic")  # frames that are not an author's code
 
+TEXT = 5_000  # characters of a text of a machine that are kept
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
@@ -105,6 +107,13 @@ def printable(text: str, *, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(text: str) -> str:
+    """Return a text of a machine as it is shown: without control characters, and cut off after `TEXT` characters."""
+    if len(text) > TEXT:
+        text = f"{text[:TEXT]}… ({len(text):,} characters)"
+    return printable(text, keep="\n\t")
 
 
 def dotted(keys: Sequence[str | int]) -> str:

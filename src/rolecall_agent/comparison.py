@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterable, List, Sequence
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Sequence
 
+from rolecall_agent import showing
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import note_on_owner
 from rolecall_agent.places import collisions
@@ -55,13 +56,16 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     changed = work.changed
     removed = list(undeclared.values())
     _refuse_obstacles(system, new, work, removed)
+    ending = {path for resource in removed for path in resource.paths_on(system)}
     for resource in removed:
         original = store.originals.get(resource.key, {})
-        note = "; ".join(filter(None, (resource.removal_note(original), note_on_owner(original, system))))
+        stays = resource.removal_note(original, ending, system)
+        note = "; ".join(filter(None, (stays, note_on_owner(original, system))))
         if lost := store.lost_content(original):
             work.lost.append(resource.key)
             note = f"it stays as it is: {lost}, which was there before, is damaged"
         work.changes.append({"key": resource.key, "action": "remove", "detail": note})
+    work.shown = _shown(system, store, work, before, new)
     removed = [resource for resource in removed if resource.key not in work.lost]
     work.remove = [resource.key for resource in reversed(removed)]
     work.changes += _command_changes("check", old.checks, new.checks)
@@ -83,6 +87,16 @@ def compare(system: System, store: Store, old: Configuration, new: Configuration
     _restart_what_stops_for_accounts(work)
     _name_what_is_taken_along(work, system)
     return work
+
+
+def _shown(
+    system: System, store: Store, work: Work, before: Mapping[str, Resource], new: Configuration
+) -> Dict[str, str]:
+    """Return a digest of what is shown of each content that is replaced, so that the switch replaces no other."""
+    after = {resource.key: resource for resource in new.resources}
+    keys = [change["key"] for change in work.changes if change["action"] not in {"create", "adopt"}]
+    contents = {key: showing.before(system, store, before.get(key), after.get(key)) for key in keys}
+    return {key: showing.digest(content) for key, content in contents.items() if content}
 
 
 def _pause_services_of_sockets(work: Work, system: System) -> None:

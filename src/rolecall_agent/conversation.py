@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
 
-from rolecall_agent import bytecode, comparison, damage, fingerprint, frames, protocol, undo
+from rolecall_agent import bytecode, comparison, damage, fingerprint, frames, protocol, showing, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.confirm import confirm
@@ -36,6 +36,7 @@ _MESSAGE = 10_000  # characters of a message for a person
 _DETAIL = 100_000  # characters of a failure's detail
 _DAMAGE = 1_000  # resources that an undo could not put back
 _SETTLE_FIRST = "a provisional switch must be committed or undone first"
+_NOT_COMPARED = "no configuration was compared"
 _NOT_PROVISIONAL = "no switch is provisional"
 
 
@@ -56,6 +57,7 @@ class _Staged:
         target: What the machine will have.
         shown: What the switch may do.
         meta: Who switches, and when.
+        provenance: From what service code has made the target.
         needed: Digests and versions that were requested.
         lacking: Why one of them could not be stored.
         watched: The units that the switch has started.
@@ -64,6 +66,7 @@ class _Staged:
     target: Configuration
     shown: Work
     meta: protocol.Meta
+    provenance: protocol.Provenance
     needed: Set[str] = field(default_factory=set)
     lacking: Optional[Exception] = None
     watched: Optional[Watch] = None
@@ -159,6 +162,7 @@ class Conversation:
             return
         answers: Dict[str, Callable[[Message], None]] = {
             "compare": self._compare,
+            "show": self._show,
             "stage": self._stage,
             "verify": self._verify,
             "switch": self._switch,
@@ -251,14 +255,24 @@ class Conversation:
         self._state = _State.LOOKING
         self._compared = Configuration.decode_json(message["configuration"])
         _, work, digest = self._work()
-        self._send({"type": "comparison", "changes": work.changes, "restarts": work.restarts, "digest": digest})
+        store = self._machine.store
+        comparison = {"changes": work.changes, "restarts": work.restarts, "digest": digest}
+        self._send({"type": "comparison", **comparison, "provenance": store.provenance(store.current, work.listed)})
+
+    def _show(self, message: Message) -> None:
+        if self._compared is None:
+            raise Failure(_NOT_COMPARED)
+        machine = self._machine
+        old, new = machine.configuration(machine.store.current), machine.with_boot_unit(self._compared)
+        shown = showing.contents(machine.system, machine.store, old, new, message["keys"])
+        self._send({"type": "contents", "contents": shown})
 
     def _work(self) -> tuple[Configuration, Work, str]:
         """Return what was compared, what it makes necessary by now, and the digest of that."""
         machine, target = self._machine, self._compared
         recover(machine)  # an earlier switch of this conversation may have failed
         if target is None:
-            raise Failure("no configuration was compared")
+            raise Failure(_NOT_COMPARED)
         old, new = machine.configuration(machine.store.current), machine.with_boot_unit(target)
         work = comparison.compare(machine.system, machine.store, old, new)
         return target, work, work.digest(old.digest, new.digest)
@@ -269,7 +283,7 @@ class Conversation:
         target, work, digest = self._work()
         self._require(digest == message["comparison"], CHANGED)
         store = self._machine.store
-        self._staged = staged = _Staged(target, work, message["meta"])
+        self._staged = staged = _Staged(target, work, message["meta"], message["provenance"])
         note_holder(self._root, f"run {staged.meta['run']} of {staged.meta['user']}")
         due = [item for item in target.resources if item.key in work.listed]
         store.sealed.drop_unreadable(secret for resource in due for secret in resource.secrets)
@@ -324,6 +338,7 @@ class Conversation:
             nonce=message["nonce"],
             confirm=message["confirm"],
             shown=staged.shown,
+            provenance=staged.provenance,
         )
         self._state = _State.PROVISIONAL
         self._send({"type": "provisional", "changed": changed})

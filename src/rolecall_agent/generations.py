@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Container, Dict, List, Optional
 
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.errors import Failure
 from rolecall_agent.state import HOME, DamagedError, Json, damaged, is_intact, read_json, remove_all, write_json
 
 if TYPE_CHECKING:
-    from rolecall_agent.protocol import Generation, Meta
+    from rolecall_agent.protocol import Generation, Meta, Provenance
     from rolecall_agent.system import System
 
 
@@ -79,13 +79,15 @@ class Generations:
             raise damaged(name, "it is missing" if generation is None else "it has no digest")
         return generation  # type: ignore[return-value]  # as `add_generation` wrote it
 
-    def add_generation(self, configuration: Configuration, meta: Meta) -> int:
+    def add_generation(self, configuration: Configuration, meta: Meta, provenance: Optional[Provenance] = None) -> int:
         """Write the next generation, and return its number."""
         number = self.current + 1
         self._configurations.pop(number, None)
         remove_all(self._system, f"{HOME}/generations/{number}")  # left by an agent that was killed while writing it
         self._system.mkdir(f"{HOME}/generations/{number}", mode=0o700)
         self._system.write(f"{HOME}/generations/{number}/configuration.json", configuration.encode())
+        if provenance:
+            write_json(self._system, f"generations/{number}/provenance.json", provenance)
         generation = {**meta, "number": number, "digest": configuration.digest}
         write_json(self._system, f"generations/{number}/meta.json", generation)
         return number
@@ -103,6 +105,19 @@ class Generations:
         """Record what is known of the packages of a generation."""
         if packages != self.packages(number):
             write_json(self._system, f"generations/{number}/packages.json", packages)
+
+    def provenance(self, number: int, keys: Container[str]) -> Optional[Provenance]:
+        """Return where a generation comes from, with the origins of these resources.
+
+        None if that was not recorded, or is lost or damaged.
+        """
+        found = None
+        with contextlib.suppress(DamagedError):
+            found = read_json(self._system, f"generations/{number}/provenance.json")
+        if not found:
+            return None
+        origins = {key: names for key, names in found["origins"].items() if key in keys}
+        return {"inputs": found["inputs"], "origins": origins}
 
     def numbers(self) -> List[int]:
         """Return the numbers of all generations."""

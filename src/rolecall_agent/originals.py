@@ -121,18 +121,26 @@ class Originals:
             mtime_ns = original.get("mtime_ns", 0)  # earlier versions recorded none
             self._system.symlink(path, original["target"], original["owner"], original["group"], mtime_ns=mtime_ns)
         else:
-            data = self._system.read(stored := _content_path(original["content"]))
-            if hashlib.sha256(data).hexdigest() != original["content"]:
-                raise Failure(f"{stored}, which was at {path} before, is damaged; restore it from a backup")
             self._system.write(
                 path,
-                data,
+                self.original_content(original, path),
                 original["owner"],
                 original["group"],
                 original["mode"],
                 mtime_ns=original["mtime_ns"],
                 attributes=original["attributes"],
             )
+
+    def original_content(self, original: Json, path: str) -> bytes:
+        """Return the content of a file that was captured at a path.
+
+        Raises:
+            Failure: When it is damaged.
+        """
+        data = self._system.read(stored := _content_path(original["content"]))
+        if hashlib.sha256(data).hexdigest() != original["content"]:
+            raise Failure(f"{stored}, which was at {path} before, is damaged; restore it from a backup")
+        return data
 
     def forget_originals(self) -> None:
         """Begin a new index, since the old one is damaged or lost."""

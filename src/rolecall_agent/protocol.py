@@ -12,6 +12,7 @@ C sends                   A answers                                       meanin
                           it; C then sends ``agent`` with the bytes of    waiting at most five seconds for another
                           `archive.build` as payload. Then `State`        agent, and recovers an interrupted switch
 `Compare`                 `Comparison`                                    what this configuration would change
+`Show`                    `Contents`                                      what a plan shows of contents that change
 `Stage`                   `Need`; C then sends each `BlobFrame` and       refused when the machine has changed since
                           `SecretFrame` with its payload, and             the comparison. A failure after `Need` is
                           ``{"type": "verify"}``. Then ``staged``         the answer to ``verify``
@@ -178,13 +179,72 @@ class Restart(TypedDict):
     also: List[str]
 
 
+class Inputs(TypedDict):
+    """From what the service code of a member has made resources, as digests, to say later why they change.
+
+    ``settings``: its own, by name. ``service``: the code. ``vars``: its own, by name. ``peers``: what it has read of
+    other machines, by name; under ``""`` if there are many. ``members``: the settings of other members, likewise.
+    """
+
+    settings: Dict[str, str]
+    service: str
+    vars: Dict[str, str]
+    peers: Dict[str, str]
+    members: Dict[str, str]
+
+
+class Provenance(TypedDict):
+    """Where a generation comes from. ``inputs``: by ``INSTANCE.ROLE``. ``origins``: these, by the key of a resource."""
+
+    inputs: Dict[str, Inputs]
+    origins: Dict[str, List[str]]
+
+
 class Comparison(TypedDict):
-    """``comparison``. ``digest``: of all of it and the current generation; `Stage` refers to it."""
+    """``comparison``. ``digest``: of all of it and the current generation; `Stage` refers to it.
+
+    ``provenance``: that of the current generation, with the origins of what changes; None if it is not known.
+    """
 
     type: str
     changes: List[Change]
     restarts: List[Restart]
     digest: str
+    provenance: Optional[Provenance]
+
+
+class Show(TypedDict):
+    """``show``. ``keys``: of resources that the last `Compare` of this conversation would change."""
+
+    type: str
+    keys: List[str]
+
+
+class Content(TypedDict):
+    """A content as it is shown (`showing`).
+
+    ``lines``: its lines, each with its end; [] if they are not shown. ``size``: in bytes. ``sha256``: lower-case hex;
+    "" if that is not shown either. ``why``: why lines are not shown, or "".
+    """
+
+    lines: List[str]
+    size: int
+    sha256: str
+    why: str
+
+
+class Shown(TypedDict):
+    """``before``: what is in the place of a resource. ``after``: what its removal puts back. None for nothing."""
+
+    before: Optional[Content]
+    after: Optional[Content]
+
+
+class Contents(TypedDict):
+    """``contents``, by key, of as many as fit into one answer; C asks again for the others."""
+
+    type: str
+    contents: Dict[str, Shown]
 
 
 class Stage(TypedDict):
@@ -193,6 +253,7 @@ class Stage(TypedDict):
     type: str
     comparison: str
     meta: Meta
+    provenance: Provenance
 
 
 class Need(TypedDict):

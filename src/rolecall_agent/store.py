@@ -8,7 +8,8 @@
       agent/DIGEST/       agents, unpacked; boot -> DIGEST: the one that rolecall-boot.service runs
       blobs/SHA256        public contents
       sealed/VERSION      secret values, see `sealed`; mac.key: detects drift of files with secrets
-      generations/N/      configuration.json, meta.json; packages.json: versions of packages
+      generations/N/      configuration.json, meta.json; packages.json: versions of packages;
+                          provenance.json: from what service code has made the resources
       current             -> generations/N; missing before the first commit
       original/           index.json: what was in each resource's place before, by key; SHA256: contents of files
       packages/           files of packages that were installed, for an undo, or to go back to a generation

@@ -25,7 +25,7 @@ from rolecall_agent.unit_types import applies_when_loaded, reload
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Check, Configuration
     from rolecall_agent.machine import Machine
-    from rolecall_agent.protocol import CheckResult, Meta
+    from rolecall_agent.protocol import CheckResult, Meta, Provenance
     from rolecall_agent.resources import Resource
     from rolecall_agent.resources.base import Captured
     from rolecall_agent.system import System
@@ -41,7 +41,14 @@ COMMAND_SECONDS = 600
 
 
 def switch(
-    machine: Machine, target: Configuration, meta: Meta, *, nonce: str, confirm: bool, shown: Optional[Work] = None
+    machine: Machine,
+    target: Configuration,
+    meta: Meta,
+    *,
+    nonce: str,
+    confirm: bool,
+    shown: Optional[Work] = None,
+    provenance: Optional[Provenance] = None,
 ) -> Tuple[List[str], Watch]:
     """Switch to a staged configuration, which is provisional afterwards.
 
@@ -52,6 +59,7 @@ def switch(
         nonce: What a confirmation must contain.
         confirm: Whether `decide` needs a confirmation.
         shown: What it may do; None for anything.
+        provenance: From what service code has made the configuration.
 
     Returns:
         The keys of the resources that changed, and the units that must still run when it counts (`health`).
@@ -65,7 +73,7 @@ def switch(
     if shown and not work.is_part_of(shown):
         raise Failure(transaction.changed_version(shown, work) or CHANGED)
     work.leave_out(boot.NAME)  # it is installed before all else, and removed last
-    number = store.add_generation(target, meta)
+    number = store.add_generation(target, meta, provenance)
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}
     journal.abandoned = list(work.lost)

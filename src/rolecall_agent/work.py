@@ -35,6 +35,7 @@ class Work:
         changes: By resource, in canonical order, removals last.
         remove: Keys of resources to remove, in this order.
         lost: Keys of undeclared resources that stay as they are, since their originals are damaged.
+        shown: By the key of a resource that changes: a digest of what a plan shows of the content in its place.
         packages: The version that each package will have, by name, of those that change; see `Packages.preview`.
         install: Names of the declared packages among them.
         stop: Names of units to stop before anything changes.
@@ -62,6 +63,7 @@ class Work:
     changes: List[Change] = field(default_factory=list)
     remove: List[str] = field(default_factory=list)
     lost: List[str] = field(default_factory=list)
+    shown: Dict[str, str] = field(default_factory=dict)
     packages: Dict[str, str] = field(default_factory=dict)
     install: List[str] = field(default_factory=list)
     stop: List[str] = field(default_factory=list)
@@ -131,7 +133,7 @@ class Work:
 
     def digest(self, *configurations: str) -> str:
         """Return a digest of this work and of the configurations with these digests."""
-        text = json.dumps([*configurations, self.changes, self.restarts, self.packages], sort_keys=True)
+        text = json.dumps([*configurations, self.changes, self.restarts, self.packages, self.shown], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def is_part_of(self, shown: Work) -> bool:
@@ -143,7 +145,7 @@ class Work:
         differing = [each for each in self.changes if each["action"] != "adopt"]
         also = {(each["name"], each["verb"]): each["also"] for each in shown.restarts}
         effects = [(also.get((each["name"], each["verb"])), each["also"]) for each in self.restarts]
-        if not self.packages.items() <= shown.packages.items():
+        if not (self.packages.items() <= shown.packages.items() and self.shown.items() <= shown.shown.items()):
             return False
         return all(may is not None and set(may) >= set(does) for may, does in effects) and all(
             set(each["detail"].split(", ")) <= set(details.get((each["key"], each["action"]), [])) for each in differing

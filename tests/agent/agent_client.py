@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rolecall_agent.configuration import Configuration
 
+NO_PROVENANCE: dict[str, Any] = {"inputs": {}, "origins": {}}
 META = {"run": "run-1", "user": "tester", "commit": "", "at": "2026-01-01T00:00:00Z"}
 
 
@@ -32,6 +33,8 @@ class Refused(Exception):  # noqa: N818
 
 class Client:
     """The agent runs in a process of its own, which the bootstrap starts."""
+
+    provenance = NO_PROVENANCE
 
     def __init__(self, root: Path, python: str = sys.executable, before: str = "") -> None:
         argv = archive.command(str(root), python)
@@ -96,7 +99,7 @@ class Client:
         return self.ask(type="compare", configuration=configuration.as_json())
 
     def stage(self, comparison: str, secrets: Mapping[str, bytes]) -> dict[str, Any]:
-        need = self.ask(type="stage", comparison=comparison, meta=META)
+        need = self.ask(type="stage", comparison=comparison, meta=META, provenance=self.provenance)
         blobs = {blob.sha256: blob.data for blob in self.configuration.blobs}
         for sha256 in need["blobs"]:
             self.send({"type": "blob", "sha256": sha256}, blobs[sha256] or b"")

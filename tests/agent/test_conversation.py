@@ -19,7 +19,7 @@ from typing import Any
 
 import agent_world
 import pytest
-from agent_client import META, Client, NearClient, Refused, update
+from agent_client import META, NO_PROVENANCE, Client, NearClient, Refused, update
 from agent_world import NOTHING, OTHER, RICH, SECRETS, STATE, make, service, snapshot
 
 from rolecall_agent import archive, bootstrap, conversation, frames, wire
@@ -131,7 +131,7 @@ def test_only_what_was_shown_is_applied(root: Path) -> None:
         shown = client.compare(RICH)["digest"]
         (root / "etc/a").unlink()
         with pytest.raises(Refused, match="has changed since this was planned") as refused:
-            client.ask(type="stage", comparison=shown, meta=META)
+            client.ask(type="stage", comparison=shown, meta=META, provenance=NO_PROVENANCE)
         assert refused.value.failed["restored"]
 
 
@@ -328,7 +328,7 @@ def test_violations_of_the_protocol_are_refused(root: Path) -> None:
         client.first(type="open", protocol=99, machine="m", formerly=[], expect=None)
     with NearClient(root) as client:
         client.open()
-        client.ask(type="stage", comparison=client.compare(ONE)["digest"], meta=META)
+        client.ask(type="stage", comparison=client.compare(ONE)["digest"], meta=META, provenance=NO_PROVENANCE)
         client.send({"type": "blob", "sha256": ONE.blobs[0].sha256}, b"other")
         with pytest.raises(Refused, match="arrived damaged"):
             client.ask(type="verify")
@@ -339,7 +339,7 @@ def test_a_failure_while_staging_is_reported_once_after_verify(root: Path) -> No
     many = Configuration.of("m", [File(f"/etc/many/{number}", f"{number}\n") for number in range(1500)])
     with Client(root) as client:
         client.open()
-        client.ask(type="stage", comparison=client.compare(many)["digest"], meta=META)
+        client.ask(type="stage", comparison=client.compare(many)["digest"], meta=META, provenance=NO_PROVENANCE)
         # Nothing of what is answered here is read; so it must not be answered, or both pipes fill.
         watch = threading.Timer(10, client.process.kill)
         watch.start()
@@ -386,7 +386,9 @@ def provisional(root: Path, target: Configuration) -> Provisional:
     talk = conversation.Conversation(sent.append, str(root))
     talk.begin(OPEN)
     talk.answer({"type": "compare", "configuration": target.as_json()})
-    talk.answer({"type": "stage", "comparison": sent[-1]["digest"], "meta": agent_world.META})
+    talk.answer(
+        {"type": "stage", "comparison": sent[-1]["digest"], "meta": agent_world.META, "provenance": NO_PROVENANCE}
+    )
     for blob in target.blobs:
         if blob.sha256 in sent[-1]["blobs"]:
             talk.answer({"type": "blob", "sha256": blob.sha256}, blob.data or b"")
@@ -432,7 +434,14 @@ def test_what_is_compared_after_staging_must_be_staged_itself(root: Path) -> Non
     for target in (Configuration.of("m", []), Configuration.of("m", [Package("p2")])):
         talk.answer({"type": "compare", "configuration": target.as_json()})
         if not target.resources:
-            talk.answer({"type": "stage", "comparison": sent[-1]["digest"], "meta": agent_world.META})
+            talk.answer(
+                {
+                    "type": "stage",
+                    "comparison": sent[-1]["digest"],
+                    "meta": agent_world.META,
+                    "provenance": NO_PROVENANCE,
+                }
+            )
             talk.answer({"type": "verify"})
     talk.answer({"type": "switch", "nonce": "n", "confirm": False})
     assert sent[-1]["message"] == "no switch is staged"

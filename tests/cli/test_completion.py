@@ -65,6 +65,8 @@ def offered(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable
         ("machines list --role backup.c", ["backup.client"]),
         ("update --role s", ["server"]),
         ("run --tag linux s", ["store"]),
+        ("run -- s", []),
+        ("run -- ls --", []),
         ("backups create s", ["store"]),
         ("vars get jon/backup.s", ["jon/backup.ssh/public"]),
         ("vars rotate ", ["jon/backup.repokey", "jon/backup.ssh"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,8 +68,9 @@ def test_what_is_wrong_there_is_mended(run: Run, installed: Path) -> None:
     assert (installed / "etc/a").stat().st_mode & 0o7777 == 0o1204
     status, out, _ = run("plan")
     assert status == 0
-    assert "~ file /etc/a               q.r  mode 1204, not 0644\n" in out
-    assert " removed once it is empty\n" in out
+    assert re.search(r"~ file /etc/a +q.r  mode 1204, not 0644  \[1\]\n", out)
+    assert "  [1] because q.r changed (inventory.toml:6)\n" in out
+    assert " removed once it is empty  [2]\n" in out
     assert run("update", "--yes")[0] == 0
     assert (installed / "etc/a").stat().st_mode & 0o7777 == 0o644
     assert run("plan")[1] == "nothing changes (1 machine)\n"

@@ -31,6 +31,7 @@ shell) echo 'sh: 1: python3: not found' >&2; exit 127;;
 sudo) echo 'sudo: a password is required' >&2; exit 1;;
 busy) echo >>"$folder/tries"
     [ "$(wc -l <"$folder/tries")" -gt 2 ] || { echo 'Connection closed by 10.0.0.1 port 22' >&2; exit 255; };;
+slow) touch "$folder/slow"; exec sleep 60;;
 noisy) printf 'welcome\n'; echo 'a banner' >&2;;
 cut) timeout -s KILL 0.3 sh -c "$command"; echo 'Connection to cut closed by remote host.' >&2; exit 255;;
 esac
@@ -166,19 +167,19 @@ def test_a_command_that_takes_too_long_is_ended(run: Run, declare: Run, tmp_path
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_command_on_all_machines(declare: Run, tmp_path: Path) -> None:
-    declare("a", "b", "c", "d")
+    declare("a", "b", "c", "d", "slow")
     script = f"[ $HOST != b ] || exit 0; echo $$ >>{tmp_path}/pids; sleep 1000"
-    argv = [sys.executable, "-m", "rolecall", "run", "--parallel", "3", "--", script]
+    argv = [sys.executable, "-m", "rolecall", "run", "--parallel", "4", "--", script]
     process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     pids = tmp_path / "pids"
-    while not pids.exists() or len(pids.read_text().split()) < 3:
+    while not ((tmp_path / "bin/slow").exists() and pids.exists() and len(pids.read_text().split()) == 3):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "aborted\n")
     assert lines(out) == [
-        *("b: no output", "a, c, d: interrupted (the command was ended)"),
-        "4 machines: 1 with exit status 0, 3 interrupted",
+        *("b: no output", "a, c, d: interrupted (the command was ended)", "slow: interrupted during the login"),
+        "5 machines: 1 with exit status 0, 4 interrupted",
     ]
     for pid in pids.read_text().split():
         with pytest.raises(ProcessLookupError):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -249,6 +250,28 @@ def test_an_interrupt_undoes_all(folder: Path) -> None:
     report = update(folder, "two", interrupt)
     assert set(results(report).values()) <= {"restored", "untouched"}
     assert not report.done
+    assert contents(folder) == everywhere("one")
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_stops_and_names_what_is_left(folder: Path) -> None:
+    update(folder, "one")
+    before = signal.getsignal(signal.SIGINT)
+    sent: list[str] = []
+
+    def interrupt(_: Sessions, machine: str, text: str) -> None:
+        if machine == "ben" and text.startswith("file") and not sent:  # anna is provisional, carl is staged
+            sent.append(machine)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)
+
+    report = update(folder, "two", interrupt)
+    assert results(report) == {"anna": "unknown", "ben": "unknown", "carl": "untouched"}
+    left = "stopped before it answered; its agent undoes the switch, or completes it if it was decided"
+    assert [outcome.message.endswith(left) for outcome in report.outcomes] == [True, True, False]
+    assert signal.getsignal(signal.SIGINT) == before
+    update(folder, "one")
     assert contents(folder) == everywhere("one")
 
 

@@ -10,11 +10,11 @@ import pytest
 from speaking import speaking
 
 from rolecall.deploy import connection
-from rolecall.deploy.answers import TEXT
 from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.session import Session
+from rolecall.errors import TEXT
 from rolecall_agent import frames
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.resources import File

@@ -11,9 +11,9 @@ import click
 
 from rolecall.cli.choosing import choosing
 from rolecall.cli.output import tell
-from rolecall.cli.render import names
 from rolecall.cli.sides import sides
 from rolecall.errors import Fault, plural
+from rolecall.plan.text import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

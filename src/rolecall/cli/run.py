@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
     from rolecall.pipeline import Choice, CommandAnswer, CommandReport
 
+_IN_COMMAND = f"{__name__}.in_command"
+
 
 class _WithCommand(click.Command):
     """A command of ours whose last arguments, after ``--``, are a command of the user's, passed on as `words`."""
@@ -26,6 +28,10 @@ class _WithCommand(click.Command):
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return what the usage line shows after the name."""
         return [*super().collect_usage_pieces(ctx), "-- COMMAND..."]
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return what is parsed; nothing while the shell completes the user's command, of which we know nothing."""
+        return [] if ctx.meta.get(_IN_COMMAND) else super().get_params(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse what comes before ``--``.
@@ -39,6 +45,7 @@ class _WithCommand(click.Command):
         if not words and not ctx.resilient_parsing:
             raise click.UsageError("missing command; write it after `--`, as in `rolecall run -- uptime`", ctx)
         ctx.params["words"] = words
+        ctx.meta[_IN_COMMAND] = ctx.resilient_parsing and "--" in args
         return rest
 
 

@@ -14,10 +14,10 @@ import click
 from rolecall.cli import output
 from rolecall.cli.choosing import choosing
 from rolecall.cli.output import tell
-from rolecall.cli.render import damage_lines, names
 from rolecall.cli.sides import sides
 from rolecall.cli.tables import Cell, table
 from rolecall.errors import Faults, plural
+from rolecall.plan.text import damage_lines, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +17,7 @@ from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
 from rolecall.cli.sides import sides
-from rolecall.errors import fault, listed
+from rolecall.errors import Faults, fault, listed
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
@@ -30,28 +33,41 @@ CHANGES = 2  # exit status of `plan --exit-code` when an update would do somethi
 @click.command()
 @choosing
 @parallel_option
+@click.option("--full", is_flag=True, help="Show long differences to their ends, and what is created and removed.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan: `update FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
 @sides
 @click.pass_obj
-def plan(invocation: Invocation, choice: Choice, *, exit_code: bool, discard: bool, parallel: int) -> None:
+def plan(
+    invocation: Invocation,
+    choice: Choice,
+    *,
+    full: bool,
+    out: Path | None,
+    exit_code: bool,
+    discard: bool,
+    parallel: int,
+) -> None:
     """Show what an update would change, and why.
 
     Nothing changes on the machines. Missing vars are generated and set aside; `rolecall update` uses exactly those.
     MACHINES are names or patterns of those to plan for; all by default.
     """
     from rolecall import pipeline
-    from rolecall.cli.render import plan_text
+    from rolecall.plan.text import plan_text
 
     if discard:
         pipeline.discard(invocation.workspace, generated=True)
-    with pipeline.planning(invocation.workspace, choice, parallel=parallel) as planned:
+    with pipeline.planning(invocation.workspace, choice, full=full, parallel=parallel) as planned:
         found = planned.plan
+        warnings = (*found.warnings, *(replace(fault, warning=True) for fault in planned.behind))
+        if out:
+            planned.save(out)
         if not invocation.json:
-            tell(found.warnings, as_json=False)
-        document = {**found.as_json(), "digest": found.digest}
-        text = "" if invocation.json else plan_text(found, planned.reasons())
-        invocation.emit(document, text)
+            tell(warnings, as_json=False)
+        document = {**found.as_json(), "warnings": [warning.as_json() for warning in warnings]}
+        invocation.emit(document, "" if invocation.json else plan_text(found, full=full))
     if found.failing:
         sys.exit(1)
     if exit_code and not found.empty:
@@ -64,20 +80,30 @@ def plan(invocation: Invocation, choice: Choice, *, exit_code: bool, discard: bo
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @parallel_option
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
+@click.option("--any-commit", is_flag=True, help="Update even if this checkout does not contain what machines run.")
 @sides
 @click.pass_obj
 def update(
-    invocation: Invocation, choice: Choice, *, yes: bool, verbose: bool, parallel: int, expect: str | None
+    invocation: Invocation,
+    choice: Choice,
+    *,
+    yes: bool,
+    verbose: bool,
+    parallel: int,
+    expect: str | None,
+    any_commit: bool,
 ) -> None:
     """Update all machines, or none.
 
     Shows the plan, asks, and does exactly what it shows. When one machine fails, all go back to what they were.
-    MACHINES are names or patterns of those to update; all by default.
+    MACHINES are names or patterns of those to update; all by default. A FILE from `rolecall plan --out` instead is
+    carried out only if the plan is still the same.
 
     Example: rolecall update --tag web --except 'web-old-*'
     """
-    report = bring(invocation, choice, yes=yes, verbose=verbose, parallel=parallel, expect=expect)
-    from rolecall.cli.render import report_text
+    options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
+    report = bring(invocation, choice, parallel=parallel, expect=expect, **options)
+    from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
     if not report.done:
@@ -92,23 +118,38 @@ def bring(
     verbose: bool = False,
     parallel: int = PARALLEL,
     expect: str | None = None,
+    any_commit: bool = False,
 ) -> Report:
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
 
     progress, choice = _progress(quiet=invocation.json), choice or pipeline.Choice()
-    with pipeline.planning(invocation.workspace, choice, progress, verbose=verbose, parallel=parallel) as planned:
-        from rolecall.cli.render import plan_text
+    if file := _saved(choice):
+        begin = partial(pipeline.planning_saved, invocation.workspace, file)
+    else:
+        begin = partial(pipeline.planning, invocation.workspace, choice)
+    with begin(progress, verbose=verbose, parallel=parallel) as planned:
+        from rolecall.plan.text import plan_text
 
         found = planned.plan
         if not invocation.json:
             tell(found.warnings, as_json=False)
-            output.write(plan_text(found, planned.reasons()) + "\n")
+            output.write(plan_text(found) + "\n")
+        if planned.behind and not any_commit:
+            raise Faults(planned.behind)
         if expect and found.digest != expect:
             raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
             ask(invocation, f"update {_changing(found)}?")
         return planned.apply()
+
+
+def _saved(choice: Choice) -> Path | None:
+    """Return the file that is named instead of machines, whose names contain neither `.` nor `/`."""
+    file = next((name for name in choice.machines if set("./") & {*name}), None)
+    if file is not None and choice != replace(choice, machines=(file,), tags=(), instances=(), roles=(), excluded=()):
+        raise click.UsageError(f"{file} is a saved plan, which has its machines in it; choose no others")
+    return Path(file) if file else None
 
 
 def _changing(plan: Plan) -> str:

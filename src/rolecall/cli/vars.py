@@ -223,8 +223,8 @@ class _Shown:
 
     def update(self) -> bool:
         """Run an update; return whether it is done."""
-        from rolecall.cli.render import report_text
         from rolecall.cli.update import bring
+        from rolecall.plan.text import report_text
 
         report = bring(self._invocation, yes=self._yes)
         self.updates.append(report)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-from rolecall.errors import printable
+from rolecall.errors import TEXT, shown
 from rolecall_agent.frames import ProtocolError
 
 Answer = TypeVar("Answer")
-TEXT = 5_000  # characters of a text that are kept
 
 
 def decode(kind: type[Answer], message: object) -> Answer:
@@ -50,10 +49,3 @@ def _decode(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401, PLR0911 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a TypedDict
     return get_type_hints(kind)
-
-
-def shown(text: str) -> str:
-    """Return a text of a machine as it is shown."""
-    if len(text) > TEXT:
-        text = f"{text[:TEXT]}… ({len(text):,} characters)"
-    return printable(text, keep="\n\t")

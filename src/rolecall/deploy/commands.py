@@ -115,12 +115,13 @@ class Commands:
             signal.signal(signal.SIGINT, before)
 
     def _interrupt(self, *_: object) -> None:
+        again = self.interrupted
+        self._interrupted.set()  # first, for what begins meanwhile
         for execution in tuple(self._running):
-            if self.interrupted:
+            if again:
                 execution.hang_up()
             else:
                 execution.end("interrupted")
-        self._interrupted.set()
 
     def _answer(self, machine: str, targets: Sequence[Target]) -> CommandAnswer:
         began, problems = time.monotonic(), []
@@ -132,7 +133,7 @@ class Commands:
         return CommandAnswer(machine, "unreachable", problem="; ".join(problems), seconds=time.monotonic() - began)
 
     def _answer_by(self, target: Target) -> CommandAnswer:
-        answer = CommandAnswer(target.machine, "interrupted", problem="interrupted before it began")
+        answer = CommandAnswer(target.machine, "interrupted", problem="interrupted before the login")
         for attempt in range(ATTEMPTS):
             if self._interrupted.is_set():
                 break
@@ -173,6 +174,7 @@ class _Execution:
         self.busy = False
         self._machine = target.machine
         self._ending: Ending = "ended"
+        self._begun = False
         self._logged_in = DOORS.enter(target)
         argv = ["ssh", "-T", *target.ssh, shlex.join(archive.supervise_command(list(words)))]
         pipe = subprocess.PIPE
@@ -188,8 +190,10 @@ class _Execution:
         self._timer.daemon = True
 
     def end(self, ending: Ending) -> None:
-        """Let the machine end the command, but wait no longer than that takes."""
+        """Let the machine end the command, but wait no longer than that takes; nor for a login."""
         self._ending = ending
+        if not self._begun:
+            self.hang_up()
         with contextlib.suppress(OSError):
             self._input.close()
         with contextlib.suppress(RuntimeError):  # it has been started before
@@ -216,9 +220,9 @@ class _Execution:
             timeout: Seconds that it may take from its beginning; None for any time.
         """
         kept, cut = bytearray(), False
-        begun = self._begin(kept)
+        self._begin(kept)
         until = time.monotonic() + (math.inf if timeout is None else timeout)
-        while begun and (data := self._read(until)):
+        while self._begun and (data := self._read(until)):
             cut = cut or len(kept) + len(data) > KEPT
             kept += data[: KEPT - len(kept)]
         self._output.finish(1)
@@ -228,7 +232,7 @@ class _Execution:
             ssh_status = None
         errors = self._output.printed
         printed = _text(_STATUS.sub(b"", errors)).strip()
-        if not begun:
+        if not self._begun:
             self.busy = ssh_status == SSH_FAILED and is_busy(printed)
             return self._unreachable(ssh_status, printed or _text(kept).strip())
         found = _STATUS.search(errors)
@@ -243,17 +247,15 @@ class _Execution:
             problem += " (the command may still run)" if status is None else " (the command was ended)"
         return CommandAnswer(self._machine, ending, status, _text(kept), cut, problem)
 
-    def _begin(self, kept: bytearray) -> bool:
+    def _begin(self, kept: bytearray) -> None:
         """Read up to the beginning of the command's output; put what follows, or the end of what came, into `kept`."""
         until = time.monotonic() + LOGIN
-        while data := self._read(until):
+        while not self._begun and (data := self._read(until)):
             self._logged_in()
             kept += data
             _, begin, rest = kept.partition(BEGIN)
             kept[:] = rest if begin else kept[-_NOISE:]
-            if begin:
-                return True
-        return False
+            self._begun = bool(begin)
 
     def _read(self, until: float) -> bytes:
         """Return more of what the machine sends; b"" at the end. When time is up, the command is ended.
@@ -273,7 +275,7 @@ class _Execution:
 
     def _unreachable(self, ssh_status: int | None, printed: str) -> CommandAnswer:
         if self._ending == "interrupted":
-            return CommandAnswer(self._machine, "interrupted", problem="interrupted before it began")
+            return CommandAnswer(self._machine, "interrupted", problem="interrupted during the login")
         if self._ending == "timed out":
             problem = f"the command did not begin within {LOGIN:.0f} seconds"
         elif ssh_status == SSH_FAILED:

@@ -12,9 +12,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from rolecall.deploy.answers import decode, shown
+from rolecall.deploy.answers import decode
 from rolecall.deploy.doors import DOORS, PATIENCE
-from rolecall.errors import printable
+from rolecall.errors import printable, shown
 from rolecall_agent import frames, protocol
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ _TAKEN_OVER = (
 SSH_FAILED = 255  # the exit status of ssh(1) for an error of its own
 _BUSY = re.compile(r"^(kex|ssh)_exchange_identification: |^Connection (closed|reset) by ", re.MULTILINE)
 _NO_WAY = re.compile(r"^(ssh: (connect to host|Could not resolve)|channel 0: open failed:) ", re.MULTILINE)
-_FOLLOWS = re.compile(rf"{_BUSY.pattern}|^stdio forwarding failed$")  # on what a jump host said before
+# On what a jump host, or ssh(1) itself, said before.
+_FOLLOWS = re.compile(rf"{_BUSY.pattern}|^stdio forwarding failed$|: terminating, \d+ bad configuration options$")
+_UNUSABLE = re.compile(r"^Load key ", re.MULTILINE)  # a key file of the user's
 _WOULD_ASK = re.compile(r": Permission denied \(", re.MULTILINE)
 _NO_SHELL = "its login shell ended with status {} and did not start the agent; set one that can run commands: `chsh`"
 
@@ -81,7 +83,7 @@ def as_step(progress: protocol.Progress) -> str:
 
 def is_busy(printed: str) -> bool:
     """Return whether sshd(8) or a jump host let ssh(1) not in, as it does when it is busy, by what that printed."""
-    return bool(_BUSY.search(printed)) and not _NO_WAY.search(printed)
+    return bool(_BUSY.search(printed)) and not found_no_way(printed)
 
 
 def ssh_problem(machine: str, printed: str) -> str:
@@ -92,7 +94,13 @@ def ssh_problem(machine: str, printed: str) -> str:
         return f"its host key is not pinned; compare and pin it: `rolecall machines pin {machine}`"
     lines = printed.splitlines()
     causes = [line for line in lines if not _FOLLOWS.search(line)] or lines
-    return causes[-1] if causes else ""
+    unusable = [line for line in causes[:-1] if _UNUSABLE.search(line) and _WOULD_ASK.search(causes[-1])]
+    return "; ".join([*unusable, *causes[-1:]])
+
+
+def found_no_way(printed: str) -> bool:
+    """Return whether ssh(1), or that of a jump host, reached no SSH server at all, by what it printed."""
+    return bool(_NO_WAY.search(printed))
 
 
 class Connection:

@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from rolecall.deploy.decisions import Decisions
     from rolecall.deploy.machine import MachineUpdate, Reveal
     from rolecall.deploy.target import Target
-    from rolecall.model.plan import MachinePlan
+    from rolecall.model.plan import Compared
     from rolecall_agent import protocol
 
     Step = Callable[[MachineRun], None]
 
 DESCRIPTORS = 4  # file descriptors per connected machine, with one to spare
 _MISSED = "the decision did not reach it, and it went back to the state before"
+_LEFT = "stopped before it answered; its agent undoes the switch, or completes it if it was decided"
 RESERVE = 200  # descriptors for everything else
 
 
@@ -69,6 +70,7 @@ class Fleet:
         self._progress = progress
         self._seconds = 0.0
         self._interrupted = False
+        self._ended = False
         self._parallel = parallel
         allow_descriptors(min(parallel, _over_ssh(self._machines)))
         self._pool = ThreadPoolExecutor(parallel, initializer=leave_ctrl_c_to_the_main_thread)
@@ -79,28 +81,39 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._each(MachineRun.hang_up, self._machines)
-        self._pool.shutdown()
+        self._end()
 
-    def look(self) -> tuple[MachinePlan, ...]:
+    def _end(self) -> None:
+        """End the sessions, and wait for the steps that end with them."""
+        if not self._ended:
+            self._ended = True
+            self._each(MachineRun.hang_up, self._machines)
+            self._pool.shutdown()
+
+    def look(self, *, full: bool = False) -> tuple[Compared, ...]:
         """Return what would change on each machine, sorted by wave, then name.
 
         Those that change stay connected, unless there are more than are worked on at once.
+
+        Args:
+            full: Whether machines show the contents of what is removed, too.
         """
         stay = _over_ssh(self._machines) <= self._parallel
         with self._timed():
-            self._each(partial(self._attempt, partial(MachineRun.look, stay=stay)), self._machines)
+            self._each(partial(self._attempt, partial(MachineRun.look, stay=stay, full=full)), self._machines)
             for machine in self._machines:
                 if machine.problems:
                     machine.give_up()
             if self._interrupted:
                 raise KeyboardInterrupt
-        return tuple(sorted((machine.plan for machine in self._machines), key=lambda plan: (plan.wave, plan.machine)))
+        ordered = sorted(self._machines, key=lambda machine: (machine.wanted.wave, machine.name))
+        return tuple(machine.compared for machine in ordered)
 
     def apply(self, meta: protocol.Meta, reveal: Reveal, folder: Path) -> Report:
         """Apply what `look` showed, on all machines or on none.
 
-        Ctrl-C undoes all before the run is decided, and changes nothing afterwards; a second one stops waiting.
+        Ctrl-C undoes all before the run is decided, and changes nothing afterwards; a second one stops waiting, and the
+        report says which machines then settle their switch without us.
 
         Args:
             meta: Who runs it.
@@ -113,7 +126,7 @@ class Fleet:
         changing = [machine for machine in self._machines if machine.plan.comparison]
         allow_descriptors(_over_ssh(changing))
         waves = groupby(sorted(changing, key=lambda machine: machine.wanted.wave), lambda machine: machine.wanted.wave)
-        with self._timed():
+        with self._stopping(), self._timed():
             ready = (
                 self._stage(lambda machine: machine.stage(meta, reveal), changing)
                 and all(self._step(lambda machine: machine.switch(meta), list(wave)) for _, wave in waves)
@@ -208,9 +221,24 @@ class Fleet:
     def _each(self, function: Callable[[MachineRun], object], machines: Iterable[MachineRun]) -> None:
         """Call a function for each machine, in parallel."""
         calls = [self._pool.submit(function, machine) for machine in machines]
-        wait(calls)
+        try:
+            wait(calls)
+        except KeyboardInterrupt:  # the second one
+            for call in calls:
+                call.cancel()
+            raise
         for call in calls:
             call.result()
+
+    @contextlib.contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """After a second Ctrl-C, end the sessions, and note which machines are then left alone with their switch."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._end()
+            for machine in self._in("unknown", "provisional", "decided"):
+                machine.problems.append((_LEFT, ""))
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:

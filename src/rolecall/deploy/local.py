@@ -8,8 +8,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from rolecall.deploy.answers import decode, shown
+from rolecall.deploy.answers import decode
 from rolecall.deploy.connection import AgentFailedError, as_step
+from rolecall.errors import shown
 from rolecall.files import make_local
 from rolecall_agent import archive, bootstrap, frames, protocol
 from rolecall_agent.conversation import Conversation

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rolecall.deploy.connection import AgentFailedError, LockedError, UnreachableError
 from rolecall.deploy.session import Session
 from rolecall.errors import Faults
-from rolecall.model.plan import Change, Damage, MachinePlan, Outcome, UnitChange
+from rolecall.model.plan import Change, Compared, Damage, MachinePlan, Outcome, UnitChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +35,7 @@ class MachineUpdate:
         configuration: What it must have.
         origins: The ``INSTANCE.ROLE`` that declare each resource, by its key.
         formerly: Names under which it may still be installed.
+        provenance: Returns from what service code has made the configuration.
         addresses_used: Returns which addresses of other machines the service behind a check has read, in words.
     """
 
@@ -43,6 +44,7 @@ class MachineUpdate:
     configuration: Configuration
     origins: Mapping[str, tuple[str, ...]]
     formerly: Sequence[str] = ()
+    provenance: Callable[[], protocol.Provenance] = lambda: {"inputs": {}, "origins": {}}
     addresses_used: Callable[[str], str] = lambda _check: ""
 
 
@@ -55,7 +57,7 @@ class MachineRun:
         report_progress: Called with what happens on it.
         connect: Begins a session with it, or returns one that has begun.
         target: How it is reached.
-        plan: What would change.
+        compared: What would change.
         session: Its session, while it is connected.
         state: One of ``unseen``; ``unchanged``; ``untouched`` (something would change, nothing has);
             ``staged``; ``provisional``; ``decided``; ``updated``; ``restored``; ``damaged``; ``unknown``.
@@ -71,7 +73,7 @@ class MachineRun:
     report_progress: Callable[[str], None]
     connect: Callable[[Target], Session]
     target: Target = field(init=False)
-    plan: MachinePlan = field(init=False)
+    compared: Compared = field(init=False)
     session: Session | None = None
     state: str = "unseen"
     generation: int = 0
@@ -83,7 +85,16 @@ class MachineRun:
 
     def __post_init__(self) -> None:
         self.target = target = self.wanted.targets[0]
-        self.plan = MachinePlan(target.machine, target.text, self.wanted.wave, self.wanted.configuration.digest)
+        digest = self.wanted.configuration.digest
+        self.compared = Compared(MachinePlan(target.machine, target.text, self.wanted.wave, digest))
+
+    @property
+    def plan(self) -> MachinePlan:
+        """What would change, without contents and reasons."""
+        return self.compared.plan
+
+    def _note(self, **changes: Any) -> None:  # noqa: ANN401 - attributes of MachinePlan
+        self.compared = replace(self.compared, plan=replace(self.plan, **changes))
 
     @property
     def name(self) -> str:
@@ -105,33 +116,52 @@ class MachineRun:
         """Return whether it has what a run gave it, or what is declared by now."""
         return self.run == run or self.plan.same
 
-    def look(self, *, stay: bool = True) -> None:
+    def look(self, *, stay: bool = True, full: bool = False) -> None:
         """Connect to it, and compare it with its configuration.
 
         Args:
             stay: Whether it stays connected if something would change.
+            full: Whether it shows the contents of what is removed, too.
         """
         configuration = self.wanted.configuration
         state = self._find()
         if state["current"]:
             self.generation, self.run = state["current"]["number"], state["current"]["run"]
-        self.plan = replace(self.plan, generation=self.generation, recovered=state["recovered"] or "")
+            self.compared = replace(self.compared, commit=state["current"]["commit"])
+        self._note(generation=self.generation, recovered=state["recovered"] or "")
         if state["machine"] != self.name:
-            self.plan = replace(self.plan, formerly=state["machine"])
+            self._note(formerly=state["machine"])
         if state["same"] or not (state["current"] or configuration.resources):
             self.state = "unchanged"
             self.hang_up()
         else:
-            self.plan = _compared(self.plan, self.live_session.compare(configuration), self.wanted.origins)
+            self._compare(self.live_session, full=full)
             self.state = "untouched"
             if not stay:
                 self.hang_up()
+
+    def _compare(self, session: Session, *, full: bool) -> None:
+        answer = session.compare(self.wanted.configuration)
+        changes = answer["changes"]
+        hidden = {"create", "adopt"} if full else {"create", "adopt", "remove"}
+        contents = session.show([change["key"] for change in changes if change["action"] not in hidden])
+        self.compared = replace(self.compared, contents=contents, provenance=answer["provenance"])
+        origins = self.wanted.origins
+        self._note(
+            changes=tuple(
+                Change(change["key"], change["action"], change["detail"], origins.get(change["key"], ()))
+                for change in changes
+            ),
+            units=tuple(UnitChange(unit["name"], unit["verb"], tuple(unit["also"])) for unit in answer["restarts"]),
+            comparison=answer["digest"],
+        )
 
     def _find(self) -> protocol.State:
         """Open a session by the first target to which a connection can be made, and stay with that one."""
         tried = []
         for target in self.wanted.targets:
-            self.target, self.plan = target, replace(self.plan, target=target.text)
+            self.target = target
+            self._note(target=target.text)
             try:
                 return self._open(self.plan.digest)
             except UnreachableError as error:
@@ -148,7 +178,7 @@ class MachineRun:
 
     def give_up(self) -> None:
         """Note that it could not be compared, because of its last problem."""
-        self.plan = replace(self.plan, failure=self.problems[-1][0], damage=self.damage)
+        self._note(failure=self.problems[-1][0], damage=self.damage)
         self.hang_up()
 
     def record(self, error: Exception) -> None:
@@ -174,7 +204,8 @@ class MachineRun:
         if self.session is None:
             self._open(None)
             self.live_session.compare(self.wanted.configuration)
-        self.live_session.stage(self.plan.comparison, meta, self.wanted.configuration, reveal)
+        wanted = self.wanted
+        self.live_session.stage(self.plan.comparison, meta, wanted.provenance(), wanted.configuration, reveal)
         self.state = "staged"
 
     def switch(self, meta: protocol.Meta) -> None:
@@ -268,17 +299,3 @@ class MachineRun:
     def _start_session(self, *, confirms: bool = False) -> Session:
         self.execs += 1
         return Session(self.target, confirms=confirms)
-
-
-def _compared(
-    plan: MachinePlan, comparison: protocol.Comparison, origins: Mapping[str, tuple[str, ...]]
-) -> MachinePlan:
-    return replace(
-        plan,
-        changes=tuple(
-            Change(change["key"], change["action"], change["detail"], origins.get(change["key"], ()))
-            for change in comparison["changes"]
-        ),
-        units=tuple(UnitChange(unit["name"], unit["verb"], tuple(unit["also"])) for unit in comparison["restarts"]),
-        comparison=comparison["digest"],
-    )

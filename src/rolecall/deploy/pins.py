@@ -8,8 +8,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from rolecall import files
+from rolecall.deploy.connection import found_no_way, ssh_problem
 from rolecall.deploy.target import pin_lines, pinned_keys
-from rolecall.errors import fault, nearest
+from rolecall.errors import fault, nearest, printable
 
 if TYPE_CHECKING:
     from rolecall.deploy.target import Target
@@ -47,8 +48,19 @@ def scan(target: Target) -> list[str]:
                 f"ssh-keyscan cannot go through {through}: read the keys on the machine itself, and add each to "
                 f"keys/known_hosts as `{target.machine} TYPE KEY`"
             )
-        raise fault(f"{target.machine} presents no host keys at {host} port {port}", hint=hint)
+        reason = _why_not(target)
+        raise fault(
+            f"{target.machine} presents no host keys at {host} port {port}{reason and f': {reason}'}", hint=hint
+        )
     return keys
+
+
+def _why_not(target: Target) -> str:
+    """Return why a machine cannot be connected to, of which ssh-keyscan(1) says nothing, or ""."""
+    argv = ["ssh", "-T", "-o", "BatchMode=yes", *target.ssh, "true"]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+    printed = printable(done.stderr.strip(), keep="\n")
+    return ssh_problem(target.machine, printed) if found_no_way(printed) else ""
 
 
 def _settings(target: Target) -> dict[str, str]:

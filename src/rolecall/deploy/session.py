@@ -10,10 +10,11 @@ import socket
 from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rolecall.deploy.answers import decode, shown
+from rolecall.deploy.answers import decode
 from rolecall.deploy.connection import AgentFailedError, Connection, LockedError
 from rolecall.deploy.doors import DOORS
 from rolecall.deploy.resuming import Resuming
+from rolecall.errors import shown
 from rolecall_agent import archive, frames, inquiry, protocol
 
 if TYPE_CHECKING:
@@ -172,10 +173,21 @@ class Session:
         message = protocol.Compare(type="compare", configuration=configuration.as_json())
         return self._ask(message, protocol.Comparison, "comparison")
 
+    def show(self, keys: Sequence[str]) -> dict[str, protocol.Shown]:
+        """Return what a plan shows of the contents of these resources, after `compare`."""
+        found: dict[str, protocol.Shown] = {}
+        while left := [key for key in keys if key not in found]:
+            answer = self._ask(protocol.Show(type="show", keys=left), protocol.Contents, "contents")["contents"]
+            if not answer or not answer.keys() <= set(left):
+                raise self.connection.refuse("it shows other contents than those that were asked for")
+            found |= answer
+        return found
+
     def stage(
         self,
         comparison: str,
         meta: protocol.Meta,
+        provenance: protocol.Provenance,
         configuration: Configuration,
         reveal: Callable[[Sequence[Secret]], Mapping[str, bytes]],
     ) -> None:
@@ -184,13 +196,15 @@ class Session:
         Args:
             comparison: Digest of the comparison that was shown.
             meta: Who switches, and when.
+            provenance: From what service code has made the configuration.
             configuration: What was compared. A machine gets the blobs and secrets in it, and no others.
             reveal: Returns the values of secrets by version.
 
         Raises:
             AgentFailedError: Also when the machine has changed since the comparison.
         """
-        need = self._ask(protocol.Stage(type="stage", comparison=comparison, meta=meta), protocol.Need, "need")
+        message = protocol.Stage(type="stage", comparison=comparison, meta=meta, provenance=provenance)
+        need = self._ask(message, protocol.Need, "need")
         blobs = {blob.sha256: blob.data for blob in configuration.blobs}
         secrets: dict[tuple[str, ...], Secret] = {
             (secret.name, secret.file, secret.version): secret for secret in configuration.secrets

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.membership import Membership
     from rolecall.evaluate.memory import Memory
-    from rolecall.model.world import View, World
+    from rolecall.model.world import Read, View, World
     from rolecall.service.contract import Role, Service
     from rolecall.service.member import Member
     from rolecall_agent.configuration import Named
@@ -41,6 +41,8 @@ class Configured:
         incomplete: Those of which parts are missing, because vars that they read do not exist yet.
         addresses: By ``INSTANCE.ROLE``, or service: the other machines whose addresses it read.
         networks: The same for addresses in networks: each machine with the network.
+        reads: By ``INSTANCE.ROLE``, or service: what its code read of the world, with the answers.
+        members: By ``INSTANCE.ROLE``, or service: the members behind it, each by instance and role.
     """
 
     configuration: Configuration
@@ -48,6 +50,8 @@ class Configured:
     incomplete: tuple[str, ...] = ()
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     networks: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    reads: Mapping[str, Mapping[Read, object]] = field(default_factory=dict, compare=False)  # how, not what
+    members: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
 
 def configure(membership: Membership, world: World, machines: Iterable[str], memory: Memory) -> dict[str, Configured]:
@@ -114,6 +118,8 @@ class _Part(NamedTuple):
     whole: bool = True
     addresses: tuple[str, ...] = ()
     networks: tuple[tuple[str, str], ...] = ()
+    reads: Mapping[Read, object] = {}
+    members: tuple[tuple[str, str], ...] = ()
 
 
 def _calls_by_machine(membership: Membership) -> dict[str, list[_Call]]:
@@ -146,6 +152,8 @@ def _part(call: _Call, view: View) -> _Part:
     return part._replace(
         addresses=tuple(peer for peer in view.addresses if peer != call.machine),
         networks=tuple((peer, network) for peer, network in networks if peer != call.machine),
+        reads=view.reads,
+        members=call.members,
     )
 
 
@@ -222,7 +230,9 @@ class _Draft:
         incomplete = tuple(part.origin for part in parts if not part.whole)
         addresses = {part.origin: part.addresses for part in parts if part.addresses}
         networks = {part.origin: part.networks for part in parts if part.networks}
-        return Configured(configuration, origins, incomplete, addresses, networks)
+        reads = {part.origin: part.reads for part in parts}
+        members = {part.origin: part.members for part in parts}
+        return Configured(configuration, origins, incomplete, addresses, networks, reads, members)
 
     def _name(self, commands: Iterable[Named], named: dict[str, Named], part: _Part, kind: str) -> None:
         """Collect the checks or reports of a part by name; the names of a role's are its own."""

@@ -24,7 +24,9 @@ def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - values of any type
         case _ if one is other:
             equal = True
         case dict(), dict():
-            equal = _exact(one) == _exact(other) and all(same(value, other[key]) for key, value in one.items())
+            equal = _exact(one) == _exact(other) and all(
+                key in other and same(value, other[key]) for key, value in one.items()
+            )
         case (list(), list()) | (tuple(), tuple()):
             equal = len(one) == len(other) and all(map(same, one, other))
         case (set(), set()) | (frozenset(), frozenset()):

@@ -5,17 +5,68 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rolecall.errors import Fault
     from rolecall.model.vars import StoredVar, VarKey
+    from rolecall_agent.protocol import Provenance, Shown
 
+
+FORMAT = 1
+"""The version of the form of plans under ``--json`` and in files. A key that is added does not change it."""
 
 PARALLEL = 32
 """How many machines a run works on at once, by default."""
+
+
+Cause = Literal[
+    "declared",  # nothing was declared there before
+    "setting",  # a setting of the member changed
+    "service",  # the code of the service changed
+    "var",  # a var that the member reads was made, or replaced
+    "peer",  # what the member reads of other machines changed
+    "drift",  # the machine no longer has what was declared for it
+    "undeclared",  # nothing declares it any more
+    "agent",  # Rolecall needs it for itself
+    "unknown",  # the machine does not say from what its generation was made, as an earlier version wrote it
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a resource changes.
+
+    Attributes:
+        cause: What happened.
+        origin: The ``INSTANCE.ROLE`` that it happened to, or "".
+        subjects: The settings, vars or machines that changed; () if they are many, or there are none.
+        place: Where the inventory says it, as ``FILE:LINE``, or "".
+    """
+
+    cause: Cause
+    origin: str = ""
+    subjects: tuple[str, ...] = ()
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """How a content changes. Names of secrets stand in place of their values.
+
+    Attributes:
+        lines: As a unified diff, without the names of files.
+        added: How many lines are added.
+        removed: How many lines are removed.
+        note: What there is to say instead of lines: sizes and digests, or why nothing is shown.
+    """
+
+    lines: tuple[str, ...] = ()
+    added: int = 0
+    removed: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +77,19 @@ class Change:
         key: ``KIND:NAME``.
         action: As in rolecall_agent.protocol.Change: create, change, adopt, overwrite, remove, repair.
         detail: How it differs; never a secret.
-        origins: The ``INSTANCE.ROLE`` that declare it; () for what is removed.
+        origins: The ``INSTANCE.ROLE`` that declare it, or for what is removed, that declared it.
+        label: What to call it, if its key says little to a person, else "".
+        why: Why it changes: everything that may be the reason since the current generation, what is most likely first.
+        diff: How its content changes; None if it has none, or nobody asked for it.
     """
 
     key: str
     action: str
     detail: str
     origins: tuple[str, ...] = ()
+    label: str = ""
+    why: tuple[Why, ...] = ()
+    diff: Diff | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +169,23 @@ class MachinePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """What a machine said when it was compared with its configuration.
+
+    Attributes:
+        plan: What happens on it.
+        contents: By key: what it shows of contents that change.
+        provenance: Where its current generation comes from; None if it does not say.
+        commit: The commit of the project that this generation was made from, or "".
+    """
+
+    plan: MachinePlan
+    contents: Mapping[str, Shown] = field(default_factory=dict)
+    provenance: Provenance | None = None
+    commit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that an update would do.
 
@@ -155,6 +229,8 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Return the documented form under ``--json`` (docs/reference/json.md)."""
         return {
+            "format_version": FORMAT,
+            "digest": self.digest,
             "machines": {plan.machine: {**asdict(plan), "same": plan.same} for plan in self.machines},
             "makes": [
                 {

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.rotation import rotatable as rotatable
     from rolecall.pipeline.rotation import rotate as rotate
     from rolecall.pipeline.rotation import rotate_with_updates as rotate_with_updates
+    from rolecall.pipeline.saving import planning_saved as planning_saved
     from rolecall.pipeline.status import status as status
     from rolecall.pipeline.stored import StoredValue as StoredValue
     from rolecall.pipeline.stored import find_value as find_value
@@ -137,6 +138,7 @@ _NAMES: Final = {
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.history": "history",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
+    "rolecall.pipeline.saving": "planning_saved",
     "rolecall.pipeline.status": "status",
     "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",
     "rolecall.pipeline.transfer": "Imported export_vars import_vars",

@@ -31,6 +31,7 @@ def planning(
     progress: Callable[[str, str], None] = lambda *_: None,
     *,
     verbose: bool = False,
+    full: bool = False,
     parallel: int = PARALLEL,
 ) -> Iterator[Planned]:
     """Compare the machines with their configurations. Connections last until the block ends, at most.
@@ -40,6 +41,7 @@ def planning(
         choice: The machines to plan for.
         progress: Called with a machine and a step of the run, from several threads.
         verbose: Whether it is called for each resource, too.
+        full: Whether the plan shows what is created and removed, too.
         parallel: How many machines are worked on at once.
 
     Raises:
@@ -50,7 +52,8 @@ def planning(
         from rolecall.pipeline.plans import planned
 
         only = chosen(workspace, choice) if choice != EVERY else ()
-        with planned(workspace, only, progress, verbose=verbose, parallel=parallel, connect=early.take) as plan:
+        options = {"verbose": verbose, "full": full}
+        with planned(workspace, only, progress, **options, parallel=parallel, connect=early.take) as plan:
             yield plan
 
 

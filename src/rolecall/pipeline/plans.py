@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,14 +17,20 @@ from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.session import Session, user
 from rolecall.deploy.target import pinned_keys
-from rolecall.errors import Fault, Faults, Where, fault, listed, plural
+from rolecall.errors import Fault, Faults, fault, listed, plural
 from rolecall.evaluate.authors import calling
+from rolecall.evaluate.provenance import Provenances
 from rolecall.model.generators import validity_of
-from rolecall.model.plan import MachinePlan, Plan, Report
+from rolecall.model.plan import Plan, Report
 from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.addresses import addresses_used
+from rolecall.pipeline.commits import behind, head
 from rolecall.pipeline.evaluation import Evaluation, Members, note_recipes
+from rolecall.pipeline.places import Labels, Places
 from rolecall.pipeline.reaching import reach, ways
+from rolecall.plan import saved
+from rolecall.plan.causes import Declared
+from rolecall.plan.explaining import explained
 from rolecall_agent.resources import KINDS, File
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
     from rolecall.deploy.target import Target
     from rolecall.evaluate.configure import Configured
+    from rolecall.model.plan import Compared, MachinePlan
     from rolecall.model.vars import VarKey
     from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
@@ -53,14 +59,26 @@ class Planned:
 
     Attributes:
         plan: What an update would do.
+        only: The machines that it is limited to; () for all.
+        behind: A fault for each commit that machines run, and that this checkout does not contain.
         rehearses: Whether it is done in the lab alone, so that nothing of it is recorded in the project.
     """
 
     plan: Plan
+    only: tuple[str, ...]
+    behind: tuple[Fault, ...]
     rehearses: bool
     _project: Project
     _evaluation: Evaluation
     _fleet: Fleet
+
+    def save(self, path: Path) -> None:
+        """Write the plan to a file, with the pending vars that it stores.
+
+        Raises:
+            Faults: When a machine could not be compared, or the file cannot be written.
+        """
+        saved.save(path, self.plan, self.only, var_store.pack(self._project, self.plan.makes))
 
     def apply(self) -> Report:
         """Do exactly what the plan shows; nothing when a machine could not be compared."""
@@ -80,10 +98,6 @@ class Planned:
         var_store.note_machines(self._project, sent(self._evaluation))
         return noted
 
-    def reasons(self) -> Mapping[str, str]:
-        """Return where the inventory declares each role that has members, by ``INSTANCE.ROLE``."""
-        return _reasons(self._evaluation.members)
-
 
 @contextmanager
 def planned(
@@ -92,6 +106,7 @@ def planned(
     progress: Progress,
     *,
     verbose: bool,
+    full: bool,
     parallel: int,
     connect: Callable[[Target], Session],
 ) -> Iterator[Planned]:
@@ -101,7 +116,8 @@ def planned(
     """
     project = workspace.project
     evaluation = _evaluation(workspace, only)
-    wanted, warnings = _wanted(workspace, evaluation)
+    provenances = Provenances(evaluation.members.membership)
+    wanted, warnings = _wanted(workspace, evaluation, provenances)
     with Fleet(wanted, progress if verbose else _steps_alone(progress), parallel, connect) as fleet:
         rehearses = workspace.side == "lab"
         notes = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
@@ -110,11 +126,27 @@ def planned(
             notes += tuple(_former_holders(project, evaluation))
         folder = decided_folder(project, rehearses=rehearses)
         decided = decisions.load(folder)
-        machines = tuple(_with_readers(each, evaluation.configured[each.machine]) for each in fleet.look())
+        compared = fleet.look(full=full)
         notes += tuple(fleet.settle(folder, decided, evaluation.members.loaded.inventory.machines))
+        machines = tuple(_explained(project, evaluation, provenances, compared, full=full))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
         plan = Plan(machines, evaluation.makes, _modules(evaluation.members), notes, verbs)
-        yield Planned(plan, rehearses, project, evaluation, fleet)
+        yield Planned(plan, tuple(only), tuple(behind(project, compared)), rehearses, project, evaluation, fleet)
+
+
+def _explained(
+    project: Project, evaluation: Evaluation, provenances: Provenances, compared: Sequence[Compared], *, full: bool
+) -> Iterator[MachinePlan]:
+    """Yield the plan of each machine, with reasons and diffs."""
+    places, label = Places(evaluation), Labels(project, evaluation)
+    for each in compared:
+        if not each.plan.changes:
+            yield each.plan
+            continue
+        name, configured = each.plan.machine, evaluation.configured[each.plan.machine]
+        place, installed = partial(places.of, name), each.plan.generation > 0
+        declared = Declared(provenances.of(configured), each.provenance, installed, place)
+        yield _with_readers(explained(each, configured.configuration, declared, label, full=full), configured)
 
 
 def decided_folder(project: Project, *, rehearses: bool) -> Path:
@@ -175,18 +207,6 @@ def purge_machine(workspace: Workspace, name: str, *, homes: bool) -> list[str]:
             return session.purge(homes=homes)
     except (AgentFailedError, OSError) as error:
         raise fault(f"{name} is not purged: {error}") from None
-
-
-def _reasons(found: Members) -> Mapping[str, str]:
-    """Return where the inventory declares each role that has members."""
-    reasons = {}
-    for instance, members_by_role in found.membership.role_members.items():
-        for role, members in members_by_role.items():
-            if members.settings:
-                where = Where(keys=("instances", instance, "roles", role))
-                place = inventory.locate(Fault("", where), found.loaded.sources).where
-                reasons[f"{instance}.{role}"] = f"{place.file.name}:{place.line}" if place and place.file else ""
-    return reasons
 
 
 def sent(evaluation: Evaluation) -> Mapping[tuple[VarKey, str], list[str]]:
@@ -258,7 +278,9 @@ def expiring(evaluation: Evaluation) -> Iterator[Fault]:
                 yield Fault(f"{key} {when}", hint=f"rotate it: `rolecall vars rotate {key}`", warning=True)
 
 
-def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineUpdate], list[Fault]]:
+def _wanted(
+    workspace: Workspace, evaluation: Evaluation, provenances: Provenances
+) -> tuple[list[MachineUpdate], list[Fault]]:
     """Return what each machine is to become; one without a target is a warning while it has no resources."""
     machines = evaluation.members.loaded.inventory.machines
     wanted: list[MachineUpdate] = []
@@ -270,10 +292,11 @@ def _wanted(workspace: Workspace, evaluation: Evaluation) -> tuple[list[MachineU
         if found:
             warnings += [replace(problem, warning=True) for problem in problems]
             targets, wave = [way.target for way in found], evaluation.waves.get(name, 0)
-            used = partial(addresses_used, evaluation, name)
             wanted.append(
                 MachineUpdate(
-                    targets, wave, configured.configuration, configured.origins, machines[name].formerly, used
+                    *(targets, wave, configured.configuration, configured.origins, machines[name].formerly),
+                    provenance=partial(provenances.of, configured),
+                    addresses_used=partial(addresses_used, evaluation, name),
                 )
             )
         elif configured.configuration.resources:
@@ -316,11 +339,6 @@ def revealer(project: Project, evaluation: Evaluation) -> Callable[[Sequence[Sec
 
 def _meta(project: Project) -> protocol.Meta:
     """Return who does this run, with which commit of the project."""
-    git = ["git", "-C", str(project.root), "rev-parse", "HEAD"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        commit = ""  # a machine without git
     now = dt.datetime.now(dt.UTC)
     run = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    return {"run": run, "user": user(), "commit": commit, "at": now.isoformat(timespec="seconds")}
+    return {"run": run, "user": user(), "commit": head(project), "at": now.isoformat(timespec="seconds")}

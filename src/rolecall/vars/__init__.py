@@ -20,6 +20,7 @@ from rolecall.vars.effective import (
 from rolecall.vars.keys import add_admin, admin_of, admins, create_identity, own_key, remove_admin
 from rolecall.vars.layout import invalid_names
 from rolecall.vars.make import drafts, make, making, missing, store_drafts
+from rolecall.vars.packing import pack, unpacked
 from rolecall.vars.recipients import (
     Sealed,
     fix,
@@ -76,6 +77,7 @@ __all__ = [
     "note_machines",
     "note_recipes",
     "own_key",
+    "pack",
     "pending",
     "pending_and_stored",
     "place",
@@ -92,6 +94,7 @@ __all__ = [
     "stored",
     "stored_all",
     "unmarked",
+    "unpacked",
     "unsettled",
     "unsound",
     "verb",

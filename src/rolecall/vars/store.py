@@ -8,7 +8,7 @@
                                                     removed ──► absent ◄── removed
 
 A state is a folder, ``LOCAL`` being `Project.local`. Every move is a rename(2), so a var is in a folder whole or not at
-all. Every writer holds one lock. If it is killed, the next one to take the lock recovers in `_recover`:
+all. Every writer holds one lock. If it is killed, the next one to take the lock recovers in `recover`:
 
 ========  ==================  =======================================================================================
 state     folder              what a killed writer leaves there
@@ -90,7 +90,7 @@ def locked(project: Project) -> Iterator[None]:
         descriptor = os.open(project.local / "vars.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _acquire(project, descriptor)
-            _recover(project)
+            recover(project)
             yield
         finally:
             os.close(descriptor)  # and with it the lock
@@ -128,14 +128,14 @@ def write_pending(project: Project, drafts: Mapping[VarKey, Draft], recipients: 
     for key, draft in drafts.items():
         for file, (version, data) in draft.files.items():
             folder = file_folder(making, key, file.name)
-            _make_folder(folder)
+            make_folder(folder)
             kind, mode = ("secret", 0o600) if file.secret else ("value", 0o644)
             write_new(f"{folder}/{kind}", data, mode)
             write_new(f"{folder}/version", f"{version}\n".encode(), 0o644)
             if file.secret:
                 write_new(f"{folder}/recipients", recipient_lines, 0o644)
         for name, source in draft.carried.items():
-            _make_folder(os.path.dirname(file_folder(making, key, name)))
+            make_folder(os.path.dirname(file_folder(making, key, name)))
             shutil.copytree(file_folder(project.vars, key, source), file_folder(making, key, name))
         for name, text in draft.notes.items():
             write_new(f"{var_folder(making, key)}/.{name}", f"{text}\n".encode(), 0o644)
@@ -148,7 +148,7 @@ def write_pending(project: Project, drafts: Mapping[VarKey, Draft], recipients: 
     if drafts:
         os.sync()  # one for all, where an fsync(2) for each of thousands of files would take seconds
         os.rename(making, project.local / "made")  # the commit: whoever holds the lock next completes it
-        _recover(project)
+        recover(project)
 
 
 def _slot(name: str) -> str:
@@ -190,7 +190,7 @@ def promote(project: Project, shown: Mapping[VarKey, StoredVar]) -> None:
             _forget_pending_notes(target)
         if pending:
             os.sync()
-        _recover(project)
+        recover(project)
 
 
 def discard(
@@ -311,18 +311,18 @@ def _forget_pending_notes(folder: str) -> None:
             os.unlink(f"{folder}/{name}")
 
 
-def _make_folder(path: str) -> None:
+def make_folder(path: str) -> None:
     """Make a folder and its parents, none of them writable to others; makedirs leaves parents to the umask."""
     with contextlib.suppress(FileExistsError):
         try:
             os.mkdir(path, 0o755)
         except FileNotFoundError:
-            _make_folder(os.path.dirname(path))
+            make_folder(os.path.dirname(path))
             os.mkdir(path, 0o755)
 
 
 def _move(source: str, target: str) -> None:
-    _make_folder(os.path.dirname(target))
+    make_folder(os.path.dirname(target))
     os.rename(source, target)  # fails rather than replace a var: only an empty folder gives way
     _remove_empty(os.path.dirname(source))
 
@@ -363,7 +363,7 @@ def _acquire(project: Project, descriptor: int) -> None:
             time.sleep(0.02)
 
 
-def _recover(project: Project) -> None:
+def recover(project: Project) -> None:
     """Recover after a killed writer: drop unfinished work, complete committed moves."""
     for unfinished in ("making", "removed"):
         _delete(project, project.local / unfinished)

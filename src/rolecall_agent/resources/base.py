@@ -10,6 +10,7 @@ from typing import (
     Any,
     Callable,
     ClassVar,
+    Container,
     Dict,
     Iterable,
     List,
@@ -66,6 +67,11 @@ class Resource(ABC):
         return ()
 
     @property
+    def content_parts(self) -> Tuple[Part, ...]:
+        """The parts of what `content_on` returns, once it is as declared; () for a kind without content."""
+        return self.parts
+
+    @property
     def secrets(self) -> Tuple[Secret, ...]:
         """The secrets that it needs."""
         return tuple(part for part in self.parts if isinstance(part, Secret))
@@ -98,6 +104,14 @@ class Resource(ABC):
     def paths_on(self, system: System) -> Tuple[str, ...]:  # noqa: ARG002 - some kinds need it
         """Return the paths of what it creates."""
         return ()
+
+    def content_on(self, system: System) -> Optional[bytes]:  # noqa: ARG002 - some kinds need it
+        """Return the bytes in its place for which it declares others; None for none.
+
+        Raises:
+            Failure: When something else is there.
+        """
+        return None
 
     def announce(self, system: System) -> None:
         """Announce the packages and units whose state will be needed."""
@@ -141,8 +155,14 @@ class Resource(ABC):
         """Return what a person should know before it is applied, or ""."""
         return ""
 
-    def removal_note(self, original: Captured) -> str:  # noqa: ARG002 - some kinds need it
-        """Return what a person should know about its removal, or ""."""
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:  # noqa: ARG002
+        """Return what a person should know about its removal, or "".
+
+        Args:
+            original: What was in its place before.
+            ending: The paths of everything that is removed.
+            system: The machine.
+        """
         return ""
 
     def plan(self, before: Optional[Resource], around: Surroundings) -> None:

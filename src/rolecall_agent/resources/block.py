@@ -77,6 +77,10 @@ class Block(Resource):
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.path,)
 
+    def content_on(self, system: System) -> Optional[bytes]:
+        found = self._found(_read(system, system.resolve(self.path)))
+        return found[2] if found else None
+
     @classmethod
     def verify(cls, resources: Sequence[Block], changed: Set[str], system: System, store: ContentStore) -> None:
         for block in resources:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Container, Dict, Mapping, Optional, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.originals import with_known_owner
@@ -56,9 +56,11 @@ class Directory(Resource):
     def folders(self) -> Tuple[str, ...]:
         return (self.path,)
 
-    def removal_note(self, original: Captured) -> str:
-        made = original.get("type") == ABSENT
-        return "removed once it is empty" if made else "it stays, with the owner and mode that it had"
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:
+        if original.get("type") != ABSENT:
+            return "it stays, with the owner and mode that it had"
+        others = any(f"{self.path}/{name}" not in ending for name in system.names(self.path))
+        return "its data stays" if others else "removed once it is empty"
 
     def obstacle(self, system: System) -> str:
         return obstacle(system, self.path, "directory")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import InitVar, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Container, Dict, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.content import Content, Part, Secret, as_parts
 from rolecall_agent.resources import checks, placing
@@ -128,7 +128,11 @@ class File(Resource):
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.path,)
 
-    def removal_note(self, original: Captured) -> str:
+    def content_on(self, system: System) -> Optional[bytes]:
+        entry = system.stat(self.path)
+        return system.read(self.path) if entry and entry.type == "file" else None
+
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:
         return "the original is restored" if original.get("type", ABSENT) != ABSENT else ""
 
     @classmethod

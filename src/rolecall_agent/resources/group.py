@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Dict, List, Mapping, Optional
+from typing import TYPE_CHECKING, AbstractSet, Any, ClassVar, Container, Dict, List, Mapping, Optional
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks
@@ -41,7 +41,7 @@ class Group(Resource):
     def partial(self) -> bool:
         return True
 
-    def removal_note(self, original: Captured) -> str:
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:
         return "no longer managed; it is kept"
 
     def note(self, system: System) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Container, Dict, Optional, Sequence, Set, Tuple
 
 from rolecall_agent.resources import placing
 from rolecall_agent.resources.base import ABSENT, Captured, Resource, difference
@@ -56,13 +56,16 @@ class Live(Resource):
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.file.path,)
 
+    def content_on(self, system: System) -> Optional[bytes]:
+        return self.file.content_on(system)
+
     def announce(self, system: System) -> None:
         system.kernel.prefetch(self.kind, [self.subject])
 
     def obstacle(self, system: System) -> str:
         return self.file.obstacle(system)
 
-    def removal_note(self, original: Captured) -> str:
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:
         live = original.get("live")
         return f"it is {self.shown(live)} again" if live and live != self.wanted else ""
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Container, Dict, Mapping, Optional, Sequence
 
 from rolecall_agent.resources import checks
 from rolecall_agent.resources.base import ABSENT, Captured, Report, Resource
@@ -47,7 +47,7 @@ class Package(Resource):
     def announce(self, system: System) -> None:
         system.packages.prefetch([self.name_on(system)])
 
-    def removal_note(self, original: Captured) -> str:
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:
         if original.get("installed"):
             return "was installed before; it is kept"
         return "with its configuration files" if self.purge else "its configuration files are kept"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Container, Dict, Optional, Tuple
 
 from rolecall_agent.errors import Failure
 from rolecall_agent.resources import checks, placing
@@ -55,7 +55,7 @@ class Symlink(Resource):
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.path,)
 
-    def removal_note(self, original: Captured) -> str:
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:
         return "the original is restored" if original.get("type", ABSENT) != ABSENT else ""
 
     def obstacle(self, system: System) -> str:

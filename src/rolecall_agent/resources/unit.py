@@ -136,6 +136,10 @@ class Unit(Resource):
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.path,) if self.has_file else ()
 
+    def content_on(self, system: System) -> Optional[bytes]:
+        entry = system.stat(self.path) if self.text is not None else None
+        return system.read(self.path) if entry and entry.type == "file" else None
+
     @classmethod
     def verify(cls, resources: Sequence[Unit], changed: Set[str], system: System, store: ContentStore) -> None:
         if not any(unit.key in changed for unit in resources):

@@ -10,6 +10,7 @@ from typing import (
     AbstractSet,
     Any,
     ClassVar,
+    Container,
     Dict,
     FrozenSet,
     Iterable,
@@ -95,6 +96,10 @@ class User(Resource):
     def parts(self) -> Tuple[Part, ...]:
         return (self.password,) if self.password else ()
 
+    @property
+    def content_parts(self) -> Tuple[Part, ...]:
+        return ()  # a password hash is none
+
     def paths_on(self, system: System) -> Tuple[str, ...]:
         return (self.home,) if self.home != NO_HOME else ()
 
@@ -102,7 +107,7 @@ class User(Resource):
     def folders(self) -> Tuple[str, ...]:
         return (self.home,) if self.home != NO_HOME else ()
 
-    def removal_note(self, original: Captured) -> str:
+    def removal_note(self, original: Captured, ending: Container[str], system: System) -> str:
         created = original.get("type") == ABSENT
         return "locked; its id is kept, and its home unless that is empty" if created else "it is as it was before"
 

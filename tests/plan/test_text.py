@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from rolecall.cli.render import plan_text, report_text
 from rolecall.model.plan import Damage, MachinePlan, Outcome, Plan, Report, UnitChange
+from rolecall.plan.text import plan_text, report_text
 
 
 def test_a_machine_whose_declaration_alone_has_changed_is_no_riddle() -> None:
     machine = MachinePlan("jon", "dir:targets/jon", 0, "d", comparison="c")
-    text = plan_text(Plan((machine,), {}, {}, ()), {})
+    text = plan_text(Plan((machine,), {}, {}, ()))
     assert " (dir:targets/jon)\n  = no change on the machine; only its declaration changed\n" in text
 
 
@@ -18,7 +18,7 @@ def test_a_plan_names_what_stops_and_restarts_along() -> None:
     others = tuple(f"{name}.service" for name in "abcdefg")
     units = (UnitChange("x.service", "stop", others), UnitChange("y.service", "restart", others[:1]))
     machine = MachinePlan("jon", "dir:jon", 0, "d", units=(*units, UnitChange("z.service", "start")), comparison="c")
-    assert plan_text(Plan((machine,), {}, {}, ()), {}).splitlines()[1:4] == [
+    assert plan_text(Plan((machine,), {}, {}, ())).splitlines()[1:4] == [
         "  stop x.service (also stops a.service, b.service, c.service, d.service, e.service and 2 more)",
         "  restart y.service (also restarts a.service)",
         "  start z.service",
@@ -68,4 +68,4 @@ def test_damage_is_listed_with_the_command_that_settles_it() -> None:
     report = Report((Outcome("jon", "damaged", "the undo failed", "", 1, damage),), 1.0, 1)
     assert report_text(report).splitlines()[1:-1] == lines
     machine = MachinePlan("jon", "dir:jon", 0, "d", failure="the undo failed", damage=damage)
-    assert plan_text(Plan((machine,), {}, {}, ()), {}).splitlines()[1:6] == lines
+    assert plan_text(Plan((machine,), {}, {}, ())).splitlines()[1:6] == lines

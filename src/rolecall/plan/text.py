@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rolecall.errors import plural
+from rolecall.errors import listed, plural
 from rolecall.model.vars import current, step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from rolecall.model.plan import Change, Damage, MachinePlan, Plan, Report, UnitChange
+    from rolecall.model.plan import Change, Damage, Diff, MachinePlan, Plan, Report, UnitChange, Why
+
+NAMED = 5  # names in a list
+FOLDED = 20  # lines of a diff that are shown
+WIDTH = 70  # characters of the name of a resource
+DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 # By action: sign, colour, and a word for what the sign does not say.
 SIGNS = {
@@ -46,12 +51,12 @@ RECOVERED = {
 MOVES = ("", "; a new value is accepted beside it", "; the old value is still accepted")
 
 
-def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
+def plan_text(plan: Plan, *, full: bool = False) -> str:
     """Return a plan as text. Machines with the same changes are shown together.
 
     Args:
         plan: The plan.
-        reasons: By ``INSTANCE.ROLE``: its place in the inventory.
+        full: Whether to show long diffs to their ends.
     """
     lines: list[str] = []
     for key, files in plan.makes.items():
@@ -62,9 +67,9 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
         lines.append(f"{verb} {key}: {kinds}{MOVES[step_of(files)]}{dropped}")
     if plan.makes:
         lines.append("")
-    by_content = sorted(plan.changing, key=lambda machine: (machine.wave, str(_content(machine)), machine.machine))
+    by_content = sorted(plan.changing, key=lambda machine: (machine.wave, repr(_content(machine)), machine.machine))
     for _, group in groupby(by_content, key=lambda machine: (machine.wave, _content(machine))):
-        lines += [*_group(list(group), reasons), ""]
+        lines += [*_group(list(group), full=full), ""]
     for machine in plan.failing:
         lines += [click.style(f"{machine.machine} ({machine.target}): {machine.failure}", fg="red")]
         lines += [*damage_lines(machine.machine, machine.damage), ""]
@@ -73,7 +78,7 @@ def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
             lines += [f"{machine.machine}: {RECOVERED[machine.recovered]}", ""]
     if plan.failing and len(plan.failing) < len(plan.machines):
         lines += ["to update only the others, name them: `rolecall update MACHINE …`", ""]
-    same = [machine.machine for machine in plan.machines if machine.same]
+    same = sorted(machine.machine for machine in plan.machines if machine.same)
     if same and not plan.empty:
         lines.append(f"nothing changes on {names(same)}")
     instances = ", ".join(f"{name}: {module}" for name, module in plan.modules.items())
@@ -94,44 +99,80 @@ def _content(machine: MachinePlan) -> tuple[object, ...]:
     return (machine.recovered, machine.formerly, machine.changes, machine.units)
 
 
-def _group(machines: list[MachinePlan], reasons: Mapping[str, str]) -> list[str]:
+def _group(machines: list[MachinePlan], *, full: bool) -> list[str]:
     first = machines[0]
     head = names([machine.machine for machine in machines])
     recovered = f", {RECOVERED[first.recovered]}" if first.recovered else ""
     target = ", ".join(sorted({machine.target for machine in machines})[:3])
     formerly = f", until now installed as {first.formerly}" if first.formerly else ""
     lines = [click.style(head, bold=True) + f" ({target}{recovered}{formerly})"]
-    width = max(len(change.key.replace(":", " ", 1)) for change in first.changes) if first.changes else 0
-    lines += [_change(change, min(width, 70)) for change in first.changes]
+    width = min(max((len(_name(change)) for change in first.changes), default=0), WIDTH)
+    reasons = list(dict.fromkeys(change.why for change in first.changes))
+    for change in first.changes:
+        number = f"[{reasons.index(change.why) + 1}]" if len(reasons) > 1 else ""
+        lines += [_change(change, width, number), *_diff(change.diff, full=full)]
     lines += [f"  {unit.verb} {unit.name}{_also(unit)}" for unit in first.units]
     if not first.changes and not first.units:
         lines.append("  = no change on the machine; only its declaration changed")
-    origins = sorted({origin for change in first.changes for origin in change.origins})
-    lines += [f"  because of {origin} at {reasons[origin]}" for origin in origins if origin in reasons]
-    if any(change.action == "remove" for change in first.changes):
-        lines.append("  because nothing in the inventory declares it any more")
+    for index, reason in enumerate(reasons, 1):
+        number = f"[{index}] " if len(reasons) > 1 else ""
+        joint = f"\n  {' ' * len(number)}  and "
+        lines.append(f"  {number}because {joint.join(map(_clause, reason))}")
+    return lines
+
+
+def _clause(why: Why) -> str:
+    """Return why resources change as a clause, with its place."""
+    subjects = listed(why.subjects) if why.subjects else "other machines"
+    several = len(why.subjects) > 1
+    clause = {
+        "declared": f"{why.origin} is declared",
+        "setting": f"{subjects} of {why.origin} changed",
+        "var": f"{subjects} of {why.origin} {'have new values' if several else 'has a new value'}",
+        "service": f"the code of the service of {why.origin} changed",
+        "peer": f"{subjects} changed, which {why.origin} depends on",
+        "drift": f"the machine no longer has what {why.origin} declares",
+        "undeclared": f"the inventory no longer declares {why.origin or 'it'} here",
+        "agent": "Rolecall needs it for itself",
+        "unknown": f"{why.origin or 'its declaration'} changed",
+    }[why.cause]
+    return f"{clause}{f' ({why.place})' if why.place else ''}"
+
+
+def _diff(diff: Diff | None, *, full: bool) -> list[str]:
+    """Return how a content changes, indented; of a long diff the beginning, unless all of it is asked for."""
+    if diff is None:
+        return []
+    if diff.note:
+        return [f"      {diff.note}"]
+    shown = diff.lines if full or len(diff.lines) <= FOLDED + 1 else diff.lines[:FOLDED]
+    lines = [click.style(f"      {line}".rstrip(), fg=DIFF_COLOURS.get(line[:1])) for line in shown]
+    if more := len(diff.lines) - len(shown):
+        lines.append(f"      … {more} more lines (+{diff.added} -{diff.removed} in all); `--full` shows them")
     return lines
 
 
 def _also(unit: UnitChange) -> str:
-    more = f" and {len(unit.also) - 5} more" if len(unit.also) > 5 else ""  # noqa: PLR2004 - a line's worth
-    return f" (also {unit.verb}s {', '.join(unit.also[:5])}{more})" if unit.also else ""
+    return f" (also {unit.verb}s {listed(unit.also, most=NAMED + 1)})" if unit.also else ""
 
 
-def _change(change: Change, width: int) -> str:
+def _name(change: Change) -> str:
+    return change.label or change.key.replace(":", " ", 1)
+
+
+def _change(change: Change, width: int, number: str) -> str:
     sign, colour, word = SIGNS[change.action]
-    name = change.key.replace(":", " ", 1)
+    name = _name(change)
     if len(name) > width:
         name = name[: width - 1] + "…"
-    detail = f"{word}{change.detail}"
-    notes = "  ".join(filter(None, (", ".join(change.origins), detail)))
+    notes = "  ".join(filter(None, (", ".join(change.origins), f"{word}{change.detail}", number)))
     return click.style(f"  {sign} {name:{width}}  {notes}".rstrip(), fg=colour)
 
 
 def names(machines: Sequence[str]) -> str:
     """Return the names of machines, the first five of many."""
-    shown = ", ".join(machines[:5])
-    return f"{plural(len(machines), 'machine')} ({shown}, …)" if len(machines) > 5 else shown  # noqa: PLR2004 - a line's worth
+    shown = ", ".join(machines[:NAMED])
+    return f"{plural(len(machines), 'machine')} ({shown}, …)" if len(machines) > NAMED else shown
 
 
 def damage_lines(machine: str, damage: Sequence[Damage]) -> list[str]:
