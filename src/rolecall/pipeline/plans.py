@@ -352,4 +352,10 @@ def new_meta(project: Project) -> protocol.Meta:
     """Return who does this run, with which commit of the project."""
     now = dt.datetime.now(dt.UTC)
     run = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    return {"run": run, "user": user(), "commit": head(project), "at": now.isoformat(timespec="milliseconds"), "back": None}
+    return {
+        "run": run,
+        "user": user(),
+        "commit": head(project),
+        "at": now.isoformat(timespec="milliseconds"),
+        "back": None,
+    }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Places = Callable[[str, str], str]
 
-_NAMED_AFTER_ORIGIN = ("check", "health")  # `INSTANCE.ROLE: NAME`
+_COMMANDS = ("check", "health")  # kinds of keys whose names begin with the role
 
 
 class Declared(NamedTuple):
@@ -42,7 +42,7 @@ def reasons(change: Change, declared: Declared) -> tuple[tuple[str, ...], tuple[
 def origins_of(change: Change, before: Provenance | None) -> tuple[str, ...]:
     """Return the ``INSTANCE.ROLE`` that declare a resource or a check, or that declared it before."""
     kind, _, name = change.key.partition(":")
-    if kind in _NAMED_AFTER_ORIGIN:
+    if kind in _COMMANDS:
         return (name.partition(": ")[0],)
     return change.origins or tuple(before["origins"].get(change.key, ()) if before else ())
 
