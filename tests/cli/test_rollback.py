@@ -71,7 +71,7 @@ def test_a_generation_without_provenance_is_refused(run: Run, project: Path) -> 
     before = contents(project)
     (project / STATE / "generations/1/provenance.json").unlink()
     status, _, err = run("rollback", "--yes")
-    assert (status, err.splitlines()[0]) == (1, "error: generation 1 of a does not say from which vars it was made")
+    assert (status, err.splitlines()[0]) == (1, "error: generation 1 of a does not record from which vars it was made")
     assert contents(project) == before
 
 

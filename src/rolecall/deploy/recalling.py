@@ -50,7 +50,7 @@ def recalled(pieces: Sequence[str], count: int) -> list[Recalled]:
     except (ValueError, TypeError, LookupError, zlib.error) as error:
         raise ProtocolError(f"invalid generations: {error}") from None
     if len(found) != count:
-        raise ProtocolError("it shows other generations than those that were asked for")
+        raise ProtocolError("it returned other generations than the requested ones")
     return found
 
 
@@ -60,5 +60,5 @@ def _recalled(data: Any) -> Recalled:  # noqa: ANN401 - an inquiry.Recalled, if 
     generation = data["generation"] and decode(protocol.Generation, data["generation"])
     provenance = data["provenance"] and decode(protocol.Provenance, data["provenance"])
     if generation and hashlib.sha256(text).hexdigest() != generation["digest"]:
-        raise ProtocolError("invalid generations: one has another content than its digest says")
+        raise ProtocolError("invalid generations: one has another content than its digest")
     return Recalled(configuration, generation, provenance)

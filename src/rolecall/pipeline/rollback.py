@@ -209,7 +209,7 @@ def _destinations(
             continue
         then, now = generations
         if then.provenance is None:
-            message = f"generation {numbers[machine]} of {machine} does not say from which vars it was made"
+            message = f"generation {numbers[machine]} of {machine} does not record from which vars it was made"
             faults.append(
                 Fault(message, hint="it may have secrets that were replaced since; update the inventory instead")
             )
