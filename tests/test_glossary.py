@@ -32,7 +32,6 @@ EXCEPTIONS = {
     "DefinitionError": "an exception",
     "NotDeclaredError": "an exception",
     "Compared": "what a machine answered, before it is a plan",
-    "Recalled": "a generation, as the machine remembers it",
     "AgeKeyPair": "a ready-made generator",
     "CertificateAuthority": "a ready-made generator",
     "Function": "a ready-made generator",
