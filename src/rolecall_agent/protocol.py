@@ -160,7 +160,8 @@ class Change(TypedDict):
 
     ``action``: ``create``; ``change`` (managed, and its declaration changed); ``adopt`` (only the declaration changed:
     the machine already matches it); ``overwrite`` (replaces something that is not managed); ``remove``; ``repair``
-    (managed, and drifted). Checks are listed too, as ``check:NAME``: ``create``, ``change`` or ``remove``.
+    (managed, and drifted). Checks and reports are listed too, as ``check:NAME`` and ``health:NAME``: ``create``,
+    ``change`` or ``remove``.
     """
 
     key: str

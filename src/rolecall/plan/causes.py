@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Places = Callable[[str, str], str]
 
-_CHECK = "check:"
+_COMMANDS = ("check", "health")  # kinds of keys whose names begin with the role
 
 
 class Declared(NamedTuple):
@@ -35,9 +35,10 @@ class Declared(NamedTuple):
 
 
 def origins_of(change: Change, declared: Declared) -> tuple[str, ...]:
-    """Return the ``INSTANCE.ROLE`` that declare a resource or a check, or that declared it until now."""
-    if change.key.startswith(_CHECK):
-        return (change.key.removeprefix(_CHECK).partition(": ")[0],)
+    """Return the ``INSTANCE.ROLE`` that declare a resource, check or report, or that declared it until now."""
+    kind, _, name = change.key.partition(":")
+    if kind in _COMMANDS:
+        return (name.partition(": ")[0],)
     before = declared.before["origins"].get(change.key, []) if declared.before else []
     return change.origins or tuple(before)
 
