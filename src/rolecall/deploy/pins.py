@@ -99,7 +99,7 @@ def known_to_user(target: Target) -> list[str]:
     name = name if port == "22" else f"[{name}]:{port}"
     found, revoked = set(), set()
     for file in (settings.get("userknownhostsfile", "") + " " + settings.get("globalknownhostsfile", "")).split():
-        argv = ["ssh-keygen", "-F", name, "-f", Path(file).expanduser()]
+        argv = ["ssh-keygen", "-F", name, "-f", str(Path(file).expanduser())]
         output = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout
         for words in (line.split() for line in output.splitlines() if not line.startswith("#")):
             if words[0] == "@revoked":
