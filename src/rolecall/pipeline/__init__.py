@@ -62,16 +62,17 @@ if TYPE_CHECKING:
     from rolecall.pipeline.machines import forget_machine as forget_machine
     from rolecall.pipeline.machines import remove_machine as remove_machine
     from rolecall.pipeline.machines import rename_machine as rename_machine
+    from rolecall.pipeline.pinning import HostKeys as HostKeys
+    from rolecall.pipeline.pinning import host_keys as host_keys
+    from rolecall.pipeline.pinning import pin as pin
+    from rolecall.pipeline.pinning import unpinned as unpinned
     from rolecall.pipeline.plans import Planned as Planned
     from rolecall.pipeline.plans import purge_machine as purge_machine
-    from rolecall.pipeline.reaching import HostKeys as HostKeys
     from rolecall.pipeline.reaching import MachineBackups as MachineBackups
     from rolecall.pipeline.reaching import RecoveredMachine as RecoveredMachine
     from rolecall.pipeline.reaching import ask_ways as ask_ways
     from rolecall.pipeline.reaching import backups as backups
-    from rolecall.pipeline.reaching import host_keys as host_keys
     from rolecall.pipeline.reaching import login as login
-    from rolecall.pipeline.reaching import pin as pin
     from rolecall.pipeline.reaching import recover_machine as recover_machine
     from rolecall.pipeline.reaching import target_of as target_of
     from rolecall.pipeline.reaching import targets as targets
@@ -134,9 +135,9 @@ _NAMES: Final = {
     "rolecall.pipeline.commands": "CommandReport run_command",
     "rolecall.pipeline.connecting": "planning",
     "rolecall.pipeline.plans": "Planned purge_machine",
+    "rolecall.pipeline.pinning": "HostKeys host_keys pin unpinned",
     "rolecall.pipeline.reaching": (
-        "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine target_of "
-        "targets"
+        "MachineBackups RecoveredMachine ask_ways backups login recover_machine target_of targets"
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.history": "history",
