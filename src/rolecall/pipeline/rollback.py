@@ -20,10 +20,10 @@ from rolecall.evaluate.provenance import versions_digest
 from rolecall.model.plan import PARALLEL, Plan, Why
 from rolecall.model.vars import VarKey
 from rolecall.pipeline.choosing import Choice
-from rolecall.pipeline.history import history
 from rolecall.pipeline.places import Labels
 from rolecall.pipeline.plans import decided_folder, new_meta, steps_alone
 from rolecall.pipeline.reaching import declared_ways
+from rolecall.pipeline.runs import history
 from rolecall.plan.causes import origins_of
 from rolecall.plan.explaining import explained
 from rolecall_agent.configuration import Configuration, Named
