@@ -132,7 +132,7 @@ def begin(desk: Desk, middle: str, slow: str = SLOW) -> subprocess.Popen[str]:
 def finish(update: subprocess.Popen[str]) -> str:
     output, _ = update.communicate(timeout=120)
     assert update.returncode == 1, output
-    assert "jon restored" in output
+    assert "jon (the lab) restored" in output
     assert "failed; every machine is as it was before" in output
     return output
 
@@ -167,7 +167,7 @@ def test_a_lost_connection_is_opened_again(desk: Desk, middle: str, cut: str) ->
     output, _ = update.communicate(timeout=120)
     assert update.returncode == 0, output
     assert "jon: connection lost, connected again" in output
-    assert "jon updated" in output
+    assert "jon (the lab) updated" in output
     assert desk.on("jon", "cat /etc/text") == "two"
     desk.on("jon", "nft delete table inet forget", status=None)
     assert desk.rolecall("plan").stdout.startswith("nothing changes")

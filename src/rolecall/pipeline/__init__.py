@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from rolecall.pipeline.editing import unset_value as unset_value
     from rolecall.pipeline.evaluation import Evaluation as Evaluation
     from rolecall.pipeline.evaluation import Members as Members
-    from rolecall.pipeline.history import history as history
     from rolecall.pipeline.installing import NewMachine as NewMachine
     from rolecall.pipeline.installing import new_machine as new_machine
     from rolecall.pipeline.installing import with_peers as with_peers
@@ -79,17 +78,21 @@ if TYPE_CHECKING:
     from rolecall.pipeline.reaching import recover_machine as recover_machine
     from rolecall.pipeline.reaching import target_of as target_of
     from rolecall.pipeline.reaching import targets as targets
+    from rolecall.pipeline.rollback import PlannedRollback as PlannedRollback
+    from rolecall.pipeline.rollback import Rollback as Rollback
+    from rolecall.pipeline.rollback import planning_rollback as planning_rollback
     from rolecall.pipeline.rotation import Rotated as Rotated
     from rolecall.pipeline.rotation import left_behind as left_behind
     from rolecall.pipeline.rotation import rotatable as rotatable
     from rolecall.pipeline.rotation import rotate as rotate
     from rolecall.pipeline.rotation import rotate_with_updates as rotate_with_updates
+    from rolecall.pipeline.runs import history as history
     from rolecall.pipeline.saving import planning_saved as planning_saved
-    from rolecall.pipeline.status import status as status
     from rolecall.pipeline.stored import StoredValue as StoredValue
     from rolecall.pipeline.stored import find_value as find_value
     from rolecall.pipeline.stored import read_value as read_value
     from rolecall.pipeline.stored import stored_values as stored_values
+    from rolecall.pipeline.surveying import status as status
     from rolecall.pipeline.transfer import Imported as Imported
     from rolecall.pipeline.transfer import export_vars as export_vars
     from rolecall.pipeline.transfer import import_vars as import_vars
@@ -140,11 +143,12 @@ _NAMES: Final = {
         "MachineBackups RecoveredMachine ask_ways backups login recover_machine target_of targets"
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
-    "rolecall.pipeline.history": "history",
     "rolecall.pipeline.installing": "NewMachine new_machine with_peers",
+    "rolecall.pipeline.runs": "history",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
+    "rolecall.pipeline.rollback": "PlannedRollback Rollback planning_rollback",
     "rolecall.pipeline.saving": "planning_saved",
-    "rolecall.pipeline.status": "status",
+    "rolecall.pipeline.surveying": "status",
     "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",
     "rolecall.pipeline.transfer": "Imported export_vars import_vars",
     "rolecall.pipeline.vars": (
