@@ -105,7 +105,7 @@ def new_machine(workspace: Workspace, name: str, target_host: str | None) -> New
     if target_host is None:
         if not declared:
             unknown = loaded.unknown_machine(name)
-            raise fault(unknown.message, hint="if it is new, say how it is reached: `--target-host root@HOST`")
+            raise fault(unknown.message, hint="if it is new, give its target: `--target-host root@HOST`")
         found = real_ways(workspace, name)
         if not found.ways:
             raise Faults(found.faults)
