@@ -73,7 +73,8 @@ def _text(result: RunResult) -> str:
         shown = [key if len(key) <= _WIDEST else f"{key[: _WIDEST - 1]}…" for key in shown]
         more = len(result.touched) - len(shown) + result.more
         touched = ", ".join(shown) + (f" and {more} more" if more else "")
-        return f"committed generation {result.target}" + (f": {touched}" if touched else "")
+        note = f"; {result.message}" if result.message else ""
+        return f"committed generation {result.target}" + (f": {touched}" if touched else "") + note
     generation = f"generation {result.source}" if result.source else "nothing installed"
     where = f"{result.result}, with {generation}"
     return f"{where}: {result.message}" if result.message else where

@@ -36,6 +36,7 @@ class MachineUpdate:
         origins: The ``INSTANCE.ROLE`` that declare each resource, by its key.
         formerly: Names under which it may still be installed.
         provenance: Returns from what service code has made the configuration.
+        skipped_checks: Names of its checks that do not run.
         addresses_used: Returns which addresses of other machines the service behind a check has read, in words.
     """
 
@@ -45,6 +46,7 @@ class MachineUpdate:
     origins: Mapping[str, tuple[str, ...]]
     formerly: Sequence[str] = ()
     provenance: Callable[[], protocol.Provenance] = lambda: {"inputs": {}, "origins": {}}
+    skipped_checks: Sequence[str] = ()
     addresses_used: Callable[[str], str] = lambda _check: ""
 
 
@@ -205,7 +207,11 @@ class MachineRun:
             self._open(None)
             self.live_session.compare(self.wanted.configuration)
         wanted = self.wanted
-        self.live_session.stage(self.plan.comparison, meta, wanted.provenance(), wanted.configuration, reveal)
+        self.live_session.stage(
+            *(self.plan.comparison, meta, wanted.provenance(), wanted.configuration, reveal),
+            skip=wanted.skipped_checks,
+            progress=self.report_progress,
+        )
         self.state = "staged"
 
     def switch(self, meta: protocol.Meta) -> None:
