@@ -269,7 +269,7 @@ class Conversation:
             raise Failure(_NOT_COMPARED)
         machine = self._machine
         old, new = machine.configuration(machine.store.current), machine.with_boot_unit(self._compared)
-        shown = showing.contents(machine.system, machine.store, old, new, message["keys"])
+        shown = showing.contents(machine.system, machine.store, old, new, message["keys"], declared=message["declared"])
         self._send({"type": "contents", "contents": shown})
 
     def _work(self) -> tuple[Configuration, Work, str]:

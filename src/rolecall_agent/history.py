@@ -82,7 +82,9 @@ def _decoded(lines: List[bytes]) -> Tuple[List[PastRun], int]:
     runs: List[PastRun] = []
     for line in lines:
         try:
-            runs.append(checked(line, required=True))
+            run: PastRun = checked(line, required=True)
+            run.setdefault("back", None)  # an earlier version did not write it
+            runs.append(run)
         except ValueError:
             continue
     return runs, len(lines) - len(runs)

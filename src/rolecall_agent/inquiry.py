@@ -8,14 +8,15 @@ C sends               A answers             meaning
 ====================  ====================  ===================================================
 `AskStatus`           `Status`              how the machine is now
 `AskHistory`          `History`             what runs did to it
+`AskGenerations`      `Generations`         what generations of it have
 ====================  ====================  ===================================================
 """
 
 from __future__ import annotations
 
-from typing import List, Literal, Optional, TypedDict
+from typing import Any, Dict, List, Literal, Optional, TypedDict
 
-from rolecall_agent.protocol import CheckResult, Drift, Generation, Interrupted, Meta
+from rolecall_agent.protocol import CheckResult, Drift, Generation, Interrupted, Meta, Provenance
 
 RunResult = Literal["committed", "failed", "undone", "damaged", "accepted"]
 Level = Literal["ok", "warning", "error"]
@@ -55,6 +56,29 @@ class History(TypedDict):
     type: str
     runs: List[PastRun]
     damaged: int
+
+
+class AskGenerations(TypedDict):
+    """``generations``, with ``agent`` as in `protocol.Open`. ``numbers``: which; 0 for the current one."""
+
+    type: str
+    agent: str
+    numbers: List[int]
+
+
+class Generations(TypedDict):
+    """``generations``. ``pieces``: base64 of zlib-compressed JSON in pieces: a list of `Recalled`, in that order."""
+
+    type: str
+    pieces: List[str]
+
+
+class Recalled(TypedDict):
+    """A generation that the machine keeps. ``configuration``: `Configuration.as_json`."""
+
+    generation: Optional[Generation]
+    configuration: Dict[str, Any]
+    provenance: Optional[Provenance]
 
 
 class AskStatus(TypedDict):

@@ -109,12 +109,16 @@ class Resumed(TypedDict):
 
 
 class Meta(TypedDict):
-    """Where a generation comes from: run id, user, commit of the project (or ""), time (RFC 3339)."""
+    """Where a generation comes from: run id, user, commit of the project (or ""), time (RFC 3339).
+
+    ``back``: the number of the earlier generation that the machine went back to, 0 for nothing installed; else None.
+    """
 
     run: str
     user: str
     commit: str
     at: str
+    back: Optional[int]
 
 
 class Generation(Meta):
@@ -216,10 +220,14 @@ class Comparison(TypedDict):
 
 
 class Show(TypedDict):
-    """``show``. ``keys``: of resources that the last `Compare` of this conversation would change."""
+    """``show``. ``keys``: of resources that the last `Compare` of this conversation would change.
+
+    ``declared``: whether to show what they are to have, too, where the machine has it.
+    """
 
     type: str
     keys: List[str]
+    declared: bool
 
 
 class Content(TypedDict):
@@ -236,7 +244,10 @@ class Content(TypedDict):
 
 
 class Shown(TypedDict):
-    """``before``: what is in the place of a resource. ``after``: what its removal puts back. None for nothing."""
+    """``before``: what is in the place of a resource. ``after``: what its removal puts back, or what it is to have.
+
+    None for nothing, and for what is not asked for.
+    """
 
     before: Optional[Content]
     after: Optional[Content]

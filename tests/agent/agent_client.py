@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
 
 NO_PROVENANCE: dict[str, Any] = {"inputs": {}, "origins": {}}
-META = {"run": "run-1", "user": "tester", "commit": "", "at": "2026-01-01T00:00:00Z"}
+META = {"run": "run-1", "user": "tester", "commit": "", "at": "2026-01-01T00:00:00Z", "back": None}
 
 
 class Refused(Exception):  # noqa: N818

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rolecall.cli.common import Invocation
     from rolecall.model.plan import Plan, Report
-    from rolecall.pipeline import Choice, Without
+    from rolecall.pipeline import Choice, Planned, PlannedRollback, Without
 
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
@@ -131,26 +131,39 @@ def bring(
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
 
-    progress, choice = _progress(quiet=invocation.json), choice or pipeline.Choice()
+    progress, choice = progress_lines(quiet=invocation.json), choice or pipeline.Choice()
     if file := _saved(choice):
         begin = partial(pipeline.planning_saved, invocation.workspace, file)
     else:
         begin = partial(pipeline.planning, invocation.workspace, choice)
     without = without or pipeline.Without()
     with begin(progress, verbose=verbose, parallel=parallel, without=without) as planned:
-        from rolecall.plan.text import plan_text
-
-        found = planned.plan
-        if not invocation.json:
-            tell(found.warnings, as_json=False)
-            output.write(plan_text(found) + "\n")
         if planned.behind and not any_commit:
+            show(invocation, planned.plan)
             raise Faults(planned.behind)
-        if expect and found.digest != expect:
-            raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
-        if not found.empty and not found.failing and not yes:
-            ask(invocation, f"update {_changing(found)}?")
-        return planned.apply()
+        return carry_out(invocation, planned, "update", yes=yes, expect=expect)
+
+
+def carry_out(
+    invocation: Invocation, planned: Planned | PlannedRollback, verb: str, *, yes: bool, expect: str | None = None
+) -> Report:
+    """Show a plan, ask whether to do that, and do it."""
+    found = planned.plan
+    show(invocation, found)
+    if expect and found.digest != expect:
+        raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
+    if not found.empty and not found.failing and not yes:
+        ask(invocation, f"{verb} {_changing(found)}?")
+    return planned.apply()
+
+
+def show(invocation: Invocation, plan: Plan, *, full: bool = False) -> None:
+    """Print a plan with its warnings, unless the result is to be JSON."""
+    from rolecall.plan.text import plan_text
+
+    if not invocation.json:
+        tell(plan.warnings, as_json=False)
+        output.write(plan_text(plan, full=full) + "\n")
 
 
 def _saved(choice: Choice) -> Path | None:
@@ -166,7 +179,7 @@ def _changing(plan: Plan) -> str:
     return listed([f"{machine.machine} ({machine.target})" for machine in plan.changing]) or "these machines"
 
 
-def _progress(*, quiet: bool) -> Callable[[str, str], None]:
+def progress_lines(*, quiet: bool) -> Callable[[str, str], None]:
     """Return a function that prints a line per machine and step, with the seconds since the start; safe in threads."""
     lock, began = threading.Lock(), time.monotonic()
 

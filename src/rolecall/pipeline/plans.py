@@ -29,12 +29,12 @@ from rolecall.pipeline.evaluation import Evaluation, Members, note_recipes
 from rolecall.pipeline.places import Labels, Places
 from rolecall.pipeline.reaching import reach, ways
 from rolecall.plan import saved
-from rolecall.plan.causes import Declared
+from rolecall.plan.causes import Declared, reasons
 from rolecall.plan.explaining import explained
 from rolecall_agent.resources import KINDS, File
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rolecall.deploy.target import Target
@@ -90,7 +90,7 @@ class Planned:
             return replace(self._fleet.report(), noted=noted)
         reveal = revealer(self._project, self._evaluation)
         decided = decided_folder(self._project, rehearses=self.rehearses)
-        return replace(self._fleet.apply(_meta(self._project), reveal, decided), noted=noted)
+        return replace(self._fleet.apply(new_meta(self._project), reveal, decided), noted=noted)
 
     def _record(self) -> int:
         """Store the pending vars, and note who receives secrets; return how many vars got a note of what they bind."""
@@ -118,9 +118,9 @@ def planned(
     """
     project = workspace.project
     evaluation = _evaluation(workspace, only)
-    provenances = Provenances(evaluation.members.membership)
+    provenances = Provenances(evaluation.members.membership, evaluation.world)
     wanted, warnings = _wanted(workspace, evaluation, provenances, without)
-    with Fleet(wanted, progress if verbose else _steps_alone(progress), parallel, connect) as fleet:
+    with Fleet(wanted, progress if verbose else steps_alone(progress), parallel, connect) as fleet:
         rehearses = workspace.side == "lab"
         notes = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
         notes += tuple(_borrowed(evaluation)) if rehearses else ()
@@ -130,6 +130,7 @@ def planned(
         decided = decisions.load(folder)
         compared = fleet.look(full=full)
         notes += tuple(fleet.settle(folder, decided, evaluation.members.loaded.inventory.machines))
+        notes += tuple(_taken_back(compared))
         machines = tuple(_explained(project, evaluation, provenances, compared, full=full))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
         plan = Plan(machines, evaluation.makes, _modules(evaluation.members), notes, verbs)
@@ -147,13 +148,23 @@ def _explained(
             continue
         name, configured = each.plan.machine, evaluation.configured[each.plan.machine]
         place, installed = partial(places.of, name), each.plan.generation > 0
-        declared = Declared(provenances.of(configured), each.provenance, installed, place)
-        yield _with_readers(explained(each, configured.configuration, declared, label, full=full), configured)
+        why = partial(reasons, declared=Declared(provenances.of(configured), each.provenance, installed, place))
+        yield _with_readers(explained(each, configured.configuration, why, label, full=full), configured)
 
 
 def decided_folder(project: Project, *, rehearses: bool) -> Path:
     """Return the folder of `decisions`; that of a rehearsal goes with the lab."""
     return project.lab / "decided" if rehearses else project.decided
+
+
+def _taken_back(compared: Iterable[Compared]) -> Iterator[Fault]:
+    """Warn of each machine that went back to an earlier generation, which an update would undo."""
+    for each in compared:
+        if each.current and each.plan.comparison and each.current["back"] is not None:
+            to = f"generation {each.current['back']}" if each.current["back"] else "nothing installed"
+            who, when = each.current["user"], each.current["at"]
+            message = f"{each.plan.machine} went back to {to} ({who}, {when}); an update undoes that"
+            yield Fault(message, hint="change the inventory first if that is not what you want", warning=True)
 
 
 def _borrowed(evaluation: Evaluation) -> Iterator[Fault]:
@@ -185,7 +196,7 @@ def _modules(members: Members) -> dict[str, str]:
     }
 
 
-def _steps_alone(progress: Progress) -> Progress:
+def steps_alone(progress: Progress) -> Progress:
     """Return a progress that leaves out resources."""
 
     def show(machine: str, text: str) -> None:
@@ -341,8 +352,14 @@ def revealer(project: Project, evaluation: Evaluation) -> Callable[[Sequence[Sec
     return reveal
 
 
-def _meta(project: Project) -> protocol.Meta:
+def new_meta(project: Project) -> protocol.Meta:
     """Return who does this run, with which commit of the project."""
     now = dt.datetime.now(dt.UTC)
     run = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    return {"run": run, "user": user(), "commit": head(project), "at": now.isoformat(timespec="seconds")}
+    return {
+        "run": run,
+        "user": user(),
+        "commit": head(project),
+        "at": now.isoformat(timespec="milliseconds"),
+        "back": None,
+    }
