@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rolecall.evaluate.configure import Configured
     from rolecall.model.plan import Compared, MachinePlan
     from rolecall.model.vars import VarKey
+    from rolecall.pipeline.without import Without
     from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
     from rolecall_agent import protocol
@@ -108,6 +109,7 @@ def planned(
     verbose: bool,
     full: bool,
     parallel: int,
+    without: Without,
     connect: Callable[[Target], Session],
 ) -> Iterator[Planned]:
     """Compare the machines with their configurations over sessions that `connect` begins, or has begun.
@@ -117,7 +119,7 @@ def planned(
     project = workspace.project
     evaluation = _evaluation(workspace, only)
     provenances = Provenances(evaluation.members.membership, evaluation.world)
-    wanted, warnings = _wanted(workspace, evaluation, provenances)
+    wanted, warnings = _wanted(workspace, evaluation, provenances, without)
     with Fleet(wanted, progress if verbose else steps_alone(progress), parallel, connect) as fleet:
         rehearses = workspace.side == "lab"
         notes = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
@@ -290,7 +292,7 @@ def expiring(evaluation: Evaluation) -> Iterator[Fault]:
 
 
 def _wanted(
-    workspace: Workspace, evaluation: Evaluation, provenances: Provenances
+    workspace: Workspace, evaluation: Evaluation, provenances: Provenances, without: Without
 ) -> tuple[list[MachineUpdate], list[Fault]]:
     """Return what each machine is to become; one without a target is a warning while it has no resources."""
     machines = evaluation.members.loaded.inventory.machines
@@ -298,6 +300,7 @@ def _wanted(
     faults: list[Fault] = []
     warnings: list[Fault] = []
     found_ways = ways(workspace, evaluation.configured)
+    without.require_checks(evaluation.configured.values())
     for name, configured in evaluation.configured.items():
         found, problems = found_ways[name]
         if found:
@@ -307,6 +310,7 @@ def _wanted(
                 MachineUpdate(
                     *(targets, wave, configured.configuration, configured.origins, machines[name].formerly),
                     provenance=partial(provenances.of, configured),
+                    skipped_checks=without.checks_of(configured),
                     addresses_used=partial(addresses_used, evaluation, name),
                 )
             )
