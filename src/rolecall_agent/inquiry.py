@@ -35,7 +35,8 @@ class PastRun(Meta):
 
     ``result``: ``committed``; ``failed`` (its switch failed here, and was undone); ``undone`` (for another reason, such
     as a failure elsewhere or a lost connection); ``damaged`` (an undo could not put everything back);
-    ``accepted`` (a person gave up the undo). ``message``: why, or "". ``ended``: when, by the clock of the machine (RFC
+    ``accepted`` (a person gave up the undo). ``message``: why; or what there is to know about one
+    that is committed; or "". ``ended``: when, by the clock of the machine (RFC
     3339). ``source`` and ``target``: the generations before and after it. ``touched``: keys of the resources that it
     may have changed, the first of them; ``more``: how many others there are.
     """

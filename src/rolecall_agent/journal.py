@@ -57,6 +57,8 @@ class Journal:
         damage: What the last undo could not put back.
         abandoned: Keys of resources that a person has given up.
         notes: What a person should know once it is committed.
+        skipped_checks: Names of the checks that the run skips.
+        failing_checks: Names of the checks that failed before it, so that their failure does not count.
     """
 
     agent: str
@@ -80,6 +82,8 @@ class Journal:
     damage: List[Damage] = field(default_factory=list)
     abandoned: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
+    skipped_checks: List[str] = field(default_factory=list)
+    failing_checks: List[str] = field(default_factory=list)
 
     def described(self) -> Interrupted:
         """Return it for a person."""

@@ -15,7 +15,8 @@ C sends                   A answers                                       meanin
 `Show`                    `Contents`                                      what a plan shows of contents that change
 `Stage`                   `Need`; C then sends each `BlobFrame` and       refused when the machine has changed since
                           `SecretFrame` with its payload, and             the comparison. A failure after `Need` is
-                          ``{"type": "verify"}``. Then ``staged``         the answer to ``verify``
+                          ``{"type": "verify"}``. Then `Progress`…,       the answer to ``verify``. It also runs the
+                          ``staged``                                      checks that the machine has already
 `Switch`                  `Progress`…, `Provisional`                      refused like `Stage`; A undoes one that fails
 ``check`` (peers: bool)   `Checks`                                        while provisional; true: those with peers
 ``decide``                ``decided``                                     while provisional: all machines of the run can
@@ -260,12 +261,16 @@ class Contents(TypedDict):
 
 
 class Stage(TypedDict):
-    """``stage``. ``comparison``: digest of a `Comparison`, of this conversation or an earlier one."""
+    """``stage``. ``comparison``: digest of a `Comparison`, of this conversation or an earlier one.
+
+    ``skip``: names of checks that do not run.
+    """
 
     type: str
     comparison: str
     meta: Meta
     provenance: Provenance
+    skip: List[str]
 
 
 class Need(TypedDict):
@@ -327,16 +332,16 @@ class CheckResult(TypedDict):
 
 
 class Checks(TypedDict):
-    """``checks``."""
+    """``checks``: the results that count. The commit has notes on skipped checks, and on those that failed before."""
 
     type: str
     checks: List[CheckResult]
 
 
 class Committed(TypedDict):
-    """``committed``. ``notes``: what could not be cleaned up, for a person. The commit is valid nevertheless.
+    """``committed``. ``notes``: what a person should know, such as checks that failed before the run and still do.
 
-    The next open finishes the cleanup.
+    If a cleanup failed, the commit is valid nevertheless, and the next open finishes the cleanup.
     """
 
     type: str

@@ -6,12 +6,12 @@ each step, the journal says what the step is about to touch, and what is there n
 
 from __future__ import annotations
 
-import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent import boot
 from rolecall_agent import journal as journals
+from rolecall_agent.checking import run_gate
 from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
@@ -23,18 +23,15 @@ from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
 
 if TYPE_CHECKING:
-    from rolecall_agent.configuration import Check, Configuration
+    from rolecall_agent.configuration import Configuration
     from rolecall_agent.machine import Machine
-    from rolecall_agent.protocol import CheckResult, Meta, Provenance
+    from rolecall_agent.protocol import Meta, Provenance
     from rolecall_agent.resources import Resource
     from rolecall_agent.resources.base import Captured
-    from rolecall_agent.system import System
     from rolecall_agent.work import Command, Work
 
 # They carry the connection to the controller, so they come last, when everything else is known to work.
 _LAST = ("sshd.service", "ssh.service", "systemd-networkd.service")
-_PAUSE = 0.1  # seconds between two tries of a check
-_TAIL = 2000  # characters of a check's output
 CHANGED = "the machine has changed since this was planned"
 COMMAND_SECONDS = 600
 """How long the command of an action may take."""
@@ -49,6 +46,8 @@ def switch(
     confirm: bool,
     shown: Optional[Work] = None,
     provenance: Optional[Provenance] = None,
+    skipped_checks: Sequence[str] = (),
+    failing_checks: Sequence[str] = (),
 ) -> Tuple[List[str], Watch]:
     """Switch to a staged configuration, which is provisional afterwards.
 
@@ -60,6 +59,8 @@ def switch(
         confirm: Whether `decide` needs a confirmation.
         shown: What it may do; None for anything.
         provenance: From what service code has made the configuration.
+        skipped_checks: As in `Journal`.
+        failing_checks: As in `Journal`.
 
     Returns:
         The keys of the resources that changed, and the units that must still run when it counts (`health`).
@@ -77,6 +78,7 @@ def switch(
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}
     journal.abandoned = list(work.lost)
+    journal.skipped_checks, journal.failing_checks = list(skipped_checks), list(failing_checks)
     journal.units = {
         name: {"enabled": state.enabled, "active": state.active, "failed": state.failed}
         for name, state in states.items()
@@ -91,7 +93,7 @@ def switch(
         _require_no_difference(machine, target, work)
         transaction.record(machine, journal, target)
         watched = watch(machine.system.units, started, work.settle)
-        _require_checks(machine, target, watched.until)
+        _require_checks(machine, journal, target, watched.until)
         machine.system.flush()  # before anybody can commit it
         journal.provisional = True
         journal.save(store)
@@ -133,16 +135,6 @@ def commit(machine: Machine) -> Tuple[int, List[str]]:
         return journal.target, [*journal.notes, f"the cleanup is left to the next run: {error}"]
 
 
-def check(system: System, checks: Sequence[Check], *, peers: bool) -> List[CheckResult]:
-    """Run the checks that need peers, or the others."""
-    results: List[CheckResult] = []
-    for one in checks:
-        if one.peers == peers:
-            status, output = system.run(one.argv, one.timeout)
-            results.append({"name": one.name, "ok": status == 0, "output": output[-_TAIL:]})
-    return results
-
-
 def _provisional(machine: Machine) -> Journal:
     journal = journals.load(machine.store)
     if journal is None or not journal.provisional:
@@ -150,13 +142,13 @@ def _provisional(machine: Machine) -> Journal:
     return journal
 
 
-def _require_checks(machine: Machine, target: Configuration, until: float) -> None:
+def _require_checks(machine: Machine, journal: Journal, target: Configuration, until: float) -> None:
     """Require that the checks of the machine alone succeed; while units settle, they may fail."""
     machine.report("check", "")
-    while failed := [result for result in check(machine.system, target.checks, peers=False) if not result["ok"]]:
-        if time.monotonic() > until:
-            raise Failure(f"the check {failed[0]['name']!r} failed", failed[0]["output"])
-        time.sleep(_PAUSE)
+    results, notes = run_gate(machine.system, target.checks, journal, peers=False, until=until)
+    journal.notes += notes
+    for failed in (result for result in results if not result["ok"]):
+        raise Failure(f"the check {failed['name']!r} failed", failed["output"])
 
 
 def _require_no_difference(machine: Machine, target: Configuration, work: Work) -> None:

@@ -126,12 +126,24 @@ def test_a_machine_whose_undo_fails_is_damaged(folder: Path) -> None:
 
 
 def test_a_failing_check_with_peers_undoes_all(folder: Path) -> None:
+    def break_it(_: Sessions, machine: str, text: str) -> None:
+        if machine == "anna" and text.startswith("file"):
+            record(folder, "ben", commands=["true"])
+
+    update(folder, "one")
+    report = update(folder, "two", break_it)
+    assert results(report) == everywhere("restored")
+    assert [outcome.message for outcome in report.outcomes if outcome.machine == "ben"] == ["the check 'peers' failed"]
+    assert contents(folder) == everywhere("one")
+
+
+def test_a_check_that_fails_before_the_run_and_after_it_is_a_note(folder: Path) -> None:
     update(folder, "one")
     record(folder, "ben", commands=["true"])
     report = update(folder, "two")
-    assert results(report) == everywhere("restored")
-    assert next(outcome for outcome in report.outcomes if outcome.machine == "ben").message
-    assert contents(folder) == everywhere("one")
+    assert results(report) == everywhere("updated")
+    note = "the check 'peers' failed before this run, and still fails"
+    assert [outcome.message for outcome in report.outcomes] == ["", note, ""]
 
 
 def test_a_machine_that_changes_after_the_plan_stops_the_run(folder: Path) -> None:

@@ -75,7 +75,8 @@ def _text(result: RunResult) -> str:
         touched = ", ".join(shown) + (f" and {more} more" if more else "")
         back = f", back to {f'generation {result.back}' if result.back else 'nothing installed'}"
         which = f"committed generation {result.target}{back if result.back is not None else ''}"
-        return which + (f": {touched}" if touched else "")
+        note = f"; {result.message}" if result.message else ""
+        return which + (f": {touched}" if touched else "") + note
     generation = f"generation {result.source}" if result.source else "nothing installed"
     where = f"{result.result}, with {generation}"
     return f"{where}: {result.message}" if result.message else where

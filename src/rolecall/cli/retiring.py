@@ -11,7 +11,7 @@ from rolecall.cli import completion, output
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
 from rolecall.cli.sides import real
-from rolecall.cli.update import progress_lines
+from rolecall.cli.update import progress_lines, show
 from rolecall.cli.vars import Rotating
 from rolecall.errors import Fault, Faults
 
@@ -38,15 +38,14 @@ def retire(invocation: Invocation, name: str, *, offline: bool, own: bool, no_ro
     When a step fails, remove the cause and repeat the command.
     """
     from rolecall import pipeline
-    from rolecall.plan.text import plan_text, report_text
+    from rolecall.plan.text import report_text
 
     workspace = invocation.workspace
     with pipeline.retiring(workspace, name, progress_lines(quiet=invocation.json), own=own, offline=offline) as found:
         plan = found.planned.plan
         names = () if no_rotate else found.rotatable.names
-        if not invocation.json:
-            tell((*plan.warnings, *found.rotatable.bound), as_json=False)
-            output.write(plan_text(plan) + "\n")
+        show(invocation, plan)
+        tell(found.rotatable.bound, as_json=False)
         if found.planned.behind:
             raise Faults(found.planned.behind)
         if not plan.failing and not yes:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rolecall.cli.common import Invocation
     from rolecall.model.plan import Plan, Report
-    from rolecall.pipeline import Choice, Planned, PlannedRollback
+    from rolecall.pipeline import Choice, Planned, PlannedRollback, Without
 
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
@@ -80,6 +80,7 @@ def plan(
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @parallel_option
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
+@click.option("--skip-check", "checks", multiple=True, metavar="NAME", help="Do not run this check (or a pattern).")
 @click.option("--any-commit", is_flag=True, help="Update even if this checkout does not contain what machines run.")
 @sides
 @click.pass_obj
@@ -91,6 +92,7 @@ def update(
     verbose: bool,
     parallel: int,
     expect: str | None,
+    checks: tuple[str, ...],
     any_commit: bool,
 ) -> None:
     """Update all machines, or none.
@@ -99,10 +101,15 @@ def update(
     MACHINES are names or patterns of those to update; all by default. A FILE from `rolecall plan --out` instead is
     carried out only if the plan is still the same.
 
+    A check that fails before the update and after it is a warning. To leave out another one, name it as the report
+    does: --skip-check 'backup.client: servers answer'
+
     Example: rolecall update --tag web --except 'web-old-*'
     """
+    from rolecall.pipeline import Without
+
     options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
-    report = bring(invocation, choice, parallel=parallel, expect=expect, **options)
+    report = bring(invocation, choice, parallel=parallel, expect=expect, **options, without=Without(checks))
     from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
@@ -119,6 +126,7 @@ def bring(
     parallel: int = PARALLEL,
     expect: str | None = None,
     any_commit: bool = False,
+    without: Without | None = None,
 ) -> Report:
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
@@ -128,7 +136,8 @@ def bring(
         begin = partial(pipeline.planning_saved, invocation.workspace, file)
     else:
         begin = partial(pipeline.planning, invocation.workspace, choice)
-    with begin(progress, verbose=verbose, parallel=parallel) as planned:
+    without = without or pipeline.Without()
+    with begin(progress, verbose=verbose, parallel=parallel, without=without) as planned:
         if planned.behind and not any_commit:
             show(invocation, planned.plan)
             raise Faults(planned.behind)

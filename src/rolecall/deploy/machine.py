@@ -38,6 +38,7 @@ class MachineUpdate:
         back: The number of the earlier generation that the configuration comes from, 0 for none installed; None if it
             comes from the inventory.
         provenance: Returns from what service code has made the configuration.
+        skipped_checks: Names of its checks that do not run.
         addresses_used: Returns which addresses of other machines the service behind a check has read, in words.
     """
 
@@ -48,6 +49,7 @@ class MachineUpdate:
     formerly: Sequence[str] = ()
     back: int | None = None
     provenance: Callable[[], protocol.Provenance] = lambda: {"inputs": {}, "origins": {}}
+    skipped_checks: Sequence[str] = ()
     addresses_used: Callable[[str], str] = lambda _check: ""
 
 
@@ -213,7 +215,11 @@ class MachineRun:
             self.live_session.compare(self.wanted.configuration)
         wanted = self.wanted
         origin: protocol.Meta = {**meta, "back": wanted.back}
-        self.live_session.stage(self.plan.comparison, origin, wanted.provenance(), wanted.configuration, reveal)
+        self.live_session.stage(
+            *(self.plan.comparison, origin, wanted.provenance(), wanted.configuration, reveal),
+            skip=wanted.skipped_checks,
+            progress=self.report_progress,
+        )
         self.state = "staged"
 
     def switch(self, meta: protocol.Meta) -> None:

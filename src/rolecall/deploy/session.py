@@ -212,6 +212,9 @@ class Session:
         provenance: protocol.Provenance,
         configuration: Configuration,
         reveal: Callable[[Sequence[Secret]], Mapping[str, bytes]],
+        *,
+        skip: Sequence[str] = (),
+        progress: Callable[[str], None] | None = None,
     ) -> None:
         """Send everything that the switch needs to the machine, without changing anything yet.
 
@@ -221,11 +224,13 @@ class Session:
             provenance: From what service code has made the configuration.
             configuration: What was compared. A machine gets the blobs and secrets in it, and no others.
             reveal: Returns the values of secrets by version.
+            skip: Names of checks that do not run.
+            progress: Called for each check that fails already.
 
         Raises:
             AgentFailedError: Also when the machine has changed since the comparison.
         """
-        message = protocol.Stage(type="stage", comparison=comparison, meta=meta, provenance=provenance)
+        message = protocol.Stage(type="stage", comparison=comparison, meta=meta, provenance=provenance, skip=list(skip))
         need = self._ask(message, protocol.Need, "need")
         blobs = {blob.sha256: blob.data for blob in configuration.blobs}
         secrets: dict[tuple[str, ...], Secret] = {
@@ -240,7 +245,7 @@ class Session:
         for secret in (secrets[entry] for entry in needed):
             frame = protocol.SecretFrame(type="secret", name=secret.name, file=secret.file, version=secret.version)
             self.connection.send(frame, values[secret.version])
-        self._ask({"type": "verify"}, protocol.Bare, "staged")
+        self._ask({"type": "verify"}, protocol.Bare, "staged", progress)
 
     def switch(self, nonce: str, *, confirm: bool, progress: Callable[[str], None]) -> None:
         """Switch the machine, which is provisional afterwards.

@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.views import clan_note as clan_note
     from rolecall.pipeline.views import explain as explain
     from rolecall.pipeline.views import subjects as subjects
+    from rolecall.pipeline.without import Without as Without
     from rolecall.pipeline.workspace import Workspace as Workspace
     from rolecall.pipeline.workspace import open as open  # noqa: A004 - called as `pipeline.open`
     from rolecall.pipeline.writing import qr_code as qr_code
@@ -160,6 +161,7 @@ _NAMES: Final = {
     ),
     "rolecall.pipeline.views": "as_json clan_note explain subjects",
     "rolecall.pipeline.answering": "Answer",
+    "rolecall.pipeline.without": "Without",
     "rolecall.pipeline.workspace": "Workspace open",
     "rolecall.pipeline.writing": "qr_code write_files",
     "rolecall.project": "unanswered",

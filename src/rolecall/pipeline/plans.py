@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rolecall.deploy.target import Target
     from rolecall.model.plan import Compared, MachinePlan
     from rolecall.model.vars import VarKey
+    from rolecall.pipeline.without import Without
     from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
     from rolecall_agent import protocol
@@ -129,6 +130,7 @@ def planned(
     verbose: bool,
     full: bool,
     parallel: int,
+    without: Without,
     connect: Callable[[Target], Session],
     leaving: Leaving | None = None,
 ) -> Iterator[Planned]:
@@ -139,7 +141,7 @@ def planned(
     project = workspace.project
     evaluation = _evaluation(workspace, only)
     provenances = Provenances(evaluation.members.membership, evaluation.world)
-    wanted, warnings = _wanted(workspace, evaluation, provenances, leaving)
+    wanted, warnings = _wanted(workspace, evaluation, provenances, without, leaving)
     with Fleet(wanted, progress if verbose else steps_alone(progress), parallel, connect) as fleet:
         rehearses = workspace.side == "lab"
         notes = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
@@ -322,7 +324,11 @@ def expiring(evaluation: Evaluation) -> Iterator[Fault]:
 
 
 def _wanted(
-    workspace: Workspace, evaluation: Evaluation, provenances: Provenances, leaving: Leaving | None
+    workspace: Workspace,
+    evaluation: Evaluation,
+    provenances: Provenances,
+    without: Without,
+    leaving: Leaving | None,
 ) -> tuple[list[MachineUpdate], list[Fault]]:
     """Return what each machine is to become; one without a target is a warning while it has no resources."""
     machines = evaluation.members.loaded.inventory.machines
@@ -330,6 +336,7 @@ def _wanted(
     faults: list[Fault] = []
     warnings: list[Fault] = []
     found_ways = ways(workspace, evaluation.configured)
+    without.require_checks(evaluation.configured.values())
     for name, configured in evaluation.configured.items():
         found, problems = found_ways[name]
         if found:
@@ -339,6 +346,7 @@ def _wanted(
                 MachineUpdate(
                     *(targets, wave, configured.configuration, configured.origins, machines[name].formerly),
                     provenance=partial(provenances.of, configured),
+                    skipped_checks=without.checks_of(configured),
                     addresses_used=partial(addresses_used, evaluation, name),
                 )
             )

@@ -17,6 +17,7 @@ from rolecall.pipeline.machines import RemovedMachine, forget_machine, remove_ma
 from rolecall.pipeline.plans import Leaving, planned, purge_machine
 from rolecall.pipeline.reaching import ways
 from rolecall.pipeline.rotation import Rotatable, rotatable
+from rolecall.pipeline.without import Without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,8 +72,15 @@ def retiring(
     after = workspace.with_sources(sources)
     known, others = known_to(after, name)
     to_rotate = rotatable(after, name) if known or others else Rotatable((), (), ())
-    options = {"verbose": False, "full": False}
-    with planned(after, (), progress, **options, parallel=PARALLEL, connect=Session, leaving=leaving) as plan:
+    with planned(
+        *(after, (), progress),
+        verbose=False,
+        full=False,
+        parallel=PARALLEL,
+        without=Without(),
+        connect=Session,
+        leaving=leaving,
+    ) as plan:
         yield Retiring(plan, to_rotate, bool(pins.pinned(workspace.project, name)))
 
 
