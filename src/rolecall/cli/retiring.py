@@ -41,7 +41,9 @@ def retire(invocation: Invocation, name: str, *, offline: bool, own: bool, no_ro
     from rolecall.plan.text import report_text
 
     workspace = invocation.workspace
-    with pipeline.retiring(workspace, name, progress_lines(quiet=invocation.json), own=own, offline=offline) as found:
+    with pipeline.planning_retirement(
+        workspace, name, progress_lines(quiet=invocation.json), own=own, offline=offline
+    ) as found:
         plan = found.planned.plan
         names = () if no_rotate else found.rotatable.names
         show(invocation, plan)

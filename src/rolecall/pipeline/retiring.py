@@ -42,7 +42,7 @@ class Retiring:
 
 
 @contextmanager
-def retiring(
+def planning_retirement(
     workspace: Workspace,
     name: str,
     progress: Callable[[str, str], None] = lambda *_: None,
@@ -92,8 +92,8 @@ def retire_machine(
     Args:
         workspace: The project.
         name: The machine.
-        own: As for `retiring`.
-        offline: As for `retiring`; it is not purged then.
+        own: As for `planning_retirement`.
+        offline: As for `planning_retirement`; it is not purged then.
 
     Returns:
         What became of the removal, and notes on what stays on the machine.
