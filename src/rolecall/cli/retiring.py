@@ -11,7 +11,7 @@ from rolecall.cli import completion, output
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
 from rolecall.cli.sides import real
-from rolecall.cli.update import progress_lines, show
+from rolecall.cli.update import show
 from rolecall.cli.vars import Rotating
 from rolecall.errors import Fault, Faults
 
