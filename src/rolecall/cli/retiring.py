@@ -41,9 +41,11 @@ def retire(invocation: Invocation, name: str, *, offline: bool, own: bool, no_ro
     from rolecall.plan.text import report_text
 
     workspace = invocation.workspace
-    with pipeline.planning_retirement(
-        workspace, name, progress_lines(quiet=invocation.json), own=own, offline=offline
-    ) as found:
+    with (
+        shown_progress(quiet=invocation.json, every_line=False) as progress,
+        pipeline.planning_retirement(workspace, name, progress, own=own, offline=offline) as found,
+    ):
+        progress.pause()
         plan = found.planned.plan
         names = () if no_rotate else found.rotatable.names
         show(invocation, plan)
