@@ -10,6 +10,7 @@ import click
 from rolecall.cli import completion, output
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
+from rolecall.cli.progress import shown_progress
 from rolecall.cli.sides import real
 from rolecall.cli.update import show
 from rolecall.cli.vars import Rotating
