@@ -112,7 +112,7 @@ class Client:
         self, configuration: Configuration, secrets: Mapping[str, bytes] | None = None, *, confirm: bool = False
     ) -> dict[str, Any]:
         self.stage(self.compare(configuration)["digest"], secrets or {})
-        return self.ask(type="switch", nonce="n1", confirm=confirm)
+        return self.ask(type="switch", nonce="n1", confirm=confirm, reboot="planned")
 
     def commit(self) -> int:
         assert self.ask(type="decide") == {"type": "decided"}

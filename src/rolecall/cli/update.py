@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rolecall.cli.common import Invocation
-    from rolecall.model.plan import Plan, Report
+    from rolecall.model.plan import Plan, RebootMode, Report
     from rolecall.pipeline import Choice
 
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
@@ -80,6 +80,12 @@ def plan(
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @parallel_option
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
+@click.option(
+    "--reboot",
+    type=click.Choice(["planned", "needed", "never"]),
+    default="planned",
+    help="Reboot machines as planned (default), also if only the update shows that they need it, or never.",
+)
 @click.option("--any-commit", is_flag=True, help="Update even if this checkout does not contain what machines run.")
 @sides
 @click.pass_obj
@@ -91,6 +97,7 @@ def update(
     verbose: bool,
     parallel: int,
     expect: str | None,
+    reboot: RebootMode,
     any_commit: bool,
 ) -> None:
     """Update all machines, or none.
@@ -102,7 +109,7 @@ def update(
     Example: rolecall update --tag web --except 'web-old-*'
     """
     options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
-    report = bring(invocation, choice, parallel=parallel, expect=expect, **options)
+    report = bring(invocation, choice, parallel=parallel, expect=expect, reboot=reboot, **options)
     from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
@@ -118,6 +125,7 @@ def bring(
     verbose: bool = False,
     parallel: int = PARALLEL,
     expect: str | None = None,
+    reboot: RebootMode = "planned",
     any_commit: bool = False,
 ) -> Report:
     """Run one update: show the plan, ask, and apply it."""
@@ -140,8 +148,8 @@ def bring(
         if expect and found.digest != expect:
             raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
         if not found.empty and not found.failing and not yes:
-            ask(invocation, f"update {_changing(found)}?")
-        return planned.apply()
+            ask(invocation, f"update {_changing(found)}{_rebooting(found, reboot)}?")
+        return planned.apply(reboot)
 
 
 def _saved(choice: Choice) -> Path | None:
@@ -155,6 +163,15 @@ def _saved(choice: Choice) -> Path | None:
 def _changing(plan: Plan) -> str:
     """Return the machines that change, each with its target, for a question."""
     return listed([f"{machine.machine} ({machine.target})" for machine in plan.changing]) or "these machines"
+
+
+def _rebooting(plan: Plan, mode: RebootMode) -> str:
+    """Return which machines reboot, for the same question."""
+    machines = [machine.machine for machine in plan.changing if machine.reboots]
+    if not machines:
+        return ""
+    reboots = listed(machines)
+    return f", and reboot {reboots}" if mode != "never" else f", and leave the reboot of {reboots} for later"
 
 
 def _progress(*, quiet: bool) -> Callable[[str, str], None]:
