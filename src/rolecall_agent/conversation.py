@@ -365,6 +365,8 @@ class Conversation:
             self._send({"type": "rebooting"})  # first, since the reboot ends this agent
             machine.system.reboot()
         except (Failure, OSError) as error:
+            journal.awaits = False
+            journal.save(machine.store)
             recover(machine, str(error))
             raise
         self._held = False  # until this agent ends, nobody can recover the machine

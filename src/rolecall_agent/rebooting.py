@@ -85,7 +85,7 @@ def begin_waiting(machine: Machine) -> Optional[Journal]:
     return journal
 
 
-def require_no_reboot(machine: Machine, journal: Journal, late_for: str) -> None:
+def require_no_reboot(machine: Machine, journal: Journal, late_for: str) -> str:
     """Require that a switch that is to be undone is not within a reboot, nor waits for its controller.
 
     Args:
@@ -93,17 +93,23 @@ def require_no_reboot(machine: Machine, journal: Journal, late_for: str) -> None
         journal: The journal of the switch.
         late_for: The run whose controller has had its time to return, or "".
 
+    Returns:
+        Why it is undone, if it has waited for that, else "".
+
     Raises:
         LockedError: When it does.
     """
     system, boot = machine.system, machine.system.boot()
     if journal.undone_in == boot:
         raise RebootingError
-    if not journal.awaits or not system.boots or late_for == journal.meta["run"]:
-        return
+    if not journal.awaits or not system.boots:
+        return ""
+    if late_for == journal.meta["run"] and boot != journal.boot:
+        return f"nobody returned within {journal.seconds} s after the reboot"
     if system.is_stopping() if boot == journal.boot else boot == journal.waits_in:
         run, user = journal.meta["run"], journal.meta["user"]
         raise LockedError(f"the machine is locked by run {run} of {user}, for which it reboots")
+    return "it did not reboot" if boot == journal.boot else "it booted again before anybody returned"
 
 
 def require_returned(machine: Machine, run: str, nonce: str) -> Journal:
@@ -123,7 +129,7 @@ def require_returned(machine: Machine, run: str, nonce: str) -> Journal:
     journal.awaits = False  # from here on, an interruption undoes it at once
     journal.save(machine.store)
     machine.system.run(["systemctl", "stop", f"{_timer(run)}.timer"], _BOOT_SECONDS)
-    machine.report("boot", "wait until it is complete")
+    machine.report("wait", "until all units are started")
     machine.system.run(["systemctl", "is-system-running", "--wait"], _BOOT_SECONDS)
     return journal
 

@@ -63,8 +63,7 @@ def recover(machine: Machine, reason: str = INTERRUPTED, late_for: str = "") -> 
         machine.store.set_current(journal.target)
         settle(machine, journal, history.past_run(journal, "committed"))
         return "committed"
-    rebooting.require_no_reboot(machine, journal, late_for)
-    undo(machine, journal, "undone", reason)
+    undo(machine, journal, "undone", rebooting.require_no_reboot(machine, journal, late_for) or reason)
     return "undone"
 
 

@@ -142,7 +142,7 @@ def test_nobody_else_settles_it_meanwhile(root: Path) -> None:
     with pytest.raises(LockedError, match="reboots to complete the undo"):
         recover(root, late_for="run-1")
     boot(root)
-    with NearClient(root) as client, pytest.raises(Refused, match="the switch was undone: it was interrupted"):
+    with NearClient(root) as client, pytest.raises(Refused, match="the switch was undone: nobody returned within"):
         client.first(type="rejoin", **WHO)
 
 

@@ -252,7 +252,7 @@ class MachineRun:
         try:
             self.session = self._once_back(lambda session: session.rejoin(run, nonce, self.report_progress), seconds)
         except (LockedError, LostError) as error:
-            message = f"not back within {seconds} seconds after its reboot: {error}"
+            message = f"not back within {seconds} s after its reboot: {error}"
             raise AgentFailedError(message, error.detail) from None
         except AgentFailedError:
             self.rebooted = True
