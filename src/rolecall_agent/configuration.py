@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Callable, Dict, Iterable, List, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, TypeVar, Union
 
 from rolecall_agent.content import Blob, Secret
 from rolecall_agent.resources import KINDS, File, Resource, class_of
@@ -25,12 +25,14 @@ class Check:
         argv: Program and arguments; exit status 0 means that the service works.
         peers: Whether it needs other machines. It must then succeed before the commit, else during the switch.
         timeout: Seconds after which it fails.
+        retry: Seconds during which it is tried again if it fails; None for as long as units settle.
     """
 
     name: str
     argv: Tuple[str, ...]
     peers: bool = False
     timeout: int = 30
+    retry: Optional[int] = None
 
     def __post_init__(self) -> None:
         single_line(self.name, "check")
@@ -38,6 +40,8 @@ class Check:
         require(self.argv, f"check {self.name}: empty command")
         seconds = type(self.timeout) is int and self.timeout > 0
         require(seconds, f"check {self.name}: timeout must be a whole number of seconds, at least 1")
+        seconds = self.retry is None or (type(self.retry) is int and self.retry >= 0)
+        require(seconds, f"check {self.name}: retry must be a whole number of seconds, at least 0")
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Configuration:
             "schema": SCHEMA,
             "machine": self.machine,
             "resources": [{"kind": resource.kind, **_set_values(resource)} for resource in self.resources],
-            "checks": [vars(check) for check in self.checks],
+            "checks": [_set_values(check) for check in self.checks],
             **({"health": [vars(each) for each in self.health]} if self.health else {}),  # else, no digest changes
         }
         return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_encode).encode()
@@ -187,9 +191,9 @@ def _as_installed(kind: Any, values: Dict[str, Any]) -> Any:  # noqa: ANN401 - a
     return made
 
 
-def _set_values(resource: Resource) -> Dict[str, Any]:
-    """Return the fields of a resource, without those that may be None and are: a new one must change no digest."""
-    kind, values = type(resource), vars(resource)
+def _set_values(item: Union[Resource, Check]) -> Dict[str, Any]:
+    """Return the fields of a resource or check, without those that may be None and are: a new one changes no digest."""
+    kind, values = type(item), vars(item)
     return {name: value for name, value in values.items() if not (value is None and getattr(kind, name, "") is None)}
 
 

@@ -7,10 +7,11 @@ import sys
 import time
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Set
 
 from rolecall_agent import bytecode, comparison, damage, fingerprint, frames, protocol, rebooting, showing, undo
 from rolecall_agent import journal as journals
+from rolecall_agent.checking import PEERS_SETTLE, failing_already, run_gate
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.confirm import confirm
 from rolecall_agent.errors import Failure
@@ -24,7 +25,7 @@ from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS, class_of
 from rolecall_agent.state import HOME
 from rolecall_agent.store import Store
-from rolecall_agent.switch import CHANGED, check, commit, decide, go_on, switch
+from rolecall_agent.switch import CHANGED, commit, decide, go_on, switch
 from rolecall_agent.systems import commands
 from rolecall_agent.work import Work
 
@@ -59,8 +60,10 @@ class _Staged:
         shown: What the switch may do.
         meta: Who switches, and when.
         provenance: From what service code has made the target.
+        skipped: Names of the checks that the run skips.
         needed: Digests and versions that were requested.
         lacking: Why one of them could not be stored.
+        failing: Names of the checks that fail before the switch.
         watched: The units that the switch has started.
     """
 
@@ -68,8 +71,10 @@ class _Staged:
     shown: Work
     meta: protocol.Meta
     provenance: protocol.Provenance
+    skipped: List[str]
     needed: Set[str] = field(default_factory=set)
     lacking: Optional[Exception] = None
+    failing: List[str] = field(default_factory=list)
     watched: Optional[Watch] = None
 
 
@@ -274,7 +279,7 @@ class Conversation:
             raise Failure(_NOT_COMPARED)
         machine = self._machine
         old, new = machine.configuration(machine.store.current), machine.with_boot_unit(self._compared)
-        shown = showing.contents(machine.system, machine.store, old, new, message["keys"])
+        shown = showing.contents(machine.system, machine.store, old, new, message["keys"], declared=message["declared"])
         self._send({"type": "contents", "contents": shown})
 
     def _work(self) -> tuple[Configuration, Work, str]:
@@ -293,7 +298,8 @@ class Conversation:
         target, work, digest = self._work()
         self._require(digest == message["comparison"], CHANGED)
         store = self._machine.store
-        self._staged = staged = _Staged(target, work, message["meta"], message["provenance"])
+        skipped = message["skip"]
+        self._staged = staged = _Staged(target, work, message["meta"], message["provenance"], skipped)
         note_holder(self._root, f"run {staged.meta['run']} of {staged.meta['user']}")
         due = [item for item in target.resources if item.key in work.listed]
         store.sealed.drop_unreadable(secret for resource in due for secret in resource.secrets)
@@ -335,6 +341,9 @@ class Conversation:
         for kind in KINDS:
             if resources := [item for item in target.resources if item.kind == kind]:
                 class_of(kind).verify(resources, staged.shown.listed, system, store)
+        staged.failing = failing_already(system, self._machine.configuration(store.current), target, staged.skipped)
+        for name in staged.failing:
+            self._report("check", f"{name!r} fails already")
         self._state = _State.STAGED
         self._send({"type": "staged"})
 
@@ -350,6 +359,8 @@ class Conversation:
             reboot=message["reboot"],
             shown=staged.shown,
             provenance=staged.provenance,
+            skipped_checks=staged.skipped,
+            failing_checks=staged.failing,
         )
         self._state = _State.PROVISIONAL
         journal = journals.load(self._machine.store)
@@ -379,18 +390,23 @@ class Conversation:
         if journal.confirm:  # this connection was opened after the switch
             confirm(self._root, message["run"], message["nonce"])
         target = machine.store.configuration(journal.target)
-        self._staged = _Staged(target, Work(), journal.meta, {"inputs": {}, "origins": {}}, watched=watched)
+        self._staged = _Staged(target, Work(), journal.meta, {"inputs": {}, "origins": {}}, [], watched=watched)
         self._state = _State.PROVISIONAL
         self._send({"type": "provisional", "changed": [], "reboot": []})
 
     def _check(self, message: Message) -> None:
         journal = journals.load(self._machine.store)
         staged = self._staged if self._state is _State.PROVISIONAL and journal and journal.provisional else None
-        if staged is None:
+        if journal is None or staged is None:
             raise Failure(_NOT_PROVISIONAL)
         if message["peers"] and staged.watched:
             require_settled(self._machine.system.units, staged.watched)
-        results = check(self._machine.system, staged.target.checks, peers=message["peers"])
+        machine, peers = self._machine, message["peers"]
+        until = time.monotonic() + PEERS_SETTLE if peers and machine.system.boots else 0.0
+        results, notes = run_gate(machine.system, staged.target.checks, journal, peers=peers, until=until)
+        if notes:
+            journal.notes += notes
+            journal.save(machine.store)
         self._send({"type": "checks", "checks": results})
 
     def _decide(self, _: Message) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any, Container, Dict, List, Optional
 
 from rolecall_agent.configuration import Configuration
@@ -65,6 +66,18 @@ class Generations:
         except (ValueError, LookupError, TypeError) as error:
             raise Failure(f"{HOME}/{name}: {error}") from error
 
+    def configuration_as_written(self, number: int) -> Json:
+        """Return the encoded configuration of a generation, as whichever version wrote it; an empty one for 0.
+
+        Raises:
+            Failure: As `configuration`.
+        """
+        if not number:
+            return Configuration("").as_json()
+        self.configuration(number)  # verifies it
+        written: Json = json.loads(self._system.read(f"{HOME}/generations/{number}/configuration.json"))
+        return written
+
     def generation(self, number: int) -> Optional[Generation]:
         """Return the metadata of a generation; None for 0.
 
@@ -77,7 +90,7 @@ class Generations:
         generation: Any = read_json(self._system, name)
         if not isinstance(generation, dict) or "digest" not in generation:
             raise damaged(name, "it is missing" if generation is None else "it has no digest")
-        return generation  # type: ignore[return-value]  # as `add_generation` wrote it
+        return {"back": None, **generation}  # type: ignore[return-value]  # as `add_generation` of any version wrote it
 
     def add_generation(self, configuration: Configuration, meta: Meta, provenance: Optional[Provenance] = None) -> int:
         """Write the next generation, and return its number."""

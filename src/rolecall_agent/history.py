@@ -30,9 +30,11 @@ def past_run(journal: Journal, result: RunResult, message: str = "") -> PastRun:
     Args:
         journal: Its journal, while that still names all that the switch has touched.
         result: How it ends.
-        message: Why it was not committed, or "".
+        message: Why it was not committed, or "". If it was, the notes of the journal stand there.
     """
     keys = list(journal.before)
+    if result == "committed":
+        message = "; ".join(journal.notes)
     return {
         **journal.meta,
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
@@ -80,7 +82,9 @@ def _decoded(lines: List[bytes]) -> Tuple[List[PastRun], int]:
     runs: List[PastRun] = []
     for line in lines:
         try:
-            runs.append(checked(line, required=True))
+            run: PastRun = checked(line, required=True)
+            run.setdefault("back", None)  # an earlier version did not write it
+            runs.append(run)
         except ValueError:
             continue
     return runs, len(lines) - len(runs)

@@ -8,14 +8,15 @@ C sends               A answers             meaning
 ====================  ====================  ===================================================
 `AskStatus`           `Status`              how the machine is now
 `AskHistory`          `History`             what runs did to it
+`AskGenerations`      `Generations`         what generations of it have
 ====================  ====================  ===================================================
 """
 
 from __future__ import annotations
 
-from typing import List, Literal, Optional, TypedDict
+from typing import Any, Dict, List, Literal, Optional, TypedDict
 
-from rolecall_agent.protocol import CheckResult, Drift, Generation, Interrupted, Meta
+from rolecall_agent.protocol import CheckResult, Drift, Generation, Interrupted, Meta, Provenance
 
 RunResult = Literal["committed", "failed", "undone", "damaged", "accepted"]
 Level = Literal["ok", "warning", "error"]
@@ -34,7 +35,8 @@ class PastRun(Meta):
 
     ``result``: ``committed``; ``failed`` (its switch failed here, and was undone); ``undone`` (for another reason, such
     as a failure elsewhere or a lost connection); ``damaged`` (an undo could not put everything back);
-    ``accepted`` (a person gave up the undo). ``message``: why, or "". ``ended``: when, by the clock of the machine (RFC
+    ``accepted`` (a person gave up the undo). ``message``: why; or what there is to know about one
+    that is committed; or "". ``ended``: when, by the clock of the machine (RFC
     3339). ``source`` and ``target``: the generations before and after it. ``touched``: keys of the resources that it
     may have changed, the first of them; ``more``: how many others there are.
     """
@@ -54,6 +56,29 @@ class History(TypedDict):
     type: str
     runs: List[PastRun]
     damaged: int
+
+
+class AskGenerations(TypedDict):
+    """``generations``, with ``agent`` as in `protocol.Open`. ``numbers``: which; 0 for the current one."""
+
+    type: str
+    agent: str
+    numbers: List[int]
+
+
+class Generations(TypedDict):
+    """``generations``. ``pieces``: base64 of zlib-compressed JSON in pieces: a list of `Recalled`, in that order."""
+
+    type: str
+    pieces: List[str]
+
+
+class Recalled(TypedDict):
+    """A generation that the machine keeps. ``configuration``: `Configuration.as_json`."""
+
+    generation: Optional[Generation]
+    configuration: Dict[str, Any]
+    provenance: Optional[Provenance]
 
 
 class AskStatus(TypedDict):

@@ -59,7 +59,11 @@ class Journal:
         damage: What the last undo could not put back.
         abandoned: Keys of resources that a person has given up.
         notes: What a person should know once it is committed.
+        skipped_checks: Names of the checks that the run skips.
+        failing_checks: Names of the checks that failed before it, so that their failure does not count.
         reboot: Why the machine must reboot before the switch counts; [] if it need not.
+        down: Names of the units that were down before and may stay so, as in `Work.revive`.
+        settle: Seconds that units must run, as in `Work`.
         boot: The boot in which it was told to reboot; "" if it was not.
         awaits: Whether the controller must return after the reboot.
         seconds: How long it has for that, after the boot.
@@ -89,17 +93,17 @@ class Journal:
     damage: List[Damage] = field(default_factory=list)
     abandoned: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
+    skipped_checks: List[str] = field(default_factory=list)
+    failing_checks: List[str] = field(default_factory=list)
     reboot: List[str] = field(default_factory=list)
+    down: List[str] = field(default_factory=list)
+    settle: Dict[str, float] = field(default_factory=dict)
     boot: str = ""
     awaits: bool = False
     seconds: int = 0
     waits_in: str = ""
     undone_in: str = ""
     ending: Optional[Tuple[RunResult, str]] = None
-
-    def ran(self, unit: str) -> bool:
-        """Return whether a unit was running before, as far as the switch has an effect on it."""
-        return self.units.get(unit, {}).get("active", True)
 
     def described(self) -> Interrupted:
         """Return it for a person."""

@@ -15,7 +15,8 @@ C sends                   A answers                                       meanin
 `Show`                    `Contents`                                      what a plan shows of contents that change
 `Stage`                   `Need`; C then sends each `BlobFrame` and       refused when the machine has changed since
                           `SecretFrame` with its payload, and             the comparison. A failure after `Need` is
-                          ``{"type": "verify"}``. Then ``staged``         the answer to ``verify``
+                          ``{"type": "verify"}``. Then `Progress`…,       the answer to ``verify``. It also runs the
+                          ``staged``                                      checks that the machine has already
 `Switch`                  `Progress`…, `Provisional`                      refused like `Stage`; A undoes one that fails
 `Reboot`                  ``rebooting``                                   after `Provisional` with ``reboot``: A ends,
                                                                           and the machine reboots
@@ -115,12 +116,16 @@ class Resumed(TypedDict):
 
 
 class Meta(TypedDict):
-    """Where a generation comes from: run id, user, commit of the project (or ""), time (RFC 3339)."""
+    """Where a generation comes from: run id, user, commit of the project (or ""), time (RFC 3339).
+
+    ``back``: the number of the earlier generation that the machine went back to, 0 for nothing installed; else None.
+    """
 
     run: str
     user: str
     commit: str
     at: str
+    back: Optional[int]
 
 
 class Generation(Meta):
@@ -222,10 +227,14 @@ class Comparison(TypedDict):
 
 
 class Show(TypedDict):
-    """``show``. ``keys``: of resources that the last `Compare` of this conversation would change."""
+    """``show``. ``keys``: of resources that the last `Compare` of this conversation would change.
+
+    ``declared``: whether to show what they are to have, too, where the machine has it.
+    """
 
     type: str
     keys: List[str]
+    declared: bool
 
 
 class Content(TypedDict):
@@ -242,7 +251,10 @@ class Content(TypedDict):
 
 
 class Shown(TypedDict):
-    """``before``: what is in the place of a resource. ``after``: what its removal puts back. None for nothing."""
+    """``before``: what is in the place of a resource. ``after``: what its removal puts back, or what it is to have.
+
+    None for nothing, and for what is not asked for.
+    """
 
     before: Optional[Content]
     after: Optional[Content]
@@ -256,12 +268,16 @@ class Contents(TypedDict):
 
 
 class Stage(TypedDict):
-    """``stage``. ``comparison``: digest of a `Comparison`, of this conversation or an earlier one."""
+    """``stage``. ``comparison``: digest of a `Comparison`, of this conversation or an earlier one.
+
+    ``skip``: names of checks that do not run.
+    """
 
     type: str
     comparison: str
     meta: Meta
     provenance: Provenance
+    skip: List[str]
 
 
 class Need(TypedDict):
@@ -346,16 +362,16 @@ class CheckResult(TypedDict):
 
 
 class Checks(TypedDict):
-    """``checks``."""
+    """``checks``: the results that count. The commit has notes on skipped checks, and on those that failed before."""
 
     type: str
     checks: List[CheckResult]
 
 
 class Committed(TypedDict):
-    """``committed``. ``notes``: what could not be cleaned up, for a person. The commit is valid nevertheless.
+    """``committed``. ``notes``: what a person should know, such as checks that failed before the run and still do.
 
-    The next open finishes the cleanup.
+    If a cleanup failed, the commit is valid nevertheless, and the next open finishes the cleanup.
     """
 
     type: str

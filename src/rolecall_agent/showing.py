@@ -103,13 +103,18 @@ def after_removal(store: Store, key: str) -> Optional[Content]:
         return _hidden(str(error))
 
 
+def _stored(store: Store, resource: Resource) -> Optional[Content]:
+    parts = resource.content_parts
+    return describe(masked(parts, lambda blob: store.content([blob]))) if parts and store.has_blobs(parts) else None
+
+
 def digest(content: Optional[Content]) -> str:
     """Return a digest of what is shown; "" if nothing is."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest() if content else ""
 
 
 def contents(
-    system: System, store: Store, old: Configuration, new: Configuration, keys: Iterable[str]
+    system: System, store: Store, old: Configuration, new: Configuration, keys: Iterable[str], *, declared: bool
 ) -> Dict[str, Shown]:
     """Return what is shown of these resources, by key, up to the size of one answer; at least of one of them.
 
@@ -119,6 +124,7 @@ def contents(
         old: What was declared for it last.
         new: What it is to have.
         keys: The resources.
+        declared: Whether to show what they are to have, too, if it is stored.
     """
     was, will = ({resource.key: resource for resource in each.resources} for each in (old, new))
     shown: Dict[str, Shown] = {}
@@ -129,6 +135,8 @@ def contents(
         known = key in was or key in will
         there = before(system, store, was.get(key), will.get(key)) if known else None
         after = after_removal(store, key) if key not in will else None
+        if declared and key in will:
+            after = _stored(store, will[key])
         shown[key] = {"before": there, "after": after}
         size += sum(content["size"] for content in (there, after) if content and content["lines"])
     return shown

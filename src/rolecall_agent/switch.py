@@ -6,34 +6,31 @@ each step, the journal says what the step is about to touch, and what is there n
 
 from __future__ import annotations
 
-import time
 from itertools import groupby
-from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from rolecall_agent import boot, history, rebooting
 from rolecall_agent import journal as journals
+from rolecall_agent.checking import run_gate
 from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
 from rolecall_agent.journal import DECLARED, Journal
-from rolecall_agent.resources import Unit, class_of, transaction
+from rolecall_agent.resources import class_of, transaction
 from rolecall_agent.resources.placing import has_attributes
 from rolecall_agent.undo import remove_empty_paths, settle, undo
 from rolecall_agent.unit_types import applies_when_loaded, reload
 
 if TYPE_CHECKING:
-    from rolecall_agent.configuration import Check, Configuration
+    from rolecall_agent.configuration import Configuration
     from rolecall_agent.machine import Machine
-    from rolecall_agent.protocol import CheckResult, Meta, Provenance, RebootMode
+    from rolecall_agent.protocol import Meta, Provenance, RebootMode
     from rolecall_agent.resources import Resource
     from rolecall_agent.resources.base import Captured
-    from rolecall_agent.system import System
     from rolecall_agent.work import Command, Work
 
 # They carry the connection to the controller, so they come last, when everything else is known to work.
 _LAST = ("sshd.service", "ssh.service", "systemd-networkd.service")
-_PAUSE = 0.1  # seconds between two tries of a check
-_TAIL = 2000  # characters of a check's output
 CHANGED = "the machine has changed since this was planned"
 COMMAND_SECONDS = 600
 """How long the command of an action may take."""
@@ -49,6 +46,8 @@ def switch(
     reboot: RebootMode = "planned",
     shown: Optional[Work] = None,
     provenance: Optional[Provenance] = None,
+    skipped_checks: Sequence[str] = (),
+    failing_checks: Sequence[str] = (),
 ) -> Tuple[List[str], Optional[Watch]]:
     """Switch to a staged configuration, which is provisional afterwards unless the machine must reboot first.
 
@@ -61,6 +60,8 @@ def switch(
         reboot: What to do if the machine must reboot.
         shown: What it may do; None for anything.
         provenance: From what service code has made the configuration.
+        skipped_checks: As in `Journal`.
+        failing_checks: As in `Journal`.
 
     Returns:
         The keys of the resources that changed, and the units that must still run when it counts (`health`); None
@@ -79,11 +80,13 @@ def switch(
     journal = Journal(store.agent, meta, store.current, number, nonce, confirm, machine.system.token)
     states = {name: machine.system.units.state(name) for name in work.units}
     journal.abandoned = list(work.lost)
+    journal.skipped_checks, journal.failing_checks = list(skipped_checks), list(failing_checks)
     journal.units = {
         name: {"enabled": state.enabled, "active": state.active, "failed": state.failed}
         for name, state in states.items()
         if state.active or name not in work.refresh
     }
+    journal.down, journal.settle = list(work.revive), dict(work.settle)
     journal.reenabled, journal.reloaded, journal.along = list(work.reenable), list(work.reload), work.restarted_along
     store.set_boot_agent()
     journal.save(store)
@@ -91,14 +94,14 @@ def switch(
     try:
         machine.install_boot_unit()
         started = _Move(machine, journal, work, store.configuration(journal.source), target).run()
-        _require_no_difference(machine, target, work.revive)
+        _require_no_difference(machine, target, journal.down)
         transaction.record(machine, journal, target)
         found = [reason for reason in rebooting.pending(machine.system) if reason not in before]
         rebooting.choose(work, found, reboot, journal)
         if journal.reboot:
             journal.save(store)
             return sorted(work.changed), None
-        watched = _make_provisional(machine, journal, target, started, work.settle)
+        watched = _make_provisional(machine, journal, target, started)
     except Exception as error:
         raise _undo_after(machine, journal, error) from error
     return sorted(work.changed), watched
@@ -120,21 +123,17 @@ def go_on(machine: Machine, run: str, nonce: str) -> Tuple[Journal, Watch]:
         Failure: When the machine no longer waits for this, or when it failed, as `switch`.
     """
     journal = rebooting.require_returned(machine, run, nonce)
-    target, source = machine.store.configuration(journal.target), machine.store.configuration(journal.source)
-    started = {unit.name: unit for unit in target.resources if isinstance(unit, Unit) and unit.started}
-    down = [key for key, unit in started.items() if unit in source.resources and not journal.ran(key)]
-    seconds = {name: unit.settle_seconds for name, unit in started.items() if unit.settle_seconds is not None}
+    target = machine.store.configuration(journal.target)
+    started = [name for resource in target.resources for name in resource.started_units]
     try:
-        _require_no_difference(machine, target, down)
-        watched = _make_provisional(machine, journal, target, list(started), seconds)
+        _require_no_difference(machine, target, journal.down)
+        watched = _make_provisional(machine, journal, target, started)
     except Exception as error:
         raise _undo_after(machine, journal, error) from error
     return journal, watched
 
 
-def _make_provisional(
-    machine: Machine, journal: Journal, target: Configuration, started: Sequence[str], seconds: Mapping[str, float]
-) -> Watch:
+def _make_provisional(machine: Machine, journal: Journal, target: Configuration, started: Sequence[str]) -> Watch:
     """Require that the checks of the machine alone succeed, and return the units that must still run when it counts.
 
     Args:
@@ -142,10 +141,9 @@ def _make_provisional(
         journal: The journal of the switch.
         target: Its configuration.
         started: The names of the units that were started.
-        seconds: As in `watch`.
     """
-    watched = watch(machine.system.units, started, seconds)
-    _require_checks(machine, target, watched.until)
+    watched = watch(machine.system.units, started, journal.settle)
+    _require_checks(machine, journal, target, watched.until)
     machine.system.flush()  # before anybody can commit it
     journal.provisional = True
     journal.save(machine.store)
@@ -185,16 +183,6 @@ def commit(machine: Machine) -> Tuple[int, List[str]]:
         return journal.target, [*journal.notes, f"the cleanup is left to the next run: {error}"]
 
 
-def check(system: System, checks: Sequence[Check], *, peers: bool) -> List[CheckResult]:
-    """Run the checks that need peers, or the others."""
-    results: List[CheckResult] = []
-    for one in checks:
-        if one.peers == peers:
-            status, output = system.run(one.argv, one.timeout)
-            results.append({"name": one.name, "ok": status == 0, "output": output[-_TAIL:]})
-    return results
-
-
 def _provisional(machine: Machine) -> Journal:
     journal = journals.load(machine.store)
     if journal is None or not journal.provisional:
@@ -202,13 +190,13 @@ def _provisional(machine: Machine) -> Journal:
     return journal
 
 
-def _require_checks(machine: Machine, target: Configuration, until: float) -> None:
+def _require_checks(machine: Machine, journal: Journal, target: Configuration, until: float) -> None:
     """Require that the checks of the machine alone succeed; while units settle, they may fail."""
     machine.report("check", "")
-    while failed := [result for result in check(machine.system, target.checks, peers=False) if not result["ok"]]:
-        if time.monotonic() > until:
-            raise Failure(f"the check {failed[0]['name']!r} failed", failed[0]["output"])
-        time.sleep(_PAUSE)
+    results, notes = run_gate(machine.system, target.checks, journal, peers=False, until=until)
+    journal.notes += notes
+    for failed in (result for result in results if not result["ok"]):
+        raise Failure(f"the check {failed['name']!r} failed", failed["output"])
 
 
 def _require_no_difference(machine: Machine, target: Configuration, down: Sequence[str]) -> None:

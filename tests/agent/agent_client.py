@@ -15,14 +15,14 @@ from rolecall_agent.conversation import Conversation
 from rolecall_agent.wire import framed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Self
 
     from rolecall_agent.configuration import Configuration
 
 NO_PROVENANCE: dict[str, Any] = {"inputs": {}, "origins": {}}
-META = {"run": "run-1", "user": "tester", "commit": "", "at": "2026-01-01T00:00:00Z"}
+META = {"run": "run-1", "user": "tester", "commit": "", "at": "2026-01-01T00:00:00Z", "back": None}
 
 
 class Refused(Exception):  # noqa: N818
@@ -98,8 +98,9 @@ class Client:
         self.configuration = configuration
         return self.ask(type="compare", configuration=configuration.as_json())
 
-    def stage(self, comparison: str, secrets: Mapping[str, bytes]) -> dict[str, Any]:
-        need = self.ask(type="stage", comparison=comparison, meta=META, provenance=self.provenance)
+    def stage(self, comparison: str, secrets: Mapping[str, bytes], skip: Sequence[str] = ()) -> dict[str, Any]:
+        what = {"meta": META, "provenance": self.provenance, "skip": list(skip)}
+        need = self.ask(type="stage", comparison=comparison, **what)
         blobs = {blob.sha256: blob.data for blob in self.configuration.blobs}
         for sha256 in need["blobs"]:
             self.send({"type": "blob", "sha256": sha256}, blobs[sha256] or b"")
@@ -109,9 +110,14 @@ class Client:
         return need
 
     def switch(
-        self, configuration: Configuration, secrets: Mapping[str, bytes] | None = None, *, confirm: bool = False
+        self,
+        configuration: Configuration,
+        secrets: Mapping[str, bytes] | None = None,
+        *,
+        confirm: bool = False,
+        skip: Sequence[str] = (),
     ) -> dict[str, Any]:
-        self.stage(self.compare(configuration)["digest"], secrets or {})
+        self.stage(self.compare(configuration)["digest"], secrets or {}, skip)
         return self.ask(type="switch", nonce="n1", confirm=confirm, reboot="planned")
 
     def commit(self) -> int:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-META: Any = {"run": "r", "user": "u", "commit": "", "at": "2026-01-01T00:00:00Z"}
+META: Any = {"run": "r", "user": "u", "commit": "", "at": "2026-01-01T00:00:00Z", "back": None}
 SECRETS = {"v1": b"first value", "v2": b"second value", "h1": b"$y$one", "h2": b"$y$two"}
 STATE = "var/lib/rolecall"
 
@@ -321,7 +321,6 @@ RICH = Configuration.of(
         Unit("also.service", masked=True),
         Package("p2"),
         Action("refresh", ("refresh",), ("file:/etc/a",), ("unrefresh",)),
-        Reboot("kernel", ["sysctl:vm.one"]),
     ],
 )
 OTHER = Configuration.of(

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
-import select
 import signal
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
 
 import pytest
 
 from rolecall_agent.systems import commands
 from rolecall_agent.systems.accounts import ShadowAccounts
 from rolecall_agent.systems.real import RealSystem
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-PIDFD_OPEN = os.pidfd_open
 
 
 @pytest.fixture(params=["sentinel", "no sentinel"], autouse=True)
@@ -81,18 +76,19 @@ def test_only_the_end_of_a_long_output_is_kept(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
-def test_a_command_that_takes_too_long_ends_with_all_that_it_has_started(tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    script = f"sleep 600 & echo $! > {pids}.new; mv {pids}.new {pids}; wait"
-    status, output = commands.run(["sh", "-c", script], 1)
+@pytest.mark.parametrize("starts", ["sleep 600", "timeout 600 sleep 601", "setsid sleep 600", "bash -mc 'sleep 600'"])
+def test_a_command_that_takes_too_long_ends_with_all_that_it_has_started(starts: str) -> None:
+    mark = f"ended-{os.urandom(8).hex()}"
+    status, output = commands.run(["sh", "-c", f"MARK={mark} {starts} & wait"], 1)
     assert (status, output) == (124, "sh took longer than 1 seconds")
+    until = time.monotonic() + 10
+    while left := [pid.name for pid in Path("/proc").iterdir() if mark in environment(pid)]:
+        assert time.monotonic() < until, left
+
+
+def environment(process: Path) -> str:
+    """Return the environment of a process; "" if it has ended, or is someone else's."""
     try:
-        fd = PIDFD_OPEN(int(pids.read_text()))
-    except ProcessLookupError:
-        return
-    try:
-        ended = select.poll()
-        ended.register(fd, select.POLLIN)
-        assert ended.poll(20_000)
-    finally:
-        os.close(fd)
+        return (process / "environ").read_text(errors="replace")
+    except OSError:
+        return ""

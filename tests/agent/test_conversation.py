@@ -131,7 +131,7 @@ def test_only_what_was_shown_is_applied(root: Path) -> None:
         shown = client.compare(RICH)["digest"]
         (root / "etc/a").unlink()
         with pytest.raises(Refused, match="has changed since this was planned") as refused:
-            client.ask(type="stage", comparison=shown, meta=META, provenance=NO_PROVENANCE)
+            client.ask(type="stage", comparison=shown, meta=META, provenance=NO_PROVENANCE, skip=[])
         assert refused.value.failed["restored"]
 
 
@@ -181,7 +181,7 @@ def test_undo(root: Path) -> None:
     with NearClient(root) as client:
         client.open()
         client.switch(OTHER, SECRETS)
-        assert client.ask(type="undo") == {"type": "undone"}
+        assert client.ask(type="undo") == {"type": "undone", "reboots": False}
         assert snapshot(root) == before
         client.switch(OTHER, SECRETS)
         assert client.commit() == 2
@@ -328,7 +328,7 @@ def test_violations_of_the_protocol_are_refused(root: Path) -> None:
         client.first(type="open", protocol=99, machine="m", formerly=[], expect=None)
     with NearClient(root) as client:
         client.open()
-        client.ask(type="stage", comparison=client.compare(ONE)["digest"], meta=META, provenance=NO_PROVENANCE)
+        client.ask(type="stage", comparison=client.compare(ONE)["digest"], meta=META, provenance=NO_PROVENANCE, skip=[])
         client.send({"type": "blob", "sha256": ONE.blobs[0].sha256}, b"other")
         with pytest.raises(Refused, match="arrived damaged"):
             client.ask(type="verify")
@@ -339,7 +339,9 @@ def test_a_failure_while_staging_is_reported_once_after_verify(root: Path) -> No
     many = Configuration.of("m", [File(f"/etc/many/{number}", f"{number}\n") for number in range(1500)])
     with Client(root) as client:
         client.open()
-        client.ask(type="stage", comparison=client.compare(many)["digest"], meta=META, provenance=NO_PROVENANCE)
+        client.ask(
+            type="stage", comparison=client.compare(many)["digest"], meta=META, provenance=NO_PROVENANCE, skip=[]
+        )
         # Nothing of what is answered here is read; so it must not be answered, or both pipes fill.
         watch = threading.Timer(10, client.process.kill)
         watch.start()
@@ -387,7 +389,13 @@ def provisional(root: Path, target: Configuration) -> Provisional:
     talk.begin(OPEN)
     talk.answer({"type": "compare", "configuration": target.as_json()})
     talk.answer(
-        {"type": "stage", "comparison": sent[-1]["digest"], "meta": agent_world.META, "provenance": NO_PROVENANCE}
+        {
+            "type": "stage",
+            "comparison": sent[-1]["digest"],
+            "meta": agent_world.META,
+            "provenance": NO_PROVENANCE,
+            "skip": [],
+        }
     )
     for blob in target.blobs:
         if blob.sha256 in sent[-1]["blobs"]:
@@ -440,6 +448,7 @@ def test_what_is_compared_after_staging_must_be_staged_itself(root: Path) -> Non
                     "comparison": sent[-1]["digest"],
                     "meta": agent_world.META,
                     "provenance": NO_PROVENANCE,
+                    "skip": [],
                 }
             )
             talk.answer({"type": "verify"})
@@ -518,7 +527,7 @@ def test_a_machine_is_locked_only_while_a_run_changes_it(root: Path) -> None:
             other.open(patience=0)
         client.ask(type="switch", nonce="n", confirm=False, reboot="planned")
         assert not others_can_look()
-        assert client.ask(type="undo") == {"type": "undone"}
+        assert client.ask(type="undo") == {"type": "undone", "reboots": False}
         assert others_can_look(patience=5)
         client.switch(ONE)
         client.ask(type="decide")

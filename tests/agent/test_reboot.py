@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 WHO = {"token": "", "user": "tester", "run": META["run"], "nonce": "n1"}
 
 
-def configured(text: str, *, check: bool = True, **fields: Any) -> Configuration:  # noqa: ANN401 - as Reboot's
+def configured(text: str, **fields: Any) -> Configuration:  # noqa: ANN401 - as Reboot's
     file = File("/etc/one", text)
     reboot = Reboot("a new text", **{"when_changed": [file], **fields})
     unit = service("a.service", "/bin/a", enabled=True, started=True)
-    return Configuration.of("m", [file, reboot, unit, File("/run/s", text)], [Check("works", ("check",))] * check)
+    return Configuration.of("m", [file, reboot, unit, File("/run/s", text)], [Check("works", ("check", text))])
 
 
 @pytest.fixture
@@ -110,9 +110,9 @@ def test_what_a_plan_says_and_what_makes_it_necessary(root: Path) -> None:
 
 def test_the_controller_returns_and_the_run_goes_on(root: Path) -> None:
     began = boots(root)
-    checks = record(root)["commands"].count(["check"])
+    checks = record(root)["commands"].count(["check", "2"])
     begin(root, configured("2"))
-    assert record(root)["commands"].count(["check"]) == checks  # they count only after the reboot
+    assert record(root)["commands"].count(["check", "2"]) == checks  # they count only after the reboot
     assert boot(root) == []
     assert (root / "run/s").read_text() == "2"
     with NearClient(root) as client:
@@ -121,7 +121,7 @@ def test_the_controller_returns_and_the_run_goes_on(root: Path) -> None:
         client.commit()
     assert boots(root) == began + 1
     assert (root / "etc/one").read_text() == "2"
-    assert record(root)["commands"].count(["check"]) == checks + 1
+    assert record(root)["commands"].count(["check", "2"]) == checks + 1
     with NearClient(root) as client:
         assert client.open(configured("2").digest)["same"]
 

@@ -40,7 +40,9 @@ def shown(root: Path, *resources: Resource) -> dict[str, Any]:
     with NearClient(root) as client:
         client.open()
         changes = client.compare(Configuration.of("m", resources))["changes"]
-        contents: dict[str, Any] = client.ask(type="show", keys=[change["key"] for change in changes])["contents"]
+        contents: dict[str, Any] = client.ask(type="show", keys=[change["key"] for change in changes], declared=False)[
+            "contents"
+        ]
         return contents
 
 
@@ -151,7 +153,7 @@ def test_answers_are_never_too_large_and_complete(texts: list[tuple[str, int]]) 
     new = Configuration.of("m", [File(key.removeprefix("file:"), "new") for key in contents])
     left = list(contents)
     while left:
-        answer = showing.contents(system, store, NOTHING, new, left)  # type: ignore[arg-type]
+        answer = showing.contents(system, store, NOTHING, new, left, declared=False)  # type: ignore[arg-type]
         frames.frame({"type": "contents", "contents": answer}, limit=frames.MAX_ANSWER)
         assert answer.keys() <= set(left)
         assert answer

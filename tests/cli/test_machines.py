@@ -12,7 +12,7 @@ import pytest
 
 from rolecall import pipeline
 from rolecall.deploy import pins
-from rolecall.errors import Faults
+from rolecall.errors import Faults, fault
 from rolecall.project import Project
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Run
+    from rolecall.deploy.target import Target
 
 OLD, NEW = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB=="
 
@@ -110,13 +111,59 @@ def test_other_keys_than_are_pinned(run: Run, shows: Path, monkeypatch: pytest.M
     assert shows.read_text() == f"jon,10.0.0.1 {OLD}\n"
 
     status, out, _ = run("machines", "pin", "jon", "--yes", "--replace", "--json")
-    assert (status, json.loads(out)) == (0, {"machine": "jon", "keys": [NEW], "before": [OLD]})
+    assert (status, json.loads(out)) == (0, {"machines": {"jon": {"keys": [NEW], "before": [OLD]}}})
     assert shows.read_text() == f"10.0.0.1 {OLD}\njon {NEW}\n"
 
     shows.write_text(f"jon {OLD}\n")
     monkeypatch.setattr("click.confirm", lambda *_, **__: True)
     assert run("machines", "pin", "jon")[0] == 0
     assert shows.read_text() == f"jon {NEW}\n"
+
+
+def test_all_machines_are_pinned_after_one_question(run: Run, shows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("click.confirm", lambda text, **_: asked.append(text))
+    known = {"sara": [OLD]}
+    monkeypatch.setattr(pins, "known_to_user", lambda target: known.get(target.machine, []))
+    inventory = shows.parents[1] / "inventory.toml"
+    inventory.write_text("".join(f"machines.{name}.deploy.targetHost = '{name}'\n" for name in ("jon", "sara", "web")))
+    with inventory.open("a") as file:
+        file.write("machines.lone = {}\nmachines.folder.deploy.targetHost = 'dir:targets/x'\n")
+    shows.parent.mkdir()
+    shows.write_text(f"web {OLD}\n")
+    assert run("machines", "pin", "--all", "--known-hosts")[:2] == (
+        0,
+        "pinned 1 host key of jon\npinned 1 host key of sara, from your known_hosts\n",
+    )
+    assert asked == ["did you compare these keys on jon itself: are they the same?"]
+    assert shows.read_text() == f"web {OLD}\njon {NEW}\nsara {OLD}\n"
+    assert run("machines", "pin", "--all")[1] == "all machines that have a target are pinned\n"
+    status, out, err = run("machines", "pin", "jon", "sara", "--yes")
+    assert (status, out) == (1, "1 host key of jon already pinned\n")
+    assert "error: sara presents other host keys than the pinned ones" in err
+    assert run("machines", "pin", "sara", "--known-hosts")[1] == "1 host key of sara already pinned\n"
+
+    shows.unlink()
+    status, _, err = run("machines", "pin", "jon", "web")
+    assert asked[1:] == ["did you compare these keys on the machines themselves: are they the same?"]
+    assert err == "".join(f"presented by {name}:\n  {pins.fingerprint(NEW)}\n" for name in ("jon", "web"))
+    for words in ([], ["jon", "--all"]):
+        assert run("machines", "pin", *words)[0] == 2
+
+
+def test_machines_that_do_not_answer_do_not_stop_the_others(
+    run: Run, shows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scan(target: Target) -> list[str]:
+        if target.machine == "jon":
+            raise fault("jon presents no host keys")
+        return [NEW]
+
+    monkeypatch.setattr(pins, "scan", scan)
+    assert run("machines", "add", "web", "--target-host", "web")[0] == 0
+    status, out, err = run("machines", "pin", "--all", "--yes")
+    assert (status, out, err) == (1, "pinned 1 host key of web\n", "error: jon presents no host keys\n")
+    assert shows.read_text() == f"web {NEW}\n"
 
 
 def test_pins_that_are_no_text(run: Run, shows: Path) -> None:

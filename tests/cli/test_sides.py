@@ -131,6 +131,16 @@ def test_options_of_ssh_stand_before_the_machine(run: Run, tmp_path: Path) -> No
     assert (status, err) == (1, f"error: cannot log in to late: its target is the directory {tmp_path}/targets/late\n")
 
 
+@pytest.mark.parametrize("words", [("ls", "-f", "--lab"), ("--", "ls", "-f", "--lab")])
+def test_the_words_of_a_command_are_left_alone(
+    words: tuple[str, ...], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr("os.execvp", lambda _, argv: ran.append(argv))
+    assert run("ssh", "--real", "jon", *words)[0] == 0
+    assert "'ls -f --lab'" in ran[0][-1]
+
+
 def test_pins_are_those_of_real_machines(run: Run) -> None:
     assert "jon presents no host keys at 127.0.0.1 port 1" in run("machines", "pin", "jon", "--yes")[2]
     assert "machine 'lone' has no target" in run("machines", "pin", "lone", "--yes")[2]

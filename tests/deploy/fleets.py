@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rolecall_agent import protocol
     from rolecall_agent.content import Secret
 
-META: protocol.Meta = {"run": "r1", "user": "me", "commit": "", "at": "2026-01-01T00:00:00+00:00"}
+META: protocol.Meta = {"run": "r1", "user": "me", "commit": "", "at": "2026-01-01T00:00:00+00:00", "back": None}
 RUNS = itertools.count()
 SERVICE = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
 DECIDED = ".rolecall/decided"

@@ -70,7 +70,7 @@ def look(folder: Path) -> list[str]:
     """Look at all machines, so that each recovers, and return the warnings."""
     decided = decisions.load(folder / DECIDED)
     with Fleet(wanted(folder, "two"), lambda *_: None) as fleet:
-        assert not any(plan.failure for plan in fleet.look())
+        assert not any(each.plan.failure for each in fleet.look())
         return [str(each) for each in fleet.settle(folder / DECIDED, decided, NAMES)]
 
 

@@ -92,8 +92,8 @@ def test_an_agent_in_this_process_is_not_ended_while_it_works(folder: Path) -> N
 def test_a_directory_that_cannot_be_a_machine_is_a_failure(folder: Path) -> None:
     (folder / "anna").write_text("a file")
     with Fleet(wanted(folder, "one")[:1], quiet) as fleet:
-        [plan] = fleet.look()
-    assert plan.failure.startswith("cannot store the agent in ")
+        [looked] = fleet.look()
+    assert looked.plan.failure.startswith("cannot store the agent in ")
 
 
 def test_a_failing_unit_on_the_last_machine_undoes_all(folder: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_machine_whose_undo_fails_is_damaged(folder: Path) -> None:
     assert carl.message == "two.service failed after starting; the undo failed for unit:one.service"
     assert report.execs == 3  # it is not asked again
     with Fleet(wanted(folder, "two"), quiet) as fleet:
-        plans = {plan.machine: plan for plan in fleet.look()}
+        plans = {each.plan.machine: each.plan for each in fleet.look()}
         assert plans["carl"].failure == "the undo failed for unit:one.service"
         assert plans["carl"].damage == carl.damage
         assert results(fleet.report()) == {"anna": "untouched", "ben": "untouched", "carl": "damaged"}
@@ -126,12 +126,24 @@ def test_a_machine_whose_undo_fails_is_damaged(folder: Path) -> None:
 
 
 def test_a_failing_check_with_peers_undoes_all(folder: Path) -> None:
+    def break_it(_: Sessions, machine: str, text: str) -> None:
+        if machine == "anna" and text.startswith("file"):
+            record(folder, "ben", commands=["true"])
+
+    update(folder, "one")
+    report = update(folder, "two", break_it)
+    assert results(report) == everywhere("restored")
+    assert [outcome.message for outcome in report.outcomes if outcome.machine == "ben"] == ["the check 'peers' failed"]
+    assert contents(folder) == everywhere("one")
+
+
+def test_a_check_that_fails_before_the_run_and_after_it_is_a_note(folder: Path) -> None:
     update(folder, "one")
     record(folder, "ben", commands=["true"])
     report = update(folder, "two")
-    assert results(report) == everywhere("restored")
-    assert next(outcome for outcome in report.outcomes if outcome.machine == "ben").message
-    assert contents(folder) == everywhere("one")
+    assert results(report) == everywhere("updated")
+    note = "the check 'peers' failed before this run, and still fails"
+    assert [outcome.message for outcome in report.outcomes] == ["", note, ""]
 
 
 def test_a_machine_that_changes_after_the_plan_stops_the_run(folder: Path) -> None:
@@ -168,7 +180,7 @@ def test_the_message_says_who_has_locked_a_machine(folder: Path) -> None:
     def look(_: Sessions, machine: str, text: str) -> None:
         if machine == "ben" and text.startswith("file"):
             with Fleet(wanted(folder, "two")[:1], quiet) as colleague:
-                plans.extend(colleague.look())
+                plans.extend(each.plan for each in colleague.look())
 
     assert results(update(folder, "two", look)) == everywhere("updated")
     assert plans[0].failure.startswith("the machine is locked by run two-")
@@ -269,7 +281,7 @@ def test_a_second_interrupt_stops_and_names_what_is_left(folder: Path) -> None:
     report = update(folder, "two", interrupt)
     assert results(report) == {"anna": "unknown", "ben": "unknown", "carl": "untouched"}
     left = "stopped before it answered; its agent undoes the switch, or completes it if it was decided"
-    assert [outcome.message.endswith(left) for outcome in report.outcomes] == [True, True, False]
+    assert [outcome.message for outcome in report.outcomes] == [left, left, "interrupted"]
     assert signal.getsignal(signal.SIGINT) == before
     update(folder, "one")
     assert contents(folder) == everywhere("one")
@@ -285,7 +297,7 @@ from rolecall.errors import Faults
 resource.setrlimit(resource.RLIMIT_NOFILE, (210, 210))
 folder = Path(sys.argv[1])
 with Fleet(wanted(folder, "one", apart=True), lambda *_: None, parallel=2) as fleet:
-    assert all(plan.comparison for plan in fleet.look())
+    assert all(each.plan.comparison for each in fleet.look())
     try:
         fleet.apply(META, no_secrets, folder)
     except Faults as faults:
@@ -344,7 +356,7 @@ def test_a_machine_gets_only_its_own_secrets() -> None:
     with Session(speaking([sys.executable, "-c", THIEF])) as session:
         session.open(None)
         with pytest.raises(AgentFailedError, match="not in its configuration"):
-            session.stage("digest", META, Configuration.of("eve", ()), reveal)
+            session.stage("digest", META, {"inputs": {}, "origins": {}}, Configuration.of("eve", ()), reveal)
 
 
 def test_control_characters_from_a_machine_are_escaped() -> None:
@@ -384,7 +396,7 @@ def test_a_machine_is_reached_by_the_first_of_its_ways_that_answers(folder: Path
     ]
     steps = []
     with Fleet(updates, lambda machine, text: steps.append((machine, text))) as fleet:
-        plans = fleet.look()
+        plans = [each.plan for each in fleet.look()]
         report = fleet.apply(META, no_secrets, folder / DECIDED)
     assert results(report) == everywhere("updated")
     assert {plan.target for plan in plans} == {each.targets[1].text for each in updates}
@@ -397,7 +409,7 @@ def test_a_machine_that_answers_by_none_of_its_ways_names_each(folder: Path) -> 
     name = first.targets[0].machine
     updates = [replace(first, targets=(dead(name, "here"), dead(name, "there"))), *others]
     with Fleet(updates, quiet) as fleet:
-        [failed] = [plan for plan in fleet.look() if plan.failure]
+        [failed] = [each.plan for each in fleet.look() if each.plan.failure]
         [outcome] = [each for each in fleet.report().outcomes if each.machine == name]
     assert (failed.machine, failed.failure) == (name, "unreachable by any of 2 ways")
     assert outcome.detail.splitlines() == [

@@ -126,7 +126,7 @@ def test_an_invalid_comparison_is_a_failure_of_its_machine_alone(
     hostile = answering(tmp_path, frame(STATE), frame({**COMPARISON, **comparison}))
     updates = [MachineUpdate([target], 0, configuration, {}) for target in (hostile, honest)]
     with Fleet(updates, lambda *_: None) as fleet:
-        assert {plan.failure for plan in fleet.look()} <= {"", f"invalid answer: {message}"}
+        assert {each.plan.failure for each in fleet.look()} <= {"", f"invalid answer: {message}"}
 
 
 def test_long_texts_are_shown_shortened(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def wanted(folder: Path, content: str) -> list[MachineUpdate]:
     """Return updates of all machines; those of anna and ben in one wave. Only carl does not need a reboot."""
     greeting = File("/etc/greeting", content)
-    checks = (Check("peers", ("peers",), peers=True), Check("local", ("local",)))
+    checks = (Check("peers", ("peers", content), peers=True), Check("local", ("local", content)))
     reboots = [Reboot("the greeting", when_changed=[greeting])]
     return [
         MachineUpdate(

@@ -139,8 +139,8 @@ def test_an_agent_killed_during_a_switch_is_recovered_by_the_same_run(desk: Desk
     desk.on("jon", f"kill -9 $(cat {HOLD_SWITCH}.by); rm {HOLD_SWITCH}")
     output, _ = update.communicate(timeout=60)
     assert update.returncode == 1, output
-    assert "jon restored" in output
-    assert "sara restored" in output
+    assert "jon (the lab) restored" in output
+    assert "sara (the lab) restored" in output
     assert "failed; every machine is as it was before" in output
     assert state(desk) == before
     assert "2 machines updated" in desk.rolecall("update", "--yes").stdout
@@ -229,7 +229,7 @@ def test_a_switch_interrupted_by_power_loss_is_undone_at_boot(desk: Desk) -> Non
     assert state(desk)["jon"] == before["jon"]
     output, _ = update.communicate(timeout=120)
     assert update.returncode == 1, output
-    assert "jon restored" in output
+    assert "jon (the lab) restored" in output
     assert state(desk) == before
     assert "2 machines updated" in desk.rolecall("update", "--yes").stdout
     assert texts(desk) == new("two")

@@ -21,3 +21,9 @@ def test_a_name_is_at_run_time_what_it_is_to_a_type_checker() -> None:
     assert declared == pipeline._MODULES  # noqa: SLF001 - the table that must agree
     for name in declared:
         assert getattr(pipeline, name) is not None
+
+
+def test_no_name_is_that_of_a_module() -> None:
+    """Importing the module would hide the function of the same name."""
+    modules = {path.stem for path in Path(str(pipeline.__file__)).parent.glob("*.py")}
+    assert modules.isdisjoint(pipeline._MODULES)  # noqa: SLF001 - as above

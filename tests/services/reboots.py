@@ -55,6 +55,6 @@ def have(me: Member[NodeSettings]) -> Iterator[Resource]:
 
 
 @node.check
-def works(_: Member[NodeSettings]) -> Iterator[Check]:
+def works(me: Member[NodeSettings]) -> Iterator[Check]:
     yield Check("booted with it", ("cmp", "/etc/app.conf", BOOTED))
-    yield Check("is accepted", ("test", "!", "-e", REFUSED), peers=True)
+    yield Check("is accepted", ("sh", "-c", f"test ! -e {REFUSED}", me.settings.text), peers=True)

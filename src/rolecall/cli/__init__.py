@@ -30,6 +30,7 @@ COMMANDS = {
     "network": "rolecall.cli.network:network",
     "plan": "rolecall.cli.update:plan",
     "run": "rolecall.cli.run:run",
+    "rollback": "rolecall.cli.rollback:rollback",
     "services": "rolecall.cli.services:services",
     "show": "rolecall.cli.show:show",
     "ssh": "rolecall.cli.ssh:ssh",

@@ -73,7 +73,10 @@ def _text(result: RunResult) -> str:
         shown = [key if len(key) <= _WIDEST else f"{key[: _WIDEST - 1]}…" for key in shown]
         more = len(result.touched) - len(shown) + result.more
         touched = ", ".join(shown) + (f" and {more} more" if more else "")
-        return f"committed generation {result.target}" + (f": {touched}" if touched else "")
+        back = f", back to {f'generation {result.back}' if result.back else 'nothing installed'}"
+        which = f"committed generation {result.target}{back if result.back is not None else ''}"
+        note = f"; {result.message}" if result.message else ""
+        return which + (f": {touched}" if touched else "") + note
     generation = f"generation {result.source}" if result.source else "nothing installed"
     where = f"{result.result}, with {generation}"
     return f"{where}: {result.message}" if result.message else where

@@ -29,6 +29,7 @@ def ssh(invocation: Invocation, machine: str, command: tuple[str, ...]) -> None:
     """
     from rolecall import pipeline
 
-    argv = pipeline.login(invocation.workspace, machine, command)
+    words = command[1:] if command[:1] == ("--",) else command
+    argv = pipeline.login(invocation.workspace, machine, words)
     with output.results():
         os.execvp(argv[0], argv)  # noqa: S606 - no shell is what is wanted

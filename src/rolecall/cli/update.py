@@ -25,8 +25,14 @@ if TYPE_CHECKING:
 
     from rolecall.cli.common import Invocation
     from rolecall.model.plan import Plan, RebootMode, Report
-    from rolecall.pipeline import Choice
+    from rolecall.pipeline import Choice, Planned, PlannedRollback, Without
 
+reboot_option = click.option(
+    "--reboot",
+    type=click.Choice(["planned", "needed", "never"]),
+    default="planned",
+    help="Reboot machines as planned (default), also if only the switch shows that they need it, or never.",
+)
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
 
@@ -80,12 +86,8 @@ def plan(
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @parallel_option
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
-@click.option(
-    "--reboot",
-    type=click.Choice(["planned", "needed", "never"]),
-    default="planned",
-    help="Reboot machines as planned (default), also if only the update shows that they need it, or never.",
-)
+@click.option("--skip-check", "checks", multiple=True, metavar="NAME", help="Do not run this check (or a pattern).")
+@reboot_option
 @click.option("--any-commit", is_flag=True, help="Update even if this checkout does not contain what machines run.")
 @sides
 @click.pass_obj
@@ -97,6 +99,7 @@ def update(
     verbose: bool,
     parallel: int,
     expect: str | None,
+    checks: tuple[str, ...],
     reboot: RebootMode,
     any_commit: bool,
 ) -> None:
@@ -106,10 +109,16 @@ def update(
     MACHINES are names or patterns of those to update; all by default. A FILE from `rolecall plan --out` instead is
     carried out only if the plan is still the same.
 
+    A check that fails before the update and after it is a warning. To leave out another one, name it as the report
+    does: --skip-check 'backup.client: servers answer'
+
     Example: rolecall update --tag web --except 'web-old-*'
     """
+    from rolecall.pipeline import Without
+
     options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
-    report = bring(invocation, choice, parallel=parallel, expect=expect, reboot=reboot, **options)
+    without = Without(checks)
+    report = bring(invocation, choice, parallel=parallel, expect=expect, reboot=reboot, without=without, **options)
     from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
@@ -127,29 +136,50 @@ def bring(
     expect: str | None = None,
     reboot: RebootMode = "planned",
     any_commit: bool = False,
+    without: Without | None = None,
 ) -> Report:
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
 
-    progress, choice = _progress(quiet=invocation.json), choice or pipeline.Choice()
+    progress, choice = progress_lines(quiet=invocation.json), choice or pipeline.Choice()
     if file := _saved(choice):
         begin = partial(pipeline.planning_saved, invocation.workspace, file)
     else:
         begin = partial(pipeline.planning, invocation.workspace, choice)
-    with begin(progress, verbose=verbose, parallel=parallel) as planned:
-        from rolecall.plan.text import plan_text
-
-        found = planned.plan
-        if not invocation.json:
-            tell(found.warnings, as_json=False)
-            output.write(plan_text(found) + "\n")
+    without = without or pipeline.Without()
+    with begin(progress, verbose=verbose, parallel=parallel, without=without) as planned:
         if planned.behind and not any_commit:
+            show(invocation, planned.plan)
             raise Faults(planned.behind)
-        if expect and found.digest != expect:
-            raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
-        if not found.empty and not found.failing and not yes:
-            ask(invocation, f"update {_changing(found)}{_rebooting(found, reboot)}?")
-        return planned.apply(reboot)
+        return carry_out(invocation, planned, "update", yes=yes, expect=expect, reboot=reboot)
+
+
+def carry_out(
+    invocation: Invocation,
+    planned: Planned | PlannedRollback,
+    verb: str,
+    *,
+    yes: bool,
+    expect: str | None = None,
+    reboot: RebootMode = "planned",
+) -> Report:
+    """Show a plan, ask whether to do that, and do it."""
+    found = planned.plan
+    show(invocation, found)
+    if expect and found.digest != expect:
+        raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
+    if not found.empty and not found.failing and not yes:
+        ask(invocation, f"{verb} {_changing(found)}{_rebooting(found, reboot)}?")
+    return planned.apply(reboot)
+
+
+def show(invocation: Invocation, plan: Plan, *, full: bool = False) -> None:
+    """Print a plan with its warnings, unless the result is to be JSON."""
+    from rolecall.plan.text import plan_text
+
+    if not invocation.json:
+        tell(plan.warnings, as_json=False)
+        output.write(plan_text(plan, full=full) + "\n")
 
 
 def _saved(choice: Choice) -> Path | None:
@@ -174,7 +204,7 @@ def _rebooting(plan: Plan, mode: RebootMode) -> str:
     return f", and reboot {reboots}" if mode != "never" else f", and leave the reboot of {reboots} for later"
 
 
-def _progress(*, quiet: bool) -> Callable[[str, str], None]:
+def progress_lines(*, quiet: bool) -> Callable[[str, str], None]:
     """Return a function that prints a line per machine and step, with the seconds since the start; safe in threads."""
     lock, began = threading.Lock(), time.monotonic()
 

@@ -40,7 +40,7 @@ def _decode(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401, PLR0911 
         return value
     if kind is str and isinstance(value, str):
         return shown(value)
-    if (kind is bool or (kind is int and 0 <= value < 1 << 63)) and type(value) is kind:
+    if type(value) is kind and (kind is bool or (kind is int and 0 <= value < 1 << 63)):
         return value
     problem = "is missing" if value is ... else "is invalid"
     raise ProtocolError(f"invalid answer: {place[1:TEXT] or 'it'} {problem}")

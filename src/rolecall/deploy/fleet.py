@@ -195,7 +195,7 @@ class Fleet:
 
     def report(self) -> Report:
         """Return the result for each machine so far."""
-        failed = any(machine.problems for machine in self._machines)
+        failed = any(problem != _LEFT for machine in self._machines for problem, _ in machine.problems)
         machines = sorted(self._machines, key=lambda machine: machine.name)
         outcomes = tuple(machine.outcome(failed=failed) for machine in machines)
         return Report(outcomes, self._seconds, sum(machine.execs for machine in machines))
@@ -241,9 +241,11 @@ class Fleet:
         try:
             yield
         except KeyboardInterrupt:
+            before = [(machine, list(machine.problems)) for machine in self._machines]
             self._end()
-            for machine in self._in("unknown", "provisional", "decided"):
-                machine.problems.append((_LEFT, ""))
+            for machine, problems in before:  # without what ending the sessions has caused
+                left = machine.state in {"unknown", "provisional", "decided"}
+                machine.problems = [*problems, (_LEFT, "")] if left else problems
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:

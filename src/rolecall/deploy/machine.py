@@ -41,7 +41,10 @@ class MachineUpdate:
         configuration: What it must have.
         origins: The ``INSTANCE.ROLE`` that declare each resource, by its key.
         formerly: Names under which it may still be installed.
+        back: The number of the earlier generation that the configuration comes from, 0 for none installed; None if it
+            comes from the inventory.
         provenance: Returns from what service code has made the configuration.
+        skipped_checks: Names of its checks that do not run.
         addresses_used: Returns which addresses of other machines the service behind a check has read, in words.
         reboot_seconds: How long it may take to reboot.
     """
@@ -51,7 +54,9 @@ class MachineUpdate:
     configuration: Configuration
     origins: Mapping[str, tuple[str, ...]]
     formerly: Sequence[str] = ()
+    back: int | None = None
     provenance: Callable[[], protocol.Provenance] = lambda: {"inputs": {}, "origins": {}}
+    skipped_checks: Sequence[str] = ()
     addresses_used: Callable[[str], str] = lambda _check: ""
     reboot_seconds: int = REBOOT_SECONDS
 
@@ -98,7 +103,9 @@ class MachineRun:
     def __post_init__(self) -> None:
         self.target = target = self.wanted.targets[0]
         digest = self.wanted.configuration.digest
-        self.compared = Compared(MachinePlan(target.machine, target.text, self.wanted.wave, digest))
+        self.compared = Compared(
+            MachinePlan(target.machine, target.text, self.wanted.wave, digest, back=self.wanted.back)
+        )
 
     @property
     def plan(self) -> MachinePlan:
@@ -139,7 +146,7 @@ class MachineRun:
         state = self._find()
         if state["current"]:
             self.generation, self.run = state["current"]["number"], state["current"]["run"]
-            self.compared = replace(self.compared, commit=state["current"]["commit"])
+            self.compared = replace(self.compared, current=state["current"])
         self._note(generation=self.generation, recovered=state["recovered"] or "")
         if state["machine"] != self.name:
             self._note(formerly=state["machine"])
@@ -155,8 +162,10 @@ class MachineRun:
     def _compare(self, session: Session, *, full: bool) -> None:
         answer = session.compare(self.wanted.configuration)
         changes = answer["changes"]
-        hidden = {"create", "adopt"} if full else {"create", "adopt", "remove"}
-        contents = session.show([change["key"] for change in changes if change["action"] not in hidden])
+        recalled = self.wanted.back is not None
+        hidden = {"adopt"} | ({"create"} if not recalled or not full else set()) | ({"remove"} if not full else set())
+        keys = [change["key"] for change in changes if change["action"] not in hidden]
+        contents = session.show(keys, declared=recalled)
         self.compared = replace(self.compared, contents=contents, provenance=answer["provenance"])
         origins = self.wanted.origins
         self._note(
@@ -217,7 +226,12 @@ class MachineRun:
             self._open(None)
             self.live_session.compare(self.wanted.configuration)
         wanted = self.wanted
-        self.live_session.stage(self.plan.comparison, meta, wanted.provenance(), wanted.configuration, reveal)
+        origin: protocol.Meta = {**meta, "back": wanted.back}
+        self.live_session.stage(
+            *(self.plan.comparison, origin, wanted.provenance(), wanted.configuration, reveal),
+            skip=wanted.skipped_checks,
+            progress=self.report_progress,
+        )
         self.state = "staged"
 
     def switch(self, meta: protocol.Meta, reboot: protocol.RebootMode) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolecall import files
@@ -17,9 +19,14 @@ if TYPE_CHECKING:
     from rolecall.project import Project
 
 
-_SHOWN = 80  # characters of a ProxyCommand
 # Why a machine may present other keys than those that are pinned.
 OTHERS = "Either the machine was reinstalled, or someone intercepts the connection (man in the middle)."
+# The values of HostKeyAlgorithms, one for each kind of key, with which ssh(1) asks for it.
+_KINDS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521",
+    "rsa-sha2-512,rsa-sha2-256",
+)
 
 
 def pinned(project: Project, machine: str) -> list[str]:
@@ -33,39 +40,89 @@ def scan(target: Target) -> list[str]:
     Raises:
         Faults: When its target is not an SSH host, or does not answer.
     """
-    if not target.host:
-        raise fault(f"the target of {target.machine} is not an SSH host: {target.text}")
     settings = _settings(target)
     host, port = settings["hostname"], settings["port"]  # as a person's ssh_config has them
-    argv = ["ssh-keyscan", "-T", "10", "-p", port, "--", host]
-    output = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-    keys = sorted(" ".join(line.split()[1:3]) for line in output.splitlines() if line and not line.startswith("#"))
+    if jumps := bool(settings.get("proxyjump") or settings.get("proxycommand")):
+        keys, printed = _through_jump_hosts(target)
+    else:
+        argv = ["ssh-keyscan", "-T", "10", "-p", port, "--", host]
+        output = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+        keys = sorted(" ".join(line.split()[1:3]) for line in output.splitlines() if line and not line.startswith("#"))
+        printed = "" if keys else _printed_by_ssh(target, BatchMode="yes")  # ssh-keyscan(1) does not say why
     if not keys:
+        reason = ssh_problem(target.machine, printed) if jumps or found_no_way(printed) else ""
         hint = "check the name and port, and that sshd is running there"
-        if jump := settings.get("proxyjump") or settings.get("proxycommand"):
-            through = repr(jump) if len(jump) <= _SHOWN else "a jump host"
-            hint = (
-                f"ssh-keyscan cannot go through {through}: read the keys on the machine itself, and add each to "
-                f"keys/known_hosts as `{target.machine} TYPE KEY`"
-            )
-        reason = _why_not(target)
         raise fault(
             f"{target.machine} presents no host keys at {host} port {port}{reason and f': {reason}'}", hint=hint
         )
     return keys
 
 
-def _why_not(target: Target) -> str:
-    """Return why a machine cannot be connected to, of which ssh-keyscan(1) says nothing, or ""."""
-    argv = ["ssh", "-T", "-o", "BatchMode=yes", *target.ssh, "true"]
+def _through_jump_hosts(target: Target) -> tuple[list[str], str]:
+    """Return the keys that a machine presents to ssh(1), which ends before it logs in, and what that printed at last.
+
+    A jump host may ask for a password on the terminal.
+    """
+    found: set[str] = set()
+    printed = ""
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in _KINDS:
+            file = Path(folder) / kind[:9]
+            options = {
+                "StrictHostKeyChecking": "accept-new",
+                "HashKnownHosts": "no",
+                "PreferredAuthentications": "none",
+            }
+            printed = _printed_by_ssh(target, UserKnownHostsFile=str(file), HostKeyAlgorithms=kind, **options)
+            found.update(pinned_keys(file).get(target.machine, ()))
+            if found_no_way(printed):
+                break
+    return sorted(found), printed
+
+
+def _printed_by_ssh(target: Target, **options: str) -> str:
+    """Return the errors of an ssh(1) with options that override those of a target."""
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    argv = ["ssh", "-T", *words, *target.ssh, "true"]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
-    printed = printable(done.stderr.strip(), keep="\n")
-    return ssh_problem(target.machine, printed) if found_no_way(printed) else ""
+    return printable(done.stderr.strip(), keep="\n")
 
 
-def _settings(target: Target) -> dict[str, str]:
-    """Return a target's settings as ssh(1) resolves them with the user's ssh_config: alias, port, jump host."""
-    done = subprocess.run(["ssh", "-G", *target.ssh], capture_output=True, text=True, check=False)
+def known_to_user(target: Target) -> list[str]:
+    """Return the host keys that the user's own known_hosts files have for a machine, each ``TYPE BASE64``, sorted.
+
+    Raises:
+        Faults: When its target is not an SSH host.
+    """
+    settings = _settings(target, ours=False)
+    name, port = settings.get("hostkeyalias") or settings["hostname"], settings["port"]
+    name = name if port == "22" else f"[{name}]:{port}"
+    found, revoked = set(), set()
+    for file in (settings.get("userknownhostsfile", "") + " " + settings.get("globalknownhostsfile", "")).split():
+        argv = ["ssh-keygen", "-F", name, "-f", str(Path(file).expanduser())]
+        output = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout
+        for words in (line.split() for line in output.splitlines() if not line.startswith("#")):
+            if words[0] == "@revoked":
+                revoked.add(" ".join(words[2:4]))
+            elif not words[0].startswith("@"):
+                found.add(" ".join(words[1:3]))
+    return sorted(found - revoked)
+
+
+def _settings(target: Target, *, ours: bool = True) -> dict[str, str]:
+    """Return a target's settings as ssh(1) resolves them with the user's ssh_config: alias, port, jump host.
+
+    Args:
+        target: The machine.
+        ours: Whether our own options count, or only what the user says.
+    """
+    if not target.host:
+        raise fault(f"the target of {target.machine} is not an SSH host: {target.text}")
+    words = target.ssh
+    while not ours and "-o" in words:
+        at = words.index("-o")
+        words = (*words[:at], *words[at + 2 :])
+    done = subprocess.run(["ssh", "-G", *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise fault(f"ssh cannot resolve the target of {target.machine}: {done.stderr.strip()}")
     return {name: value for name, _, value in (line.partition(" ") for line in done.stdout.splitlines())}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rolecall.deploy.answers import decode
 from rolecall.deploy.connection import AgentFailedError, Connection, LockedError
 from rolecall.deploy.doors import DOORS
+from rolecall.deploy.recalling import recalled
 from rolecall.deploy.resuming import Resuming
 from rolecall.errors import shown
 from rolecall_agent import archive, frames, inquiry, protocol
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from rolecall.deploy.local import Local
+    from rolecall.deploy.recalling import Recalled
     from rolecall.deploy.target import Target
     from rolecall_agent.configuration import Configuration
     from rolecall_agent.content import Secret
@@ -175,6 +177,20 @@ class Session:
         message = inquiry.AskHistory(type="history", agent=digest, most=most)
         return self._begin(message, inquiry.History, "history")
 
+    def generations(self, numbers: Sequence[int]) -> list[Recalled]:
+        """Instead of `open`: return what generations of the machine have, in this order; 0 is the current one.
+
+        Raises:
+            AgentFailedError: When the machine cannot be reached, or no longer has one of them.
+        """
+        digest, _ = archive.build()
+        message = inquiry.AskGenerations(type="generations", agent=digest, numbers=list(numbers))
+        pieces = self._begin(message, inquiry.Generations, "generations")["pieces"]
+        try:
+            return recalled(pieces, len(numbers))
+        except frames.ProtocolError as error:
+            raise self.connection.refuse(str(error)) from None
+
     def status(self) -> inquiry.Status:
         """Instead of `open`: return how the machine is now; nothing changes there.
 
@@ -189,11 +205,17 @@ class Session:
         message = protocol.Compare(type="compare", configuration=configuration.as_json())
         return self._ask(message, protocol.Comparison, "comparison")
 
-    def show(self, keys: Sequence[str]) -> dict[str, protocol.Shown]:
-        """Return what a plan shows of the contents of these resources, after `compare`."""
+    def show(self, keys: Sequence[str], *, declared: bool) -> dict[str, protocol.Shown]:
+        """Return what a plan shows of the contents of these resources, after `compare`.
+
+        Args:
+            keys: Their keys.
+            declared: Whether to show what they are to have, too, where the machine has it.
+        """
         found: dict[str, protocol.Shown] = {}
         while left := [key for key in keys if key not in found]:
-            answer = self._ask(protocol.Show(type="show", keys=left), protocol.Contents, "contents")["contents"]
+            message = protocol.Show(type="show", keys=left, declared=declared)
+            answer = self._ask(message, protocol.Contents, "contents")["contents"]
             if not answer or not answer.keys() <= set(left):
                 raise self.connection.refuse("it shows other contents than those that were asked for")
             found |= answer
@@ -206,6 +228,9 @@ class Session:
         provenance: protocol.Provenance,
         configuration: Configuration,
         reveal: Callable[[Sequence[Secret]], Mapping[str, bytes]],
+        *,
+        skip: Sequence[str] = (),
+        progress: Callable[[str], None] | None = None,
     ) -> None:
         """Send everything that the switch needs to the machine, without changing anything yet.
 
@@ -215,11 +240,13 @@ class Session:
             provenance: From what service code has made the configuration.
             configuration: What was compared. A machine gets the blobs and secrets in it, and no others.
             reveal: Returns the values of secrets by version.
+            skip: Names of checks that do not run.
+            progress: Called for each check that fails already.
 
         Raises:
             AgentFailedError: Also when the machine has changed since the comparison.
         """
-        message = protocol.Stage(type="stage", comparison=comparison, meta=meta, provenance=provenance)
+        message = protocol.Stage(type="stage", comparison=comparison, meta=meta, provenance=provenance, skip=list(skip))
         need = self._ask(message, protocol.Need, "need")
         blobs = {blob.sha256: blob.data for blob in configuration.blobs}
         secrets: dict[tuple[str, ...], Secret] = {
@@ -234,7 +261,7 @@ class Session:
         for secret in (secrets[entry] for entry in needed):
             frame = protocol.SecretFrame(type="secret", name=secret.name, file=secret.file, version=secret.version)
             self.connection.send(frame, values[secret.version])
-        self._ask({"type": "verify"}, protocol.Bare, "staged")
+        self._ask({"type": "verify"}, protocol.Bare, "staged", progress)
 
     def switch(
         self, nonce: str, *, confirm: bool, reboot: protocol.RebootMode, progress: Callable[[str], None]

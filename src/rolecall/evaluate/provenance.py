@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from rolecall.model.vars import VarKey
+from rolecall.service.handles import Var
 from rolecall_agent.protocol import Inputs, Provenance
 
 if TYPE_CHECKING:
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 
     from rolecall.evaluate.configure import Configured
     from rolecall.evaluate.membership import Membership
-    from rolecall.model.vars import StoredVar, VarKey
-    from rolecall.model.world import Read
+    from rolecall.model.exports import Exported, Interface
+    from rolecall.model.vars import StoredVar
+    from rolecall.model.world import Read, World
     from rolecall.service.contract import Service
 
 NAMED_PEERS = 32
@@ -40,10 +43,12 @@ class Provenances:
 
     Args:
         membership: Who plays what.
+        world: What members read.
     """
 
-    def __init__(self, membership: Membership) -> None:
+    def __init__(self, membership: Membership, world: World) -> None:
         self._membership = membership
+        self._world = world
         self._known: dict[int, tuple[object, str]] = {}  # by id, with the object, so that the id stays its own
         self._services: dict[str, str] = {}
         self._made: dict[str, Provenance] = {}
@@ -62,7 +67,7 @@ class Provenances:
             origin: Inputs(
                 settings=self._settings(members, machine),
                 service=self._service(self._membership.services[members[0][0]]),
-                vars=dict(self._vars(configured.reads[origin], machine)),
+                vars=self._vars(configured.reads[origin], machine),
                 peers=_limited(self._peers(configured.reads[origin], machine)),
                 members=_limited(self._members(members, machine)),
             )
@@ -85,14 +90,30 @@ class Provenances:
             self._services[service.name] = _digest(*_code(service))
         return self._services[service.name]
 
-    def _vars(self, reads: Mapping[Read, object], machine: str) -> Iterator[tuple[str, str]]:
+    def _vars(self, reads: Mapping[Read, object], machine: str) -> dict[str, str]:
+        """Return digests of the vars that were read, also by what publishes an export that was read."""
+        found: dict[VarKey, Any] = {}  # a StoredVar each, or None
         for read, answer in reads.items():
-            if read[0] == "var" and answer and read[1].machine in {"", machine}:
-                yield read[1].name, self._versions(read[1], answer)
+            if read[0] == "var":
+                found[read[1]] = answer
+            elif read[0] == "published":
+                for export in answer:  # type: ignore[attr-defined]  # a sequence, as `World.published` returns
+                    found |= {key: self._world.vars.get(key) for key in self._behind(read[1], export)}
+        digests = {str(key): versions_digest(key, var) for key, var in found.items() if var}
+        others = sorted(name for name in digests if VarKey.read(name).machine not in {"", machine})
+        if len(others) <= NAMED_PEERS:
+            return digests
+        together = _digest(*others, *(digests.pop(name) for name in others))
+        return {**digests, "": together}
 
-    def _versions(self, key: VarKey, var: Any) -> str:  # noqa: ANN401 - a StoredVar, as the reads say
-        stored: StoredVar = var
-        return _digest(str(key), *sorted(f"{name} {file.version}" for name, file in stored.items()))
+    def _behind(self, interface: type[Interface], export: Exported[Any]) -> Iterator[VarKey]:
+        """Yield the vars that the publisher of an export can read."""
+        service = self._membership.services.get(export.instance)
+        for publisher in service.roles[export.role].publishers if service else ():
+            if publisher.interface is interface:
+                for need in publisher.needs:
+                    if isinstance(need, Var):
+                        yield need.key(export.instance, export.machine)
 
     def _members(self, members: tuple[tuple[str, str], ...], machine: str) -> dict[str, list[str]]:
         """Return digests of the settings of other members, by machine: code can read them, and leaves no trace."""
@@ -113,8 +134,6 @@ class Provenances:
                     found[export.machine].append(self._object(export.value))
             elif read[0] in {"host", "address"}:
                 found[read[1]].append(self._object(answer))
-            elif answer and read[1].machine:
-                found[read[1].machine].append(self._versions(read[1], answer))
         found.pop(machine, None)
         return found
 
@@ -123,6 +142,11 @@ class Provenances:
         if known is None:
             known = self._known[id(value)] = (value, _digest(_text(value)))
         return known[1]
+
+
+def versions_digest(key: VarKey, var: StoredVar) -> str:
+    """Return a digest of the versions of a var's files."""
+    return _digest(str(key), *sorted(f"{name} {file.version}" for name, file in var.items()))
 
 
 def _limited(peers: Mapping[str, list[str]]) -> dict[str, str]:

@@ -19,7 +19,8 @@ class RunResult:
             ``damaged`` (an undo could not put everything back); ``accepted`` (a person gave up the undo).
         source: The number of the generation before the run; 0 for none.
         target: The number of the generation to which it went, or was to go.
-        message: Why it was not committed, or "".
+        back: The number of the earlier generation that it went back to, 0 for nothing installed; None for an update.
+        message: Why it was not committed; or what there is to know about one that was; or "".
         ended: When, by the clock of the machine (RFC 3339).
         touched: Keys of the resources that it may have changed, the first of them.
         more: How many others there are.
@@ -29,6 +30,7 @@ class RunResult:
     result: str
     source: int
     target: int
+    back: int | None
     message: str
     ended: str
     touched: tuple[str, ...]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rolecall.errors import Fault
     from rolecall.model.vars import StoredVar, VarKey
-    from rolecall_agent.protocol import Provenance, Shown
+    from rolecall_agent.protocol import Generation, Provenance, Shown
     from rolecall_agent.protocol import RebootMode as RebootMode  # noqa: PLC0414 - for the command line
 
 
@@ -31,6 +31,7 @@ Cause = Literal[
     "peer",  # what the member reads of other machines changed
     "drift",  # the machine no longer has what was declared for it
     "undeclared",  # nothing declares it any more
+    "rollback",  # the machine goes back to an earlier generation
     "agent",  # Rolecall needs it for itself
     "unknown",  # the machine does not say from what its generation was made, as an earlier version wrote it
 ]
@@ -149,6 +150,7 @@ class MachinePlan:
         recovered: How an interrupted switch was recovered while planning, or "".
         failure: Why it could not be compared, or "".
         formerly: The earlier name under which it is still installed, or "".
+        back: The number of the earlier generation that it goes back to, 0 for nothing installed; None for an update.
         damage: What the undo of an interrupted switch could not put back, so that it could not be compared.
     """
 
@@ -163,6 +165,7 @@ class MachinePlan:
     recovered: str = ""
     failure: str = ""
     formerly: str = ""
+    back: int | None = None
     damage: tuple[Damage, ...] = ()
 
     @property
@@ -184,13 +187,13 @@ class Compared:
         plan: What happens on it.
         contents: By key: what it shows of contents that change.
         provenance: Where its current generation comes from; None if it does not say.
-        commit: The commit of the project that this generation was made from, or "".
+        current: This generation; None if there is none.
     """
 
     plan: MachinePlan
     contents: Mapping[str, Shown] = field(default_factory=dict)
     provenance: Provenance | None = None
-    commit: str = ""
+    current: Generation | None = None
 
 
 @dataclass(frozen=True, slots=True)

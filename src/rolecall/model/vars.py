@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+SHARED = "shared"  # in place of a machine
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class VarKey:
@@ -18,9 +20,15 @@ class VarKey:
     machine: str
     name: str
 
+    @classmethod
+    def read(cls, text: str) -> VarKey:
+        """Return the key that has this text."""
+        machine, _, name = text.partition("/")
+        return cls("" if machine == SHARED else machine, name)
+
     def __str__(self) -> str:
         """``jon/backup.ssh``, or ``shared/ca``."""
-        return f"{self.machine or 'shared'}/{self.name}"
+        return f"{self.machine or SHARED}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from rolecall.pipeline.editing import unset_value as unset_value
     from rolecall.pipeline.evaluation import Evaluation as Evaluation
     from rolecall.pipeline.evaluation import Members as Members
-    from rolecall.pipeline.history import history as history
     from rolecall.pipeline.inventory_schema import schema as schema
     from rolecall.pipeline.inventory_schema import write_schema as write_schema
     from rolecall.pipeline.machines import RemovedMachine as RemovedMachine
@@ -62,30 +61,35 @@ if TYPE_CHECKING:
     from rolecall.pipeline.machines import forget_machine as forget_machine
     from rolecall.pipeline.machines import remove_machine as remove_machine
     from rolecall.pipeline.machines import rename_machine as rename_machine
+    from rolecall.pipeline.pinning import HostKeys as HostKeys
+    from rolecall.pipeline.pinning import host_keys as host_keys
+    from rolecall.pipeline.pinning import pin as pin
+    from rolecall.pipeline.pinning import unpinned as unpinned
     from rolecall.pipeline.plans import Planned as Planned
     from rolecall.pipeline.plans import purge_machine as purge_machine
-    from rolecall.pipeline.reaching import HostKeys as HostKeys
     from rolecall.pipeline.reaching import MachineBackups as MachineBackups
     from rolecall.pipeline.reaching import RecoveredMachine as RecoveredMachine
     from rolecall.pipeline.reaching import ask_ways as ask_ways
     from rolecall.pipeline.reaching import backups as backups
-    from rolecall.pipeline.reaching import host_keys as host_keys
     from rolecall.pipeline.reaching import login as login
-    from rolecall.pipeline.reaching import pin as pin
     from rolecall.pipeline.reaching import recover_machine as recover_machine
     from rolecall.pipeline.reaching import target_of as target_of
     from rolecall.pipeline.reaching import targets as targets
+    from rolecall.pipeline.rollback import PlannedRollback as PlannedRollback
+    from rolecall.pipeline.rollback import Rollback as Rollback
+    from rolecall.pipeline.rollback import planning_rollback as planning_rollback
     from rolecall.pipeline.rotation import Rotated as Rotated
     from rolecall.pipeline.rotation import left_behind as left_behind
     from rolecall.pipeline.rotation import rotatable as rotatable
     from rolecall.pipeline.rotation import rotate as rotate
     from rolecall.pipeline.rotation import rotate_with_updates as rotate_with_updates
+    from rolecall.pipeline.runs import history as history
     from rolecall.pipeline.saving import planning_saved as planning_saved
-    from rolecall.pipeline.status import status as status
     from rolecall.pipeline.stored import StoredValue as StoredValue
     from rolecall.pipeline.stored import find_value as find_value
     from rolecall.pipeline.stored import read_value as read_value
     from rolecall.pipeline.stored import stored_values as stored_values
+    from rolecall.pipeline.surveying import status as status
     from rolecall.pipeline.transfer import Imported as Imported
     from rolecall.pipeline.transfer import export_vars as export_vars
     from rolecall.pipeline.transfer import import_vars as import_vars
@@ -104,6 +108,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.views import clan_note as clan_note
     from rolecall.pipeline.views import explain as explain
     from rolecall.pipeline.views import subjects as subjects
+    from rolecall.pipeline.without import Without as Without
     from rolecall.pipeline.workspace import Workspace as Workspace
     from rolecall.pipeline.workspace import open as open  # noqa: A004 - called as `pipeline.open`
     from rolecall.pipeline.writing import qr_code as qr_code
@@ -131,15 +136,16 @@ _NAMES: Final = {
     "rolecall.pipeline.commands": "CommandReport run_command",
     "rolecall.pipeline.connecting": "planning",
     "rolecall.pipeline.plans": "Planned purge_machine",
+    "rolecall.pipeline.pinning": "HostKeys host_keys pin unpinned",
     "rolecall.pipeline.reaching": (
-        "HostKeys MachineBackups RecoveredMachine ask_ways backups host_keys login pin recover_machine target_of "
-        "targets"
+        "MachineBackups RecoveredMachine ask_ways backups login recover_machine target_of targets"
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
-    "rolecall.pipeline.history": "history",
+    "rolecall.pipeline.runs": "history",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
+    "rolecall.pipeline.rollback": "PlannedRollback Rollback planning_rollback",
     "rolecall.pipeline.saving": "planning_saved",
-    "rolecall.pipeline.status": "status",
+    "rolecall.pipeline.surveying": "status",
     "rolecall.pipeline.stored": "StoredValue find_value read_value stored_values",
     "rolecall.pipeline.transfer": "Imported export_vars import_vars",
     "rolecall.pipeline.vars": (
@@ -147,6 +153,7 @@ _NAMES: Final = {
     ),
     "rolecall.pipeline.views": "as_json clan_note explain subjects",
     "rolecall.pipeline.answering": "Answer",
+    "rolecall.pipeline.without": "Without",
     "rolecall.pipeline.workspace": "Workspace open",
     "rolecall.pipeline.writing": "qr_code write_files",
     "rolecall.project": "unanswered",

@@ -43,7 +43,7 @@ class Choice:
 
     def named(self, machines: Iterable[str]) -> list[str]:
         """Return the machines that its names and patterns choose, in the given order."""
-        wanted, excluded = _matching(self.machines or ("*",)), _matching(self.excluded)
+        wanted, excluded = matcher(self.machines or ("*",)), matcher(self.excluded)
         return [name for name in machines if wanted(name) and not excluded(name)]
 
 
@@ -81,8 +81,8 @@ def _is_pattern(name: str) -> bool:
     return not {"*", "?", "["}.isdisjoint(name)
 
 
-def _matching(names: Iterable[str]) -> Callable[[str], bool]:
-    """Return a function that tells whether a machine is one of these names, or matches one of these patterns."""
+def matcher(names: Iterable[str]) -> Callable[[str], bool]:
+    """Return a function that tells whether a name is one of these, or matches one of these patterns."""
     plain = {name for name in names if not _is_pattern(name)}
     pattern = re.compile("|".join(translate(name) for name in names if _is_pattern(name)) or r"(?!)")
     return lambda name: name in plain or pattern.match(name) is not None
@@ -95,7 +95,7 @@ def _unmatched(loaded: Loaded, choice: Choice) -> Iterator[Fault]:
         if not _is_pattern(name):
             if name not in machines:
                 yield loaded.unknown_machine(name)
-        elif not any(map(_matching([name]), machines)):
+        elif not any(map(matcher([name]), machines)):
             yield Fault(f"no machine matches {name!r}", hint=nearest(name, machines, what="machines"))
     roles = {f"{name}.{role}" for name, role in _roles(loaded, Choice())}
     roles |= {role for _, role in _roles(loaded, Choice(instances=choice.instances))}

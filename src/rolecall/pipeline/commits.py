@@ -33,8 +33,9 @@ def behind(project: Project, machines: Iterable[Compared]) -> Iterator[Fault]:
     here = head(project)
     running = defaultdict(list)
     for each in machines:
-        if here and each.plan.comparison and each.commit not in {"", here}:
-            running[each.commit].append(each.plan.machine)
+        commit = each.current["commit"] if each.current and each.plan.comparison else ""
+        if here and commit not in {"", here}:
+            running[commit].append(each.plan.machine)
     for commit, names in running.items():
         status, _ = _git(project, "merge-base", "--is-ancestor", commit, here)
         if status:

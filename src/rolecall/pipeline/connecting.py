@@ -14,6 +14,7 @@ from rolecall.deploy.target import Target, find_target
 from rolecall.model.names import NAME_PATTERN
 from rolecall.model.plan import PARALLEL
 from rolecall.pipeline.choosing import Choice, chosen
+from rolecall.pipeline.without import Without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.workspace import Workspace
 
 EVERY = Choice()
+NOTHING = Without()
 
 
 @contextmanager
@@ -33,6 +35,7 @@ def planning(
     verbose: bool = False,
     full: bool = False,
     parallel: int = PARALLEL,
+    without: Without = NOTHING,
 ) -> Iterator[Planned]:
     """Compare the machines with their configurations. Connections last until the block ends, at most.
 
@@ -43,6 +46,7 @@ def planning(
         verbose: Whether it is called for each resource, too.
         full: Whether the plan shows what is created and removed, too.
         parallel: How many machines are worked on at once.
+        without: What an update may go on without.
 
     Raises:
         Faults: As `Workspace.evaluation` and `chosen`; also when a machine that would change has no target.
@@ -53,7 +57,9 @@ def planning(
 
         only = chosen(workspace, choice) if choice != EVERY else ()
         options = {"verbose": verbose, "full": full}
-        with planned(workspace, only, progress, **options, parallel=parallel, connect=early.take) as plan:
+        with planned(
+            workspace, only, progress, **options, parallel=parallel, without=without, connect=early.take
+        ) as plan:
             yield plan
 
 

@@ -82,10 +82,10 @@ class Labels:
 
     Args:
         project: The project.
-        evaluation: The evaluation.
+        evaluation: The evaluation; None for the stored vars alone.
     """
 
-    def __init__(self, project: Project, evaluation: Evaluation) -> None:
+    def __init__(self, project: Project, evaluation: Evaluation | None) -> None:
         self._project = project
         self._evaluation = evaluation
 
@@ -101,7 +101,7 @@ class Labels:
 
     @cached_property
     def _owners(self) -> Mapping[str, str]:
-        return dict(self._public_keys(self._evaluation.world.vars))
+        return dict(self._public_keys(self._evaluation.world.vars)) if self._evaluation else {}
 
     @cached_property
     def _former_owners(self) -> Mapping[str, str]:
@@ -111,7 +111,7 @@ class Labels:
         """Yield each public key with the machine and the instance or role that owns it."""
         roles = {
             (instance, var.name): f"{instance}.{role.name}"
-            for instance, service in self._evaluation.members.membership.services.items()
+            for instance, service in (self._evaluation.members.membership.services.items() if self._evaluation else ())
             for role in service.roles.values()
             for var in role.vars.values()
         }

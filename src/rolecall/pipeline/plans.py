@@ -29,18 +29,19 @@ from rolecall.pipeline.evaluation import Evaluation, Members, note_recipes
 from rolecall.pipeline.places import Labels, Places
 from rolecall.pipeline.reaching import reach, ways
 from rolecall.plan import saved
-from rolecall.plan.causes import Declared
+from rolecall.plan.causes import Declared, reasons
 from rolecall.plan.explaining import explained
 from rolecall_agent.resources import KINDS, File
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rolecall.deploy.target import Target
     from rolecall.evaluate.configure import Configured
     from rolecall.model.plan import Compared, MachinePlan
     from rolecall.model.vars import VarKey
+    from rolecall.pipeline.without import Without
     from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
     from rolecall_agent import protocol
@@ -93,7 +94,7 @@ class Planned:
             return replace(self._fleet.report(), noted=noted)
         reveal = revealer(self._project, self._evaluation)
         decided = decided_folder(self._project, rehearses=self.rehearses)
-        return replace(self._fleet.apply(_meta(self._project), reveal, decided, reboot), noted=noted)
+        return replace(self._fleet.apply(new_meta(self._project), reveal, decided, reboot), noted=noted)
 
     def _record(self) -> int:
         """Store the pending vars, and note who receives secrets; return how many vars got a note of what they bind."""
@@ -112,6 +113,7 @@ def planned(
     verbose: bool,
     full: bool,
     parallel: int,
+    without: Without,
     connect: Callable[[Target], Session],
 ) -> Iterator[Planned]:
     """Compare the machines with their configurations over sessions that `connect` begins, or has begun.
@@ -120,9 +122,9 @@ def planned(
     """
     project = workspace.project
     evaluation = _evaluation(workspace, only)
-    provenances = Provenances(evaluation.members.membership)
-    wanted, warnings = _wanted(workspace, evaluation, provenances)
-    with Fleet(wanted, progress if verbose else _steps_alone(progress), parallel, connect) as fleet:
+    provenances = Provenances(evaluation.members.membership, evaluation.world)
+    wanted, warnings = _wanted(workspace, evaluation, provenances, without)
+    with Fleet(wanted, progress if verbose else steps_alone(progress), parallel, connect) as fleet:
         rehearses = workspace.side == "lab"
         notes = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
         notes += tuple(_borrowed(evaluation)) if rehearses else ()
@@ -132,6 +134,7 @@ def planned(
         decided = decisions.load(folder)
         compared = fleet.look(full=full)
         notes += tuple(fleet.settle(folder, decided, evaluation.members.loaded.inventory.machines))
+        notes += tuple(_taken_back(compared))
         machines = tuple(_explained(project, evaluation, provenances, compared, full=full))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
         plan = Plan(machines, evaluation.makes, _modules(evaluation.members), notes, verbs)
@@ -149,13 +152,23 @@ def _explained(
             continue
         name, configured = each.plan.machine, evaluation.configured[each.plan.machine]
         place, installed = partial(places.of, name), each.plan.generation > 0
-        declared = Declared(provenances.of(configured), each.provenance, installed, place)
-        yield _with_readers(explained(each, configured.configuration, declared, label, full=full), configured)
+        why = partial(reasons, declared=Declared(provenances.of(configured), each.provenance, installed, place))
+        yield _with_readers(explained(each, configured.configuration, why, label, full=full), configured)
 
 
 def decided_folder(project: Project, *, rehearses: bool) -> Path:
     """Return the folder of `decisions`; that of a rehearsal goes with the lab."""
     return project.lab / "decided" if rehearses else project.decided
+
+
+def _taken_back(compared: Iterable[Compared]) -> Iterator[Fault]:
+    """Warn of each machine that went back to an earlier generation, which an update would undo."""
+    for each in compared:
+        if each.current and each.plan.comparison and each.current["back"] is not None:
+            to = f"generation {each.current['back']}" if each.current["back"] else "nothing installed"
+            who, when = each.current["user"], each.current["at"]
+            message = f"{each.plan.machine} went back to {to} ({who}, {when}); an update undoes that"
+            yield Fault(message, hint="change the inventory first if that is not what you want", warning=True)
 
 
 def _borrowed(evaluation: Evaluation) -> Iterator[Fault]:
@@ -187,7 +200,7 @@ def _modules(members: Members) -> dict[str, str]:
     }
 
 
-def _steps_alone(progress: Progress) -> Progress:
+def steps_alone(progress: Progress) -> Progress:
     """Return a progress that leaves out resources."""
 
     def show(machine: str, text: str) -> None:
@@ -283,7 +296,7 @@ def expiring(evaluation: Evaluation) -> Iterator[Fault]:
 
 
 def _wanted(
-    workspace: Workspace, evaluation: Evaluation, provenances: Provenances
+    workspace: Workspace, evaluation: Evaluation, provenances: Provenances, without: Without
 ) -> tuple[list[MachineUpdate], list[Fault]]:
     """Return what each machine is to become; one without a target is a warning while it has no resources."""
     machines = evaluation.members.loaded.inventory.machines
@@ -291,6 +304,7 @@ def _wanted(
     faults: list[Fault] = []
     warnings: list[Fault] = []
     found_ways = ways(workspace, evaluation.configured)
+    without.require_checks(evaluation.configured.values())
     for name, configured in evaluation.configured.items():
         found, problems = found_ways[name]
         if found:
@@ -300,6 +314,7 @@ def _wanted(
                 MachineUpdate(
                     *(targets, wave, configured.configuration, configured.origins, machines[name].formerly),
                     provenance=partial(provenances.of, configured),
+                    skipped_checks=without.checks_of(configured),
                     addresses_used=partial(addresses_used, evaluation, name),
                     reboot_seconds=machines[name].deploy.reboot_seconds,
                 )
@@ -342,8 +357,14 @@ def revealer(project: Project, evaluation: Evaluation) -> Callable[[Sequence[Sec
     return reveal
 
 
-def _meta(project: Project) -> protocol.Meta:
+def new_meta(project: Project) -> protocol.Meta:
     """Return who does this run, with which commit of the project."""
     now = dt.datetime.now(dt.UTC)
     run = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    return {"run": run, "user": user(), "commit": head(project), "at": now.isoformat(timespec="seconds")}
+    return {
+        "run": run,
+        "user": user(),
+        "commit": head(project),
+        "at": now.isoformat(timespec="milliseconds"),
+        "back": None,
+    }

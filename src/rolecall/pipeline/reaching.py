@@ -7,7 +7,6 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from rolecall.deploy import backups as stage
-from rolecall.deploy import pins
 from rolecall.deploy.connection import AgentFailedError
 from rolecall.deploy.session import Session
 from rolecall.deploy.target import IN_LAB
@@ -96,6 +95,15 @@ def _ways(workspace: Workspace, loaded: Loaded, machines: Iterable[str], lab: La
     return {machine: each if each.ways or not faults else Ways((), faults) for machine, each in found.items()}
 
 
+def real_ways(workspace: Workspace, machine: str) -> Ways:
+    """Return the ways to a real machine, also while it runs in the lab.
+
+    Raises:
+        Faults: As `Workspace.loaded`; also when it is not declared.
+    """
+    return _ways(workspace, workspace.loaded(), [machine], None)[machine]
+
+
 def reach(workspace: Workspace, machine: str) -> Target:
     """Return the target by which a machine is reached now: the first of its ways that answers.
 
@@ -170,65 +178,6 @@ def login(workspace: Workspace, machine: str, words: Sequence[str]) -> list[str]
         raise fault(f"cannot log in to {machine}: its target is the directory {target.root}")
     shell = ["sh", "-c", " ".join(words)]  # as ssh(1) itself: the words are joined and a shell reads them
     return target.command(shell if words else [])
-
-
-@dataclass(frozen=True, slots=True)
-class HostKeys:
-    """The SSH host keys of a machine, each ``TYPE BASE64``.
-
-    Attributes:
-        machine: The machine.
-        presented: Those that it presents now.
-        pinned: Those that are pinned.
-    """
-
-    machine: str
-    presented: tuple[str, ...]
-    pinned: tuple[str, ...]
-
-    @property
-    def fingerprints(self) -> tuple[str, ...]:
-        """The fingerprints of the presented keys, as ssh-keygen(1) prints them."""
-        return tuple(map(pins.fingerprint, self.presented))
-
-    @property
-    def pinned_fingerprints(self) -> tuple[str, ...]:
-        """The fingerprints of the pinned keys."""
-        return tuple(map(pins.fingerprint, self.pinned))
-
-    @property
-    def warning(self) -> str:
-        """What is odd about the keys, or ""."""
-        if not self.pinned or self.pinned == self.presented:
-            return ""
-        return f"{self.machine} presents other host keys than the pinned ones. {pins.OTHERS}"
-
-
-def host_keys(workspace: Workspace, machine: str) -> HostKeys:
-    """Ask a real machine for its host keys, which are not verified. Those of the lab need no pins.
-
-    Raises:
-        Faults: When it has no target, or does not answer.
-    """
-    found, problems = _ways(workspace, workspace.loaded(), [machine], None)[machine]
-    faults = [] if found else list(problems)
-    for way in found:
-        try:
-            presented = tuple(pins.scan(way.target))
-        except Faults as error:
-            faults += error.faults
-        else:
-            return HostKeys(machine, presented, tuple(pins.pinned(workspace.project, machine)))
-    raise Faults(faults)
-
-
-def pin(workspace: Workspace, keys: HostKeys, *, replace: bool) -> None:
-    """Pin the keys that a machine presented.
-
-    Raises:
-        Faults: When other keys are pinned and `replace` is false.
-    """
-    pins.pin(workspace.project, keys.machine, list(keys.presented), replace=replace)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rolecall import vars as var_store
 from rolecall.model.plan import PARALLEL
 from rolecall.pipeline.choosing import Choice
-from rolecall.pipeline.connecting import planning
+from rolecall.pipeline.connecting import NOTHING, planning
 from rolecall.plan import saved
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.pipeline.plans import Planned
+    from rolecall.pipeline.without import Without
     from rolecall.pipeline.workspace import Workspace
 
 
@@ -27,6 +28,7 @@ def planning_saved(
     *,
     verbose: bool = False,
     parallel: int = PARALLEL,
+    without: Without = NOTHING,
 ) -> Iterator[Planned]:
     """Compare the machines again, and require that the plan is the one in a file.
 
@@ -38,6 +40,7 @@ def planning_saved(
         progress: As for `planning`.
         verbose: As for `planning`.
         parallel: As for `planning`.
+        without: As for `planning`.
 
     Raises:
         Faults: As `planning`; also when the file is not a plan, or something changed since it was saved.
@@ -45,7 +48,9 @@ def planning_saved(
     plan = saved.read(path)
     with (
         var_store.unpacked(workspace.project, plan.packed),
-        planning(workspace, Choice(plan.only), progress, verbose=verbose, parallel=parallel) as planned,
+        planning(
+            workspace, Choice(plan.only), progress, verbose=verbose, parallel=parallel, without=without
+        ) as planned,
     ):
         saved.require_same(plan, planned.plan)
         yield planned

@@ -34,18 +34,22 @@ class Declared(NamedTuple):
     place: Places
 
 
-def origins_of(change: Change, declared: Declared) -> tuple[str, ...]:
-    """Return the ``INSTANCE.ROLE`` that declare a resource, check or report, or that declared it until now."""
+def reasons(change: Change, declared: Declared) -> tuple[tuple[str, ...], tuple[Why, ...]]:
+    """Return what declares a resource, or declared it, and why it changes."""
+    return origins_of(change, declared.before), why(change, declared)
+
+
+def origins_of(change: Change, before: Provenance | None) -> tuple[str, ...]:
+    """Return the ``INSTANCE.ROLE`` that declare a resource or a check, or that declared it before."""
     kind, _, name = change.key.partition(":")
     if kind in _COMMANDS:
         return (name.partition(": ")[0],)
-    before = declared.before["origins"].get(change.key, []) if declared.before else []
-    return change.origins or tuple(before)
+    return change.origins or tuple(before["origins"].get(change.key, ()) if before else ())
 
 
 def why(change: Change, declared: Declared) -> tuple[Why, ...]:
     """Return why a resource changes on a machine: everything that may be the reason, what says most first."""
-    origins = origins_of(change, declared)
+    origins = origins_of(change, declared.before)
     if not origins:
         return (Why("undeclared" if change.action == "remove" else "agent"),)
     current = [origin for origin in origins if origin in declared.now["inputs"]]

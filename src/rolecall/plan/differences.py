@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.errors import shown
 from rolecall.model.plan import Diff
+from rolecall_agent.content import Blob
 from rolecall_agent.showing import BINARY, describe, masked
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ _DIGITS = 12  # of a digest
 
 
 def declared_content(parts: Sequence[Part]) -> Content | None:
-    """Return a declared content with the names of its secrets; None for none."""
-    if not parts:
+    """Return a declared content with the names of its secrets; None for none, and if only the machine has it."""
+    if not parts or any(isinstance(part, Blob) and part.data is None for part in parts):
         return None
     content = describe(masked(parts, lambda blob: blob.data or b""))
     return {**content, "lines": [shown(line) for line in content["lines"]]}

@@ -89,14 +89,14 @@ def plan_text(plan: Plan, *, full: bool = False) -> str:
         by_verb = {"generate": 0} | Counter(plan.verbs.values())
         made = ", ".join(f"{plural(number, 'var')} to {verb}" for verb, number in by_verb.items())
         lines.append(
-            f"{plural(count, 'change')} on {len(plan.changing)} of {plural(len(plan.machines), 'machine')}, "
-            f"{made}; services: {instances}"
+            f"{plural(count, 'change')} on {len(plan.changing)} of {plural(len(plan.machines), 'machine')}"
+            + (f", {made}; services: {instances}" if plan.modules or plan.makes else "")
         )
     return "\n".join(lines)
 
 
 def _content(machine: MachinePlan) -> tuple[object, ...]:
-    return (machine.recovered, machine.formerly, machine.changes, machine.units)
+    return (machine.recovered, machine.formerly, machine.back, machine.changes, machine.units)
 
 
 def _group(machines: list[MachinePlan], *, full: bool) -> list[str]:
@@ -105,7 +105,8 @@ def _group(machines: list[MachinePlan], *, full: bool) -> list[str]:
     recovered = f", {RECOVERED[first.recovered]}" if first.recovered else ""
     target = ", ".join(sorted({machine.target for machine in machines})[:3])
     formerly = f", until now installed as {first.formerly}" if first.formerly else ""
-    lines = [click.style(head, bold=True) + f" ({target}{recovered}{formerly})"]
+    back = ", back to " + (f"generation {first.back}" if first.back else "nothing installed")
+    lines = [click.style(head, bold=True) + f" ({target}{recovered}{formerly}{back if first.back is not None else ''})"]
     width = min(max((len(_name(change)) for change in first.changes), default=0), WIDTH)
     reasons = list(dict.fromkeys(change.why for change in first.changes))
     for change in first.changes:
@@ -133,6 +134,7 @@ def _clause(why: Why) -> str:
         "peer": f"{subjects} changed, which {why.origin} depends on",
         "drift": f"the machine no longer has what {why.origin} declares",
         "undeclared": f"the inventory no longer declares {why.origin or 'it'} here",
+        "rollback": "of the rollback",
         "agent": "Rolecall needs it for itself",
         "unknown": f"{why.origin or 'its declaration'} changed",
     }[why.cause]

@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import time
-from typing import BinaryIO, Iterator, List, Mapping, Sequence, Tuple
+from typing import BinaryIO, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from rolecall_agent.errors import Failure
 
@@ -26,6 +26,8 @@ OUTPUT_LIMIT = 1 << 24
 """How many bytes of a command's output are kept."""
 TAIL = 1 << 16
 """How many bytes of it are kept of what was more than that."""
+ROUNDS = 100
+"""How often to look for processes that a command starts while it is killed."""
 
 
 def run(argv: Sequence[str], timeout: float = 60) -> Tuple[int, str]:
@@ -61,7 +63,7 @@ def execute(argv: Sequence[str], timeout: float = 60, *, errors: bool = False, g
         fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)
         reports = subprocess.STDOUT if errors else subprocess.DEVNULL
         try:
-            # A session of its own, so that a timeout ends all of it.
+            # A session of its own, so that a timeout ends all of it, as do process groups of timeout(1) and shells.
             process = subprocess.Popen(argv, stdin=source, stdout=output, stderr=reports, start_new_session=True)
         except OSError as error:
             return 127, f"{argv[0]}: {error.strerror}"
@@ -70,7 +72,7 @@ def execute(argv: Sequence[str], timeout: float = 60, *, errors: bool = False, g
         with _sentinel(process.pid) as (waiting, period):
             while process.poll() is None:
                 if time.monotonic() > deadline:
-                    os.killpg(process.pid, signal.SIGKILL)
+                    _kill(process.pid)
                     process.wait()
                     return 124, f"{argv[0]} took longer than {timeout:g} seconds"
                 waiting.poll(period)
@@ -80,6 +82,38 @@ def execute(argv: Sequence[str], timeout: float = 60, *, errors: bool = False, g
                     os.ftruncate(output.fileno(), 0)  # it goes on at the start
         end += _read_from(output, 0)
         return process.returncode, end[-OUTPUT_LIMIT:].decode(errors="replace")
+
+
+def _kill(session: int) -> None:
+    """Kill the processes of a session, and what they have started, with and without a session of its own.
+
+    A process that has left the session escapes if the one that started it has ended.
+    """
+    killed: Set[int] = set()
+    for _ in range(ROUNDS):  # they may start others meanwhile
+        found = _family(session) - killed
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= found
+        if not found:
+            return
+
+
+def _family(session: int) -> Set[int]:
+    """Return the processes of a session, and what they have started."""
+    family = {session}
+    parents: Dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:
+            # After the name, which may contain anything: state, parent, process group, session; see proc(5).
+            words = file.read().rpartition(b")")[2].split()
+            parents[int(name)] = int(words[1])
+            if int(words[3]) == session:
+                family.add(int(name))
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
 
 
 def _read_from(file: BinaryIO, start: int) -> bytes:

@@ -56,6 +56,6 @@ def _joined(answers: Mapping[str, inquiry.History]) -> tuple[Run, ...]:
 
 def _result(machine: str, past: inquiry.PastRun) -> RunResult:
     return RunResult(
-        *(machine, past["result"], past["source"], past["target"], past["message"], past["ended"]),
+        *(machine, past["result"], past["source"], past["target"], past["back"], past["message"], past["ended"]),
         *(tuple(past["touched"]), past["more"]),
     )

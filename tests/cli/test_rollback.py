@@ -1,0 +1,105 @@
+"""Going back: exactly what was there, but never a secret that was replaced."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+import services
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Run
+
+STATE = "targets/a/var/lib/rolecall"
+
+
+def declare(root: Path, text: str) -> None:
+    (root / "inventory.toml").write_text(f"""
+[machines.a]
+deploy.targetHost = "dir:targets/a"
+[instances.p]
+module = {{name = "page", input = "self"}}
+roles.server.machines.a.settings.text = "{text}"
+""")
+
+
+@pytest.fixture
+def project(run: Run, tmp_path: Path) -> Path:
+    services.install(tmp_path, "page")
+    declare(tmp_path, "0")
+    assert run("keys", "create", "me")[0] == 0
+    assert run("update", "--yes")[0] == 0
+    return tmp_path
+
+
+def contents(root: Path) -> tuple[str, str]:
+    """Return the page and the password that are installed."""
+    return (root / "targets/a/srv/page").read_text(), (root / "targets/a/etc/password").read_text()
+
+
+@pytest.mark.parametrize("steps", list(itertools.product(("text", "rotate"), repeat=3)), ids="-".join)
+def test_each_generation_comes_back_without_what_was_replaced(run: Run, project: Path, steps: tuple[str, ...]) -> None:
+    seen = {1: contents(project)}
+    for number, step in enumerate(steps, 2):
+        if step == "text":
+            declare(project, str(number))
+        else:
+            assert run("vars", "rotate", "a/p.password", "--yes")[0] == 0
+        assert run("update", "--yes")[0] == 0
+        seen[number] = contents(project)
+    number = len(seen)
+    for back in range(1, number):
+        status, out, err = run("rollback", "a", "--to", str(back), "--yes")
+        assert status == 0, out + err
+        assert contents(project)[1] == seen[number][1]  # the password of now, whatever was asked for
+        if "rotate" not in steps[back - 1 :]:
+            assert contents(project) == seen[back]
+        else:
+            assert f"generation {back} was made with a/p.password, replaced or removed since" in err
+        assert run("rollback", "a", "--to", str(number), "--yes")[0] == 0
+        assert contents(project) == seen[number]
+
+
+def test_a_generation_without_provenance_is_refused(run: Run, project: Path) -> None:
+    declare(project, "1")
+    assert run("update", "--yes")[0] == 0
+    before = contents(project)
+    (project / STATE / "generations/1/provenance.json").unlink()
+    status, _, err = run("rollback", "--yes")
+    assert (status, err.splitlines()[0]) == (1, "error: generation 1 of a does not record from which vars it was made")
+    assert contents(project) == before
+
+
+def test_a_damaged_generation_is_named(run: Run, project: Path) -> None:
+    declare(project, "1")
+    assert run("update", "--yes")[0] == 0
+    path = project / STATE / "generations/1/configuration.json"
+    path.write_text(path.read_text().replace("/srv/page", "/srv/evil"))
+    status, _, err = run("rollback", "--yes")
+    assert status == 1
+    assert "generations/1/configuration.json is damaged: its content does not match the digest in meta.json" in err
+
+
+def test_a_machine_that_does_not_answer_stops_it(run: Run, project: Path) -> None:
+    text = (project / "inventory.toml").read_text()
+    (project / "inventory.toml").write_text(f'{text}[machines.b]\ndeploy.targetHost = "dir:inventory.toml/b"\n')
+    status, _, err = run("rollback", "--yes")
+    assert (status, err.startswith("error: b: ")) == (1, True)
+    assert "to take back what a run did to the others, name them" in err
+    assert run("rollback", "a", "--yes")[0] == 0
+
+
+def test_a_plan_as_json_tells_where_it_goes(run: Run, project: Path) -> None:
+    declare(project, "1")
+    assert run("update", "--yes")[0] == 0
+    status, out, _ = run("rollback", "--dry-run", "--json")
+    machine = json.loads(out)["machines"]["a"]
+    assert (status, machine["back"]) == (0, 1)
+    (change,) = machine["changes"]
+    assert change["why"] == [{"cause": "rollback", "origin": "", "subjects": [], "place": ""}]
+    assert change["diff"]["lines"] == ["@@ -1 +1 @@", "-1", "+0"]
