@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,13 +14,12 @@ from rolecall.cli import output
 from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.common import ask
 from rolecall.cli.output import tell
+from rolecall.cli.progress import shown_progress
 from rolecall.cli.sides import sides
 from rolecall.errors import Faults, fault, listed
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rolecall.cli.common import Invocation
     from rolecall.model.plan import Plan, RebootMode, Report
     from rolecall.pipeline import Choice, Planned, PlannedRollback, Without
@@ -141,13 +138,17 @@ def bring(
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
 
-    progress, choice = progress_lines(quiet=invocation.json), choice or pipeline.Choice()
+    choice = choice or pipeline.Choice()
     if file := _saved(choice):
         begin = partial(pipeline.planning_saved, invocation.workspace, file)
     else:
         begin = partial(pipeline.planning, invocation.workspace, choice)
     without = without or pipeline.Without()
-    with begin(progress, verbose=verbose, parallel=parallel, without=without) as planned:
+    with (
+        shown_progress(quiet=invocation.json, every_line=verbose) as progress,
+        begin(progress, verbose=verbose, parallel=parallel, without=without) as planned,
+    ):
+        progress.pause()
         if planned.behind and not any_commit:
             show(invocation, planned.plan)
             raise Faults(planned.behind)
@@ -202,15 +203,3 @@ def _rebooting(plan: Plan, mode: RebootMode) -> str:
         return ""
     reboots = listed(machines)
     return f", and reboot {reboots}" if mode != "never" else f", and leave the reboot of {reboots} for later"
-
-
-def progress_lines(*, quiet: bool) -> Callable[[str, str], None]:
-    """Return a function that prints a line per machine and step, with the seconds since the start; safe in threads."""
-    lock, began = threading.Lock(), time.monotonic()
-
-    def show(machine: str, text: str) -> None:
-        if not quiet:
-            with lock:
-                click.echo(f"[{time.monotonic() - began:5.1f} s] {machine}: {text}", err=True)
-
-    return show
