@@ -87,6 +87,8 @@ class Fleet:
         """End the sessions, and wait for the steps that end with them."""
         if not self._ended:
             self._ended = True
+            for machine in self._machines:
+                machine.left.set()
             self._each(MachineRun.hang_up, self._machines)
             self._pool.shutdown()
 
@@ -109,7 +111,9 @@ class Fleet:
         ordered = sorted(self._machines, key=lambda machine: (machine.wanted.wave, machine.name))
         return tuple(machine.compared for machine in ordered)
 
-    def apply(self, meta: protocol.Meta, reveal: Reveal, folder: Path) -> Report:
+    def apply(
+        self, meta: protocol.Meta, reveal: Reveal, folder: Path, reboot: protocol.RebootMode = "planned"
+    ) -> Report:
         """Apply what `look` showed, on all machines or on none.
 
         Ctrl-C undoes all before the run is decided, and changes nothing afterwards; a second one stops waiting, and the
@@ -119,6 +123,7 @@ class Fleet:
             meta: Who runs it.
             reveal: Returns secret values by version.
             folder: The folder of `decisions`.
+            reboot: What to do about machines that must reboot.
 
         Raises:
             Faults: When this process may not open enough files for the machines that change.
@@ -129,7 +134,7 @@ class Fleet:
         with self._stopping(), self._timed():
             ready = (
                 self._stage(lambda machine: machine.stage(meta, reveal), changing)
-                and all(self._step(lambda machine: machine.switch(meta), list(wave)) for _, wave in waves)
+                and all(self._step(lambda machine: machine.switch(meta, reboot), list(wave)) for _, wave in waves)
                 # Each machine that is to commit must still be connected and provisional, with or without checks.
                 and self._step(MachineRun.check, changing)
             )

@@ -81,8 +81,12 @@ class Planned:
         """
         saved.save(path, self.plan, self.only, var_store.pack(self._project, self.plan.makes))
 
-    def apply(self) -> Report:
-        """Do exactly what the plan shows; nothing when a machine could not be compared."""
+    def apply(self, reboot: protocol.RebootMode = "planned") -> Report:
+        """Do exactly what the plan shows; nothing when a machine could not be compared.
+
+        Args:
+            reboot: What to do about machines that must reboot.
+        """
         if self.plan.failing:
             return self._fleet.report()
         noted = 0 if self.rehearses else self._record()
@@ -90,7 +94,7 @@ class Planned:
             return replace(self._fleet.report(), noted=noted)
         reveal = revealer(self._project, self._evaluation)
         decided = decided_folder(self._project, rehearses=self.rehearses)
-        return replace(self._fleet.apply(new_meta(self._project), reveal, decided), noted=noted)
+        return replace(self._fleet.apply(new_meta(self._project), reveal, decided, reboot), noted=noted)
 
     def _record(self) -> int:
         """Store the pending vars, and note who receives secrets; return how many vars got a note of what they bind."""
@@ -312,6 +316,7 @@ def _wanted(
                     provenance=partial(provenances.of, configured),
                     skipped_checks=without.checks_of(configured),
                     addresses_used=partial(addresses_used, evaluation, name),
+                    reboot_seconds=machines[name].deploy.reboot_seconds,
                 )
             )
         elif configured.configuration.resources:
