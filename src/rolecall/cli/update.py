@@ -15,6 +15,7 @@ import click
 from rolecall.cli import output
 from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.common import ask
+from rolecall.cli.offline import offline_option, without
 from rolecall.cli.output import tell
 from rolecall.cli.sides import sides
 from rolecall.errors import Faults, fault, listed
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rolecall.cli.common import Invocation
+    from rolecall.cli.offline import Offline
     from rolecall.model.plan import Plan, Report
     from rolecall.pipeline import Choice, Planned, PlannedRollback, Without
 
@@ -36,6 +38,7 @@ CHANGES = 2  # exit status of `plan --exit-code` when an update would do somethi
 @click.option("--full", is_flag=True, help="Show long differences to their ends, and what is created and removed.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan: `update FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
+@offline_option
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
 @sides
 @click.pass_obj
@@ -46,6 +49,7 @@ def plan(
     full: bool,
     out: Path | None,
     exit_code: bool,
+    offline: Offline | None,
     discard: bool,
     parallel: int,
 ) -> None:
@@ -59,7 +63,10 @@ def plan(
 
     if discard:
         pipeline.discard(invocation.workspace, generated=True)
-    with pipeline.planning(invocation.workspace, choice, full=full, parallel=parallel) as planned:
+    progress, how = progress_lines(quiet=offline is None or invocation.json), without(invocation, offline)
+    with pipeline.planning(
+        invocation.workspace, choice, progress, full=full, parallel=parallel, without=how
+    ) as planned:
         found = planned.plan
         warnings = (*found.warnings, *(replace(fault, warning=True) for fault in planned.behind))
         if out:
@@ -80,6 +87,7 @@ def plan(
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @parallel_option
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
+@offline_option
 @click.option("--skip-check", "checks", multiple=True, metavar="NAME", help="Do not run this check (or a pattern).")
 @click.option("--any-commit", is_flag=True, help="Update even if this checkout does not contain what machines run.")
 @sides
@@ -92,6 +100,7 @@ def update(
     verbose: bool,
     parallel: int,
     expect: str | None,
+    offline: Offline | None,
     checks: tuple[str, ...],
     any_commit: bool,
 ) -> None:
@@ -101,15 +110,17 @@ def update(
     MACHINES are names or patterns of those to update; all by default. A FILE from `rolecall plan --out` instead is
     carried out only if the plan is still the same.
 
+    Machines that are unreachable stop the update. `--offline skip` goes on without them, if that is safe, and
+    `--offline wait` waits for them. On a terminal, you are asked.
+
     A check that fails before the update and after it is a warning. To leave out another one, name it as the report
     does: --skip-check 'backup.client: servers answer'
 
     Example: rolecall update --tag web --except 'web-old-*'
     """
-    from rolecall.pipeline import Without
-
     options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
-    report = bring(invocation, choice, parallel=parallel, expect=expect, **options, without=Without(checks))
+    how = without(invocation, offline, checks, asks=not yes)
+    report = bring(invocation, choice, parallel=parallel, expect=expect, **options, how=how)
     from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
@@ -126,7 +137,7 @@ def bring(
     parallel: int = PARALLEL,
     expect: str | None = None,
     any_commit: bool = False,
-    without: Without | None = None,
+    how: Without | None = None,
 ) -> Report:
     """Run one update: show the plan, ask, and apply it."""
     from rolecall import pipeline
@@ -136,8 +147,8 @@ def bring(
         begin = partial(pipeline.planning_saved, invocation.workspace, file)
     else:
         begin = partial(pipeline.planning, invocation.workspace, choice)
-    without = without or pipeline.Without()
-    with begin(progress, verbose=verbose, parallel=parallel, without=without) as planned:
+    how = how or pipeline.Without()
+    with begin(progress, verbose=verbose, parallel=parallel, without=how) as planned:
         if planned.behind and not any_commit:
             show(invocation, planned.plan)
             raise Faults(planned.behind)
