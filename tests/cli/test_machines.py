@@ -188,6 +188,55 @@ def test_forgetting(run: Run, project: Path) -> None:
     assert pinned.read_text() == f"# all\njon {OLD}\n"
 
 
+def test_installing_a_directory_declares_and_updates_it(run: Run, project: Path) -> None:
+    words = ("machines", "install", "store", "--target-host", "dir:targets/store")
+    status, out, err = run(*words)
+    assert (status, err) == (0, "declared store in inventory.json\n")
+    assert out.startswith("nothing changes (1 machine)\n")
+    before = (project / "inventory.json").read_text()
+    assert run(*words)[2] == "store is prepared already\n"
+    status, out, _ = run("machines", "install", "store", "--yes", "--json")
+    assert (status, json.loads(out)["done"], json.loads(out)["update"]["done"]) == (0, [], True)
+    assert (project / "inventory.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["web"], "machine 'web' does not exist\nhint: if it is new, give its target: `--target-host"),
+        (["lone"], "machine 'lone' has no target"),
+        (
+            ["jon", "--target-host", "root@other"],
+            "the target of jon is 'root@jon.example.org' in the inventory\nhint: omit",
+        ),
+        (["../x", "--target-host", "x"], "invalid machine name '../x'"),
+        (["-rf", "--target-host", "x"], "No such option"),
+        (["web", "--target-host", "-oProxyCommand=x"], "invalid target '-oProxyCommand=x'"),
+        (["web", "--target-host", "a b"], "invalid target 'a b'"),
+        (["web", "--target-host", "dir:/"], "the target 'dir:/' contains this project"),
+        (["web", "--target-host", "127.0.0.1:1"], "web presents no host keys at 127.0.0.1 port 1"),
+    ],
+)
+def test_what_cannot_be_installed_leaves_no_trace(run: Run, project: Path, words: list[str], told: str) -> None:
+    with (project / "inventory.toml").open("a") as file:
+        file.write("[machines.lone]\n")
+    status, out, err = run("machines", "install", *words, "--yes")
+    assert (status in {1, 2}, out, told in err) == (True, "", True), err
+    assert not (project / "keys").exists()
+    assert not (project / "inventory.json").exists()
+
+
+def test_a_machine_with_other_host_keys_is_not_installed(run: Run, shows: Path) -> None:
+    shows.parent.mkdir()
+    shows.write_text(f"jon {OLD}\n")
+    status, _, err = run("machines", "install", "jon", "--yes")
+    assert (status, "error: jon presents other host keys than the pinned ones" in err) == (1, True)
+    assert "then run `rolecall machines pin jon --replace`" in err
+    shows.unlink()
+    assert run("machines", "install", "jon", "--yes")[0] == 130  # nobody compares the keys
+    assert not shows.exists()
+
+
 VALUE = "per-machine/{}/x.y/file/value"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -14,7 +13,7 @@ from rolecall.errors import listed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rolecall.cli.common import Invocation
+    from rolecall.cli.progress import Progress
     from rolecall.model.plan import Skipped
     from rolecall.pipeline import Without
 
@@ -46,26 +45,22 @@ offline_option = click.option(
 )
 
 
-def without(
-    invocation: Invocation, offline: Offline | None, checks: tuple[str, ...] = (), *, asks: bool = False
-) -> Without:
+def without(offline: Offline | None, checks: tuple[str, ...] = ()) -> Without:
     """Return what a run may go on without.
 
     Args:
-        invocation: The call of the program.
         offline: The value of the option, if it is given.
         checks: Names or patterns of checks.
-        asks: Whether to ask about unreachable machines if the option is not given, and there is a terminal.
     """
     from rolecall.pipeline import Without
 
-    if offline is None and asks and not invocation.json and sys.stdin.isatty():
-        return Without(checks, _ask)
     skips, seconds = offline or Offline()
     return Without(checks, (lambda _: True) if skips else None, seconds)
 
 
-def _ask(skipped: Sequence[Skipped]) -> bool:
+def ask_to_skip(progress: Progress, skipped: Sequence[Skipped]) -> bool:
+    """Ask whether to go on without unreachable machines."""
+    progress.pause()
     for each in skipped:
         click.echo(f"{each.machine} ({each.plan.target}) is unreachable: {each.plan.failure}", err=True)
         if each.dependents:

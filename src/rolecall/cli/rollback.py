@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.cli.choosing import choosing, parallel_option
+from rolecall.cli.progress import shown_progress
 from rolecall.cli.sides import sides
-from rolecall.cli.update import carry_out, progress_lines, show
+from rolecall.cli.update import carry_out, show
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
@@ -55,7 +56,11 @@ def rollback(
         raise click.UsageError("--run and --to exclude each other")
     wanted = pipeline.Rollback(run, to)
     begin = partial(pipeline.planning_rollback, verbose=verbose, full=full, parallel=parallel)
-    with begin(invocation.workspace, choice, wanted, progress_lines(quiet=invocation.json)) as planned:
+    with (
+        shown_progress(quiet=invocation.json, every_line=verbose) as progress,
+        begin(invocation.workspace, choice, wanted, progress) as planned,
+    ):
+        progress.pause()
         if dry_run:
             show(invocation, planned.plan, full=full)
             if invocation.json:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,15 +13,14 @@ import click
 from rolecall.cli import output
 from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.common import ask
-from rolecall.cli.offline import offline_option, without
+from rolecall.cli.offline import ask_to_skip, offline_option, without
 from rolecall.cli.output import tell
+from rolecall.cli.progress import shown_progress
 from rolecall.cli.sides import sides
 from rolecall.errors import Faults, fault, listed
 from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rolecall.cli.common import Invocation
     from rolecall.cli.offline import Offline
     from rolecall.model.plan import Plan, Report
@@ -63,10 +60,12 @@ def plan(
 
     if discard:
         pipeline.discard(invocation.workspace, generated=True)
-    progress, how = progress_lines(quiet=offline is None or invocation.json), without(invocation, offline)
-    with pipeline.planning(
-        invocation.workspace, choice, progress, full=full, parallel=parallel, without=how
-    ) as planned:
+    workspace, how = invocation.workspace, without(offline)
+    with (
+        shown_progress(quiet=offline is None or invocation.json, every_line=False) as progress,
+        pipeline.planning(workspace, choice, progress, full=full, parallel=parallel, without=how) as planned,
+    ):
+        progress.pause()
         found = planned.plan
         warnings = (*found.warnings, *(replace(fault, warning=True) for fault in planned.behind))
         if out:
@@ -119,8 +118,9 @@ def update(
     Example: rolecall update --tag web --except 'web-old-*'
     """
     options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
-    how = without(invocation, offline, checks, asks=not yes)
-    report = bring(invocation, choice, parallel=parallel, expect=expect, **options, how=how)
+    asks = offline is None and not yes and not invocation.json and sys.stdin.isatty()
+    how = without(offline, checks)
+    report = bring(invocation, choice, parallel=parallel, expect=expect, **options, how=how, asks=asks)
     from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
@@ -138,21 +138,26 @@ def bring(
     expect: str | None = None,
     any_commit: bool = False,
     how: Without | None = None,
+    asks: bool = False,
 ) -> Report:
-    """Run one update: show the plan, ask, and apply it."""
+    """Run one update: show the plan, ask, and apply it; with ``asks``, ask about unreachable machines, too."""
     from rolecall import pipeline
 
-    progress, choice = progress_lines(quiet=invocation.json), choice or pipeline.Choice()
+    choice = choice or pipeline.Choice()
     if file := _saved(choice):
         begin = partial(pipeline.planning_saved, invocation.workspace, file)
     else:
         begin = partial(pipeline.planning, invocation.workspace, choice)
     how = how or pipeline.Without()
-    with begin(progress, verbose=verbose, parallel=parallel, without=how) as planned:
-        if planned.behind and not any_commit:
-            show(invocation, planned.plan)
-            raise Faults(planned.behind)
-        return carry_out(invocation, planned, "update", yes=yes, expect=expect)
+    with shown_progress(quiet=invocation.json, every_line=verbose) as progress:
+        if asks:
+            how = replace(how, machines=partial(ask_to_skip, progress))
+        with begin(progress, verbose=verbose, parallel=parallel, without=how) as planned:
+            progress.pause()
+            if planned.behind and not any_commit:
+                show(invocation, planned.plan)
+                raise Faults(planned.behind)
+            return carry_out(invocation, planned, "update", yes=yes, expect=expect)
 
 
 def carry_out(
@@ -188,15 +193,3 @@ def _saved(choice: Choice) -> Path | None:
 def _changing(plan: Plan) -> str:
     """Return the machines that change, each with its target, for a question."""
     return listed([f"{machine.machine} ({machine.target})" for machine in plan.changing]) or "these machines"
-
-
-def progress_lines(*, quiet: bool) -> Callable[[str, str], None]:
-    """Return a function that prints a line per machine and step, with the seconds since the start; safe in threads."""
-    lock, began = threading.Lock(), time.monotonic()
-
-    def show(machine: str, text: str) -> None:
-        if not quiet:
-            with lock:
-                click.echo(f"[{time.monotonic() - began:5.1f} s] {machine}: {text}", err=True)
-
-    return show

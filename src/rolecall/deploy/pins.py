@@ -40,7 +40,7 @@ def scan(target: Target) -> list[str]:
     Raises:
         Faults: When its target is not an SSH host, or does not answer.
     """
-    settings = _settings(target)
+    settings = ssh_settings(target)
     host, port = settings["hostname"], settings["port"]  # as a person's ssh_config has them
     if jumps := bool(settings.get("proxyjump") or settings.get("proxycommand")):
         keys, printed = _through_jump_hosts(target)
@@ -94,7 +94,7 @@ def known_to_user(target: Target) -> list[str]:
     Raises:
         Faults: When its target is not an SSH host.
     """
-    settings = _settings(target, ours=False)
+    settings = ssh_settings(target, ours=False)
     name, port = settings.get("hostkeyalias") or settings["hostname"], settings["port"]
     name = name if port == "22" else f"[{name}]:{port}"
     found, revoked = set(), set()
@@ -109,12 +109,18 @@ def known_to_user(target: Target) -> list[str]:
     return sorted(found - revoked)
 
 
-def _settings(target: Target, *, ours: bool = True) -> dict[str, str]:
+def ssh_settings(target: Target, *, ours: bool = True) -> dict[str, str]:
     """Return a target's settings as ssh(1) resolves them with the user's ssh_config: alias, port, jump host.
 
     Args:
         target: The machine.
         ours: Whether our own options count, or only what the user says.
+
+    Returns:
+        The values by name in lower case; one that is set several times has a line for each.
+
+    Raises:
+        Faults: When its target is not an SSH host, or the user's ssh_config cannot be read.
     """
     if not target.host:
         raise fault(f"the target of {target.machine} is not an SSH host: {target.text}")
@@ -125,7 +131,10 @@ def _settings(target: Target, *, ours: bool = True) -> dict[str, str]:
     done = subprocess.run(["ssh", "-G", *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise fault(f"ssh cannot resolve the target of {target.machine}: {done.stderr.strip()}")
-    return {name: value for name, _, value in (line.partition(" ") for line in done.stdout.splitlines())}
+    found: dict[str, str] = {}
+    for name, _, value in (line.partition(" ") for line in done.stdout.splitlines()):
+        found[name] = f"{found[name]}\n{value}" if name in found else value
+    return found
 
 
 def fingerprint(key: str) -> str:

@@ -46,7 +46,7 @@ def add(project: Project, name: str, values: Mapping[str, Any], judge: Judge) ->
     """
 
     def changes(loaded: Loaded) -> list[Set]:
-        _require_name(name)
+        require_name(name)
         if name in loaded.inventory.machines:
             raise fault(f"machine {name!r} already exists")
         return [Set(("machines", name), dict(values))]
@@ -104,7 +104,7 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
         Faults: When the machine does not exist, the new name is invalid or taken, or a file that cannot be written
             names the machine; or as `edit`. Nothing is written then.
     """
-    _require_name(new)
+    require_name(new)
     with edit.locked(project):
         loaded, faults = check(read(project, renaming=(old, new)))
         machines = loaded.inventory.machines
@@ -189,6 +189,11 @@ def _positions(source: Source, text: str) -> Iterator[Position]:
     return ((keys, line, column) for keys, line, column, file in files.places(source.file, text) if file == source.file)
 
 
-def _require_name(name: str) -> None:
+def require_name(name: str) -> None:
+    """Require that a name is one that a machine can have.
+
+    Raises:
+        Faults: When it is not.
+    """
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
         raise fault(f"invalid machine name {name[:80]!r}", hint=NAMES)

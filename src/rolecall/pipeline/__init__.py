@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from rolecall.pipeline.editing import unset_value as unset_value
     from rolecall.pipeline.evaluation import Evaluation as Evaluation
     from rolecall.pipeline.evaluation import Members as Members
+    from rolecall.pipeline.installing import NewMachine as NewMachine
+    from rolecall.pipeline.installing import new_machine as new_machine
+    from rolecall.pipeline.installing import with_peers as with_peers
     from rolecall.pipeline.inventory_schema import schema as schema
     from rolecall.pipeline.inventory_schema import write_schema as write_schema
     from rolecall.pipeline.machines import RemovedMachine as RemovedMachine
@@ -141,6 +144,7 @@ _NAMES: Final = {
         "MachineBackups RecoveredMachine ask_ways backups login recover_machine target_of targets"
     ),
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
+    "rolecall.pipeline.installing": "NewMachine new_machine with_peers",
     "rolecall.pipeline.runs": "history",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
     "rolecall.pipeline.rollback": "PlannedRollback Rollback planning_rollback",

@@ -29,16 +29,16 @@ from rolecall.evaluate.steps import (
 )
 from rolecall.evaluate.steps import recipes as recipes_of
 from rolecall.model.recipes import Replacement
-from rolecall.model.vars import StoredFile, current
+from rolecall.model.vars import current
+from rolecall.pipeline.reading import StoredVars
 from rolecall.service.registry import OWN, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolecall.evaluate.configure import Configured
     from rolecall.evaluate.membership import Membership
     from rolecall.model.exports import Exported, InterfaceT
-    from rolecall.model.generators import Published
     from rolecall.model.inventory import Loaded
     from rolecall.model.recipes import Recipe
     from rolecall.model.vars import StoredVar, VarKey
@@ -189,7 +189,7 @@ def configured_as_stored(
     with faults_located_in(found.loaded):
         world = gather(found.membership, hosts)
         steps, standalone = in_order(steps_of(found.membership)), declared(found.loaded, found.membership)
-        stored = _Stored(project, [*standalone, *recipes_of(steps)], world)
+        stored = StoredVars(project, [*standalone, *recipes_of(steps)], world)
         run_steps(steps, found.loaded.inventory, world, stored, standalone)
         # With a memory of its own: what is incomplete is nothing to remember.
         return _configured(project, found, world, found.loaded.inventory.machines, Memory())
@@ -221,48 +221,9 @@ def published(
                 instances |= more
                 continue
             world = gather(membership, hosts)
-            run_steps(steps, loaded.inventory, world, _Stored(project, recipes_of(steps), world))
+            run_steps(steps, loaded.inventory, world, StoredVars(project, recipes_of(steps), world))
             return world.exports.get(interface, ())
         return ()
-
-
-class _Stored:
-    """The vars as they are stored, for steps that generate none; secrets that are still missing are named anyway.
-
-    Args:
-        project: The project.
-        recipes: Every var that the steps will read.
-        world: Where the vars that cannot be known are noted as unmade.
-
-    Raises:
-        Faults: When recipes contradict each other or do not fit what is stored.
-    """
-
-    made: Container[VarKey] = ()
-    replaced: Container[VarKey] = ()
-
-    def __init__(self, project: Project, recipes: Sequence[Recipe], world: World) -> None:
-        self._world = world
-        self._stored = var_store.stored(project, dict.fromkeys(recipe.key for recipe in recipes))
-        for key in var_store.missing(project, recipes):
-            self._stored.pop(key, None)
-
-    def make(
-        self, recipes: Sequence[Recipe], published: Published, *, inputs_made: bool, exports_replaced: bool
-    ) -> Mapping[VarKey, StoredVar]:
-        """Return the vars of recipes that are stored, or that consist of secrets alone."""
-        del published, inputs_made, exports_replaced
-        found: dict[VarKey, StoredVar] = {}
-        for recipe in recipes:
-            files = recipe.generator.files
-            if recipe.key in self._stored:
-                found[recipe.key] = self._stored[recipe.key]
-            elif all(file.secret for file in files):
-                versions = {file.name: f"{recipe.key}/{file.name}" for file in files}  # as different as they will be
-                found[recipe.key] = {name: StoredFile(secret=True, version=each) for name, each in versions.items()}
-            else:
-                self._world.unmade.add(recipe.key)
-        return found
 
 
 def further_faults(project: Project, found: Members) -> list[Fault]:
