@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Set
 
-from rolecall_agent import bytecode, comparison, damage, fingerprint, frames, protocol, showing, undo
+from rolecall_agent import bytecode, comparison, damage, fingerprint, frames, protocol, rebooting, showing, undo
 from rolecall_agent import journal as journals
 from rolecall_agent.checking import PEERS_SETTLE, failing_already, run_gate
 from rolecall_agent.configuration import Configuration
@@ -20,17 +20,18 @@ from rolecall_agent.lock import PATIENCE, LockedError, locked, note_holder
 from rolecall_agent.machine import Machine
 from rolecall_agent.purge import purge
 from rolecall_agent.questions import QUESTIONS
+from rolecall_agent.rebooting import RebootingError
 from rolecall_agent.recovery import recover, recover_earlier
 from rolecall_agent.resources import KINDS, class_of
 from rolecall_agent.state import HOME
 from rolecall_agent.store import Store
-from rolecall_agent.switch import CHANGED, commit, decide, switch
+from rolecall_agent.switch import CHANGED, commit, decide, go_on, switch
 from rolecall_agent.systems import commands
+from rolecall_agent.work import Work
 
 if TYPE_CHECKING:
     from rolecall_agent.health import Watch
     from rolecall_agent.system import System
-    from rolecall_agent.work import Work
 
 Message = Dict[str, Any]
 _MESSAGE = 10_000  # characters of a message for a person
@@ -91,6 +92,7 @@ class Conversation:
         self._root = root or "/"
         self._lock = contextlib.ExitStack()
         self._held = False  # the lock
+        self._acted = False  # it has been held
         self._agent = ""
         self._holder = ""
         self._state = _State.LOOKING
@@ -119,7 +121,10 @@ class Conversation:
             if first["type"] == "recover":
                 self._recover(first)
                 return False
-            self._open(first)
+            if first["type"] == "rejoin":
+                self._rejoin(first)
+            else:
+                self._open(first)
             self._release()
         except Exception as error:  # noqa: BLE001 - the controller must get an answer
             self._fail(error)
@@ -129,9 +134,13 @@ class Conversation:
         """Undo what is still provisional; return the exit status: 0, or 1 when the last answer was a failure."""
         try:
             if self._state is _State.PROVISIONAL:
-                recover(self._machine, "the session ended before the run was decided")
+                with contextlib.suppress(RebootingError):
+                    recover(self._machine, "the session ended before the run was decided")
             self._state = _State.LOOKING
             self._release()
+            if self._acted:
+                with contextlib.suppress(Failure, OSError):  # the next open tries again
+                    rebooting.complete_undo(self._machine)
         finally:
             self._lock.close()
             if self._system and self._recorded:  # this process may have many of them
@@ -142,7 +151,7 @@ class Conversation:
         """Lock the machine, and look at it afresh, unless it is locked already."""
         if not self._held:
             self._lock.enter_context(locked(self._root, self._holder, patience))
-            self._held = True
+            self._held = self._acted = True
             self._prepare()
 
     def _release(self) -> None:
@@ -171,6 +180,7 @@ class Conversation:
             "stage": self._stage,
             "verify": self._verify,
             "switch": self._switch,
+            "reboot": self._reboot,
             "check": self._check,
             "decide": self._decide,
             "commit": self._commit,
@@ -346,13 +356,43 @@ class Conversation:
             staged.meta,
             nonce=message["nonce"],
             confirm=message["confirm"],
+            reboot=message["reboot"],
             shown=staged.shown,
             provenance=staged.provenance,
             skipped_checks=staged.skipped,
             failing_checks=staged.failing,
         )
         self._state = _State.PROVISIONAL
-        self._send({"type": "provisional", "changed": changed})
+        journal = journals.load(self._machine.store)
+        self._send({"type": "provisional", "changed": changed, "reboot": journal.reboot if journal else []})
+
+    def _reboot(self, message: Message) -> None:
+        self._leave(_State.PROVISIONAL, _NOT_PROVISIONAL)
+        machine, journal = self._machine, journals.load(self._machine.store)
+        if journal is None or not journal.reboot or journal.provisional:
+            raise Failure("the switch needs no reboot", machine_unchanged=False)
+        try:
+            rebooting.leave(machine, journal, message["seconds"])
+            self._send({"type": "rebooting"})  # first, since the reboot ends this agent
+            machine.system.reboot()
+        except (Failure, OSError) as error:
+            journal.awaits = False
+            journal.save(machine.store)
+            recover(machine, str(error))
+            raise
+        self._held = False  # until this agent ends, nobody can recover the machine
+
+    def _rejoin(self, message: Message) -> None:
+        machine = self._machine
+        machine.store.prepare()
+        damage.require_whole(machine.store)
+        journal, watched = go_on(machine, message["run"], message["nonce"])
+        if journal.confirm:  # this connection was opened after the switch
+            confirm(self._root, message["run"], message["nonce"])
+        target = machine.store.configuration(journal.target)
+        self._staged = _Staged(target, Work(), journal.meta, {"inputs": {}, "origins": {}}, [], watched=watched)
+        self._state = _State.PROVISIONAL
+        self._send({"type": "provisional", "changed": [], "reboot": []})
 
     def _check(self, message: Message) -> None:
         journal = journals.load(self._machine.store)
@@ -383,9 +423,13 @@ class Conversation:
         journal = journals.load(self._machine.store)
         self._require(journal is None or not journal.decided, "the switch is decided, so it can only be committed")
         self._leave(_State.PROVISIONAL, _NOT_PROVISIONAL)
-        if recover(self._machine, message.get("reason") or undo.INTERRUPTED) != "undone":
-            raise Failure("the switch is no longer provisional", machine_unchanged=False)
-        self._send({"type": "undone"})
+        reboots = False
+        try:
+            if recover(self._machine, message.get("reason") or undo.INTERRUPTED) != "undone":
+                raise Failure("the switch is no longer provisional", machine_unchanged=False)
+        except RebootingError:
+            reboots = True
+        self._send({"type": "undone", "reboots": reboots})
 
     def _purge(self, message: Message) -> None:
         self._require(self._state is _State.LOOKING, "a run is in progress")

@@ -4,6 +4,7 @@ It is written before each step, so that whoever finds it can undo exactly what m
 the journal and what the store has kept for it. `switch` writes it, `undo` reads it. The states of a machine:
 
     no journal ──switch──▶ begun ──all is done──▶ provisional ──decide──▶ decided ──commit, recover──▶ no journal
+                             │ └─reboot─▶ away ─return─▶ begun │
                              │                         │
                              └─── failure, lost link, undo, recover ───▶ undone, compared ──no difference──▶ no journal
                                                                              │    ▲
@@ -23,6 +24,7 @@ from rolecall_agent.errors import Failure
 from rolecall_agent.state import HOME, damaged
 
 if TYPE_CHECKING:
+    from rolecall_agent.inquiry import RunResult
     from rolecall_agent.protocol import Damage, Interrupted, Meta
     from rolecall_agent.store import Store
 
@@ -59,6 +61,15 @@ class Journal:
         notes: What a person should know once it is committed.
         skipped_checks: Names of the checks that the run skips.
         failing_checks: Names of the checks that failed before it, so that their failure does not count.
+        reboot: Why the machine must reboot before the switch counts; [] if it need not.
+        down: Names of the units that were down before and may stay so, as in `Work.revive`.
+        settle: Seconds that units must run, as in `Work`.
+        boot: The boot in which it was told to reboot; "" if it was not.
+        awaits: Whether the controller must return after the reboot.
+        seconds: How long it has for that, after the boot.
+        waits_in: The boot in which this time has begun, or "".
+        undone_in: The boot in which all was undone, and which another one must follow; "" if none is needed.
+        ending: Then, how the run ends on this machine, and why.
     """
 
     agent: str
@@ -84,6 +95,15 @@ class Journal:
     notes: List[str] = field(default_factory=list)
     skipped_checks: List[str] = field(default_factory=list)
     failing_checks: List[str] = field(default_factory=list)
+    reboot: List[str] = field(default_factory=list)
+    down: List[str] = field(default_factory=list)
+    settle: Dict[str, float] = field(default_factory=dict)
+    boot: str = ""
+    awaits: bool = False
+    seconds: int = 0
+    waits_in: str = ""
+    undone_in: str = ""
+    ending: Optional[Tuple[RunResult, str]] = None
 
     def described(self) -> Interrupted:
         """Return it for a person."""
@@ -115,7 +135,7 @@ def load(store: Store) -> Optional[Journal]:
     try:
         if data["schema"] != SCHEMA:
             raise Failure(f"{HOME}/journal.json has schema {data['schema']}, and this agent supports {SCHEMA}")
-        values = {each.name: data[each.name] for each in fields(Journal)}
+        values = {each.name: data[each.name] for each in fields(Journal) if each.name in data}  # an earlier version's
         return Journal(**{**values, "before": dict(data["before"]), "commands": [tuple(it) for it in data["commands"]]})
     except (KeyError, TypeError, ValueError) as error:
         raise damaged("journal.json", f"{type(error).__name__} {error}") from error

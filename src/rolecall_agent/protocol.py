@@ -18,12 +18,16 @@ C sends                   A answers                                       meanin
                           ``{"type": "verify"}``. Then `Progress`…,       the answer to ``verify``. It also runs the
                           ``staged``                                      checks that the machine has already
 `Switch`                  `Progress`…, `Provisional`                      refused like `Stage`; A undoes one that fails
+`Reboot`                  ``rebooting``                                   after `Provisional` with ``reboot``: A ends,
+                                                                          and the machine reboots
+`Rejoin`                  `Progress`…, `Provisional`                      instead of `Open`, after the reboot; locked
+                                                                          until then. Confirms the switch as well
 ``check`` (peers: bool)   `Checks`                                        while provisional; true: those with peers
 ``decide``                ``decided``                                     while provisional: all machines of the run can
                                                                           commit, so A only goes forward from now on.
                                                                           Refused if a required `Confirm` is missing
 ``commit``                `Committed`                                     only once it is decided
-`Undo`                    `Progress`…, ``undone``                         while provisional: back to the state before
+`Undo`                    `Progress`…, `Undone`                           while provisional: back to the state before
 `Purge`                   `Purged`                                        right after `Open`, if nothing is declared
                                                                           any more: removes what the agent stores, and
                                                                           the accounts that it made
@@ -63,7 +67,10 @@ from __future__ import annotations
 from typing import Any, Dict, List, Literal, Optional, TypedDict
 
 ChangeAction = Literal["create", "change", "adopt", "overwrite", "remove", "repair"]
-Verb = Literal["stop", "restart", "reload", "start", "run"]
+Verb = Literal["stop", "restart", "reload", "start", "run", "reboot"]
+RebootMode = Literal["planned", "needed", "never"]
+"""What a run does about reboots. ``planned``: those that the plan shows; ``needed``: also those that only the switch
+has shown to be needed."""
 Settled = Literal["undone", "committed"]
 
 
@@ -175,9 +182,9 @@ class Change(TypedDict):
 
 
 class Restart(TypedDict):
-    """An effect on a unit: ``stop``, ``restart``, ``reload``, ``start``; or ``run`` of ``action:NAME``.
+    """An effect on a unit: ``stop``, ``restart``, ``reload``, ``start``; ``run`` of ``action:NAME``; or ``reboot``.
 
-    ``also``: other running units that stop or restart along with it.
+    ``also``: other running units that stop or restart along with it; of a reboot, the keys of what changes.
     """
 
     name: str
@@ -306,6 +313,7 @@ class Switch(TypedDict):
     type: str
     nonce: str
     confirm: bool
+    reboot: RebootMode
 
 
 class Progress(TypedDict):
@@ -317,10 +325,32 @@ class Progress(TypedDict):
 
 
 class Provisional(TypedDict):
-    """``provisional``: switched, with successful local checks, but not committed. ``changed``: keys of `Change`."""
+    """``provisional``: switched, with successful local checks, but not committed. ``changed``: keys of `Change`.
+
+    ``reboot``: why the machine must reboot first. If there are reasons, it is not provisional yet, and not checked.
+    """
 
     type: str
     changed: List[str]
+    reboot: List[str]
+
+
+class Reboot(TypedDict):
+    """``reboot``. ``seconds``: how long C has to `Rejoin` once the machine has booted; then it undoes the switch."""
+
+    type: str
+    seconds: int
+
+
+class Rejoin(TypedDict):
+    """``rejoin``, with ``agent``, ``user`` and ``token`` as in `Open`. ``run``, ``nonce``: those of the switch."""
+
+    type: str
+    agent: str
+    token: str
+    user: str
+    run: str
+    nonce: str
 
 
 class CheckResult(TypedDict):
@@ -354,6 +384,13 @@ class Undo(TypedDict):
 
     type: str
     reason: str
+
+
+class Undone(TypedDict):
+    """``undone``. ``reboots``: whether the machine reboots now, since it has booted with what was undone."""
+
+    type: str
+    reboots: bool
 
 
 class Confirm(TypedDict):

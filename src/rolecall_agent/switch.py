@@ -9,13 +9,12 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from rolecall_agent import boot
+from rolecall_agent import boot, history, rebooting
 from rolecall_agent import journal as journals
 from rolecall_agent.checking import run_gate
 from rolecall_agent.comparison import compare, drift
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import SETTLE, Watch, require_running, watch
-from rolecall_agent.history import past_run
 from rolecall_agent.journal import DECLARED, Journal
 from rolecall_agent.resources import class_of, transaction
 from rolecall_agent.resources.placing import has_attributes
@@ -25,7 +24,7 @@ from rolecall_agent.unit_types import applies_when_loaded, reload
 if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
     from rolecall_agent.machine import Machine
-    from rolecall_agent.protocol import Meta, Provenance
+    from rolecall_agent.protocol import Meta, Provenance, RebootMode
     from rolecall_agent.resources import Resource
     from rolecall_agent.resources.base import Captured
     from rolecall_agent.work import Command, Work
@@ -44,12 +43,13 @@ def switch(
     *,
     nonce: str,
     confirm: bool,
+    reboot: RebootMode = "planned",
     shown: Optional[Work] = None,
     provenance: Optional[Provenance] = None,
     skipped_checks: Sequence[str] = (),
     failing_checks: Sequence[str] = (),
-) -> Tuple[List[str], Watch]:
-    """Switch to a staged configuration, which is provisional afterwards.
+) -> Tuple[List[str], Optional[Watch]]:
+    """Switch to a staged configuration, which is provisional afterwards unless the machine must reboot first.
 
     Args:
         machine: The machine; it has no journal.
@@ -57,13 +57,15 @@ def switch(
         meta: Who switches, and when.
         nonce: What a confirmation must contain.
         confirm: Whether `decide` needs a confirmation.
+        reboot: What to do if the machine must reboot.
         shown: What it may do; None for anything.
         provenance: From what service code has made the configuration.
         skipped_checks: As in `Journal`.
         failing_checks: As in `Journal`.
 
     Returns:
-        The keys of the resources that changed, and the units that must still run when it counts (`health`).
+        The keys of the resources that changed, and the units that must still run when it counts (`health`); None
+        instead of these if the machine must reboot.
 
     Raises:
         Failure: When it failed; ``machine_unchanged`` tells whether it was undone.
@@ -84,22 +86,68 @@ def switch(
         for name, state in states.items()
         if state.active or name not in work.refresh
     }
+    journal.down, journal.settle = list(work.revive), dict(work.settle)
     journal.reenabled, journal.reloaded, journal.along = list(work.reenable), list(work.reload), work.restarted_along
     store.set_boot_agent()
     journal.save(store)
+    before = rebooting.pending(machine.system)
     try:
         machine.install_boot_unit()
         started = _Move(machine, journal, work, store.configuration(journal.source), target).run()
-        _require_no_difference(machine, target, work)
+        _require_no_difference(machine, target, journal.down)
         transaction.record(machine, journal, target)
-        watched = watch(machine.system.units, started, work.settle)
-        _require_checks(machine, journal, target, watched.until)
-        machine.system.flush()  # before anybody can commit it
-        journal.provisional = True
-        journal.save(store)
+        found = [reason for reason in rebooting.pending(machine.system) if reason not in before]
+        rebooting.choose(work, found, reboot, journal)
+        if journal.reboot:
+            journal.save(store)
+            return sorted(work.changed), None
+        watched = _make_provisional(machine, journal, target, started)
     except Exception as error:
         raise _undo_after(machine, journal, error) from error
     return sorted(work.changed), watched
+
+
+def go_on(machine: Machine, run: str, nonce: str) -> Tuple[Journal, Watch]:
+    """Go on with a switch after the reboot that it needed; it is provisional afterwards.
+
+    Args:
+        machine: The machine.
+        run: The run that switches.
+        nonce: As in `switch`.
+
+    Returns:
+        The journal, and the units that must still run when it counts (`health`).
+
+    Raises:
+        LockedError: When the machine has not rebooted yet.
+        Failure: When the machine no longer waits for this, or when it failed, as `switch`.
+    """
+    journal = rebooting.require_returned(machine, run, nonce)
+    target = machine.store.configuration(journal.target)
+    started = [name for resource in target.resources for name in resource.started_units]
+    try:
+        _require_no_difference(machine, target, journal.down)
+        watched = _make_provisional(machine, journal, target, started)
+    except Exception as error:
+        raise _undo_after(machine, journal, error) from error
+    return journal, watched
+
+
+def _make_provisional(machine: Machine, journal: Journal, target: Configuration, started: Sequence[str]) -> Watch:
+    """Require that the checks of the machine alone succeed, and return the units that must still run when it counts.
+
+    Args:
+        machine: The machine.
+        journal: The journal of the switch.
+        target: Its configuration.
+        started: The names of the units that were started.
+    """
+    watched = watch(machine.system.units, started, journal.settle)
+    _require_checks(machine, journal, target, watched.until)
+    machine.system.flush()  # before anybody can commit it
+    journal.provisional = True
+    journal.save(machine.store)
+    return watched
 
 
 def decide(machine: Machine) -> None:
@@ -127,7 +175,7 @@ def commit(machine: Machine) -> Tuple[int, List[str]]:
     store = machine.store
     try:
         store.set_current(journal.target)
-        return journal.target, [*journal.notes, *settle(machine, journal, past_run(journal, "committed"))]
+        return journal.target, [*journal.notes, *settle(machine, journal, history.past_run(journal, "committed"))]
     except Exception as error:
         if store.current != journal.target:
             raise
@@ -151,15 +199,15 @@ def _require_checks(machine: Machine, journal: Journal, target: Configuration, u
         raise Failure(f"the check {failed['name']!r} failed", failed["output"])
 
 
-def _require_no_difference(machine: Machine, target: Configuration, work: Work) -> None:
-    """Require that the machine now is as declared, so that the next plan is empty."""
+def _require_no_difference(machine: Machine, target: Configuration, down: Sequence[str]) -> None:
+    """Require that the machine now is as declared, so that the next plan is empty; but for units that were down."""
     machine.system.units.renew()
-    down = {f"unit:{name}" for name in work.revive}
-    left = [each for each in drift(machine.system, machine.store, target) if each["key"] not in down]
+    ignored = {f"unit:{name}" for name in down}
+    left = [each for each in drift(machine.system, machine.store, target) if each["key"] not in ignored]
     if left:
         differences = "; ".join(f"{each['key']}: {each['reason']}" for each in left)
-        keys = {each["key"] for each in left}
-        units = [name for name in work.units if f"unit:{name}" in keys]
+        keys = [each["key"] for each in left]
+        units = [name for kind, _, name in (key.partition(":") for key in keys) if kind == "unit"]
         log = machine.system.units.log(units) if units else ""
         raise Failure(f"not as declared after the switch: {differences}", log)
 

@@ -137,6 +137,18 @@ class System(Protocol):
         """Return the value that was sealed under the same name; raise Failure when it cannot be decrypted."""
         ...
 
+    def boot(self) -> str:
+        """Return the id of this boot of the machine."""
+        ...
+
+    def reboot(self) -> None:
+        """Begin a reboot."""
+        ...
+
+    def is_stopping(self) -> bool:
+        """Return whether it shuts down."""
+        ...
+
     def os_release(self) -> Dict[str, str]:
         """Return the assignments of os-release(5)."""
         ...

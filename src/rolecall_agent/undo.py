@@ -12,7 +12,7 @@ import contextlib
 import errno
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional
 
-from rolecall_agent import history
+from rolecall_agent import history, rebooting
 from rolecall_agent import journal as journals
 from rolecall_agent.errors import Failure
 from rolecall_agent.health import require_running
@@ -44,15 +44,17 @@ HINTS = {
 """What to do about an error of the system."""
 
 
-def recover(machine: Machine, reason: str = INTERRUPTED) -> Optional[str]:
+def recover(machine: Machine, reason: str = INTERRUPTED, late_for: str = "") -> Optional[str]:
     """Settle an interrupted switch; return how, ``"undone"`` or ``"committed"``, or None when there is none.
 
     Args:
         machine: The machine.
         reason: Why it is undone, if it is not decided; for the history.
+        late_for: As in `rebooting.require_no_reboot`.
 
     Raises:
         Failure: As `undo`.
+        LockedError: When the machine reboots for the switch, or waits for its controller after that.
     """
     journal = journals.load(machine.store)
     if journal is None:
@@ -61,7 +63,7 @@ def recover(machine: Machine, reason: str = INTERRUPTED) -> Optional[str]:
         machine.store.set_current(journal.target)
         settle(machine, journal, history.past_run(journal, "committed"))
         return "committed"
-    undo(machine, journal, "undone", reason)
+    undo(machine, journal, "undone", rebooting.require_no_reboot(machine, journal, late_for) or reason)
     return "undone"
 
 
@@ -76,7 +78,10 @@ def undo(machine: Machine, journal: Journal, result: RunResult, reason: str) -> 
 
     Raises:
         Failure: When something could not be put back; ``damage`` says what. The journal is kept.
+        RebootingError: When it is undone, and the machine must reboot now.
     """
+    if journal.ending:  # it was undone, and the machine has rebooted since
+        result, reason = journal.ending
     run = history.past_run(journal, result, reason)
     journal.provisional = False  # from here on, nobody can commit it
     with contextlib.suppress(OSError):  # a full disk must not prevent the undo
@@ -84,6 +89,7 @@ def undo(machine: Machine, journal: Journal, result: RunResult, reason: str) -> 
     steps = _Undo(machine, journal)
     steps.run()
     if not steps.damage:
+        rebooting.require_no_later_boot(machine, journal, result, reason)
         try:
             settle(machine, journal, run)
         except (Failure, OSError) as error:  # it is undone, and the journal is still there: the next open cleans up
@@ -135,6 +141,7 @@ def abandon(machine: Machine, keys: Iterable[str]) -> None:
         journal.commands = [command for command in journal.commands if command[0] != key]
         journal.abandoned = sorted({*journal.abandoned, key})
     journal.damage = [each for each in journal.damage if each["key"] not in journal.abandoned]
+    journal.awaits = False
     journal.save(machine.store)
 
 

@@ -44,7 +44,11 @@ def serve(
     talk = Conversation(wire.send, root)
     try:
         with contextlib.suppress(frames.ProtocolError, OSError):
+            if link:
+                link.end_when_lost(vital=first["type"] == "rejoin")
             more = talk.begin(first)
+            if link:
+                link.end_when_lost(vital=False)
             while more and (frame := wire.read()):
                 if link:
                     link.end_when_lost(vital=frame[0]["type"] in {"switch", "check"})

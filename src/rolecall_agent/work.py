@@ -58,6 +58,7 @@ class Work:
         units_changed: Whether systemd must reload unit files.
         undo: Commands that take back the effect of undeclared actions.
         run: Commands of actions that are due.
+        reboot: What the machine must reboot for, with the keys of the resources whose change is the reason.
     """
 
     changes: List[Change] = field(default_factory=list)
@@ -83,6 +84,7 @@ class Work:
     units_changed: bool = False
     undo: List[Command] = field(default_factory=list)
     run: List[Command] = field(default_factory=list)
+    reboot: Dict[str, List[str]] = field(default_factory=dict)
 
     @property
     def listed(self) -> Set[str]:
@@ -118,7 +120,7 @@ class Work:
 
     @property
     def restarts(self) -> List[Restart]:
-        """The effects on units, and the actions, in the order in which they happen; for a person."""
+        """The effects on units, the actions and reboots, in the order in which they happen; for a person."""
         verbs: Tuple[Verb, ...] = ("stop", "restart", "reload", "start")
         named = [(verb, name) for verb in verbs for name in getattr(self, verb)]
         named += [("start", name) for name in self.revive]
@@ -128,8 +130,9 @@ class Work:
             for verb, name in named
         ]
         actions: List[Restart] = [{"name": command.key, "verb": "run", "also": []} for command in self.run]
+        reboots: List[Restart] = [{"name": name, "verb": "reboot", "also": keys} for name, keys in self.reboot.items()]
         stops = len(self.stop)
-        return [*units[:stops], *actions, *units[stops:]]
+        return [*units[:stops], *actions, *units[stops:], *reboots]
 
     def digest(self, *configurations: str) -> str:
         """Return a digest of this work and of the configurations with these digests."""

@@ -118,7 +118,7 @@ class Client:
         skip: Sequence[str] = (),
     ) -> dict[str, Any]:
         self.stage(self.compare(configuration)["digest"], secrets or {}, skip)
-        return self.ask(type="switch", nonce="n1", confirm=confirm)
+        return self.ask(type="switch", nonce="n1", confirm=confirm, reboot="planned")
 
     def commit(self) -> int:
         assert self.ask(type="decide") == {"type": "decided"}

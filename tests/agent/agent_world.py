@@ -25,6 +25,7 @@ from rolecall_agent.resources import (
     KernelModule,
     NftablesTable,
     Package,
+    Reboot,
     Resource,
     Symlink,
     Sysctl,
@@ -201,7 +202,7 @@ def update(root: Path, target: Configuration, lives: int | None = None) -> str |
     it.store.prepare()
     recovered = recover(it)
     stage(it, target)
-    switch(it, target, META, nonce="n", confirm=False)
+    switch(it, target, META, nonce="n", confirm=False, reboot="never")
     decide(it)
     commit(it)
     return recovered
@@ -234,12 +235,15 @@ contents = st.one_of(st.sampled_from(["", "one\n", "two\n"]), secrets.map(lambda
 
 @st.composite
 def live(draw: st.DrawFn) -> list[Resource]:
-    """Any values of the kernel."""
+    """Any values of the kernel, and what needs a reboot."""
     values = {name: draw(st.sampled_from("12")) for name in draw(st.sets(st.sampled_from(["vm.one", "vm.two"])))}
     modules = [KernelModule(name) for name in draw(st.sets(st.just("dummy")))]
     names = [Hostname(name) for name in draw(st.sets(st.sampled_from("ab"), max_size=1))]
     tables = [NftablesTable("t", draw(st.sampled_from("12"))) for _ in draw(st.sets(st.just(1)))]
-    return [*(Sysctl(name, value) for name, value in values.items()), *modules, *names, *tables]
+    reboots = [
+        Reboot("kernel", [key]) for key in draw(st.sets(st.sampled_from(["sysctl:vm.one", "file:/etc/a"]), max_size=1))
+    ]
+    return [*reboots, *(Sysctl(name, value) for name, value in values.items()), *modules, *names, *tables]
 
 
 @st.composite

@@ -65,7 +65,7 @@ def test_a_check_that_failed_before_and_succeeds_after_is_no_note(root: Path) ->
         client.open()
         client.stage(client.compare(configured("2\n"))["digest"], {})
         fail(root)
-        client.ask(type="switch", nonce="n1", confirm=False)
+        client.ask(type="switch", nonce="n1", confirm=False, reboot="planned")
         assert [each["ok"] for each in client.ask(type="check", peers=True)["checks"]] == [True]
         client.ask(type="decide")
         assert client.ask(type="commit")["notes"] == []
@@ -85,7 +85,7 @@ def test_a_check_that_succeeds_before_must_succeed_after(root: Path) -> None:
         client.open()
         client.stage(client.compare(configured("2\n"))["digest"], {})
         fail(root, "ask")
-        client.ask(type="switch", nonce="n1", confirm=False)
+        client.ask(type="switch", nonce="n1", confirm=False, reboot="planned")
         assert [each["ok"] for each in client.ask(type="check", peers=True)["checks"]] == [False]
 
 

@@ -181,7 +181,7 @@ def test_undo(root: Path) -> None:
     with NearClient(root) as client:
         client.open()
         client.switch(OTHER, SECRETS)
-        assert client.ask(type="undo") == {"type": "undone"}
+        assert client.ask(type="undo") == {"type": "undone", "reboots": False}
         assert snapshot(root) == before
         client.switch(OTHER, SECRETS)
         assert client.commit() == 2
@@ -263,7 +263,7 @@ def test_an_agent_killed_at_any_step_is_recovered(root: Path, tmp_path: Path) ->
         with Client(tmp_path / "try") as client:
             client.open()
             client.stage(client.compare(RICH)["digest"], SECRETS)
-            client.send({"type": "switch", "nonce": "n", "confirm": False})
+            client.send({"type": "switch", "nonce": "n", "confirm": False, "reboot": "planned"})
             got: dict[str, Any] = {}
             for _ in range(steps + 1):
                 frame = frames.read_frame(client.process.stdout)  # type: ignore[arg-type]
@@ -401,7 +401,7 @@ def provisional(root: Path, target: Configuration) -> Provisional:
         if blob.sha256 in sent[-1]["blobs"]:
             talk.answer({"type": "blob", "sha256": blob.sha256}, blob.data or b"")
     talk.answer({"type": "verify"})
-    talk.answer({"type": "switch", "nonce": "n", "confirm": False})
+    talk.answer({"type": "switch", "nonce": "n", "confirm": False, "reboot": "planned"})
     assert sent[-1]["type"] == "provisional"
     return talk, sent
 
@@ -452,7 +452,7 @@ def test_what_is_compared_after_staging_must_be_staged_itself(root: Path) -> Non
                 }
             )
             talk.answer({"type": "verify"})
-    talk.answer({"type": "switch", "nonce": "n", "confirm": False})
+    talk.answer({"type": "switch", "nonce": "n", "confirm": False, "reboot": "planned"})
     assert sent[-1]["message"] == "no switch is staged"
 
 
@@ -525,9 +525,9 @@ def test_a_machine_is_locked_only_while_a_run_changes_it(root: Path) -> None:
         client.stage(comparison, {})
         with Client(root) as other, pytest.raises(Refused, match=r"locked by run run-1 of tester since 20"):
             other.open(patience=0)
-        client.ask(type="switch", nonce="n", confirm=False)
+        client.ask(type="switch", nonce="n", confirm=False, reboot="planned")
         assert not others_can_look()
-        assert client.ask(type="undo") == {"type": "undone"}
+        assert client.ask(type="undo") == {"type": "undone", "reboots": False}
         assert others_can_look(patience=5)
         client.switch(ONE)
         client.ask(type="decide")
@@ -543,7 +543,7 @@ def test_a_machine_that_changes_after_staging_is_not_touched(root: Path) -> None
         (root / "etc/one").write_text("an administrator's\n")
         before = snapshot(root)
         with pytest.raises(Refused, match="the machine has changed since this was planned") as refused:
-            client.ask(type="switch", nonce="n", confirm=False)
+            client.ask(type="switch", nonce="n", confirm=False, reboot="planned")
         assert refused.value.failed["restored"]
         assert snapshot(root) == before
     assert not (root / STATE / "journal.json").exists()

@@ -11,10 +11,11 @@ import click
 from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.progress import shown_progress
 from rolecall.cli.sides import sides
-from rolecall.cli.update import carry_out, show
+from rolecall.cli.update import carry_out, reboot_option, show
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
+    from rolecall.model.plan import RebootMode
     from rolecall.pipeline import Choice
 
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @parallel_option
+@reboot_option
 @sides
 @click.pass_obj
 def rollback(
@@ -40,6 +42,7 @@ def rollback(
     yes: bool,
     verbose: bool,
     parallel: int,
+    reboot: RebootMode,
 ) -> None:
     """Take machines back to what they had before a run.
 
@@ -66,7 +69,7 @@ def rollback(
             if invocation.json:
                 invocation.emit(planned.plan.as_json(), "")
             sys.exit(1 if planned.plan.failing else 0)
-        report = carry_out(invocation, planned, "take back", yes=yes)
+        report = carry_out(invocation, planned, "take back", yes=yes, reboot=reboot)
     invocation.emit(report.as_json(), report_text(report))
     if not report.done:
         sys.exit(1)

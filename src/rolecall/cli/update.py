@@ -23,9 +23,15 @@ from rolecall.model.plan import PARALLEL
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
     from rolecall.cli.offline import Offline
-    from rolecall.model.plan import Plan, Report
+    from rolecall.model.plan import Plan, RebootMode, Report
     from rolecall.pipeline import Choice, Planned, PlannedRollback, Without
 
+reboot_option = click.option(
+    "--reboot",
+    type=click.Choice(["planned", "needed", "never"]),
+    default="planned",
+    help="Reboot machines as planned (default), also if only the switch shows that they need it, or never.",
+)
 CHANGES = 2  # exit status of `plan --exit-code` when an update would do something
 
 
@@ -88,6 +94,7 @@ def plan(
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
 @offline_option
 @click.option("--skip-check", "checks", multiple=True, metavar="NAME", help="Do not run this check (or a pattern).")
+@reboot_option
 @click.option("--any-commit", is_flag=True, help="Update even if this checkout does not contain what machines run.")
 @sides
 @click.pass_obj
@@ -101,6 +108,7 @@ def update(
     expect: str | None,
     offline: Offline | None,
     checks: tuple[str, ...],
+    reboot: RebootMode,
     any_commit: bool,
 ) -> None:
     """Update all machines, or none.
@@ -117,10 +125,19 @@ def update(
 
     Example: rolecall update --tag web --except 'web-old-*'
     """
-    options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
     asks = offline is None and not yes and not invocation.json and sys.stdin.isatty()
-    how = without(offline, checks)
-    report = bring(invocation, choice, parallel=parallel, expect=expect, **options, how=how, asks=asks)
+    report = bring(
+        invocation,
+        choice,
+        yes=yes,
+        verbose=verbose,
+        parallel=parallel,
+        expect=expect,
+        reboot=reboot,
+        any_commit=any_commit,
+        how=without(offline, checks),
+        asks=asks,
+    )
     from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
@@ -136,6 +153,7 @@ def bring(
     verbose: bool = False,
     parallel: int = PARALLEL,
     expect: str | None = None,
+    reboot: RebootMode = "planned",
     any_commit: bool = False,
     how: Without | None = None,
     asks: bool = False,
@@ -157,11 +175,17 @@ def bring(
             if planned.behind and not any_commit:
                 show(invocation, planned.plan)
                 raise Faults(planned.behind)
-            return carry_out(invocation, planned, "update", yes=yes, expect=expect)
+            return carry_out(invocation, planned, "update", yes=yes, expect=expect, reboot=reboot)
 
 
 def carry_out(
-    invocation: Invocation, planned: Planned | PlannedRollback, verb: str, *, yes: bool, expect: str | None = None
+    invocation: Invocation,
+    planned: Planned | PlannedRollback,
+    verb: str,
+    *,
+    yes: bool,
+    expect: str | None = None,
+    reboot: RebootMode = "planned",
 ) -> Report:
     """Show a plan, ask whether to do that, and do it."""
     found = planned.plan
@@ -169,8 +193,8 @@ def carry_out(
     if expect and found.digest != expect:
         raise fault("the plan has another digest than expected", hint="look at `rolecall plan` again")
     if not found.empty and not found.failing and not yes:
-        ask(invocation, f"{verb} {_changing(found)}?")
-    return planned.apply()
+        ask(invocation, f"{verb} {_changing(found)}{_rebooting(found, reboot)}?")
+    return planned.apply(reboot)
 
 
 def show(invocation: Invocation, plan: Plan, *, full: bool = False) -> None:
@@ -193,3 +217,12 @@ def _saved(choice: Choice) -> Path | None:
 def _changing(plan: Plan) -> str:
     """Return the machines that change, each with its target, for a question."""
     return listed([f"{machine.machine} ({machine.target})" for machine in plan.changing]) or "these machines"
+
+
+def _rebooting(plan: Plan, mode: RebootMode) -> str:
+    """Return which machines reboot, for the same question."""
+    machines = [machine.machine for machine in plan.changing if machine.reboots]
+    if not machines:
+        return ""
+    reboots = listed(machines)
+    return f", and reboot {reboots}" if mode != "never" else f", and leave the reboot of {reboots} for later"

@@ -88,6 +88,8 @@ class Fleet:
         """End the sessions, and wait for the steps that end with them."""
         if not self._ended:
             self._ended = True
+            for machine in self._machines:
+                machine.left.set()
             self._each(MachineRun.hang_up, self._machines)
             self._pool.shutdown()
 
@@ -123,7 +125,9 @@ class Fleet:
         """Go on without machines that are unreachable."""
         self._machines = [machine for machine in self._machines if machine.name not in names]
 
-    def apply(self, meta: protocol.Meta, reveal: Reveal, folder: Path) -> Report:
+    def apply(
+        self, meta: protocol.Meta, reveal: Reveal, folder: Path, reboot: protocol.RebootMode = "planned"
+    ) -> Report:
         """Apply what `look` showed, on all machines or on none.
 
         Ctrl-C undoes all before the run is decided, and changes nothing afterwards; a second one stops waiting, and the
@@ -133,6 +137,7 @@ class Fleet:
             meta: Who runs it.
             reveal: Returns secret values by version.
             folder: The folder of `decisions`.
+            reboot: What to do about machines that must reboot.
 
         Raises:
             Faults: When this process may not open enough files for the machines that change.
@@ -143,7 +148,7 @@ class Fleet:
         with self._stopping(), self._timed():
             ready = (
                 self._stage(lambda machine: machine.stage(meta, reveal), changing)
-                and all(self._step(lambda machine: machine.switch(meta), list(wave)) for _, wave in waves)
+                and all(self._step(lambda machine: machine.switch(meta, reboot), list(wave)) for _, wave in waves)
                 # Each machine that is to commit must still be connected and provisional, with or without checks.
                 and self._step(MachineRun.check, changing)
             )

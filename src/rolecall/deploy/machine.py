@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from rolecall.deploy.connection import AgentFailedError, LockedError, NoAnswerError, UnreachableError
+from rolecall.deploy.connection import AgentFailedError, LockedError, LostError, NoAnswerError, UnreachableError
 from rolecall.deploy.session import Session
 from rolecall.errors import Faults
+from rolecall.model.inventory import REBOOT_SECONDS
 from rolecall.model.plan import Change, Compared, Damage, MachinePlan, Outcome, UnitChange
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
 
 UNDO = 40.0  # seconds for an agent whose link is lost to notice that, and to undo its switch
+_AGAIN = 1.0  # seconds between two attempts to reach a machine that reboots
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ class MachineUpdate:
         provenance: Returns from what service code has made the configuration.
         skipped_checks: Names of its checks that do not run.
         addresses_used: Returns which addresses of other machines the service behind a check has read, in words.
+        reboot_seconds: How long it may take to reboot.
     """
 
     targets: Sequence[Target]
@@ -51,6 +58,7 @@ class MachineUpdate:
     provenance: Callable[[], protocol.Provenance] = lambda: {"inputs": {}, "origins": {}}
     skipped_checks: Sequence[str] = ()
     addresses_used: Callable[[str], str] = lambda _check: ""
+    reboot_seconds: int = REBOOT_SECONDS
 
 
 @dataclass(slots=True)
@@ -73,6 +81,8 @@ class MachineRun:
         unreachable: Whether the last of them is that no SSH server answers.
         damage: What could not be put back.
         execs: How many commands were started on it.
+        rebooted: Whether it has rebooted in this run, so that its undo reboots it, too.
+        left: Set once nobody waits for it any more.
     """
 
     wanted: MachineUpdate
@@ -89,6 +99,8 @@ class MachineRun:
     unreachable: bool = False
     damage: tuple[Damage, ...] = ()
     execs: int = 0
+    rebooted: bool = False
+    left: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
         self.target = target = self.wanted.targets[0]
@@ -226,24 +238,68 @@ class MachineRun:
         )
         self.state = "staged"
 
-    def switch(self, meta: protocol.Meta) -> None:
-        """Switch it, and confirm over a second connection that it can still be reached."""
+    def switch(self, meta: protocol.Meta, reboot: protocol.RebootMode) -> None:
+        """Switch it, and reboot it if it must; confirm over another connection that it can still be reached."""
         nonce = secrets.token_hex(16)
         over_network = self.target.root is None
         self.state = "unknown"  # until it answers
         try:
-            self.live_session.switch(nonce, confirm=over_network, progress=self.report_progress)
+            reasons = self.live_session.switch(
+                nonce, confirm=over_network, reboot=reboot, progress=self.report_progress
+            )
         except AgentFailedError as error:
             self.state = "restored" if error.machine_unchanged else "unknown"
             raise
+        if reasons:
+            self._reboot(meta["run"], nonce, reasons)
         self.state = "provisional"
-        if over_network:
+        if over_network and not reasons:
             try:
                 with self._start_session(confirms=True) as second:
                     second.confirm(meta["run"], nonce)
             except AgentFailedError as error:
                 message = f"unreachable after its switch: {error}"
                 raise AgentFailedError(message, error.detail) from None
+
+    def _reboot(self, run: str, nonce: str, reasons: Sequence[str]) -> None:
+        """Reboot it, and go on with its switch once it is back."""
+        self.report_progress(f"reboot: {', '.join(reasons)}")
+        seconds, began = self.wanted.reboot_seconds, time.monotonic()
+        with suppress(LostError):  # it may be too late for its answer
+            self.live_session.reboot(seconds)
+        try:
+            self.session = self._once_back(lambda session: session.rejoin(run, nonce, self.report_progress), seconds)
+        except (LockedError, LostError) as error:
+            message = f"not back within {seconds} s after its reboot: {error}"
+            raise AgentFailedError(message, error.detail) from None
+        except AgentFailedError:
+            self.rebooted = True
+            raise
+        self.rebooted = True
+        self.report_progress(f"back after {time.monotonic() - began:.0f} s")
+
+    def _once_back(self, begin: Callable[[Session], object], seconds: float) -> Session:
+        """Begin a session with it as soon as it can be reached by one of its ways, and it is not locked.
+
+        Raises:
+            AgentFailedError: When it refuses; or the last problem, after these seconds or when nobody waits any more.
+        """
+        until = time.monotonic() + seconds
+        for target in itertools.cycle([self.target, *(each for each in self.wanted.targets if each != self.target)]):
+            self.target = target
+            session = self._start_session()
+            try:
+                begin(session)
+            except AgentFailedError as error:
+                session.close()
+                over = self.left.is_set() or time.monotonic() > until
+                if over or not isinstance(error, (LockedError, LostError)):
+                    raise
+                self.left.wait(_AGAIN)
+            else:
+                self._note(target=target.text)
+                return session
+        raise AssertionError
 
     def check(self) -> None:
         """Run its checks that need peers, and record those that fail."""
@@ -272,15 +328,19 @@ class MachineRun:
         """Undo its switch, and let its history say why."""
         self.report_progress("undo")
         self.state = "unknown"  # until it answers
-        self.live_session.undo(reason, self.report_progress)
-        self.state = "restored"
+        if not self.live_session.undo(reason, self.report_progress):  # else, it is asked once it has rebooted
+            self.state = "restored"
 
     def ask(self) -> None:
         """Ask for its state over a new connection; its agent recovers it if needed."""
         self.report_progress("checking its state")
         self.hang_up()
-        with self._start_session() as session:
-            current = session.open(self.plan.digest, self.wanted.formerly, patience=UNDO)["current"]
+        found: list[protocol.State] = []
+        seconds = self.wanted.reboot_seconds if self.rebooted else 0
+        with self._once_back(
+            lambda session: found.append(session.open(self.plan.digest, self.wanted.formerly, patience=UNDO)), seconds
+        ):
+            current = found[0]["current"]
         if current and current["digest"] == self.plan.digest:
             self.state, self.generation = "updated", current["number"]
         elif (current["number"] if current else 0) == self.plan.generation:

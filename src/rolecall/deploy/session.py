@@ -110,11 +110,10 @@ class Session:
         Raises:
             AgentFailedError: When the machine cannot be reached, or another run has locked it.
         """
-        digest, _ = archive.build()
         token = secrets.token_hex(16)
         message = protocol.Open(
             type="open",
-            agent=digest,
+            agent=archive.build()[0],
             token=token,
             user=user(),
             patience=patience,
@@ -127,6 +126,23 @@ class Session:
         if isinstance(self.connection, Connection) and not state["same"]:
             self.connection = Resuming(self.connection, self._target, token, progress)
         return state
+
+    def rejoin(self, run: str, nonce: str, progress: Callable[[str], None]) -> None:
+        """Instead of `open`: go on with a switch after the machine has rebooted for it; it is provisional afterwards.
+
+        This confirms the switch as well. From here on, the session survives the loss of its connection.
+
+        Raises:
+            LockedError: When it has not rebooted yet.
+            AgentFailedError: When it cannot be reached, or does not work as declared; then it goes back.
+        """
+        token = secrets.token_hex(16)
+        message = protocol.Rejoin(
+            type="rejoin", agent=archive.build()[0], token=token, user=user(), run=run, nonce=nonce
+        )
+        self._begin(message, protocol.Provisional, "provisional", progress)
+        if isinstance(self.connection, Connection):
+            self.connection = Resuming(self.connection, self._target, token, progress)
 
     def confirm(self, run: str, nonce: str) -> None:
         """Instead of `open`: confirm that the machine can be reached after its switch.
@@ -247,14 +263,25 @@ class Session:
             self.connection.send(frame, values[secret.version])
         self._ask({"type": "verify"}, protocol.Bare, "staged", progress)
 
-    def switch(self, nonce: str, *, confirm: bool, progress: Callable[[str], None]) -> None:
-        """Switch the machine, which is provisional afterwards.
+    def switch(
+        self, nonce: str, *, confirm: bool, reboot: protocol.RebootMode, progress: Callable[[str], None]
+    ) -> list[str]:
+        """Switch the machine, which is provisional afterwards, unless it must reboot first: return why.
 
         Raises:
             AgentFailedError: When the switch failed; `machine_unchanged` tells whether it was undone.
         """
-        message = protocol.Switch(type="switch", nonce=nonce, confirm=confirm)
-        self._ask(message, protocol.Provisional, "provisional", progress)
+        message = protocol.Switch(type="switch", nonce=nonce, confirm=confirm, reboot=reboot)
+        return self._ask(message, protocol.Provisional, "provisional", progress)["reboot"]
+
+    def reboot(self, seconds: int) -> None:
+        """Reboot the machine, and end the session.
+
+        Args:
+            seconds: How long this program has to `rejoin` once the machine has booted.
+        """
+        self._ask(protocol.Reboot(type="reboot", seconds=seconds), protocol.Bare, "rebooting")
+        self.close()
 
     def check(self, *, peers: bool) -> list[protocol.CheckResult]:
         """Run either the checks that need peers or the others. Fails unless the machine is provisional."""
@@ -268,9 +295,12 @@ class Session:
         """Make the new generation the current one, after `decide`."""
         return self._ask({"type": "commit"}, protocol.Committed, "committed")
 
-    def undo(self, reason: str, progress: Callable[[str], None]) -> None:
-        """Go back to the state before the switch; the machine's history says why."""
-        self._ask(protocol.Undo(type="undo", reason=reason), protocol.Bare, "undone", progress)
+    def undo(self, reason: str, progress: Callable[[str], None]) -> bool:
+        """Go back to the state before the switch; the machine's history says why.
+
+        Return whether the machine reboots for that.
+        """
+        return self._ask(protocol.Undo(type="undo", reason=reason), protocol.Undone, "undone", progress)["reboots"]
 
     def purge(self, *, homes: bool) -> list[str]:
         """Delete everything that the agent stores, including secrets, and the accounts that it made; return notes.
@@ -279,20 +309,30 @@ class Session:
         """
         return self._ask(protocol.Purge(type="purge", homes=homes), protocol.Purged, "purged")["notes"]
 
-    def _begin(self, message: Any, kind: type[Answer], answer: str) -> Answer:  # noqa: ANN401 - any of the protocol's
+    def _begin(
+        self,
+        message: Any,  # noqa: ANN401 - any of the protocol's
+        kind: type[Answer],
+        answer: str,
+        progress: Callable[[str], None] | None = None,
+    ) -> Answer:
         """Send the first message, and the agent if the machine does not have it."""
-        reply = self._first_answer(message)
+        reply = self._first_answer(message, progress)
         if reply["type"] == "need-agent":
             self.connection.send({"type": "agent"}, archive.build()[1])
-            reply = self._next()
+            reply = self._next(progress)
         return self._decoded(reply, kind, answer)
 
-    def _first_answer(self, message: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the protocol's
+    def _first_answer(
+        self,
+        message: Any,  # noqa: ANN401 - any of the protocol's
+        progress: Callable[[str], None] | None,
+    ) -> dict[str, Any]:
         """Send the first message, again and again while the machine or its jump host is too busy to let us in."""
         for attempt in range(ATTEMPTS):
             self.connection.send(message)
             try:
-                return self._next()
+                return self._next(progress)
             except AgentFailedError:
                 if attempt == ATTEMPTS - 1 or not (self.connection.refused or self.connection.would_ask):
                     raise

@@ -77,13 +77,23 @@ class Meta(Table):
     )
 
 
+REBOOT_SECONDS = 300
+"""How long a machine may take to reboot, by default."""
+
+
 class Deploy(Table):
-    """How a machine is reached."""
+    """How a machine is reached and updated."""
 
     target_host: str | None = Field(
         None,
         description="`[user@]host[:port]` for SSH, or `dir:PATH` for a directory that stands for a machine, where PATH "
         "counts from the project. Without one, the machine is reached in the project's lab while that is up.",
+    )
+    reboot_seconds: int = Field(
+        REBOOT_SECONDS,
+        ge=1,
+        le=86400,
+        description="How long the machine may take to reboot in an update; after that, the update is undone.",
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rolecall.errors import Fault
     from rolecall.model.vars import StoredVar, VarKey
     from rolecall_agent.protocol import Generation, Provenance, Shown
+    from rolecall_agent.protocol import RebootMode as RebootMode  # noqa: PLC0414 - for the command line
 
 
 FORMAT = 1
@@ -99,10 +100,12 @@ class Change:
 class UnitChange:
     """What happens to a unit beyond its file: ``stop``, ``restart``, ``reload``, ``start``; ``run`` for an action.
 
+    ``reboot`` happens to the machine.
+
     Attributes:
-        name: Its name.
+        name: Its name; what a reboot is for.
         verb: One of these words.
-        also: Other running units that stop or restart along with it.
+        also: Other running units that stop or restart along with it; of a reboot, the keys of what changes.
     """
 
     name: str
@@ -168,6 +171,11 @@ class MachinePlan:
     formerly: str = ""
     back: int | None = None
     damage: tuple[Damage, ...] = ()
+
+    @property
+    def reboots(self) -> bool:
+        """Whether the machine must reboot."""
+        return any(unit.verb == "reboot" for unit in self.units)
 
     @property
     def same(self) -> bool:

@@ -82,15 +82,19 @@ class Planned:
         """
         saved.save(path, self.plan, self.only, var_store.pack(self._project, self.plan.makes))
 
-    def apply(self) -> Report:
-        """Do exactly what the plan shows; nothing when a machine could not be compared."""
+    def apply(self, reboot: protocol.RebootMode = "planned") -> Report:
+        """Do exactly what the plan shows; nothing when a machine could not be compared.
+
+        Args:
+            reboot: What to do about machines that must reboot.
+        """
         if self.plan.failing:
             return self._fleet.report()
         noted = 0 if self.rehearses else self._record()
         if self.plan.changing:
             reveal = revealer(self._project, self._evaluation)
             decided = decided_folder(self._project, rehearses=self.rehearses)
-            report = self._fleet.apply(new_meta(self._project), reveal, decided)
+            report = self._fleet.apply(new_meta(self._project), reveal, decided, reboot)
         else:
             report = self._fleet.report()
         left_out = (skipped_outcome(each, failed=not report.done) for each in self.plan.skipped)
@@ -324,6 +328,7 @@ def _wanted(
                     provenance=partial(provenances.of, configured),
                     skipped_checks=without.checks_of(configured),
                     addresses_used=partial(addresses_used, evaluation, name),
+                    reboot_seconds=machines[name].deploy.reboot_seconds,
                 )
             )
         elif configured.configuration.resources:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rolecall.deploy.session import Session
     from rolecall.deploy.target import Target
     from rolecall.model.history import Run
-    from rolecall.model.plan import Change, Report
+    from rolecall.model.plan import Change, RebootMode, Report
     from rolecall.model.vars import StoredVar
     from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
@@ -74,12 +74,16 @@ class PlannedRollback:
     _rehearses: bool
     _fleet: Fleet
 
-    def apply(self) -> Report:
-        """Do exactly what the plan shows; nothing when a machine could not be compared."""
+    def apply(self, reboot: RebootMode = "planned") -> Report:
+        """Do exactly what the plan shows; nothing when a machine could not be compared.
+
+        Args:
+            reboot: What to do about machines that must reboot.
+        """
         if self.plan.failing or not self.plan.changing:
             return self._fleet.report()
         folder = decided_folder(self._project, rehearses=self._rehearses)
-        return self._fleet.apply(new_meta(self._project), partial(_reveal, self._project), folder)
+        return self._fleet.apply(new_meta(self._project), partial(_reveal, self._project), folder, reboot)
 
 
 class _Destination(NamedTuple):
@@ -129,6 +133,7 @@ def planning_rollback(
             *(targets[name], 0, found.configuration, _as_tuples(found.provenance["origins"])),
             *(machines[name].formerly, numbers[name]),
             provenance=partial(_the, found.provenance),
+            reboot_seconds=machines[name].deploy.reboot_seconds,
         )
         for name, found in destinations.items()
     ]

@@ -127,7 +127,7 @@ def _group(machines: list[MachinePlan], *, full: bool) -> list[str]:
     for change in first.changes:
         number = f"[{reasons.index(change.why) + 1}]" if len(reasons) > 1 else ""
         lines += [_change(change, width, number), *_diff(change.diff, full=full)]
-    lines += [f"  {unit.verb} {unit.name}{_also(unit)}" for unit in first.units]
+    lines += map(_effect, first.units)
     if not first.changes and not first.units:
         lines.append("  = no change on the machine; only its declaration changed")
     for index, reason in enumerate(reasons, 1):
@@ -169,8 +169,12 @@ def _diff(diff: Diff | None, *, full: bool) -> list[str]:
     return lines
 
 
-def _also(unit: UnitChange) -> str:
-    return f" (also {unit.verb}s {listed(unit.also, most=NAMED + 1)})" if unit.also else ""
+def _effect(unit: UnitChange) -> str:
+    if unit.verb == "reboot":
+        causes = listed([key.replace(":", " ", 1) for key in unit.also], most=NAMED)
+        return click.style(f"  reboot the machine: {unit.name} (because of {causes})", fg="red")
+    also = f" (also {unit.verb}s {listed(unit.also, most=NAMED + 1)})" if unit.also else ""
+    return f"  {unit.verb} {unit.name}{also}"
 
 
 def _name(change: Change) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rolecall_agent.resources.kernel_module import KernelModule
     from rolecall_agent.resources.nftables_table import NftablesTable
     from rolecall_agent.resources.package import Package
+    from rolecall_agent.resources.reboot import Reboot
     from rolecall_agent.resources.symlink import Symlink
     from rolecall_agent.resources.sysctl import Sysctl
     from rolecall_agent.resources.unit import Unit
@@ -38,6 +39,7 @@ __all__ = [
     "KernelModule",
     "NftablesTable",
     "Package",
+    "Reboot",
     "Resource",
     "Symlink",
     "Sysctl",
@@ -61,6 +63,7 @@ KINDS: Dict[str, str] = {
     "nftables-table": "NftablesTable",
     "unit": "Unit",
     "action": "Action",
+    "reboot": "Reboot",
 }
 """The class of every kind by its name, in the order in which they are applied, which is also the canonical order of a
 configuration. Its module has the name of the kind, with underscores."""

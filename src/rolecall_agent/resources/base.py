@@ -101,6 +101,11 @@ class Resource(ABC):
         """The names of the units that are restarted when it changes."""
         return ()
 
+    @property
+    def started_units(self) -> Tuple[str, ...]:
+        """The names of the units that must run while it is declared."""
+        return ()
+
     def paths_on(self, system: System) -> Tuple[str, ...]:  # noqa: ARG002 - some kinds need it
         """Return the paths of what it creates."""
         return ()

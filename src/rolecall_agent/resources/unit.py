@@ -99,6 +99,10 @@ class Unit(Resource):
         return f"unit:{self.name}"
 
     @property
+    def started_units(self) -> Tuple[str, ...]:
+        return (self.name,) if self.started else ()
+
+    @property
     def _instance(self) -> str:
         return self.name.replace("@.", "@NAME.")
 

@@ -97,6 +97,18 @@ class RealSystem(Tree):
         if commands.run(["sync", "--file-system", "/etc", "/usr", "/var"], 600)[0]:
             os.sync()
 
+    # Boots
+
+    def boot(self) -> str:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+
+    def reboot(self) -> None:
+        commands.require(["systemctl", "--no-wall", "--no-block", "reboot"], "the machine does not reboot")
+
+    def is_stopping(self) -> bool:
+        return commands.execute(["systemctl", "is-system-running"])[1].strip() == "stopping"
+
     # Secrets
 
     def seal(self, name: str, value: bytes) -> Optional[bytes]:
