@@ -77,9 +77,20 @@ def test_a_check_that_failed_before_the_update_does_not_undo_it(desk: Desk) -> N
     desk.on("sara", f"rm {READY}")
     declare(desk, text="two")
     note = "the check 'app.node: is ready' failed before this run, and still fails"
-    assert f"updated (generation 2): {note}" in desk.rolecall("update", "--yes")
+    assert f"updated (generation 2): {note}" in desk.rolecall("update", "--yes").stdout
     last = desk.json("log", "-n", "1")["runs"][0]
     assert {each["machine"]: each["message"] for each in last["machines"]} == {"sara": note, "jon": ""}
+
+
+def test_a_machine_that_is_off_is_skipped_and_brought_up_to_date_by_the_next_run(desk: Desk) -> None:
+    desk.lab.kill("jon")
+    declare(desk, text="two")
+    assert "`--offline skip`" in desk.rolecall("update", "--yes", status=1).stdout
+    assert "1 machine updated, jon skipped" in desk.rolecall("update", "--yes", "--offline", "skip").stdout
+    assert desk.on("sara", "cat /etc/app.conf") == "two"
+    desk.lab.start("jon")
+    assert "1 machine updated (" in desk.rolecall("update", "--yes", "--offline", "wait=1m", "--skip-check", "*").stdout
+    assert desk.on("jon", "cat /etc/app.conf") == "two"
 
 
 def test_a_command_that_takes_too_long_ends_with_its_children(desk: Desk) -> None:
