@@ -29,6 +29,7 @@ from rolecall.pipeline.commits import behind, head
 from rolecall.pipeline.evaluation import Evaluation, Members, note_recipes
 from rolecall.pipeline.places import Labels, Places
 from rolecall.pipeline.reaching import reach, ways
+from rolecall.pipeline.skipping import skip, skipped_outcome
 from rolecall.plan import saved
 from rolecall.plan.causes import Declared, reasons
 from rolecall.plan.explaining import explained
@@ -91,17 +92,23 @@ class Planned:
         if self.plan.failing:
             return self._fleet.report()
         noted = 0 if self.rehearses else self._record()
-        if not any(machine.comparison for machine in self.plan.machines):
-            return replace(self._fleet.report(), noted=noted)
-        reveal = revealer(self._project, self._evaluation)
-        decided = decided_folder(self._project, rehearses=self.rehearses)
-        return replace(self._fleet.apply(new_meta(self._project), reveal, decided, reboot), noted=noted)
+        if self.plan.changing:
+            reveal = revealer(self._project, self._evaluation)
+            decided = decided_folder(self._project, rehearses=self.rehearses)
+            report = self._fleet.apply(new_meta(self._project), reveal, decided, reboot)
+        else:
+            report = self._fleet.report()
+        left_out = (skipped_outcome(each, failed=not report.done) for each in self.plan.skipped)
+        outcomes = sorted((*report.outcomes, *left_out), key=lambda outcome: outcome.machine)
+        return replace(report, outcomes=tuple(outcomes), noted=noted)
 
     def _record(self) -> int:
         """Store the pending vars, and note who receives secrets; return how many vars got a note of what they bind."""
         var_store.promote(self._project, self.plan.makes)
         noted = note_recipes(self._project, self._evaluation.members)
-        var_store.note_machines(self._project, sent(self._evaluation))
+        skipped = {each.machine for each in self.plan.skipped}
+        received = {place: {*machines} - skipped for place, machines in sent(self._evaluation).items()}
+        var_store.note_machines(self._project, received)
         return noted
 
 
@@ -154,14 +161,24 @@ def planned(
             notes += tuple(_former_holders(project, evaluation, leaving))
         folder = decided_folder(project, rehearses=rehearses)
         decided = decisions.load(folder)
+<<<<<<< HEAD
         compared = fleet.look(full=full)
         declared = {*evaluation.members.loaded.inventory.machines, *([leaving.name] if leaving else ())}
         notes += tuple(fleet.settle(folder, decided, declared))
+=======
+        compared = fleet.look(full=full, wait=without.wait)
+        skipped, reasons = skip(without, project, evaluation, provenances, compared)
+        left_out = {each.machine for each in skipped}
+        compared = tuple(each for each in compared if each.plan.machine not in left_out)
+        fleet.leave_out(left_out)
+        notes += tuple(reasons)
+        notes += tuple(fleet.settle(folder, decided, evaluation.members.loaded.inventory.machines))
+>>>>>>> main
         notes += tuple(_taken_back(compared))
         configured = {**evaluation.configured, **({leaving.name: leaving.configured} if leaving else {})}
         machines = tuple(_explained(project, evaluation, configured, provenances, compared, full=full))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
-        plan = Plan(machines, evaluation.makes, _modules(evaluation.members), notes, verbs)
+        plan = Plan(machines, evaluation.makes, _modules(evaluation.members), notes, verbs, skipped)
         yield Planned(plan, tuple(only), tuple(behind(project, compared)), rehearses, project, evaluation, fleet)
 
 
