@@ -161,19 +161,14 @@ def planned(
             notes += tuple(_former_holders(project, evaluation, leaving))
         folder = decided_folder(project, rehearses=rehearses)
         decided = decisions.load(folder)
-<<<<<<< HEAD
-        compared = fleet.look(full=full)
-        declared = {*evaluation.members.loaded.inventory.machines, *([leaving.name] if leaving else ())}
-        notes += tuple(fleet.settle(folder, decided, declared))
-=======
         compared = fleet.look(full=full, wait=without.wait)
         skipped, reasons = skip(without, project, evaluation, provenances, compared)
         left_out = {each.machine for each in skipped}
         compared = tuple(each for each in compared if each.plan.machine not in left_out)
         fleet.leave_out(left_out)
         notes += tuple(reasons)
-        notes += tuple(fleet.settle(folder, decided, evaluation.members.loaded.inventory.machines))
->>>>>>> main
+        declared = {*evaluation.members.loaded.inventory.machines, *([leaving.name] if leaving else ())}
+        notes += tuple(fleet.settle(folder, decided, declared))
         notes += tuple(_taken_back(compared))
         configured = {**evaluation.configured, **({leaving.name: leaving.configured} if leaving else {})}
         machines = tuple(_explained(project, evaluation, configured, provenances, compared, full=full))
