@@ -1,6 +1,6 @@
-"""An agent's whole life on other releases of Debian than this computer's.
+"""An agent's whole life, backups and the mesh, on each release of Debian that CI tests.
 
-`ROLECALL_RELEASES` names them, separated by commas: the test needs their packages once, and a minute for each.
+`ROLECALL_RELEASES` names others, separated by commas: the tests need their packages once, and a minute for each.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import services
 if TYPE_CHECKING:
     from conftest import Desk, DeskFactory
 
-RELEASES = os.environ.get("ROLECALL_RELEASES", "trixie").split(",")
+RELEASES = os.environ.get("ROLECALL_RELEASES", "bookworm,trixie").split(",")
 MACHINES = ("a", "b")
 UNIT = "rolecall-probe.daemon.service"
 STARTED = "journalctl --boot --quiet --output=cat | grep --count '^Started .*Rolecall: agent'"
@@ -34,6 +34,7 @@ LOOK = (
     "readlink /srv/link; getent hosts db.example; cat /proc/sys/net/ipv4/ip_default_ttl; uname -n;"
     " nft list tables; systemctl is-enabled systemd-pstore.service"
 )
+ANSWERS = "for _ in {1..20}; do ping -6 -n -q -c 1 -W 2 $1.vpn && exit; sleep 0.2; done; exit 1"
 PLACES = ("/etc", "/srv", "/usr/lib/systemd", "/usr/local")
 ACCOUNTS = tuple(f"/etc/{name}{suffix}" for name in ("passwd", "group", "shadow", "gshadow") for suffix in ("", "-"))
 OF_SYSTEMD = (
@@ -114,3 +115,25 @@ def test_first_same_change_undo_undeclare(desk: Desk) -> None:
         after = desk.look(machine, *PLACES, but=("inode",))
         changed = {path for path in {*before[machine], *after} if before[machine].get(path) != after.get(path)}
         assert changed <= {*ACCOUNTS, *OF_SYSTEMD, "/etc", "/etc/sysctl.d", "/srv"}
+
+
+def test_backups_and_the_mesh(desk: Desk) -> None:
+    desk.on("a", "mkdir /srv/documents && echo first >/srv/documents/note")
+    peers = {"machines": {machine: {} for machine in MACHINES}, "settings": {"userspace": True}}
+    backup = {"client": {"machines": {"a": {}}}, "server": {"machines": {"b": {}}}}
+    desk.write(
+        machines={"a": {"state": {"documents": {"folders": ["/srv/documents"]}}}, "b": {}},
+        instances={
+            "backup": {"module": {"name": "borgbackup"}, "roles": backup},
+            "vpn": {"module": {"name": "wireguard"}, "roles": {"peer": peers}},
+        },
+    )
+    assert "2 machines updated" in desk.rolecall("update", "--yes").stdout
+    assert desk.rolecall("plan").stdout == "nothing changes (2 machines)\n"
+    for machine, other in (("a", "b"), ("b", "a")):
+        desk.on(machine, ANSWERS, other)
+
+    desk.rolecall("backups", "create", "a")
+    desk.on("a", "rm /srv/documents/note")
+    desk.rolecall("backups", "restore", "a", "--yes")
+    assert desk.on("a", "cat /srv/documents/note") == "first\n"
