@@ -1,6 +1,6 @@
 """A file, a secret and a daemon. A switch takes as long as the daemon needs to start, or cuts off its own link.
 
-The check with peers takes as long as /run/hold exists.
+The check with peers takes as long as /run/hold exists, but only after a switch: it also runs before.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,8 @@ class NodeSettings(Settings):
     cut: str = ""
     size: int = 1
 
+
+HOLD = "while [ -e /run/hold ] && [ -e /var/lib/rolecall/journal.json ]; do sleep 0.05; done"
 
 service = Service("node", description="A file, a secret and a daemon.")
 node = service.role("node", NodeSettings, description="Has it.")
@@ -36,4 +38,4 @@ def have(me: Member[NodeSettings]) -> Iterator[Resource]:
 
 @node.check
 def peers_answer(_: Member[NodeSettings]) -> Iterator[Check]:
-    yield Check("peers answer", ("/bin/sh", "-c", "while [ -e /run/hold ]; do sleep 0.05; done"), peers=True)
+    yield Check("peers answer", ("/bin/sh", "-c", HOLD), peers=True)
