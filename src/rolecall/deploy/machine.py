@@ -270,6 +270,8 @@ class MachineRun:
         try:
             self.session = self._once_back(lambda session: session.rejoin(run, nonce, self.report_progress), seconds)
         except (LockedError, LostError) as error:
+            if self.left.is_set():
+                raise
             message = f"not back within {seconds} s after its reboot: {error}"
             raise AgentFailedError(message, error.detail) from None
         except AgentFailedError:
