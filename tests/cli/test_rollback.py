@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import services
+from rolecall_agent.state import checked, with_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +75,36 @@ def test_a_generation_without_provenance_is_refused(run: Run, project: Path) -> 
     status, _, err = run("rollback", "--yes")
     assert (status, err.splitlines()[0]) == (1, "error: generation 1 of a does not record from which vars it was made")
     assert contents(project) == before
+
+
+@pytest.mark.parametrize("lost", ["inputs", "origins"])
+def test_a_generation_that_does_not_record_all_of_it_is_refused(run: Run, project: Path, lost: str) -> None:
+    assert run("vars", "rotate", "a/p.password", "--yes")[0] == 0
+    assert run("update", "--yes")[0] == 0
+    before = contents(project)
+    path = project / STATE / "generations/1/provenance.json"
+    path.write_bytes(with_digest({**checked(path.read_bytes()), lost: {}}))
+    status, _, err = run("rollback", "--yes")
+    assert (status, err.splitlines()[0]) == (1, "error: generation 1 of a does not record from which vars it was made")
+    assert contents(project) == before
+
+
+def test_a_machine_gets_no_secret_by_inventing_that_it_has_it(run: Run, project: Path) -> None:
+    with (project / "inventory.toml").open("a") as file:
+        file.write('roles.server.machines.b.settings.text = "b"\n[machines.b]\ndeploy.targetHost = "dir:targets/b"\n')
+    assert run("update", "--yes")[0] == 0
+    declare(project, "1")
+    assert run("update", "a", "--yes")[0] == 0
+    version = {name: (project / f"vars/per-machine/{name}/p.password/passphrase/version").read_text() for name in "ab"}
+    for path in (project / STATE / "generations").glob("*"):
+        text = (path / "configuration.json").read_text().replace(version["a"].strip(), version["b"].strip())
+        (path / "configuration.json").write_text(text)
+        meta = checked((path / "meta.json").read_bytes())
+        (path / "meta.json").write_bytes(with_digest({**meta, "digest": hashlib.sha256(text.encode()).hexdigest()}))
+    before = contents(project)
+    status, out, err = run("rollback", "--yes")
+    assert (status, contents(project)) == (1, before), out + err
+    assert "the secret p.password/passphrase was never sent to a" in out
 
 
 def test_a_damaged_generation_is_named(run: Run, project: Path) -> None:

@@ -94,7 +94,8 @@ class Planned:
             return replace(self._fleet.report(), noted=noted)
         reveal = revealer(self._project, self._evaluation)
         decided = decided_folder(self._project, rehearses=self.rehearses)
-        return replace(self._fleet.apply(new_meta(self._project), reveal, decided, reboot), noted=noted)
+        report = self._fleet.apply(new_meta(self._project), lambda _, needed: reveal(needed), decided, reboot)
+        return replace(report, noted=noted)
 
     def _record(self) -> int:
         """Store the pending vars, and note who receives secrets; return how many vars got a note of what they bind."""
