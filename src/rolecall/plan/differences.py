@@ -51,8 +51,9 @@ def _ended(lines: Sequence[str]) -> list[str]:
 
 
 def _note(before: Content | None, after: Content | None) -> str:
-    if hidden := next((each["why"] for each in (before, after) if each and each["why"] and not each["sha256"]), ""):
-        return f"what is there is not shown: {hidden}"
+    for what, content in (("is there", before), ("comes back", after)):
+        if content and content["why"] and not content["sha256"]:
+            return f"what {what} is not shown: {content['why']}"
     return " → ".join(_described(content) for content in (before, after))
 
 
