@@ -135,3 +135,67 @@ def test_a_plan_as_json_tells_where_it_goes(run: Run, project: Path) -> None:
     (change,) = machine["changes"]
     assert change["why"] == [{"cause": "rollback", "origin": "", "subjects": [], "place": ""}]
     assert change["diff"]["lines"] == ["@@ -1 +1 @@", "-1", "+0"]
+
+
+CHAIN = """
+from rolecall.service import File, Interface, Service, SSHKeyPair
+
+class Key(Interface):
+    key: str
+
+class Bundle(Interface):
+    text: str
+
+service = Service("chain", description="A key that goes through two exports, and one of another role.")
+source = service.role("source", description="Has the key.")
+relay = service.role("relay", description="Publishes the keys of others.")
+sink = service.role("sink", description="Trusts them.")
+pair = source.var("pair", SSHKeyPair())
+
+@source.exports(Key, needs=[pair])
+def publish(me):
+    yield Key(key=me[pair].public)
+
+@relay.exports(Bundle, needs=[NEEDS])
+def relay_keys(me):
+    yield Bundle(text="".join(READS))
+
+@sink.configure
+def configure(me):
+    yield File("/srv/keys", "".join(export.value.text for export in me.exports(Bundle)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("needs", "reads"),
+    [
+        ("Key", "export.value.key for export in me.exports(Key)"),
+        ("pair", "peer[pair].public for peer in me.members(source)"),
+    ],
+    ids=["two exports", "another role"],
+)
+def test_a_replaced_public_key_does_not_come_back_through(run: Run, tmp_path: Path, needs: str, reads: str) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/chain.py").write_text(CHAIN.replace("NEEDS", needs).replace("READS", reads))
+    (tmp_path / "inventory.toml").write_text("""
+[machines]
+a.deploy.targetHost = "dir:targets/a"
+b.deploy.targetHost = "dir:targets/b"
+c.deploy.targetHost = "dir:targets/c"
+[instances.c]
+module = {name = "chain", input = "self"}
+roles.source.machines.a = {}
+roles.relay.machines.b = {}
+roles.sink.machines.c = {}
+""")
+    assert run("keys", "create", "me")[0] == 0
+    assert run("update", "--yes")[0] == 0
+    keys = tmp_path / "targets/c/srv/keys"
+    old = keys.read_text()
+    assert run("vars", "rotate", "a/c.pair", "--yes")[0] == 0
+    assert run("update", "--yes")[0] == 0
+    new = keys.read_text()
+    assert new != old
+    status, out, err = run("rollback", "c", "--to", "1", "--yes")
+    assert (status, keys.read_text()) == (0, new), out + err
+    assert "c.sink stays as it is on c: generation 1 was made with a/c.pair" in err
