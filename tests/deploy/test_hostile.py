@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 STATE = {"type": "state", "machine": "eve", "same": False, "current": None, "drift": [], "recovered": None}
 STATE |= {"agent_python": "3.11.2", "os": {"ID": "debian"}}
-GENERATION = {"run": "r", "user": "u", "commit": "", "at": "", "number": 1, "digest": ""}
+GENERATION = {"run": "r", "user": "u", "commit": "", "at": "", "number": 1, "digest": "", "back": None}
 COMPARISON = {"type": "comparison", "changes": [], "restarts": [], "digest": "d"}
 FAILED = {"type": "failed", "message": "no", "restored": True, "detail": "", "locked": False, "damaged": []}
 PROGRESS = {"type": "progress", "step": "file", "detail": "/etc/motd"}

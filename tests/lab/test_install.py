@@ -117,6 +117,14 @@ def test_a_stock_machine_is_installed(fresh: Lab, key: str, tmp_path: Path) -> N
     assert "web is prepared already" in again.stderr
     assert fresh.run("fresh", "sh", "-c", "cat /etc/hosts /home/admin/.ssh/authorized_keys").stdout == before
 
+    argv = [sys.executable, "-m", "rolecall", "-C", str(root), "machines", "retire", "web", "--own", "--yes"]
+    retired = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert retired.returncode == 0, retired
+    assert "purged web\n" in retired.stdout
+    assert fresh.run("fresh", "ls", "-d", "/etc/note", "/var/lib/rolecall", check=False).stdout == b""
+    assert (root / "keys/known_hosts").read_text() == ""
+    assert "web" not in (root / "inventory.toml").read_text() + (root / "inventory.json").read_text()
+
 
 def test_host_keys_are_read_through_a_jump_host(fresh: Lab, tmp_path: Path) -> None:
     address = records(fresh)["fresh"]["address"]

@@ -18,8 +18,10 @@ SERVICE, MODULE = "reports", "app"
 MACHINES = ("jon", "sara")
 
 
-def declare(desk: Desk, **settings: object) -> None:
-    node = {"settings": settings, "tags": ["all"]}
+def declare(desk: Desk, *, sara: str = "", **settings: object) -> None:
+    node: dict[str, Any] = {"settings": settings, "tags": ["all"]}
+    if sara:
+        node["machines"] = {"sara": {"settings": {"text": sara}}}
     app = {"module": {"name": MODULE, "input": "self"}, "roles": {"node": node}}
     desk.write(machines={machine: {} for machine in MACHINES}, instances={"app": app})
 
@@ -63,13 +65,32 @@ def test_all_that_is_wrong_shows_and_nothing_changes(desk: Desk) -> None:
 
 
 def test_an_update_that_was_undone_is_in_the_history_of_both(desk: Desk) -> None:
-    desk.on("sara", f"rm {READY}")
-    declare(desk, text="two")
+    declare(desk, text="two", sara="unready")
     desk.rolecall("update", "--yes", status=1)
     last = desk.json("log", "-n", "1")["runs"][0]
     results = {each["machine"]: (each["result"], each["message"]) for each in last["machines"]}
     reason = "the check 'app.node: is ready' failed"
     assert results == {"sara": ("failed", reason), "jon": ("undone", f"sara: {reason}")}
+
+
+def test_a_check_that_failed_before_the_update_does_not_undo_it(desk: Desk) -> None:
+    desk.on("sara", f"rm {READY}")
+    declare(desk, text="two")
+    note = "the check 'app.node: is ready' failed before this run, and still fails"
+    assert f"updated (generation 2): {note}" in desk.rolecall("update", "--yes").stdout
+    last = desk.json("log", "-n", "1")["runs"][0]
+    assert {each["machine"]: each["message"] for each in last["machines"]} == {"sara": note, "jon": ""}
+
+
+def test_a_machine_that_is_off_is_skipped_and_brought_up_to_date_by_the_next_run(desk: Desk) -> None:
+    desk.lab.kill("jon")
+    declare(desk, text="two")
+    assert "`--offline skip`" in desk.rolecall("update", "--yes", status=1).stdout
+    assert "1 machine updated, jon skipped" in desk.rolecall("update", "--yes", "--offline", "skip").stdout
+    assert desk.on("sara", "cat /etc/app.conf") == "two"
+    desk.lab.start("jon")
+    assert "1 machine updated (" in desk.rolecall("update", "--yes", "--offline", "wait=1m", "--skip-check", "*").stdout
+    assert desk.on("jon", "cat /etc/app.conf") == "two"
 
 
 def test_a_command_that_takes_too_long_ends_with_its_children(desk: Desk) -> None:

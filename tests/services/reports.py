@@ -1,4 +1,4 @@
-"""A file, a check that succeeds while READY exists, and a report. The check sleeps as long as READY says."""
+"""A file, a check, and a report. The check fails without READY, or with the text `unready`; it sleeps as READY says."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,8 @@ def configure(me: Member[NodeSettings]) -> Iterator[File]:
 
 @node.check
 def check(_: Member[NodeSettings]) -> Iterator[Check]:
-    script = f"test -e {READY} || {{ echo not ready; exit 1; }}; test -s {READY} || exit 0; sleep $(cat {READY}) & wait"
+    ready = f"test -e {READY} && ! grep -q unready /etc/app.conf"
+    script = f"{ready} || {{ echo not ready; exit 1; }}; test -s {READY} || exit 0; sleep $(cat {READY}) & wait"
     yield Check("is ready", ("sh", "-c", script), timeout=3)
 
 

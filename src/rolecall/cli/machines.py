@@ -13,6 +13,7 @@ from rolecall.cli.common import ask
 from rolecall.cli.installing import install
 from rolecall.cli.output import tell
 from rolecall.cli.pinning import pin
+from rolecall.cli.retiring import retire, stays
 from rolecall.cli.sides import sides
 
 if TYPE_CHECKING:
@@ -80,11 +81,7 @@ def remove(invocation: Invocation, name: str, *, own: bool) -> None:
     if removed.known:
         lines += [f"{name} may have kept secrets that others still use: {', '.join(removed.known)}"]
         lines += [f"to make them useless, run `rolecall vars rotate --known-to {name}`"]
-    lines += [f"kept {each.key}: {each.why}" for each in removed.kept]
-    if removed.kept:
-        lines += [f"{name} uses it again when it is declared again; `rolecall vars prune` leaves it alone"]
-    if removed.free:
-        lines += [f"no longer needed: {', '.join(removed.free)}; to remove this, run `rolecall vars prune`"]
+    lines += stays(name, removed)
     kept = {str(each.key): each.binds for each in removed.kept}
     invocation.emit({**document, "known": [*removed.known, *removed.others], "kept": kept}, "\n".join(lines))
 
@@ -154,6 +151,7 @@ def _recovery(name: str, answer: RecoveredMachine) -> str:
 
 machines.add_command(install)
 machines.add_command(pin)
+machines.add_command(retire)
 
 
 @machines.command()

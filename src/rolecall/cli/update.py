@@ -13,6 +13,7 @@ import click
 from rolecall.cli import output
 from rolecall.cli.choosing import choosing, parallel_option
 from rolecall.cli.common import ask
+from rolecall.cli.offline import ask_to_skip, offline_option, without
 from rolecall.cli.output import tell
 from rolecall.cli.progress import shown_progress
 from rolecall.cli.sides import sides
@@ -21,6 +22,7 @@ from rolecall.model.plan import PARALLEL
 
 if TYPE_CHECKING:
     from rolecall.cli.common import Invocation
+    from rolecall.cli.offline import Offline
     from rolecall.model.plan import Plan, RebootMode, Report
     from rolecall.pipeline import Choice, Planned, PlannedRollback, Without
 
@@ -39,6 +41,7 @@ CHANGES = 2  # exit status of `plan --exit-code` when an update would do somethi
 @click.option("--full", is_flag=True, help="Show long differences to their ends, and what is created and removed.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan: `update FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with status 2 when something would change.")
+@offline_option
 @click.option("--discard", is_flag=True, help="Discard the vars that earlier plans generated first.")
 @sides
 @click.pass_obj
@@ -49,6 +52,7 @@ def plan(
     full: bool,
     out: Path | None,
     exit_code: bool,
+    offline: Offline | None,
     discard: bool,
     parallel: int,
 ) -> None:
@@ -62,7 +66,12 @@ def plan(
 
     if discard:
         pipeline.discard(invocation.workspace, generated=True)
-    with pipeline.planning(invocation.workspace, choice, full=full, parallel=parallel) as planned:
+    workspace, how = invocation.workspace, without(offline)
+    with (
+        shown_progress(quiet=offline is None or invocation.json, every_line=False) as progress,
+        pipeline.planning(workspace, choice, progress, full=full, parallel=parallel, without=how) as planned,
+    ):
+        progress.pause()
         found = planned.plan
         warnings = (*found.warnings, *(replace(fault, warning=True) for fault in planned.behind))
         if out:
@@ -83,6 +92,7 @@ def plan(
 @click.option("-v", "--verbose", is_flag=True, help="Also report each resource.")
 @parallel_option
 @click.option("--expect", metavar="DIGEST", help="Fail unless the plan has this digest (from `plan --json`).")
+@offline_option
 @click.option("--skip-check", "checks", multiple=True, metavar="NAME", help="Do not run this check (or a pattern).")
 @reboot_option
 @click.option("--any-commit", is_flag=True, help="Update even if this checkout does not contain what machines run.")
@@ -96,6 +106,7 @@ def update(
     verbose: bool,
     parallel: int,
     expect: str | None,
+    offline: Offline | None,
     checks: tuple[str, ...],
     reboot: RebootMode,
     any_commit: bool,
@@ -106,16 +117,27 @@ def update(
     MACHINES are names or patterns of those to update; all by default. A FILE from `rolecall plan --out` instead is
     carried out only if the plan is still the same.
 
+    Machines that are unreachable stop the update. `--offline skip` goes on without them, if that is safe, and
+    `--offline wait` waits for them. On a terminal, you are asked.
+
     A check that fails before the update and after it is a warning. To leave out another one, name it as the report
     does: --skip-check 'backup.client: servers answer'
 
     Example: rolecall update --tag web --except 'web-old-*'
     """
-    from rolecall.pipeline import Without
-
-    options = {"yes": yes, "verbose": verbose, "any_commit": any_commit}
-    without = Without(checks)
-    report = bring(invocation, choice, parallel=parallel, expect=expect, reboot=reboot, without=without, **options)
+    asks = offline is None and not yes and not invocation.json and sys.stdin.isatty()
+    report = bring(
+        invocation,
+        choice,
+        yes=yes,
+        verbose=verbose,
+        parallel=parallel,
+        expect=expect,
+        reboot=reboot,
+        any_commit=any_commit,
+        how=without(offline, checks),
+        asks=asks,
+    )
     from rolecall.plan.text import report_text
 
     invocation.emit(report.as_json(), report_text(report))
@@ -133,9 +155,10 @@ def bring(
     expect: str | None = None,
     reboot: RebootMode = "planned",
     any_commit: bool = False,
-    without: Without | None = None,
+    how: Without | None = None,
+    asks: bool = False,
 ) -> Report:
-    """Run one update: show the plan, ask, and apply it."""
+    """Run one update: show the plan, ask, and apply it; with ``asks``, ask about unreachable machines, too."""
     from rolecall import pipeline
 
     choice = choice or pipeline.Choice()
@@ -143,16 +166,16 @@ def bring(
         begin = partial(pipeline.planning_saved, invocation.workspace, file)
     else:
         begin = partial(pipeline.planning, invocation.workspace, choice)
-    without = without or pipeline.Without()
-    with (
-        shown_progress(quiet=invocation.json, every_line=verbose) as progress,
-        begin(progress, verbose=verbose, parallel=parallel, without=without) as planned,
-    ):
-        progress.pause()
-        if planned.behind and not any_commit:
-            show(invocation, planned.plan)
-            raise Faults(planned.behind)
-        return carry_out(invocation, planned, "update", yes=yes, expect=expect, reboot=reboot)
+    how = how or pipeline.Without()
+    with shown_progress(quiet=invocation.json, every_line=verbose) as progress:
+        if asks:
+            how = replace(how, machines=partial(ask_to_skip, progress))
+        with begin(progress, verbose=verbose, parallel=parallel, without=how) as planned:
+            progress.pause()
+            if planned.behind and not any_commit:
+                show(invocation, planned.plan)
+                raise Faults(planned.behind)
+            return carry_out(invocation, planned, "update", yes=yes, expect=expect, reboot=reboot)
 
 
 def carry_out(

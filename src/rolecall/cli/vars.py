@@ -190,7 +190,7 @@ def rotate(
             tell([Fault(what, hint=hint, warning=True)], as_json=False)
     elif not keys:
         raise click.UsageError("name the vars, or use --known-to WHO")
-    shown = _Shown(invocation, yes=yes)
+    shown = Rotating(invocation, yes=yes)
     if updates:
         steps = (shown.rotated, shown.update)
         pipeline.rotate_with_updates(workspace, keys, *steps, again=begun, force=force, at_once=at_once)
@@ -202,7 +202,7 @@ def rotate(
         sys.exit(1)
 
 
-class _Shown:
+class Rotating:
     """What a rotation has done so far; in text it is printed at once."""
 
     def __init__(self, invocation: Invocation, *, yes: bool) -> None:

@@ -38,6 +38,10 @@ _NO_WAY = re.compile(r"^(ssh: (connect to host|Could not resolve)|channel 0: ope
 _FOLLOWS = re.compile(rf"{_BUSY.pattern}|^stdio forwarding failed$|: terminating, \d+ bad configuration options$")
 _UNUSABLE = re.compile(r"^Load key ", re.MULTILINE)  # a key file of the user's
 _WOULD_ASK = re.compile(r": Permission denied \(", re.MULTILINE)
+_REFUSED = re.compile(  # by an SSH server, or by ssh(1) itself: the machine, or its key, is not as expected
+    r"host key|: Permission denied \(|Too many authentication failures|Bad configuration option|no matching ",
+    re.IGNORECASE,
+)
 _NO_SHELL = "its login shell ended with status {} and did not start the agent; set one that can run commands: `chsh`"
 
 
@@ -70,6 +74,10 @@ class LostError(AgentFailedError):
 
 class UnreachableError(LostError):
     """ssh(1) could not connect to a machine, or log in there."""
+
+
+class NoAnswerError(UnreachableError):
+    """No SSH server answers on a machine, as if it were off or had no network."""
 
 
 class LockedError(AgentFailedError):
@@ -272,7 +280,8 @@ class Connection:
         failed = not self._began and status == SSH_FAILED
         self.refused = failed and is_busy(lines)
         self.would_ask = failed and not self._asks and _WOULD_ASK.search(lines) is not None
-        lost = UnreachableError if failed else LostError
+        unreachable = UnreachableError if _REFUSED.search(lines) else NoAnswerError
+        lost = unreachable if failed else LostError
         if known := ssh_problem(self._machine, lines):
             self._over = lost(known, f"{problem}\n{lines}".strip())
         elif problem == frames.NOT_STARTED and 0 <= status < SSH_FAILED:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 DESCRIPTORS = 4  # file descriptors per connected machine, with one to spare
 _MISSED = "the decision did not reach it, and it went back to the state before"
 _LEFT = "stopped before it answered; its agent undoes the switch, or completes it if it was decided"
+PAUSE = 5.0  # seconds between two attempts to reach a machine that is waited for
 RESERVE = 200  # descriptors for everything else
 
 
@@ -92,17 +93,26 @@ class Fleet:
             self._each(MachineRun.hang_up, self._machines)
             self._pool.shutdown()
 
-    def look(self, *, full: bool = False) -> tuple[Compared, ...]:
+    def look(self, *, full: bool = False, wait: float = 0.0) -> tuple[Compared, ...]:
         """Return what would change on each machine, sorted by wave, then name.
 
         Those that change stay connected, unless there are more than are worked on at once.
 
         Args:
             full: Whether machines show the contents of what is removed, too.
+            wait: Seconds to wait for machines that are unreachable.
         """
-        stay = _over_ssh(self._machines) <= self._parallel
+        options = {"stay": _over_ssh(self._machines) <= self._parallel, "full": full}
         with self._timed():
-            self._each(partial(self._attempt, partial(MachineRun.look, stay=stay, full=full)), self._machines)
+            self._each(partial(self._attempt, lambda machine: machine.look(**options)), self._machines)
+            until = time.monotonic() + wait
+            while not self._interrupted and (absent := [machine for machine in self._machines if machine.unreachable]):
+                if (left := until - time.monotonic()) <= 0:
+                    break
+                for machine in absent:
+                    machine.report_progress(f"{machine.problems[-1][0]}; waiting for it")
+                time.sleep(min(PAUSE, left))
+                self._each(partial(self._attempt, lambda machine: machine.look_again(**options)), absent)
             for machine in self._machines:
                 if machine.problems:
                     machine.give_up()
@@ -110,6 +120,10 @@ class Fleet:
                 raise KeyboardInterrupt
         ordered = sorted(self._machines, key=lambda machine: (machine.wanted.wave, machine.name))
         return tuple(machine.compared for machine in ordered)
+
+    def leave_out(self, names: Container[str]) -> None:
+        """Go on without machines that are unreachable."""
+        self._machines = [machine for machine in self._machines if machine.name not in names]
 
     def apply(
         self, meta: protocol.Meta, reveal: Reveal, folder: Path, reboot: protocol.RebootMode = "planned"

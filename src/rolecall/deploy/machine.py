@@ -11,7 +11,7 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from rolecall.deploy.connection import AgentFailedError, LockedError, LostError, UnreachableError
+from rolecall.deploy.connection import AgentFailedError, LockedError, LostError, NoAnswerError, UnreachableError
 from rolecall.deploy.session import Session
 from rolecall.errors import Faults
 from rolecall.model.inventory import REBOOT_SECONDS
@@ -79,6 +79,7 @@ class MachineRun:
         run: The run that made this generation, or "".
         problems: What went wrong, each with its details.
         locked: Whether the last of them is that another run has locked it.
+        unreachable: Whether the last of them is that no SSH server answers.
         damage: What could not be put back.
         execs: How many commands were started on it.
         rebooted: Whether it has rebooted in this run, so that its undo reboots it, too.
@@ -96,6 +97,7 @@ class MachineRun:
     run: str = ""
     problems: list[tuple[str, str]] = field(default_factory=list)
     locked: bool = False
+    unreachable: bool = False
     damage: tuple[Damage, ...] = ()
     execs: int = 0
     rebooted: bool = False
@@ -181,6 +183,7 @@ class MachineRun:
     def _find(self) -> protocol.State:
         """Open a session by the first target to which a connection can be made, and stay with that one."""
         tried = []
+        kind: type[UnreachableError] = NoAnswerError
         for target in self.wanted.targets:
             self.target = target
             self._note(target=target.text)
@@ -189,9 +192,10 @@ class MachineRun:
             except UnreachableError as error:
                 if len(self.wanted.targets) == 1:
                     raise
+                kind = kind if isinstance(error, NoAnswerError) else UnreachableError
                 tried.append(f"{target.text}: {error}")
                 self.report_progress(f"unreachable by {tried[-1]}")
-        raise UnreachableError(f"unreachable by any of {len(tried)} ways", "\n".join(tried))
+        raise kind(f"unreachable by any of {len(tried)} ways", "\n".join(tried))
 
     def _open(self, expect: str | None) -> protocol.State:
         self.execs += 1
@@ -200,12 +204,12 @@ class MachineRun:
 
     def give_up(self) -> None:
         """Note that it could not be compared, because of its last problem."""
-        self._note(failure=self.problems[-1][0], damage=self.damage)
+        self._note(failure=self.problems[-1][0], unreachable=self.unreachable, damage=self.damage)
         self.hang_up()
 
     def record(self, error: Exception) -> None:
         """Note what went wrong in a step."""
-        self.locked = isinstance(error, LockedError)
+        self.locked, self.unreachable = isinstance(error, LockedError), isinstance(error, NoAnswerError)
         if isinstance(error, AgentFailedError):
             problem = (str(error), error.detail)
             if error.damage:
@@ -267,6 +271,8 @@ class MachineRun:
         try:
             self.session = self._once_back(lambda session: session.rejoin(run, nonce, self.report_progress), seconds)
         except (LockedError, LostError) as error:
+            if self.left.is_set():
+                raise
             message = f"not back within {seconds} s after its reboot: {error}"
             raise AgentFailedError(message, error.detail) from None
         except AgentFailedError:
@@ -350,6 +356,13 @@ class MachineRun:
         for message, _ in self.problems:
             self.report_progress(f"{message}; trying again")
         self.problems.clear()
+
+    def look_again(self, **options: bool) -> None:
+        """Forget that it was unreachable, and do what `look` does."""
+        self.hang_up()
+        self.problems.clear()
+        self.unreachable = False
+        self.look(**options)
 
     def hang_up(self) -> None:
         """End its session, if it is connected."""

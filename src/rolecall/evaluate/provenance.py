@@ -167,6 +167,19 @@ def versions_digest(key: VarKey, var: StoredVar) -> str:
     return _digest(str(key), *sorted(f"{name} {file.version}" for name, file in var.items()))
 
 
+def machines_read(reads: Mapping[Read, object]) -> set[str]:
+    """Return the machines of which code has read something: an address, an export, or a var."""
+    found: set[str] = set()
+    for read, answer in reads.items():
+        if read[0] == "published":
+            found |= {export.machine for export in answer}  # type: ignore[attr-defined]  # as in `_peers`
+        elif read[0] in {"host", "address"}:
+            found.add(read[1])
+        elif answer:
+            found.add(read[1].machine)
+    return found
+
+
 def _limited(peers: Mapping[str, list[str]]) -> dict[str, str]:
     digests = {peer: _digest(*found) for peer, found in sorted(peers.items())}
     return digests if len(digests) <= NAMED_PEERS else {"": _digest(*digests, *digests.values())}

@@ -68,21 +68,36 @@ def remove(project: Project, name: str, *, own: bool, judge: Judge) -> Edited:
             written then.
     """
     with edit.locked(project):
-        loaded, faults = check(read(project))
-        naming = [(source, places) for source in loaded.sources if (places := list(_places(source.data, name)))]
-        if not naming:
-            raise Faults([loaded.unknown_machine(name)])
-        tool_file = project.root / TOOL_FILE
-        writable = {tool_file, loaded.sources[-1].file} if own else {tool_file}
-        if refused := [
-            fault_set_by(source, keys) for source, places in naming if source.file not in writable for keys in places
-        ]:
-            raise Faults(refused)
-        # The last place in a list first, so that the positions of the others stay valid.
-        drafts = [drafted(source, [Unset(keys) for keys in reversed(places)]) for source, places in naming]
-        sources = edit.replaced(project, loaded, [draft.source for draft in drafts])
-        _, warnings = edit.judged(loaded, faults, sources, judge)
+        drafts, _, warnings = _removal(project, name, own=own, judge=judge)
         return edit.write(project, drafts, warnings)
+
+
+def without(project: Project, name: str, *, own: bool, judge: Judge) -> list[Source]:
+    """Return the sources of the inventory as `remove` would leave them; nothing is written.
+
+    Raises:
+        Faults: As `remove`.
+    """
+    return _removal(project, name, own=own, judge=judge)[1]
+
+
+def _removal(project: Project, name: str, *, own: bool, judge: Judge) -> tuple[list[Draft], list[Source], list[Fault]]:
+    """Return the files that the removal of a machine writes, the inventory's sources after it, and new warnings."""
+    loaded, faults = check(read(project))
+    naming = [(source, places) for source in loaded.sources if (places := list(_places(source.data, name)))]
+    if not naming:
+        raise Faults([loaded.unknown_machine(name)])
+    tool_file = project.root / TOOL_FILE
+    writable = {tool_file, loaded.sources[-1].file} if own else {tool_file}
+    if refused := [
+        fault_set_by(source, keys) for source, places in naming if source.file not in writable for keys in places
+    ]:
+        raise Faults(refused)
+    # The last place in a list first, so that the positions of the others stay valid.
+    drafts = [drafted(source, [Unset(keys) for keys in reversed(places)]) for source, places in naming]
+    sources = edit.replaced(project, loaded, [draft.source for draft in drafts])
+    _, warnings = edit.judged(loaded, faults, sources, judge)
+    return drafts, sources, warnings
 
 
 @contextmanager

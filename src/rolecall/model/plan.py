@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from rolecall.errors import listed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -149,6 +151,7 @@ class MachinePlan:
         generation: Number of its current generation, 0 when there is none.
         recovered: How an interrupted switch was recovered while planning, or "".
         failure: Why it could not be compared, or "".
+        unreachable: Whether that is because no SSH server answers there.
         formerly: The earlier name under which it is still installed, or "".
         back: The number of the earlier generation that it goes back to, 0 for nothing installed; None for an update.
         damage: What the undo of an interrupted switch could not put back, so that it could not be compared.
@@ -164,6 +167,7 @@ class MachinePlan:
     generation: int = 0
     recovered: str = ""
     failure: str = ""
+    unreachable: bool = False
     formerly: str = ""
     back: int | None = None
     damage: tuple[Damage, ...] = ()
@@ -197,16 +201,40 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A machine that a run goes on without, since it is unreachable.
+
+    Attributes:
+        plan: What it should have, and why it could not be compared.
+        readers: By ``INSTANCE.ROLE``: the other machines on which this depends on what is declared for the machine.
+    """
+
+    plan: MachinePlan
+    readers: Mapping[str, tuple[str, ...]]
+
+    @property
+    def machine(self) -> str:
+        """Its name."""
+        return self.plan.machine
+
+    @property
+    def dependents(self) -> str:
+        """What depends on it, in words, or ""."""
+        return ", ".join(f"{origin} on {listed(names)}" for origin, names in self.readers.items())
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that an update would do.
 
     Attributes:
-        machines: Sorted by wave, then name.
+        machines: Those that take part, sorted by wave, then name.
         makes: Pending vars, which the update promotes.
         modules: By instance: the module and the distribution that brings it.
         warnings: Problems that do not stop an update.
         verbs: Of each pending var: ``generate``; ``set`` when a person gave the value; ``rotate`` when an earlier step
             of its rotation generated it.
+        skipped: The machines that do not take part, since they are unreachable.
     """
 
     machines: tuple[MachinePlan, ...]
@@ -214,6 +242,7 @@ class Plan:
     modules: Mapping[str, str]
     warnings: tuple[Fault, ...] = ()
     verbs: Mapping[VarKey, str] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def changing(self) -> tuple[MachinePlan, ...]:
@@ -252,6 +281,14 @@ class Plan:
                 for key, files in self.makes.items()
             ],
             "modules": dict(self.modules),
+            "skipped": {
+                each.machine: {
+                    "target": each.plan.target,
+                    "failure": each.plan.failure,
+                    "readers": {origin: list(names) for origin, names in each.readers.items()},
+                }
+                for each in self.skipped
+            },
             "warnings": [warning.as_json() for warning in self.warnings],
         }
 
@@ -264,7 +301,7 @@ class Outcome:
         machine: Its name.
         result: ``unchanged``; ``updated``; ``restored`` (back as it was before the run); ``untouched`` (never
             switched); ``damaged`` (its switch was undone, but not all of it: see ``damage``); ``unknown`` (it cannot be
-            reached; the next run recovers it).
+            reached; the next run recovers it); ``skipped`` (it was unreachable, and the run went on without it).
         message: Why the update failed on it, or "".
         detail: Lines that help to find the cause, or "".
         generation: Number of its current generation afterwards.
@@ -300,7 +337,7 @@ class Report:
     @property
     def done(self) -> bool:
         """Whether every machine is as planned."""
-        return all(outcome.result in {"unchanged", "updated"} for outcome in self.outcomes)
+        return all(outcome.result in {"unchanged", "updated", "skipped"} for outcome in self.outcomes)
 
     def with_result(self, *results: str) -> list[str]:
         """Return the machines with one of these results."""

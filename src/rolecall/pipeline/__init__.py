@@ -78,6 +78,9 @@ if TYPE_CHECKING:
     from rolecall.pipeline.reaching import recover_machine as recover_machine
     from rolecall.pipeline.reaching import target_of as target_of
     from rolecall.pipeline.reaching import targets as targets
+    from rolecall.pipeline.retiring import Retiring as Retiring
+    from rolecall.pipeline.retiring import planning_retirement as planning_retirement
+    from rolecall.pipeline.retiring import retire_machine as retire_machine
     from rolecall.pipeline.rollback import PlannedRollback as PlannedRollback
     from rolecall.pipeline.rollback import Rollback as Rollback
     from rolecall.pipeline.rollback import planning_rollback as planning_rollback
@@ -143,6 +146,7 @@ _NAMES: Final = {
     "rolecall.pipeline.reaching": (
         "MachineBackups RecoveredMachine ask_ways backups login recover_machine target_of targets"
     ),
+    "rolecall.pipeline.retiring": "Retiring planning_retirement retire_machine",
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.installing": "NewMachine new_machine with_peers",
     "rolecall.pipeline.runs": "history",

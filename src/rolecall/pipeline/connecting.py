@@ -56,9 +56,13 @@ def planning(
         from rolecall.pipeline.plans import planned
 
         only = chosen(workspace, choice) if choice != EVERY else ()
-        options = {"verbose": verbose, "full": full}
         with planned(
-            workspace, only, progress, **options, parallel=parallel, without=without, connect=early.take
+            *(workspace, only, progress),
+            verbose=verbose,
+            full=full,
+            parallel=parallel,
+            without=without,
+            connect=early.take,
         ) as plan:
             yield plan
 

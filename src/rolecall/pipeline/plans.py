@@ -19,6 +19,7 @@ from rolecall.deploy.session import Session, user
 from rolecall.deploy.target import pinned_keys
 from rolecall.errors import Fault, Faults, fault, listed, plural
 from rolecall.evaluate.authors import calling
+from rolecall.evaluate.configure import Configured
 from rolecall.evaluate.provenance import Provenances
 from rolecall.model.generators import validity_of
 from rolecall.model.plan import Plan, Report
@@ -28,9 +29,11 @@ from rolecall.pipeline.commits import behind, head
 from rolecall.pipeline.evaluation import Evaluation, Members, note_recipes
 from rolecall.pipeline.places import Labels, Places
 from rolecall.pipeline.reaching import reach, ways
+from rolecall.pipeline.skipping import skip, skipped_outcome
 from rolecall.plan import saved
 from rolecall.plan.causes import Declared, reasons
 from rolecall.plan.explaining import explained
+from rolecall_agent.configuration import Configuration
 from rolecall_agent.resources import KINDS, File
 
 if TYPE_CHECKING:
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rolecall.deploy.target import Target
-    from rolecall.evaluate.configure import Configured
     from rolecall.model.plan import Compared, MachinePlan
     from rolecall.model.vars import VarKey
     from rolecall.pipeline.without import Without
@@ -90,19 +92,44 @@ class Planned:
         if self.plan.failing:
             return self._fleet.report()
         noted = 0 if self.rehearses else self._record()
-        if not any(machine.comparison for machine in self.plan.machines):
-            return replace(self._fleet.report(), noted=noted)
-        reveal = revealer(self._project, self._evaluation)
-        decided = decided_folder(self._project, rehearses=self.rehearses)
-        report = self._fleet.apply(new_meta(self._project), lambda _, needed: reveal(needed), decided, reboot)
-        return replace(report, noted=noted)
+        if self.plan.changing:
+            reveal = revealer(self._project, self._evaluation)
+            decided = decided_folder(self._project, rehearses=self.rehearses)
+            report = self._fleet.apply(new_meta(self._project), lambda _, needed: reveal(needed), decided, reboot)
+        else:
+            report = self._fleet.report()
+        left_out = (skipped_outcome(each, failed=not report.done) for each in self.plan.skipped)
+        outcomes = sorted((*report.outcomes, *left_out), key=lambda outcome: outcome.machine)
+        return replace(report, outcomes=tuple(outcomes), noted=noted)
 
     def _record(self) -> int:
         """Store the pending vars, and note who receives secrets; return how many vars got a note of what they bind."""
         var_store.promote(self._project, self.plan.makes)
         noted = note_recipes(self._project, self._evaluation.members)
-        var_store.note_machines(self._project, sent(self._evaluation))
+        skipped = {each.machine for each in self.plan.skipped}
+        received = {place: {*machines} - skipped for place, machines in sent(self._evaluation).items()}
+        var_store.note_machines(self._project, received)
         return noted
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A machine that the inventory does not have any more, but that a plan is to leave without resources.
+
+    Attributes:
+        name: Its name.
+        targets: How it is reached; () to leave it as it is.
+        formerly: Names under which it may still be installed.
+    """
+
+    name: str
+    targets: tuple[Target, ...]
+    formerly: tuple[str, ...] = ()
+
+    @property
+    def configured(self) -> Configured:
+        """What it is to have: nothing."""
+        return Configured(Configuration.of(self.name, ()), {})
 
 
 @contextmanager
@@ -116,34 +143,48 @@ def planned(
     parallel: int,
     without: Without,
     connect: Callable[[Target], Session],
+    leaving: Leaving | None = None,
 ) -> Iterator[Planned]:
     """Compare the machines with their configurations over sessions that `connect` begins, or has begun.
 
-    The other arguments are those of `connecting.planning`.
+    The other arguments are those of `connecting.planning`, and a machine that leaves the inventory.
     """
     project = workspace.project
     evaluation = _evaluation(workspace, only)
     provenances = Provenances(evaluation.members.membership, evaluation.world)
-    wanted, warnings = _wanted(workspace, evaluation, provenances, without)
+    wanted, warnings = _wanted(workspace, evaluation, provenances, without, leaving)
     with Fleet(wanted, progress if verbose else steps_alone(progress), parallel, connect) as fleet:
         rehearses = workspace.side == "lab"
         notes = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
         notes += tuple(_borrowed(evaluation)) if rehearses else ()
         if not only:
-            notes += tuple(_former_holders(project, evaluation))
+            notes += tuple(_former_holders(project, evaluation, leaving))
         folder = decided_folder(project, rehearses=rehearses)
         decided = decisions.load(folder)
-        compared = fleet.look(full=full)
-        notes += tuple(fleet.settle(folder, decided, evaluation.members.loaded.inventory.machines))
+        compared = fleet.look(full=full, wait=without.wait)
+        skipped, reasons = skip(without, project, evaluation, provenances, compared)
+        left_out = {each.machine for each in skipped}
+        compared = tuple(each for each in compared if each.plan.machine not in left_out)
+        fleet.leave_out(left_out)
+        notes += tuple(reasons)
+        declared = {*evaluation.members.loaded.inventory.machines, *([leaving.name] if leaving else ())}
+        notes += tuple(fleet.settle(folder, decided, declared))
         notes += tuple(_taken_back(compared))
-        machines = tuple(_explained(project, evaluation, provenances, compared, full=full))
+        configured = {**evaluation.configured, **({leaving.name: leaving.configured} if leaving else {})}
+        machines = tuple(_explained(project, evaluation, configured, provenances, compared, full=full))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
-        plan = Plan(machines, evaluation.makes, _modules(evaluation.members), notes, verbs)
+        plan = Plan(machines, evaluation.makes, _modules(evaluation.members), notes, verbs, skipped)
         yield Planned(plan, tuple(only), tuple(behind(project, compared)), rehearses, project, evaluation, fleet)
 
 
 def _explained(
-    project: Project, evaluation: Evaluation, provenances: Provenances, compared: Sequence[Compared], *, full: bool
+    project: Project,
+    evaluation: Evaluation,
+    every: Mapping[str, Configured],
+    provenances: Provenances,
+    compared: Sequence[Compared],
+    *,
+    full: bool,
 ) -> Iterator[MachinePlan]:
     """Yield the plan of each machine, with reasons and diffs."""
     places, label = Places(evaluation), Labels(project, evaluation)
@@ -151,7 +192,7 @@ def _explained(
         if not each.plan.changes:
             yield each.plan
             continue
-        name, configured = each.plan.machine, evaluation.configured[each.plan.machine]
+        name, configured = each.plan.machine, every[each.plan.machine]
         place, installed = partial(places.of, name), each.plan.generation > 0
         why = partial(reasons, declared=Declared(provenances.of(configured), each.provenance, installed, place))
         yield _with_readers(explained(each, configured.configuration, why, label, full=full), configured)
@@ -255,10 +296,12 @@ def _with_readers(plan: MachinePlan, configured: Configured) -> MachinePlan:
     return replace(plan, changes=tuple(changes))
 
 
-def _former_holders(project: Project, evaluation: Evaluation) -> Iterator[Fault]:
+def _former_holders(project: Project, evaluation: Evaluation, leaving: Leaving | None) -> Iterator[Fault]:
     """Warn of each machine that once received secrets which it no longer needs and others still use."""
     there = {place: machines for place, machines in sent(evaluation).items() if place[0] not in evaluation.makes}
     for machine, keys in var_store.former_holders(project, there).items():
+        if leaving and machine == leaving.name:
+            continue
         names = ", ".join(map(str, keys[:SHOWN])) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
         hint = f"to make its copies useless, run `rolecall vars rotate --known-to {machine}`"
         message = f"{machine} received secrets that it no longer needs, and may still have them: {names}"
@@ -297,7 +340,11 @@ def expiring(evaluation: Evaluation) -> Iterator[Fault]:
 
 
 def _wanted(
-    workspace: Workspace, evaluation: Evaluation, provenances: Provenances, without: Without
+    workspace: Workspace,
+    evaluation: Evaluation,
+    provenances: Provenances,
+    without: Without,
+    leaving: Leaving | None,
 ) -> tuple[list[MachineUpdate], list[Fault]]:
     """Return what each machine is to become; one without a target is a warning while it has no resources."""
     machines = evaluation.members.loaded.inventory.machines
@@ -326,6 +373,9 @@ def _wanted(
             warnings += [replace(problem, warning=True) for problem in problems]
     if faults:
         raise Faults(faults)
+    if leaving and leaving.targets:  # after its peers, which no longer need it then
+        last = max((each.wave for each in wanted), default=0) + 1
+        wanted.append(MachineUpdate(leaving.targets, last, leaving.configured.configuration, {}, leaving.formerly))
     sources = evaluation.members.loaded.sources
     warnings += [
         Fault(
@@ -335,6 +385,7 @@ def _wanted(
             warning=True,
         )
         for name in sorted(pinned_keys(workspace.project.known_hosts).keys() - machines.keys())
+        if not (leaving and name == leaving.name)
     ]
     return wanted, [inventory.locate(warning, sources) for warning in warnings]
 

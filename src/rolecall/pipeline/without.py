@@ -9,9 +9,10 @@ from rolecall.errors import Fault, Faults, nearest
 from rolecall.pipeline.choosing import matcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from rolecall.evaluate.configure import Configured
+    from rolecall.model.plan import Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,13 @@ class Without:
 
     Attributes:
         checks: Names or patterns of checks that do not run.
+        machines: Returns whether to go on without these machines, which are unreachable; None never to do so.
+        wait: Seconds to wait for such machines first.
     """
 
     checks: tuple[str, ...] = ()
+    machines: Callable[[Sequence[Skipped]], bool] | None = None
+    wait: float = 0.0
 
     def checks_of(self, configured: Configured) -> tuple[str, ...]:
         """Return the names of the checks of a machine that do not run."""

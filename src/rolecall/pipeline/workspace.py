@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rolecall.model.exports import Exported
     from rolecall.model.generators import Asker
     from rolecall.model.inventory import Loaded
+    from rolecall.model.source import Source
     from rolecall.model.world import Host
     from rolecall.pipeline.evaluation import Evaluation, Members
     from rolecall.service.interfaces import Network
@@ -101,6 +102,14 @@ class Workspace:
 
                 self._files = inventory.read(self.project)
             return self._files
+
+    def with_sources(self, sources: Sequence[Source]) -> Workspace:
+        """Return a workspace of the same project whose inventory has these sources, which are not written yet."""
+        from rolecall.inventory import Read
+
+        other = Workspace(self.project, lambda: self.lab, self.memory, self.side)
+        other._files = Read(list(sources), [])
+        return other
 
     def read(self) -> tuple[Loaded, tuple[Fault, ...]]:
         """Return what of the inventory fits its model, and the faults of the rest.

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads annotations
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rolecall import files
 from rolecall.documents import as_text
 from rolecall.errors import Fault, Faults, Where, fault
-from rolecall.files import replace
 from rolecall.model.plan import FORMAT
 from rolecall.model.vars import VarKey
 
@@ -85,17 +85,20 @@ def save(path: Path, plan: Plan, only: Sequence[str], packed: Mapping[VarKey, Ma
         packed: The pending vars that an update stores, from `rolecall.vars.pack`.
 
     Raises:
-        Faults: When a machine could not be compared, or the file cannot be written.
+        Faults: When a machine could not be compared or is skipped, or the file cannot be written.
     """
     if plan.failing:
         names = ", ".join(machine.machine for machine in plan.failing)
         raise fault(f"the plan is not saved, since {names} could not be compared", hint="plan for the others by name")
+    if plan.skipped:
+        names = ", ".join(each.machine for each in plan.skipped)
+        raise fault(f"the plan is not saved, since it skips {names}", hint="plan for the others by name")
     pending = {
         f"{key.machine}/{key.name}": {path: b64encode(data).decode() for path, data in files.items()}
         for key, files in packed.items()
     }
     try:
-        replace(path, as_text({**plan.as_json(), "only": list(only), "pending": pending}) + "\n")
+        files.replace(path, as_text({**plan.as_json(), "only": list(only), "pending": pending}) + "\n")
     except OSError as error:
         raise fault(f"{path} cannot be written: {error.strerror}") from None
 
@@ -128,11 +131,14 @@ def read(path: Path) -> SavedPlan:
 
 
 def require_same(saved: SavedPlan, plan: Plan) -> None:
-    """Require that a plan is the one that was saved.
+    """Require that a plan is the one that was saved, but for the machines that are skipped now.
 
     Raises:
         Faults: Everything that changed since.
     """
+    skipped = (each.plan for each in plan.skipped if each.machine in saved.machines)
+    assumed = (replace(each, failure="", comparison=saved.machines[each.machine].comparison) for each in skipped)
+    plan = replace(plan, machines=(*plan.machines, *assumed))
     now = {machine.machine: machine.digest for machine in plan.machines if machine.same}
     if now == {name: machine.digest for name, machine in saved.machines.items()}:
         raise fault("the saved plan has been carried out already: every machine is as planned")

@@ -39,6 +39,7 @@ RESULTS = {
     "unknown": ("red", "in an unknown state"),
     "restored": ("yellow", "restored"),
     "untouched": ("yellow", "untouched"),
+    "skipped": ("yellow", "skipped"),
 }
 
 # By how an interrupted switch was recovered.
@@ -76,8 +77,7 @@ def plan_text(plan: Plan, *, full: bool = False) -> str:
     for machine in plan.machines:
         if machine.same and machine.recovered:
             lines += [f"{machine.machine}: {RECOVERED[machine.recovered]}", ""]
-    if plan.failing and len(plan.failing) < len(plan.machines):
-        lines += ["to update only the others, name them: `rolecall update MACHINE …`", ""]
+    lines += _left_out(plan)
     same = sorted(machine.machine for machine in plan.machines if machine.same)
     if same and not plan.empty:
         lines.append(f"nothing changes on {names(same)}")
@@ -93,6 +93,21 @@ def plan_text(plan: Plan, *, full: bool = False) -> str:
             + (f", {made}; services: {instances}" if plan.modules or plan.makes else "")
         )
     return "\n".join(lines)
+
+
+def _left_out(plan: Plan) -> list[str]:
+    """Return how to update without the machines that could not be compared, and which ones are skipped."""
+    lines: list[str] = []
+    if plan.failing and len(plan.failing) < len(plan.machines):
+        unreachable = all(machine.unreachable for machine in plan.failing)
+        how = "use `--offline skip`" if unreachable else "name them: `rolecall update MACHINE …`"
+        lines += [f"to update only the others, {how}", ""]
+    for each in plan.skipped:
+        lines.append(
+            click.style(f"{each.machine} ({each.plan.target}) is skipped", fg="yellow") + f": {each.plan.failure}"
+        )
+        lines += [*([f"  these depend on it: {each.dependents}"] if each.dependents else []), ""]
+    return lines
 
 
 def _content(machine: MachinePlan) -> tuple[object, ...]:
@@ -191,7 +206,9 @@ def _summary(report: Report) -> str:
     """Return what became of a run as a whole; it says no more than the outcomes of the machines show."""
     updated = report.with_result("updated")
     if report.done:
-        return f"{plural(len(updated), 'machine')} updated" if updated else "nothing changed"
+        done = f"{plural(len(updated), 'machine')} updated" if updated else "nothing changed"
+        skipped = report.with_result("skipped")
+        return f"{done}, {names(skipped)} skipped" if skipped else done
     if not report.with_result("updated", "damaged", "unknown"):
         return "failed; every machine is as it was before"
     results = [(word, report.with_result(name)) for name, (_, word) in RESULTS.items() if name != "unchanged"]
