@@ -107,6 +107,24 @@ def test_a_machine_gets_no_secret_by_inventing_that_it_has_it(run: Run, project:
     assert "the secret p.password/passphrase was never sent to a" in out
 
 
+def test_a_machine_cannot_choose_which_run_the_others_take_back(run: Run, project: Path) -> None:
+    with (project / "inventory.toml").open("a") as file:
+        file.write('roles.server.machines.b.settings.text = "b"\n[machines.b]\ndeploy.targetHost = "dir:targets/b"\n')
+    both = (project / "inventory.toml").read_text()
+    for text in "12":
+        (project / "inventory.toml").write_text(both.replace('"b"', f'"{text}"').replace('"0"', f'"{text}"'))
+        assert run("update", "--yes")[0] == 0
+    path = project / STATE / "history"
+    runs = [checked(line) for line in path.read_bytes().splitlines()]
+    runs[1]["at"] = "2999-01-01T00:00:00.000+00:00"  # the first run of both machines
+    path.write_bytes(b"".join(with_digest(each) + b"\n" for each in runs))
+    status, out, err = run("rollback", "--yes")
+    assert status == 0, out + err
+    assert (project / "targets/b/srv/page").read_text() == "2\n"
+    assert run("rollback", "b", "--yes")[0] == 0
+    assert (project / "targets/b/srv/page").read_text() == "1\n"
+
+
 def test_a_damaged_generation_is_named(run: Run, project: Path) -> None:
     declare(project, "1")
     assert run("update", "--yes")[0] == 0

@@ -33,9 +33,9 @@ def diff(before: Content | None, after: Content | None) -> Diff | None:
     if before == after:
         return None
     contents = [content for content in (before, after) if content]
-    if any(content["why"] for content in contents):
-        return Diff(note=_note(before, after))
     was, will = (content["lines"] if content else [] for content in (before, after))
+    if any(content["why"] for content in contents) or was == will:  # the same as shown: `\\r` may be a text, too
+        return Diff(note=_note(before, after))
     lines = list(unified_diff(was, will, n=2))[2:]  # the first two name files
     added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
     return Diff(tuple(_ended(lines)), added, removed)
