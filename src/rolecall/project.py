@@ -106,7 +106,7 @@ class Project:
 
     @property
     def renaming(self) -> Path:
-        """The record of a rename of a machine while it is not complete: the old and the new name."""
+        """The record of a rename while it is not complete: ``machine`` or ``instance``, the old and the new name."""
         return self.local / "renaming.json"
 
     @property

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from killing import everything, killed_at
 from rolecall import pipeline
 from rolecall.deploy import pins
 from rolecall.errors import Faults, fault
 from rolecall.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from conftest import Run
@@ -252,29 +250,6 @@ def known(project: Path) -> Project:
     (project / "keys").mkdir()
     (project / "keys/known_hosts").write_text(f"# of jon\nbackup,jon {OLD}\njonas {NEW}\n")
     return Project(project)
-
-
-def everything(project: Project) -> dict[str, str]:
-    files = (path for path in project.root.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
-    return {str(path.relative_to(project.root)): path.read_text() for path in files}
-
-
-def killed_at(move: int, work: Callable[[], None]) -> bool:
-    """Do work in a process that dies at its nth rename(2) of a file, before it; whether it died."""
-    pid = os.fork()
-    if pid == 0:
-        left = move
-
-        def hook(event: str, _: object) -> None:
-            nonlocal left
-            left -= event == "os.rename"
-            if left < 0:
-                os._exit(9)
-
-        sys.addaudithook(hook)
-        work()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
 
 
 def test_a_rename_that_was_killed_is_completed_when_done_again(

@@ -147,3 +147,16 @@ def test_after_a_failure_the_command_is_repeated(run: Run, project: Path, monkey
     *_, version = state(project)
     assert run("vars", "rotate", "--known-to", "jon", "--update", "--yes")[0] == 0
     assert state(project)[3] != version
+
+
+def test_a_machine_that_is_unreachable_may_be_gone(run: Run, project: Path) -> None:
+    inventory = project / "inventory.json"
+    inventory.write_text(inventory.read_text().replace("dir:targets/jon", "127.0.0.1:1"))
+    assert run("machines", "retire", "jon", "--yes")[1:] == (
+        "",
+        (
+            "error: jon (ssh 127.0.0.1:1): ssh: connect to host 127.0.0.1 port 1: Connection refused\n"
+            "hint: if jon is gone for good, use --offline\n"
+        ),
+    )
+    assert run("machines", "retire", "jon", "--yes", "--offline")[0] == 0

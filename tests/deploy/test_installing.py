@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rolecall.deploy import installing
-from rolecall.deploy.installing import Found, needed, own_keys, read_found
+from rolecall.deploy.installing import Found, Login, needed, own_keys, read_found
 from rolecall.deploy.target import Target, find_target
 from rolecall.errors import Faults
 from rolecall.project import Project
@@ -82,3 +83,13 @@ def test_the_users_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     public.unlink()
     with pytest.raises(Faults, match="you have no SSH key\nhint: create one: `ssh-keygen"):
         own_keys(target, None)
+
+
+def test_sudo_does_not_wait_for_a_password_where_nobody_can_type_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target("web", "ssh admin@web", "web", ("--", "web"))
+    login = Login.__new__(Login)
+    login._target = target  # noqa: SLF001 - as if it had logged in
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    lacking = needed("web", replace(READY, sudo="asks"), "web", [])
+    with pytest.raises(Faults, match="sudo on web asks for the password of admin: not a terminal\nhint: run"):
+        login.prepare(lacking)

@@ -68,3 +68,18 @@ def test_a_renamed_machine_keeps_working(desk: Desk) -> None:
     desk.on("jon", "mkdir -p /srv/documents; echo hello > /srv/documents/a")
     desk.rolecall("backups", "create", "bob")
     assert [archive["name"].partition("-")[0] for archive in desk.json("backups", "list", "bob")] == ["bob"]
+
+
+def test_a_renamed_instance_keeps_its_backups(desk: Desk) -> None:
+    desk.rolecall("update", "--real", "--yes")
+    desk.on("jon", "mkdir -p /srv/documents; echo hello > /srv/documents/a")
+    desk.rolecall("backups", "create", "jon", "--real")
+    before = desk.json("backups", "list", "jon", "--real")
+    desk.rolecall("instances", "rename", "backup", "nightly")
+    desk.rolecall("update", "--real", "--yes")
+    after = desk.json("backups", "list", "jon", "--real")
+    assert [archive["name"] for archive in after] == [archive["name"] for archive in before] != []
+    assert desk.on("store", "ls /var/lib/borgbackup") == "backup\n"
+    desk.on("jon", "rm /srv/documents/a")
+    desk.rolecall("backups", "restore", "jon", "--real", "--yes")
+    assert desk.on("jon", "cat /srv/documents/a") == "hello\n"

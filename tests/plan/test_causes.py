@@ -35,9 +35,10 @@ def declared(now: dict[str, Inputs], before: dict[str, Inputs] | None, *, instal
         ({"members": {"n": "2"}}, [Why("peer", "i.r", ("n",), "i.r.")]),
         ({"service": "2", "members": {"n": "2"}}, [Why("service", "i.r", (), "i.r.")]),
         (
-            {"settings": {}, "vars": {}},
+            {"settings": {}, "vars": {"m/i.v": "2", "n/i.v": "1"}},
             [Why("setting", "i.r", ("a", "b"), "i.r.a"), Why("var", "i.r", ("m/i.v",), "i.r.")],
         ),
+        ({"vars": {}, "members": {}}, [Why("peer", "i.r", ("n",), "i.r.")]),  # a member left, and its var with it
         ({}, [Why("unknown", "i.r", (), "i.r.")]),
     ],
 )

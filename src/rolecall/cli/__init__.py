@@ -22,6 +22,7 @@ COMMANDS = {
     "completion": "rolecall.cli.completion:completion",
     "explain": "rolecall.cli.explain:explain",
     "init": "rolecall.cli.init:init",
+    "instances": "rolecall.cli.instances:instances",
     "inventory": "rolecall.cli.inventory:inventory",
     "keys": "rolecall.cli.keys:keys",
     "lab": "rolecall.cli.lab:lab",

@@ -49,11 +49,17 @@ def retire(invocation: Invocation, name: str, *, offline: bool, own: bool, no_ro
         progress.pause()
         plan = found.planned.plan
         names = () if no_rotate else found.rotatable.names
+        if plan.failing:
+            gone = f"if {name} is gone for good, use --offline"
+            raise Faults(
+                Fault(f"{each.machine} ({each.target}): {each.failure}", hint=gone if each.machine == name else "")
+                for each in plan.failing
+            )
         show(invocation, plan)
         tell(found.rotatable.bound, as_json=False)
         if found.planned.behind:
             raise Faults(found.planned.behind)
-        if not plan.failing and not yes:
+        if not yes:
             click.echo("\n".join(_following(name, found, names, offline=offline)), err=True)
             ask(invocation, f"retire {name}?")
         report = found.planned.apply()

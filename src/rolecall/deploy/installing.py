@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -307,6 +308,9 @@ class Login:
             self._run(script)
         elif found.sudo == "free":
             self._run(["sudo", "-n", "--", *script])
+        elif not sys.stdin.isatty():
+            message = f"sudo on {self._target.machine} asks for the password of {found.user}: not a terminal"
+            raise fault(message, hint="run the command in a terminal, or let that user use sudo without a password")
         else:
             prompt = f"[sudo] password for %p on {self._target.machine}: "
             self._run(["sudo", "-p", prompt, "--", *script], terminal=True)

@@ -99,7 +99,9 @@ def resolve(
     unfit = [fault for resolved in found.values() for fault in resolved.unfit]
     unfit += instance_limits((name, services[name], played) for name, played in role_members.items())
     warnings = [warning for resolved in found.values() for warning in resolved.warnings]
-    return Membership(services, role_members, tuple(warnings), tuple(unfit))
+    declared = loaded.inventory.instances.items()
+    data_names = {name: instance.data_name for name, instance in declared if instance.data_name}
+    return Membership(services, role_members, tuple(warnings), tuple(unfit), data_names)
 
 
 def instances_with(loaded: Loaded, machines: Iterable[str]) -> set[str]:

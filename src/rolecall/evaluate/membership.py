@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ class Membership:
         role_members: By instance, then role, in the order of the service's roles.
         warnings: Problems that stop nothing.
         unfit: Faults of limits, such as a role with too many machines: `show` tolerates them, a plan does not.
+        data_names: The names under which instances keep data, where these are not their own.
     """
 
     services: Mapping[str, Service]
     role_members: Mapping[str, Mapping[str, RoleMembers]]
     warnings: tuple[Fault, ...] = ()
     unfit: tuple[Fault, ...] = ()
+    data_names: Mapping[str, str] = field(default_factory=dict)

@@ -122,6 +122,7 @@ def gather(membership: Membership, hosts: Mapping[str, Host]) -> World:
             for role, members in members_by_role.items()
         },
         hosts,
+        data_names=membership.data_names,
     )
 
 

@@ -35,7 +35,7 @@ def join(sources: Sequence[Source]) -> tuple[Loaded, tuple[Fault, ...]]:
     faults += _located(of_forms, sources)
     inventory, of_shape = shape.inventory(whole)
     tagged, of_tags = tags.members(inventory)
-    faults += [*of_shape, *of_tags, *names.alike(inventory)]
+    faults += [*of_shape, *of_tags, *names.alike(inventory), *names.sharing_data(inventory)]
     warnings = [note for source in sources for note in source.notes] + [each for each in faults if each.warning]
     errors = tuple(_located((each for each in faults if not each.warning), sources))
     return Loaded(inventory, tuple(sources), tagged, tuple(warnings)), errors

@@ -39,21 +39,21 @@ def load(project: Project) -> Loaded:
     return loaded
 
 
-def read(project: Project, *, renaming: tuple[str, str] | None = None) -> Read:
+def read(project: Project, *, renaming: tuple[str, str, str] | None = None) -> Read:
     """Read the project's inventory files.
 
     Args:
         project: The project.
-        renaming: The rename of a machine that the caller does or completes: its old and its new name.
+        renaming: The rename that the caller does or completes: ``machine`` or ``instance``, its old and its new name.
 
     Raises:
         Faults: When the project has no inventory file; when a rename was interrupted, since other faults would mislead.
     """
     if project.renaming.exists():
-        old, new = json.loads(project.renaming.read_text())
-        if (old, new) != renaming:
-            hint = f"complete it, unless another command is still running: `rolecall machines rename {old} {new}`"
-            raise fault(f"renaming machine {old!r} to {new!r} was interrupted", hint=hint)
+        what, old, new = json.loads(project.renaming.read_text())[:3]
+        if (what, old, new) != renaming:
+            hint = f"complete it, unless another command is still running: `rolecall {what}s rename {old} {new}`"
+            raise fault(f"renaming {what} {old!r} to {new!r} was interrupted", hint=hint)
     sources: list[Source] = []
     faults: list[Fault] = []
     present = files.find(project)

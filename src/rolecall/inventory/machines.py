@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from rolecall import files as writing
 from rolecall.errors import Fault, Faults, fault
-from rolecall.inventory import edit, files
-from rolecall.inventory.changes import Rename, Set, Unset, apply
-from rolecall.inventory.drafts import changed, drafted, redrafted
-from rolecall.inventory.elsewhere import fault_set_by, fault_set_elsewhere, place
+from rolecall.inventory import edit
+from rolecall.inventory.changes import Set, Unset
+from rolecall.inventory.drafts import drafted
+from rolecall.inventory.elsewhere import fault_set_by, fault_set_elsewhere
 from rolecall.inventory.load import check, read
+from rolecall.inventory.renames import renamed, renamed_data
 from rolecall.inventory.shape import NAMES
-from rolecall.inventory.writers import tokens
 from rolecall.model.names import NAME_LENGTH, NAME_PATTERN
 from rolecall.model.source import Source
 from rolecall.project import TOOL_FILE
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from rolecall.inventory.data import Data, Keys
     from rolecall.inventory.drafts import Draft
     from rolecall.inventory.edit import Edited, Judge
-    from rolecall.inventory.notation import Position
     from rolecall.model.inventory import Loaded
     from rolecall.project import Project
 
@@ -121,7 +119,7 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
     """
     require_name(new)
     with edit.locked(project):
-        loaded, faults = check(read(project, renaming=(old, new)))
+        loaded, faults = check(read(project, renaming=("machine", old, new)))
         machines = loaded.inventory.machines
         folder, moved = project.machines / old, project.machines / new
         resumed = project.renaming.exists()
@@ -136,7 +134,7 @@ def renaming(project: Project, old: str, new: str, judge: Judge, *, known: bool)
         after, _ = edit.judged(loaded, faults, edit.replaced(project, loaded, sources), judge)
         if old not in after.inventory.machines[new].formerly:
             raise Faults([fault_set_elsewhere(loaded, project.root / TOOL_FILE, ("machines", new, "formerly"))])
-        writing.replace(project.renaming, json.dumps([old, new]) + "\n")
+        writing.replace(project.renaming, json.dumps(["machine", old, new]) + "\n")
         yield
         if folder.is_dir():
             folder.rename(moved)
@@ -148,32 +146,11 @@ def _rename_drafts(project: Project, loaded: Loaded, old: str, new: str) -> list
     """Return drafts of the files that name a machine, with its new name; the tool-written file gets `formerly`.
 
     Raises:
-        Faults: All places that name it in files that cannot be written.
+        Faults: As `renamed`.
     """
-    tool_file = edit.tool_written(project, loaded)
     before = loaded.inventory.machines.get(old) or loaded.inventory.machines[new]
     formerly = Set(("machines", new, "formerly"), [old, *(name for name in before.formerly if name not in {old, new})])
-    drafts, refused = [], []
-    for source in dict.fromkeys((*loaded.sources, tool_file)):
-        places = list(_places(source.data, old))
-        if source.file == project.machines or not (places or source is tool_file):
-            continue
-
-        def write(text: str, source: Source = source, places: list[Keys] = places) -> str:
-            text = tokens.rename(text, _positions(source, text), {(*source.prefix, *keys) for keys in places}, old, new)
-            return changed(source, text, [formerly]) if source is tool_file else text
-
-        data = _renamed_data(source.data, old, new)
-        try:
-            drafts.append(redrafted(source, write, apply(data, formerly) if source is tool_file else data))
-        except Faults:
-            hint = f"change {old} to {new} there by hand, then run this command again"
-            for where in (place(source, keys) for keys in places):
-                name = ((where and where.file) or source.file).name
-                refused.append(Fault(f"{name} names {old} in a place that Rolecall cannot edit", where, hint))
-    if refused:
-        raise Faults(refused)
-    return drafts
+    return renamed(project, loaded, lambda data: _places(data, old), old, new, [formerly])
 
 
 def _places(data: Mapping[str, Any], name: str) -> Iterator[Keys]:
@@ -196,19 +173,14 @@ def _table(value: object) -> Mapping[str, Any]:
 
 
 def _renamed_data(data: Mapping[str, Any], old: str, new: str) -> Data:
-    return reduce(apply, (Rename(keys, new) for keys in _places(data, old)), dict(data))
+    return renamed_data(data, _places(data, old), new)
 
 
-def _positions(source: Source, text: str) -> Iterator[Position]:
-    """Yield the positions in the source's first file."""
-    return ((keys, line, column) for keys, line, column, file in files.places(source.file, text) if file == source.file)
-
-
-def require_name(name: str) -> None:
-    """Require that a name is one that a machine can have.
+def require_name(name: str, what: str = "machine") -> None:
+    """Require that a name is one that a machine, or `what`, can have.
 
     Raises:
         Faults: When it is not.
     """
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
-        raise fault(f"invalid machine name {name[:80]!r}", hint=NAMES)
+        raise fault(f"invalid {what} name {name[:80]!r}", hint=NAMES)

@@ -1,4 +1,4 @@
-"""Names that differ only in case; host names, OpenSSH's known hosts and some file systems do not tell them apart."""
+"""Names that differ only in case, which host names and some file systems do not tell apart; data of two instances."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ def alike(inventory: Inventory) -> Iterator[Fault]:
             reported.add((what, name))
             message = f"the {what} {other!r} and {name!r} differ only in case"
             yield Fault(message, Where(keys=keys), "rename one of them; if they are the same, use one spelling")
+
+
+def sharing_data(inventory: Inventory) -> Iterator[Fault]:
+    """Yield a fault for each instance that keeps data under the name under which another one does."""
+    keepers = {name: name for name, instance in inventory.instances.items() if instance.data_name is None}
+    for name, instance in inventory.instances.items():
+        if instance.data_name is not None:
+            other = keepers.setdefault(instance.data_name, name)
+            if other != name:
+                message = f"the instances {other!r} and {name!r} both keep data under {instance.data_name!r}"
+                hint = "rename the new one, or remove `dataName` to keep data under its own name"
+                yield Fault(message, Where(keys=("instances", name, "dataName")), hint)
 
 
 def _names(inventory: Inventory) -> Iterator[tuple[str, str, Keys]]:

@@ -187,6 +187,11 @@ class Instance(Table):
 
     module: Module = Field(Module(), description="Which service it uses.")
     roles: dict[Name, Role] = Field({}, description="Who plays which role of the service, with what settings.")
+    data_name: Name | None = Field(
+        None,
+        description="The name under which it keeps data on machines, if not its own: the one that it had before "
+        "`rolecall instances rename`, which writes this.",
+    )
 
 
 class Selection(Table):

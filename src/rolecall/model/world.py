@@ -59,6 +59,7 @@ class World:
         withheld: By interface, the members that could not publish it for lack of those, each by its `FILTERS`.
         queries: Every query for exports, answered or not: `published` with its arguments.
         values: A cache for `Member`: in a mesh every member reads the vars of all others.
+        data_names: The names under which instances keep data, where these are not their own.
     """
 
     members: Mapping[tuple[str, str], Mapping[str, Any]]
@@ -69,6 +70,7 @@ class World:
     withheld: dict[type[Interface], list[tuple[str, ...]]] = field(default_factory=dict)
     queries: set[Read] = field(default_factory=set)
     values: dict[tuple[Any, ...], tuple[Read, StoredVar | None, Any]] = field(default_factory=dict)
+    data_names: Mapping[str, str] = field(default_factory=dict)
     _index: dict[tuple[Any, ...], dict[Any, tuple[Exported[Any], ...]]] = field(default_factory=dict)
 
     def publish(self, interface: type[InterfaceT], exports: Iterable[Exported[InterfaceT]]) -> None:
@@ -113,6 +115,10 @@ class World:
         """Return the address of a machine; None when it is not declared."""
         host = self.hosts.get(machine)
         return host.address if host else None
+
+    def data_name(self, instance: str) -> str:
+        """Return the name under which an instance keeps data."""
+        return self.data_names.get(instance, instance)
 
     def var(self, key: VarKey) -> StoredVar | None:
         """Return a var; None when nothing declares it.
@@ -193,6 +199,11 @@ class View:
     def addresses(self) -> tuple[str, ...]:
         """The machines whose addresses were read."""
         return tuple(read[1] for read in self.reads if read[0] == "address")
+
+    def data_name(self, instance: str) -> str:
+        """Return the name under which an instance keeps data."""
+        name = self.reads["data_name", instance] = self.world.data_name(instance)
+        return name
 
     def var(self, key: VarKey) -> StoredVar | None:
         """Return a var as `World.var` does."""

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from rolecall.pipeline.installing import NewMachine as NewMachine
     from rolecall.pipeline.installing import new_machine as new_machine
     from rolecall.pipeline.installing import with_peers as with_peers
+    from rolecall.pipeline.instances import rename_instance as rename_instance
     from rolecall.pipeline.inventory_schema import schema as schema
     from rolecall.pipeline.inventory_schema import write_schema as write_schema
     from rolecall.pipeline.machines import RemovedMachine as RemovedMachine
@@ -150,6 +151,7 @@ _NAMES: Final = {
     "rolecall.pipeline.rotation": "Rotated left_behind rotatable rotate rotate_with_updates",
     "rolecall.pipeline.installing": "NewMachine new_machine with_peers",
     "rolecall.pipeline.runs": "history",
+    "rolecall.pipeline.instances": "rename_instance",
     "rolecall.pipeline.inventory_schema": "schema write_schema",
     "rolecall.pipeline.rollback": "PlannedRollback Rollback planning_rollback",
     "rolecall.pipeline.saving": "planning_saved",

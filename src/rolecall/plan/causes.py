@@ -73,7 +73,8 @@ def _causes(origin: str, declared: Declared) -> Iterator[Why]:
         return
     if settings := _changed(before["settings"], now["settings"]):
         yield Why("setting", origin, settings, declared.place(origin, settings[0]))
-    if names := _changed(before["vars"], now["vars"]):
+    known = {name: digest for name, digest in now["vars"].items() if name in before["vars"]}  # the others come or go
+    if names := _changed({name: before["vars"][name] for name in known}, known):  # with members, which says more
         yield Why("var", origin, names, place)
     if before["service"] != now["service"]:
         yield Why("service", origin, place=place)

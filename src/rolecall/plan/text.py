@@ -144,7 +144,7 @@ def _clause(why: Why) -> str:
     clause = {
         "declared": f"{why.origin} is declared",
         "setting": f"{subjects} of {why.origin} changed",
-        "var": f"{subjects} of {why.origin} {'have new values' if several else 'has a new value'}",
+        "var": f"{subjects}, which {why.origin} reads, {'have new values' if several else 'has a new value'}",
         "service": f"the code of the service of {why.origin} changed",
         "peer": f"{subjects} changed, which {why.origin} depends on",
         "drift": f"the machine no longer has what {why.origin} declares",

@@ -59,6 +59,14 @@ class Member(Generic[SettingsT]):
         return f"/etc/rolecall/{self.instance}/{name}"
 
     @property
+    def data_name(self) -> str:
+        """The name under which the instance keeps data on machines: the one that it had before it was renamed.
+
+        No two instances have the same. Use it for paths whose content must outlive a rename, such as repositories.
+        """
+        return self._view.data_name(self.instance)
+
+    @property
     def address(self) -> str:
         """Name or address under which other machines reach this one."""
         return self._view.address(self.machine)

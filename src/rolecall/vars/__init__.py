@@ -40,10 +40,12 @@ from rolecall.vars.store import (
     bound_to,
     discard,
     knows,
+    of_instance,
     promote,
     prune,
     remove,
     rename,
+    rename_instance,
 )
 from rolecall.vars.upgrade import mark, note_recipes
 from rolecall.vars.verify import misfits, refuse_mixed
@@ -76,6 +78,7 @@ __all__ = [
     "missing",
     "note_machines",
     "note_recipes",
+    "of_instance",
     "own_key",
     "pack",
     "pending",
@@ -88,6 +91,7 @@ __all__ = [
     "remove",
     "remove_admin",
     "rename",
+    "rename_instance",
     "replaces",
     "sealed",
     "store_drafts",

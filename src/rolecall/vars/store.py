@@ -44,7 +44,7 @@ import fcntl
 import os
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -302,6 +302,42 @@ def rename(project: Project, old: str, new: str) -> None:
         for base in bases:
             os.rename(f"{base}/per-machine/{old}", f"{base}/per-machine/{new}")
         if bases:
+            os.sync()
+
+
+def of_instance(project: Project, instance: str, spared: Container[str]) -> list[VarKey]:
+    """Return the vars of an instance, pending ones too, but for those with a name that is spared."""
+    keys = {key for base in (project.vars, project.pending) for key in keys_of(base)}
+    return sorted(key for key in keys if key.name.partition(".")[0] == instance and key.name not in spared)
+
+
+def rename_instance(project: Project, old: str, new: str, spared: Container[str]) -> None:
+    """Move the vars of an instance to its new name, pending ones too.
+
+    Calling it again completes an interrupted call, or changes nothing.
+
+    Args:
+        project: The project.
+        old: The instance's name until now.
+        new: Its name from now on.
+        spared: Names of vars that are not its own.
+
+    Raises:
+        Faults: When both names have the same var; nothing is moved then.
+    """
+    with locked(project):
+        bases = (project.vars, project.pending)
+        moves = [
+            (var_folder(base, key), var_folder(base, replace(key, name=new + key.name.removeprefix(old))))
+            for key in of_instance(project, old, spared)
+            for base in bases
+            if os.path.isdir(var_folder(base, key))
+        ]
+        if taken := [target for _, target in moves if os.path.exists(target)]:
+            raise fault(f"{new} already has vars", where=Where(Path(taken[0])), hint="move them away first")
+        for source, target in moves:
+            os.rename(source, target)
+        if moves:
             os.sync()
 
 

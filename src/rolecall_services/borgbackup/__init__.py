@@ -48,7 +48,8 @@ class ServerSettings(Settings):
     """Where the backups are stored."""
 
     directory: AbsolutePath = Field(
-        AbsolutePath("/var/lib/borgbackup"), description="Holds the repositories: DIRECTORY/INSTANCE/CLIENT."
+        AbsolutePath("/var/lib/borgbackup"),
+        description="Holds the repositories: DIRECTORY/INSTANCE/CLIENT, under the first name of the instance.",
     )
     address: HostAddress | None = Field(
         None, description="Name or address under which clients reach it; without one, the machine's own."
@@ -93,9 +94,9 @@ def store_backups(me: Member[ServerSettings]) -> Iterator[Resource]:
     """Yield a user that owns the repositories, and for each client a key that opens its own repository alone."""
     yield BORG
     yield User(USER, home="/var/lib/borg", shell="/bin/sh")  # noqa: S604 - a login shell: sshd runs the key's command by it
-    yield Directory(me.settings.directory / me.instance, owner=USER, group=USER, mode=0o700)
+    yield Directory(me.settings.directory / me.data_name, owner=USER, group=USER, mode=0o700)
     for peer in me.members(client):
-        repository = me.settings.directory / me.instance / peer.machine
+        repository = me.settings.directory / me.data_name / peer.machine
         command = ["borg", "serve", "--restrict-to-repository", repository]
         for key in peer.accepted(ssh_key):
             yield AuthorizedKey(USER, key.public, command=command)
@@ -113,12 +114,12 @@ def back_up(me: Member[ClientSettings]) -> Iterator[Resource]:
     plan = {
         "instance": me.instance,
         "machine": me.machine,
-        "cache": f"/var/cache/rolecall/{me.instance}",
+        "cache": f"/var/cache/rolecall/{me.data_name}",
         "key": key.path,
         "passphrase": words.path,
         "known_hosts": trusted.path,
         "repositories": {
-            peer.machine: _url(peer, peer.settings.directory / me.instance / me.machine) for peer in servers
+            peer.machine: _url(peer, peer.settings.directory / me.data_name / me.machine) for peer in servers
         },
         "states": [state.model_dump() for state in states],
         "exclude": me.settings.exclude,
