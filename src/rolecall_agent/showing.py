@@ -33,6 +33,7 @@ LONG, BINARY = "it is long", "it is binary"
 _OTHERS_READ, _OTHERS_ENTER = 0o004, 0o001
 _NOT_PUBLIC = "not every user can read it"
 _UNKNOWN = "it differs from what was declared, and may contain a secret"
+_EARLIER = "it is from before Rolecall put a secret there, and may contain one"
 
 
 def name_of(secret: Secret) -> str:
@@ -87,18 +88,26 @@ def before(system: System, store: Store, old: Optional[Resource], new: Optional[
     return describe(data) if all(_public(system, path) for path in resource.paths_on(system)) else _hidden(_NOT_PUBLIC)
 
 
-def after_removal(store: Store, key: str) -> Optional[Content]:
-    """Return what the removal of a resource puts back; None for nothing, or for what has no content."""
-    original = store.originals.get(key, {})
+def after_removal(system: System, store: Store, old: Resource) -> Optional[Content]:
+    """Return what the removal of a resource puts back; None for nothing, or for what has no content.
+
+    It is shown as `before` would have shown it when it was replaced.
+    """
+    original = store.originals.get(old.key, {})
     captured = original.get("file", original)
-    if "text" in captured:
-        return describe(str(captured["text"]).encode(errors="surrogateescape"))
-    if captured.get("type") != "file":
+    is_block = "text" in captured
+    if not is_block and captured.get("type") != "file":
         return None
-    if not captured["mode"] & _OTHERS_READ:
+    if old.secrets:
+        return _hidden(_EARLIER)
+    public = _public if is_block else _reachable
+    readable = is_block or captured["mode"] & _OTHERS_READ
+    if not readable or not all(public(system, path) for path in old.paths_on(system)):
         return _hidden(_NOT_PUBLIC)
+    if is_block:
+        return describe(str(captured["text"]).encode(errors="surrogateescape"))
     try:
-        return describe(store.original_content(captured, key))
+        return describe(store.original_content(captured, old.key))
     except (Failure, OSError) as error:
         return _hidden(str(error))
 
@@ -134,7 +143,7 @@ def contents(
             break
         known = key in was or key in will
         there = before(system, store, was.get(key), will.get(key)) if known else None
-        after = after_removal(store, key) if key not in will else None
+        after = after_removal(system, store, was[key]) if key in was and key not in will else None
         if declared and key in will:
             after = _stored(store, will[key])
         shown[key] = {"before": there, "after": after}
@@ -144,11 +153,13 @@ def contents(
 
 def _public(system: System, path: str) -> bool:
     """Return whether every local user can read a file."""
-    path = system.resolve(path)
-    entry = system.stat(path)
-    if not entry or not entry.mode & _OTHERS_READ:
-        return False
-    names = path.split("/")[1:-1]
+    entry = system.stat(system.resolve(path))
+    return bool(entry and entry.mode & _OTHERS_READ) and _reachable(system, path)
+
+
+def _reachable(system: System, path: str) -> bool:
+    """Return whether every local user can enter the folders of a file."""
+    names = system.resolve(path).split("/")[1:-1]
     folders = (system.stat("/" + "/".join(names[: count + 1])) for count in range(len(names)))
     return all(folder and folder.mode & _OTHERS_ENTER for folder in folders)
 

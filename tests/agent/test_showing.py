@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSPHRASE = Secret("i.key", "pass", "v1")
+NOT_PUBLIC = {"lines": [], "size": 0, "sha256": "", "why": "not every user can read it"}
 WITH_SECRET = File("/etc/with-secret", parts("user = me\npass = ", PASSPHRASE, "\n"))
 
 
@@ -63,7 +64,7 @@ def test_a_file_that_not_every_user_can_read_is_not(root: Path, file: int, folde
     path.chmod(file)
     path.parent.chmod(folder)
     found = before(root, File("/etc/closed/conf", "new\n"))
-    assert found == {"lines": [], "size": 0, "sha256": "", "why": "not every user can read it"}
+    assert found == NOT_PUBLIC
 
 
 def test_secrets_of_a_file_as_declared_have_names(root: Path) -> None:
@@ -114,6 +115,39 @@ def test_a_removal_shows_what_it_puts_back(root: Path) -> None:
         "file:/etc/new": (["n\n"], None),
         "unit:b.service": (["[Service]\n", "ExecStart=/b\n"], None),
     }
+
+
+@pytest.mark.parametrize(("file", "folder"), [(0o640, 0o755), (0o644, 0o700), (0o600, 0o755)])
+def test_what_a_removal_puts_back_is_not_shown_if_not_every_user_could_read_it(
+    root: Path, file: int, folder: int
+) -> None:
+    path = root / "etc/closed/conf"
+    path.parent.mkdir()
+    path.write_text("password of a person\n")
+    path.chmod(file)
+    path.parent.chmod(folder)
+    install(root, File("/etc/closed/conf", "ours\n"))
+    assert shown(root)["file:/etc/closed/conf"]["after"] == NOT_PUBLIC
+
+
+def test_what_a_removal_puts_back_is_not_shown_where_a_secret_was_declared(root: Path) -> None:
+    (root / "etc/with-secret").write_text("pass = mine\n")
+    install(root, WITH_SECRET)
+    after = shown(root)[WITH_SECRET.key]["after"]
+    assert after["why"] == "it is from before Rolecall put a secret there, and may contain one"
+    assert not after["lines"]
+
+
+def test_a_block_that_a_removal_puts_back_is_shown_only_if_every_user_can_read_the_file(root: Path) -> None:
+    path = root / "etc/shared"
+    install(root, block := Block("/etc/shared", "mine", "pass = of a person\n"))
+    theirs = path.read_bytes()
+    install(root)
+    path.write_bytes(theirs)
+    install(root, Block("/etc/shared", "mine", "ours\n"))
+    assert shown(root)[block.key]["after"]["lines"] == ["pass = of a person\n"]
+    path.chmod(0o600)
+    assert shown(root)[block.key]["after"] == NOT_PUBLIC
 
 
 def test_a_switch_replaces_no_other_content_than_was_shown(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import services
+from rolecall_agent.state import checked, with_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +77,54 @@ def test_a_generation_without_provenance_is_refused(run: Run, project: Path) -> 
     assert contents(project) == before
 
 
+@pytest.mark.parametrize("lost", ["inputs", "origins"])
+def test_a_generation_that_does_not_record_all_of_it_is_refused(run: Run, project: Path, lost: str) -> None:
+    assert run("vars", "rotate", "a/p.password", "--yes")[0] == 0
+    assert run("update", "--yes")[0] == 0
+    before = contents(project)
+    path = project / STATE / "generations/1/provenance.json"
+    path.write_bytes(with_digest({**checked(path.read_bytes()), lost: {}}))
+    status, _, err = run("rollback", "--yes")
+    assert (status, err.splitlines()[0]) == (1, "error: generation 1 of a does not record from which vars it was made")
+    assert contents(project) == before
+
+
+def test_a_machine_gets_no_secret_by_inventing_that_it_has_it(run: Run, project: Path) -> None:
+    with (project / "inventory.toml").open("a") as file:
+        file.write('roles.server.machines.b.settings.text = "b"\n[machines.b]\ndeploy.targetHost = "dir:targets/b"\n')
+    assert run("update", "--yes")[0] == 0
+    declare(project, "1")
+    assert run("update", "a", "--yes")[0] == 0
+    version = {name: (project / f"vars/per-machine/{name}/p.password/passphrase/version").read_text() for name in "ab"}
+    for path in (project / STATE / "generations").glob("*"):
+        text = (path / "configuration.json").read_text().replace(version["a"].strip(), version["b"].strip())
+        (path / "configuration.json").write_text(text)
+        meta = checked((path / "meta.json").read_bytes())
+        (path / "meta.json").write_bytes(with_digest({**meta, "digest": hashlib.sha256(text.encode()).hexdigest()}))
+    before = contents(project)
+    status, out, err = run("rollback", "--yes")
+    assert (status, contents(project)) == (1, before), out + err
+    assert "the secret p.password/passphrase was never sent to a" in out
+
+
+def test_a_machine_cannot_choose_which_run_the_others_take_back(run: Run, project: Path) -> None:
+    with (project / "inventory.toml").open("a") as file:
+        file.write('roles.server.machines.b.settings.text = "b"\n[machines.b]\ndeploy.targetHost = "dir:targets/b"\n')
+    both = (project / "inventory.toml").read_text()
+    for text in "12":
+        (project / "inventory.toml").write_text(both.replace('"b"', f'"{text}"').replace('"0"', f'"{text}"'))
+        assert run("update", "--yes")[0] == 0
+    path = project / STATE / "history"
+    runs = [checked(line) for line in path.read_bytes().splitlines()]
+    runs[1]["at"] = "2999-01-01T00:00:00.000+00:00"  # the first run of both machines
+    path.write_bytes(b"".join(with_digest(each) + b"\n" for each in runs))
+    status, out, err = run("rollback", "--yes")
+    assert status == 0, out + err
+    assert (project / "targets/b/srv/page").read_text() == "2\n"
+    assert run("rollback", "b", "--yes")[0] == 0
+    assert (project / "targets/b/srv/page").read_text() == "1\n"
+
+
 def test_a_damaged_generation_is_named(run: Run, project: Path) -> None:
     declare(project, "1")
     assert run("update", "--yes")[0] == 0
@@ -103,3 +153,67 @@ def test_a_plan_as_json_tells_where_it_goes(run: Run, project: Path) -> None:
     (change,) = machine["changes"]
     assert change["why"] == [{"cause": "rollback", "origin": "", "subjects": [], "place": ""}]
     assert change["diff"]["lines"] == ["@@ -1 +1 @@", "-1", "+0"]
+
+
+CHAIN = """
+from rolecall.service import File, Interface, Service, SSHKeyPair
+
+class Key(Interface):
+    key: str
+
+class Bundle(Interface):
+    text: str
+
+service = Service("chain", description="A key that goes through two exports, and one of another role.")
+source = service.role("source", description="Has the key.")
+relay = service.role("relay", description="Publishes the keys of others.")
+sink = service.role("sink", description="Trusts them.")
+pair = source.var("pair", SSHKeyPair())
+
+@source.exports(Key, needs=[pair])
+def publish(me):
+    yield Key(key=me[pair].public)
+
+@relay.exports(Bundle, needs=[NEEDS])
+def relay_keys(me):
+    yield Bundle(text="".join(READS))
+
+@sink.configure
+def configure(me):
+    yield File("/srv/keys", "".join(export.value.text for export in me.exports(Bundle)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("needs", "reads"),
+    [
+        ("Key", "export.value.key for export in me.exports(Key)"),
+        ("pair", "peer[pair].public for peer in me.members(source)"),
+    ],
+    ids=["two exports", "another role"],
+)
+def test_a_replaced_public_key_does_not_come_back_through(run: Run, tmp_path: Path, needs: str, reads: str) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/chain.py").write_text(CHAIN.replace("NEEDS", needs).replace("READS", reads))
+    (tmp_path / "inventory.toml").write_text("""
+[machines]
+a.deploy.targetHost = "dir:targets/a"
+b.deploy.targetHost = "dir:targets/b"
+c.deploy.targetHost = "dir:targets/c"
+[instances.c]
+module = {name = "chain", input = "self"}
+roles.source.machines.a = {}
+roles.relay.machines.b = {}
+roles.sink.machines.c = {}
+""")
+    assert run("keys", "create", "me")[0] == 0
+    assert run("update", "--yes")[0] == 0
+    keys = tmp_path / "targets/c/srv/keys"
+    old = keys.read_text()
+    assert run("vars", "rotate", "a/c.pair", "--yes")[0] == 0
+    assert run("update", "--yes")[0] == 0
+    new = keys.read_text()
+    assert new != old
+    status, out, err = run("rollback", "c", "--to", "1", "--yes")
+    assert (status, keys.read_text()) == (0, new), out + err
+    assert "c.sink stays as it is on c: generation 1 was made with a/c.pair" in err

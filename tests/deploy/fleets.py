@@ -34,7 +34,7 @@ DECIDED = ".rolecall/decided"
 NAMES = ("anna", "ben", "carl")
 
 
-def no_secrets(_: Sequence[Secret]) -> Mapping[str, bytes]:
+def no_secrets(_: str, __: Sequence[Secret]) -> Mapping[str, bytes]:
     return {}
 
 

@@ -57,6 +57,8 @@ def test_a_diff_leads_from_one_text_to_the_other(one: list[str], other: list[str
     ("before", "after", "note"),
     [
         (HIDDEN, describe(b"x\n"), "what is there is not shown: not every user can read it"),
+        (declared_content(parts("x\\r\n")), declared_content(parts("x\r\n")), "4 bytes, SHA-256 "),
+        (describe(b"x\n"), HIDDEN, "what comes back is not shown: not every user can read it"),
         (
             describe(b"\x00\x01"),
             describe(b"x\n"),

@@ -135,7 +135,7 @@ class Fleet:
 
         Args:
             meta: Who runs it.
-            reveal: Returns secret values by version.
+            reveal: Returns, for a machine by its name, the values of secrets by version.
             folder: The folder of `decisions`.
             reboot: What to do about machines that must reboot.
 

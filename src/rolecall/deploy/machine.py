@@ -7,6 +7,7 @@ import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rolecall_agent.configuration import Configuration
     from rolecall_agent.content import Secret
 
-    Reveal = Callable[[Sequence[Secret]], Mapping[str, bytes]]
+    Reveal = Callable[[str, Sequence[Secret]], Mapping[str, bytes]]
 
 
 UNDO = 40.0  # seconds for an agent whose link is lost to notice that, and to undo its switch
@@ -232,7 +233,7 @@ class MachineRun:
         wanted = self.wanted
         origin: protocol.Meta = {**meta, "back": wanted.back}
         self.live_session.stage(
-            *(self.plan.comparison, origin, wanted.provenance(), wanted.configuration, reveal),
+            *(self.plan.comparison, origin, wanted.provenance(), wanted.configuration, partial(reveal, self.name)),
             skip=wanted.skipped_checks,
             progress=self.report_progress,
         )

@@ -20,7 +20,7 @@ from rolecall.service.handles import Var
 from rolecall_agent.protocol import Inputs, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rolecall.evaluate.configure import Configured
     from rolecall.evaluate.membership import Membership
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rolecall.model.vars import StoredVar
     from rolecall.model.world import Read, World
     from rolecall.service.contract import Service
+    from rolecall.service.handles import Need
 
 NAMED_PEERS = 32
 """Of more peers, one digest is kept together, so that the record does not grow with the square of the machines."""
@@ -52,6 +53,7 @@ class Provenances:
         self._known: dict[int, tuple[object, str]] = {}  # by id, with the object, so that the id stays its own
         self._services: dict[str, str] = {}
         self._made: dict[str, Provenance] = {}
+        self._anywheres: dict[object, set[VarKey]] = {}
 
     def of(self, configured: Configured) -> Provenance:
         """Return where the configuration of a machine comes from."""
@@ -97,8 +99,8 @@ class Provenances:
             if read[0] == "var":
                 found[read[1]] = answer
             elif read[0] == "published":
-                for export in answer:  # type: ignore[attr-defined]  # a sequence, as `World.published` returns
-                    found |= {key: self._world.vars.get(key) for key in self._behind(read[1], export)}
+                behind = self._behind(read[1], answer)  # type: ignore[arg-type]  # as `World.published` returns it
+                found |= {key: self._world.vars.get(key) for key in behind}
         digests = {str(key): versions_digest(key, var) for key, var in found.items() if var}
         others = sorted(name for name in digests if VarKey.read(name).machine not in {"", machine})
         if len(others) <= NAMED_PEERS:
@@ -106,14 +108,30 @@ class Provenances:
         together = _digest(*others, *(digests.pop(name) for name in others))
         return {**digests, "": together}
 
-    def _behind(self, interface: type[Interface], export: Exported[Any]) -> Iterator[VarKey]:
-        """Yield the vars that the publisher of an export can read."""
-        service = self._membership.services.get(export.instance)
-        for publisher in service.roles[export.role].publishers if service else ():
-            if publisher.interface is interface:
-                for need in publisher.needs:
-                    if isinstance(need, Var):
-                        yield need.key(export.instance, export.machine)
+    def _behind(self, interface: type[Interface], exports: Sequence[Exported[Any]]) -> set[VarKey]:
+        """Return the vars that the publishers of exports can read, also through the exports that these can read."""
+        found = set()
+        elsewhere: set[tuple[str, Need]] = set()
+        for export in exports:
+            service = self._membership.services.get(export.instance)
+            for publisher in service.roles[export.role].publishers if service else ():
+                for need in publisher.needs if publisher.interface is interface else ():
+                    if isinstance(need, Var) and need.role.name == export.role:
+                        found.add(need.key(export.instance, export.machine))
+                    else:
+                        elsewhere.add((export.instance, need))
+        return found.union(*(self._anywhere(instance, need) for instance, need in elsewhere))
+
+    def _anywhere(self, instance: str, need: Need) -> set[VarKey]:
+        """Return the vars that a need of a publisher gives it: it may read them of any machine."""
+        place = (instance, need) if isinstance(need, Var) else need
+        if place not in self._anywheres:
+            if isinstance(need, Var):
+                machines = self._membership.role_members[instance][need.role.name].settings
+                self._anywheres[place] = {need.key(instance, machine) for machine in machines}
+            else:
+                self._anywheres[place] = self._behind(need, self._world.exports.get(need, ()))
+        return self._anywheres[place]
 
     def _members(self, members: tuple[tuple[str, str], ...], machine: str) -> dict[str, list[str]]:
         """Return digests of the settings of other members, by machine: code can read them, and leaves no trace."""

@@ -95,7 +95,7 @@ class Planned:
         if self.plan.changing:
             reveal = revealer(self._project, self._evaluation)
             decided = decided_folder(self._project, rehearses=self.rehearses)
-            report = self._fleet.apply(new_meta(self._project), reveal, decided, reboot)
+            report = self._fleet.apply(new_meta(self._project), lambda _, needed: reveal(needed), decided, reboot)
         else:
             report = self._fleet.report()
         left_out = (skipped_outcome(each, failed=not report.done) for each in self.plan.skipped)

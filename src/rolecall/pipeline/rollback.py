@@ -83,7 +83,8 @@ class PlannedRollback:
         if self.plan.failing or not self.plan.changing:
             return self._fleet.report()
         folder = decided_folder(self._project, rehearses=self._rehearses)
-        return self._fleet.apply(new_meta(self._project), partial(_reveal, self._project), folder, reboot)
+        reveal = partial(_reveal, self._project, rehearses=self._rehearses)
+        return self._fleet.apply(new_meta(self._project), reveal, folder, reboot)
 
 
 class _Destination(NamedTuple):
@@ -213,25 +214,30 @@ def _destinations(
             found[machine] = _Destination(Configuration(machine), Provenance(inputs={}, origins={}), ())
             continue
         then, now = generations
-        if then.provenance is None:
+        if not _is_recorded(then):
             message = f"generation {numbers[machine]} of {machine} does not record from which vars it was made"
             faults.append(
                 Fault(message, hint="it may have secrets that were replaced since; update the inventory instead")
             )
             continue
-        sent = {(each.key, each.file) for each in var_store.known_to(project, machine)}
-        usable = {
-            file.version
-            for key, var in stored.items()
-            for name, file in var.items()
-            if file.secret and (workspace.side == "lab" or (key, name) in sent)
-        } | {secret.version for secret in now.configuration.secrets}
+        usable = _sent(project, stored, machine, rehearses=workspace.side == "lab").keys() | {
+            secret.version for secret in now.configuration.secrets
+        }
         kept = dict(_kept(then, now, stored, usable))
         notes = (_note(machine, numbers[machine], origin, why, now) for origin, why in kept.items())
         found[machine] = _Destination(*_joined(machine, then, now, kept.keys()), tuple(notes))
     if faults:
         raise Faults(faults)
     return found
+
+
+def _is_recorded(generation: Recalled) -> bool:
+    """Return whether a generation says of everything in it from what that was made; a very large one does not."""
+    found = generation.provenance
+    if found is None:
+        return False
+    names = (found["origins"].get(resource.key) for resource in generation.configuration.resources)
+    return all(each and found["inputs"].keys() >= {*each} for each in names)
 
 
 def _kept(
@@ -309,13 +315,31 @@ def _the(provenance: Provenance) -> Provenance:
     return provenance
 
 
-def _reveal(project: Project, needed: Sequence[Secret]) -> Mapping[str, bytes]:
-    """Return the values of secrets that are stored, by version."""
-    where = {
+def _sent(
+    project: Project, stored: Mapping[VarKey, StoredVar], machine: str, *, rehearses: bool
+) -> dict[str, tuple[VarKey, str]]:
+    """Return the stored secrets that were sent to a machine before, by version; in a rehearsal, all."""
+    sent = {(each.key, each.file) for each in var_store.known_to(project, machine)}
+    return {
         file.version: (key, name)
-        for key, var in var_store.stored_all(project).items()
+        for key, var in stored.items()
         for name, file in var.items()
-        if file.secret
+        if file.secret and (rehearses or (key, name) in sent)
     }
+
+
+def _reveal(project: Project, machine: str, needed: Sequence[Secret], *, rehearses: bool) -> Mapping[str, bytes]:
+    """Return the values of secrets that were sent to a machine before, by version.
+
+    Raises:
+        Faults: When it asks for another one, which it may have made up.
+    """
+    where = _sent(project, var_store.stored_all(project), machine, rehearses=rehearses)
+    if others := [secret for secret in needed if secret.version not in where]:
+        hint = "to install what the inventory declares, update it"
+        raise Faults(
+            Fault(f"the secret {secret.name}/{secret.file} was never sent to {machine}, or was replaced", hint=hint)
+            for secret in others
+        )
     values = var_store.decrypt(project, [where[secret.version] for secret in needed])
     return {secret.version: values[where[secret.version]] for secret in needed}

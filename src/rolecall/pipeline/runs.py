@@ -43,14 +43,16 @@ def history(workspace: Workspace, choice: Choice, most: int) -> tuple[History, S
 
 
 def _joined(answers: Mapping[str, inquiry.History]) -> tuple[Run, ...]:
-    """Return the runs of all machines, the newest first."""
-    metas: dict[str, inquiry.PastRun] = {}
-    results: dict[str, list[RunResult]] = {}
+    """Return the runs of all machines, the newest first.
+
+    A machine that says something else of a run than the others has a run of its own: it must not change the order.
+    """
+    results: dict[tuple[str, str, str, str], list[RunResult]] = {}
     for machine in sorted(answers):
         for past in reversed(answers[machine]["runs"]):
-            metas.setdefault(past["run"], past)
-            results.setdefault(past["run"], []).append(_result(machine, past))
-    runs = (Run(run, meta["user"], meta["commit"], meta["at"], tuple(results[run])) for run, meta in metas.items())
+            meta = (past["run"], past["user"], past["commit"], past["at"])
+            results.setdefault(meta, []).append(_result(machine, past))
+    runs = (Run(*meta, tuple(found)) for meta, found in results.items())
     return tuple(sorted(runs, key=lambda run: (run.at, run.run), reverse=True))
 
 

@@ -33,9 +33,9 @@ def diff(before: Content | None, after: Content | None) -> Diff | None:
     if before == after:
         return None
     contents = [content for content in (before, after) if content]
-    if any(content["why"] for content in contents):
-        return Diff(note=_note(before, after))
     was, will = (content["lines"] if content else [] for content in (before, after))
+    if any(content["why"] for content in contents) or was == will:  # the same as shown: `\\r` may be a text, too
+        return Diff(note=_note(before, after))
     lines = list(unified_diff(was, will, n=2))[2:]  # the first two name files
     added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
     return Diff(tuple(_ended(lines)), added, removed)
@@ -51,8 +51,9 @@ def _ended(lines: Sequence[str]) -> list[str]:
 
 
 def _note(before: Content | None, after: Content | None) -> str:
-    if hidden := next((each["why"] for each in (before, after) if each and each["why"] and not each["sha256"]), ""):
-        return f"what is there is not shown: {hidden}"
+    for what, content in (("is there", before), ("comes back", after)):
+        if content and content["why"] and not content["sha256"]:
+            return f"what {what} is not shown: {content['why']}"
     return " → ".join(_described(content) for content in (before, after))
 
 
