@@ -217,3 +217,16 @@ roles.sink.machines.c = {}
     status, out, err = run("rollback", "c", "--to", "1", "--yes")
     assert (status, keys.read_text()) == (0, new), out + err
     assert "c.sink stays as it is on c: generation 1 was made with a/c.pair" in err
+
+
+def test_a_machine_writes_no_lines_of_the_log(run: Run, project: Path) -> None:
+    path = project / STATE / "history"
+    past = json.loads(path.read_text())
+    del past["sha256"]
+    for name in ("run", "user", "message"):
+        past[name] = "x\n  b: committed generation 9\x1b[2J"
+    path.write_bytes(with_digest(past) + b"\n")
+    status, out, _ = run("log")
+    assert (status, len(out.splitlines())) == (0, 2)
+    assert "\x1b" not in out
+    assert "x\\n  b: committed" in out

@@ -72,6 +72,11 @@ def test_the_cause_without_a_change_of_inputs(
     assert found.cause == cause
 
 
+def test_of_too_many_members_no_cause_is_made_up() -> None:
+    none = Declared(Provenance(inputs={}, origins={}), None, True, lambda *_: "here")  # noqa: FBT003 - of a tuple
+    assert why(Change(KEY, "change", "", ("i.r",)), none) == (Why("unknown", "i.r", (), "here"),)
+
+
 def test_a_check_has_the_origin_in_its_name() -> None:
     assert origins_of(Change("check:i.r: a: b", "create", ""), None) == ("i.r",)
     assert origins_of(Change("health:i.r: x", "remove", ""), None) == ("i.r",)

@@ -12,7 +12,7 @@ import click
 from rolecall.cli.choosing import choosing
 from rolecall.cli.output import tell
 from rolecall.cli.sides import sides
-from rolecall.errors import Fault, plural
+from rolecall.errors import Fault, plural, printable
 from rolecall.plan.text import names
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def log(invocation: Invocation, choice: Choice, *, most: int) -> None:
 def _lines(run: Run) -> Iterator[str]:
     when = f"{run.at[:10]} {run.at[11:19]} UTC" if run.at.endswith("+00:00") else run.at
     commit = f"  commit {run.commit[:8]}" if run.commit else ""
-    yield click.style(f"{when}  {run.user}{commit}", bold=True) + f"  run {run.run}"
+    head = printable(f"{when}  {run.user}{commit}")  # a machine may have written lines of its own
+    yield click.style(head, bold=True) + f"  run {printable(run.run)}"
     for text, results in groupby(sorted(run.machines, key=_text), key=_text):
         same = list(results)
         yield f"  {names([each.machine for each in same])}: {click.style(text, fg=_COLOURS[same[0].result])}"

@@ -239,6 +239,8 @@ class Connection:
 
     def _write(self, data: memoryview) -> None:
         """Write all data while the other side takes it; the caller holds the lock."""
+        if self._input.closed:
+            raise BrokenPipeError
         poll = select.poll()
         poll.register(self._input, select.POLLOUT)
         until = time.monotonic() + ANSWER
