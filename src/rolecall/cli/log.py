@@ -65,7 +65,7 @@ def _lines(run: Run) -> Iterator[str]:
     yield click.style(head, bold=True) + f"  run {printable(run.run)}"
     for text, results in groupby(sorted(run.machines, key=_text), key=_text):
         same = list(results)
-        yield f"  {names([each.machine for each in same])}: {click.style(text, fg=_COLOURS[same[0].result])}"
+        yield f"  {names([each.machine for each in same])}: {click.style(printable(text), fg=_COLOURS[same[0].result])}"
 
 
 def _text(result: RunResult) -> str:

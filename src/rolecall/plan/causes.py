@@ -52,10 +52,8 @@ def why(change: Change, declared: Declared) -> tuple[Why, ...]:
     origins = origins_of(change, declared.before)
     if not origins:
         return (Why("undeclared" if change.action == "remove" else "agent"),)
-    if not declared.now["inputs"] and change.action != "remove":
-        return (
-            Why("unknown", origins[0], place=declared.place(origins[0], "")),
-        )  # of a machine with very many members
+    if not declared.now["inputs"] and change.action != "remove":  # of a machine with very many members
+        return (Why("unknown", origins[0], place=declared.place(origins[0], "")),)
     current = [origin for origin in origins if origin in declared.now["inputs"]]
     if not current:
         return (Why("undeclared", origins[0]),)
