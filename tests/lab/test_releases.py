@@ -1,5 +1,6 @@
 """An agent's whole life, backups and the mesh, on each release of Debian that CI tests.
 
+All other lab tests run on the release of this computer, in CI Debian 12, and these on Debian 13.
 `ROLECALL_RELEASES` names others, separated by commas: the tests need their packages once, and a minute for each.
 """
 
@@ -16,7 +17,7 @@ import services
 if TYPE_CHECKING:
     from conftest import Desk, DeskFactory
 
-RELEASES = os.environ.get("ROLECALL_RELEASES", "bookworm,trixie").split(",")
+RELEASES = os.environ.get("ROLECALL_RELEASES", "trixie").split(",")
 MACHINES = ("a", "b")
 UNIT = "rolecall-probe.daemon.service"
 STARTED = "journalctl --boot --quiet --output=cat | grep --count '^Started .*Rolecall: agent'"
