@@ -178,10 +178,20 @@ def publish(me):
 def relay_keys(me):
     yield Bundle(text="".join(READS))
 
+@source.exports(Bundle, needs=[pair])
+def all_of_the_role(me):
+    if OWN_ROLE:
+        yield Bundle(text="".join(peer[pair].public for peer in me.members(source)))
+
 @sink.configure
 def configure(me):
     yield File("/srv/keys", "".join(export.value.text for export in me.exports(Bundle)))
 """
+
+
+def _chain(needs: str, reads: str) -> str:
+    own_role = "False" if reads else "me.machine == 'b'"
+    return CHAIN.replace("NEEDS", needs).replace("READS", reads or "[]").replace("OWN_ROLE", own_role)
 
 
 @pytest.mark.parametrize(
@@ -189,12 +199,13 @@ def configure(me):
     [
         ("Key", "export.value.key for export in me.exports(Key)"),
         ("pair", "peer[pair].public for peer in me.members(source)"),
+        ("", ""),
     ],
-    ids=["two exports", "another role"],
+    ids=["two exports", "another role", "the same role"],
 )
 def test_a_replaced_public_key_does_not_come_back_through(run: Run, tmp_path: Path, needs: str, reads: str) -> None:
     (tmp_path / "modules").mkdir()
-    (tmp_path / "modules/chain.py").write_text(CHAIN.replace("NEEDS", needs).replace("READS", reads))
+    (tmp_path / "modules/chain.py").write_text(_chain(needs, reads))
     (tmp_path / "inventory.toml").write_text("""
 [machines]
 a.deploy.targetHost = "dir:targets/a"
@@ -202,7 +213,7 @@ b.deploy.targetHost = "dir:targets/b"
 c.deploy.targetHost = "dir:targets/c"
 [instances.c]
 module = {name = "chain", input = "self"}
-roles.source.machines.a = {}
+roles.source.machines = {a = {}, b = {}}
 roles.relay.machines.b = {}
 roles.sink.machines.c = {}
 """)

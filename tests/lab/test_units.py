@@ -306,7 +306,7 @@ def test_what_stops_and_restarts_along(desk: Desk) -> None:
     declare(desk, {**db(2000), **sockets("one", 7002)[0]}, files)
     along = "(also restarts {})"
     assert effects(update(desk)) == [
-        f"restart db.service {along.format('bound.service, needs.service, part.service')}",
+        f"restart db.service {along.format('bound.service, needs.service and part.service')}",
         "restart echo.socket",
         f"restart echo.service {along.format('talks.service')}",
     ]
@@ -321,7 +321,7 @@ def test_what_stops_and_restarts_along(desk: Desk) -> None:
 
     declare(desk, units, files)
     assert effects(update(desk)) == [
-        "stop db.service (also stops bound.service, needs.service, part.service)",
+        "stop db.service (also stops bound.service, needs.service and part.service)",
         "restart echo.socket",
         f"restart echo.service {along.format('talks.service')}",
     ]

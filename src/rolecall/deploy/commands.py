@@ -260,7 +260,7 @@ class _Execution:
     def _read(self, until: float) -> bytes:
         """Return more of what the machine sends; b"" at the end. When time is up, the command is ended.
 
-        Programs that the command leaves in the background may keep its output open: that is no reason to wait.
+        Programs that the command leaves in the background may keep its output open. Nothing waits for them.
         """
         while True:
             step = time.monotonic() + _STEP

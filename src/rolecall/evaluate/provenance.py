@@ -11,24 +11,21 @@ from collections import defaultdict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from rolecall.model.vars import VarKey
-from rolecall.service.handles import Var
 from rolecall_agent.protocol import Inputs, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from rolecall.evaluate.configure import Configured
     from rolecall.evaluate.membership import Membership
-    from rolecall.model.exports import Exported, Interface
     from rolecall.model.vars import StoredVar
     from rolecall.model.world import Read, World
     from rolecall.service.contract import Service
-    from rolecall.service.handles import Need
 
 NAMED_PEERS = 32
 """Of more peers, one digest is kept together, so that the record does not grow with the square of the machines."""
@@ -53,7 +50,7 @@ class Provenances:
         self._known: dict[int, tuple[object, str]] = {}  # by id, with the object, so that the id stays its own
         self._services: dict[str, str] = {}
         self._made: dict[str, Provenance] = {}
-        self._anywheres: dict[object, set[VarKey]] = {}
+        self._published: dict[frozenset[Read], set[VarKey]] = {}  # the vars behind what a publisher read
 
     def of(self, configured: Configured) -> Provenance:
         """Return where the configuration of a machine comes from."""
@@ -93,14 +90,8 @@ class Provenances:
         return self._services[service.name]
 
     def _vars(self, reads: Mapping[Read, object], machine: str) -> dict[str, str]:
-        """Return digests of the vars that were read, also by what publishes an export that was read."""
-        found: dict[VarKey, Any] = {}  # a StoredVar each, or None
-        for read, answer in reads.items():
-            if read[0] == "var":
-                found[read[1]] = answer
-            elif read[0] == "published":
-                behind = self._behind(read[1], answer)  # type: ignore[arg-type]  # as `World.published` returns it
-                found |= {key: self._world.vars.get(key) for key in behind}
+        """Return digests of the vars that were read, also by the code that published an export that was read."""
+        found = {key: self._world.vars.get(key) for key in self._behind(reads)}
         digests = {str(key): versions_digest(key, var) for key, var in found.items() if var}
         others = sorted(name for name in digests if VarKey.read(name).machine not in {"", machine})
         if len(others) <= NAMED_PEERS:
@@ -108,30 +99,18 @@ class Provenances:
         together = _digest(*others, *(digests.pop(name) for name in others))
         return {**digests, "": together}
 
-    def _behind(self, interface: type[Interface], exports: Sequence[Exported[Any]]) -> set[VarKey]:
-        """Return the vars that the publishers of exports can read, also through the exports that these can read."""
-        found = set()
-        elsewhere: set[tuple[str, Need]] = set()
-        for export in exports:
-            service = self._membership.services.get(export.instance)
-            for publisher in service.roles[export.role].publishers if service else ():
-                for need in publisher.needs if publisher.interface is interface else ():
-                    if isinstance(need, Var) and need.role.name == export.role:
-                        found.add(need.key(export.instance, export.machine))
-                    else:
-                        elsewhere.add((export.instance, need))
-        return found.union(*(self._anywhere(instance, need) for instance, need in elsewhere))
-
-    def _anywhere(self, instance: str, need: Need) -> set[VarKey]:
-        """Return the vars that a need of a publisher gives it: it may read them of any machine."""
-        place = (instance, need) if isinstance(need, Var) else need
-        if place not in self._anywheres:
-            if isinstance(need, Var):
-                machines = self._membership.role_members[instance][need.role.name].settings
-                self._anywheres[place] = {need.key(instance, machine) for machine in machines}
-            else:
-                self._anywheres[place] = self._behind(need, self._world.exports.get(need, ()))
-        return self._anywheres[place]
+    def _behind(self, reads: Iterable[Read]) -> set[VarKey]:
+        """Return the vars among what was read, and those behind its exports, however many exports are between."""
+        keys: set[VarKey] = set()
+        for read in reads:
+            if read[0] == "var":
+                keys.add(read[1])
+            elif read[0] == "published":
+                for published in {export.reads for export in self._world.published(*read[1:])}:
+                    if published not in self._published:
+                        self._published[published] = self._behind(published)
+                    keys |= self._published[published]
+        return keys
 
     def _members(self, members: tuple[tuple[str, str], ...], machine: str) -> dict[str, list[str]]:
         """Return digests of the settings of other members, by machine: code can read them, and leaves no trace."""

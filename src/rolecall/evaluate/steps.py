@@ -330,9 +330,12 @@ def in_order(steps: Steps) -> Steps:
 def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
     publisher, role = step.does, step.role
     assert isinstance(publisher, Publisher)  # noqa: S101 - as all steps that give an interface
+    reads: dict[frozenset[Read], frozenset[Read]] = {}  # in a mesh, all members read the same
+    addresses: set[str] = set()
     with View(world, publisher.needs) as view:
         members = members_of(view, step.instance, role.name)
         for machine, member in zip(world.members[step.instance, role.name], members, strict=True):
+            view.reads = {}
             try:
                 with calling(role.service, f"{step.instance}.{role.name} on {machine}", step.instance):
                     values = list(results(publisher.function, member, publisher.interface))
@@ -342,10 +345,14 @@ def _published(step: Step, world: World) -> Iterator[Exported[Any]]:
                 publisher_of = (machine, step.instance, role.name, role.service.name)
                 world.withheld.setdefault(publisher.interface, []).append(publisher_of)
                 continue
+            finally:
+                addresses.update(view.addresses)
+            read = frozenset(view.reads)
+            read = reads.setdefault(read, read)
             for value in values:
-                yield Exported(frozen(value), machine, step.instance, role.name, role.service.name)
-        if faults := list(missing_addresses(world.hosts, [(f"{step.instance}.{role.name}", view.addresses)])):
-            raise Faults(faults)
+                yield Exported(frozen(value), machine, step.instance, role.name, role.service.name, read)
+    if faults := list(missing_addresses(world.hosts, [(f"{step.instance}.{role.name}", sorted(addresses))])):
+        raise Faults(faults)
 
 
 def _holds_secret(value: object) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,6 +30,7 @@ class Exported(Generic[InterfaceT]):
         instance: The instance, or "" when the machine itself declares it in the inventory.
         role: The role, or "" likewise.
         service: The service's name, or "" likewise.
+        reads: What the code that published it read of the world, each as a `rolecall.model.world.Read`.
     """
 
     value: InterfaceT
@@ -37,3 +38,4 @@ class Exported(Generic[InterfaceT]):
     instance: str = ""
     role: str = ""
     service: str = ""
+    reads: frozenset[tuple[Any, ...]] = field(default=frozenset(), compare=False, repr=False)  # how, not what

@@ -71,7 +71,7 @@ class NewMachine:
             hostname: Whether its hostname is to be its name.
 
         Raises:
-            Faults: When Rolecall cannot use the machine, or there is no key.
+            Faults: When Rolecall cannot use the machine, or no key is found.
         """
         keys = stage.own_keys(self.target, ssh_key) if ssh_key or not login.by_key else []
         wanted = self.name if hostname and _HOSTNAME.fullmatch(self.name) else ""

@@ -118,7 +118,7 @@ def planning_rollback(
         parallel: As for `planning`.
 
     Raises:
-        Faults: When there is no such run or generation; when a machine cannot be asked, or does not say from what a
+        Faults: When no such run or generation exists; when a machine cannot be reached, or did not record from what a
             generation was made.
     """
     project, rehearses = workspace.project, workspace.side == "lab"

@@ -70,7 +70,7 @@ class SavedPlan:
             ValueError: When a file is not base64.
         """
         return {
-            VarKey(*_key(name)): {path: b64decode(data, validate=True) for path, data in files.items()}
+            VarKey.read(name): {path: b64decode(data, validate=True) for path, data in files.items()}
             for name, files in self.pending.items()
         }
 
@@ -94,8 +94,7 @@ def save(path: Path, plan: Plan, only: Sequence[str], packed: Mapping[VarKey, Ma
         names = ", ".join(each.machine for each in plan.skipped)
         raise fault(f"the plan is not saved, since it skips {names}", hint="plan for the others by name")
     pending = {
-        f"{key.machine}/{key.name}": {path: b64encode(data).decode() for path, data in files.items()}
-        for key, files in packed.items()
+        str(key): {path: b64encode(data).decode() for path, data in files.items()} for key, files in packed.items()
     }
     try:
         files.replace(path, as_text({**plan.as_json(), "only": list(only), "pending": pending}) + "\n")
@@ -167,15 +166,10 @@ def _differences(saved: SavedPlan, plan: Plan) -> Iterator[Fault]:
     for name in sorted({*saved.modules, *plan.modules}):
         if saved.modules.get(name) != plan.modules.get(name):
             yield Fault(f"the instance {name} has another service than in the saved plan", hint=_AGAIN)
-    made = {f"{key.machine}/{key.name}" for key in plan.makes}
+    made = {str(key) for key in plan.makes}
     for name in sorted(made ^ saved.pending.keys()):
         which = "is pending here, but not" if name in made else "is no longer pending here, but is"
-        yield Fault(f"the var {VarKey(*_key(name))} {which} in the saved plan", hint=_AGAIN)
-
-
-def _key(name: str) -> tuple[str, str]:
-    machine, _, var = name.partition("/")
-    return machine, var
+        yield Fault(f"the var {name} {which} in the saved plan", hint=_AGAIN)
 
 
 def _none(path: Path) -> Faults:

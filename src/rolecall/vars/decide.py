@@ -22,7 +22,7 @@ class Action(Enum):
 
     KEEP_STORED = auto()
     KEEP_PENDING = auto()
-    GENERATE = auto()  # there is no value, or only a pending one that no longer fits
+    GENERATE = auto()  # no value exists yet, or a pending one no longer fits
     REGENERATE = auto()  # in place of a value; or since an input was replaced
     TAKE_GIVEN = auto()  # there was no value
     REPLACE_WITH_GIVEN = auto()

@@ -97,8 +97,8 @@ class Maker:
                 regenerated, too.
 
         Raises:
-            Faults: When a generator fails or does not return exactly its files; when a secret is to be made and there
-                is no admin key; when a var that binds something would be regenerated.
+            Faults: When a generator fails or does not return exactly its files; when a secret is made without an
+                admin key; when a var that binds something would be regenerated.
         """
         peers: dict[int, Mapping[str, Mapping[str, Values]]] = {}  # by the table, which all members of a role share
         for recipe in recipes:
