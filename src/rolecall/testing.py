@@ -25,7 +25,7 @@ from rolecall.errors import Fault, Faults
 from rolecall.evaluate.memory import Memory
 from rolecall.model.world import Host
 from rolecall.pipeline.evaluation import evaluate as evaluated
-from rolecall.pipeline.plans import expiring
+from rolecall.pipeline.noting import expiring
 from rolecall.pipeline.workspace import Workspace
 from rolecall.project import Project
 from rolecall.service.registry import Found, Registry, verified

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Set
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
-from rolecall_agent import bytecode, comparison, damage, fingerprint, frames, protocol, rebooting, showing, undo
+from rolecall_agent import bytecode, comparison, damage, fingerprint, frames, looking, rebooting, showing, undo
 from rolecall_agent import journal as journals
-from rolecall_agent.checking import PEERS_SETTLE, failing_already, run_gate
+from rolecall_agent.checking import PEERS_SETTLE, run_gate
 from rolecall_agent.configuration import Configuration
 from rolecall_agent.confirm import confirm
 from rolecall_agent.errors import Failure
@@ -22,7 +20,7 @@ from rolecall_agent.purge import purge
 from rolecall_agent.questions import QUESTIONS
 from rolecall_agent.rebooting import RebootingError
 from rolecall_agent.recovery import recover, recover_earlier
-from rolecall_agent.resources import KINDS, class_of
+from rolecall_agent.staging import Staged
 from rolecall_agent.state import HOME
 from rolecall_agent.store import Store
 from rolecall_agent.switch import CHANGED, commit, decide, go_on, switch
@@ -30,7 +28,6 @@ from rolecall_agent.systems import commands
 from rolecall_agent.work import Work
 
 if TYPE_CHECKING:
-    from rolecall_agent.health import Watch
     from rolecall_agent.system import System
 
 Message = Dict[str, Any]
@@ -49,33 +46,6 @@ class _State(Enum):
     STAGING = "stage"
     STAGED = "verify"
     PROVISIONAL = "switch"
-
-
-@dataclass
-class _Staged:
-    """What is sent for a switch.
-
-    Attributes:
-        target: What the machine will have.
-        shown: What the switch may do.
-        meta: Who switches, and when.
-        provenance: From what service code has made the target.
-        skipped: Names of the checks that the run skips.
-        needed: Digests and versions that were requested.
-        lacking: Why one of them could not be stored.
-        failing: Names of the checks that fail before the switch.
-        watched: The units that the switch has started.
-    """
-
-    target: Configuration
-    shown: Work
-    meta: protocol.Meta
-    provenance: protocol.Provenance
-    skipped: List[str]
-    needed: Set[str] = field(default_factory=set)
-    lacking: Optional[Exception] = None
-    failing: List[str] = field(default_factory=list)
-    watched: Optional[Watch] = None
 
 
 class Conversation:
@@ -97,7 +67,7 @@ class Conversation:
         self._holder = ""
         self._state = _State.LOOKING
         self._compared: Optional[Configuration] = None
-        self._staged: Optional[_Staged] = None
+        self._staged: Optional[Staged] = None
         self._failed = False
         self._system: Optional[System] = None
         self._found: Message = {}  # by the first look
@@ -221,33 +191,17 @@ class Conversation:
         store.prepare()
         damage.require_whole(store)
         recovered = recover(self._machine)
+        name = looking.installed_name(store, message["machine"], message["formerly"])
         current = store.generation(store.current)
-        wanted = message["machine"]
-        name = store.configuration(store.current).machine if current else wanted
-        hint = f"check the target of {wanted}; if it is a copy of the disk of {name}, run "
-        hint += f"`rolecall inventory set machines.{wanted}.formerly '[\"{name}\"]'`; "
-        hint += "if another project manages it, remove its roles there first"
-        self._require(name in {wanted, *message["formerly"]}, f"the machine is installed as {name!r}; {hint}")
         found = message.get("found")
         self._found = found if found and found["current"] == current else self._look(name, message["expect"])
         self._send({**self._found, "recovered": recovered})
 
     def _look(self, machine: str, expect: Optional[str]) -> Message:
         """Return `protocol.State` of a machine with this name."""
-        system, store = self._machine.system, self._machine.store
-        current = store.generation(store.current)
-        drift = comparison.drift(system, store, self._machine.configuration(store.current)) if current else []
-        self._notes = system.notes
-        return {
-            "type": "state",
-            "machine": machine,
-            "same": bool(current and current["digest"] == expect and not drift),
-            "current": current,
-            "drift": drift,
-            "recovered": None,
-            "agent_python": sys.version.split()[0],
-            "os": system.os_release(),
-        }
+        state = looking.state(self._machine, machine, expect)
+        self._notes = self._machine.system.notes
+        return state
 
     def remember(self) -> None:
         """After the last answer, prepare the next run: compile this agent, and take the fingerprint of the machine."""
@@ -297,53 +251,20 @@ class Conversation:
         self._state = _State.LOOKING
         target, work, digest = self._work()
         self._require(digest == message["comparison"], CHANGED)
-        store = self._machine.store
-        skipped = message["skip"]
-        self._staged = staged = _Staged(target, work, message["meta"], message["provenance"], skipped)
+        self._staged = staged = Staged(target, work, message["meta"], message["provenance"], message["skip"])
         note_holder(self._root, f"run {staged.meta['run']} of {staged.meta['user']}")
-        due = [item for item in target.resources if item.key in work.listed]
-        store.sealed.drop_unreadable(secret for resource in due for secret in resource.secrets)
-        blobs, secrets = store.missing(target)
-        staged.needed = {blob.sha256 for blob in blobs} | {secret.version for secret in secrets}
         self._state = _State.STAGING
-        self._send(
-            {
-                "type": "need",
-                "blobs": [blob.sha256 for blob in blobs],
-                "secrets": [[secret.name, secret.file, secret.version] for secret in secrets],
-            }
-        )
+        self._send({**staged.need(self._machine.store)})
 
     def _take(self, message: Message, payload: bytes) -> None:
-        """Store a blob or secret. The controller reads nothing before ``verify`` is answered, so a failure waits."""
         staged = self._staged
-        if self._state is not _State.STAGING or staged is None or staged.lacking:
+        if self._state is not _State.STAGING or staged is None:
             return  # it follows a failure
-        name = message["sha256"] if message["type"] == "blob" else message["version"]
-        if name not in staged.needed:
-            raise frames.ProtocolError(f"unexpected {message['type']!r}: not requested")
-        store = self._machine.store
-        try:
-            if message["type"] == "blob":
-                store.add_blob(name, payload)
-            else:
-                store.sealed.add(name, payload)
-        except (Failure, OSError) as error:
-            staged.lacking = error
+        staged.take(self._machine.store, message, payload)
 
     def _verify(self, _: Message) -> None:
         staged = self._leave(_State.STAGING, "no switch is being staged")
-        if staged.lacking:
-            raise staged.lacking
-        system, store, target = self._machine.system, self._machine.store, staged.target
-        blobs, secrets = store.missing(target)
-        self._require(not blobs and not secrets, "not all requested blobs and secrets arrived")
-        for kind in KINDS:
-            if resources := [item for item in target.resources if item.kind == kind]:
-                class_of(kind).verify(resources, staged.shown.listed, system, store)
-        staged.failing = failing_already(system, self._machine.configuration(store.current), target, staged.skipped)
-        for name in staged.failing:
-            self._report("check", f"{name!r} fails already")
+        staged.verify(self._machine)
         self._state = _State.STAGED
         self._send({"type": "staged"})
 
@@ -390,7 +311,7 @@ class Conversation:
         if journal.confirm:  # this connection was opened after the switch
             confirm(self._root, message["run"], message["nonce"])
         target = machine.store.configuration(journal.target)
-        self._staged = _Staged(target, Work(), journal.meta, {"inputs": {}, "origins": {}}, [], watched=watched)
+        self._staged = Staged(target, Work(), journal.meta, {"inputs": {}, "origins": {}}, [], watched=watched)
         self._state = _State.PROVISIONAL
         self._send({"type": "provisional", "changed": [], "reboot": []})
 
@@ -448,7 +369,7 @@ class Conversation:
         interrupted = journal.described() if journal else None
         self._send({"type": "recovery", "interrupted": interrupted, "settled": settled or ""})
 
-    def _leave(self, state: _State, otherwise: str) -> _Staged:
+    def _leave(self, state: _State, otherwise: str) -> Staged:
         """Require a state, leave it, and return what was staged: what fails from here on must be staged again."""
         if self._state is not state or self._staged is None:
             raise Failure(otherwise)

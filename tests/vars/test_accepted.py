@@ -29,7 +29,7 @@ from rolecall.service.contract import Service
 from rolecall.service.member import Member
 from rolecall.vars import layout, store
 from rolecall.vars.make import making
-from rolecall_agent import conversation
+from rolecall_agent import staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -329,7 +329,7 @@ def test_a_value_that_is_known_does_not_stay_because_its_rotation_was_begun(desk
 
 @pytest.mark.slow
 def test_an_update_that_fails_ends_it(desk: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation, "failing_already", lambda *_: [])  # the commands begin to fail only then
+    monkeypatch.setattr(staging, "failing_already", lambda *_: [])  # the commands begin to fail only then
     record = desk.root / "targets/jon/var/lib/rolecall/system.json"
     call(desk, "vars", "rotate", "jon/backup.ssh")
     call(desk, "update", "--yes")

@@ -311,7 +311,7 @@ class Session:
 
     def _begin(
         self,
-        message: Any,  # noqa: ANN401 - any of the protocol's
+        message: Mapping[str, object],
         kind: type[Answer],
         answer: str,
         progress: Callable[[str], None] | None = None,
@@ -325,7 +325,7 @@ class Session:
 
     def _first_answer(
         self,
-        message: Any,  # noqa: ANN401 - any of the protocol's
+        message: Mapping[str, object],
         progress: Callable[[str], None] | None,
     ) -> dict[str, Any]:
         """Send the first message, again and again while the machine or its jump host is too busy to let us in."""
@@ -344,7 +344,7 @@ class Session:
 
     def _ask(
         self,
-        message: Any,  # noqa: ANN401 - any of the protocol's
+        message: Mapping[str, object],
         kind: type[Answer],
         answer: str,
         progress: Callable[[str], None] | None = None,

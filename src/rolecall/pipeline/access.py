@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rolecall import vars as var_store
 from rolecall.errors import Faults
 from rolecall.options import options
-from rolecall.pipeline.plans import sent
+from rolecall.pipeline.noting import sent
 from rolecall_agent.resources import File
 
 if TYPE_CHECKING:

@@ -17,16 +17,14 @@ from rolecall.deploy.fleet import Fleet
 from rolecall.deploy.machine import MachineUpdate
 from rolecall.deploy.session import Session, user
 from rolecall.deploy.target import pinned_keys
-from rolecall.errors import Fault, Faults, fault, listed, plural
-from rolecall.evaluate.authors import calling
+from rolecall.errors import Fault, Faults, fault
 from rolecall.evaluate.configure import Configured
 from rolecall.evaluate.provenance import Provenances
-from rolecall.model.generators import validity_of
 from rolecall.model.plan import Plan, Report
-from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.addresses import addresses_used
 from rolecall.pipeline.commits import behind, head
 from rolecall.pipeline.evaluation import Evaluation, Members, note_recipes
+from rolecall.pipeline.noting import borrowed, expiring, former_holders, rotating, sent, taken_back
 from rolecall.pipeline.places import Labels, Places
 from rolecall.pipeline.reaching import reach, ways
 from rolecall.pipeline.skipping import skip, skipped_outcome
@@ -37,12 +35,11 @@ from rolecall_agent.configuration import Configuration
 from rolecall_agent.resources import KINDS, File
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rolecall.deploy.target import Target
     from rolecall.model.plan import Compared, MachinePlan
-    from rolecall.model.vars import VarKey
     from rolecall.pipeline.without import Without
     from rolecall.pipeline.workspace import Workspace
     from rolecall.project import Project
@@ -50,10 +47,6 @@ if TYPE_CHECKING:
     from rolecall_agent.content import Secret
 
     Progress = Callable[[str, str], None]
-
-
-SHOWN = 8  # vars that a machine once received; `vars recipients` lists all
-EXPIRING = dt.timedelta(days=30)  # before its end, plans warn about a certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +148,10 @@ def planned(
     wanted, warnings = _wanted(workspace, evaluation, provenances, without, leaving)
     with Fleet(wanted, progress if verbose else steps_alone(progress), parallel, connect) as fleet:
         rehearses = workspace.side == "lab"
-        notes = (*evaluation.members.warnings, *warnings, *_rotating(evaluation), *expiring(evaluation))
-        notes += tuple(_borrowed(evaluation)) if rehearses else ()
+        notes = (*evaluation.members.warnings, *warnings, *rotating(evaluation), *expiring(evaluation))
+        notes += tuple(borrowed(evaluation)) if rehearses else ()
         if not only:
-            notes += tuple(_former_holders(project, evaluation, leaving))
+            notes += tuple(former_holders(project, evaluation, leaving.name if leaving else ""))
         folder = decided_folder(project, rehearses=rehearses)
         decided = decisions.load(folder)
         compared = fleet.look(full=full, wait=without.wait)
@@ -169,7 +162,7 @@ def planned(
         notes += tuple(reasons)
         declared = {*evaluation.members.loaded.inventory.machines, *([leaving.name] if leaving else ())}
         notes += tuple(fleet.settle(folder, decided, declared))
-        notes += tuple(_taken_back(compared))
+        notes += tuple(taken_back(compared))
         configured = {**evaluation.configured, **({leaving.name: leaving.configured} if leaving else {})}
         machines = tuple(_explained(project, evaluation, configured, provenances, compared, full=full))
         verbs = {key: var_store.verb(project, key, var) for key, var in evaluation.makes.items()}
@@ -201,27 +194,6 @@ def _explained(
 def decided_folder(project: Project, *, rehearses: bool) -> Path:
     """Return the folder of `decisions`; that of a rehearsal goes with the lab."""
     return project.lab / "decided" if rehearses else project.decided
-
-
-def _taken_back(compared: Iterable[Compared]) -> Iterator[Fault]:
-    """Warn of each machine that went back to an earlier generation, which an update would undo."""
-    for each in compared:
-        if each.current and each.plan.comparison and each.current["back"] is not None:
-            to = f"generation {each.current['back']}" if each.current["back"] else "nothing installed"
-            who, when = each.current["user"], each.current["at"]
-            message = f"{each.plan.machine} went back to {to} ({who}, {when}); an update undoes that"
-            yield Fault(message, hint="change the inventory first if that is not what you want", warning=True)
-
-
-def _borrowed(evaluation: Evaluation) -> Iterator[Fault]:
-    """Say that machines of the lab get secrets of real machines."""
-    declared = evaluation.members.loaded.inventory.machines
-    real = {name for name, machine in declared.items() if machine.deploy.target_host is not None}
-    received = [machines for machines in map(real.intersection, sent(evaluation).values()) if machines]
-    if received:
-        count = plural(len(received), "secret")
-        message = f"the lab gets the project's own {count} for {listed(sorted(set().union(*received)))}"
-        yield Fault(message, hint="they stay on this computer, and go with `rolecall lab down`", warning=True)
 
 
 def _evaluation(workspace: Workspace, only: Sequence[str]) -> Evaluation:
@@ -268,21 +240,6 @@ def purge_machine(workspace: Workspace, name: str, *, homes: bool) -> list[str]:
         raise fault(f"{name} is not purged: {error}") from None
 
 
-def sent(evaluation: Evaluation) -> Mapping[tuple[VarKey, str], list[str]]:
-    """Return each secret, as a var and the name of its file, with the evaluated machines that receive it."""
-    where = {
-        file.version: (key, name)
-        for key, files in evaluation.world.vars.items()
-        for name, file in files.items()
-        if file.secret
-    }
-    machines: dict[tuple[VarKey, str], list[str]] = {place: [] for place in where.values()}
-    for machine, configured in evaluation.configured.items():
-        for version in {secret.version for secret in configured.configuration.secrets}:
-            machines[where[version]].append(machine)
-    return machines
-
-
 def _with_readers(plan: MachinePlan, configured: Configured) -> MachinePlan:
     """Return a machine's plan that says which groups can read the secrets in its files."""
     files = (each for each in configured.configuration.resources if isinstance(each, File))
@@ -294,49 +251,6 @@ def _with_readers(plan: MachinePlan, configured: Configured) -> MachinePlan:
         for change in plan.changes
     )
     return replace(plan, changes=tuple(changes))
-
-
-def _former_holders(project: Project, evaluation: Evaluation, leaving: Leaving | None) -> Iterator[Fault]:
-    """Warn of each machine that once received secrets which it no longer needs and others still use."""
-    there = {place: machines for place, machines in sent(evaluation).items() if place[0] not in evaluation.makes}
-    for machine, keys in var_store.former_holders(project, there).items():
-        if leaving and machine == leaving.name:
-            continue
-        names = ", ".join(map(str, keys[:SHOWN])) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
-        hint = f"to make its copies useless, run `rolecall vars rotate --known-to {machine}`"
-        message = f"{machine} received secrets that it no longer needs, and may still have them: {names}"
-        yield Fault(message, hint=hint, warning=True)
-
-
-def _rotating(evaluation: Evaluation) -> Iterator[Fault]:
-    """Warn of each rotation that waits for its next step."""
-    for key, var in evaluation.world.vars.items():
-        step = step_of(var)
-        if step and key not in evaluation.makes:
-            message = f"the rotation of {key} is not finished: step {step} of {STEPS} is done"
-            hint = f"when all machines are updated, continue with `rolecall vars rotate {key}`"
-            yield Fault(message, hint=hint, warning=True)
-
-
-def expiring(evaluation: Evaluation) -> Iterator[Fault]:
-    """Warn of each var that expires within `EXPIRING`, or whose last third has begun if that is later."""
-    now = dt.datetime.now(dt.UTC)
-    keys = {
-        var.key(instance, machine): (var.generator, service, instance)
-        for instance, service in evaluation.members.membership.services.items()
-        for role in service.roles.values()
-        for var in role.vars.values()
-        if hasattr(var.generator, "validity")
-        for machine in evaluation.members.membership.role_members[instance][role.name].settings
-    }
-    for key, (generator, service, instance) in keys.items():
-        with calling(service, f"the validity of {key}", instance):
-            validity = validity_of(generator, current(evaluation.world.vars[key]))
-        if validity:
-            since, until = validity
-            if until - now < min(EXPIRING, (until - since) / 3):
-                when = f"expires on {until:%Y-%m-%d}" if now < until else f"has expired on {until:%Y-%m-%d}"
-                yield Fault(f"{key} {when}", hint=f"rotate it: `rolecall vars rotate {key}`", warning=True)
 
 
 def _wanted(

@@ -11,7 +11,7 @@ from rolecall.model.recipes import Replacement
 from rolecall.model.vars import STEPS, current, step_of
 from rolecall.pipeline.access import admins, known_to
 from rolecall.pipeline.connecting import planning
-from rolecall.pipeline.plans import sent
+from rolecall.pipeline.noting import sent
 from rolecall.pipeline.vars import needs_force, recipes_named, refuse_to_replace_bound, regenerate
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ pending and a stored value. `store` moves vars, `in_place` changes single files 
 versions did not note. `secret_stores` encrypt secrets; `keys` and `recipients` manage who can read them.
 """
 
+from rolecall.vars.bound import Bound, bound_in, bound_to
 from rolecall.vars.effective import (
     decrypt,
     given,
@@ -35,9 +36,6 @@ from rolecall.vars.recipients import (
 from rolecall.vars.secret_stores.age import decrypt_file, encrypt_to
 from rolecall.vars.soundness import unmarked, unsettled, unsound
 from rolecall.vars.store import (
-    Bound,
-    bound_in,
-    bound_to,
     discard,
     knows,
     of_instance,

@@ -51,11 +51,11 @@ from typing import TYPE_CHECKING
 from rolecall.errors import Fault, Faults, Where, fault
 from rolecall.files import make_local
 from rolecall.vars import secret_stores
+from rolecall.vars.bound import bound_in
 from rolecall.vars.effective import given, pending_and_stored
 from rolecall.vars.in_place import as_lines, note_known, write_new
 from rolecall.vars.layout import (
     SLOTS,
-    binds,
     ciphertext,
     file_folder,
     keys_of,
@@ -220,38 +220,6 @@ def discard(
         dropped = [key for key in keys if key not in kept or key in stored]
         _remove(project, project.pending, dropped)
     return dropped
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A var that no general command removes.
-
-    Attributes:
-        key: The var.
-        binds: What would be lost with it; "" if unknown.
-    """
-
-    key: VarKey
-    binds: str
-
-    @property
-    def why(self) -> str:
-        """What would be lost, in words."""
-        return self.binds or "Rolecall cannot tell whether anything depends on it"
-
-
-def bound_in(project: Project, base: Path, wanted: Container[VarKey] = ()) -> list[Bound]:
-    """Return the vars below ``base`` with which something would, or may, be lost; without those that are wanted.
-
-    A pending var whose stored value would remain is not among them.
-    """
-    bound = [Bound(key, text or "") for key in keys_of(base) if key not in wanted and (text := binds(base, key)) != ""]
-    return [var for var in bound if base == project.vars or not os.path.isdir(var_folder(project.vars, var.key))]
-
-
-def bound_to(project: Project, key: VarKey) -> str:
-    """Return what is known to be lost with a stored var; "" for nothing."""
-    return binds(project.vars, key) or ""
 
 
 def prune(project: Project, wanted: Iterable[VarKey], *, dry_run: bool = False) -> list[VarKey]:
