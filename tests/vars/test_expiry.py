@@ -10,7 +10,7 @@ import pytest
 from calling import call
 
 import services
-from rolecall.pipeline import plans
+from rolecall.pipeline import noting
 
 if TYPE_CHECKING:
     from rolecall.project import Project
@@ -52,7 +52,7 @@ def test_plans_warn_in_the_last_third_or_month(project: Project, monkeypatch: py
             def now(cls, _: dt.tzinfo | None = None, later: int = later) -> dt.datetime:  # type: ignore[override]
                 return now + dt.timedelta(days=later)
 
-        monkeypatch.setattr(plans, "dt", SimpleNamespace(datetime=Clock, UTC=dt.UTC))
+        monkeypatch.setattr(noting, "dt", SimpleNamespace(datetime=Clock, UTC=dt.UTC))
         assert ("jon/web.tls expires on" in call(project, "plan")) is warned
         monkeypatch.undo()
 
