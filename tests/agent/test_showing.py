@@ -161,6 +161,17 @@ def test_a_switch_replaces_no_other_content_than_was_shown(root: Path) -> None:
     assert (root / "etc/motd").read_text() == "written meanwhile\n"
 
 
+def test_nor_one_that_was_written_after_everything_was_sent(root: Path) -> None:
+    (root / "etc/motd").write_text("seen\n")
+    with NearClient(root) as client:
+        client.open()
+        client.stage(client.compare(Configuration.of("m", [File("/etc/motd", "new\n")]))["digest"], {})
+        (root / "etc/motd").write_text("written meanwhile\n")
+        with pytest.raises(Refused, match="has changed since this was planned"):
+            client.ask(type="switch", nonce="n", confirm=False, reboot="planned")
+    assert (root / "etc/motd").read_text() == "written meanwhile\n"
+
+
 def test_the_provenance_of_a_generation_comes_back_with_the_next_comparison(root: Path) -> None:
     configuration = Configuration.of("m", [File("/etc/one", "1"), File("/etc/two", "2")])
     inputs = {"i.r": {"settings": {"a": "d1"}, "service": "s", "vars": {}, "peers": {"n": "d2"}, "members": {}}}

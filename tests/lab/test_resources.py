@@ -94,7 +94,8 @@ def test_keys_in_the_file_that_sshd_reads(desk: Desk) -> None:
     desk.on("jon", linked, given=elsewhere)
     desk.on("jon", "printf '# by hand' >/etc/ssh/ak/keyed")
     before = desk.look("jon", "/etc/ssh/ak/keyed", but=("inode", "mtime"))
-    assert "authorized-key keyed" in update(desk, key)
+    fingerprint = desk.on("jon", "ssh-keygen -lf /tmp/key.pub").split()[1]
+    assert f"key {fingerprint} for keyed" in update(desk, key)
     assert desk.on("jon", login) == spoken
     update(desk)
     assert desk.look("jon", "/etc/ssh/ak/keyed", but=("inode", "mtime")) == before
