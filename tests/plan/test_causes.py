@@ -58,6 +58,7 @@ def test_every_input_that_differs_is_named(changes: dict[str, Any], found: list[
         ("remove", (), {"i.r": inputs(service="2")}, True, "service"),
         ("remove", (), None, True, "undeclared"),
         ("create", (), None, True, "agent"),
+        ("remove", (), {}, True, "agent"),
     ],
 )
 def test_the_cause_without_a_change_of_inputs(

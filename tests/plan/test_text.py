@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from click import unstyle
 
-from rolecall.model.plan import Damage, MachinePlan, Outcome, Plan, Report, UnitChange
+from rolecall.model.plan import Change, Damage, MachinePlan, Outcome, Plan, Report, UnitChange, Why
 from rolecall.plan.text import plan_text, report_text
 
 
@@ -69,3 +70,14 @@ def test_damage_is_listed_with_the_command_that_settles_it() -> None:
     assert report_text(report).splitlines()[1:-1] == lines
     machine = MachinePlan("jon", "dir:jon", 0, "d", failure="the undo failed", damage=damage)
     assert plan_text(Plan((machine,), {}, {}, ())).splitlines()[1:6] == lines
+
+
+def test_what_rolecall_needs_itself_is_no_reason_of_its_own() -> None:
+    ours = Change("unit:rolecall-boot.service", "create", "", why=(Why("agent"),))
+    file = Change("file:/etc/a", "create", "", ("i.r",), why=(Why("declared", "i.r", (), "inventory.toml:3"),))
+    machine = MachinePlan("jon", "dir:jon", 0, "d", (file, ours), comparison="c")
+    assert unstyle(plan_text(Plan((machine,), {}, {}, ()))).splitlines()[1:4] == [
+        "  + file /etc/a                 i.r",
+        "  + unit rolecall-boot.service  for Rolecall itself",
+        "  because i.r is declared (inventory.toml:3)",
+    ]

@@ -51,7 +51,7 @@ def why(change: Change, declared: Declared) -> tuple[Why, ...]:
     """Return why a resource changes on a machine: everything that may be the reason, what says most first."""
     origins = origins_of(change, declared.before)
     if not origins:
-        return (Why("undeclared" if change.action == "remove" else "agent"),)
+        return (Why("undeclared" if change.action == "remove" and declared.before is None else "agent"),)
     if not declared.now["inputs"] and change.action != "remove":  # of a machine with very many members
         return (Why("unknown", origins[0], place=declared.place(origins[0], "")),)
     current = [origin for origin in origins if origin in declared.now["inputs"]]

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 import click
 
 from rolecall.errors import listed, plural
+from rolecall.model.plan import Why
 from rolecall.model.vars import current, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rolecall.model.plan import Change, Damage, Diff, MachinePlan, Plan, Report, UnitChange, Why
+    from rolecall.model.plan import Change, Damage, Diff, MachinePlan, Plan, Report, UnitChange
 
 NAMED = 5  # names in a list
 FOLDED = 20  # lines of a diff that are shown
 WIDTH = 70  # characters of the name of a resource
+AGENT = (Why("agent"),)  # what needs no reason at the end
 DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 # By action: sign, colour, and a word for what the sign does not say.
@@ -123,10 +125,11 @@ def _group(machines: list[MachinePlan], *, full: bool) -> list[str]:
     back = ", back to " + (f"generation {first.back}" if first.back else "nothing installed")
     lines = [click.style(head, bold=True) + f" ({target}{recovered}{formerly}{back if first.back is not None else ''})"]
     width = min(max((len(_name(change)) for change in first.changes), default=0), WIDTH)
-    reasons = list(dict.fromkeys(change.why for change in first.changes))
+    reasons = list(dict.fromkeys(change.why for change in first.changes if change.why != AGENT))
     for change in first.changes:
-        number = f"[{reasons.index(change.why) + 1}]" if len(reasons) > 1 else ""
-        lines += [_change(change, width, number), *_diff(change.diff, full=full)]
+        number = f"[{reasons.index(change.why) + 1}]" if len(reasons) > 1 and change.why != AGENT else ""
+        note = "for Rolecall itself" if change.why == AGENT else number
+        lines += [_change(change, width, note), *_diff(change.diff, full=full)]
     lines += map(_effect, first.units)
     if not first.changes and not first.units:
         lines.append("  = no change on the machine; only its declaration changed")
@@ -150,7 +153,6 @@ def _clause(why: Why) -> str:
         "drift": f"the machine no longer has what {why.origin} declares",
         "undeclared": f"the inventory no longer declares {why.origin or 'it'} here",
         "rollback": "of the rollback",
-        "agent": "Rolecall needs it for itself",
         "unknown": f"{why.origin or 'its declaration'} changed",
     }[why.cause]
     return f"{clause}{f' ({why.place})' if why.place else ''}"
@@ -181,12 +183,12 @@ def _name(change: Change) -> str:
     return change.label or change.key.replace(":", " ", 1)
 
 
-def _change(change: Change, width: int, number: str) -> str:
+def _change(change: Change, width: int, note: str) -> str:
     sign, colour, word = SIGNS[change.action]
     name = _name(change)
     if len(name) > width:
         name = name[: width - 1] + "…"
-    notes = "  ".join(filter(None, (", ".join(change.origins), f"{word}{change.detail}", number)))
+    notes = "  ".join(filter(None, (", ".join(change.origins), f"{word}{change.detail}", note)))
     return click.style(f"  {sign} {name:{width}}  {notes}".rstrip(), fg=colour)
 
 
